@@ -1,0 +1,87 @@
+//! Choosing one of many.
+
+use bytes::Bytes;
+use tonic::Streaming;
+
+use crate::api::KeyValue;
+use crate::api::v3electionpb::{
+    CampaignRequest, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest, ResignRequest,
+};
+use crate::lease::KeptLease;
+use crate::{Client, Error};
+
+impl Client {
+    /// Waits until this candidate leads the election `name`, with `value` as what others see of it.
+    pub async fn campaign(
+        &self,
+        name: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+        lease: &KeptLease,
+    ) -> Result<Leadership, Error> {
+        let request = CampaignRequest {
+            name: name.into(),
+            lease: lease.id(),
+            value: value.into(),
+        };
+        let response = self.elections().campaign(request).await?.into_inner();
+        let key = response
+            .leader
+            .ok_or(Error::Protocol("a campaign ended without a leader key"))?;
+        Ok(Leadership {
+            client: self.clone(),
+            key,
+        })
+    }
+
+    /// The present leader's key and value; the API's "no leader" error if there is none.
+    pub async fn leader(&self, name: impl Into<Bytes>) -> Result<KeyValue, Error> {
+        let request = LeaderRequest { name: name.into() };
+        let response = self.elections().leader(request).await?.into_inner();
+        response.kv.ok_or(Error::Protocol("a leader without a key"))
+    }
+
+    /// Every leader from now on, and every value one proclaims.
+    pub async fn observe(
+        &self,
+        name: impl Into<Bytes>,
+    ) -> Result<Streaming<LeaderResponse>, Error> {
+        Ok(self
+            .elections()
+            .observe(LeaderRequest { name: name.into() })
+            .await?
+            .into_inner())
+    }
+}
+
+/// A won election. It lasts as long as its key, that is, as long as its lease.
+#[derive(Debug)]
+pub struct Leadership {
+    client: Client,
+    key: LeaderKey,
+}
+
+impl Leadership {
+    /// The key that proves it, to be compared in transactions that only the leader may do.
+    pub fn key(&self) -> &LeaderKey {
+        &self.key
+    }
+
+    /// Changes the value that others see, without a new election.
+    pub async fn proclaim(&self, value: impl Into<Bytes>) -> Result<(), Error> {
+        let request = ProclaimRequest {
+            leader: Some(self.key.clone()),
+            value: value.into(),
+        };
+        self.client.elections().proclaim(request).await?;
+        Ok(())
+    }
+
+    /// Lets another candidate lead.
+    pub async fn resign(self) -> Result<(), Error> {
+        let request = ResignRequest {
+            leader: Some(self.key.clone()),
+        };
+        self.client.elections().resign(request).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! Which keys a request speaks of.
+
+use bytes::Bytes;
+
+/// A single key or an interval of keys, in the API's encoding: `end` is exclusive; empty means the key alone, and a
+/// single zero byte means "to the last key".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// The key, or the first of the interval.
+    pub key: Bytes,
+    /// The end of the interval.
+    pub end: Bytes,
+}
+
+impl Keys {
+    /// One key.
+    pub fn one(key: impl Into<Bytes>) -> Self {
+        Self {
+            key: key.into(),
+            end: Bytes::new(),
+        }
+    }
+
+    /// Every key that starts with `prefix`; all keys, for the empty prefix.
+    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
+        let prefix = prefix.into();
+        let end = after_prefix(&prefix);
+        match prefix.is_empty() {
+            true => Self {
+                key: Bytes::from_static(&[0]),
+                end,
+            },
+            false => Self { key: prefix, end },
+        }
+    }
+
+    /// The keys from `key` up to, but without, `end`.
+    pub fn range(key: impl Into<Bytes>, end: impl Into<Bytes>) -> Self {
+        Self {
+            key: key.into(),
+            end: end.into(),
+        }
+    }
+
+    /// The key and everything after it.
+    pub fn from(key: impl Into<Bytes>) -> Self {
+        Self {
+            key: key.into(),
+            end: Bytes::from_static(&[0]),
+        }
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Keys {
+    fn from(key: T) -> Self {
+        Self::one(key)
+    }
+}
+
+/// The first key after all that start with `prefix`: the last byte that can grow is grown and the rest
+/// dropped. Where none can, nothing comes after, which the API writes as a zero byte.
+fn after_prefix(prefix: &[u8]) -> Bytes {
+    match prefix.iter().rposition(|&byte| byte < u8::MAX) {
+        Some(last) => {
+            let mut end = prefix[..=last].to_vec();
+            end[last] += 1;
+            end.into()
+        }
+        None => Bytes::from_static(&[0]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_before_its_successor() {
+        assert_eq!(Keys::prefix("ab"), Keys::range("ab", "ac"));
+        assert_eq!(
+            Keys::prefix(vec![b'a', 0xff]),
+            Keys::range(vec![b'a', 0xff], "b")
+        );
+    }
+
+    #[test]
+    fn a_prefix_nothing_can_follow_is_open() {
+        assert_eq!(Keys::prefix(vec![0xff, 0xff]), Keys::from(vec![0xff, 0xff]));
+        assert_eq!(Keys::prefix(""), Keys::from(vec![0]));
+    }
+}

@@ -1,0 +1,168 @@
+//! Leases: keys that vanish when their holder does.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::api::{
+    LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse,
+};
+use crate::{Client, Error};
+
+/// A keep-alive goes out each time this part of the TTL has passed, so that two may be lost.
+const RENEWALS_PER_TTL: u32 = 3;
+/// The pause before a broken keep-alive stream is opened again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
+
+impl Client {
+    /// Grants a lease of at least `ttl_seconds` (the server may raise it) and keeps it alive in the background
+    /// until the returned value is dropped or revoked.
+    pub async fn grant(&self, ttl_seconds: i64) -> Result<KeptLease, Error> {
+        let request = LeaseGrantRequest {
+            ttl: ttl_seconds,
+            id: 0,
+        };
+        let granted = self.leases().lease_grant(request).await?.into_inner();
+        let (alive_sender, alive) = watch::channel(true);
+        let keeper = tokio::spawn(keep(self.clone(), granted.id, granted.ttl, alive_sender));
+        Ok(KeptLease {
+            client: self.clone(),
+            id: granted.id,
+            ttl: granted.ttl,
+            alive,
+            keeper,
+        })
+    }
+
+    /// How long a lease has to live, in seconds; `ttl` is -1 when there is none of this id. With `keys`, also what
+    /// is attached to it.
+    pub async fn time_to_live(
+        &self,
+        id: i64,
+        keys: bool,
+    ) -> Result<LeaseTimeToLiveResponse, Error> {
+        let request = LeaseTimeToLiveRequest { id, keys };
+        Ok(self
+            .leases()
+            .lease_time_to_live(request)
+            .await?
+            .into_inner())
+    }
+
+    /// Ends a lease and removes its keys.
+    pub async fn revoke(&self, id: i64) -> Result<(), Error> {
+        self.leases()
+            .lease_revoke(LeaseRevokeRequest { id })
+            .await?;
+        Ok(())
+    }
+}
+
+/// A lease with a task that renews it. Dropping it stops the renewals, so the lease ends one TTL later;
+/// [`KeptLease::revoke`] ends it at once.
+#[derive(Debug)]
+pub struct KeptLease {
+    client: Client,
+    id: i64,
+    ttl: i64,
+    alive: watch::Receiver<bool>,
+    keeper: JoinHandle<()>,
+}
+
+impl KeptLease {
+    /// The id, as requests name it.
+    pub fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// The granted time to live in seconds.
+    pub fn ttl_seconds(&self) -> i64 {
+        self.ttl
+    }
+
+    /// Returns when the lease is lost: the server does not know it any more, or could not be reached for a
+    /// whole TTL. Whatever the lease guarded must be given up then.
+    pub async fn lost(&self) {
+        let mut alive = self.alive.clone();
+        // An error means that the keeper is gone, which is a loss as well.
+        let _ = alive.wait_for(|alive| !alive).await;
+    }
+
+    /// Ends the lease now and removes its keys.
+    pub async fn revoke(self) -> Result<(), Error> {
+        self.keeper.abort();
+        self.client.revoke(self.id).await
+    }
+}
+
+impl Drop for KeptLease {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// Renews until the lease is lost. One deadline rules: the last confirmed renewal, measured from when it was *sent*,
+/// plus the TTL. Past it the lease may be gone, whatever the network says.
+async fn keep(client: Client, id: i64, ttl: i64, alive: watch::Sender<bool>) {
+    let ttl = Duration::from_secs(ttl.max(1).unsigned_abs());
+    let mut deadline = tokio::time::Instant::now() + ttl;
+    loop {
+        match tokio::time::timeout_at(
+            deadline,
+            renew_on_one_stream(&client, id, ttl, &mut deadline),
+        )
+        .await
+        {
+            Ok(Renewals::Broken) if tokio::time::Instant::now() + RECONNECT_PAUSE < deadline => {
+                tokio::time::sleep(RECONNECT_PAUSE).await;
+            }
+            Ok(Renewals::Broken | Renewals::Expired) => break,
+            Err(_) if tokio::time::Instant::now() < deadline => {} // the deadline moved meanwhile
+            Err(_) => break,
+        }
+    }
+    alive.send_replace(false);
+}
+
+enum Renewals {
+    /// The stream failed; the lease may still live.
+    Broken,
+    /// The server says that there is no such lease.
+    Expired,
+}
+
+async fn renew_on_one_stream(
+    client: &Client,
+    id: i64,
+    ttl: Duration,
+    deadline: &mut tokio::time::Instant,
+) -> Renewals {
+    let (requests, receiver) = mpsc::channel(1);
+    if requests.send(LeaseKeepAliveRequest { id }).await.is_err() {
+        return Renewals::Broken;
+    }
+    let mut sent = tokio::time::Instant::now();
+    let Ok(replies) = client
+        .leases()
+        .lease_keep_alive(ReceiverStream::new(receiver))
+        .await
+    else {
+        return Renewals::Broken;
+    };
+    let mut replies = replies.into_inner();
+    loop {
+        match replies.message().await {
+            Ok(Some(reply)) if reply.ttl > 0 => *deadline = sent + ttl,
+            Ok(Some(_)) => return Renewals::Expired,
+            Ok(None) | Err(_) => return Renewals::Broken,
+        }
+        tokio::time::sleep(ttl / RENEWALS_PER_TTL).await;
+        sent = tokio::time::Instant::now();
+        if requests.send(LeaseKeepAliveRequest { id }).await.is_err() {
+            return Renewals::Broken;
+        }
+    }
+}
