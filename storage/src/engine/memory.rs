@@ -1,0 +1,455 @@
+//! The engine in memory: what the simulation and most tests run on, with the faults a disk has.
+//!
+//! A [`MemoryEngine`] is a handle to a "disk" that outlives it: clones share it, and [`MemoryEngine::crash`] gives
+//! the disk as a restarted process finds it. The disk keeps two images: *current*, which reads see, and
+//! *durable*, which survives; and between them the batches that were written and not yet synced, in order. A
+//! sync moves all of them over. So a crash keeps the durable image and any prefix of those batches, which is
+//! exactly what [`Durability::Eventual`] promises.
+//!
+//! A write that fails is in doubt: it is appended to the unsynced batches, so a crash may keep it. After a failed
+//! write every later one fails too, as on a real engine: nothing is retried in place.
+//!
+//! Images are maps behind `Arc`: snapshots and scans hold the map, and a write copies a map only while one is held.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::{Batch, Direction, Durability, Engine, Op, Read, Scan, Space, prefix};
+use crate::fault::Fault;
+
+type Map = BTreeMap<Bytes, Bytes>;
+
+/// The one file of a checkpoint.
+const CHECKPOINT_FILE: &str = "pairs";
+
+/// A handle to an engine in memory.
+#[derive(Clone, Default)]
+pub struct MemoryEngine {
+    disk: Arc<Mutex<Disk>>,
+}
+
+#[derive(Default)]
+struct Disk {
+    current: Image,
+    durable: Image,
+    /// Written and not synced, oldest first.
+    unsynced: Vec<Arc<Batch>>,
+    /// How many more writes succeed, when a failure is ordered.
+    writes_before_failure: Option<u64>,
+    full: bool,
+    /// A write failed, or the process "died".
+    stopped: Option<&'static str>,
+}
+
+/// Every space's pairs, by position.
+#[derive(Clone, Default)]
+struct Image {
+    spaces: Vec<Arc<Map>>,
+}
+
+impl Image {
+    fn map(&self, space: Space) -> Arc<Map> {
+        self.spaces.get(space.position).cloned().unwrap_or_default()
+    }
+
+    fn map_mut(&mut self, space: Space) -> &mut Map {
+        if self.spaces.len() <= space.position {
+            self.spaces.resize_with(space.position + 1, Arc::default);
+        }
+        Arc::make_mut(&mut self.spaces[space.position])
+    }
+
+    fn apply(&mut self, batch: &Batch) {
+        for op in &batch.ops {
+            match op {
+                Op::Put(space, key, value) => {
+                    let value = Bytes::copy_from_slice(value);
+                    self.map_mut(*space).insert(Bytes::copy_from_slice(key), value);
+                }
+                Op::Delete(space, key) => {
+                    self.map_mut(*space).remove(key.as_slice());
+                }
+                Op::DeleteRange(space, from, to) if from < to => {
+                    let map = self.map_mut(*space);
+                    let bounds = (Bound::Included(from.as_slice()), Bound::Excluded(to.as_slice()));
+                    let keys: Vec<Bytes> =
+                        map.range::<[u8], _>(bounds).map(|(key, _)| key.clone()).collect();
+                    for key in keys {
+                        map.remove(&key);
+                    }
+                }
+                Op::DeleteRange(..) => {}
+            }
+        }
+    }
+}
+
+impl MemoryEngine {
+    /// An empty disk.
+    pub fn new() -> MemoryEngine {
+        MemoryEngine::default()
+    }
+
+    /// The disk after the process died and the power went: what was not synced is gone. Other handles to
+    /// this disk stop working, as those of a dead process do.
+    #[must_use]
+    pub fn crash(&self) -> MemoryEngine {
+        self.crash_keeping(0)
+    }
+
+    /// As [`MemoryEngine::crash`], but the first `seed mod (n + 1)` of the n unsynced batches had reached the disk.
+    #[must_use]
+    pub fn crash_seeded(&self, seed: u64) -> MemoryEngine {
+        let choices = self.unsynced() as u64 + 1;
+        self.crash_keeping(usize::try_from(seed % choices).expect("not more than there are batches"))
+    }
+
+    /// As [`MemoryEngine::crash`], but the first `batches` unsynced batches had reached the disk.
+    #[must_use]
+    pub fn crash_keeping(&self, batches: usize) -> MemoryEngine {
+        let mut disk = self.disk();
+        disk.stopped = Some("the process that held this engine has died");
+        let mut durable = disk.durable.clone();
+        for batch in disk.unsynced.iter().take(batches) {
+            durable.apply(batch);
+        }
+        let current = durable.clone();
+        MemoryEngine { disk: Arc::new(Mutex::new(Disk { current, durable, ..Disk::default() })) }
+    }
+
+    /// How many batches a crash may lose.
+    pub fn unsynced(&self) -> usize {
+        self.disk().unsynced.len()
+    }
+
+    /// Makes the next write fail; see [`MemoryEngine::fail_after`].
+    pub fn fail_next_write(&self) {
+        self.fail_after(0);
+    }
+
+    /// Lets `writes` more writes succeed and makes the one after them fail, and with it all later ones until the
+    /// disk is opened again by [`MemoryEngine::crash`]. The failed write may or may not be there then.
+    pub fn fail_after(&self, writes: u64) {
+        self.disk().writes_before_failure = Some(writes);
+    }
+
+    /// While the disk is full, writes and flushes fail and leave nothing.
+    pub fn set_disk_full(&self, full: bool) {
+        self.disk().full = full;
+    }
+
+    /// Opens what [`Engine::checkpoint`] wrote.
+    ///
+    /// # Errors
+    /// [`Fault::Engine`] when it cannot be read, [`Fault::Damaged`] when it does not decode.
+    pub fn open_checkpoint(dir: &Path) -> Result<MemoryEngine, Fault> {
+        let file = dir.join(CHECKPOINT_FILE);
+        let contents = fs::read(&file).map_err(|e| Fault::io("read", &file, &e))?;
+        let durable = Image::decode(&contents)
+            .ok_or_else(|| Fault::damaged(&file, "the checkpoint ends in the middle of a pair"))?;
+        let current = durable.clone();
+        let disk = Disk { current, durable, ..Disk::default() };
+        Ok(MemoryEngine { disk: Arc::new(Mutex::new(disk)) })
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().expect("nothing panics while it holds the disk")
+    }
+
+    fn view(&self) -> MemoryView {
+        MemoryView { image: self.disk().current.clone() }
+    }
+}
+
+impl Disk {
+    fn check_usable(&self) -> Result<(), Fault> {
+        match self.stopped {
+            Some(reason) => Err(refused("write", reason)),
+            None if self.full => Err(refused("write", "no space left")),
+            None => Ok(()),
+        }
+    }
+
+    fn sync(&mut self) {
+        for batch in self.unsynced.drain(..) {
+            self.durable.apply(&batch);
+        }
+    }
+}
+
+fn refused(operation: &'static str, detail: &str) -> Fault {
+    Fault::Engine { operation, path: PathBuf::new(), detail: detail.to_owned() }
+}
+
+/// Pairs of one moment.
+struct MemoryView {
+    image: Image,
+}
+
+impl Read for MemoryView {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        Ok(self.image.spaces.get(space.position).and_then(|map| map.get(key).cloned()))
+    }
+
+    fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
+        let wanted = prefix(space, from);
+        let map = self.image.map(space);
+        let first = map.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).next();
+        Ok(first
+            .filter(|(key, _)| prefix(space, key) == wanted)
+            .map(|(key, value)| (key.clone(), value.clone())))
+    }
+
+    fn scan<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+    ) -> Result<Box<dyn Scan + 'a>, Fault> {
+        Ok(MemoryScan::boxed(self.image.map(space), from, to, direction))
+    }
+}
+
+impl Read for MemoryEngine {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        Ok(self.disk().current.spaces.get(space.position).and_then(|map| map.get(key).cloned()))
+    }
+
+    fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
+        self.view().first_in_prefix(space, from)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+    ) -> Result<Box<dyn Scan + 'a>, Fault> {
+        Ok(MemoryScan::boxed(self.disk().current.map(space), from, to, direction))
+    }
+}
+
+/// A scan holds its map, and finds its place anew by key at every step.
+struct MemoryScan {
+    map: Arc<Map>,
+    direction: Direction,
+    /// What is still ahead. A step moves the bound it comes from.
+    low: Bound<Bytes>,
+    high: Bound<Bytes>,
+    /// The bounds of the whole scan, which a seek cannot leave.
+    from: Bytes,
+    to: Option<Bytes>,
+}
+
+impl MemoryScan {
+    fn boxed<'a>(
+        map: Arc<Map>,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+    ) -> Box<dyn Scan + 'a> {
+        let from = Bytes::copy_from_slice(from);
+        let to = to.map(Bytes::copy_from_slice);
+        let low = Bound::Included(from.clone());
+        let high = to.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        Box::new(MemoryScan { map, direction, low, high, from, to })
+    }
+}
+
+/// `BTreeMap::range` panics on bounds that are the wrong way round or meet in the open.
+fn is_empty(low: &Bound<Bytes>, high: &Bound<Bytes>) -> bool {
+    match (low, high) {
+        (Bound::Included(low), Bound::Included(high)) => low > high,
+        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
+            low >= high
+        }
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+    }
+}
+
+impl Scan for MemoryScan {
+    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, Fault> {
+        if is_empty(&self.low, &self.high) {
+            return Ok(None);
+        }
+        let mut range = self.map.range((self.low.clone(), self.high.clone()));
+        let pair = match self.direction {
+            Direction::Forward => range.next(),
+            Direction::Backward => range.next_back(),
+        };
+        let Some((key, value)) = pair else { return Ok(None) };
+        match self.direction {
+            Direction::Forward => self.low = Bound::Excluded(key.clone()),
+            Direction::Backward => self.high = Bound::Excluded(key.clone()),
+        }
+        Ok(Some((key, value)))
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<(), Fault> {
+        let key = Bytes::copy_from_slice(key);
+        self.low = Bound::Included(self.from.clone());
+        self.high = self.to.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        match self.direction {
+            Direction::Forward if key > self.from => self.low = Bound::Included(key),
+            Direction::Backward if self.to.as_ref().is_none_or(|to| key < *to) => {
+                self.high = Bound::Included(key);
+            }
+            Direction::Forward | Direction::Backward => {}
+        }
+        Ok(())
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn write(&self, batch: Batch, durability: Durability) -> Result<(), Fault> {
+        let mut disk = self.disk();
+        disk.check_usable()?;
+        let batch = Arc::new(batch);
+        match disk.writes_before_failure.as_mut() {
+            Some(0) => {
+                disk.unsynced.push(batch);
+                disk.stopped = Some("an earlier write failed");
+                return Err(refused("write", "input/output error"));
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        disk.current.apply(&batch);
+        disk.unsynced.push(batch);
+        if durability == Durability::Synced {
+            disk.sync();
+        }
+        Ok(())
+    }
+
+    fn snapshot(&self) -> Box<dyn Read + '_> {
+        Box::new(self.view())
+    }
+
+    fn flush(&self) -> Result<(), Fault> {
+        let mut disk = self.disk();
+        disk.check_usable()?;
+        disk.sync();
+        Ok(())
+    }
+
+    fn checkpoint(&self, dir: &Path) -> Result<(), Fault> {
+        let image = self.disk().current.clone();
+        fs::create_dir(dir).map_err(|e| Fault::io("create", dir, &e))?;
+        let file = dir.join(CHECKPOINT_FILE);
+        fs::write(&file, image.encode()).map_err(|e| Fault::io("write", &file, &e))
+    }
+
+    fn reclaim(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn size_on_disk(&self) -> u64 {
+        let image = self.disk().current.clone();
+        let pairs = image.spaces.iter().flat_map(|map| map.iter());
+        pairs.map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+}
+
+impl Image {
+    /// Each pair as space (4), key length (4), value length (4), key, value.
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (position, map) in self.spaces.iter().enumerate() {
+            for (key, value) in map.iter() {
+                for number in [position, key.len(), value.len()] {
+                    out.put_u32(u32::try_from(number).expect("no pair is as large as 4 GiB"));
+                }
+                out.put_slice(key);
+                out.put_slice(value);
+            }
+        }
+        out
+    }
+
+    fn decode(mut bytes: &[u8]) -> Option<Image> {
+        let mut image = Image::default();
+        while bytes.has_remaining() {
+            let mut number = || bytes.try_get_u32().ok().map(|number| number as usize);
+            let (position, key_len, value_len) = (number()?, number()?, number()?);
+            if bytes.remaining() < key_len.checked_add(value_len)? {
+                return None;
+            }
+            let space = Space { position, name: "", suffix_len: None };
+            let (key, value) = (bytes.copy_to_bytes(key_len), bytes.copy_to_bytes(value_len));
+            image.map_mut(space).insert(key, value);
+        }
+        Some(image)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPACE: Space = Space { position: 0, name: "s", suffix_len: None };
+
+    fn put(engine: &MemoryEngine, key: &str, durability: Durability) -> Result<(), Fault> {
+        let mut batch = Batch::default();
+        batch.put(SPACE, key, "v");
+        engine.write(batch, durability)
+    }
+
+    fn keys(engine: &MemoryEngine) -> usize {
+        ["a", "b", "c", "d"].iter().filter(|k| engine.get(SPACE, k.as_bytes()).unwrap().is_some()).count()
+    }
+
+    #[test]
+    fn a_crash_keeps_a_prefix_of_what_was_not_synced() {
+        for seed in 0..8 {
+            let engine = MemoryEngine::new();
+            put(&engine, "a", Durability::Synced).unwrap();
+            for key in ["b", "c", "d"] {
+                put(&engine, key, Durability::Eventual).unwrap();
+            }
+            let reopened = engine.crash_seeded(seed);
+            assert_eq!(keys(&reopened), 1 + (seed % 4) as usize);
+            assert_eq!(keys(&reopened.crash()), keys(&reopened), "what was found is durable");
+            assert!(put(&engine, "e", Durability::Synced).is_err(), "the old process is dead");
+        }
+    }
+
+    #[test]
+    fn a_sync_covers_what_was_written_before_it() {
+        let engine = MemoryEngine::new();
+        put(&engine, "a", Durability::Eventual).unwrap();
+        put(&engine, "b", Durability::Synced).unwrap();
+        put(&engine, "c", Durability::Eventual).unwrap();
+        engine.flush().unwrap();
+        put(&engine, "d", Durability::Eventual).unwrap();
+        assert_eq!(keys(&engine.crash()), 3);
+    }
+
+    #[test]
+    fn a_failed_write_is_in_doubt_and_stops_the_engine() {
+        let engine = MemoryEngine::new();
+        engine.fail_next_write();
+        assert!(put(&engine, "a", Durability::Synced).is_err());
+        assert!(put(&engine, "b", Durability::Synced).is_err());
+        assert_eq!(keys(&engine), 0);
+        assert_eq!(keys(&engine.crash_keeping(1)), 1);
+        assert_eq!(keys(&engine.crash()), 0);
+    }
+
+    #[test]
+    fn a_full_disk_takes_writes_again_when_there_is_room() {
+        let engine = MemoryEngine::new();
+        engine.set_disk_full(true);
+        assert!(put(&engine, "a", Durability::Eventual).is_err());
+        engine.set_disk_full(false);
+        put(&engine, "b", Durability::Synced).unwrap();
+        assert_eq!(keys(&engine.crash()), 1);
+    }
+}

@@ -1,0 +1,155 @@
+//! Is the end of the write-ahead log torn, or is its middle damaged?
+//!
+//! Everything the log store acknowledged was synced first, and one thread writes it: batch n + 1 is only
+//! written after the sync of batch n returned. So the bytes tell two cases apart that look alike:
+//!
+//! * **Torn tail.** The member died during a sync. The last record is cut short, holed or zero, and *nothing
+//!   whole follows it*. Nobody was told that it is there. The member must start, without that record.
+//! * **Damage.** A record does not check, and a whole record that begins later does: what does not check had
+//!   been acknowledged. The member must not start: it would forget a vote or an entry.
+//!
+//! None of the engine's own recovery modes draws this line. "Point in time" drops everything after the
+//! first bad byte, acknowledged or not. "Tolerate a corrupted tail" refuses a tail that is holed rather than
+//! short, which is what a file system leaves when pages of one write reach the disk out of order; and it takes
+//! a damaged length field near the end for a short tail. "Absolute consistency" refuses every tail; and all of
+//! them step over a run of zeros. So the log is judged here first, and then opened with "absolute
+//! consistency" when it is whole and with "point in time" when its tail is torn.
+//!
+//! What stays undecidable: the very last record, synced and then damaged on the disk, is taken for torn. And
+//! unsynced records (`Durability::Eventual`) of which a later one reached the disk and an earlier one did not
+//! are taken for damage: the member refuses to start although nothing was lost, which is the safe side.
+//! Both can be told apart by the log store in part: it knows that entries are contiguous.
+//!
+//! The format, as far as it is needed: blocks of 32 KiB; in a block fragments of header (masked CRC-32C of type
+//! and payload, 4; length, 2; type, 1; all little-endian) and payload; a rest of a block under 7 bytes is zero.
+//! Type 1 is a whole record, 2, 3, 4 are first, middle and last fragment of one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::fault::Fault;
+
+const BLOCK: usize = 32 * 1024;
+const HEADER: usize = 7;
+const FULL: u8 = 1;
+const FIRST: u8 = 2;
+const MIDDLE: u8 = 3;
+const LAST: u8 = 4;
+
+/// What the write-ahead log looks like before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wal {
+    /// Every record checks, or there is none.
+    Whole,
+    /// The last record of the newest file was being written when the member died.
+    TornTail,
+}
+
+/// Reads every write-ahead log file in `dir`: tens of MiB at most, because a file ends when the
+/// memtables it protects are flushed.
+///
+/// # Errors
+/// [`Fault::Damaged`] when a record that must have been synced does not check.
+pub(super) fn judge(dir: &Path) -> Result<Wal, Fault> {
+    let files = wal_files(dir)?;
+    let mut older_torn = false;
+    for (position, file) in files.iter().enumerate() {
+        let bytes = match fs::read(file) {
+            Ok(bytes) => bytes,
+            // Another process, which opening is going to find, may just have removed it.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(Fault::io("read", file, &e)),
+        };
+        let Some(bad) = first_bad(&bytes) else { continue };
+        if let Some(later) = record_after(&bytes, bad) {
+            let detail = format!(
+                "the record at byte {bad} does not check and a later one, at byte {later}, does: \
+                 acknowledged writes are lost; remove this member and add it anew, or restore a backup"
+            );
+            return Err(Fault::damaged(file, detail));
+        }
+        if position + 1 == files.len() {
+            if older_torn {
+                let detail = "the ends of two write-ahead logs are torn; \
+                    remove this member and add it anew, or restore a backup";
+                return Err(Fault::damaged(file, detail));
+            }
+            return Ok(Wal::TornTail);
+        }
+        // A torn file stays behind when the member dies again just after recovering from it. The engine
+        // knows from its manifest whether it still needs the file, and in the strict mode
+        // refuses when it does.
+        older_torn = true;
+    }
+    Ok(Wal::Whole)
+}
+
+/// The write-ahead log files, oldest first.
+fn wal_files(dir: &Path) -> Result<Vec<PathBuf>, Fault> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Fault::io("read", dir, &e)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Fault::io("read", dir, &e))?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        if let (Some(number), Some("log")) = (number, path.extension().and_then(|e| e.to_str())) {
+            files.push((number, path));
+        }
+    }
+    files.sort();
+    Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Where the first byte is that is not part of a whole record, if any.
+fn first_bad(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    let mut record_start = None;
+    while at < bytes.len() {
+        let block_rest = BLOCK - at % BLOCK;
+        if block_rest < HEADER {
+            let filler_end = bytes.len().min(at + block_rest);
+            if bytes[at..filler_end].iter().any(|&byte| byte != 0) {
+                return Some(at);
+            }
+            at = filler_end;
+            continue;
+        }
+        let Some((kind, next)) = fragment(bytes, at) else { return Some(at) };
+        match (kind, record_start) {
+            (FULL, None) => {}
+            (FIRST, None) => record_start = Some(at),
+            (MIDDLE, Some(_)) => {}
+            (LAST, Some(_)) => record_start = None,
+            _ => return Some(at),
+        }
+        at = next;
+    }
+    record_start
+}
+
+/// The first record that begins after `bad` and whose first fragment checks. Fragments that continue a record are not
+/// looked for: they belong to the one that is torn. Lengths cannot be trusted here, so every byte is a candidate.
+fn record_after(bytes: &[u8], bad: usize) -> Option<usize> {
+    (bad + 1..bytes.len().saturating_sub(HEADER)).find(|&at| {
+        matches!(bytes[at + 6], FULL | FIRST)
+            && BLOCK - at % BLOCK >= HEADER
+            && fragment(bytes, at).is_some()
+    })
+}
+
+/// Type and end of the fragment at `at`, if it is complete and checks.
+fn fragment(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
+    let header = bytes.get(at..at + HEADER)?;
+    let masked = u32::from_le_bytes(header[..4].try_into().ok()?);
+    let length = usize::from(u16::from_le_bytes(header[4..6].try_into().ok()?));
+    let end = at + HEADER + length;
+    if end > bytes.len() || HEADER + length > BLOCK - at % BLOCK {
+        return None;
+    }
+    let crc = masked.wrapping_sub(0xa282_ead8).rotate_left(15);
+    (crc32c::crc32c(&bytes[at + 6..end]) == crc).then_some((header[6], end))
+}

@@ -1,0 +1,60 @@
+//! The one error this crate's durable operations return.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The disk, or what it holds, cannot be trusted: a write or sync failed, a checksum does not match, the
+/// format is another version's. A member that meets one stops; nothing is retried in place, because after
+/// a failed sync nobody knows what reached the disk. The text is for the operator: it names the path and says what
+/// to do where there is something to do.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum Fault {
+    /// The engine reported an error while doing `operation`.
+    #[error("{operation} failed in {}: {detail}", path.display())]
+    Engine {
+        /// What was being done, as a verb: "write", "open", "read".
+        operation: &'static str,
+        /// The engine's directory (empty for the memory engine).
+        path: PathBuf,
+        /// The engine's own words.
+        detail: String,
+    },
+    /// Another process holds the directory.
+    #[error("{} is in use by another process; stop it, or give this one another --data-dir", path.display())]
+    InUse {
+        /// The locked directory.
+        path: PathBuf,
+    },
+    /// The directory was written by another format version.
+    #[error("{} has format version {found}, this program reads {expected}; {advice}", path.display())]
+    Version {
+        /// The directory.
+        path: PathBuf,
+        /// The version found on disk.
+        found: u32,
+        /// The version this program reads.
+        expected: u32,
+        /// What the operator can do.
+        advice: &'static str,
+    },
+    /// Bytes on disk do not decode, or contradict each other.
+    #[error("damaged data in {}: {detail}", path.display())]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// Which record, and what is wrong with it.
+        detail: String,
+    },
+}
+
+impl Fault {
+    /// A failed file operation.
+    pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Fault {
+        Fault::Engine { operation, path: path.to_owned(), detail: error.to_string() }
+    }
+
+    /// Bytes that do not decode.
+    pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Fault {
+        Fault::Damaged { path: path.to_owned(), detail: detail.into() }
+    }
+}

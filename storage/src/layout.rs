@@ -1,0 +1,173 @@
+//! Every space, key encoding and format number of the two stores. `storage/README.md` says the same for people,
+//! byte for byte; a change here is a change there and, after the first release, a new [`FORMAT_VERSION`].
+//!
+//! Integers in keys are big-endian, so that byte order is numeric order. User keys are arbitrary bytes and are
+//! followed by a revision in the `kv` space, so they are escaped there: see [`escape_key`].
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::engine::Space;
+use crate::ids::{LeaseId, Revision};
+
+mod version;
+
+pub use version::check_or_create_version;
+
+/// The version of everything below, kept in the file `VERSION` beside the two stores.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The spaces of the log store.
+pub const LOG_SPACES: &[Space] = &[LOG_ENTRIES, LOG_META];
+/// Index (8 bytes) -> term (8), kind (1), CRC-32C of index, term, kind and data (4), data.
+pub const LOG_ENTRIES: Space = Space { position: 0, name: "entries", suffix_len: None };
+/// Hard state, configuration state and the compaction point, by name -> CRC-32C of name and record (4),
+/// record.
+pub const LOG_META: Space = Space { position: 1, name: "meta", suffix_len: None };
+/// In `LOG_META`: term (8), vote (8), commit (8).
+pub const LOG_HARD_STATE: &[u8] = b"hard_state";
+/// In `LOG_META`: the configuration state, opaque here.
+pub const LOG_CONF_STATE: &[u8] = b"conf_state";
+/// In `LOG_META`: index (8) and term (8) of the last entry that is gone: the log begins after it.
+pub const LOG_COMPACTED: &[u8] = b"compacted";
+
+/// The spaces of the state store.
+pub const STATE_SPACES: &[Space] =
+    &[KV, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META];
+/// Escaped user key, inverted main revision (8) -> record: the value of the key from that revision on.
+pub const KV: Space = Space { position: 0, name: "kv", suffix_len: Some(8) };
+/// Main revision (8), sub revision (4) -> kind (1), user key: what happened at that revision.
+pub const REV: Space = Space { position: 1, name: "rev", suffix_len: None };
+/// Lease id (8) -> `LeaseRecord`.
+pub const LEASE: Space = Space { position: 2, name: "lease", suffix_len: None };
+/// Lease id (8), user key -> nothing: the keys attached to a lease.
+pub const LEASE_KEY: Space = Space { position: 3, name: "lease_key", suffix_len: None };
+/// Users, roles and their settings (empty until authentication is there; the space is, so that the format stays).
+pub const AUTH: Space = Space { position: 4, name: "auth", suffix_len: None };
+/// Member id (8) -> `Member`.
+pub const MEMBER: Space = Space { position: 5, name: "member", suffix_len: None };
+/// Alarm type (4), member id (8) -> nothing.
+pub const ALARM: Space = Space { position: 6, name: "alarm", suffix_len: None };
+/// Applied index, revisions, sizes, cluster id, by name.
+pub const META: Space = Space { position: 7, name: "meta", suffix_len: None };
+
+/// Appends `key` so that the result sorts as `key` does, and ends where no longer key's encoding can continue it:
+/// a zero byte becomes `00 ff`, and `00 01` closes.
+///
+/// ```
+/// # use conclave_storage::layout::escape_key;
+/// let encode = |key: &[u8]| { let mut out = Vec::new(); escape_key(key, &mut out); out };
+/// assert_eq!(encode(b"a"), [b'a', 0, 1]);
+/// assert!(encode(b"a") < encode(b"a\0"));
+/// assert!(encode(b"a\0") < encode(b"ab"));
+/// ```
+pub fn escape_key(key: &[u8], out: &mut Vec<u8>) {
+    // `contains` searches a word at a time, and nearly no key has a zero byte.
+    if !key.contains(&0) {
+        out.extend_from_slice(key);
+    } else {
+        for run in key.split_inclusive(|&byte| byte == 0) {
+            out.extend_from_slice(run);
+            if run.ends_with(&[0]) {
+                out.push(0xff);
+            }
+        }
+    }
+    out.extend_from_slice(&[0, 1]);
+}
+
+/// The user key of what [`escape_key`] wrote, borrowed if nothing was escaped. `None` if it never wrote that.
+pub fn unescape_key(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let body = escaped.strip_suffix(&[0, 1])?;
+    if !body.contains(&0) {
+        return Some(Cow::Borrowed(body));
+    }
+    let mut key = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(zero) = rest.iter().position(|&byte| byte == 0) {
+        key.extend_from_slice(&rest[..=zero]);
+        rest = rest[zero + 1..].strip_prefix(&[0xff])?;
+    }
+    key.extend_from_slice(rest);
+    Some(Cow::Owned(key))
+}
+
+/// Bytes of a lease id as a key: sorts as the id does, for the positive ids the API allows.
+pub fn lease_key(id: LeaseId) -> [u8; 8] {
+    id.0.to_be_bytes()
+}
+
+/// The key in `KV` of `key` as written at `revision`. Later revisions of a key sort first, so that the first
+/// entry at or after `kv_key(k, r)` with the same prefix is the version of `k` at revision `r`.
+pub fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
+    let mut out = Vec::with_capacity(key.len() + 10);
+    escape_key(key, &mut out);
+    out.extend_from_slice(&(!(revision.0 as u64)).to_be_bytes());
+    out
+}
+
+/// The two halves of a key in `KV`: the escaped user key, with its end mark, and the revision.
+pub fn split_kv_key(row: &[u8]) -> Option<(&[u8], Revision)> {
+    let (escaped, suffix) = row.split_last_chunk::<8>()?;
+    Some((escaped, Revision(!u64::from_be_bytes(*suffix) as i64)))
+}
+
+/// The key in `REV` of the change number `sub` of `revision`.
+pub fn rev_key(revision: Revision, sub: u32) -> [u8; 12] {
+    let mut out = [0; 12];
+    out[..8].copy_from_slice(&revision.0.to_be_bytes());
+    out[8..].copy_from_slice(&sub.to_be_bytes());
+    out
+}
+
+/// The revision and the number within it of a key in `REV`.
+pub fn split_rev_key(row: &[u8]) -> Option<(Revision, u32)> {
+    let (main, sub) = row.split_first_chunk::<8>()?;
+    let sub = <[u8; 4]>::try_from(sub).ok()?;
+    Some((Revision(i64::from_be_bytes(*main)), u32::from_be_bytes(sub)))
+}
+
+/// The key in `LEASE_KEY` that says that `key` is attached to the lease.
+pub fn lease_key_key(id: LeaseId, key: &[u8]) -> Vec<u8> {
+    [&lease_key(id), key].concat()
+}
+
+/// The user key of a key in `LEASE_KEY`.
+pub fn split_lease_key_key(row: &[u8]) -> Option<(LeaseId, Bytes)> {
+    let (id, key) = row.split_first_chunk::<8>()?;
+    Some((LeaseId(i64::from_be_bytes(*id)), Bytes::copy_from_slice(key)))
+}
+
+/// The key in `MEMBER` of a member.
+pub fn member_key(id: u64) -> [u8; 8] {
+    id.to_be_bytes()
+}
+
+/// The key in `ALARM` of an alarm that is raised.
+pub fn alarm_key(alarm: i32, member_id: u64) -> [u8; 12] {
+    let mut out = [0; 12];
+    out[..4].copy_from_slice(&alarm.to_be_bytes());
+    out[4..].copy_from_slice(&member_id.to_be_bytes());
+    out
+}
+
+/// The alarm type and the member of a key in `ALARM`.
+pub fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
+    let (alarm, member) = row.split_first_chunk::<4>()?;
+    let member = <[u8; 8]>::try_from(member).ok()?;
+    Some((i32::from_be_bytes(*alarm), u64::from_be_bytes(member)))
+}
+
+/// In `META`: five integers of 8 bytes: applied index, its term, revision, compact revision, logical size.
+/// One record, because every commit writes all of it.
+pub const META_APPLIED: &[u8] = b"applied";
+/// In `META`: how far the removal of compacted history is: the last compact revision whose removal ended (8), and the
+/// row of `REV` where the running one goes on (12; zeros when none runs).
+pub const META_COMPACTION: &[u8] = b"compaction";
+/// In `META`: the id of the cluster (8). Its absence says that the store was never bootstrapped.
+pub const META_CLUSTER: &[u8] = b"cluster";
+
+/// What a retained version counts in the logical size beyond its key and its value: about what its two rows
+/// cost on disk besides.
+pub const VERSION_OVERHEAD: usize = 64;

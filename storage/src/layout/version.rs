@@ -1,0 +1,110 @@
+//! The `VERSION` file: one line, `conclave format 1`, in the member's folder beside its two stores.
+//!
+//! It is looked at before either store is opened, because opening may already rewrite files. A folder
+//! with stores and no `VERSION` is not a fresh one: somebody removed or partly copied something.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::FORMAT_VERSION;
+use crate::fault::Fault;
+use crate::files;
+
+const FILE: &str = "VERSION";
+const WORDS: &str = "conclave format ";
+/// Longer than any version this program can have written.
+const BYTES_MAX: usize = 64;
+
+/// Checks that `member_dir` was written by this format version, or makes it a fresh folder of this
+/// version when nothing is there.
+///
+/// # Errors
+/// [`Fault::Version`] for another version, [`Fault::Damaged`] when the file says nothing readable or is
+/// missing beside existing stores, [`Fault::Engine`] when the folder cannot be read or made.
+pub fn check_or_create_version(member_dir: &Path) -> Result<(), Fault> {
+    let file = member_dir.join(FILE);
+    match fs::read(&file) {
+        Ok(contents) => check(member_dir, &contents),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => create(member_dir, &file),
+        Err(e) => Err(Fault::io("read", &file, &e)),
+    }
+}
+
+fn check(member_dir: &Path, contents: &[u8]) -> Result<(), Fault> {
+    let found = parse(contents).ok_or_else(|| {
+        let start = String::from_utf8_lossy(&contents[..contents.len().min(BYTES_MAX)]);
+        let start = start.escape_debug();
+        let detail = format!("VERSION does not name a format: \"{start}\"; restore a backup");
+        Fault::damaged(member_dir, detail)
+    })?;
+    if found == FORMAT_VERSION {
+        return Ok(());
+    }
+    let advice = if found > FORMAT_VERSION {
+        "start the newer program that wrote it, or restore a backup made by this one"
+    } else {
+        "start a release that still reads it and let that one upgrade it first"
+    };
+    let path = member_dir.to_owned();
+    Err(Fault::Version { path, found, expected: FORMAT_VERSION, advice })
+}
+
+fn parse(contents: &[u8]) -> Option<u32> {
+    if contents.len() > BYTES_MAX {
+        return None;
+    }
+    std::str::from_utf8(contents).ok()?.trim_end().strip_prefix(WORDS)?.parse().ok()
+}
+
+fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
+    fs::create_dir_all(member_dir).map_err(|e| Fault::io("create", member_dir, &e))?;
+    for store in ["log", "state"] {
+        if member_dir.join(store).exists() {
+            let detail = format!("the {store} store is there and VERSION is not; restore a backup");
+            return Err(Fault::damaged(member_dir, detail));
+        }
+    }
+    files::write_whole(file, format!("{WORDS}{FORMAT_VERSION}\n").as_bytes())?;
+    files::sync_parent(member_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_folder_is_marked_and_recognised() {
+        let dir = tempfile::tempdir().unwrap();
+        let member = dir.path().join("data/member");
+        check_or_create_version(&member).unwrap();
+        assert_eq!(fs::read_to_string(member.join(FILE)).unwrap(), "conclave format 1\n");
+        fs::create_dir(member.join("log")).unwrap();
+        check_or_create_version(&member).unwrap();
+    }
+
+    #[test]
+    fn another_version_is_named_with_advice() {
+        let dir = tempfile::tempdir().unwrap();
+        for (found, word) in [(FORMAT_VERSION + 1, "newer program"), (0, "upgrade it first")] {
+            fs::write(dir.path().join(FILE), format!("{WORDS}{found}\n")).unwrap();
+            let fault = check_or_create_version(dir.path()).unwrap_err();
+            assert!(matches!(fault, Fault::Version { found: f, .. } if f == found));
+            assert!(fault.to_string().contains(word), "{fault}");
+        }
+    }
+
+    #[test]
+    fn garbage_and_a_missing_file_beside_a_store_are_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        for garbage in [&b""[..], b"conclave format", b"\xff\xfe", &[b'1'; 1000]] {
+            fs::write(dir.path().join(FILE), garbage).unwrap();
+            let fault = check_or_create_version(dir.path()).unwrap_err();
+            assert!(matches!(fault, Fault::Damaged { .. }), "{fault}");
+        }
+        fs::remove_file(dir.path().join(FILE)).unwrap();
+        fs::create_dir(dir.path().join("state")).unwrap();
+        let fault = check_or_create_version(dir.path()).unwrap_err();
+        assert!(matches!(fault, Fault::Damaged { .. }), "{fault}");
+    }
+}

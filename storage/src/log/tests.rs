@@ -1,0 +1,366 @@
+//! The log on both engines: what it keeps, what it refuses, and a crash after every batch.
+
+use super::*;
+use crate::engine::Read;
+use crate::engine::memory::MemoryEngine;
+use crate::engine::rocks::{RocksEngine, RocksOptions};
+use crate::layout::LOG_SPACES;
+
+fn entry(index: u64, term: u64) -> Entry {
+    let kind = match index % 3 {
+        0 => EntryKind::Normal,
+        1 => EntryKind::ConfChange,
+        _ => EntryKind::ConfChangeV2,
+    };
+    Entry { index, term, kind, data: Bytes::from(format!("data of {index} in {term}")) }
+}
+
+fn append(first: u64, count: u64, term: u64) -> Append {
+    let entries = (first..first + count).map(|index| entry(index, term)).collect();
+    Append { entries, sync: true, ..Append::default() }
+}
+
+fn open(engine: &MemoryEngine) -> Result<(Log, LogState), Fault> {
+    Log::open(Arc::new(engine.clone()))
+}
+
+fn commit(commit: u64) -> Append {
+    let hard_state = Some(HardState { term: 3, vote: 2, commit });
+    Append { hard_state, sync: true, ..Append::default() }
+}
+
+/// Index and term of every entry, read through the log and checked against `term`.
+fn listing(log: &Log) -> Vec<(u64, u64)> {
+    let entries = log.entries(log.first_index(), u64::MAX, u64::MAX).unwrap();
+    for found in &entries {
+        assert_eq!(*found, entry(found.index, found.term));
+        assert_eq!(log.term(found.index).unwrap(), Some(found.term));
+    }
+    entries.iter().map(|found| (found.index, found.term)).collect()
+}
+
+/// Everything there is to know about a log, as it is after opening it again.
+fn reopened(engine: &MemoryEngine) -> (LogState, Vec<(u64, u64)>) {
+    let (log, state) = open(engine).unwrap();
+    let entries = listing(&log);
+    assert_eq!(state.last_index, state.first_index - 1 + entries.len() as u64);
+    assert_eq!(log.term(state.first_index - 1).unwrap(), Some(state.compacted_term));
+    assert_eq!(log.term(state.last_index + 1).unwrap(), None);
+    (state, entries)
+}
+
+fn assert_damaged(engine: &MemoryEngine, words: &str) {
+    match open(engine) {
+        Err(Fault::Damaged { detail, .. }) => assert!(detail.contains(words), "{detail}"),
+        Err(fault) => panic!("{fault}"),
+        Ok((_, state)) => panic!("opened as {state:?}"),
+    }
+}
+
+fn write(engine: &MemoryEngine, fill: impl FnOnce(&mut Batch)) {
+    let mut batch = Batch::default();
+    fill(&mut batch);
+    engine.write(batch, Durability::Synced).unwrap();
+}
+
+#[test]
+fn a_fresh_log_is_empty_and_is_bootstrapped() {
+    let engine = MemoryEngine::new();
+    let (log, state) = open(&engine).unwrap();
+    let hard_state = HardState::default();
+    let (first_index, last_index, compacted_term) = (1, 0, 0);
+    let conf_state = Bytes::new();
+    let fresh = LogState { hard_state, conf_state, first_index, last_index, compacted_term };
+    assert_eq!(state, fresh);
+    assert_eq!(log.term(0).unwrap(), Some(0));
+    log.bootstrap(Bytes::from_static(b"one voter")).unwrap();
+    let (state, entries) = reopened(&engine.crash());
+    assert_eq!(state.conf_state, "one voter");
+    assert_eq!(entries, []);
+}
+
+#[test]
+fn appends_survive_and_hard_state_rides_along() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    let hard_state = HardState { term: 3, vote: 7, commit: 2 };
+    let both = Append { hard_state: Some(hard_state), ..append(1, 3, 3) };
+    log.append(&both).unwrap();
+    log.append(&Append { sync: false, ..append(4, 1, 3) }).unwrap();
+    let (state, entries) = reopened(&engine.crash());
+    assert_eq!(state.hard_state, hard_state);
+    assert_eq!(entries, [(1, 3), (2, 3), (3, 3)], "the unsynced one is gone");
+}
+
+#[test]
+fn an_append_replaces_the_end() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    log.append(&append(1, 2, 1)).unwrap();
+    log.append(&append(3, 3, 2)).unwrap();
+    log.append(&append(4, 1, 5)).unwrap();
+    let expected = [(1, 1), (2, 1), (3, 2), (4, 5)];
+    assert_eq!(listing(&log), expected);
+    assert_eq!(reopened(&engine.crash()).1, expected);
+    assert_eq!(log.term(5).unwrap(), None);
+}
+
+#[test]
+fn entries_are_cut_by_size_and_bounds() {
+    let (log, _) = open(&MemoryEngine::new()).unwrap();
+    log.append(&append(1, 9, 1)).unwrap();
+    let indexes = |low, high, bytes| {
+        let entries = log.entries(low, high, bytes).unwrap();
+        entries.iter().map(|entry| entry.index).collect::<Vec<_>>()
+    };
+    let size = entry(1, 1).data.len() as u64;
+    assert_eq!(indexes(1, 10, u64::MAX).len(), 9);
+    assert_eq!(indexes(2, 4, u64::MAX), [2, 3]);
+    assert_eq!(indexes(2, 9, 0), [2], "one at least");
+    assert_eq!(indexes(2, 9, 2 * size), [2, 3]);
+    assert_eq!(indexes(2, 9, 3 * size - 1), [2, 3]);
+    assert_eq!(indexes(8, 100, u64::MAX), [8, 9]);
+    assert_eq!(indexes(10, 100, u64::MAX), []);
+    assert_eq!(indexes(5, 5, u64::MAX), []);
+    assert_eq!(indexes(0, 5, u64::MAX), [], "compacted");
+}
+
+#[test]
+fn compaction_remembers_the_term_and_raises_the_commit() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    log.append(&append(1, 4, 1)).unwrap();
+    log.append(&append(5, 4, 2)).unwrap();
+    log.append(&commit(2)).unwrap();
+    for (through, term) in [(2, 1), (4, 1), (5, 2), (3, 2), (8, 2)] {
+        log.compact(through).unwrap();
+        engine.flush().unwrap();
+        let (state, entries) = reopened(&engine);
+        let through = through.max(if term == 2 { 5 } else { 0 });
+        assert_eq!((state.first_index, state.compacted_term), (through + 1, term));
+        assert_eq!(state.last_index, 8);
+        assert_eq!(state.hard_state.commit, through);
+        assert_eq!(listing(&log), entries);
+        assert_eq!(log.term(through - 1).unwrap(), None);
+    }
+    log.append(&append(9, 1, 4)).unwrap();
+    assert_eq!(reopened(&engine.crash()).1, [(9, 4)]);
+}
+
+#[test]
+fn restore_begins_anew_after_the_snapshot() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    log.append(&append(1, 4, 1)).unwrap();
+    log.append(&commit(3)).unwrap();
+    log.restore(100, 9, Bytes::from_static(b"three voters")).unwrap();
+    let (state, entries) = reopened(&engine);
+    assert_eq!(engine.unsynced(), 0);
+    assert_eq!(state.hard_state, HardState { term: 9, vote: 0, commit: 100 });
+    assert_eq!((state.first_index, state.last_index, state.compacted_term), (101, 100, 9));
+    assert_eq!(state.conf_state, "three voters");
+    assert_eq!(entries, []);
+    assert_eq!(log.term(4).unwrap(), None);
+    log.restore(120, 2, Bytes::new()).unwrap();
+    assert_eq!(log.first_index(), 121);
+    let (_, state) = open(&engine).unwrap();
+    assert_eq!(state.hard_state.term, 9, "a vote's term is not taken back");
+}
+
+#[test]
+#[should_panic(expected = "does not join")]
+fn a_gap_is_refused() {
+    let (log, _) = open(&MemoryEngine::new()).unwrap();
+    let _ = log.append(&append(2, 1, 1));
+}
+
+#[test]
+#[should_panic(expected = "contiguous")]
+fn a_hole_in_an_append_is_refused() {
+    let (log, _) = open(&MemoryEngine::new()).unwrap();
+    let mut holed = append(1, 3, 1);
+    holed.entries.remove(1);
+    let _ = log.append(&holed);
+}
+
+#[test]
+fn a_hole_is_found_at_open() {
+    for missing in [1, 2, 4] {
+        let engine = MemoryEngine::new();
+        open(&engine).unwrap().0.append(&append(1, 5, 1)).unwrap();
+        write(&engine, |batch| batch.delete(LOG_ENTRIES, key(missing)));
+        assert_damaged(&engine, &format!("entry {missing} is missing"));
+    }
+}
+
+#[test]
+fn a_hole_that_appears_later_is_found_when_it_is_read() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    log.append(&append(1, 5, 1)).unwrap();
+    write(&engine, |batch| batch.delete(LOG_ENTRIES, key(3)));
+    assert!(matches!(log.entries(1, 6, u64::MAX), Err(Fault::Damaged { .. })));
+    assert_eq!(log.entries(1, 3, u64::MAX).unwrap().len(), 2);
+}
+
+#[test]
+fn every_flipped_byte_is_found_at_open() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    let conf_state = Some(Bytes::from_static(b"conf"));
+    log.append(&Append { conf_state, ..append(1, 3, 1) }).unwrap();
+    log.append(&commit(3)).unwrap();
+    log.compact(1).unwrap();
+    let records = [
+        (LOG_ENTRIES, key(2).to_vec(), "entry 2"),
+        (LOG_ENTRIES, key(3).to_vec(), "entry 3"),
+        (LOG_META, LOG_HARD_STATE.to_vec(), "hard_state"),
+        (LOG_META, LOG_CONF_STATE.to_vec(), "conf_state"),
+        (LOG_META, LOG_COMPACTED.to_vec(), "compacted"),
+    ];
+    for (space, name, words) in records {
+        let whole = engine.get(space, &name).unwrap().unwrap().to_vec();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            write(&engine, |batch| batch.put(space, name.clone(), damaged));
+            assert_damaged(&engine, words);
+        }
+        write(&engine, |batch| batch.put(space, name.clone(), &whole[..whole.len() - 1]));
+        assert_damaged(&engine, words);
+        write(&engine, |batch| batch.put(space, name, whole));
+    }
+    open(&engine).unwrap();
+}
+
+#[test]
+fn an_entry_in_the_place_of_another_is_damage() {
+    let engine = MemoryEngine::new();
+    open(&engine).unwrap().0.append(&append(1, 3, 1)).unwrap();
+    let other = engine.get(LOG_ENTRIES, &key(3)).unwrap().unwrap();
+    write(&engine, |batch| batch.put(LOG_ENTRIES, key(2), other.to_vec()));
+    assert_damaged(&engine, "entry 2");
+}
+
+#[test]
+fn a_lost_end_is_damage() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    log.append(&append(1, 3, 1)).unwrap();
+    log.append(&commit(3)).unwrap();
+    write(&engine, |batch| batch.delete(LOG_ENTRIES, key(3)));
+    assert_damaged(&engine, "the log ends at 2");
+}
+
+#[test]
+fn terms_that_go_back_are_damage() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    log.append(&append(1, 1, 5)).unwrap();
+    write(&engine, |batch| batch.put(LOG_ENTRIES, key(2), entry::encode_entry(&entry(2, 4))));
+    assert_damaged(&engine, "after one of 5");
+}
+
+/// A day in the life of a log, as steps of one batch each.
+fn steps() -> Vec<Box<dyn Fn(&Log) -> Result<(), Fault>>> {
+    vec![
+        Box::new(|log| log.bootstrap(Bytes::from_static(b"conf"))),
+        Box::new(|log| log.append(&append(1, 3, 1))),
+        Box::new(|log| log.append(&Append { sync: false, ..commit(2) })),
+        Box::new(|log| log.append(&append(4, 4, 2))),
+        Box::new(|log| log.append(&append(6, 1, 3))),
+        Box::new(|log| log.compact(2)),
+        Box::new(|log| log.append(&Append { sync: false, ..commit(5) })),
+        Box::new(|log| log.append(&append(7, 2, 3))),
+        Box::new(|log| log.compact(5)),
+        Box::new(|log| log.restore(20, 4, Bytes::from_static(b"other"))),
+        Box::new(|log| log.append(&append(21, 2, 4))),
+    ]
+}
+
+/// Dies at every batch, with every choice of how much of what was not synced is there, and compares with the
+/// states an undisturbed log goes through.
+#[test]
+fn a_crash_at_any_batch_leaves_the_log_as_after_one_of_its_steps() {
+    let calm = MemoryEngine::new();
+    let (log, _) = open(&calm).unwrap();
+    let mut states = vec![reopened(&calm)];
+    for step in steps() {
+        step(&log).unwrap();
+        states.push(reopened(&calm));
+    }
+    for died_at in 0..steps().len() {
+        for failing in [false, true] {
+            let engine = MemoryEngine::new();
+            let (log, _) = open(&engine).unwrap();
+            let mut synced = 0;
+            for (number, step) in steps().iter().enumerate().take(died_at) {
+                step(&log).unwrap();
+                if engine.unsynced() == 0 {
+                    synced = number + 1;
+                }
+            }
+            if failing {
+                engine.fail_next_write();
+                assert!(steps()[died_at](&log).is_err());
+                assert!(log.append(&commit(1)).is_err(), "nothing is retried");
+            }
+            let in_doubt = engine.unsynced();
+            for kept in 0..=in_doubt {
+                let found = reopened(&engine.crash_keeping(kept));
+                assert_eq!(found, states[synced + kept], "died at {died_at}, kept {kept}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_on_rocksdb_is_the_same_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = MemoryEngine::new();
+    let on_disk = || -> Arc<dyn Engine> {
+        Arc::new(RocksEngine::open(dir.path(), LOG_SPACES, RocksOptions::log()).unwrap())
+    };
+    let (log, _) = open(&memory).unwrap();
+    for step in steps() {
+        step(&log).unwrap();
+        let (log, _) = Log::open(on_disk()).unwrap();
+        step(&log).unwrap();
+        drop(log);
+        let (log, state) = Log::open(on_disk()).unwrap();
+        assert_eq!((state, listing(&log)), reopened(&memory));
+    }
+}
+
+/// Readers and a compacting, truncating writer: a reader sees runs without gaps, never a fault.
+#[test]
+fn readers_never_see_a_hole() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = RocksEngine::open(dir.path(), LOG_SPACES, RocksOptions::log()).unwrap();
+    let log = Log::open(Arc::new(engine)).unwrap().0;
+    log.append(&Append { sync: false, ..append(1, 100, 1) }).unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0u32;
+            while log.last_index() < 2000 {
+                listing_of_any_term(&log);
+                reads += 1;
+            }
+            reads
+        });
+        for round in 0..190u64 {
+            let next = log.last_index() + 1;
+            let kept = log.first_index().max(next - 10);
+            log.append(&Append { sync: false, ..append(kept, 20, 2 + round) }).unwrap();
+            log.compact(log.last_index() - 50).unwrap();
+        }
+        assert!(reader.join().unwrap() > 0);
+    });
+}
+
+fn listing_of_any_term(log: &Log) {
+    let first = log.first_index();
+    for (index, found) in (first..).zip(log.entries(first, u64::MAX, u64::MAX).unwrap()) {
+        assert_eq!(found.index, index);
+    }
+}

@@ -1,0 +1,418 @@
+//! The state machine: committed log entries in; outcomes, changes and effects out.
+//!
+//! It is a pure function of the log: the same entries give the same state, the same outcomes and the same changes on every member, whatever
+//! the grouping into commits. It reads no clock, draws no numbers and knows nobody: what it
+//! produces is returned, and who wants it takes it.
+//!
+//! [`Machine::apply`] takes one entry, a batch of commands, and applies them in order; [`Machine::commit`] writes everything applied
+//! since the last commit, with the applied index, in one engine batch, and publishes it to the [`Reader`]. Between the
+//! two, later entries see earlier ones through an overlay ([`crate::mvcc::pending`]). So a crash leaves
+//! whole entries: those up to the applied index that is there with them; raft repeats the rest.
+//!
+//! A command is *rejected* by rule ([`Rejected`]), which is an outcome like any other: it changes nothing, advances the applied index and is
+//! the same on all members. A [`Fault`] is the disk's, is nobody's outcome, and ends the process.
+//!
+//! Invariants:
+//!
+//! 1. A command is checked whole before its first change. There is no undo.
+//! 2. The revision grows by one for each command (for each lease, when leases expire) that changes a key, and by nothing else.
+//! 3. No rule depends on configuration, which members may not share, nor on how far a member is with the removal of old
+//!    versions: limits that do are for the proposer to apply.
+//! 4. Indexes only grow; an entry is applied once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conclave_proto::command::{self, command::Body};
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb as api;
+use conclave_proto::mvccpb;
+use prost::Message;
+
+use crate::engine::{Batch, Durability, Engine};
+use crate::fault::Fault;
+use crate::ids::{LeaseId, Revision};
+use crate::layout;
+use crate::mvcc::compact::{self, Progress};
+use crate::mvcc::pending::Pending;
+use crate::mvcc::record::damaged;
+use crate::reader::{Applied, ReadError, Reader};
+
+pub(crate) mod alarm;
+pub mod member;
+pub mod validate;
+
+mod kv;
+mod lease;
+mod state;
+pub(crate) mod txn;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod script;
+
+use alarm::Alarms;
+use member::Membership;
+pub(crate) use state::State;
+
+/// The version of a log entry's payload this program writes and reads.
+pub const PAYLOAD_VERSION: u32 = 1;
+
+/// How much is done at a time. Never what is allowed: see the module's third invariant.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Rows of history that one [`Machine::compact_step`] looks at; about 10 us each.
+    pub compaction_rows: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { compaction_rows: 1000 }
+    }
+}
+
+/// What a cluster begins with.
+#[derive(Clone, Debug)]
+pub struct Genesis {
+    /// The id of the cluster; not 0.
+    pub cluster_id: u64,
+    /// The first members.
+    pub members: Vec<command::Member>,
+}
+
+/// What became of a command.
+pub type Outcome = Result<Reply, Rejected>;
+
+/// A command the rules refused. Final, and the same on every member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejected(pub ApiError);
+
+/// What a command that was carried out answers. Headers have the revision only; who, where and under which term is
+/// for the server to add.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs, reason = "each is the answer to the command of that name")]
+pub enum Reply {
+    Put(api::PutResponse),
+    DeleteRange(api::DeleteRangeResponse),
+    Txn(api::TxnResponse),
+    Compaction(api::CompactionResponse),
+    LeaseGrant(api::LeaseGrantResponse),
+    LeaseRevoke(api::LeaseRevokeResponse),
+    LeaseExpire,
+    Alarm(api::AlarmResponse),
+    MemberAttributes,
+    /// The members after the change.
+    Members(Vec<command::Member>),
+}
+
+/// What a commit made true, for whoever has to act on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effects {
+    /// The changes of keys, revision by revision.
+    pub changes: Vec<Arc<Changes>>,
+    /// Leases that began or ended, in order.
+    pub leases: Vec<LeaseEffect>,
+    /// The compact revision, if it moved.
+    pub compacted: Option<Revision>,
+    /// Whether the member list changed.
+    pub members_changed: bool,
+    /// Whether the raised alarms changed.
+    pub alarms_changed: bool,
+}
+
+/// Every change of one revision, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes {
+    /// The revision.
+    pub revision: Revision,
+    /// The changes; never empty.
+    pub changes: Vec<Change>,
+    /// About the memory this holds.
+    pub bytes: usize,
+}
+
+/// What a change takes in memory besides keys and values.
+const CHANGE_OVERHEAD_BYTES: usize = size_of::<Change>();
+
+impl Changes {
+    pub(crate) fn new(revision: Revision, changes: Vec<Change>) -> Changes {
+        let of = |kv: &Option<mvccpb::KeyValue>| {
+            kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len())
+        };
+        let bytes = changes
+            .iter()
+            .map(|change| CHANGE_OVERHEAD_BYTES + of(&change.event.kv) + of(&change.prev))
+            .sum();
+        Changes { revision, changes, bytes }
+    }
+}
+
+/// One change of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The event as a watcher gets it, but without `prev_kv`.
+    pub event: mvccpb::Event,
+    /// The version it replaced, for the watchers that ask for it.
+    pub prev: Option<mvccpb::KeyValue>,
+}
+
+/// A lease began or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseEffect {
+    /// It began.
+    Granted {
+        /// The lease.
+        id: LeaseId,
+        /// As granted.
+        ttl_seconds: i64,
+    },
+    /// It was revoked or has expired.
+    Revoked {
+        /// The lease.
+        id: LeaseId,
+    },
+}
+
+/// The state machine. One thread owns it; it alone writes the state store.
+pub struct Machine {
+    engine: Arc<dyn Engine>,
+    limits: Limits,
+    reader: Reader,
+    /// As of the last entry applied, committed or not; so are the two below.
+    state: State,
+    membership: Membership,
+    alarms: Alarms,
+    compaction: Progress,
+    pending: Pending,
+    effects: Effects,
+    /// Whether anything was applied since the last commit.
+    dirty: bool,
+}
+
+impl Machine {
+    /// Opens the state in `engine`, as of its last commit, and the read side of it.
+    pub fn open(engine: Arc<dyn Engine>, limits: Limits) -> Result<(Machine, Reader), Fault> {
+        let state = match engine.get(layout::META, layout::META_APPLIED)? {
+            Some(row) => State::decode(&row)?,
+            None => State::EMPTY,
+        };
+        let compaction = match engine.get(layout::META, layout::META_COMPACTION)? {
+            Some(row) => Progress::decode(&row)?,
+            None => Progress::NEVER,
+        };
+        let cluster_id = state::cluster_id(&*engine)?;
+        let membership = Membership::read(&*engine)?;
+        let alarms = Alarms::read(&*engine)?;
+        let reader = Reader::new(engine.clone(), cluster_id);
+        let machine = Machine {
+            engine,
+            limits,
+            reader: reader.clone(),
+            state,
+            membership,
+            alarms,
+            compaction,
+            pending: Pending::default(),
+            effects: Effects { members_changed: true, alarms_changed: true, ..Effects::default() },
+            dirty: false,
+        };
+        machine.publish();
+        Ok((Machine { effects: Effects::default(), ..machine }, reader))
+    }
+
+    /// Writes the beginning of a cluster into an empty store, durably.
+    pub fn bootstrap(&mut self, genesis: &Genesis) -> Result<(), Fault> {
+        assert!(self.reader.cluster_id() == 0 && genesis.cluster_id != 0, "a cluster begins once");
+        let mut batch = Batch::default();
+        batch.put(layout::META, layout::META_CLUSTER, genesis.cluster_id.to_be_bytes());
+        batch.put(layout::META, layout::META_APPLIED, self.state.encode());
+        for member in &genesis.members {
+            self.membership.set(member.clone(), &mut batch);
+        }
+        self.engine.write(batch, Durability::Eventual)?;
+        self.engine.flush()?;
+        self.reader.set_cluster_id(genesis.cluster_id);
+        self.effects.members_changed = true;
+        self.publish();
+        self.effects = Effects::default();
+        Ok(())
+    }
+
+    /// Applies one entry of the log: a batch of commands, with one outcome each; or the empty entry of a new leader.
+    pub fn apply(
+        &mut self,
+        index: u64,
+        term: u64,
+        payload: &Bytes,
+    ) -> Result<Vec<Outcome>, Fault> {
+        let commands = decode(index, payload)?;
+        self.advance(index, term);
+        commands.into_iter().map(|body| split(self.dispatch(body))).collect()
+    }
+
+    /// Applies one configuration change entry of the log.
+    pub fn apply_member(
+        &mut self,
+        index: u64,
+        term: u64,
+        change: member::Change,
+    ) -> Result<Outcome, Fault> {
+        self.advance(index, term);
+        if let Err(error) = self.membership.check(&change) {
+            return Ok(Err(Rejected(error)));
+        }
+        self.membership.apply(change, &mut self.pending.batch);
+        self.effects.members_changed = true;
+        Ok(Ok(Reply::Members(self.membership.members())))
+    }
+
+    /// Writes what was applied since the last commit, publishes it to readers, and returns what it
+    /// made true.
+    pub fn commit(&mut self) -> Result<Effects, Fault> {
+        if !self.dirty {
+            return Ok(Effects::default());
+        }
+        let mut batch = self.pending.take();
+        batch.put(layout::META, layout::META_APPLIED, self.state.encode());
+        self.engine.write(batch, Durability::Eventual)?;
+        self.dirty = false;
+        self.publish();
+        Ok(std::mem::take(&mut self.effects))
+    }
+
+    /// One bounded step of removing compacted history, in a write of its own. Returns whether there is more to do. To be called
+    /// with nothing applied and not committed.
+    pub fn compact_step(&mut self) -> Result<bool, Fault> {
+        assert!(!self.dirty, "a step of compaction does not mix with entries: commit first");
+        if self.compaction.finished == self.state.compacted {
+            return Ok(false);
+        }
+        let rows = self.limits.compaction_rows.max(1);
+        let step = compact::step(&*self.engine, self.compaction, self.state.compacted, rows)?;
+        self.state.size -= step.freed;
+        self.compaction = step.progress;
+        let mut batch = step.batch;
+        batch.put(layout::META, layout::META_COMPACTION, self.compaction.encode());
+        batch.put(layout::META, layout::META_APPLIED, self.state.encode());
+        self.engine.write(batch, Durability::Eventual)?;
+        self.publish();
+        Ok(self.compaction.finished != self.state.compacted)
+    }
+
+    /// The rules of membership as applied so far, for a proposer that wants to know beforehand.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    fn advance(&mut self, index: u64, term: u64) {
+        assert!(index > self.state.index, "entry {index} after {}", self.state.index);
+        self.state.index = index;
+        self.state.term = term;
+        self.dirty = true;
+    }
+
+    fn dispatch(&mut self, body: Body) -> Result<Reply, ReadError> {
+        match body {
+            Body::Put(request) => self.put(&request).map(Reply::Put),
+            Body::DeleteRange(request) => self.delete_range(&request).map(Reply::DeleteRange),
+            Body::Txn(request) => self.txn(&request).map(Reply::Txn),
+            Body::Compaction(request) => self.compaction(&request).map(Reply::Compaction),
+            Body::LeaseGrant(request) => self.lease_grant(&request).map(Reply::LeaseGrant),
+            Body::LeaseRevoke(request) => self.lease_revoke(&request).map(Reply::LeaseRevoke),
+            Body::LeaseExpire(request) => self.lease_expire(&request).map(|()| Reply::LeaseExpire),
+            Body::Alarm(request) => Ok(Reply::Alarm(self.alarm(&request))),
+            Body::MemberAttributes(request) => {
+                self.member_attributes(&request);
+                Ok(Reply::MemberAttributes)
+            }
+        }
+    }
+
+    /// Moves the compact revision. What that makes unreadable is removed later, by [`Machine::compact_step`].
+    fn compaction(
+        &mut self,
+        request: &api::CompactionRequest,
+    ) -> Result<api::CompactionResponse, ReadError> {
+        self.alarms.check_write()?;
+        let revision = Revision(request.revision);
+        if revision <= self.state.compacted {
+            return Err(ApiError::Compacted.into());
+        }
+        if revision > self.state.revision {
+            return Err(ApiError::FutureRev.into());
+        }
+        self.state.compacted = revision;
+        self.compaction.retarget();
+        let row = self.compaction.encode();
+        self.pending.batch.put(layout::META, layout::META_COMPACTION, row);
+        self.effects.compacted = Some(revision);
+        Ok(api::CompactionResponse { header: self.header() })
+    }
+
+    fn alarm(&mut self, request: &api::AlarmRequest) -> api::AlarmResponse {
+        let (alarms, changed) = self.alarms.handle(request, &mut self.pending.batch);
+        self.effects.alarms_changed |= changed;
+        api::AlarmResponse { header: self.header(), alarms }
+    }
+
+    fn member_attributes(&mut self, request: &command::MemberAttributes) {
+        if self.membership.set_attributes(request, &mut self.pending.batch) {
+            self.effects.members_changed = true;
+        }
+    }
+
+    /// A header with the revision now.
+    fn header(&self) -> Option<api::ResponseHeader> {
+        header(self.state.revision)
+    }
+
+    fn publish(&self) {
+        if self.effects.members_changed {
+            self.reader.set_membership(&self.membership);
+        }
+        if self.effects.alarms_changed {
+            self.reader.set_alarms(self.alarms.list());
+        }
+        let State { index, term, revision, compacted, size } = self.state;
+        let applied = Applied { index, term, revision, compacted };
+        self.reader.publish(&applied, size, self.compaction.finished);
+    }
+}
+
+/// A header with a revision and nothing else.
+pub(crate) fn header(revision: Revision) -> Option<api::ResponseHeader> {
+    Some(api::ResponseHeader { revision: revision.0, ..api::ResponseHeader::default() })
+}
+
+/// The commands of an entry, which share its memory.
+fn decode(index: u64, payload: &Bytes) -> Result<Vec<Body>, Fault> {
+    if payload.is_empty() {
+        return Ok(Vec::new());
+    }
+    let broken = |what: &str| damaged(format!("log entry {index}: {what}"));
+    let batch = command::Batch::decode(payload.clone())
+        .map_err(|error| broken(&format!("not a batch of commands: {error}")))?;
+    if batch.version != PAYLOAD_VERSION {
+        return Err(Fault::Version {
+            path: format!("log entry {index}").into(),
+            found: batch.version,
+            expected: PAYLOAD_VERSION,
+            advice: "a newer release wrote it: run that release on this member",
+        });
+    }
+    let bodies = batch.commands.into_iter().map(|command| command.body);
+    bodies.map(|body| body.ok_or_else(|| broken("a command of a newer release"))).collect()
+}
+
+/// Tells an outcome from a fault.
+fn split(result: Result<Reply, ReadError>) -> Result<Outcome, Fault> {
+    match result {
+        Ok(reply) => Ok(Ok(reply)),
+        Err(ReadError::Rejected(error)) => Ok(Err(Rejected(error))),
+        Err(ReadError::Fault(fault)) => Err(fault),
+    }
+}

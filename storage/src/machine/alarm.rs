@@ -1,0 +1,78 @@
+//! Alarms: a member is out of space or has lost track of the others, and the cluster stops taking what would make it worse.
+
+use std::collections::BTreeSet;
+
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
+use conclave_proto::etcdserverpb::{AlarmMember, AlarmRequest, AlarmType};
+
+use crate::engine::{Batch, Direction, Read};
+use crate::fault::Fault;
+use crate::layout;
+use crate::mvcc::record::damaged;
+
+/// The alarms that are raised: type and member, in that order. There are never many.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Alarms(BTreeSet<(i32, u64)>);
+
+impl Alarms {
+    pub(crate) fn read(read: &dyn Read) -> Result<Alarms, Fault> {
+        let mut scan = read.scan(layout::ALARM, &[], None, Direction::Forward)?;
+        let mut alarms = BTreeSet::new();
+        while let Some((row, _)) = scan.next()? {
+            let alarm = layout::split_alarm_key(row);
+            alarms.insert(alarm.ok_or_else(|| damaged(format!("alarm: a row {row:02x?}")))?);
+        }
+        Ok(Alarms(alarms))
+    }
+
+    pub(crate) fn list(&self) -> Vec<AlarmMember> {
+        self.0.iter().map(|&(alarm, member_id)| AlarmMember { member_id, alarm }).collect()
+    }
+
+    /// Carries out a request. Returns the alarms it was about, and whether any changed.
+    pub(crate) fn handle(
+        &mut self,
+        request: &AlarmRequest,
+        batch: &mut Batch,
+    ) -> (Vec<AlarmMember>, bool) {
+        let (alarm, member_id) = (request.alarm, request.member_id);
+        let row = layout::alarm_key(alarm, member_id);
+        let changed = match request.action() {
+            AlarmAction::Get => {
+                let wanted = |of: &AlarmMember| request.alarm() == AlarmType::None || of.alarm == alarm;
+                return (self.list().into_iter().filter(wanted).collect(), false);
+            }
+            AlarmAction::Activate if request.alarm() == AlarmType::None => {
+                return (Vec::new(), false);
+            }
+            AlarmAction::Activate => {
+                batch.put(layout::ALARM, row, Vec::new());
+                self.0.insert((alarm, member_id))
+            }
+            AlarmAction::Deactivate if !self.0.remove(&(alarm, member_id)) => {
+                return (Vec::new(), false);
+            }
+            AlarmAction::Deactivate => {
+                batch.delete(layout::ALARM, row);
+                true
+            }
+        };
+        (vec![AlarmMember { member_id, alarm }], changed)
+    }
+
+    /// Refuses what takes space, and as [`Alarms::check_write`] does.
+    pub(crate) fn check_growth(&self) -> Result<(), ApiError> {
+        self.check_write()?;
+        if self.raised(AlarmType::Nospace) { Err(ApiError::NoSpace) } else { Ok(()) }
+    }
+
+    /// Refuses to build on a state that may not be the others'.
+    pub(crate) fn check_write(&self) -> Result<(), ApiError> {
+        if self.raised(AlarmType::Corrupt) { Err(ApiError::Corrupt) } else { Ok(()) }
+    }
+
+    fn raised(&self, alarm: AlarmType) -> bool {
+        self.0.iter().any(|&(raised, _)| raised == alarm as i32)
+    }
+}

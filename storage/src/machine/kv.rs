@@ -1,0 +1,84 @@
+//! Put and delete.
+
+use std::sync::Arc;
+
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb as api;
+
+use super::{Changes, Machine, header, validate};
+use crate::ids::LeaseId;
+use crate::mvcc::range::KeyRange;
+use crate::mvcc::view::View;
+use crate::mvcc::write::Writer;
+use crate::reader::ReadError;
+
+impl Machine {
+    pub(super) fn put(&mut self, request: &api::PutRequest) -> Result<api::PutResponse, ReadError> {
+        self.alarms.check_growth()?;
+        validate::check_put(request)?;
+        self.check_put_now(request)?;
+        self.write(|writer| put(writer, request))
+    }
+
+    pub(super) fn delete_range(
+        &mut self,
+        request: &api::DeleteRangeRequest,
+    ) -> Result<api::DeleteRangeResponse, ReadError> {
+        self.alarms.check_write()?;
+        validate::check_delete(request)?;
+        self.write(|writer| delete_range(writer, request))
+    }
+
+    /// What a put needs of the state: its lease, and the key if it keeps something of it.
+    pub(super) fn check_put_now(&self, request: &api::PutRequest) -> Result<(), ReadError> {
+        let lease = LeaseId(request.lease);
+        if lease != LeaseId::NONE && !self.pending.has_lease(&*self.engine, lease)? {
+            return Err(ApiError::LeaseNotFound.into());
+        }
+        if request.ignore_value || request.ignore_lease {
+            let view = self.pending.view(&*self.engine);
+            if view.find(&request.key, self.state.revision)?.is_none() {
+                return Err(ApiError::KeyNotFound.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a write transaction. Everything that can be refused must have been: from here on there is no way back.
+    pub(super) fn write<T>(
+        &mut self,
+        body: impl FnOnce(&mut Writer<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let mut writer = Writer::new(&*self.engine, &mut self.pending, self.state.revision);
+        let result = body(&mut writer);
+        assert!(!matches!(result, Err(ReadError::Rejected(_))), "checked before the first change");
+        let (revision, changes, size) = writer.finish();
+        self.state.revision = revision;
+        self.state.size += size;
+        if !changes.is_empty() {
+            self.effects.changes.push(Arc::new(Changes::new(revision, changes)));
+        }
+        result
+    }
+}
+
+pub(super) fn put(
+    writer: &mut Writer<'_>,
+    request: &api::PutRequest,
+) -> Result<api::PutResponse, ReadError> {
+    let before = writer.put(request)?;
+    let prev_kv = before.filter(|_| request.prev_kv);
+    Ok(api::PutResponse { header: header(writer.revision()), prev_kv })
+}
+
+pub(super) fn delete_range(
+    writer: &mut Writer<'_>,
+    request: &api::DeleteRangeRequest,
+) -> Result<api::DeleteRangeResponse, ReadError> {
+    let deleted = writer.delete_range(&KeyRange::of(&request.key, &request.range_end))?;
+    Ok(api::DeleteRangeResponse {
+        header: header(writer.revision()),
+        deleted: deleted.len() as i64,
+        prev_kvs: if request.prev_kv { deleted } else { Vec::new() },
+    })
+}

@@ -1,0 +1,246 @@
+//! Who belongs to the cluster, and the rules for changing that.
+//!
+//! The rules are pure and are judged at commit, so that two changes proposed at the same time cannot both pass on the same
+//! premise. A member that was removed stays known as removed, for ever: its id must not come back, and
+//! whoever still runs under it is to be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use conclave_proto::command::{Member, MemberAttributes};
+use conclave_proto::errors::ApiError;
+use prost::Message;
+
+use crate::engine::{Batch, Direction, Read};
+use crate::fault::Fault;
+use crate::layout;
+use crate::mvcc::record::damaged;
+
+/// A change of the membership.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A new voter.
+    Add(Member),
+    /// A new learner.
+    AddLearner(Member),
+    /// A learner becomes a voter.
+    Promote {
+        /// The learner.
+        id: u64,
+    },
+    /// A member leaves.
+    Remove {
+        /// The member.
+        id: u64,
+    },
+    /// A member is reached elsewhere.
+    Update {
+        /// The member.
+        id: u64,
+        /// All its new peer URLs.
+        peer_urls: Vec<String>,
+    },
+}
+
+/// The members, and who was one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Membership {
+    members: BTreeMap<u64, Member>,
+    removed: BTreeSet<u64>,
+}
+
+impl Membership {
+    pub(crate) fn read(read: &dyn Read) -> Result<Membership, Fault> {
+        let mut scan = read.scan(layout::MEMBER, &[], None, Direction::Forward)?;
+        let mut membership = Membership::default();
+        while let Some((row, value)) = scan.next()? {
+            let broken = || damaged(format!("member: a row {row:02x?}"));
+            let id = u64::from_be_bytes(row.try_into().map_err(|_| broken())?);
+            if value.is_empty() {
+                membership.removed.insert(id);
+            } else {
+                let member = Member::decode(value).map_err(|_| broken())?;
+                membership.members.insert(id, member);
+            }
+        }
+        Ok(membership)
+    }
+
+    /// The members, by id.
+    pub fn members(&self) -> Vec<Member> {
+        self.members.values().cloned().collect()
+    }
+
+    /// Who was a member, by id.
+    pub fn removed(&self) -> Vec<u64> {
+        self.removed.iter().copied().collect()
+    }
+
+    /// Whether a change may be made.
+    pub fn check(&self, change: &Change) -> Result<(), ApiError> {
+        match change {
+            Change::Add(member) | Change::AddLearner(member) => {
+                if self.removed.contains(&member.id) {
+                    return Err(ApiError::MemberNotFound);
+                }
+                if self.members.contains_key(&member.id) {
+                    return Err(ApiError::MemberExist);
+                }
+                self.check_urls(member.id, &member.peer_urls)
+            }
+            Change::Promote { id } => {
+                if self.member(*id)?.is_learner { Ok(()) } else { Err(ApiError::MemberNotLearner) }
+            }
+            Change::Remove { id } => {
+                let member = self.member(*id)?;
+                // Nobody would be left to agree on anything, not even on a new member.
+                if !member.is_learner && self.voters() == 1 {
+                    return Err(ApiError::MemberNotEnoughStarted);
+                }
+                Ok(())
+            }
+            Change::Update { id, peer_urls } => {
+                self.member(*id)?;
+                self.check_urls(*id, peer_urls)
+            }
+        }
+    }
+
+    /// What a proposer checks besides: rules that depend on its configuration, which the others may not share.
+    pub fn check_proposal(&self, change: &Change, max_learners: usize) -> Result<(), ApiError> {
+        self.check(change)?;
+        let learners = self.members.values().filter(|member| member.is_learner).count();
+        match change {
+            Change::AddLearner(_) if learners >= max_learners => Err(ApiError::TooManyLearners),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a change that [`Membership::check`] allows.
+    pub(crate) fn apply(&mut self, change: Change, batch: &mut Batch) {
+        match change {
+            Change::Add(member) => self.set(Member { is_learner: false, ..member }, batch),
+            Change::AddLearner(member) => self.set(Member { is_learner: true, ..member }, batch),
+            Change::Promote { id } => self.edit(id, batch, |member| member.is_learner = false),
+            Change::Update { id, peer_urls } => {
+                self.edit(id, batch, |member| member.peer_urls = peer_urls);
+            }
+            Change::Remove { id } => {
+                self.members.remove(&id);
+                self.removed.insert(id);
+                batch.put(layout::MEMBER, layout::member_key(id), Vec::new());
+            }
+        }
+    }
+
+    /// Writes what a member says of itself. Returns whether it is a member.
+    pub(crate) fn set_attributes(
+        &mut self,
+        attributes: &MemberAttributes,
+        batch: &mut Batch,
+    ) -> bool {
+        let MemberAttributes { member_id, name, client_urls } = attributes;
+        if !self.members.contains_key(member_id) {
+            return false;
+        }
+        self.edit(*member_id, batch, |member| {
+            member.name.clone_from(name);
+            member.client_urls.clone_from(client_urls);
+        });
+        true
+    }
+
+    pub(crate) fn set(&mut self, member: Member, batch: &mut Batch) {
+        batch.put(layout::MEMBER, layout::member_key(member.id), member.encode_to_vec());
+        self.members.insert(member.id, member);
+    }
+
+    fn edit(&mut self, id: u64, batch: &mut Batch, edit: impl FnOnce(&mut Member)) {
+        let mut member = self.members[&id].clone();
+        edit(&mut member);
+        self.set(member, batch);
+    }
+
+    fn member(&self, id: u64) -> Result<&Member, ApiError> {
+        self.members.get(&id).ok_or(ApiError::MemberNotFound)
+    }
+
+    fn voters(&self) -> usize {
+        self.members.values().filter(|member| !member.is_learner).count()
+    }
+
+    /// No other member may be reached there.
+    fn check_urls(&self, id: u64, peer_urls: &[String]) -> Result<(), ApiError> {
+        let mut others = self.members.values().filter(|member| member.id != id);
+        if others.any(|other| other.peer_urls.iter().any(|url| peer_urls.contains(url))) {
+            return Err(ApiError::PeerURLExist);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(id: u64, url: &str) -> Member {
+        Member { id, peer_urls: vec![url.into()], ..Member::default() }
+    }
+
+    fn of(changes: &[Change]) -> Membership {
+        let mut membership = Membership::default();
+        for change in changes {
+            membership.check(change).expect("a legal change");
+            membership.apply(change.clone(), &mut Batch::default());
+        }
+        membership
+    }
+
+    #[test]
+    fn an_id_is_used_once() {
+        let two = of(&[Change::Add(member(1, "a")), Change::Add(member(2, "b"))]);
+        assert_eq!(two.check(&Change::Add(member(2, "c"))), Err(ApiError::MemberExist));
+        assert_eq!(two.check(&Change::Add(member(3, "b"))), Err(ApiError::PeerURLExist));
+        let mut one = two;
+        one.apply(Change::Remove { id: 2 }, &mut Batch::default());
+        assert_eq!(one.check(&Change::Add(member(2, "b"))), Err(ApiError::MemberNotFound));
+        assert_eq!(one.check(&Change::Add(member(3, "b"))), Ok(()));
+        assert_eq!(one.removed(), [2]);
+    }
+
+    #[test]
+    fn a_learner_is_promoted_once() {
+        let mut both = of(&[Change::Add(member(1, "a")), Change::AddLearner(member(2, "b"))]);
+        let promote = Change::Promote { id: 2 };
+        assert_eq!(both.check(&Change::Promote { id: 1 }), Err(ApiError::MemberNotLearner));
+        assert_eq!(both.check(&Change::Promote { id: 3 }), Err(ApiError::MemberNotFound));
+        assert_eq!(both.check(&promote), Ok(()));
+        both.apply(promote.clone(), &mut Batch::default());
+        assert_eq!(both.check(&promote), Err(ApiError::MemberNotLearner));
+    }
+
+    #[test]
+    fn the_last_voter_stays() {
+        let both = of(&[Change::Add(member(1, "a")), Change::AddLearner(member(2, "b"))]);
+        let last = both.check(&Change::Remove { id: 1 });
+        assert_eq!(last, Err(ApiError::MemberNotEnoughStarted));
+        assert_eq!(both.check(&Change::Remove { id: 2 }), Ok(()));
+    }
+
+    #[test]
+    fn how_many_learners_is_the_proposers_rule() {
+        let both = of(&[Change::Add(member(1, "a")), Change::AddLearner(member(2, "b"))]);
+        let third = Change::AddLearner(member(3, "c"));
+        assert_eq!(both.check(&third), Ok(()));
+        assert_eq!(both.check_proposal(&third, 1), Err(ApiError::TooManyLearners));
+        assert_eq!(both.check_proposal(&third, 2), Ok(()));
+    }
+
+    #[test]
+    fn peer_urls_move_unless_taken() {
+        let both = of(&[Change::Add(member(1, "a")), Change::Add(member(2, "b"))]);
+        let update = |id, url: &str| Change::Update { id, peer_urls: vec![url.into()] };
+        assert_eq!(both.check(&update(2, "a")), Err(ApiError::PeerURLExist));
+        assert_eq!(both.check(&update(2, "b")), Ok(()));
+        assert_eq!(both.check(&update(9, "c")), Err(ApiError::MemberNotFound));
+    }
+}

@@ -1,0 +1,497 @@
+//! The machine against the model, over random histories, commits, steps of removal, restarts and crashes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use conclave_proto::command::LeaseExpire;
+use conclave_proto::command::command::Body;
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb as api;
+use conclave_proto::etcdserverpb::compare::TargetUnion;
+use conclave_proto::etcdserverpb::request_op::Request;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::model::{self, Model};
+use super::script::{Stage, payload};
+use super::{Change, Changes, Outcome};
+use crate::engine::memory::MemoryEngine;
+use crate::engine::{Direction, Read};
+use crate::ids::{LeaseId, Revision};
+use crate::layout;
+use crate::mvcc::record::logical_size;
+use crate::reader::ReadError;
+
+/// Keys that sort close to each other, with the bytes that escaping treats specially.
+const KEYS: &[&[u8]] = &[b"a", b"a\0", b"a\0\0", b"a\0\x01", b"a\x01", b"ab", b"b", b"\0", b"\xff"];
+const ENDS: &[&[u8]] = &[b"", b"", b"\0", b"b", b"a\0\0", b"a\x01", b"\xff", b"a"];
+
+fn key() -> impl Strategy<Value = Bytes> {
+    prop::sample::select(KEYS).prop_map(Bytes::from_static)
+}
+
+fn range_end() -> impl Strategy<Value = Bytes> {
+    prop::sample::select(ENDS).prop_map(Bytes::from_static)
+}
+
+fn value() -> impl Strategy<Value = Bytes> {
+    "[a-c]{0,3}".prop_map(Bytes::from)
+}
+
+fn put() -> impl Strategy<Value = api::PutRequest> {
+    let flags = (any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
+    (key(), value(), 0..4i64, flags).prop_map(|(key, value, lease, (prev_kv, keep, stay))| {
+        api::PutRequest {
+            key,
+            value: if keep { Bytes::new() } else { value },
+            lease: if stay { 0 } else { (lease - 1).max(0) },
+            prev_kv,
+            ignore_value: keep,
+            ignore_lease: stay,
+        }
+    })
+}
+
+fn delete() -> impl Strategy<Value = api::DeleteRangeRequest> {
+    (key(), range_end(), any::<bool>())
+        .prop_map(|(key, range_end, prev_kv)| api::DeleteRangeRequest { key, range_end, prev_kv })
+}
+
+fn range() -> impl Strategy<Value = api::RangeRequest> {
+    let of_whole = (0..3i32, 0..5i32, any::<bool>(), prop::bool::weighted(0.1));
+    let bound = || prop_oneof![4 => Just(0), 1 => 1..20i64];
+    let what = (key(), range_end(), 0..4i64, prop_oneof![2 => Just(0), 1 => -1..30i64]);
+    (what, of_whole, (bound(), bound(), bound(), bound())).prop_map(|(what, whole, bounds)| {
+        let (key, range_end, limit, revision) = what;
+        let (sort_order, sort_target, keys_only, count_only) = whole;
+        api::RangeRequest {
+            key,
+            range_end,
+            limit,
+            revision,
+            sort_order,
+            sort_target,
+            serializable: false,
+            keys_only,
+            count_only,
+            min_mod_revision: bounds.0,
+            max_mod_revision: bounds.1,
+            min_create_revision: bounds.2,
+            max_create_revision: bounds.3,
+        }
+    })
+}
+
+fn compare() -> impl Strategy<Value = api::Compare> {
+    let union = prop_oneof![
+        (0..3i64).prop_map(TargetUnion::Version),
+        (0..9i64).prop_map(TargetUnion::CreateRevision),
+        (0..9i64).prop_map(TargetUnion::ModRevision),
+        value().prop_map(TargetUnion::Value),
+        (0..2i64).prop_map(TargetUnion::Lease),
+    ];
+    (0..4i32, key(), range_end(), union).prop_map(|(result, key, range_end, union)| {
+        let target = match union {
+            TargetUnion::Version(_) => 0,
+            TargetUnion::CreateRevision(_) => 1,
+            TargetUnion::ModRevision(_) => 2,
+            TargetUnion::Value(_) => 3,
+            TargetUnion::Lease(_) => 4,
+        };
+        api::Compare { result, target, key, range_end, target_union: Some(union) }
+    })
+}
+
+fn txn() -> impl Strategy<Value = api::TxnRequest> {
+    let leaf = prop_oneof![
+        3 => put().prop_map(Request::RequestPut),
+        1 => delete().prop_map(Request::RequestDeleteRange),
+        2 => range().prop_map(Request::RequestRange),
+    ]
+    .boxed();
+    let of = |op: BoxedStrategy<Request>| {
+        let op = op.prop_map(|request| api::RequestOp { request: Some(request) }).boxed();
+        (vec(compare(), 0..2), vec(op.clone(), 0..4), vec(op, 0..3))
+            .prop_map(|(compare, success, failure)| api::TxnRequest { compare, success, failure })
+    };
+    let nested = of(leaf.clone()).prop_map(Request::RequestTxn);
+    of(prop_oneof![4 => leaf, 1 => nested].boxed())
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let expire = vec(1..4i64, 0..3).prop_map(|ids| Body::LeaseExpire(LeaseExpire { ids }));
+    let compaction = (0..30i64).prop_map(|revision| {
+        Body::Compaction(api::CompactionRequest { revision, physical: false })
+    });
+    prop_oneof![
+        8 => put().prop_map(Body::Put),
+        3 => delete().prop_map(Body::DeleteRange),
+        5 => txn().prop_map(Body::Txn),
+        2 => compaction,
+        3 => (1..4i64, 1..9i64).prop_map(|(id, ttl)| Body::LeaseGrant(api::LeaseGrantRequest { id, ttl })),
+        1 => (1..4i64).prop_map(|id| Body::LeaseRevoke(api::LeaseRevokeRequest { id })),
+        1 => expire,
+    ]
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Entry(Vec<Body>),
+    Commit,
+    Remove(usize),
+    Reopen,
+    Crash(u64),
+    Read(api::RangeRequest),
+    CheckAll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => vec(body(), 1..4).prop_map(Step::Entry),
+        5 => Just(Step::Commit),
+        4 => (1..5usize).prop_map(Step::Remove),
+        1 => Just(Step::Reopen),
+        1 => any::<u64>().prop_map(Step::Crash),
+        5 => range().prop_map(Step::Read),
+        1 => Just(Step::CheckAll),
+    ]
+}
+
+/// The machine and the model side by side.
+struct Pair {
+    stage: Stage,
+    model: Model,
+    /// The log: what a restarted machine may have to apply again.
+    log: Vec<Bytes>,
+    /// How many revisions of the model the machine has handed out the changes of.
+    announced: usize,
+}
+
+impl Pair {
+    fn new() -> Pair {
+        Pair { stage: Stage::new(), model: Model::new(), log: Vec::new(), announced: 2 }
+    }
+
+    fn run(&mut self, step: &Step) {
+        match step {
+            Step::Entry(bodies) => self.entry(bodies),
+            Step::Commit => self.commit(),
+            Step::Remove(rows) => {
+                self.commit();
+                self.stage.machine.limits.compaction_rows = *rows;
+                self.stage.machine.compact_step().expect("steps");
+            }
+            Step::Reopen => {
+                self.commit();
+                self.stage = Stage::on(self.stage.engine.clone());
+            }
+            Step::Crash(seed) => self.crash(*seed),
+            Step::Read(request) => {
+                self.commit();
+                self.check_range(request);
+            }
+            Step::CheckAll => self.check_all(),
+        }
+    }
+
+    fn entry(&mut self, bodies: &[Body]) {
+        self.log.push(payload(bodies.to_vec()));
+        let outcomes: Vec<Outcome> = self.stage.apply(bodies.to_vec()).into();
+        let expected: Vec<Outcome> = bodies.iter().map(|body| self.model.apply(body)).collect();
+        assert_eq!(outcomes, expected);
+    }
+
+    fn commit(&mut self) {
+        let effects = self.stage.commit();
+        let changes = effects.changes.iter().map(|changes| changes.changes.clone());
+        let changes: Vec<Vec<Change>> = changes.collect();
+        assert_eq!(changes, self.model.changes[self.announced..]);
+        self.announced = self.model.changes.len();
+        if let Some(revision) = effects.compacted {
+            assert_eq!(revision.0, self.model.compacted);
+        }
+    }
+
+    /// Loses what was not committed and some of what was, and applies it again.
+    fn crash(&mut self, seed: u64) {
+        self.stage = Stage::on(self.stage.engine.crash_seeded(seed));
+        let applied = self.stage.reader.applied();
+        for (position, payload) in self.log.iter().enumerate().skip(applied.index as usize) {
+            let index = position as u64 + 1;
+            self.stage.machine.apply(index, 1, payload).expect("applies");
+        }
+        self.stage.set_index(self.log.len() as u64);
+        self.stage.machine.commit().expect("commits");
+        self.announced = self.model.changes.len();
+    }
+
+    fn check_range(&self, request: &api::RangeRequest) {
+        let now = self.model.revision();
+        let at = if request.revision > 0 { request.revision } else { now };
+        let expected = if at > now {
+            Err(ReadError::Rejected(ApiError::FutureRev))
+        } else if at < self.model.compacted {
+            Err(ReadError::Rejected(ApiError::Compacted))
+        } else {
+            let mut response = model::answer(&self.model.states[at as usize], request);
+            response.header = super::header(Revision(now));
+            Ok(response)
+        };
+        assert_eq!(self.stage.reader.range(request), expected);
+        self.check_stream(request, &expected);
+    }
+
+    /// A stream, put together again, is the response.
+    fn check_stream(
+        &self,
+        request: &api::RangeRequest,
+        expected: &Result<api::RangeResponse, ReadError>,
+    ) {
+        let filters = [
+            request.min_mod_revision,
+            request.max_mod_revision,
+            request.min_create_revision,
+            request.max_create_revision,
+        ];
+        if request.sort_order == 2 || request.sort_target != 0 || filters != [0; 4] {
+            return;
+        }
+        let Ok(expected) = expected else { return };
+        let reader = &self.stage.reader;
+        let mut cursor = reader.range_stream(request).expect("begins");
+        let mut whole = api::RangeResponse::default();
+        while !cursor.is_finished() {
+            let piece = reader.range_stream_step(&mut cursor, 30).expect("a piece");
+            whole.kvs.extend(piece.kvs);
+            assert_eq!(piece.header.is_some(), cursor.is_finished());
+            (whole.header, whole.more, whole.count) = (piece.header, piece.more, piece.count);
+        }
+        assert_eq!(whole, *expected);
+    }
+
+    fn check_all(&mut self) {
+        self.commit();
+        let all = api::RangeRequest {
+            key: Bytes::from_static(b"\0"),
+            range_end: Bytes::from_static(b"\0"),
+            ..Default::default()
+        };
+        for revision in 1..=self.model.revision() + 1 {
+            self.check_range(&api::RangeRequest { revision, ..all.clone() });
+        }
+        self.check_history();
+        for id in 1..4 {
+            let keys = self.stage.reader.lease_keys(LeaseId(id)).expect("reads");
+            assert_eq!(keys, self.model.lease_keys(id));
+        }
+        let leases = self.stage.reader.leases().expect("reads");
+        let leases: BTreeMap<_, _> = leases.iter().map(|l| (l.id, l.ttl_seconds)).collect();
+        assert_eq!(leases, self.model.leases);
+    }
+
+    fn check_history(&self) {
+        let reader = &self.stage.reader;
+        let compacted = self.model.compacted;
+        if compacted > 1 {
+            let below = reader.history(Revision(compacted - 1), Revision(i64::MAX - 1), 1);
+            assert_eq!(below, Err(ReadError::Rejected(ApiError::Compacted)));
+        }
+        let mut next = Revision(compacted.max(1));
+        let mut changes: Vec<Changes> = Vec::new();
+        while next.0 <= self.model.revision() {
+            let history = reader.history(next, Revision(i64::MAX - 1), 300).expect("reads");
+            assert!(history.next > next);
+            changes.extend(history.changes.iter().map(|changes| (**changes).clone()));
+            next = history.next;
+        }
+        let mut expected = Vec::new();
+        for revision in compacted.max(2)..=self.model.revision() {
+            let mut of = self.model.changes[revision as usize].clone();
+            for change in &mut of {
+                if revision - 1 < compacted {
+                    change.prev = None;
+                }
+            }
+            expected.push(Changes::new(Revision(revision), of));
+        }
+        assert_eq!(changes, expected);
+    }
+
+    fn remove_all(&mut self) {
+        self.commit();
+        while self.stage.machine.compact_step().expect("steps") {}
+        let reader = &self.stage.reader;
+        assert_eq!(reader.compaction_finished().0, self.model.compacted);
+        assert_eq!(reader.sizes().logical as i64, self.retained_size());
+    }
+
+    /// The logical size of what compaction must keep.
+    fn retained_size(&self) -> i64 {
+        let compacted = self.model.compacted;
+        let mut size = 0;
+        for (revision, changes) in self.model.changes.iter().enumerate() {
+            let revision = revision as i64;
+            for change in changes {
+                let kv = change.event.kv.as_ref().expect("a key");
+                let is_put = kv.version > 0;
+                let at = self.model.states.get(compacted.max(0) as usize).expect("it was there");
+                let kept = revision > compacted
+                    || at.get(&kv.key).is_some_and(|at| is_put && at.mod_revision == revision)
+                    || (!is_put && revision == compacted);
+                if kept {
+                    size += logical_size(&kv.key, kv.value.len());
+                }
+            }
+        }
+        size
+    }
+}
+
+/// Every pair of every space.
+fn dump(engine: &MemoryEngine) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let mut pairs = Vec::new();
+    for space in layout::STATE_SPACES {
+        let mut scan = engine.scan(*space, &[], None, Direction::Forward).expect("scans");
+        while let Some((key, value)) = scan.next().expect("scans") {
+            pairs.push((space.name, key.to_vec(), value.to_vec()));
+        }
+    }
+    pairs
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever the grouping into commits, the steps of removal, the restarts and the crashes: outcomes, changes and reads are the model's.
+    #[test]
+    fn the_machine_is_the_model(steps in vec(step(), 1..80)) {
+        let mut pair = Pair::new();
+        for step in &steps {
+            pair.run(step);
+        }
+        pair.check_all();
+        pair.remove_all();
+        pair.check_all();
+    }
+
+    /// The bytes of the state depend on the entries alone, once removal has ended.
+    #[test]
+    fn the_state_is_a_function_of_the_log(
+        entries in vec(vec(body(), 1..4), 1..40),
+        choices in vec((any::<bool>(), option::of(1..4usize)), 40),
+    ) {
+        let (mut plain, mut other) = (Pair::new(), Pair::new());
+        for (bodies, (commit, rows)) in entries.iter().zip(choices) {
+            plain.entry(bodies);
+            plain.commit();
+            other.entry(bodies);
+            match (commit, rows) {
+                (true, Some(rows)) => other.run(&Step::Remove(rows)),
+                (true, None) => other.commit(),
+                (false, _) => {}
+            }
+        }
+        plain.remove_all();
+        other.remove_all();
+        prop_assert_eq!(dump(&plain.stage.engine), dump(&other.stage.engine));
+        prop_assert_eq!(plain.stage.reader.hash_kv(0), other.stage.reader.hash_kv(0));
+        prop_assert_eq!(plain.stage.reader.hash(), other.stage.reader.hash());
+    }
+
+    /// Removing what is compacted does not change a hash, at any revision that can be hashed.
+    #[test]
+    fn removal_does_not_change_the_hash(entries in vec(vec(body(), 1..4), 1..40)) {
+        let mut pair = Pair::new();
+        for bodies in &entries {
+            pair.entry(bodies);
+        }
+        pair.commit();
+        // A second reader, for the first one remembers.
+        let revisions = pair.model.compacted.max(1)..=pair.model.revision();
+        let all = |pair: &Pair| -> Vec<_> {
+            let fresh = Stage::on(pair.stage.engine.clone());
+            revisions.clone().map(|revision| fresh.reader.hash_kv(revision)).collect()
+        };
+        let before = all(&pair);
+        pair.stage.machine.limits.compaction_rows = 3;
+        while pair.stage.machine.compact_step().expect("steps") {
+            prop_assert_eq!(&all(&pair), &before);
+        }
+        prop_assert_eq!(&all(&pair), &before);
+    }
+}
+
+/// Readers in other threads, while the machine writes and removes: every transaction writes all keys, so every read must
+/// find one value in all of them, and of a revision either all or "compacted".
+#[test]
+fn readers_see_whole_revisions() {
+    let mut stage = Stage::new();
+    let reader = stage.reader.clone();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2u64 {
+            let (reader, stop) = (reader.clone(), &stop);
+            scope.spawn(move || {
+                let mut back = thread;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    back = (back * 7 + 1) % 20;
+                    look(&reader, back as i64);
+                }
+            });
+        }
+        for round in 1..3000i64 {
+            let puts = KEYS.iter().map(|key| api::RequestOp {
+                request: Some(Request::RequestPut(api::PutRequest {
+                    key: Bytes::from_static(key),
+                    value: round.to_string().into(),
+                    ..Default::default()
+                })),
+            });
+            let txn = api::TxnRequest { success: puts.collect(), ..Default::default() };
+            let mut bodies = vec![Body::Txn(txn)];
+            if round % 5 == 0 {
+                let compaction = api::CompactionRequest { revision: round - 2, physical: false };
+                bodies.push(Body::Compaction(compaction));
+            }
+            stage.apply(bodies);
+            stage.commit();
+            stage.machine.compact_step().expect("steps");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+fn look(reader: &crate::reader::Reader, back: i64) {
+    let applied = reader.applied();
+    let revision = if back < 5 { 0 } else { (applied.revision.0 - back).max(0) };
+    let request = api::RangeRequest {
+        key: Bytes::from_static(b"\0"),
+        range_end: Bytes::from_static(b"\0"),
+        revision,
+        ..Default::default()
+    };
+    match reader.range(&request) {
+        Ok(response) => {
+            let header = response.header.expect("a header").revision;
+            assert!(header >= applied.revision.0);
+            let at = if revision == 0 { header } else { revision };
+            let whole = if at == 1 { 0 } else { KEYS.len() };
+            assert_eq!(response.kvs.len(), whole);
+            assert!(response.kvs.iter().all(|kv| kv.mod_revision == at));
+        }
+        Err(error) => {
+            assert_eq!(error, ReadError::Rejected(ApiError::Compacted));
+            assert!(revision != 0 && revision < reader.applied().compacted.0);
+        }
+    }
+    let from = applied.revision.previous();
+    if let Ok(history) = reader.history(from, applied.revision, usize::MAX) {
+        for changes in &history.changes {
+            assert_eq!(changes.changes.len(), KEYS.len());
+            assert!(changes.changes.iter().all(|change| change.prev.is_some())
+                || changes.revision <= reader.applied().compacted
+                || changes.revision == Revision(2));
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What a request must be, whatever the state: pure rules, applied before a request is proposed and again when it is
+//! applied, because a log may hold what an older release let in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb as api;
+use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use conclave_proto::etcdserverpb::request_op::Request;
+
+/// The largest time to live a lease can have, in seconds.
+pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
+
+/// A range: a key, and a sort order we know.
+pub fn check_range(request: &api::RangeRequest) -> Result<(), ApiError> {
+    if request.key.is_empty() {
+        return Err(ApiError::EmptyKey);
+    }
+    let known = SortOrder::try_from(request.sort_order).is_ok()
+        && SortTarget::try_from(request.sort_target).is_ok();
+    if known { Ok(()) } else { Err(ApiError::InvalidSortOption) }
+}
+
+/// A put: a key; and nothing given that is also to be kept.
+pub fn check_put(request: &api::PutRequest) -> Result<(), ApiError> {
+    if request.key.is_empty() {
+        Err(ApiError::EmptyKey)
+    } else if request.ignore_value && !request.value.is_empty() {
+        Err(ApiError::ValueProvided)
+    } else if request.ignore_lease && request.lease != 0 {
+        Err(ApiError::LeaseProvided)
+    } else {
+        Ok(())
+    }
+}
+
+/// A delete: a key.
+pub fn check_delete(request: &api::DeleteRangeRequest) -> Result<(), ApiError> {
+    if request.key.is_empty() { Err(ApiError::EmptyKey) } else { Ok(()) }
+}
+
+/// A grant, as proposed: an id, which is the proposer's if the client gave none, and a time to live within bounds.
+pub fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiError> {
+    if request.id == 0 {
+        Err(ApiError::LeaseNotFound)
+    } else if request.ttl > LEASE_TTL_SECONDS_MAX {
+        Err(ApiError::LeaseTTLTooLarge)
+    } else {
+        Ok(())
+    }
+}
+
+/// A transaction: every operation on its own; at most `max_ops` comparisons, successes or failures on a level, less those of
+/// the levels above; and no key changed twice on any path through it.
+///
+/// How many operations there may be is configuration, so only the proposer can say; applying passes no bound.
+pub fn check_txn(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> {
+    check_ops(request, max_ops)?;
+    changes(&request.success)?;
+    changes(&request.failure)?;
+    Ok(())
+}
+
+/// Whether a transaction cannot change anything, whichever way it goes.
+pub fn is_read_only(request: &api::TxnRequest) -> bool {
+    !any_op(request, &|op| {
+        matches!(op, Request::RequestPut(_) | Request::RequestDeleteRange(_))
+    })
+}
+
+/// Whether a transaction may put a key, on some way through it.
+pub fn has_puts(request: &api::TxnRequest) -> bool {
+    any_op(request, &|op| matches!(op, Request::RequestPut(_)))
+}
+
+fn any_op(request: &api::TxnRequest, wanted: &dyn Fn(&Request) -> bool) -> bool {
+    let ops = request.success.iter().chain(&request.failure);
+    ops.filter_map(|op| op.request.as_ref()).any(|op| match op {
+        Request::RequestTxn(nested) => any_op(nested, wanted),
+        op => wanted(op),
+    })
+}
+
+fn check_ops(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> {
+    let api::TxnRequest { compare, success, failure } = request;
+    let ops = compare.len().max(success.len()).max(failure.len());
+    let left = max_ops.checked_sub(ops).ok_or(ApiError::TooManyOps)?;
+    if compare.iter().any(|compare| compare.key.is_empty()) {
+        return Err(ApiError::EmptyKey);
+    }
+    for op in success.iter().chain(failure) {
+        match op.request.as_ref().ok_or(ApiError::KeyNotFound)? {
+            Request::RequestRange(range) => check_range(range)?,
+            Request::RequestPut(put) => check_put(put)?,
+            Request::RequestDeleteRange(delete) => check_delete(delete)?,
+            Request::RequestTxn(nested) => check_ops(nested, left)?,
+        }
+    }
+    Ok(())
+}
+
+/// What a list of operations may change.
+#[derive(Default)]
+struct Touched<'r> {
+    puts: BTreeSet<&'r [u8]>,
+    deletes: Intervals<'r>,
+}
+
+/// What `ops` may change, if no path through them puts a key twice, or puts and deletes it. Deleting twice is fine.
+///
+/// The two branches of a transaction exclude each other, so they are not compared with one another, but
+/// each with everything around them.
+fn changes(ops: &[api::RequestOp]) -> Result<Touched<'_>, ApiError> {
+    let mut all = Touched::default();
+    for op in ops.iter().filter_map(|op| op.request.as_ref()) {
+        let mut of_op = Touched::default();
+        match op {
+            Request::RequestRange(_) => {}
+            Request::RequestPut(put) => {
+                of_op.puts.insert(&put.key);
+            }
+            Request::RequestDeleteRange(delete) => {
+                of_op.deletes.insert(&delete.key, &delete.range_end);
+            }
+            Request::RequestTxn(nested) => {
+                of_op = changes(&nested.success)?;
+                let of_failure = changes(&nested.failure)?;
+                of_op.puts.extend(of_failure.puts);
+                of_op.deletes.extend(&of_failure.deletes);
+            }
+        }
+        all.add(of_op)?;
+    }
+    Ok(all)
+}
+
+impl<'r> Touched<'r> {
+    /// Adds what a further operation of the same list may change.
+    fn add(&mut self, other: Touched<'r>) -> Result<(), ApiError> {
+        let clash = other.puts.iter().any(|key| self.puts.contains(key))
+            || other.puts.iter().any(|key| self.deletes.contain(key))
+            || other.deletes.contain_any(&self.puts);
+        if clash {
+            return Err(ApiError::DuplicateKey);
+        }
+        self.puts.extend(other.puts);
+        self.deletes.extend(&other.deletes);
+        Ok(())
+    }
+}
+
+/// Disjoint half-open intervals of keys, by their start. No end (`None`) is the end of all keys. Kept merged, so that
+/// a request of many operations costs no more than sorting them.
+#[derive(Default)]
+struct Intervals<'r>(BTreeMap<Bound<'r>, Option<Bound<'r>>>);
+
+/// A key, or (true) the place right behind it.
+type Bound<'r> = (&'r [u8], bool);
+
+impl<'r> Intervals<'r> {
+    fn insert(&mut self, key: &'r [u8], range_end: &'r [u8]) {
+        let end = match range_end {
+            [] => Some((key, true)),
+            [0] => None,
+            end => Some((end, false)),
+        };
+        self.insert_bounds((key, false), end);
+    }
+
+    fn extend(&mut self, other: &Intervals<'r>) {
+        for (&start, &end) in &other.0 {
+            self.insert_bounds(start, end);
+        }
+    }
+
+    fn insert_bounds(&mut self, mut start: Bound<'r>, mut end: Option<Bound<'r>>) {
+        if end.is_some_and(|end| end <= start) {
+            return;
+        }
+        // Swallow what the new interval touches: the last that begins at or before its end, and so on back.
+        loop {
+            let before = match end {
+                Some(end) => self.0.range(..=end).next_back(),
+                None => self.0.iter().next_back(),
+            };
+            let Some((&other_start, &other_end)) = before else { break };
+            if other_end.is_some_and(|other_end| other_end < start) {
+                break;
+            }
+            self.0.remove(&other_start);
+            start = start.min(other_start);
+            end = match (end, other_end) {
+                (Some(end), Some(other_end)) => Some(end.max(other_end)),
+                _ => None,
+            };
+        }
+        self.0.insert(start, end);
+    }
+
+    fn contain(&self, key: &[u8]) -> bool {
+        let before = self.0.range(..=(key, false)).next_back();
+        before.is_some_and(|(_, end)| end.is_none_or(|end| (key, false) < end))
+    }
+
+    fn contain_any(&self, keys: &BTreeSet<&'r [u8]>) -> bool {
+        self.0.iter().any(|(start, end)| {
+            let mut from = keys.range(start.0..);
+            from.next().is_some_and(|key| end.is_none_or(|end| (*key, false) < end))
+        })
+    }
+}

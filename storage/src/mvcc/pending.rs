@@ -1,0 +1,201 @@
+//! What is applied but not yet committed.
+//!
+//! The machine applies many entries and then writes once. Until then their rows wait here: in the
+//! batch, for the engine, and in an overlay, for the reads of later entries. The overlay keeps *every* pending version
+//! and not only the newest, so a read at any revision, also one between two pending ones, is a merge
+//! of overlay and engine and never forces a commit.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use conclave_proto::command::LeaseRecord;
+use prost::Message;
+
+use super::range::KeyRange;
+use super::record::{self, Version};
+use super::view::{EngineView, View, Visitor};
+use crate::engine::{Batch, Direction, Read};
+use crate::fault::Fault;
+use crate::ids::{LeaseId, Revision};
+use crate::layout;
+
+/// Pending versions, ordered as the rows of `KV` are: by key, newest first.
+type Overlay = BTreeMap<(Bytes, Reverse<Revision>), Version>;
+
+/// The rows of everything applied since the last commit.
+#[derive(Default)]
+pub(crate) struct Pending {
+    pub(crate) batch: Batch,
+    versions: Overlay,
+    /// Leases granted (`Some`) or ended (`None`).
+    leases: BTreeMap<LeaseId, Option<LeaseRecord>>,
+    /// Keys attached (true) or detached.
+    attached: BTreeMap<(LeaseId, Bytes), bool>,
+}
+
+impl Pending {
+    /// Hands out the batch and forgets everything.
+    pub(crate) fn take(&mut self) -> Batch {
+        self.versions.clear();
+        self.leases.clear();
+        self.attached.clear();
+        std::mem::take(&mut self.batch)
+    }
+
+    /// Adds a version; the rows of both spaces.
+    pub(crate) fn add_version(&mut self, key: Bytes, version: Version) {
+        let head = &version.head;
+        self.batch.put(layout::KV, layout::kv_key(&key, head.modified), version.encode());
+        let row = layout::rev_key(head.modified, head.sub);
+        self.batch.put(layout::REV, row, record::encode_rev(head.kind, &key));
+        self.versions.insert((key, Reverse(head.modified)), version);
+    }
+
+    /// Adds a lease.
+    pub(crate) fn add_lease(&mut self, lease: LeaseRecord) {
+        let id = LeaseId(lease.id);
+        self.batch.put(layout::LEASE, layout::lease_key(id), lease.encode_to_vec());
+        self.leases.insert(id, Some(lease));
+    }
+
+    /// Removes a lease. Its keys must have been detached.
+    pub(crate) fn remove_lease(&mut self, id: LeaseId) {
+        self.batch.delete(layout::LEASE, layout::lease_key(id));
+        self.leases.insert(id, None);
+    }
+
+    /// Attaches a key to a lease.
+    pub(crate) fn attach(&mut self, id: LeaseId, key: &Bytes) {
+        self.batch.put(layout::LEASE_KEY, layout::lease_key_key(id, key), Vec::new());
+        self.attached.insert((id, key.clone()), true);
+    }
+
+    /// Detaches a key from a lease.
+    pub(crate) fn detach(&mut self, id: LeaseId, key: &Bytes) {
+        self.batch.delete(layout::LEASE_KEY, layout::lease_key_key(id, key));
+        self.attached.insert((id, key.clone()), false);
+    }
+
+    /// The key space with what is pending on top of `read`.
+    pub(crate) fn view<'a>(&'a self, read: &'a dyn Read) -> PendingView<'a> {
+        PendingView { committed: EngineView { read }, versions: &self.versions }
+    }
+
+    /// Whether the lease exists.
+    pub(crate) fn has_lease(&self, read: &dyn Read, id: LeaseId) -> Result<bool, Fault> {
+        match self.leases.get(&id) {
+            Some(lease) => Ok(lease.is_some()),
+            None => Ok(read.get(layout::LEASE, &layout::lease_key(id))?.is_some()),
+        }
+    }
+
+    /// The keys attached to a lease, in order.
+    pub(crate) fn lease_keys(&self, read: &dyn Read, id: LeaseId) -> Result<Vec<Bytes>, Fault> {
+        let mut keys: BTreeMap<Bytes, bool> =
+            lease_keys(read, id)?.into_iter().map(|key| (key, true)).collect();
+        let pending = self.attached.range((id, Bytes::new())..);
+        for ((_, key), attached) in pending.take_while(|((of, _), _)| *of == id) {
+            keys.insert(key.clone(), *attached);
+        }
+        Ok(keys.into_iter().filter(|(_, attached)| *attached).map(|(key, _)| key).collect())
+    }
+}
+
+/// The committed keys of a lease, in order.
+pub(crate) fn lease_keys(read: &dyn Read, id: LeaseId) -> Result<Vec<Bytes>, Fault> {
+    let from = layout::lease_key(id);
+    let mut scan = read.scan(layout::LEASE_KEY, &from, None, Direction::Forward)?;
+    let mut keys = Vec::new();
+    while let Some((row, _)) = scan.next()? {
+        match layout::split_lease_key_key(row) {
+            Some((of, key)) if of == id => keys.push(key),
+            _ => break,
+        }
+    }
+    Ok(keys)
+}
+
+/// The key space as applied so far: pending versions over committed rows.
+pub(crate) struct PendingView<'a> {
+    committed: EngineView<'a>,
+    versions: &'a Overlay,
+}
+
+impl PendingView<'_> {
+    /// The newest pending version of `key` at or below `at`, tombstones included.
+    fn pending(&self, key: &Bytes, at: Revision) -> Option<&Version> {
+        let (found, version) = self.versions.range((key.clone(), Reverse(at))..).next()?;
+        (found.0 == *key).then_some(version)
+    }
+
+    /// The pending versions at `at` in `range`, tombstones included: what the rows below are merged with.
+    fn pending_in<'v>(
+        &'v self,
+        range: &'v KeyRange,
+        at: Revision,
+    ) -> impl Iterator<Item = (&'v Bytes, &'v Version)> {
+        let mut last: Option<&Bytes> = None;
+        // The largest revision sorts first, so this begins at the first version of the first key.
+        self.versions
+            .range((range.start().clone(), Reverse(Revision(i64::MAX)))..)
+            .take_while(|((key, _), _)| range.contains(key))
+            .filter(move |((_, modified), _)| modified.0 <= at)
+            .filter(move |((key, _), _)| last.replace(key) != Some(key))
+            .map(|((key, _), version)| (key, version))
+    }
+}
+
+impl View for PendingView<'_> {
+    fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault> {
+        match self.pending(key, at) {
+            Some(version) => Ok(version.head.is_put().then(|| version.clone())),
+            None => self.committed.find(key, at),
+        }
+    }
+
+    fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>) -> Result<(), Fault> {
+        if let KeyRange::Point(key) = range {
+            if let Some(version) = self.find(key, at)? {
+                // One key: whether to go on does not matter.
+                let _ = visitor(key, &version.head, &version.value);
+            }
+            return Ok(());
+        }
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut pending = self.pending_in(range, at).peekable();
+        if pending.peek().is_none() {
+            return self.committed.visit(range, at, visitor);
+        }
+        let mut stopped = false;
+        self.committed.visit(range, at, &mut |key, head, value| {
+            while let Some((ours, version)) = pending.next_if(|(ours, _)| &ours[..] < key) {
+                if show(ours, version, visitor).is_break() {
+                    stopped = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            let flow = match pending.next_if(|(ours, _)| &ours[..] == key) {
+                Some((ours, version)) => show(ours, version, visitor),
+                None => visitor(key, head, value),
+            };
+            stopped = flow.is_break();
+            flow
+        })?;
+        while !stopped && let Some((ours, version)) = pending.next() {
+            stopped = show(ours, version, visitor).is_break();
+        }
+        Ok(())
+    }
+}
+
+fn show(key: &Bytes, version: &Version, visitor: &mut Visitor<'_>) -> ControlFlow<()> {
+    if version.head.is_put() {
+        visitor(key, &version.head, &version.value)
+    } else {
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,158 @@
+//! What a range request asks of a view, with all its options: one scan.
+//!
+//! In this order: the keys in the range are counted, filtered by revision, sorted, cut at the limit. So `count` knows neither filter nor
+//! limit, and `more` says that the limit cut something. Values that will be thrown away are not copied:
+//! past the limit only heads are read, and a sorted query with a limit (the owner of a lock is
+//! one) fetches its few values at the end.
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+use bytes::{Bytes, BytesMut};
+use conclave_proto::etcdserverpb::RangeRequest;
+use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use conclave_proto::mvccpb::KeyValue;
+
+use super::range::KeyRange;
+use super::record::Head;
+use super::view::View;
+use crate::fault::Fault;
+use crate::ids::Revision;
+
+/// A range response without its header.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) kvs: Vec<KeyValue>,
+    pub(crate) more: bool,
+    pub(crate) count: i64,
+}
+
+/// Answers `request` as of `at`; the request's own revision is the caller's business.
+pub(crate) fn answer(
+    view: &dyn View,
+    request: &RangeRequest,
+    at: Revision,
+) -> Result<Answer, Fault> {
+    let range = KeyRange::of(&request.key, &request.range_end);
+    if request.count_only {
+        return Ok(Answer { count: count(view, &range, at)?, ..Answer::default() });
+    }
+    let plan = Plan::of(request);
+    let mut kvs: Vec<KeyValue> = Vec::new();
+    let mut count = 0;
+    let mut arena = Arena::default();
+    view.visit(&range, at, &mut |key, head, value| {
+        count += 1;
+        // One above the limit is kept, as the sign that there is more.
+        if plan.passes(head) && (plan.sort.is_some() || kvs.len() <= plan.limit) {
+            let value = if plan.value_at_once { arena.copy(value) } else { Bytes::new() };
+            kvs.push(head.key_value(arena.copy(key), value));
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(sort) = &plan.sort {
+        kvs.sort_by(|a, b| sort.compare(a, b));
+    }
+    let more = kvs.len() > plan.limit;
+    kvs.truncate(plan.limit);
+    for kv in &mut kvs {
+        if request.keys_only {
+            kv.value = Bytes::new();
+        } else if !plan.value_at_once
+            && let Some(version) = view.find(&kv.key, at)?
+        {
+            kv.value = version.value;
+        }
+    }
+    Ok(Answer { kvs, more, count })
+}
+
+/// How many keys there are in `range`.
+pub(crate) fn count(view: &dyn View, range: &KeyRange, at: Revision) -> Result<i64, Fault> {
+    let mut count = 0;
+    view.visit(range, at, &mut |_, _, _| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+struct Plan<'a> {
+    request: &'a RangeRequest,
+    limit: usize,
+    sort: Option<Sort>,
+    value_at_once: bool,
+}
+
+impl<'a> Plan<'a> {
+    fn of(request: &'a RangeRequest) -> Plan<'a> {
+        let limit = match usize::try_from(request.limit) {
+            Ok(limit) if limit > 0 => limit,
+            _ => usize::MAX,
+        };
+        let sort = Sort::of(request);
+        let by_value = sort.as_ref().is_some_and(|sort| sort.target == SortTarget::Value);
+        let late = sort.is_some() && limit != usize::MAX;
+        let value_at_once = by_value || !(late || request.keys_only);
+        Plan { request, limit, sort, value_at_once }
+    }
+
+    fn passes(&self, head: &Head) -> bool {
+        let within = |revision: Revision, min: i64, max: i64| {
+            (min == 0 || revision.0 >= min) && (max == 0 || revision.0 <= max)
+        };
+        let request = self.request;
+        within(head.modified, request.min_mod_revision, request.max_mod_revision)
+            && within(head.created, request.min_create_revision, request.max_create_revision)
+    }
+}
+
+struct Sort {
+    target: SortTarget,
+    descending: bool,
+}
+
+impl Sort {
+    /// `None` if the order of the keys is what is wanted. A target other than the key without an order is ascending.
+    fn of(request: &RangeRequest) -> Option<Sort> {
+        let target = request.sort_target();
+        let descending = request.sort_order() == SortOrder::Descend;
+        (descending || target != SortTarget::Key).then_some(Sort { target, descending })
+    }
+
+    fn compare(&self, a: &KeyValue, b: &KeyValue) -> Ordering {
+        let ascending = match self.target {
+            SortTarget::Key => a.key.cmp(&b.key),
+            SortTarget::Version => a.version.cmp(&b.version),
+            SortTarget::Create => a.create_revision.cmp(&b.create_revision),
+            SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
+            SortTarget::Value => a.value.cmp(&b.value),
+        };
+        if self.descending { ascending.reverse() } else { ascending }
+    }
+}
+
+/// Copies many small slices into few allocations.
+#[derive(Default)]
+pub(crate) struct Arena {
+    block: BytesMut,
+    block_bytes: usize,
+}
+
+impl Arena {
+    const FIRST_BLOCK_BYTES: usize = 1 << 10;
+    const BLOCK_BYTES_MAX: usize = 256 << 10;
+
+    pub(crate) fn copy(&mut self, slice: &[u8]) -> Bytes {
+        if slice.is_empty() {
+            return Bytes::new();
+        }
+        if self.block.capacity() < slice.len() {
+            let grown = (2 * self.block_bytes).max(Self::FIRST_BLOCK_BYTES);
+            self.block_bytes = grown.min(Self::BLOCK_BYTES_MAX);
+            self.block = BytesMut::with_capacity(self.block_bytes.max(slice.len()));
+        }
+        self.block.extend_from_slice(slice);
+        self.block.split().freeze()
+    }
+}

@@ -1,0 +1,127 @@
+//! A large range in pieces: bounded memory for the server, no limit for the client.
+//!
+//! All pieces are of one revision, that of the first; nothing is held open between them, so a slow client costs nothing, and a client
+//! so slow that its revision is compacted meanwhile is told so.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use conclave_proto::etcdserverpb as api;
+use conclave_proto::mvccpb::KeyValue;
+
+use super::{ReadError, Reader};
+use crate::fault::Fault;
+use crate::ids::Revision;
+use crate::machine::header;
+use crate::mvcc::query::{self, Arena};
+use crate::mvcc::range::{KeyRange, successor};
+use crate::mvcc::view::{EngineView, View};
+
+/// Where a stream is.
+#[derive(Clone, Debug)]
+pub struct RangeCursor {
+    request: api::RangeRequest,
+    /// What is left of the range.
+    rest: KeyRange,
+    /// The revision of all pieces, and the latest when the stream began.
+    at: Revision,
+    now: Revision,
+    /// Keys so far.
+    sent: i64,
+    finished: bool,
+}
+
+impl RangeCursor {
+    /// Whether the last piece was returned.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// The revision of all pieces.
+    pub fn revision(&self) -> Revision {
+        self.at
+    }
+
+    fn limit_left(&self) -> Option<i64> {
+        (self.request.limit > 0).then(|| self.request.limit - self.sent)
+    }
+}
+
+impl Reader {
+    /// Begins a stream. The request must have passed [`crate::machine::validate::check_range`]; sorting and the revision
+    /// filters do not go with streaming and are not looked at.
+    pub fn range_stream(&self, request: &api::RangeRequest) -> Result<RangeCursor, ReadError> {
+        let (at, now) = self.resolve(request.revision)?;
+        let rest = KeyRange::of(&request.key, &request.range_end);
+        let request = request.clone();
+        Ok(RangeCursor { request, rest, at, now, sent: 0, finished: false })
+    }
+
+    /// The next piece, of at least one key and then until about `max_bytes` are reached. The last one, and only it, has a header, `more`
+    /// and `count`; it may have no keys. `Compacted` if the revision went away.
+    pub fn range_stream_step(
+        &self,
+        cursor: &mut RangeCursor,
+        max_bytes: usize,
+    ) -> Result<api::RangeResponse, ReadError> {
+        if cursor.request.count_only {
+            return self.finish(cursor, Vec::new(), false);
+        }
+        let (kvs, through) = self.read_frozen(cursor.at.0, |read, at, _| {
+            piece(&EngineView { read }, cursor, at, max_bytes)
+        })?;
+        cursor.sent += kvs.len() as i64;
+        if let Some(last) = kvs.last() {
+            cursor.rest = cursor.rest.from(successor(&last.key));
+        }
+        if through || cursor.limit_left() == Some(0) {
+            return self.finish(cursor, kvs, through);
+        }
+        Ok(api::RangeResponse { kvs, ..api::RangeResponse::default() })
+    }
+
+    /// The last piece. What the limit cut off is counted, unless the piece reached the end of the range.
+    fn finish(
+        &self,
+        cursor: &mut RangeCursor,
+        kvs: Vec<KeyValue>,
+        through: bool,
+    ) -> Result<api::RangeResponse, ReadError> {
+        let uncounted = match through {
+            true => 0,
+            false => self.read_frozen(cursor.at.0, |read, at, _| {
+                query::count(&EngineView { read }, &cursor.rest, at)
+            })?,
+        };
+        cursor.finished = true;
+        let more = uncounted > 0 && !cursor.request.count_only;
+        let count = cursor.sent + uncounted;
+        Ok(api::RangeResponse { header: header(cursor.now), kvs, more, count })
+    }
+}
+
+/// The keys from where the cursor is, and whether they are the last.
+fn piece(
+    view: &dyn View,
+    cursor: &RangeCursor,
+    at: Revision,
+    max_bytes: usize,
+) -> Result<(Vec<KeyValue>, bool), Fault> {
+    let limit = cursor.limit_left().unwrap_or(i64::MAX);
+    let mut kvs = Vec::new();
+    let mut bytes = 0;
+    let mut through = true;
+    let mut arena = Arena::default();
+    view.visit(&cursor.rest, at, &mut |key, head, value| {
+        if kvs.len() as i64 == limit || (bytes >= max_bytes && !kvs.is_empty()) {
+            through = false;
+            return ControlFlow::Break(());
+        }
+        let value = if cursor.request.keys_only { Bytes::new() } else { arena.copy(value) };
+        let kv = head.key_value(arena.copy(key), value);
+        bytes += prost::Message::encoded_len(&kv);
+        kvs.push(kv);
+        ControlFlow::Continue(())
+    })?;
+    Ok((kvs, through))
+}
