@@ -1,0 +1,50 @@
+//! A member says who it is: its name and where clients reach it, as an entry of the log.
+//!
+//! When that entry is applied here, there is a leader, it has committed in its term, and this member has caught up with
+//! it: which is what "ready" means. A member whose attributes are known already, from an earlier life, reads the
+//! state linearizably instead, which says as much.
+
+use conclave_proto::command::{Member, MemberAttributes, command::Body};
+
+use crate::config::{Config, MemberUrl};
+use crate::handle::Handle;
+use crate::limits;
+
+/// Returns when the cluster knows this member's attributes.
+pub(crate) async fn publish(handle: &Handle, config: &Config) {
+    let attributes = MemberAttributes {
+        member_id: handle.identity().member_id,
+        name: config.name.clone(),
+        client_urls: config.advertise_client_urls.iter().map(MemberUrl::to_string).collect(),
+    };
+    loop {
+        // Until there is a leader there is nobody to tell, however long that takes.
+        let mut standings = handle.standings();
+        if standings.wait_for(|standing| standing.leader != 0).await.is_err() {
+            return;
+        }
+        let members = handle.reader().members();
+        let done = if members.iter().any(|member| has(member, &attributes)) {
+            handle.linearize().await.is_ok()
+        } else {
+            let body = Body::MemberAttributes(attributes.clone());
+            match handle.propose_prepared(body).await {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::debug!(%error, "this member's attributes are published again");
+                    false
+                }
+            }
+        };
+        if done {
+            return;
+        }
+        tokio::time::sleep(limits::PUBLISH_RETRY).await;
+    }
+}
+
+fn has(member: &Member, attributes: &MemberAttributes) -> bool {
+    member.id == attributes.member_id
+        && member.name == attributes.name
+        && member.client_urls == attributes.client_urls
+}

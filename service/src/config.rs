@@ -1,0 +1,232 @@
+//! What a member is told at start: etcd's flags and environment, in two steps.
+//!
+//! 1. **Raw.** The arguments and the `ETCD_*` variables become one list of `--flag=value`
+//!    ([`arguments`]), flags of etcd that mean nothing or not yet anything here are taken out of it
+//!    (`foreign`), and clap turns the rest into strings and booleans ([`raw`]).
+//! 2. **Checked.** [`check`] turns those into a [`Config`]: numbers in range, URLs that parse,
+//!    flags that fit together. What it lets through can be used without asking again.
+//!
+//! Everything here is pure: arguments and environment come in as lists, the outcome is a value, and
+//! nothing is read, printed or logged. What the operator should know but need not act upon is
+//! returned as [`Notice`]s, because logging is set up from this very configuration.
+//!
+//! Rules, kept from etcd so that its command lines and manifests work unchanged:
+//!
+//! * `--flag value`, `--flag=value`, `-flag value` and `-flag=value` are the same; a boolean flag
+//!   takes its value only after `=`; of a flag given twice, the last counts.
+//! * `--some-flag` is `ETCD_SOME_FLAG` in the environment. Giving both is an error: one of the two
+//!   would silently lose. An empty variable counts as not given.
+//! * An unknown flag is an error; an unknown `ETCD_*` variable is a warning, since container
+//!   platforms put variables of that form into every process.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod addresses;
+pub mod arguments;
+mod check;
+mod duration;
+mod error;
+mod foreign;
+pub mod raw;
+#[cfg(test)]
+mod tests;
+mod url;
+mod version;
+
+pub use check::check;
+pub use error::ConfigError;
+pub use url::{InitialMember, MemberUrl};
+pub use version::{API_VERSION, version_text};
+
+/// What the command line asks for.
+#[derive(Clone, Debug)]
+pub enum Invocation {
+    /// Run a member; the notices are to be logged once logging is up.
+    Run(Box<Config>, Vec<Notice>),
+    /// Print this text on standard output and exit with success: help or version.
+    Print(String),
+}
+
+/// Something the operator should read in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// How loud.
+    pub level: NoticeLevel,
+    /// One sentence.
+    pub text: String,
+}
+
+/// How loud a [`Notice`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticeLevel {
+    /// Expected with command lines written for etcd.
+    Info,
+    /// Probably not what the operator meant.
+    Warn,
+}
+
+/// A checked configuration. Field names are those of the flags; `Config::default()` is what an
+/// empty command line gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The member's name: its label in `initial_cluster` and in member lists.
+    pub name: String,
+    /// Where everything the member keeps lives.
+    pub data_dir: PathBuf,
+    /// Where the raft log lives, if not in `data_dir`.
+    pub wal_dir: Option<PathBuf>,
+    /// Where clients connect. Never empty.
+    pub listen_client_urls: Vec<MemberUrl>,
+    /// What member lists tell clients to connect to. Never empty.
+    pub advertise_client_urls: Vec<MemberUrl>,
+    /// Where other members connect. Never empty.
+    pub listen_peer_urls: Vec<MemberUrl>,
+    /// What other members are told to connect to. Never empty.
+    pub initial_advertise_peer_urls: Vec<MemberUrl>,
+    /// The members a new cluster begins with; holds this one. Sorted by name.
+    pub initial_cluster: Vec<InitialMember>,
+    /// Whether an empty data directory means a new cluster or joining one.
+    pub initial_cluster_state: InitialClusterState,
+    /// Sets clusters apart whose members have the same URLs.
+    pub initial_cluster_token: String,
+    /// Applied entries between two compactions of the raft log.
+    pub snapshot_count: u64,
+    /// Applied entries kept in the raft log for followers that are behind.
+    pub snapshot_catchup_entries: u64,
+    /// Milliseconds between two heartbeats of the leader; one raft tick.
+    pub heartbeat_interval_ms: u64,
+    /// Milliseconds without a heartbeat after which a follower stands for election; at least five
+    /// heartbeats.
+    pub election_timeout_ms: u64,
+    /// Logical bytes of the store beyond which writes are refused; `None` for no limit.
+    pub quota_backend_bytes: Option<u64>,
+    /// Bytes of memory for the cache of disk blocks.
+    pub state_cache_bytes: u64,
+    /// Operations in one transaction.
+    pub max_txn_ops: usize,
+    /// Bytes of one encoded request.
+    pub max_request_bytes: usize,
+    /// Concurrent streams of one client connection.
+    pub max_concurrent_streams: u32,
+    /// Silence on a client connection after which the server pings; `None` for never.
+    pub grpc_keepalive_interval: Option<Duration>,
+    /// How long the server waits for the answer to a ping before it closes the connection.
+    pub grpc_keepalive_timeout: Duration,
+    /// Whether the JSON form of the API is served under `/v3/`.
+    pub enable_grpc_gateway: bool,
+    /// Whether a member asks around before it stands for election.
+    pub pre_vote: bool,
+    /// Whether a membership change that would endanger the quorum is refused.
+    pub strict_reconfig_check: bool,
+    /// How often an idle watch that asked for progress is told the revision.
+    pub watch_progress_notify_interval: Duration,
+    /// Revisions deleted in one step of a compaction.
+    pub compaction_batch_limit: u64,
+    /// Whether the log is written without waiting for the disk. Loses acknowledged writes.
+    pub unsafe_no_fsync: bool,
+    /// The least severe events logged.
+    pub log_level: LogLevel,
+    /// The form of a log line; `None` chooses by whether the output is a terminal.
+    pub log_format: Option<LogFormat>,
+    /// Where log lines go.
+    pub log_output: LogOutput,
+}
+
+/// What an empty data directory means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialClusterState {
+    /// A cluster that begins now.
+    New,
+    /// A member that joins a cluster that runs already.
+    Existing,
+}
+
+/// The least severe events logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// All of them, with each request.
+    Debug,
+    /// What an operator wants to read later.
+    Info,
+    /// What an operator should look at.
+    Warn,
+    /// What failed.
+    Error,
+    /// Nothing: `panic` and `fatal`, which etcd knows, have no events here. The message of a fatal
+    /// error is printed in any case.
+    Off,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, with etcd's keys.
+    Json,
+    /// For people.
+    Console,
+}
+
+/// Where log lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Standard error.
+    Stderr,
+    /// Standard output.
+    Stdout,
+}
+
+/// Reads a command line, without the program's name, and an environment.
+pub fn parse(
+    arguments: impl IntoIterator<Item = String>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Invocation, ConfigError> {
+    let arguments = arguments::collect(arguments, environment)?;
+    let from_environment = arguments.from_environment;
+    let raw = match raw::parse(&arguments.flags)? {
+        raw::Parsed::Raw(raw) => raw,
+        raw::Parsed::Help(text) => return Ok(Invocation::Print(text)),
+    };
+    if raw.version {
+        return Ok(Invocation::Print(version_text()));
+    }
+    let mut notices = arguments.notices;
+    let config = check(&raw, &mut notices).map_err(|error| error.located(&from_environment))?;
+    Ok(Invocation::Run(Box::new(config), notices))
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        match parse([], []) {
+            Ok(Invocation::Run(config, _)) => *config,
+            other => unreachable!("an empty command line is valid, and gave {other:?}"),
+        }
+    }
+}
+
+impl Config {
+    /// The directory of this member's files, below the data directory.
+    pub fn member_dir(&self) -> PathBuf {
+        self.data_dir.join("member")
+    }
+
+    /// The directory of the raft log.
+    pub fn log_dir(&self) -> PathBuf {
+        self.wal_dir
+            .clone()
+            .unwrap_or_else(|| self.member_dir().join("log"))
+    }
+
+    /// The directory of the state.
+    pub fn state_dir(&self) -> PathBuf {
+        self.member_dir().join("state")
+    }
+
+    /// The name and peer URLs of this member as the initial cluster has them.
+    pub fn own_entry(&self) -> &InitialMember {
+        self.initial_cluster
+            .iter()
+            .find(|member| member.name == self.name)
+            .expect("checked: the initial cluster holds this member")
+    }
+}

@@ -1,0 +1,156 @@
+//! Step two, what concerns addresses: where this member listens, what it tells others, and whom the
+//! cluster begins with.
+
+use super::raw::Raw;
+use super::url::{InitialMember, MemberUrl, parse_initial_cluster, parse_urls};
+use super::{ConfigError, InitialClusterState, Notice, NoticeLevel};
+
+const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
+const DEFAULT_PEER_URL: &str = "http://localhost:2380";
+
+/// The four lists of URLs; none is empty.
+pub(super) struct Urls {
+    pub(super) listen_client: Vec<MemberUrl>,
+    pub(super) advertise_client: Vec<MemberUrl>,
+    pub(super) listen_peer: Vec<MemberUrl>,
+    pub(super) initial_advertise_peer: Vec<MemberUrl>,
+}
+
+impl Urls {
+    pub(super) fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Urls, ConfigError> {
+        let (member, clustering) = (&raw.member, &raw.clustering);
+        if let (Some(listen), None) = (
+            &member.listen_client_urls,
+            &clustering.advertise_client_urls,
+        ) {
+            // The default would send clients that ask for the endpoints to themselves.
+            return Err(ConfigError::Conflict(format!(
+                "--listen-client-urls is {listen:?} and --advertise-client-urls is not given: \
+                 give the URLs clients reach this member on"
+            )));
+        }
+        Ok(Urls {
+            listen_client: listen_urls(
+                "listen-client-urls",
+                member
+                    .listen_client_urls
+                    .as_deref()
+                    .unwrap_or(DEFAULT_CLIENT_URL),
+            )?,
+            listen_peer: listen_urls(
+                "listen-peer-urls",
+                member
+                    .listen_peer_urls
+                    .as_deref()
+                    .unwrap_or(DEFAULT_PEER_URL),
+            )?,
+            advertise_client: advertised_urls(
+                "advertise-client-urls",
+                clustering
+                    .advertise_client_urls
+                    .as_deref()
+                    .unwrap_or(DEFAULT_CLIENT_URL),
+                notices,
+            )?,
+            initial_advertise_peer: advertised_urls(
+                "initial-advertise-peer-urls",
+                clustering
+                    .initial_advertise_peer_urls
+                    .as_deref()
+                    .unwrap_or(DEFAULT_PEER_URL),
+                notices,
+            )?,
+        })
+    }
+}
+
+fn listen_urls(flag: &'static str, text: &str) -> Result<Vec<MemberUrl>, ConfigError> {
+    let urls = parse_urls(text).map_err(|reason| ConfigError::invalid(flag, text, reason))?;
+    match urls.iter().find(|url| url.bind_addresses().is_empty()) {
+        None => Ok(urls),
+        Some(url) => Err(ConfigError::invalid(
+            flag,
+            text,
+            format!(
+                "{:?} is a name; listen on an address of this machine, on localhost, or on \
+                 0.0.0.0 for all addresses",
+                url.host()
+            ),
+        )),
+    }
+}
+
+fn advertised_urls(
+    flag: &'static str,
+    text: &str,
+    notices: &mut Vec<Notice>,
+) -> Result<Vec<MemberUrl>, ConfigError> {
+    let urls = parse_urls(text).map_err(|reason| ConfigError::invalid(flag, text, reason))?;
+    for url in urls.iter().filter(|url| url.is_unspecified()) {
+        if url.host().is_empty() {
+            return Err(ConfigError::invalid(
+                flag,
+                text,
+                "name the host others connect to",
+            ));
+        }
+        let text = format!("--{flag} has {url}, which other machines cannot connect to");
+        notices.push(Notice {
+            level: NoticeLevel::Warn,
+            text,
+        });
+    }
+    Ok(urls)
+}
+
+/// The members the cluster begins with: those given, or this one alone.
+pub(super) fn check_initial_cluster(
+    raw: &Raw,
+    name: &str,
+    advertised: &[MemberUrl],
+) -> Result<Vec<InitialMember>, ConfigError> {
+    let mut peer_urls = advertised.to_vec();
+    peer_urls.sort();
+    let Some(text) = &raw.clustering.initial_cluster else {
+        return Ok(vec![InitialMember {
+            name: name.to_owned(),
+            peer_urls,
+        }]);
+    };
+    let refuse = |reason: String| ConfigError::invalid("initial-cluster", text, reason);
+    let members = parse_initial_cluster(text).map_err(refuse)?;
+    let Some(own) = members.iter().find(|member| member.name == name) else {
+        return Err(refuse(format!(
+            "it does not have this member, whose --name is {name:?}"
+        )));
+    };
+    if members.len() > 1 {
+        return Err(refuse(
+            "a cluster of several members is not available in this version, name only this one"
+                .to_owned(),
+        ));
+    }
+    if own.peer_urls != peer_urls {
+        return Err(refuse(format!(
+            "--initial-advertise-peer-urls says {:?} of the same member, make them equal",
+            advertised
+                .iter()
+                .map(MemberUrl::as_str)
+                .collect::<Vec<_>>()
+                .join(","),
+        )));
+    }
+    Ok(members)
+}
+
+pub(super) fn check_cluster_state(text: &str) -> Result<InitialClusterState, ConfigError> {
+    match text {
+        "new" => Ok(InitialClusterState::New),
+        "existing" => Ok(InitialClusterState::Existing),
+        _ => Err(ConfigError::invalid(
+            "initial-cluster-state",
+            text,
+            "write new or existing",
+        )),
+    }
+}

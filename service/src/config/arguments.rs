@@ -1,0 +1,167 @@
+//! The command line and the environment as one list of `--flag=value`.
+//!
+//! clap reads neither of Go's habits, `-flag` for a long flag and values that begin with a dash,
+//! and its own reading of the environment depends on the process. So both are brought into one form
+//! first; after that every argument stands for itself, and where it came from is known.
+
+use clap::{ArgAction, CommandFactory};
+
+use super::foreign::{self, Fate};
+use super::raw::Raw;
+use super::{ConfigError, Notice, NoticeLevel};
+
+const PREFIX: &str = "ETCD_";
+
+/// Variables of that form that are no flags and mean something to etcd or its tests only.
+const KNOWN_VARIABLES: &[&str] = &["ETCD_VERIFY", "ETCD_UNSUPPORTED_ARCH"];
+
+/// What was given, in one form.
+#[derive(Debug, Default)]
+pub struct Arguments {
+    /// For clap: `--flag=value`, `--flag`, and whatever clap is to refuse.
+    pub flags: Vec<String>,
+    /// Names of the flags that came from the environment.
+    pub from_environment: Vec<String>,
+    /// What the operator should know.
+    pub notices: Vec<Notice>,
+}
+
+/// The variable that stands for a flag.
+pub fn environment_name(flag: &str) -> String {
+    format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
+}
+
+/// Brings the command line and the environment into one form, and takes out the flags of etcd that
+/// are not here.
+pub fn collect(
+    arguments: impl IntoIterator<Item = String>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Arguments, ConfigError> {
+    let mut collected = Arguments::default();
+    let mut given: Vec<String> = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let Some((flag, value)) = split(&argument) else {
+            // Not a flag: clap says so.
+            collected.flags.push(argument);
+            continue;
+        };
+        let value = match (value, takes_separate_value(flag)) {
+            (Some(value), _) => Some(value.to_owned()),
+            (None, true) => arguments.next(),
+            (None, false) => None,
+        };
+        given.push(flag.to_owned());
+        collected.add(flag, value, false)?;
+    }
+    // Sorted, because the order of variables is an accident and the first error should not be.
+    let mut environment: Vec<_> = environment
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(PREFIX))
+        .collect();
+    environment.sort();
+    for (name, value) in environment {
+        collected.add_variable(&name, value, &given)?;
+    }
+    Ok(collected)
+}
+
+impl Arguments {
+    fn add_variable(
+        &mut self,
+        name: &str,
+        value: String,
+        given: &[String],
+    ) -> Result<(), ConfigError> {
+        let flag = name[PREFIX.len()..].to_lowercase().replace('_', "-");
+        let known = is_own(&flag) || foreign::find(&flag).is_some();
+        if !known || environment_name(&flag) != name {
+            if !KNOWN_VARIABLES.contains(&name) {
+                let text = format!("the environment variable {name} is not known and ignored");
+                self.notices.push(Notice {
+                    level: NoticeLevel::Warn,
+                    text,
+                });
+            }
+            return Ok(());
+        }
+        if value.is_empty() {
+            return Ok(());
+        }
+        if given.contains(&flag) {
+            return Err(ConfigError::GivenTwice { flag });
+        }
+        self.add(&flag, Some(value), true)?;
+        self.from_environment.push(flag);
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        flag: &str,
+        value: Option<String>,
+        from_environment: bool,
+    ) -> Result<(), ConfigError> {
+        let Some(foreign) = foreign::find(flag) else {
+            self.flags.push(match value {
+                Some(value) => format!("--{flag}={value}"),
+                None => format!("--{flag}"),
+            });
+            return Ok(());
+        };
+        match foreign.fate {
+            Fate::Ignored(reason) => {
+                let text = format!("--{flag} is ignored: {reason}");
+                self.notices.push(Notice {
+                    level: NoticeLevel::Info,
+                    text,
+                });
+                Ok(())
+            }
+            Fate::Refused { harmless, hint } => {
+                let value = value.unwrap_or_else(|| "true".to_owned());
+                if harmless.contains(&value.as_str()) {
+                    return Ok(());
+                }
+                Err(ConfigError::Unavailable {
+                    flag: flag.to_owned(),
+                    from_environment,
+                    hint,
+                })
+            }
+        }
+    }
+}
+
+/// The name and the value of a flag; `None` for anything else.
+fn split(argument: &str) -> Option<(&str, Option<&str>)> {
+    let name = argument
+        .strip_prefix("--")
+        .or_else(|| argument.strip_prefix('-'))?;
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || name == "h" {
+        return None;
+    }
+    Some(match name.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (name, None),
+    })
+}
+
+/// Whether the next argument is the value of this flag.
+fn takes_separate_value(flag: &str) -> bool {
+    if let Some(foreign) = foreign::find(flag) {
+        return !foreign.boolean;
+    }
+    Raw::command().get_arguments().any(|argument| {
+        argument.get_long() == Some(flag)
+            && matches!(argument.get_action(), ArgAction::Set)
+            && !argument.is_require_equals_set()
+    })
+}
+
+/// Whether this is a flag with a value. `--version` and `--help` have none and no variable.
+fn is_own(flag: &str) -> bool {
+    Raw::command().get_arguments().any(|argument| {
+        argument.get_long() == Some(flag) && matches!(argument.get_action(), ArgAction::Set)
+    })
+}

@@ -1,0 +1,225 @@
+//! Step two: strings become values, and values are checked against each other.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
+use super::duration::parse_duration;
+use super::raw::Raw;
+use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
+
+const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
+/// Requests are held in memory, several times while they are replicated. Beyond this, etcd too
+/// warns.
+const RECOMMENDED_REQUEST_BYTES: usize = 10 << 20;
+/// A message of gRPC has a length of 32 bits, and raft's a length of 31; this leaves room for what
+/// is wrapped around a request.
+const LARGEST_REQUEST_BYTES: usize = 1 << 30;
+/// With more than this a dead leader is not noticed in useful time; etcd has the same bound.
+const LONGEST_ELECTION_TIMEOUT_MS: u64 = 50_000;
+/// Fewer, and single late heartbeats start elections.
+const HEARTBEATS_PER_ELECTION_TIMEOUT: u64 = 5;
+
+/// Turns flags into a configuration; what the operator should know is added to `notices`.
+pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError> {
+    let (member, clustering, features) = (&raw.member, &raw.clustering, &raw.features);
+    let name = check_name(&member.name)?;
+    let urls = Urls::check(raw, notices)?;
+    let (heartbeat_interval_ms, election_timeout_ms) = check_raft_timing(raw)?;
+    let data_dir = match &member.data_dir {
+        None => PathBuf::from(format!("{name}.conclave")),
+        Some(dir) => directory("data-dir", dir)?,
+    };
+    let wal_dir = member
+        .wal_dir
+        .as_ref()
+        .map(|dir| directory("wal-dir", dir))
+        .transpose()?;
+    let catchup = &features.snapshot_catchup_entries;
+    let keepalive = &member.grpc_keepalive_interval;
+    let keepalive_timeout = &member.grpc_keepalive_timeout;
+    let compaction_batch = &features.compaction_batch_limit;
+    let streams = &member.max_concurrent_streams;
+    Ok(Config {
+        initial_cluster: check_initial_cluster(raw, &name, &urls.initial_advertise_peer)?,
+        name,
+        data_dir,
+        wal_dir,
+        listen_client_urls: urls.listen_client,
+        advertise_client_urls: urls.advertise_client,
+        listen_peer_urls: urls.listen_peer,
+        initial_advertise_peer_urls: urls.initial_advertise_peer,
+        initial_cluster_state: check_cluster_state(&clustering.initial_cluster_state)?,
+        initial_cluster_token: clustering.initial_cluster_token.clone(),
+        snapshot_count: number("snapshot-count", &member.snapshot_count, 1..=u64::MAX)?,
+        snapshot_catchup_entries: number("snapshot-catchup-entries", catchup, 0..=u64::MAX)?,
+        heartbeat_interval_ms,
+        election_timeout_ms,
+        quota_backend_bytes: check_quota(&member.quota_backend_bytes)?,
+        state_cache_bytes: number("state-cache-bytes", &member.state_cache_bytes, 1..=u64::MAX)?,
+        max_txn_ops: number("max-txn-ops", &member.max_txn_ops, 1..=usize::MAX)?,
+        max_request_bytes: check_request_bytes(&member.max_request_bytes, notices)?,
+        max_concurrent_streams: number("max-concurrent-streams", streams, 1..=u32::MAX)?,
+        grpc_keepalive_interval: Some(duration("grpc-keepalive-interval", keepalive)?)
+            .filter(|interval| !interval.is_zero()),
+        grpc_keepalive_timeout: duration("grpc-keepalive-timeout", keepalive_timeout)?,
+        enable_grpc_gateway: member.enable_grpc_gateway,
+        pre_vote: clustering.pre_vote,
+        strict_reconfig_check: clustering.strict_reconfig_check,
+        watch_progress_notify_interval: check_progress_interval(raw)?,
+        compaction_batch_limit: number("compaction-batch-limit", compaction_batch, 1..=u64::MAX)?,
+        unsafe_no_fsync: raw.unsafe_features.unsafe_no_fsync,
+        log_level: check_log_level(&raw.logging.log_level)?,
+        log_format: check_log_format(raw.logging.log_format.as_deref())?,
+        log_output: check_log_output(&raw.logging.log_outputs)?,
+    })
+}
+
+/// The name of a member stands before `=` and between commas in `--initial-cluster`, and names a
+/// directory by default.
+fn check_name(name: &str) -> Result<String, ConfigError> {
+    if name.is_empty() || name.contains([',', '=', '/']) {
+        return Err(ConfigError::invalid(
+            "name",
+            name,
+            "give a name without `,`, `=` and `/`",
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+fn directory(flag: &'static str, dir: &str) -> Result<PathBuf, ConfigError> {
+    if dir.is_empty() {
+        return Err(ConfigError::invalid(flag, dir, "name a directory"));
+    }
+    Ok(PathBuf::from(dir))
+}
+
+/// Heartbeat interval and election timeout, in milliseconds.
+fn check_raft_timing(raw: &Raw) -> Result<(u64, u64), ConfigError> {
+    let longest = LONGEST_ELECTION_TIMEOUT_MS;
+    let heartbeat = number(
+        "heartbeat-interval",
+        &raw.member.heartbeat_interval,
+        1..=longest,
+    )?;
+    let election = number(
+        "election-timeout",
+        &raw.member.election_timeout,
+        1..=longest,
+    )?;
+    let least = HEARTBEATS_PER_ELECTION_TIMEOUT * heartbeat;
+    if election < least {
+        return Err(ConfigError::Conflict(format!(
+            "--election-timeout is {election} ms and --heartbeat-interval {heartbeat} ms: give at \
+             least {HEARTBEATS_PER_ELECTION_TIMEOUT} heartbeats, {least} ms"
+        )));
+    }
+    Ok((heartbeat, election))
+}
+
+fn check_quota(text: &str) -> Result<Option<u64>, ConfigError> {
+    let bytes = number("quota-backend-bytes", text, i64::MIN..=i64::MAX)?;
+    Ok(match u64::try_from(bytes) {
+        Ok(0) => Some(DEFAULT_QUOTA_BYTES),
+        Ok(bytes) => Some(bytes),
+        Err(_negative) => None,
+    })
+}
+
+fn check_request_bytes(text: &str, notices: &mut Vec<Notice>) -> Result<usize, ConfigError> {
+    let bytes = number("max-request-bytes", text, 1..=LARGEST_REQUEST_BYTES)?;
+    if bytes > RECOMMENDED_REQUEST_BYTES {
+        let text = format!(
+            "--max-request-bytes is {bytes}, more than the recommended {RECOMMENDED_REQUEST_BYTES}"
+        );
+        notices.push(Notice {
+            level: NoticeLevel::Warn,
+            text,
+        });
+    }
+    Ok(bytes)
+}
+
+fn check_progress_interval(raw: &Raw) -> Result<Duration, ConfigError> {
+    let text = &raw.features.watch_progress_notify_interval;
+    let interval = duration("watch-progress-notify-interval", text)?;
+    if interval.is_zero() {
+        let reason = "give a duration above zero, such as 10m";
+        return Err(ConfigError::invalid(
+            "watch-progress-notify-interval",
+            text,
+            reason,
+        ));
+    }
+    Ok(interval)
+}
+
+fn check_log_level(text: &str) -> Result<LogLevel, ConfigError> {
+    match text {
+        "debug" => Ok(LogLevel::Debug),
+        "info" => Ok(LogLevel::Info),
+        "warn" => Ok(LogLevel::Warn),
+        "error" => Ok(LogLevel::Error),
+        "dpanic" | "panic" | "fatal" => Ok(LogLevel::Off),
+        _ => {
+            let reason = "write debug, info, warn, error, panic or fatal";
+            Err(ConfigError::invalid("log-level", text, reason))
+        }
+    }
+}
+
+fn check_log_format(text: Option<&str>) -> Result<Option<LogFormat>, ConfigError> {
+    match text {
+        None => Ok(None),
+        Some("json") => Ok(Some(LogFormat::Json)),
+        Some("console") => Ok(Some(LogFormat::Console)),
+        Some(other) => Err(ConfigError::invalid(
+            "log-format",
+            other,
+            "write json or console",
+        )),
+    }
+}
+
+fn check_log_output(text: &str) -> Result<LogOutput, ConfigError> {
+    match text {
+        "default" | "stderr" => Ok(LogOutput::Stderr),
+        "stdout" => Ok(LogOutput::Stdout),
+        _ => {
+            let reason =
+                "write stderr or stdout, and send that to a file where you start the member";
+            Err(ConfigError::invalid("log-outputs", text, reason))
+        }
+    }
+}
+
+fn number<N>(flag: &'static str, text: &str, range: RangeInclusive<N>) -> Result<N, ConfigError>
+where
+    N: FromStr + PartialOrd + Display,
+{
+    text.parse()
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            let reason = format!(
+                "give a whole number from {} to {}",
+                range.start(),
+                range.end()
+            );
+            ConfigError::invalid(flag, text, reason)
+        })
+}
+
+fn duration(flag: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    parse_duration(text).ok_or_else(|| {
+        ConfigError::invalid(
+            flag,
+            text,
+            "give a duration with its unit, such as 300ms, 5s or 1h30m",
+        )
+    })
+}

@@ -1,0 +1,242 @@
+//! Flags of etcd that this server knows and does not have: some it can do without, some it cannot
+//! pretend to honour.
+//!
+//! The rule between the two lists: a flag may be ignored if the member keeps every promise without
+//! it (it tunes a mechanism that is not here). It must be refused if somebody relies on it:
+//! security, where the data comes from, what is deleted. A refused flag is still accepted with the
+//! value that means "off" or with etcd's default, since command lines spell those out.
+
+/// A flag of etcd that is not here.
+#[derive(Debug)]
+pub(super) struct ForeignFlag {
+    /// Without dashes.
+    pub(super) name: &'static str,
+    /// Whether it takes its value after `=` only.
+    pub(super) boolean: bool,
+    /// What becomes of it.
+    pub(super) fate: Fate,
+}
+
+/// What becomes of a foreign flag.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// Accepted; why that is harmless.
+    Ignored(&'static str),
+    /// Refused unless the value is one of `harmless`; what works instead.
+    Refused {
+        /// Values that ask for nothing.
+        harmless: &'static [&'static str],
+        /// What works instead.
+        hint: &'static str,
+    },
+}
+
+/// The flag of this name, if it is foreign.
+pub(super) fn find(name: &str) -> Option<&'static ForeignFlag> {
+    FOREIGN_FLAGS.iter().find(|flag| flag.name == name)
+}
+
+const fn ignored(name: &'static str, reason: &'static str) -> ForeignFlag {
+    ForeignFlag {
+        name,
+        boolean: false,
+        fate: Fate::Ignored(reason),
+    }
+}
+
+const fn ignored_switch(name: &'static str, reason: &'static str) -> ForeignFlag {
+    ForeignFlag {
+        name,
+        boolean: true,
+        fate: Fate::Ignored(reason),
+    }
+}
+
+const fn refused(
+    name: &'static str,
+    harmless: &'static [&'static str],
+    hint: &'static str,
+) -> ForeignFlag {
+    ForeignFlag {
+        name,
+        boolean: false,
+        fate: Fate::Refused { harmless, hint },
+    }
+}
+
+const fn refused_switch(name: &'static str, hint: &'static str) -> ForeignFlag {
+    ForeignFlag {
+        name,
+        boolean: true,
+        fate: Fate::Refused {
+            harmless: &["false"],
+            hint,
+        },
+    }
+}
+
+const NO_BBOLT: &str = "the store is RocksDB";
+const NO_TRACING: &str = "nothing is traced";
+const ONE_MEMBER: &str = "members are not compared with each other";
+
+const NO_TLS: &str = "remove it and use http:// URLs, on a network you trust";
+const NO_AUTH: &str = "remove it, and let only trusted clients reach the client URLs";
+const NO_DISCOVERY: &str = "remove it and name the members in --initial-cluster";
+const NO_COMPACTION: &str = "remove it and compact with `etcdctl compact`";
+const NO_LISTENER: &str = "remove it: everything is served on --listen-client-urls";
+
+/// In the order of etcd's own help.
+const FOREIGN_FLAGS: &[ForeignFlag] = &[
+    // Member.
+    ignored_switch("initial-election-tick-advance", "elections begin at once"),
+    refused("listen-client-http-urls", &[""], NO_LISTENER),
+    ignored("max-snapshots", "snapshots are not kept as files"),
+    ignored("max-wals", "the log removes its files by itself"),
+    ignored_switch("memory-mlock", NO_BBOLT),
+    ignored("backend-bbolt-freelist-type", NO_BBOLT),
+    ignored("backend-batch-interval", NO_BBOLT),
+    ignored("backend-batch-limit", NO_BBOLT),
+    ignored(
+        "grpc-keepalive-min-time",
+        "clients may ping as often as they like",
+    ),
+    refused_switch(
+        "socket-reuse-port",
+        "remove it and give each member ports of its own",
+    ),
+    ignored_switch("socket-reuse-address", "addresses are always reused"),
+    ignored(
+        "raft-read-timeout",
+        "there are no other members to read from",
+    ),
+    ignored(
+        "raft-write-timeout",
+        "there are no other members to write to",
+    ),
+    ignored("feature-gates", "the gates of etcd have no counterpart"),
+    refused(
+        "config-file",
+        &[""],
+        "give its settings as flags or ETCD_* variables",
+    ),
+    // Clustering.
+    refused("discovery", &[""], NO_DISCOVERY),
+    refused("discovery-token", &[""], NO_DISCOVERY),
+    refused("discovery-endpoints", &[""], NO_DISCOVERY),
+    refused("discovery-dial-timeout", &["2s"], NO_DISCOVERY),
+    refused("discovery-request-timeout", &["5s"], NO_DISCOVERY),
+    refused("discovery-keepalive-time", &["2s"], NO_DISCOVERY),
+    refused("discovery-keepalive-timeout", &["6s"], NO_DISCOVERY),
+    ForeignFlag {
+        name: "discovery-insecure-transport",
+        boolean: true,
+        fate: Fate::Refused {
+            harmless: &["true", "false"],
+            hint: NO_DISCOVERY,
+        },
+    },
+    refused_switch("discovery-insecure-skip-tls-verify", NO_DISCOVERY),
+    refused("discovery-cert", &[""], NO_DISCOVERY),
+    refused("discovery-key", &[""], NO_DISCOVERY),
+    refused("discovery-cacert", &[""], NO_DISCOVERY),
+    refused("discovery-user", &[""], NO_DISCOVERY),
+    refused("discovery-password", &[""], NO_DISCOVERY),
+    refused("discovery-fallback", &["exit", "proxy"], NO_DISCOVERY),
+    refused("discovery-proxy", &[""], NO_DISCOVERY),
+    refused("discovery-srv", &[""], NO_DISCOVERY),
+    refused("discovery-srv-name", &[""], NO_DISCOVERY),
+    refused(
+        "auto-compaction-retention",
+        &["0", "0s", "0m", "0h"],
+        NO_COMPACTION,
+    ),
+    // Harmless while the retention is 0, which is checked above.
+    refused(
+        "auto-compaction-mode",
+        &["periodic", "revision"],
+        NO_COMPACTION,
+    ),
+    ignored("v2-deprecation", "there is no v2 store"),
+    // Security.
+    refused("cert-file", &[""], NO_TLS),
+    refused("key-file", &[""], NO_TLS),
+    refused_switch("client-cert-auth", NO_TLS),
+    refused("client-cert-file", &[""], NO_TLS),
+    refused("client-key-file", &[""], NO_TLS),
+    refused("client-crl-file", &[""], NO_TLS),
+    refused("client-cert-allowed-hostname", &[""], NO_TLS),
+    refused("trusted-ca-file", &[""], NO_TLS),
+    refused_switch("auto-tls", NO_TLS),
+    refused("peer-cert-file", &[""], NO_TLS),
+    refused("peer-key-file", &[""], NO_TLS),
+    refused_switch("peer-client-cert-auth", NO_TLS),
+    refused("peer-client-cert-file", &[""], NO_TLS),
+    refused("peer-client-key-file", &[""], NO_TLS),
+    refused("peer-trusted-ca-file", &[""], NO_TLS),
+    refused("peer-cert-allowed-cn", &[""], NO_TLS),
+    refused("peer-cert-allowed-hostname", &[""], NO_TLS),
+    refused_switch("peer-auto-tls", NO_TLS),
+    refused("self-signed-cert-validity", &["1"], NO_TLS),
+    refused("peer-crl-file", &[""], NO_TLS),
+    refused("cipher-suites", &[""], NO_TLS),
+    refused("cors", &["*"], "remove it: no origin is refused"),
+    refused(
+        "host-whitelist",
+        &["*"],
+        "remove it: no host name is refused",
+    ),
+    refused("tls-min-version", &["TLS1.2"], NO_TLS),
+    refused("tls-max-version", &[""], NO_TLS),
+    refused_switch("peer-skip-client-san-verification", NO_TLS),
+    // Auth.
+    refused("auth-token", &["simple"], NO_AUTH),
+    refused("bcrypt-cost", &["10"], NO_AUTH),
+    refused("auth-token-ttl", &["300"], NO_AUTH),
+    // Profiling and monitoring.
+    refused_switch(
+        "enable-pprof",
+        "remove it and profile the process with perf",
+    ),
+    ignored("metrics", "all metrics are always served"),
+    refused("listen-metrics-urls", &[""], NO_LISTENER),
+    // Logging.
+    ignored("logger", "there is one logger"),
+    refused_switch(
+        "enable-log-rotation",
+        "remove it and rotate what receives standard error",
+    ),
+    ignored("log-rotation-config-json", "logs are not written to files"),
+    ignored(
+        "warning-unary-request-duration",
+        "slow requests are counted, not logged",
+    ),
+    // Distributed tracing.
+    refused_switch("enable-distributed-tracing", "remove it"),
+    ignored("distributed-tracing-address", NO_TRACING),
+    ignored("distributed-tracing-service-name", NO_TRACING),
+    ignored("distributed-tracing-instance-id", NO_TRACING),
+    ignored("distributed-tracing-sampling-rate", NO_TRACING),
+    // Features.
+    ignored("corrupt-check-time", ONE_MEMBER),
+    ignored("compact-hash-check-time", ONE_MEMBER),
+    ignored(
+        "warning-apply-duration",
+        "slow requests are counted, not logged",
+    ),
+    ignored("bootstrap-defrag-threshold-megabytes", NO_BBOLT),
+    refused(
+        "max-learners",
+        &["1"],
+        "remove it: a cluster has one member",
+    ),
+    ignored(
+        "compaction-sleep-interval",
+        "compaction gives way to requests by itself",
+    ),
+    ignored(
+        "downgrade-check-time",
+        "there are no other versions to go back to",
+    ),
+    // Unsafe.
+    refused_switch("force-new-cluster", "remove it: a cluster has one member"),
+];

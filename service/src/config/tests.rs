@@ -1,0 +1,400 @@
+//! Command lines and environments, and what comes of them: a configuration or the exact error text.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// `NAME=value NAME=value`.
+fn variables(text: &str) -> Vec<(String, String)> {
+    words(text)
+        .iter()
+        .map(|word| word.split_once('=').expect("NAME=value"))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn run(arguments: &str, environment: &str) -> (Config, Vec<Notice>) {
+    match parse(words(arguments), variables(environment)) {
+        Ok(Invocation::Run(config, notices)) => (*config, notices),
+        other => panic!("{arguments} {environment} gave {other:?}"),
+    }
+}
+
+fn config(arguments: &str) -> Config {
+    run(arguments, "").0
+}
+
+fn error(arguments: &str, environment: &str) -> (String, u8) {
+    match parse(words(arguments), variables(environment)) {
+        Err(error) => (error.to_string(), error.exit_code()),
+        other => panic!("{arguments} {environment} gave {other:?}"),
+    }
+}
+
+fn texts(urls: &[MemberUrl]) -> Vec<&str> {
+    urls.iter().map(MemberUrl::as_str).collect()
+}
+
+#[test]
+fn an_empty_command_line_gives_etcds_defaults() {
+    let config = config("");
+    assert_eq!(config, Config::default());
+    assert_eq!(config.name, "default");
+    assert_eq!(config.data_dir, PathBuf::from("default.conclave"));
+    assert_eq!(
+        config.log_dir(),
+        PathBuf::from("default.conclave/member/log")
+    );
+    assert_eq!(
+        config.state_dir(),
+        PathBuf::from("default.conclave/member/state")
+    );
+    assert_eq!(texts(&config.listen_client_urls), ["http://localhost:2379"]);
+    assert_eq!(
+        texts(&config.advertise_client_urls),
+        ["http://localhost:2379"]
+    );
+    assert_eq!(texts(&config.listen_peer_urls), ["http://localhost:2380"]);
+    assert_eq!(
+        texts(&config.initial_advertise_peer_urls),
+        ["http://localhost:2380"]
+    );
+    assert_eq!(config.own_entry().name, "default");
+    assert_eq!(
+        texts(&config.own_entry().peer_urls),
+        ["http://localhost:2380"]
+    );
+    assert_eq!(config.initial_cluster_state, InitialClusterState::New);
+    assert_eq!(config.initial_cluster_token, "etcd-cluster");
+    assert_eq!(
+        (config.snapshot_count, config.snapshot_catchup_entries),
+        (10_000, 5_000)
+    );
+    assert_eq!(
+        (config.heartbeat_interval_ms, config.election_timeout_ms),
+        (100, 1_000)
+    );
+    assert_eq!(config.quota_backend_bytes, Some(2 << 30));
+    assert_eq!(config.state_cache_bytes, 256 << 20);
+    assert_eq!(
+        (config.max_txn_ops, config.max_request_bytes),
+        (128, 1_572_864)
+    );
+    assert_eq!(config.max_concurrent_streams, u32::MAX);
+    assert_eq!(
+        config.grpc_keepalive_interval,
+        Some(Duration::from_secs(7_200))
+    );
+    assert_eq!(config.grpc_keepalive_timeout, Duration::from_secs(20));
+    assert!(config.enable_grpc_gateway && config.pre_vote && config.strict_reconfig_check);
+    assert_eq!(
+        config.watch_progress_notify_interval,
+        Duration::from_secs(600)
+    );
+    assert_eq!(config.compaction_batch_limit, 1_000);
+    assert!(!config.unsafe_no_fsync);
+    assert_eq!(config.log_level, LogLevel::Info);
+    assert_eq!(
+        (config.log_format, config.log_output),
+        (None, LogOutput::Stderr)
+    );
+}
+
+/// What process harnesses pass always.
+#[test]
+fn a_harness_command_line_is_understood() {
+    let config = config(
+        "--name m0 --listen-client-urls http://localhost:20000 \
+         --advertise-client-urls http://localhost:20000 --listen-peer-urls=http://localhost:20001 \
+         --initial-advertise-peer-urls http://localhost:20001 --initial-cluster-token new \
+         --data-dir /tmp/m0 --wal-dir /tmp/wal --snapshot-count 10 \
+         --initial-cluster=m0=http://localhost:20001 --initial-cluster-state new \
+         --quota-backend-bytes=-1 --log-format=json --log-level=panic --log-outputs=stdout",
+    );
+    assert_eq!(config.name, "m0");
+    assert_eq!(config.data_dir, PathBuf::from("/tmp/m0"));
+    assert_eq!(config.log_dir(), PathBuf::from("/tmp/wal"));
+    assert_eq!(config.snapshot_count, 10);
+    assert_eq!(
+        texts(&config.own_entry().peer_urls),
+        ["http://localhost:20001"]
+    );
+    assert_eq!(config.quota_backend_bytes, None);
+    assert_eq!(config.log_format, Some(LogFormat::Json));
+    assert_eq!(
+        (config.log_level, config.log_output),
+        (LogLevel::Off, LogOutput::Stdout)
+    );
+}
+
+#[test]
+fn flags_are_read_as_go_reads_them() {
+    for (arguments, name) in [
+        ("--name a", "a"),
+        ("--name=a", "a"),
+        ("-name a", "a"),
+        ("-name=a", "a"),
+        ("--name a --name b", "b"),
+        // A value may begin with a dash, and may be a flag's name.
+        ("--name -a", "-a"),
+        ("--name --data-dir", "--data-dir"),
+    ] {
+        assert_eq!(config(arguments).name, name, "{arguments}");
+    }
+    for (arguments, value) in [
+        ("--pre-vote", true),
+        ("-pre-vote", true),
+        ("--pre-vote=true", true),
+        ("--pre-vote=F", false),
+        ("-pre-vote=0", false),
+    ] {
+        assert_eq!(config(arguments).pre_vote, value, "{arguments}");
+    }
+    assert!(config("--unsafe-no-fsync").unsafe_no_fsync);
+    assert_eq!(
+        config("--grpc-keepalive-interval=0s").grpc_keepalive_interval,
+        None
+    );
+    assert_eq!(config("--quota-backend-bytes -5").quota_backend_bytes, None);
+    assert_eq!(config("--name x").data_dir, PathBuf::from("x.conclave"));
+    assert_eq!(config("--name x").own_entry().name, "x");
+}
+
+#[test]
+fn the_environment_stands_in_for_flags() {
+    let environment = "ETCD_NAME=e ETCD_UNSAFE_NO_FSYNC=true ETCD_DATA_DIR= ETCD_VERIFY=all \
+                       PATH=/bin ETCDCTL_API=3";
+    let (config, notices) = run("", environment);
+    assert_eq!(config.name, "e");
+    assert!(config.unsafe_no_fsync);
+    assert_eq!(config.data_dir, PathBuf::from("e.conclave"));
+    assert_eq!(notices, []);
+    let (_, notices) = run(
+        "",
+        "ETCD_PORT_2379_TCP=tcp://10.0.0.1:2379 ETCD_VERSION=v3.5.0",
+    );
+    let unknown = |name: &str| Notice {
+        level: NoticeLevel::Warn,
+        text: format!("the environment variable {name} is not known and ignored"),
+    };
+    assert_eq!(
+        notices,
+        [unknown("ETCD_PORT_2379_TCP"), unknown("ETCD_VERSION")]
+    );
+}
+
+#[test]
+fn what_has_no_meaning_here_is_accepted_and_said() {
+    let (_, notices) = run(
+        "--max-wals 5 -memory-mlock --logger=zap",
+        "ETCD_MAX_SNAPSHOTS=3",
+    );
+    let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "--max-wals is ignored: the log removes its files by itself",
+            "--memory-mlock is ignored: the store is RocksDB",
+            "--logger is ignored: there is one logger",
+            "--max-snapshots is ignored: snapshots are not kept as files",
+        ]
+    );
+    assert!(
+        notices
+            .iter()
+            .all(|notice| notice.level == NoticeLevel::Info)
+    );
+    // What is not here, at the value that asks for nothing.
+    let (_, notices) = run(
+        "--client-cert-auth=false --auto-compaction-retention 0 --auto-compaction-mode revision \
+         --cors=* --max-learners=1",
+        "",
+    );
+    assert_eq!(notices, []);
+}
+
+#[test]
+fn errors_name_the_flag_and_what_to_do() {
+    for (arguments, environment, text) in [
+        (
+            "--cert-file=/x",
+            "",
+            "--cert-file is not available in this version: remove it and use http:// URLs, on a \
+             network you trust",
+        ),
+        (
+            "--auto-tls",
+            "",
+            "--auto-tls is not available in this version: remove it and use http:// URLs, on a \
+             network you trust",
+        ),
+        (
+            "",
+            "ETCD_AUTO_COMPACTION_RETENTION=1h",
+            "ETCD_AUTO_COMPACTION_RETENTION is not available in this version: remove it and \
+             compact with `etcdctl compact`",
+        ),
+        (
+            "--name a",
+            "ETCD_NAME=a",
+            "--name is given and ETCD_NAME is set in the environment: remove one of them",
+        ),
+        (
+            "--election-timeout=499",
+            "",
+            "--election-timeout is 499 ms and --heartbeat-interval 100 ms: give at least 5 \
+             heartbeats, 500 ms",
+        ),
+        (
+            "--election-timeout=50001",
+            "",
+            "--election-timeout is \"50001\": give a whole number from 1 to 50000",
+        ),
+        (
+            "--heartbeat-interval=0",
+            "",
+            "--heartbeat-interval is \"0\": give a whole number from 1 to 50000",
+        ),
+        (
+            "",
+            "ETCD_SNAPSHOT_COUNT=many",
+            "ETCD_SNAPSHOT_COUNT is \"many\": give a whole number from 1 to 18446744073709551615",
+        ),
+        (
+            "--watch-progress-notify-interval=10",
+            "",
+            "--watch-progress-notify-interval is \"10\": give a duration with its unit, such as \
+             300ms, 5s or 1h30m",
+        ),
+        (
+            "--log-level=loud",
+            "",
+            "--log-level is \"loud\": write debug, info, warn, error, panic or fatal",
+        ),
+        (
+            "--name=a,b",
+            "",
+            "--name is \"a,b\": give a name without `,`, `=` and `/`",
+        ),
+        ("--data-dir=", "", "--data-dir is \"\": name a directory"),
+    ] {
+        assert_eq!(error(arguments, environment), (text.to_owned(), 1));
+    }
+}
+
+#[test]
+fn urls_must_fit_together() {
+    for (arguments, text) in [
+        (
+            "--listen-client-urls=http://127.0.0.1:1",
+            "--listen-client-urls is \"http://127.0.0.1:1\" and --advertise-client-urls is not \
+             given: give the URLs clients reach this member on",
+        ),
+        (
+            "--listen-peer-urls=https://127.0.0.1:1",
+            "--listen-peer-urls is \"https://127.0.0.1:1\": TLS is not available in this version, \
+             use http://",
+        ),
+        (
+            "--listen-peer-urls=http://node:1",
+            "--listen-peer-urls is \"http://node:1\": \"node\" is a name; listen on an address of \
+             this machine, on localhost, or on 0.0.0.0 for all addresses",
+        ),
+        (
+            "--advertise-client-urls=http://:1",
+            "--advertise-client-urls is \"http://:1\": name the host others connect to",
+        ),
+        (
+            "--initial-cluster=default=http://localhost:2380,b=http://b:2380",
+            "--initial-cluster is \"default=http://localhost:2380,b=http://b:2380\": a cluster of \
+             several members is not available in this version, name only this one",
+        ),
+        (
+            "--initial-cluster=b=http://b:2380",
+            "--initial-cluster is \"b=http://b:2380\": it does not have this member, whose --name \
+             is \"default\"",
+        ),
+        (
+            "--initial-cluster=default=http://b:2380",
+            "--initial-cluster is \"default=http://b:2380\": --initial-advertise-peer-urls says \
+             \"http://localhost:2380\" of the same member, make them equal",
+        ),
+        (
+            "--initial-cluster=http://b:2380",
+            "--initial-cluster is \"http://b:2380\": write \"http://b:2380\" as \
+             name=http://host:port",
+        ),
+    ] {
+        assert_eq!(error(arguments, ""), (text.to_owned(), 1));
+    }
+    let (_, notices) = run("--advertise-client-urls=http://0.0.0.0:1", "");
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].level, NoticeLevel::Warn);
+}
+
+#[test]
+fn a_command_line_that_cannot_be_read_names_the_nearest_flag() {
+    for (arguments, parts) in [
+        ("--nam=x", ["unexpected argument '--nam'", "'--name'"]),
+        (
+            "-snapshot-cout 5",
+            [
+                "unexpected argument '--snapshot-cout'",
+                "'--snapshot-count'",
+            ],
+        ),
+        (
+            "--name",
+            ["a value is required for '--name <NAME>'", "--help"],
+        ),
+        ("stray", ["unexpected argument 'stray'", "--help"]),
+        (
+            "--pre-vote=maybe",
+            ["'maybe' for '--pre-vote[=<BOOL>]'", "write true or false"],
+        ),
+    ] {
+        let (text, exit_code) = error(arguments, "");
+        assert_eq!(exit_code, 2, "{arguments}");
+        for part in parts {
+            assert!(text.contains(part), "{arguments}: {text}");
+        }
+    }
+}
+
+#[test]
+fn help_and_version_are_texts() {
+    let printed = |arguments: &str| match parse(words(arguments), []) {
+        Ok(Invocation::Print(text)) => text,
+        other => panic!("{arguments} gave {other:?}"),
+    };
+    let version = printed("--version");
+    let own = format!("Conclave Version: {}", env!("CARGO_PKG_VERSION"));
+    let lines: Vec<&str> = version.lines().collect();
+    assert_eq!(lines[..2], ["etcd Version: 3.7.1", own.as_str()]);
+    for arguments in ["--help", "-h", "-help"] {
+        let help = printed(arguments);
+        let headings = [
+            "Member:",
+            "Clustering:",
+            "Logging:",
+            "Features:",
+            "Unsafe:",
+            "Other:",
+        ];
+        for heading in headings {
+            assert!(
+                help.lines().any(|line| line == heading),
+                "{heading} in {help}"
+            );
+        }
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 100),
+            "{help}"
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! The URLs a member listens on and advertises, and the list that makes an initial cluster.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// `http://host:port`, as given. Ordered and compared by its text, as etcd does.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberUrl {
+    text: String,
+    host: String,
+    port: u16,
+}
+
+/// One member of an initial cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitialMember {
+    /// The name the member will start with.
+    pub name: String,
+    /// Where its peers reach it. Sorted, never empty.
+    pub peer_urls: Vec<MemberUrl>,
+}
+
+impl MemberUrl {
+    /// Reads one URL. The error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<MemberUrl, String> {
+        let text = text.trim();
+        let authority = match text.split_once("://") {
+            Some(("http", authority)) => authority,
+            Some(("https", _)) => {
+                return Err("TLS is not available in this version, use http://".to_owned());
+            }
+            Some(("unix" | "unixs", _)) => {
+                return Err(
+                    "Unix sockets are not available in this version, use http://".to_owned(),
+                );
+            }
+            Some((scheme, _)) => return Err(format!("unknown scheme {scheme:?}, use http://")),
+            None => return Err("write it as http://host:port".to_owned()),
+        };
+        if authority.contains(['/', '?', '#']) {
+            return Err("nothing may follow the port".to_owned());
+        }
+        let (host, port) = split_authority(authority)
+            .ok_or_else(|| "write it as http://host:port, with the port".to_owned())?;
+        let port = port
+            .parse()
+            .map_err(|_| format!("{port:?} is not a port, 0 to 65535"))?;
+        Ok(MemberUrl {
+            text: text.to_owned(),
+            host: host.to_owned(),
+            port,
+        })
+    }
+
+    /// The URL as given.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The host, without the brackets of an IPv6 address. Empty means every address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port; 0 asks the system for a free one.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The addresses to listen on, best first: the first that can be bound is meant. Empty if the
+    /// host is a name other than `localhost`, which cannot be listened on.
+    pub fn bind_addresses(&self) -> Vec<SocketAddr> {
+        let [v4, v6]: [IpAddr; 2] = match self.host.as_str() {
+            // On Linux a socket on the unspecified IPv6 address serves IPv4 as well.
+            "" => [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()],
+            "localhost" => [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            host => {
+                let address = host.parse().ok();
+                return address
+                    .map(|ip| SocketAddr::new(ip, self.port))
+                    .into_iter()
+                    .collect();
+            }
+        };
+        vec![
+            SocketAddr::new(v4, self.port),
+            SocketAddr::new(v6, self.port),
+        ]
+    }
+
+    /// Whether the host stands for every address, which nobody can connect to from elsewhere.
+    pub fn is_unspecified(&self) -> bool {
+        self.host.is_empty()
+            || self
+                .host
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.is_unspecified())
+    }
+}
+
+impl fmt::Display for MemberUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// `host:port` or `[host]:port`; the host of the first form has no colon.
+fn split_authority(authority: &str) -> Option<(&str, &str)> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (host, port) = rest.split_once("]:")?;
+        host.parse::<Ipv6Addr>().ok()?;
+        return Some((host, port));
+    }
+    let (host, port) = authority.split_once(':')?;
+    (!port.contains(':') && !host.contains('@')).then_some((host, port))
+}
+
+/// Reads a list of URLs with commas between them; at least one.
+pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
+    text.split(',').map(MemberUrl::parse).collect()
+}
+
+/// Reads `name=url,name=url`, where a name may come several times. Sorted by name.
+pub(super) fn parse_initial_cluster(text: &str) -> Result<Vec<InitialMember>, String> {
+    let mut members: Vec<InitialMember> = Vec::new();
+    for part in text.split(',') {
+        let (name, url) = part
+            .trim()
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or_else(|| format!("write {part:?} as name=http://host:port"))?;
+        let url = MemberUrl::parse(url).map_err(|reason| format!("{url:?}: {reason}"))?;
+        match members.iter_mut().find(|member| member.name == name) {
+            Some(member) => member.peer_urls.push(url),
+            None => {
+                members.push(InitialMember {
+                    name: name.to_owned(),
+                    peer_urls: vec![url],
+                });
+            }
+        }
+    }
+    for member in &mut members {
+        member.peer_urls.sort();
+    }
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_knows_where_to_bind() {
+        for (text, addresses) in [
+            ("http://127.0.0.1:2379", vec!["127.0.0.1:2379"]),
+            ("http://localhost:0", vec!["127.0.0.1:0", "[::1]:0"]),
+            ("http://[::1]:2379", vec!["[::1]:2379"]),
+            ("http://:2379", vec!["[::]:2379", "0.0.0.0:2379"]),
+            ("http://node-1.example:2379", vec![]),
+        ] {
+            let url = MemberUrl::parse(text).expect(text);
+            let expected: Vec<SocketAddr> = addresses
+                .iter()
+                .map(|address| address.parse().expect("an address"))
+                .collect();
+            assert_eq!(url.bind_addresses(), expected, "{text}");
+            assert_eq!(url.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("", "write it as http://host:port"),
+            ("localhost:2379", "write it as http://host:port"),
+            (
+                "http://localhost",
+                "write it as http://host:port, with the port",
+            ),
+            (
+                "http://::1:2379",
+                "write it as http://host:port, with the port",
+            ),
+            (
+                "http://[nowhere]:1",
+                "write it as http://host:port, with the port",
+            ),
+            ("http://localhost:2379/v3", "nothing may follow the port"),
+            (
+                "http://localhost:70000",
+                "\"70000\" is not a port, 0 to 65535",
+            ),
+            ("ftp://localhost:21", "unknown scheme \"ftp\", use http://"),
+            (
+                "https://localhost:2379",
+                "TLS is not available in this version, use http://",
+            ),
+            (
+                "unix://a",
+                "Unix sockets are not available in this version, use http://",
+            ),
+        ] {
+            assert_eq!(MemberUrl::parse(text), Err(reason.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_initial_cluster_gathers_the_urls_of_a_name() {
+        let members = parse_initial_cluster("b=http://b:1,a=http://z:1,a=http://a:1").expect("ok");
+        let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        let urls: Vec<&str> = members[0].peer_urls.iter().map(MemberUrl::as_str).collect();
+        assert_eq!(urls, ["http://a:1", "http://z:1"]);
+        assert!(parse_initial_cluster("http://a:1").is_err());
+        assert!(parse_initial_cluster("=http://a:1").is_err());
+    }
+}

@@ -1,0 +1,351 @@
+//! When leases end: the leader's memory, pure.
+//!
+//! A lease in the state has an id and a length; when it ends is known to the leader alone, and
+//! begins anew with every leader. [`Deadlines`] is that knowledge: time comes in as an argument, what is due comes out in
+//! batches, and every operation costs O(log n).
+//!
+//! # A lease's life here
+//!
+//! ```text
+//! granted ──▶ live ──deadline──▶ ending ──revoked (committed)──▶ gone
+//!              ▲│                  │
+//!     keep_alive└┘                 └─ proposal failed: due again later
+//! ```
+//!
+//! *Ending* is a one-way street: once a lease was handed out as due, a keep-alive finds it gone, whatever
+//! becomes of the proposal. Otherwise a client could be told "you have ten more seconds" by a leader whose revoke
+//! is already in the log. Only a new leader, which begins with all leases live, may find it alive again; and that
+//! is no lie either, since the old one told nobody that it had ended.
+//!
+//! # Promotion
+//!
+//! A new leader may find a million leases. [`Deadlines::promote`] only notes the time; [`Deadlines::load`] takes them in page by
+//! page, in id order, and until that is done an unknown id may still be there: see [`Known`]. A loaded lease ends its
+//! full length (and an election timeout) after the promotion, however late it was loaded. Those that would already have ended
+//! while the page waited are due at once, which is right: so long has this leader been there for keep-alives.
+//!
+//! Units are milliseconds, since sessions of another protocol will need them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use conclave_storage::LeaseId;
+
+use crate::clock::Moment;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    /// `None` on a member that does not lead: it remembers nothing and nothing ends.
+    reign: Option<Reign>,
+}
+
+#[derive(Debug)]
+struct Reign {
+    since: Moment,
+    /// Added to the first deadline of every lease found at the promotion.
+    grace: Duration,
+    loading: Loading,
+    leases: HashMap<LeaseId, Deadline>,
+    /// The live ones by when they end. Ids break ties, so the order is the same on every run.
+    queue: BTreeSet<(Moment, LeaseId)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loading {
+    After(Option<LeaseId>),
+    Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Deadline {
+    ttl: Duration,
+    /// The key in the queue.
+    at: Moment,
+    ending: bool,
+}
+
+/// What is known of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It ends at this moment, unless renewed; its full length.
+    Live(Moment, Duration),
+    /// It has ended, or there is none.
+    Gone,
+    /// Not loaded yet: the state knows.
+    Ask,
+    /// This member does not lead.
+    NotLeading,
+}
+
+impl Deadlines {
+    /// This member leads from `now` on. All that was remembered of an earlier reign is void.
+    pub(crate) fn promote(&mut self, now: Moment, grace: Duration) {
+        self.reign = Some(Reign {
+            since: now,
+            grace,
+            loading: Loading::After(None),
+            leases: HashMap::new(),
+            queue: BTreeSet::new(),
+        });
+    }
+
+    /// This member does not lead any more.
+    pub(crate) fn demote(&mut self) {
+        self.reign = None;
+    }
+
+    /// Where the next page begins, while there is one to load.
+    pub(crate) fn load_after(&self) -> Option<Option<LeaseId>> {
+        match self.reign.as_ref()?.loading {
+            Loading::After(id) => Some(id),
+            Loading::Done => None,
+        }
+    }
+
+    /// Takes in a page of leases in id order, as the state has them now. The caller holds the lock
+    /// under which [`Deadlines::granted`] and [`Deadlines::revoked`] are called from before it read the page, so that no
+    /// change falls between the two. `last`: there are no more.
+    pub(crate) fn load(
+        &mut self,
+        page: impl IntoIterator<Item = (LeaseId, Duration)>,
+        last: bool,
+    ) {
+        for (id, ttl) in page {
+            self.load_one(id, ttl);
+            if let Some(reign) = &mut self.reign {
+                reign.loading = Loading::After(Some(id));
+            }
+        }
+        if last && let Some(reign) = &mut self.reign {
+            reign.loading = Loading::Done;
+        }
+    }
+
+    /// Takes in one lease ahead of its page, under the same rules.
+    pub(crate) fn load_one(&mut self, id: LeaseId, ttl: Duration) {
+        if let Some(reign) = &mut self.reign
+            && !reign.leases.contains_key(&id)
+        {
+            let first_deadline = reign.since.after(reign.grace);
+            reign.set(id, ttl, first_deadline.after(ttl));
+        }
+    }
+
+    /// A grant was applied.
+    pub(crate) fn granted(&mut self, now: Moment, id: LeaseId, ttl: Duration) {
+        if let Some(reign) = &mut self.reign {
+            reign.set(id, ttl, now.after(ttl));
+        }
+    }
+
+    /// A revoke was applied.
+    pub(crate) fn revoked(&mut self, id: LeaseId) {
+        if let Some(reign) = &mut self.reign {
+            reign.forget(id);
+        }
+    }
+
+    /// What is known of a lease at `now`. One past its deadline is gone, also if nobody has asked for
+    /// the due ones yet.
+    pub(crate) fn look_up(&self, now: Moment, id: LeaseId) -> Known {
+        let Some(reign) = &self.reign else { return Known::NotLeading };
+        match reign.leases.get(&id) {
+            Some(lease) if !lease.ending && now < lease.at => Known::Live(lease.at, lease.ttl),
+            Some(_) => Known::Gone,
+            None if reign.loading == Loading::Done => Known::Gone,
+            None => Known::Ask,
+        }
+    }
+
+    /// Gives a live lease its full length from `now` on.
+    pub(crate) fn keep_alive(&mut self, now: Moment, id: LeaseId) -> Known {
+        let known = self.look_up(now, id);
+        if let (Known::Live(_, ttl), Some(reign)) = (known, &mut self.reign) {
+            reign.set(id, ttl, now.after(ttl));
+            return Known::Live(now.after(ttl), ttl);
+        }
+        known
+    }
+
+    /// When [`Deadlines::due`] will next have something.
+    pub(crate) fn next(&self) -> Option<Moment> {
+        self.reign.as_ref()?.queue.first().map(|&(at, _)| at)
+    }
+
+    /// At most `max` leases whose time is up, longest overdue first. They are now ending: the caller proposes their revocation and then
+    /// says how it went, with [`Deadlines::ended`] or [`Deadlines::retry`].
+    pub(crate) fn due(&mut self, now: Moment, max: usize) -> Vec<LeaseId> {
+        let Some(reign) = &mut self.reign else { return Vec::new() };
+        let mut due = Vec::new();
+        while due.len() < max
+            && let Some(&(at, id)) = reign.queue.first()
+            && at <= now
+        {
+            reign.queue.pop_first();
+            let lease = reign.leases.get_mut(&id).expect("what is in the queue is in the map");
+            lease.ending = true;
+            due.push(id);
+        }
+        due
+    }
+
+    /// The revocation was applied. That the leases are forgotten matters for those that were gone from the state already, of
+    /// which no [`Deadlines::revoked`] will tell; one granted anew meanwhile is not ending and stays.
+    pub(crate) fn ended(&mut self, ids: &[LeaseId]) {
+        let Some(reign) = &mut self.reign else { return };
+        for &id in ids {
+            if reign.leases.get(&id).is_some_and(|lease| lease.ending) {
+                reign.forget(id);
+            }
+        }
+    }
+
+    /// The proposal failed: the same leases are due again at `at`.
+    pub(crate) fn retry(&mut self, ids: &[LeaseId], at: Moment) {
+        let Some(reign) = &mut self.reign else { return };
+        for &id in ids {
+            if let Some(lease) = reign.leases.get_mut(&id)
+                && lease.ending
+            {
+                lease.at = at;
+                reign.queue.insert((at, id));
+            }
+        }
+    }
+
+    /// Leases remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.reign.as_ref().map_or(0, |reign| reign.leases.len())
+    }
+}
+
+impl Reign {
+    fn set(&mut self, id: LeaseId, ttl: Duration, at: Moment) {
+        if let Some(before) = self.leases.insert(id, Deadline { ttl, at, ending: false }) {
+            self.queue.remove(&(before.at, id));
+        }
+        self.queue.insert((at, id));
+    }
+
+    fn forget(&mut self, id: LeaseId) {
+        if let Some(lease) = self.leases.remove(&id) {
+            self.queue.remove(&(lease.at, id));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: LeaseId = LeaseId(1);
+    const B: LeaseId = LeaseId(2);
+    const C: LeaseId = LeaseId(3);
+
+    fn seconds(count: u64) -> Duration {
+        Duration::from_secs(count)
+    }
+
+    fn at(second: u64) -> Moment {
+        Moment(second * 1000)
+    }
+
+    fn leading() -> Deadlines {
+        let mut deadlines = Deadlines::default();
+        deadlines.promote(at(0), seconds(1));
+        deadlines.load([], true);
+        deadlines
+    }
+
+    #[test]
+    fn leases_come_due_in_order_and_in_batches() {
+        let mut deadlines = leading();
+        deadlines.granted(at(0), B, seconds(5));
+        deadlines.granted(at(0), A, seconds(5));
+        deadlines.granted(at(0), C, seconds(2));
+        assert_eq!(deadlines.next(), Some(at(2)));
+        assert_eq!(deadlines.due(at(1), 10), []);
+        assert_eq!(deadlines.due(at(9), 2), [C, A]);
+        assert_eq!(deadlines.due(at(9), 2), [B]);
+        assert_eq!(deadlines.next(), None);
+    }
+
+    #[test]
+    fn keep_alive_gives_the_full_length_again() {
+        let mut deadlines = leading();
+        deadlines.granted(at(0), A, seconds(5));
+        assert_eq!(deadlines.keep_alive(at(4), A), Known::Live(at(9), seconds(5)));
+        assert_eq!(deadlines.due(at(8), 10), []);
+        assert_eq!(deadlines.due(at(9), 10), [A]);
+    }
+
+    #[test]
+    fn a_lease_past_its_deadline_cannot_be_kept_alive() {
+        let mut deadlines = leading();
+        deadlines.granted(at(0), A, seconds(5));
+        // Not handed out yet, and nevertheless over.
+        assert_eq!(deadlines.keep_alive(at(5), A), Known::Gone);
+        assert_eq!(deadlines.due(at(5), 10), [A]);
+        assert_eq!(deadlines.keep_alive(at(5), A), Known::Gone);
+        deadlines.retry(&[A], at(6));
+        assert_eq!(deadlines.keep_alive(at(5), A), Known::Gone);
+        assert_eq!(deadlines.due(at(6), 10), [A]);
+    }
+
+    #[test]
+    fn a_revoke_of_what_was_gone_already_is_not_repeated() {
+        let mut deadlines = leading();
+        deadlines.granted(at(0), A, seconds(5));
+        assert_eq!(deadlines.due(at(5), 10), [A]);
+        deadlines.ended(&[A]);
+        assert_eq!(deadlines.len(), 0);
+    }
+
+    #[test]
+    fn a_lease_granted_anew_survives_the_end_of_its_namesake() {
+        let mut deadlines = leading();
+        deadlines.granted(at(0), A, seconds(5));
+        assert_eq!(deadlines.due(at(5), 10), [A]);
+        deadlines.revoked(A);
+        deadlines.granted(at(6), A, seconds(5));
+        deadlines.ended(&[A]);
+        deadlines.retry(&[A], at(7));
+        assert_eq!(deadlines.look_up(at(7), A), Known::Live(at(11), seconds(5)));
+        assert_eq!(deadlines.due(at(20), 10), [A]);
+    }
+
+    #[test]
+    fn a_new_leader_counts_from_its_promotion() {
+        let mut deadlines = Deadlines::default();
+        deadlines.promote(at(100), seconds(1));
+        assert_eq!(deadlines.load_after(), Some(None));
+        assert_eq!(deadlines.look_up(at(100), A), Known::Ask);
+        deadlines.load([(A, seconds(10))], false);
+        assert_eq!(deadlines.load_after(), Some(Some(A)));
+        // Granted under this leader before its page came: the page does not shorten it.
+        deadlines.granted(at(109), B, seconds(10));
+        deadlines.load([(B, seconds(10)), (C, seconds(10))], true);
+        assert_eq!(deadlines.load_after(), None);
+        assert_eq!(deadlines.due(at(111), 10), [A, C]);
+        assert_eq!(deadlines.look_up(at(111), B), Known::Live(at(119), seconds(10)));
+    }
+
+    #[test]
+    fn a_follower_remembers_nothing_and_ends_nothing() {
+        let mut deadlines = leading();
+        deadlines.granted(at(0), A, seconds(5));
+        deadlines.demote();
+        deadlines.granted(at(0), B, seconds(5));
+        assert_eq!(deadlines.due(at(99), 10), []);
+        assert_eq!(deadlines.keep_alive(at(1), A), Known::NotLeading);
+        assert_eq!(deadlines.len(), 0);
+    }
+
+    #[test]
+    fn deadlines_beyond_the_end_of_time_saturate() {
+        let mut deadlines = leading();
+        deadlines.granted(Moment(u64::MAX - 1), A, seconds(9_000_000_000));
+        assert_eq!(deadlines.due(Moment(u64::MAX - 1), 10), []);
+    }
+}

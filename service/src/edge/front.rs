@@ -1,0 +1,171 @@
+//! From a request to the service that answers it.
+//!
+//! A gRPC request names its service in the first part of its path, and goes to tonic's code for it
+//! directly: no router, no layers, no boxed request body in between. What is not called ten
+//! thousand times a second (health, reflection, plain HTTP) goes through a router.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::Router;
+use conclave_proto::etcdserverpb::auth_server::AuthServer;
+use conclave_proto::etcdserverpb::cluster_server::ClusterServer;
+use conclave_proto::etcdserverpb::kv_server::KvServer;
+use conclave_proto::etcdserverpb::lease_server::LeaseServer;
+use conclave_proto::etcdserverpb::maintenance_server::MaintenanceServer;
+use conclave_proto::v3electionpb::election_server::ElectionServer;
+use conclave_proto::v3lockpb::lock_server::LockServer;
+use http::{Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::Service as _;
+
+use crate::handle::Handle;
+use crate::metrics::Metrics;
+use crate::{http as plain, rpc};
+
+/// What a message may be larger than a request in it: the room etcd leaves for framing.
+const MESSAGE_OVERHEAD_BYTES: usize = 512 << 10;
+
+/// All services, each with what it needs.
+struct Services {
+    kv: KvServer<rpc::kv::Service>,
+    watch: rpc::watch::Service,
+    lease: LeaseServer<rpc::lease::Service>,
+    cluster: ClusterServer<rpc::cluster::Service>,
+    maintenance: MaintenanceServer<rpc::maintenance::Service>,
+    auth: AuthServer<rpc::auth::Service>,
+    lock: LockServer<rpc::lock::Service>,
+    election: ElectionServer<rpc::election::Service>,
+    others: Router,
+}
+
+/// Answers the requests of one connection.
+#[derive(Clone)]
+pub(super) struct Front {
+    services: Arc<Services>,
+}
+
+impl Front {
+    /// Builds the services; fails only if the descriptors we ship cannot be read.
+    pub(super) async fn new(
+        handle: Handle,
+        metrics: Arc<Metrics>,
+    ) -> Result<Front, tonic_reflection::server::Error> {
+        let context = rpc::Context::new(handle.clone(), &metrics);
+        let message_bytes_max = handle.settings().max_request_bytes + MESSAGE_OVERHEAD_BYTES;
+        macro_rules! server {
+            ($server:ident, $service:expr) => {
+                $server::new($service)
+                    .max_decoding_message_size(message_bytes_max)
+                    .max_encoding_message_size(usize::MAX)
+            };
+        }
+        let others = Routes::new(rpc::health::server().await)
+            .add_service(rpc::reflection::server_v1()?)
+            .add_service(rpc::reflection::server_v1alpha()?)
+            .into_axum_router()
+            .merge(plain::routes(handle, metrics))
+            .fallback(not_found);
+        let services = Services {
+            kv: server!(KvServer, rpc::kv::Service::new(context.clone())),
+            watch: rpc::watch::Service::new(context.clone(), message_bytes_max),
+            lease: server!(LeaseServer, rpc::lease::Service::new(context.clone())),
+            cluster: server!(ClusterServer, rpc::cluster::Service::new(context.clone())),
+            maintenance: server!(
+                MaintenanceServer,
+                rpc::maintenance::Service::new(context.clone())
+            ),
+            auth: server!(AuthServer, rpc::auth::Service::new(context.clone())),
+            lock: server!(LockServer, rpc::lock::Service::new(context.clone())),
+            election: server!(ElectionServer, rpc::election::Service::new(context)),
+            others,
+        };
+        Ok(Front {
+            services: Arc::new(services),
+        })
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let services = &*self.services;
+        // Each of the clones is a reference count and a few limits.
+        let response = match service_of(request.uri().path()) {
+            "etcdserverpb.KV" => services.kv.clone().call(request),
+            "etcdserverpb.Watch" => services.watch.clone().call(request),
+            "etcdserverpb.Lease" => services.lease.clone().call(request),
+            "etcdserverpb.Cluster" => services.cluster.clone().call(request),
+            "etcdserverpb.Maintenance" => services.maintenance.clone().call(request),
+            "etcdserverpb.Auth" => services.auth.clone().call(request),
+            "v3lockpb.Lock" => services.lock.clone().call(request),
+            "v3electionpb.Election" => services.election.clone().call(request),
+            _ => {
+                let mut others = services.others.clone();
+                let answered = async move { others.call(request).await.map(|r| r.map(Body::new)) };
+                Box::pin(answered)
+            }
+        };
+        Answer { response }
+    }
+}
+
+/// The first part of a path. Empty for paths that have only one.
+fn service_of(path: &str) -> &str {
+    let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    parts.map_or("", |(service, _)| service)
+}
+
+/// A response on its way.
+pub(super) struct Answer {
+    response: Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>,
+}
+
+impl Future for Answer {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Ok(response) = ready!(self.get_mut().response.as_mut().poll(cx));
+        // Only a call that failed before it had a response has its status in the headers.
+        if !response.headers().contains_key("grpc-status") {
+            return Poll::Ready(Ok(response));
+        }
+        let corrected = Status::from_header_map(response.headers())
+            .and_then(|status| rpc::status::too_large(&status))
+            .map(|status| status.into_http());
+        Poll::Ready(Ok(corrected.unwrap_or(response)))
+    }
+}
+
+/// The answer to a path nobody serves, in the language of who asked.
+async fn not_found(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        let service = service_of(request.uri().path());
+        return Status::unimplemented(format!("unknown service {service}")).into_http();
+    }
+    let mut response = Response::new(axum::body::Body::from("404 page not found\n"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_its_service() {
+        assert_eq!(service_of("/etcdserverpb.KV/Range"), "etcdserverpb.KV");
+        assert_eq!(service_of("/health"), "");
+        assert_eq!(service_of("/livez/serializable_read"), "livez");
+        assert_eq!(service_of("*"), "");
+    }
+}

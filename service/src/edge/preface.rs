@@ -1,0 +1,145 @@
+//! Which protocol a connection speaks, by its first bytes.
+//!
+//! An HTTP/2 client without TLS begins with a fixed line of 24 bytes. So many are read, or fewer
+//! once they differ from it, and then given to whoever reads on, as if they had not been. Bounding
+//! the time this takes bounds what a client can cost that connects and says nothing.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+
+/// What an HTTP/2 client says first (RFC 9113, section 3.4).
+const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The protocols served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// A stream with the bytes put back that were read from it.
+#[derive(Debug)]
+pub(super) struct Rewound<S> {
+    stream: S,
+    bytes: [u8; HTTP2.len()],
+    /// The part of `bytes` still to be read.
+    unread: std::ops::Range<usize>,
+}
+
+/// Reads as much as it takes to know the protocol.
+pub(super) async fn recognize<S>(mut stream: S) -> io::Result<(Protocol, Rewound<S>)>
+where
+    S: AsyncRead + Unpin,
+{
+    let mut bytes = [0; HTTP2.len()];
+    let mut filled = 0;
+    let protocol = loop {
+        let read = stream.read(&mut bytes[filled..]).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        filled += read;
+        if bytes[..filled] != HTTP2[..filled] {
+            break Protocol::Http1;
+        }
+        if filled == HTTP2.len() {
+            break Protocol::Http2;
+        }
+    };
+    Ok((
+        protocol,
+        Rewound {
+            stream,
+            bytes,
+            unread: 0..filled,
+        },
+    ))
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.unread.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        }
+        let count = this.unread.len().min(buffer.remaining());
+        buffer.put_slice(&this.bytes[this.unread.start..this.unread.start + count]);
+        this.unread.start += count;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn recognized(sent: &[u8]) -> (Protocol, Vec<u8>) {
+        let (protocol, mut stream) = recognize(sent).await.expect("bytes enough");
+        let mut all = Vec::new();
+        stream
+            .read_to_end(&mut all)
+            .await
+            .expect("a slice does not fail");
+        (protocol, all)
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_decide_and_stay() {
+        let request = b"GET /health HTTP/1.1\r\n\r\n";
+        assert_eq!(
+            recognized(request).await,
+            (Protocol::Http1, request.to_vec())
+        );
+        let mut frames = HTTP2.to_vec();
+        frames.extend_from_slice(b"frames");
+        assert_eq!(recognized(&frames).await, (Protocol::Http2, frames));
+    }
+
+    #[tokio::test]
+    async fn one_byte_that_differs_is_enough() {
+        let unfinished = recognize(&b"PR"[..])
+            .await
+            .expect_err("could become either");
+        assert_eq!(unfinished.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(recognized(b"PUT").await, (Protocol::Http1, b"PUT".to_vec()));
+    }
+}

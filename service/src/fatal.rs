@@ -1,0 +1,73 @@
+//! The end that nobody asked for: a fault of the disk, or a panic in an owner's thread.
+//!
+//! Whoever meets one reports it here once and returns. The report is logged, kept for the exit status, and the whole server stops: after a
+//! failed write or sync nobody knows what is on disk, so nothing may be acknowledged that was not acknowledged before.
+//! Replies that are due are never sent; their slots are dropped, and the clients learn that the outcome is unknown.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio_util::sync::CancellationToken;
+
+use conclave_storage::Fault;
+
+/// Why the server had to stop.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FatalError {
+    /// The disk, or what it holds.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A bug: the thread's or task's name. Its message has been printed.
+    #[error("{0} panicked")]
+    Panic(&'static str),
+    /// A listener failed for good.
+    #[error("serving {address} failed: {detail}")]
+    Listener {
+        /// Where it listened.
+        address: String,
+        /// The system's words.
+        detail: String,
+    },
+}
+
+/// Where the first report is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Fatal {
+    first: Arc<Mutex<Option<FatalError>>>,
+    stopping: CancellationToken,
+}
+
+impl Fatal {
+    pub(crate) fn new(stopping: CancellationToken) -> Fatal {
+        Fatal { first: Arc::default(), stopping }
+    }
+
+    /// Keeps the first report, logs every one, stops the server.
+    pub(crate) fn report(&self, error: FatalError) {
+        tracing::error!(%error, "the member stops: what it holds cannot be trusted to be on disk");
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
+        self.stopping.cancel();
+    }
+
+    pub(crate) fn reported(&self) -> Option<FatalError> {
+        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts an owner's thread. Its fault or panic is reported.
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        owner: impl FnOnce() -> Result<(), Fault> + Send + 'static,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let fatal = self.clone();
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // The owner is gone after this either way, so nobody sees what a panic left behind.
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(owner)) {
+                Ok(Ok(())) => {}
+                Ok(Err(fault)) => fatal.report(fault.into()),
+                Err(_) => fatal.report(FatalError::Panic(name)),
+            }
+        })
+    }
+}

@@ -1,0 +1,240 @@
+//! What a member does because it leads: it knows when leases end, and ends them.
+//!
+//! [`Leases`] is shared by the applier (which tells it of grants and revokes in commit order), the driver (which
+//! tells it of promotions), the API (keep-alive, time to live) and one task, [`run`], which proposes the
+//! revocation of what is due. The mutex inside is held for one O(log n) operation at a time, or for a page
+//! of [`limits::LEASE_LOAD_MAX`] leases after a promotion.
+//!
+//! Expiry is a proposal like any other: the state machine does not know that a clock was involved. It is
+//! proposed again until it was applied, and proposing it twice is harmless. There is no cap on revokes per second: the
+//! batches are bounded, and the next one begins when the last was applied, so expiry takes its place among the clients.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use conclave_proto::ApiError;
+use conclave_proto::command::{LeaseExpire, command::Body};
+use conclave_storage::machine::LeaseEffect;
+use conclave_storage::reader::Reader;
+use conclave_storage::{Fault, LeaseId};
+
+use crate::clock::{Clock, Moment};
+use crate::deadlines::{Deadlines, Known};
+use crate::handle::Handle;
+use crate::limits;
+
+/// The time a lease has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remaining {
+    /// Whole seconds left, rounded down as etcd does.
+    pub ttl_seconds: i64,
+    /// Whole seconds it was granted.
+    pub granted_seconds: i64,
+}
+
+/// Why the leader's memory could not be asked.
+#[derive(Debug)]
+pub enum LeaseError {
+    /// Not to be had from this member now.
+    Refused(ApiError),
+    /// The state could not be read.
+    Fault(Fault),
+}
+
+/// See the module.
+#[derive(Clone)]
+pub struct Leases {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    deadlines: Mutex<Deadlines>,
+    /// There may be something to do earlier than the task thinks.
+    sooner: Notify,
+    clock: Arc<dyn Clock>,
+    reader: Reader,
+    /// What a new leader adds to every lease it finds: the time nobody could renew it.
+    grace: Duration,
+}
+
+impl Leases {
+    pub(crate) fn new(clock: Arc<dyn Clock>, reader: Reader, grace: Duration) -> Leases {
+        Leases {
+            shared: Arc::new(Shared {
+                deadlines: Mutex::default(),
+                sooner: Notify::new(),
+                clock,
+                reader,
+                grace,
+            }),
+        }
+    }
+
+    /// Renews a lease: its full length, in seconds, from now on. `None` if there is no such lease or it has ended, which
+    /// is the same to the client: a TTL of 0.
+    pub fn keep_alive(&self, id: LeaseId) -> Result<Option<i64>, LeaseError> {
+        let known = self.ask(id, |deadlines, now| deadlines.keep_alive(now, id))?;
+        Ok(known.map(|(_, ttl)| whole_seconds(ttl)))
+    }
+
+    /// The time a lease has left, without renewing it. `None` if there is no such lease or it has ended.
+    pub fn time_to_live(&self, id: LeaseId) -> Result<Option<Remaining>, LeaseError> {
+        let now = self.shared.clock.now();
+        let known = self.ask(id, |deadlines, now| deadlines.look_up(now, id))?;
+        Ok(known.map(|(ends, ttl)| Remaining {
+            ttl_seconds: whole_seconds(ends.since(now)),
+            granted_seconds: whole_seconds(ttl),
+        }))
+    }
+
+    /// When a lease ends, as the leader knows it, for listing leases by expiry. `None` for one that has ended, is not loaded yet, or
+    /// if this member does not lead.
+    pub fn ends_at(&self, id: LeaseId) -> Option<Moment> {
+        match self.lock().look_up(self.shared.clock.now(), id) {
+            Known::Live(at, _) => Some(at),
+            Known::Gone | Known::Ask | Known::NotLeading => None,
+        }
+    }
+
+    /// The driver: this member leads.
+    pub(crate) fn promoted(&self) {
+        self.lock().promote(self.shared.clock.now(), self.shared.grace);
+        self.shared.sooner.notify_one();
+    }
+
+    /// The driver: it does not lead any more.
+    pub(crate) fn demoted(&self) {
+        self.lock().demote();
+    }
+
+    /// The applier: what happened to leases, in commit order.
+    pub(crate) fn applied(&self, effects: &[LeaseEffect]) {
+        if effects.is_empty() {
+            return;
+        }
+        let now = self.shared.clock.now();
+        let mut deadlines = self.lock();
+        let next = deadlines.next();
+        for effect in effects {
+            match *effect {
+                LeaseEffect::Granted { id, ttl_seconds } => {
+                    deadlines.granted(now, id, ttl_duration(ttl_seconds));
+                }
+                LeaseEffect::Revoked { id } => deadlines.revoked(id),
+            }
+        }
+        let sooner = match (deadlines.next(), next) {
+            (Some(after), Some(before)) => after < before,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        drop(deadlines);
+        if sooner {
+            self.shared.sooner.notify_one();
+        }
+    }
+
+    /// Answers from memory, or, right after a promotion, first takes the one lease in from the state.
+    fn ask(
+        &self,
+        id: LeaseId,
+        question: impl Fn(&mut Deadlines, Moment) -> Known,
+    ) -> Result<Option<(Moment, Duration)>, LeaseError> {
+        let now = self.shared.clock.now();
+        let mut deadlines = self.lock();
+        let mut known = question(&mut deadlines, now);
+        if known == Known::Ask
+            && let Some(record) = self.shared.reader.lease(id).map_err(LeaseError::Fault)?
+        {
+            deadlines.load_one(id, ttl_duration(record.ttl_seconds));
+            known = question(&mut deadlines, now);
+        }
+        match known {
+            Known::Live(at, ttl) => Ok(Some((at, ttl))),
+            Known::Gone | Known::Ask => Ok(None),
+            Known::NotLeading => Err(LeaseError::Refused(ApiError::NotLeader)),
+        }
+    }
+
+    /// Loads one page after a promotion. True: there may be more.
+    fn load_page(&self) -> Result<bool, Fault> {
+        let mut deadlines = self.lock();
+        let Some(after) = deadlines.load_after() else { return Ok(false) };
+        let page = self.shared.reader.leases_after(after, limits::LEASE_LOAD_MAX)?;
+        let last = page.len() < limits::LEASE_LOAD_MAX;
+        let page = page.iter().map(|lease| (LeaseId(lease.id), ttl_duration(lease.ttl_seconds)));
+        deadlines.load(page, last);
+        Ok(!last)
+    }
+
+    fn due(&self) -> Vec<LeaseId> {
+        self.lock().due(self.shared.clock.now(), limits::EXPIRE_BATCH_LEASES_MAX)
+    }
+
+    /// How long there is nothing to do; `None` for ever.
+    fn idle_for(&self) -> Option<Duration> {
+        let next = self.lock().next();
+        // One millisecond more, since the clock rounds down and the timer may fire within the last one.
+        next.map(|at| at.since(self.shared.clock.now()) + Duration::from_millis(1))
+    }
+
+    /// A panic elsewhere cannot leave it half changed in a way that matters: the worst is a lease
+    /// that is due once more.
+    fn lock(&self) -> MutexGuard<'_, Deadlines> {
+        self.shared.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Leases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leases").field("remembered", &self.lock().len()).finish_non_exhaustive()
+    }
+}
+
+/// Ends leases while this member leads. Returns when the server stops, or with the fault that must stop it.
+pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
+    let stopping = handle.stopping().clone();
+    let leases = handle.leases().clone();
+    while !stopping.is_cancelled() {
+        if leases.load_page()? {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let due = leases.due();
+        if !due.is_empty() {
+            expire(&handle, &leases, &due).await;
+            continue;
+        }
+        // A timer cannot be set for ever; a day is as good.
+        let idle = leases.idle_for().unwrap_or(Duration::MAX).min(Duration::from_secs(86_400));
+        tokio::select! {
+            () = tokio::time::sleep(idle) => {}
+            () = leases.shared.sooner.notified() => {}
+            () = stopping.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+async fn expire(handle: &Handle, leases: &Leases, due: &[LeaseId]) {
+    let ids = due.iter().map(|id| id.0).collect();
+    match handle.propose_prepared(Body::LeaseExpire(LeaseExpire { ids })).await {
+        Ok(_) => leases.lock().ended(due),
+        Err(error) => {
+            tracing::debug!(%error, leases = due.len(), "expired leases are proposed again");
+            let again = leases.shared.clock.now().after(limits::EXPIRE_RETRY);
+            leases.lock().retry(due, again);
+        }
+    }
+}
+
+fn ttl_duration(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+fn whole_seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}

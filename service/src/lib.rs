@@ -1,0 +1,259 @@
+//! The server: one member of a cluster, from its flags to its replies.
+//!
+//! ```text
+//!              edge ── rpc ── Handle ─┬─▶ mailbox ─▶ driver (Node, raft log) ─▶ applier (Machine) ─┐
+//!   clients ◀──────────────────────── │ ◀──────────────── replies ─────────────────────────────────┤
+//!                                     ├─▶ Reader ◀──────────── state ──────────────────────────────┤
+//!                                     └─▶ Watches ◀─────────── ring ───────────────────────────────┘
+//! ```
+//!
+//! Three owners, each a thread: the *driver* owns the consensus and the raft log, the *applier* owns the state machine, the watch *hub* (a
+//! task) owns the watchers. They talk over bounded queues; everybody else holds a [`Handle`]. Async is
+//! at the network edge and in a few tasks that mostly sleep; the disk is touched by threads.
+//!
+//! [`core`] puts the owners together, given two engines and who the member is; [`Server`] adds what a process has: a data
+//! directory, listeners, a log line when it is ready, an end.
+//!
+//! # The end
+//!
+//! One token stops everything: a signal, a caller of [`Server::shutdown`], or a fault. First the edge finishes or cuts what clients have begun, then the
+//! driver's mailbox is closed, and one owner after the other ends when its queue does. Every thread and task is joined.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch as signal;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use conclave_storage::Fault;
+
+pub mod banner;
+pub mod clock;
+pub mod config;
+pub mod consensus;
+pub mod core;
+pub mod edge;
+pub mod fatal;
+pub mod handle;
+pub mod http;
+pub mod identity;
+pub mod leadership;
+pub mod limits;
+pub mod logging;
+pub mod metrics;
+pub mod peers;
+pub mod rpc;
+pub mod watch;
+
+mod admission;
+mod applier;
+mod attributes;
+mod deadlines;
+mod driver;
+mod housekeeper;
+mod log_writer;
+mod mailbox;
+mod progress;
+mod proposer;
+mod stores;
+
+pub use config::Config;
+pub use fatal::FatalError;
+pub use handle::Handle;
+
+use crate::config::MemberUrl;
+use crate::core::Core;
+
+/// Why a member cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What is on disk cannot be used.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// No listener on a URL.
+    #[error("cannot listen on {url}: {error}")]
+    Listen {
+        /// As configured.
+        url: String,
+        /// The system's words.
+        error: io::Error,
+    },
+    /// The data directory belongs to somebody else.
+    #[error(
+        "{} holds a cluster this member is not part of: check --name, --initial-cluster and --data-dir",
+        data_dir.display()
+    )]
+    NotAMember {
+        /// As configured.
+        data_dir: std::path::PathBuf,
+    },
+    /// An empty data directory and `--initial-cluster-state=existing`.
+    #[error("joining a running cluster is not available in this version")]
+    CannotJoin,
+    /// The system would not give us a thread, or the metrics clash.
+    #[error("cannot start: {0}")]
+    System(String),
+}
+
+/// A running member.
+pub struct Server {
+    handle: Handle,
+    client_addresses: Vec<SocketAddr>,
+    ready: signal::Receiver<bool>,
+    /// The end: `None` until it has come.
+    ended: signal::Receiver<Option<Result<(), FatalError>>>,
+    stopping: CancellationToken,
+}
+
+impl Server {
+    /// Starts a member: binds its listeners, opens its data, wakes its owners. Clients are served once it is ready.
+    pub async fn start(config: Config) -> Result<Server, StartError> {
+        let listeners = bind(&config.listen_client_urls).await?;
+        let client_addresses: Vec<SocketAddr> =
+            listeners.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect();
+        let stopping = CancellationToken::new();
+        let core = {
+            let (config, stopping) = (config.clone(), stopping.clone());
+            // Opening reads the raft log, which may take a second.
+            tokio::task::spawn_blocking(move || {
+                Core::start(stores::open(&config)?, core::Settings::of(&config), stopping)
+            })
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+        };
+        let handle = core.handle().clone();
+        let (is_ready, ready) = signal::channel(false);
+        let (end, ended) = signal::channel(None);
+        let supervisor = Supervisor { config, core, listeners, is_ready, end };
+        tokio::spawn(supervisor.run());
+        Ok(Server { handle, client_addresses, ready, ended, stopping })
+    }
+
+    /// What fronts and tests use.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Where clients are served, in the order of the configured URLs; with the port the system gave, where 0 was asked for.
+    pub fn client_addresses(&self) -> &[SocketAddr] {
+        &self.client_addresses
+    }
+
+    /// Returns when there is a leader and this member's name and addresses are known to the cluster; or when it stops before.
+    pub async fn ready(&self) {
+        // The sender is dropped at the end: then nobody waits any more either.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Returns when the server has stopped, with what stopped it unless it was asked to.
+    pub async fn stopped(&self) -> Result<(), FatalError> {
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().expect("waited for"),
+            Err(_) => Err(FatalError::Panic("supervisor")),
+        }
+    }
+
+    /// Stops the server and returns when everything has ended.
+    pub async fn shutdown(&self) -> Result<(), FatalError> {
+        self.stopping.cancel();
+        self.stopped().await
+    }
+}
+
+impl Drop for Server {
+    /// A server nobody holds stops, though nobody waits for it.
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("client_addresses", &self.client_addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The task that sees a server through: ready, serving, the end.
+struct Supervisor {
+    config: Config,
+    core: Core,
+    listeners: Vec<(MemberUrl, TcpListener)>,
+    is_ready: signal::Sender<bool>,
+    end: signal::Sender<Option<Result<(), FatalError>>>,
+}
+
+impl Supervisor {
+    async fn run(self) {
+        let Supervisor { config, core, listeners, is_ready, end } = self;
+        let handle = core.handle().clone();
+        let stopping = handle.stopping().clone();
+        let mut edges = JoinSet::new();
+        tokio::select! {
+            () = attributes::publish(&handle, &config) => {
+                serve(&mut edges, listeners, &core, &config);
+                is_ready.send_replace(true);
+                stopping.cancelled().await;
+            }
+            () = stopping.cancelled() => {}
+        }
+        while let Some(edge) = edges.join_next().await {
+            if edge.is_err() {
+                tracing::error!("a client listener panicked");
+            }
+        }
+        let outcome = core.stop().await;
+        end.send_replace(Some(outcome));
+    }
+}
+
+/// Serves every listener, and says so.
+fn serve(
+    edges: &mut JoinSet<()>,
+    listeners: Vec<(MemberUrl, TcpListener)>,
+    core: &Core,
+    config: &Config,
+) {
+    let settings = edge::Settings {
+        max_concurrent_streams: config.max_concurrent_streams,
+        keepalive_interval: config.grpc_keepalive_interval,
+        keepalive_timeout: config.grpc_keepalive_timeout,
+    };
+    for (url, listener) in listeners {
+        let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
+        let (stopping, fatal) = (handle.stopping().clone(), core.fatal().clone());
+        // The address, because with port 0 it is the only place that says where.
+        let address = listener.local_addr().map_or(String::new(), |address| address.to_string());
+        tracing::info!(%url, address, "ready to serve client requests");
+        edges.spawn(async move {
+            let served = edge::serve(listener, handle, metrics, settings, stopping).await;
+            if let Err(error) = served {
+                let (address, detail) = (url.to_string(), error.to_string());
+                fatal.report(FatalError::Listener { address, detail });
+            }
+        });
+    }
+}
+
+/// One listener for each URL: on the first of its addresses that can be had.
+async fn bind(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, TcpListener)>, StartError> {
+    let mut listeners = Vec::new();
+    for url in urls {
+        let mut bound = Err(io::Error::other("it names no address of this machine"));
+        for address in url.bind_addresses() {
+            bound = TcpListener::bind(address).await;
+            if bound.is_ok() {
+                break;
+            }
+        }
+        let listener =
+            bound.map_err(|error| StartError::Listen { url: url.to_string(), error })?;
+        listeners.push((url.clone(), listener));
+    }
+    Ok(listeners)
+}

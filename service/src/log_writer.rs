@@ -1,0 +1,106 @@
+//! The thread that puts the raft log on disk while the driver goes on.
+//!
+//! With followers, the driver must not wait for the disk: it sends the same entries to them at the same time, answers heartbeats, takes
+//! their acknowledgements. So appends go here, and the answer is a [`Control::Persisted`] in the driver's mailbox. All that
+//! is queued when a sync ends is written by one more: see [`merge`].
+//!
+//! A sole voter has nothing else to do while its disk is busy, and two thread switches an entry are as dear
+//! as the proposal itself; there the driver appends by itself and this thread sleeps.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use conclave_storage::Fault;
+use conclave_storage::log::{Append, Log};
+
+use crate::limits;
+use crate::mailbox::{Control, Mailbox};
+use crate::metrics::Stats;
+
+/// An append and the number of the work it is part of.
+pub(crate) type Numbered = (u64, Append);
+
+/// The queue to the log writer. Bounded: the driver waits when it is full, which is as it should be, since what it would do instead is
+/// to produce more. The writer never waits for the driver, so the wait ends.
+pub(crate) fn queue() -> (SyncSender<Numbered>, Receiver<Numbered>) {
+    sync_channel(limits::LOG_QUEUE_MAX)
+}
+
+/// Runs until the driver drops its end of the queue.
+pub(crate) fn run(
+    log: &Log,
+    appends: &Receiver<Numbered>,
+    mailbox: &Mailbox,
+    stats: &Stats,
+) -> Result<(), Fault> {
+    while let Ok((mut number, mut append)) = appends.recv() {
+        for (later_number, later) in appends.try_iter() {
+            number = later_number;
+            append = merge(append, later);
+        }
+        timed(log, &append, stats)?;
+        mailbox.control(Control::Persisted(number));
+    }
+    Ok(())
+}
+
+/// Appends, and tells the metrics how long it took.
+pub(crate) fn timed(log: &Log, append: &Append, stats: &Stats) -> Result<(), Fault> {
+    let _timer = stats.wal_fsync.start_timer();
+    log.append(append)
+}
+
+/// One append that does what two do, one after the other.
+pub(crate) fn merge(mut first: Append, second: Append) -> Append {
+    if let Some(start) = second.entries.first().map(|entry| entry.index) {
+        // What the second replaces need not be written. If it begins before the first, all of the first goes, and its own truncation
+        // covers that of the first.
+        first.entries.retain(|entry| entry.index < start);
+        first.entries.extend(second.entries);
+    }
+    Append {
+        entries: first.entries,
+        hard_state: second.hard_state.or(first.hard_state),
+        conf_state: second.conf_state.or(first.conf_state),
+        sync: first.sync || second.sync,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use conclave_storage::log::{Entry, EntryKind, HardState};
+
+    use super::*;
+
+    fn append(indexes: std::ops::RangeInclusive<u64>, term: u64, sync: bool) -> Append {
+        let entry = |index| Entry { index, term, kind: EntryKind::Normal, data: Bytes::new() };
+        Append { entries: indexes.map(entry).collect(), hard_state: None, conf_state: None, sync }
+    }
+
+    fn positions(append: &Append) -> Vec<(u64, u64)> {
+        append.entries.iter().map(|entry| (entry.index, entry.term)).collect()
+    }
+
+    #[test]
+    fn entries_that_follow_are_added() {
+        let merged = merge(append(4..=5, 1, true), append(6..=6, 1, false));
+        assert_eq!(positions(&merged), [(4, 1), (5, 1), (6, 1)]);
+        assert!(merged.sync);
+    }
+
+    #[test]
+    fn entries_that_replace_leave_no_trace_of_the_replaced() {
+        let merged = merge(append(4..=6, 1, true), append(5..=5, 2, true));
+        assert_eq!(positions(&merged), [(4, 1), (5, 2)]);
+        let merged = merge(append(4..=6, 1, true), append(3..=3, 2, true));
+        assert_eq!(positions(&merged), [(3, 2)]);
+    }
+
+    #[test]
+    fn the_later_state_wins_and_an_absent_one_does_not() {
+        let state = |term| Some(HardState { term, vote: 0, commit: 0 });
+        let with = |term| Append { hard_state: state(term), ..append(1..=0, 1, false) };
+        assert_eq!(merge(with(1), with(2)).hard_state, state(2));
+        assert_eq!(merge(with(1), append(1..=0, 1, false)).hard_state, state(1));
+    }
+}

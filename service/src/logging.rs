@@ -1,0 +1,379 @@
+//! Log lines: JSON for machines, a short form for terminals.
+//!
+//! The JSON form has the keys of etcd's logs, because harnesses, collectors and alerts read them:
+//! `level` (lower case), `ts` (UTC, microseconds), `caller` (file and line), `msg`, then the
+//! event's own fields. One object a line, whatever a message contains.
+//!
+//! Events of our own crates are logged from the configured level on, those of libraries from `info`
+//! on at most: a connection logs dozens of lines at `debug`.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
+
+/// The common beginning of our crates' names, which is that of their events' targets.
+const OWN_TARGETS: &[&str] = &[
+    "conclave_service",
+    "conclave_storage",
+    "conclave_proto",
+    "conclave",
+];
+
+/// Sends the process's events where the configuration says, from now on. To be called once; a
+/// second call changes nothing.
+pub fn start(config: &Config) {
+    let (writer, is_terminal) = match config.log_output {
+        LogOutput::Stderr => (
+            BoxMakeWriter::new(std::io::stderr),
+            std::io::stderr().is_terminal(),
+        ),
+        LogOutput::Stdout => (
+            BoxMakeWriter::new(std::io::stdout),
+            std::io::stdout().is_terminal(),
+        ),
+    };
+    let form = match config.log_format {
+        Some(LogFormat::Json) => Form::Json,
+        Some(LogFormat::Console) => Form::Console {
+            color: is_terminal && color_is_welcome(),
+        },
+        None if is_terminal => Form::Console {
+            color: color_is_welcome(),
+        },
+        None => Form::Json,
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(form)
+        .with_writer(writer);
+    let subscriber = tracing_subscriber::registry()
+        .with(filter(config.log_level))
+        .with(lines);
+    // Fails only if a subscriber is there already, as in a process that runs several members.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Logs what the configuration had to say.
+pub fn report(notices: &[Notice]) {
+    for notice in notices {
+        match notice.level {
+            NoticeLevel::Info => tracing::info!("{}", notice.text),
+            NoticeLevel::Warn => tracing::warn!("{}", notice.text),
+        }
+    }
+}
+
+fn filter(level: LogLevel) -> Targets {
+    let own = match level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Off => LevelFilter::OFF,
+    };
+    let libraries = own.min(LevelFilter::INFO);
+    let own_targets = OWN_TARGETS.iter().map(|target| (*target, own));
+    Targets::new()
+        .with_default(libraries)
+        .with_targets(own_targets)
+}
+
+/// The custom of many programs: a variable that asks for no color, whatever its value.
+fn color_is_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// The form of a line.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Json,
+    Console { color: bool },
+}
+
+impl<S, N> FormatEvent<S, N> for Form
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut now = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut now))?;
+        let mut line = Line::default();
+        event.record(&mut line);
+        match *self {
+            Form::Json => line.write_json(&mut writer, &now, event.metadata()),
+            Form::Console { color } => {
+                line.write_console(&mut writer, &now, *event.metadata().level(), color)
+            }
+        }
+    }
+}
+
+/// The message and the fields of an event, in the order they were written.
+#[derive(Default)]
+struct Line {
+    message: String,
+    fields: Vec<(&'static str, Value)>,
+}
+
+impl Line {
+    fn write_json(
+        &self,
+        writer: &mut Writer<'_>,
+        now: &str,
+        metadata: &Metadata<'_>,
+    ) -> fmt::Result {
+        let level = level_name(*metadata.level());
+        write!(writer, "{{\"level\":\"{level}\",\"ts\":\"{now}\"")?;
+        if let (Some(file), Some(line)) = (metadata.file(), metadata.line()) {
+            write!(
+                writer,
+                ",\"caller\":{}",
+                Value::from(format!("{}:{line}", short_path(file)))
+            )?;
+        }
+        write!(writer, ",\"msg\":{}", Value::from(self.message.as_str()))?;
+        for (name, value) in &self.fields {
+            write!(writer, ",{}:{value}", Value::from(*name))?;
+        }
+        writer.write_str("}\n")
+    }
+
+    /// `12:30:01.204 warn  the message  name=value`: the day and the caller are not what somebody
+    /// who watches a terminal asks for.
+    fn write_console(
+        &self,
+        writer: &mut Writer<'_>,
+        now: &str,
+        level: Level,
+        color: bool,
+    ) -> fmt::Result {
+        let (dim, bold, end) = if color {
+            ("\x1b[2m", level_color(level), "\x1b[0m")
+        } else {
+            ("", "", "")
+        };
+        let time = now.get(11..23).unwrap_or(now);
+        let message = one_line(&self.message);
+        write!(
+            writer,
+            "{dim}{time}{end} {bold}{:<5}{end} {message}",
+            level_name(level)
+        )?;
+        for (name, value) in &self.fields {
+            match value {
+                Value::String(text) if is_plain(text) => {
+                    write!(writer, "  {dim}{name}={end}{text}")?
+                }
+                value => write!(writer, "  {dim}{name}={end}{value}")?,
+            }
+        }
+        writer.write_char('\n')
+    }
+
+    fn add(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            ("message", value) => self.message = value.to_string(),
+            // What the bridge from the `log` crate adds about the origin of a record.
+            (name, _) if name.starts_with("log.") => {}
+            (name, value) => self.fields.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Line {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, Value::from(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, Value::from(format!("{value:?}")));
+    }
+}
+
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::TRACE | Level::DEBUG => "debug",
+        Level::INFO => "info",
+        Level::WARN => "warn",
+        Level::ERROR => "error",
+    }
+}
+
+fn level_color(level: Level) -> &'static str {
+    match level {
+        Level::TRACE | Level::DEBUG => "\x1b[34m",
+        Level::INFO => "\x1b[32m",
+        Level::WARN => "\x1b[33m",
+        Level::ERROR => "\x1b[31m",
+    }
+}
+
+/// Paths of our own crates are relative to the workspace; those of libraries begin with where the
+/// build keeps its sources, which says something about that machine and nothing about the event.
+fn short_path(path: &str) -> &str {
+    if !path.starts_with('/') {
+        return path;
+    }
+    let start = path.rmatch_indices('/').nth(2).map_or(0, |(at, _)| at + 1);
+    &path[start..]
+}
+
+fn one_line(text: &str) -> String {
+    text.replace('\n', "\\n")
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .expect("no test panics in here")
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(form: Form, level: LogLevel, log: impl FnOnce()) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .event_format(form)
+            .with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry()
+            .with(filter(level))
+            .with(lines);
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = sink.0.lock().expect("no test panics in here").clone();
+        String::from_utf8(bytes).expect("lines are text")
+    }
+
+    #[test]
+    fn a_json_line_has_etcds_keys_in_their_order() {
+        let text = logged(Form::Json, LogLevel::Info, || {
+            tracing::info!(
+                address = "127.0.0.1:1",
+                term = 2,
+                ok = true,
+                "ready \"now\"\nhere"
+            );
+        });
+        let value: Value = serde_json::from_str(&text).expect("one JSON object");
+        assert_eq!(value["level"], "info");
+        assert_eq!(value["msg"], "ready \"now\"\nhere");
+        assert_eq!(value["address"], "127.0.0.1:1");
+        assert_eq!(value["term"], 2);
+        assert_eq!(value["ok"], true);
+        let caller = value["caller"].as_str().expect("a caller");
+        assert!(caller.contains("src/logging.rs:"), "{caller}");
+        // 2006-01-02T15:04:05.999999Z
+        let ts = value["ts"].as_str().expect("a time");
+        assert_eq!(
+            (ts.len(), &ts[10..11], &ts[19..20], &ts[26..]),
+            (27, "T", ".", "Z"),
+            "{ts}"
+        );
+        assert!(text.starts_with("{\"level\":\"info\",\"ts\":\""), "{text}");
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_console_line_is_short() {
+        let text = logged(Form::Console { color: false }, LogLevel::Info, || {
+            tracing::warn!(address = "127.0.0.1:1", note = "two words", "ready\nhere");
+        });
+        assert_eq!(
+            &text[12..],
+            " warn  ready\\nhere  address=127.0.0.1:1  note=\"two words\"\n"
+        );
+    }
+
+    #[test]
+    fn levels_hold_and_libraries_stay_quiet() {
+        let all = || {
+            tracing::debug!("own debug");
+            tracing::info!("own info");
+            tracing::debug!(target: "h2::codec", "library debug");
+            tracing::info!(target: "h2::codec", "library info");
+            tracing::error!("own error");
+        };
+        let messages = |level| -> Vec<String> {
+            logged(Form::Json, level, all)
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+                .map(|value| value["msg"].as_str().expect("a message").to_owned())
+                .collect()
+        };
+        assert_eq!(
+            messages(LogLevel::Debug),
+            ["own debug", "own info", "library info", "own error"]
+        );
+        assert_eq!(
+            messages(LogLevel::Info),
+            ["own info", "library info", "own error"]
+        );
+        assert_eq!(messages(LogLevel::Error), ["own error"]);
+        assert_eq!(messages(LogLevel::Off), Vec::<String>::new());
+    }
+
+    #[test]
+    fn paths_of_libraries_lose_the_machine() {
+        assert_eq!(short_path("service/src/edge.rs"), "service/src/edge.rs");
+        assert_eq!(
+            short_path("/home/x/registry/h2-0.4/src/lib.rs"),
+            "h2-0.4/src/lib.rs"
+        );
+        assert_eq!(short_path("/lib.rs"), "/lib.rs");
+    }
+}

@@ -1,0 +1,224 @@
+//! The driver's mailbox: a bounded queue with two compartments and one reader.
+//!
+//! *Control* (a persisted append, a durable index, a peer's message, stop) wakes the driver always. *Commands* and *reads* wake it
+//! only when it is waiting for them. That is the difference from a channel, and the reason this is
+//! not one: while a sync runs, the driver has nothing to do with the commands that arrive, and waking it for
+//! each of them would cost a context switch a command, several times what proposing it costs. They
+//! gather here, and go into the next entry together.
+//!
+//! The commands' compartment needs no bound of its own: a command is let in by
+//! [`crate::handle::Admission`], which counts until the reply. Control messages are bounded by what they answer.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use conclave_proto::ApiError;
+
+use crate::handle::Slot;
+use crate::limits;
+
+/// A command on its way into the log: encoded once, by the task that proposes it.
+#[derive(Debug)]
+pub(crate) struct Proposal {
+    /// The command, framed by [`crate::consensus::codec::frame`].
+    pub(crate) framed: Bytes,
+    /// Where the outcome goes.
+    pub(crate) slot: Slot,
+}
+
+/// What a linearizable read waits for: the index that must be applied before it may look.
+pub(crate) type ReadSlot = oneshot::Sender<Result<u64, ApiError>>;
+
+/// What wakes the driver in any case.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// The log writer: everything up to this work is on disk.
+    Persisted(u64),
+    /// The housekeeper: the state is durable up to `applied`, and `compact_through` need not be kept in the log.
+    Durable { applied: u64, compact_through: u64 },
+    /// A message from a peer, as it came.
+    Step(Bytes),
+}
+
+/// What the driver takes out at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    pub(crate) control: Vec<Control>,
+    pub(crate) commands: VecDeque<Proposal>,
+    pub(crate) reads: Vec<ReadSlot>,
+    pub(crate) closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Compartments {
+    mail: Mail,
+    peer_messages: usize,
+    waiting: Waiting,
+}
+
+/// What the driver sleeps for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// It is not asleep.
+    #[default]
+    Nothing,
+    /// Control only.
+    Control,
+    /// Anything.
+    Everything,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    compartments: Mutex<Compartments>,
+    wake: Condvar,
+}
+
+impl Mailbox {
+    /// Adds a command, or returns it when the mailbox is closed.
+    pub(crate) fn propose(&self, proposal: Proposal) -> Result<(), Proposal> {
+        let mut inside = self.lock();
+        if inside.mail.closed {
+            return Err(proposal);
+        }
+        inside.mail.commands.push_back(proposal);
+        self.wake_if(&mut inside, Waiting::Everything);
+        Ok(())
+    }
+
+    /// Adds a read. Refused when closed or when too many wait.
+    pub(crate) fn read(&self, slot: ReadSlot) -> Result<(), ApiError> {
+        let mut inside = self.lock();
+        if inside.mail.closed {
+            return Err(ApiError::Stopped);
+        }
+        if inside.mail.reads.len() >= limits::WAITING_READS_MAX {
+            return Err(ApiError::RequestTooManyRequests);
+        }
+        inside.mail.reads.push(slot);
+        self.wake_if(&mut inside, Waiting::Everything);
+        Ok(())
+    }
+
+    /// Adds a control message. A peer's message is dropped when too many wait; raft repeats it.
+    pub(crate) fn control(&self, control: Control) {
+        let mut inside = self.lock();
+        if matches!(control, Control::Step(_)) {
+            if inside.peer_messages >= limits::PEER_MESSAGES_MAX {
+                return;
+            }
+            inside.peer_messages += 1;
+        }
+        inside.mail.control.push(control);
+        self.wake_if(&mut inside, Waiting::Control);
+    }
+
+    /// Nothing goes in any more, and the driver is told to stop.
+    pub(crate) fn close(&self) {
+        let mut inside = self.lock();
+        inside.mail.closed = true;
+        inside.waiting = Waiting::Nothing;
+        self.wake.notify_all();
+    }
+
+    /// Sleeps until there is something of the kind waited for, or for `at_most`; then takes everything. With
+    /// [`Waiting::Control`] commands and reads stay inside, unless the mailbox is closed.
+    pub(crate) fn take(&self, waiting: Waiting, at_most: Duration) -> Mail {
+        let mut inside = self.lock();
+        if !inside.has(waiting) && !at_most.is_zero() {
+            inside.waiting = waiting;
+            inside = self
+                .wake
+                .wait_timeout_while(inside, at_most, |inside| inside.waiting != Waiting::Nothing)
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .0;
+            inside.waiting = Waiting::Nothing;
+        }
+        inside.peer_messages = 0;
+        let closed = inside.mail.closed;
+        if waiting == Waiting::Everything || closed {
+            let mail = std::mem::take(&mut inside.mail);
+            inside.mail.closed = closed;
+            return Mail { closed, ..mail };
+        }
+        Mail { control: std::mem::take(&mut inside.mail.control), closed, ..Mail::default() }
+    }
+
+    fn wake_if(&self, inside: &mut Compartments, news: Waiting) {
+        let wanted = match inside.waiting {
+            Waiting::Nothing => false,
+            Waiting::Control => news == Waiting::Control,
+            Waiting::Everything => true,
+        };
+        if wanted {
+            inside.waiting = Waiting::Nothing;
+            self.wake.notify_one();
+        }
+    }
+
+    /// A panic elsewhere cannot leave the queues half changed: every change is one push or take.
+    fn lock(&self) -> MutexGuard<'_, Compartments> {
+        self.compartments.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Compartments {
+    fn has(&self, waiting: Waiting) -> bool {
+        let mail = &self.mail;
+        let everything = waiting == Waiting::Everything;
+        mail.closed
+            || !mail.control.is_empty()
+            || (everything && (!mail.commands.is_empty() || !mail.reads.is_empty()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_TIME: Duration = Duration::ZERO;
+
+    fn read_slot() -> ReadSlot {
+        oneshot::channel().0
+    }
+
+    #[test]
+    fn commands_and_reads_stay_while_only_control_is_wanted() {
+        let mailbox = Mailbox::default();
+        mailbox.read(read_slot()).expect("open");
+        mailbox.control(Control::Persisted(1));
+        let mail = mailbox.take(Waiting::Control, NO_TIME);
+        assert_eq!((mail.control.len(), mail.reads.len()), (1, 0));
+        let mail = mailbox.take(Waiting::Everything, NO_TIME);
+        assert_eq!((mail.control.len(), mail.reads.len()), (0, 1));
+    }
+
+    #[test]
+    fn closing_hands_everything_out_and_lets_nothing_in() {
+        let mailbox = Mailbox::default();
+        mailbox.read(read_slot()).expect("open");
+        mailbox.close();
+        let mail = mailbox.take(Waiting::Control, Duration::from_secs(60));
+        assert!(mail.closed);
+        assert_eq!(mail.reads.len(), 1);
+        assert_eq!(mailbox.read(read_slot()), Err(ApiError::Stopped));
+        assert!(mailbox.take(Waiting::Everything, NO_TIME).closed);
+    }
+
+    #[test]
+    fn peer_messages_are_dropped_above_the_bound() {
+        let mailbox = Mailbox::default();
+        for _ in 0..limits::PEER_MESSAGES_MAX + 5 {
+            mailbox.control(Control::Step(Bytes::new()));
+        }
+        let mail = mailbox.take(Waiting::Everything, NO_TIME);
+        assert_eq!(mail.control.len(), limits::PEER_MESSAGES_MAX);
+        mailbox.control(Control::Step(Bytes::new()));
+        assert_eq!(mailbox.take(Waiting::Everything, NO_TIME).control.len(), 1);
+    }
+}

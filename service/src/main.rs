@@ -1,0 +1,74 @@
+//! The process: flags, logging, one server, signals, an exit code. What a member is and does is in
+//! the library, so that tests can run one without a process.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use conclave_service::config::{self, Config, Invocation, LogFormat};
+use conclave_service::{Server, banner, logging};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// RocksDB and the network edge allocate and free many small things on many threads; the system's
+/// allocator holds on to a multiple of what is in use.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let arguments: Result<Vec<String>, OsString> = std::env::args_os()
+        .skip(1)
+        .map(OsString::into_string)
+        .collect();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let invocation = match arguments {
+        Ok(arguments) => config::parse(arguments, environment),
+        Err(argument) => return fail(&format!("{argument:?} is not UTF-8"), 2),
+    };
+    match invocation {
+        Ok(Invocation::Print(text)) => {
+            // A reader that has gone away, as in `conclave --help | head -1`, is no failure.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Invocation::Run(config, notices)) => {
+            logging::start(&config);
+            logging::report(&notices);
+            run(*config).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
+        }
+        Err(error) => fail(&error, error.exit_code()),
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let for_people = config.log_format != Some(LogFormat::Json) && std::io::stderr().is_terminal();
+    let server = tokio::select! {
+        server = Server::start(config) => server?,
+        // Nothing is owed to anybody yet, and every moment of a start survives a crash.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    if let (true, Some(address)) = (for_people, server.client_addresses().first()) {
+        let _ = std::io::stderr().write_all(banner::try_next(&address.to_string()).as_bytes());
+    }
+    let signal = tokio::select! {
+        // It stops by itself only if something failed.
+        outcome = server.stopped() => return outcome.map_err(Failure::from),
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(signal, "stopping");
+    server.shutdown().await?;
+    Ok(())
+}
+
+/// One line, however the process was started and whatever the log level is.
+fn fail(error: &dyn std::fmt::Display, exit_code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "conclave: {error}");
+    ExitCode::from(exit_code)
+}

@@ -1,0 +1,227 @@
+//! Numbers for Prometheus, under the names etcd's dashboards and alerts ask for.
+//!
+//! Three kinds, by who moves them:
+//!
+//! - [`Calls`]: gRPC calls, counted by the handlers.
+//! - [`Stats`]: what the core counts as it goes. Its parts are plain counters and histograms,
+//!   resolved once; touching one is an atomic addition.
+//! - Gauges that say how things stand: read from the [`Handle`] when somebody scrapes, and not
+//!   before.
+//!
+//! A name that has no meaning here (bbolt's internals, the v2 store) is absent rather than zero.
+
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::handle::{Handle, Identity};
+use crate::rpc::{API_VERSION, CLUSTER_VERSION};
+
+mod calls;
+mod standing;
+mod stats;
+
+pub(crate) use calls::{Call, Calls};
+pub use stats::Stats;
+
+use standing::Standing;
+
+/// The namespaces Prometheus scrapes as one.
+pub struct Metrics {
+    registry: Registry,
+    calls: Arc<Calls>,
+    stats: Arc<Stats>,
+    standing: Standing,
+    health: Health,
+}
+
+/// The two lists of health checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// `/livez`.
+    Live,
+    /// `/readyz`.
+    Ready,
+}
+
+impl Probe {
+    const fn label(self) -> &'static str {
+        match self {
+            Probe::Live => "livez",
+            Probe::Ready => "readyz",
+        }
+    }
+}
+
+/// Outcomes of health checks, by the HTTP side.
+struct Health {
+    success: IntCounter,
+    failures: IntCounter,
+    current: IntGaugeVec,
+    total: IntCounterVec,
+}
+
+impl Metrics {
+    /// Every metric, at zero, for this member. Fails only if two of them have one name, which is a
+    /// defect.
+    pub fn new(identity: Identity) -> prometheus::Result<Metrics> {
+        let registry = Registry::new();
+        let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
+        let (calls, of_calls) = Calls::new()?;
+        collectors.extend(of_calls);
+        let (stats, of_stats) = Stats::new()?;
+        collectors.extend(of_stats);
+        let (standing, of_standing) = Standing::new()?;
+        collectors.extend(of_standing);
+        let (health, of_health) = Health::new()?;
+        collectors.extend(of_health);
+        collectors.extend(facts(identity)?);
+        collectors.push(Box::new(ProcessCollector::for_self()));
+        for collector in collectors {
+            registry.register(collector)?;
+        }
+        Ok(Metrics {
+            registry,
+            calls: Arc::new(calls),
+            stats: Arc::new(stats),
+            standing,
+            health,
+        })
+    }
+
+    /// The counters of gRPC calls.
+    pub(crate) fn calls(&self) -> &Arc<Calls> {
+        &self.calls
+    }
+
+    /// What the core counts.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+
+    /// Counts the outcome of a named check.
+    pub(crate) fn probed(&self, probe: Probe, check: &str, success: bool) {
+        let outcome = if success { "success" } else { "error" };
+        let health = &self.health;
+        health
+            .total
+            .with_label_values(&[probe.label(), check, outcome])
+            .inc();
+        health
+            .current
+            .with_label_values(&[probe.label(), check])
+            .set(i64::from(success));
+    }
+
+    /// Counts the outcome of `/health`.
+    pub(crate) fn health_checked(&self, success: bool) {
+        let counter = if success {
+            &self.health.success
+        } else {
+            &self.health.failures
+        };
+        counter.inc();
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub(crate) fn exposition(&self, handle: &Handle) -> prometheus::Result<String> {
+        self.standing.read(handle);
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl Health {
+    fn new() -> prometheus::Result<(Health, Vec<Box<dyn Collector>>)> {
+        let health = Health {
+            success: IntCounter::new("etcd_server_health_success", "Successful health checks.")?,
+            failures: IntCounter::new("etcd_server_health_failures", "Failed health checks.")?,
+            current: IntGaugeVec::new(
+                Opts::new(
+                    "etcd_server_healthcheck",
+                    "The last outcome of a check: 1 is success.",
+                ),
+                &["type", "name"],
+            )?,
+            total: IntCounterVec::new(
+                Opts::new("etcd_server_healthchecks_total", "Checks run, by outcome."),
+                &["type", "name", "status"],
+            )?,
+        };
+        let collectors: Vec<Box<dyn Collector>> = vec![
+            Box::new(health.success.clone()),
+            Box::new(health.failures.clone()),
+            Box::new(health.current.clone()),
+            Box::new(health.total.clone()),
+        ];
+        Ok((health, collectors))
+    }
+}
+
+/// What does not change while the process runs: gauges that are 1, with the fact as a label.
+fn facts(identity: Identity) -> prometheus::Result<Vec<Box<dyn Collector>>> {
+    let member_id = format!("{:x}", identity.member_id);
+    let facts = [
+        (
+            "etcd_server_version",
+            "Which API level is running.",
+            "server_version",
+            API_VERSION,
+        ),
+        (
+            "etcd_cluster_version",
+            "Which level the cluster is at.",
+            "cluster_version",
+            CLUSTER,
+        ),
+        (
+            "etcd_server_id",
+            "Who this member is, in hexadecimal.",
+            "server_id",
+            &member_id,
+        ),
+    ];
+    let gauge = |(name, help, label, value): (&str, &str, &str, &str)| {
+        let gauge = IntGauge::with_opts(Opts::new(name, help).const_label(label, value))?;
+        gauge.set(1);
+        Ok(Box::new(gauge) as Box<dyn Collector>)
+    };
+    facts.into_iter().map(gauge).collect()
+}
+
+/// The cluster's level as this metric has it, without the patch.
+const CLUSTER: &str = CLUSTER_VERSION.split_at(3).0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_metrics_share_a_name_and_dashboards_find_theirs() {
+        let metrics = Metrics::new(Identity {
+            cluster_id: 1,
+            member_id: 0xabc,
+        })
+        .expect("distinct names");
+        metrics.probed(Probe::Live, "serializable_read", true);
+        let text = TextEncoder::new()
+            .encode_to_string(&metrics.registry.gather())
+            .expect("text");
+        for line in [
+            r#"etcd_server_version{server_version="3.7.1"} 1"#,
+            r#"etcd_cluster_version{cluster_version="3.7"} 1"#,
+            r#"etcd_server_id{server_id="abc"} 1"#,
+            r#"etcd_server_healthcheck{name="serializable_read",type="livez"} 1"#,
+            r#"grpc_service="etcdserverpb.KV",grpc_type="unary"} 0"#,
+            "etcd_server_has_leader 0",
+            "etcd_server_leader_changes_seen_total 0",
+            "etcd_disk_wal_fsync_duration_seconds_count 0",
+            "etcd_disk_backend_commit_duration_seconds_count 0",
+            "etcd_mvcc_put_total 0",
+            "process_max_fds ",
+        ] {
+            assert!(text.contains(line), "{line} is missing");
+        }
+    }
+}

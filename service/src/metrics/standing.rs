@@ -1,0 +1,159 @@
+//! How things stand, read when somebody scrapes. See [`crate::metrics`].
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntGauge};
+
+use crate::handle::Handle;
+
+/// A number and how to read it.
+struct Reading {
+    gauge: IntGauge,
+    read: fn(&Handle) -> i64,
+}
+
+/// A number that only grows, counted elsewhere.
+struct Count {
+    counter: IntCounter,
+    read: fn(&Handle) -> u64,
+}
+
+/// Everything read at scrape time.
+pub(super) struct Standing {
+    readings: Vec<Reading>,
+    counts: Vec<Count>,
+}
+
+/// Name, help, and the number itself.
+type Row<T> = (&'static str, &'static str, fn(&Handle) -> T);
+
+/// Numbers wider than a gauge are shown as its largest.
+fn wide(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+const GAUGES: &[Row<i64>] = &[
+    (
+        "etcd_server_has_leader",
+        "Whether a leader is known: 1 is yes.",
+        |handle| i64::from(handle.status().leader != 0),
+    ),
+    (
+        "etcd_server_is_leader",
+        "Whether this member leads: 1 is yes.",
+        |handle| i64::from(handle.status().is_leader),
+    ),
+    (
+        "etcd_server_is_learner",
+        "Whether this member is a learner: 1 is yes.",
+        |handle| i64::from(handle.status().is_learner),
+    ),
+    (
+        "etcd_server_proposals_committed_total",
+        "The last log index committed.",
+        |handle| wide(handle.status().committed_index),
+    ),
+    (
+        "etcd_server_proposals_applied_total",
+        "The last log index applied here.",
+        |handle| wide(handle.status().applied_index),
+    ),
+    (
+        "etcd_server_proposals_pending",
+        "Commands between admission and reply.",
+        |handle| count(handle.status().proposals_in_flight),
+    ),
+    (
+        "etcd_server_quota_backend_bytes",
+        "The storage quota; 0 is none.",
+        |handle| handle.settings().quota_bytes.map_or(0, wide),
+    ),
+    (
+        "etcd_mvcc_db_total_size_in_bytes",
+        "Bytes of the state on disk.",
+        |handle| wide(handle.reader().sizes().on_disk),
+    ),
+    (
+        "etcd_mvcc_db_total_size_in_use_in_bytes",
+        "Bytes of the state without overhead: what the quota counts.",
+        |handle| wide(handle.reader().sizes().logical),
+    ),
+    (
+        "etcd_debugging_mvcc_current_revision",
+        "The revision applied last.",
+        |handle| handle.reader().applied().revision.0,
+    ),
+    (
+        "etcd_debugging_mvcc_compact_revision",
+        "The compaction revision.",
+        |handle| handle.reader().applied().compacted.0,
+    ),
+    (
+        "etcd_debugging_mvcc_watch_stream_total",
+        "Watch streams open.",
+        |handle| wide(handle.watches().stats().streams()),
+    ),
+    (
+        "etcd_debugging_mvcc_watcher_total",
+        "Watchers on them.",
+        |handle| wide(handle.watches().stats().watchers()),
+    ),
+    (
+        "etcd_debugging_mvcc_slow_watcher_total",
+        "Watchers that lag.",
+        |handle| wide(handle.watches().stats().slow_watchers()),
+    ),
+    ("etcd_debugging_server_alarms", "Alarms raised.", |handle| {
+        count(handle.reader().alarms().len())
+    }),
+];
+
+const COUNTERS: &[Row<u64>] = &[
+    (
+        "etcd_server_leader_changes_seen_total",
+        "Changes of leader this member has seen.",
+        |handle| handle.status().leader_changes,
+    ),
+    (
+        "etcd_debugging_mvcc_events_total",
+        "Events sent to watchers.",
+        |handle| handle.watches().stats().events(),
+    ),
+];
+
+impl Standing {
+    /// The numbers, and what a registry takes to show them.
+    pub(super) fn new() -> prometheus::Result<(Standing, Vec<Box<dyn Collector>>)> {
+        let mut standing = Standing {
+            readings: Vec::new(),
+            counts: Vec::new(),
+        };
+        let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
+        for &(name, help, read) in GAUGES {
+            let gauge = IntGauge::new(name, help)?;
+            collectors.push(Box::new(gauge.clone()));
+            standing.readings.push(Reading { gauge, read });
+        }
+        for &(name, help, read) in COUNTERS {
+            let counter = IntCounter::new(name, help)?;
+            collectors.push(Box::new(counter.clone()));
+            standing.counts.push(Count { counter, read });
+        }
+        Ok((standing, collectors))
+    }
+
+    /// Reads everything.
+    pub(super) fn read(&self, handle: &Handle) {
+        for Reading { gauge, read } in &self.readings {
+            gauge.set(read(handle));
+        }
+        for Count { counter, read } in &self.counts {
+            // Two scrapes at once may both see the same difference; the counter then runs ahead by
+            // it, until the number has caught up.
+            counter.inc_by(read(handle).saturating_sub(counter.get()));
+        }
+    }
+}

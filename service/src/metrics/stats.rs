@@ -1,0 +1,84 @@
+//! What the core counts as it goes. See [`crate::metrics`].
+
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, exponential_buckets};
+
+/// Counters and histograms of the core. Cloning one of them shares it.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Seconds to make appended log entries durable.
+    pub wal_fsync: Histogram,
+    /// Seconds to write one batch of applied entries to the state.
+    pub backend_commit: Histogram,
+    /// Proposals that were refused, or whose outcome is unknown.
+    pub proposals_failed: IntCounter,
+    /// Range requests answered by this member.
+    pub ranges: IntCounter,
+    /// Puts requested of this member, outside of transactions.
+    pub puts: IntCounter,
+    /// Deletes requested of this member, outside of transactions.
+    pub deletes: IntCounter,
+    /// Transactions requested of this member.
+    pub txns: IntCounter,
+    /// Leases granted by requests to this member.
+    pub leases_granted: IntCounter,
+    /// Leases revoked by requests to this member.
+    pub leases_revoked: IntCounter,
+    /// Keep-alives answered by this member.
+    pub leases_renewed: IntCounter,
+}
+
+impl Stats {
+    /// The numbers, and what a registry takes to show them.
+    pub(super) fn new() -> prometheus::Result<(Stats, Vec<Box<dyn Collector>>)> {
+        let stats = Stats {
+            wal_fsync: durations(
+                "etcd_disk_wal_fsync_duration_seconds",
+                "Time to make appended log entries durable.",
+            )?,
+            backend_commit: durations(
+                "etcd_disk_backend_commit_duration_seconds",
+                "Time to write one batch of applied entries to the state.",
+            )?,
+            proposals_failed: IntCounter::new(
+                "etcd_server_proposals_failed_total",
+                "Proposals that were refused or whose outcome is unknown.",
+            )?,
+            ranges: IntCounter::new("etcd_mvcc_range_total", "Ranges read by this member.")?,
+            puts: IntCounter::new("etcd_mvcc_put_total", "Puts asked of this member.")?,
+            deletes: IntCounter::new("etcd_mvcc_delete_total", "Deletes asked of this member.")?,
+            txns: IntCounter::new("etcd_mvcc_txn_total", "Transactions asked of this member.")?,
+            leases_granted: IntCounter::new(
+                "etcd_debugging_lease_granted_total",
+                "Leases granted by this member.",
+            )?,
+            leases_revoked: IntCounter::new(
+                "etcd_debugging_lease_revoked_total",
+                "Leases revoked at a client's request.",
+            )?,
+            leases_renewed: IntCounter::new(
+                "etcd_debugging_lease_renewed_total",
+                "Keep-alives answered by this member.",
+            )?,
+        };
+        let collectors: Vec<Box<dyn Collector>> = vec![
+            Box::new(stats.wal_fsync.clone()),
+            Box::new(stats.backend_commit.clone()),
+            Box::new(stats.proposals_failed.clone()),
+            Box::new(stats.ranges.clone()),
+            Box::new(stats.puts.clone()),
+            Box::new(stats.deletes.clone()),
+            Box::new(stats.txns.clone()),
+            Box::new(stats.leases_granted.clone()),
+            Box::new(stats.leases_revoked.clone()),
+            Box::new(stats.leases_renewed.clone()),
+        ];
+        Ok((stats, collectors))
+    }
+}
+
+/// A histogram of disk times: 1 ms to 8 s, doubling, which is where etcd's alerts look.
+fn durations(name: &str, help: &str) -> prometheus::Result<Histogram> {
+    let buckets = exponential_buckets(0.001, 2.0, 14)?;
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
+}

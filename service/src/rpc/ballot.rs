@@ -1,0 +1,325 @@
+//! The queue that locks and elections share.
+//!
+//! Whoever wants a turn puts a key below the queue's prefix, named after its lease:
+//!
+//! ```text
+//! jobs/694d8f      created at revision 12: has the turn
+//! jobs/694d93      created at revision 15: waits for 694d8f to go
+//! jobs/694da0      created at revision 16: waits for 694d93
+//! ```
+//!
+//! Order is the order of creation, which the log decides. A waiter looks at the key created last
+//! before its own and at nothing else, so that one who leaves wakes one other, not all. Leaving is
+//! the key's deletion, whether by its owner or with its lease.
+//!
+//! # Nothing stays behind
+//!
+//! [`contend`] runs in a task of its own, which outlives the call: it sees when the client has
+//! gone, and then takes its key back out of the queue. In the call's own future that would be
+//! impossible, since dropping it is all that happens. A key that was there before the call (the
+//! same lease, a second attempt) is left alone: it is not the call's to remove.
+//!
+//! # Invariants
+//!
+//! - A turn is reported only if the contender's key was in the queue, with its own create revision,
+//!   after every key created before it had gone.
+//! - A key is deleted only together with a check of its create revision.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use conclave_proto::ApiError;
+use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use conclave_proto::etcdserverpb::{RangeRequest, ResponseHeader};
+use conclave_proto::mvccpb::KeyValue;
+use conclave_proto::mvccpb::event::EventType;
+use conclave_storage::machine::Change;
+use conclave_storage::{LeaseId, Revision};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tonic::Status;
+
+use super::{Context, Length, status};
+use crate::watch::{KeyRange, WatchError};
+
+mod keys;
+
+pub(super) use keys::{delete, prefix, prefix_end, write};
+use keys::{grant, revoke};
+
+/// The TTL of the lease made for a contender that brings none. Kept alive while it waits;
+/// afterwards it is the time the client has to do something with its turn.
+const OWN_LEASE_SECONDS: i64 = 60;
+/// How often it is kept alive.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// What a client wants.
+pub(super) struct Wish {
+    /// The queue's name.
+    pub(super) name: Bytes,
+    /// The lease its place shall live with; [`LeaseId::NONE`] for one of the server's.
+    pub(super) lease: LeaseId,
+    /// The value of its key. `None`: whatever is there may stay.
+    pub(super) value: Option<Bytes>,
+    /// How long it is ready to wait.
+    pub(super) patience: Option<Duration>,
+}
+
+/// A place in a queue.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The contender's key.
+    pub(super) key: Bytes,
+    /// The revision that created it.
+    pub(super) create_revision: i64,
+    /// The lease it lives with.
+    pub(super) lease: LeaseId,
+    /// The header of the transaction that took the place.
+    pub(super) entered: ResponseHeader,
+    /// The header of the moment the turn came.
+    pub(super) turn: ResponseHeader,
+}
+
+/// Takes a place in the queue and waits for its turn.
+pub(super) async fn contend(context: &Context, wish: Wish) -> Result<Place, Status> {
+    let (answer, turn) = oneshot::channel();
+    tokio::spawn(run(context.clone(), wish, answer));
+    turn.await
+        .unwrap_or_else(|_| Err(status::of_api(ApiError::Stopped)))
+}
+
+/// The task behind [`contend`].
+async fn run(context: Context, wish: Wish, mut answer: oneshot::Sender<Result<Place, Status>>) {
+    let deadline = wish.patience.map(|patience| Instant::now() + patience);
+    let contender = match Contender::enter(&context, wish).await {
+        Ok(contender) => contender,
+        Err(status) => {
+            // Nobody to tell, if the client has gone; and nothing to take back.
+            let _ = answer.send(Err(status));
+            return;
+        }
+    };
+    let stopping = context.handle.stopping().clone();
+    let waited = tokio::select! {
+        biased;
+        turn = contender.wait() => turn,
+        () = answer.closed() => Err(Status::cancelled("context canceled")),
+        () = passed(deadline) => Err(Status::deadline_exceeded("context deadline exceeded")),
+        () = stopping.cancelled() => Err(status::of_api(ApiError::Stopped)),
+        () = contender.keep_lease_alive() => Err(session_expired()),
+    };
+    let lost = match waited {
+        Ok(turn) => {
+            let place = Place {
+                turn,
+                ..contender.place.clone()
+            };
+            answer.send(Ok(place)).is_err()
+        }
+        Err(status) => {
+            contender.leave().await;
+            let _ = answer.send(Err(status));
+            return;
+        }
+    };
+    if lost {
+        contender.leave().await;
+    }
+}
+
+/// Resolves at a deadline, if there is one.
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the Go client's lock says when its key went away with its lease.
+fn session_expired() -> Status {
+    Status::unknown("mutex: session is expired")
+}
+
+/// Somebody in a queue.
+struct Contender<'a> {
+    context: &'a Context,
+    prefix: Bytes,
+    place: Place,
+    /// The lease is the server's.
+    owns_lease: bool,
+    /// The key is this call's.
+    owns_key: bool,
+}
+
+impl<'a> Contender<'a> {
+    async fn enter(context: &'a Context, wish: Wish) -> Result<Contender<'a>, Status> {
+        let owns_lease = wish.lease == LeaseId::NONE;
+        let lease = if owns_lease {
+            grant(context).await?
+        } else {
+            wish.lease
+        };
+        match Self::take_place(context, &wish, lease).await {
+            Ok((place, owns_key)) => {
+                let prefix = prefix(&wish.name);
+                Ok(Contender {
+                    context,
+                    prefix,
+                    place,
+                    owns_lease,
+                    owns_key,
+                })
+            }
+            Err(status) => {
+                if owns_lease {
+                    revoke(context, lease).await;
+                }
+                Err(status)
+            }
+        }
+    }
+
+    /// Creates the key, or takes up the one that is there. Second, whether it was created.
+    async fn take_place(
+        context: &Context,
+        wish: &Wish,
+        lease: LeaseId,
+    ) -> Result<(Place, bool), Status> {
+        let key = keys::key(&wish.name, lease);
+        let value = wish.value.clone().unwrap_or_default();
+        let (entered, found) = keys::create(context, &key, value, lease).await?;
+        let place = |create_revision| Place {
+            key,
+            create_revision,
+            lease,
+            entered,
+            turn: entered,
+        };
+        let Some(found) = found else {
+            return Ok((place(entered.revision), true));
+        };
+        let place = place(found.create_revision);
+        if let Some(value) = wish.value.clone().filter(|value| *value != found.value) {
+            let written = write(context, &place.key, place.create_revision, lease, value).await?;
+            if !written.succeeded {
+                return Err(session_expired());
+            }
+        }
+        Ok((place, false))
+    }
+
+    /// Waits until every key created before this one has gone. Returns the header of that moment.
+    async fn wait(&self) -> Result<ResponseHeader, Status> {
+        let (mut before, mut revision) = self.last_before().await?;
+        if before.is_none() {
+            return Ok(self.place.entered);
+        }
+        while let Some(kv) = before {
+            let next = revision.next();
+            tokio::select! {
+                gone = deleted(self.context, &kv.key, next) => gone?,
+                gone = deleted(self.context, &self.place.key, next) => gone?,
+            }
+            // Either may have gone, and the look that follows tells which.
+            self.confirm()?;
+            (before, revision) = self.last_before().await?;
+        }
+        self.confirm()
+    }
+
+    /// The key created last before this one, and the revision of the look. The local state is new
+    /// enough: it has this contender's key, so it has all that were created before.
+    async fn last_before(&self) -> Result<(Option<KeyValue>, Revision), Status> {
+        let request = RangeRequest {
+            key: self.prefix.clone(),
+            range_end: prefix_end(&self.prefix),
+            limit: 1,
+            sort_order: SortOrder::Descend as i32,
+            sort_target: SortTarget::Create as i32,
+            keys_only: true,
+            max_create_revision: self.place.create_revision - 1,
+            ..Default::default()
+        };
+        let read = self
+            .context
+            .read(Length::Long, move |reader| reader.range(&request));
+        let mut response = read.await?;
+        let revision = Revision(response.header.map_or(0, |header| header.revision));
+        Ok((response.kvs.pop(), revision))
+    }
+
+    /// The key must still be there, or the turn is somebody else's.
+    fn confirm(&self) -> Result<ResponseHeader, Status> {
+        let request = RangeRequest {
+            key: self.place.key.clone(),
+            ..Default::default()
+        };
+        let response = self
+            .context
+            .handle
+            .reader()
+            .range(&request)
+            .map_err(status::of_read)?;
+        let mine = |kv: &KeyValue| kv.create_revision == self.place.create_revision;
+        if !response.kvs.first().is_some_and(mine) {
+            return Err(session_expired());
+        }
+        let mut header = response.header;
+        self.context.complete(&mut header);
+        Ok(header.unwrap_or_default())
+    }
+
+    /// Renews the server's own lease for as long as it is polled; ends if the lease has ended.
+    async fn keep_lease_alive(&self) {
+        if !self.owns_lease {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(KEEP_ALIVE_INTERVAL).await;
+            match self.context.handle.leases().keep_alive(self.place.lease) {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                // Not to be had right now; the TTL has room for another attempt or two.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Takes back what this call put in. If that fails, the lease's end will do it.
+    async fn leave(&self) {
+        if self.owns_lease {
+            revoke(self.context, self.place.lease).await;
+        } else if self.owns_key {
+            // The outcome is the same whether it was deleted now, earlier, or will be with its
+            // lease.
+            let _ = delete(self.context, &self.place.key, self.place.create_revision).await;
+        }
+    }
+}
+
+/// Returns when a key was deleted at `from` or later, or may have been: what the history says of so
+/// long ago is compacted.
+async fn deleted(context: &Context, key: &Bytes, from: Revision) -> Result<(), Status> {
+    let subscribing = context
+        .handle
+        .watches()
+        .subscribe(KeyRange::One(key.clone()), from);
+    let mut subscription = subscribing.await.map_err(status::of_watch)?;
+    let deletes = |change: &Change| {
+        change.event.r#type() == EventType::Delete
+            && change.event.kv.as_ref().is_some_and(|kv| kv.key == *key)
+    };
+    loop {
+        let revisions = match subscription.next().await {
+            Ok(revisions) => revisions,
+            Err(WatchError::Compacted(_)) => return Ok(()),
+            Err(error) => return Err(status::of_watch(error)),
+        };
+        if revisions
+            .iter()
+            .any(|revision| revision.changes.iter().any(deletes))
+        {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a queue is made of: keys, and the transactions that create, write and delete them.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use conclave_proto::command::command::Body;
+use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use conclave_proto::etcdserverpb::request_op::Request as Op;
+use conclave_proto::etcdserverpb::response_op::Response as Done;
+use conclave_proto::etcdserverpb::{
+    Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest,
+    RequestOp, ResponseHeader, TxnRequest, TxnResponse,
+};
+use conclave_proto::mvccpb::KeyValue;
+use conclave_storage::LeaseId;
+use conclave_storage::machine::Reply;
+use tonic::Status;
+
+use super::OWN_LEASE_SECONDS;
+use crate::rpc::{Context, status};
+
+/// The prefix of a queue's keys.
+pub(in crate::rpc) fn prefix(name: &Bytes) -> Bytes {
+    let mut prefix = BytesMut::with_capacity(name.len() + 1);
+    prefix.put_slice(name);
+    prefix.put_u8(b'/');
+    prefix.freeze()
+}
+
+/// The key of a contender.
+pub(super) fn key(name: &Bytes, lease: LeaseId) -> Bytes {
+    let mut key = prefix(name).to_vec();
+    key.extend_from_slice(format!("{:x}", lease.0).as_bytes());
+    key.into()
+}
+
+/// The end of the range of keys with a prefix: the first key after all of them.
+pub(in crate::rpc) fn prefix_end(prefix: &Bytes) -> Bytes {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end.into();
+        }
+    }
+    Bytes::from_static(b"\0")
+}
+
+/// Grants the lease of a contender that brings none.
+pub(super) async fn grant(context: &Context) -> Result<LeaseId, Status> {
+    let request = LeaseGrantRequest {
+        ttl: OWN_LEASE_SECONDS,
+        id: 0,
+    };
+    match context.propose(Body::LeaseGrant(request)).await? {
+        Reply::LeaseGrant(response) => Ok(LeaseId(response.id)),
+        _ => Err(status::unexpected_reply()),
+    }
+}
+
+/// Revokes it. Should that fail, it ends by itself.
+pub(super) async fn revoke(context: &Context, lease: LeaseId) {
+    let _ = context
+        .propose(Body::LeaseRevoke(LeaseRevokeRequest { id: lease.0 }))
+        .await;
+}
+
+/// Creates a contender's key, unless it is there already. Returns the header, and the key it found
+/// if so.
+pub(super) async fn create(
+    context: &Context,
+    key: &Bytes,
+    value: Bytes,
+    lease: LeaseId,
+) -> Result<(ResponseHeader, Option<KeyValue>), Status> {
+    let put = PutRequest {
+        key: key.clone(),
+        value,
+        lease: lease.0,
+        ..Default::default()
+    };
+    let get = RangeRequest {
+        key: key.clone(),
+        ..Default::default()
+    };
+    let (put, get) = (
+        vec![op(Op::RequestPut(put))],
+        vec![op(Op::RequestRange(get))],
+    );
+    let response = txn(context, created_at(key, 0), put, get).await?;
+    let header = response.header.unwrap_or_default();
+    if response.succeeded {
+        return Ok((header, None));
+    }
+    let found = first_key(response).ok_or_else(status::unexpected_reply)?;
+    Ok((header, Some(found)))
+}
+
+/// Writes the value of a place, if it still is the one created at that revision. Without a lease
+/// the key keeps the one it has.
+pub(in crate::rpc) async fn write(
+    context: &Context,
+    key: &Bytes,
+    create_revision: i64,
+    lease: LeaseId,
+    value: Bytes,
+) -> Result<TxnResponse, Status> {
+    let put = PutRequest {
+        key: key.clone(),
+        value,
+        lease: lease.0,
+        ignore_lease: lease == LeaseId::NONE,
+        ..Default::default()
+    };
+    let put = vec![op(Op::RequestPut(put))];
+    txn(context, created_at(key, create_revision), put, Vec::new()).await
+}
+
+/// Deletes a place, if it still is the one created at that revision.
+pub(in crate::rpc) async fn delete(
+    context: &Context,
+    key: &Bytes,
+    create_revision: i64,
+) -> Result<TxnResponse, Status> {
+    let delete = DeleteRangeRequest {
+        key: key.clone(),
+        ..Default::default()
+    };
+    let delete = vec![op(Op::RequestDeleteRange(delete))];
+    txn(
+        context,
+        created_at(key, create_revision),
+        delete,
+        Vec::new(),
+    )
+    .await
+}
+
+async fn txn(
+    context: &Context,
+    compare: Compare,
+    success: Vec<RequestOp>,
+    failure: Vec<RequestOp>,
+) -> Result<TxnResponse, Status> {
+    let request = TxnRequest {
+        compare: vec![compare],
+        success,
+        failure,
+    };
+    match context.propose(Body::Txn(request)).await? {
+        Reply::Txn(response) => Ok(response),
+        _ => Err(status::unexpected_reply()),
+    }
+}
+
+/// True of a key created at that revision; at 0, of one that does not exist.
+fn created_at(key: &Bytes, revision: i64) -> Compare {
+    Compare {
+        result: CompareResult::Equal as i32,
+        target: CompareTarget::Create as i32,
+        key: key.clone(),
+        target_union: Some(TargetUnion::CreateRevision(revision)),
+        ..Default::default()
+    }
+}
+
+fn op(request: Op) -> RequestOp {
+    RequestOp {
+        request: Some(request),
+    }
+}
+
+/// The key the first operation of a transaction read.
+fn first_key(response: TxnResponse) -> Option<KeyValue> {
+    match response.responses.into_iter().next()?.response? {
+        Done::ResponseRange(range) => range.kvs.into_iter().next(),
+        Done::ResponsePut(_) | Done::ResponseDeleteRange(_) | Done::ResponseTxn(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_named_after_its_lease() {
+        assert_eq!(key(&"jobs".into(), LeaseId(0x694d8f)), "jobs/694d8f");
+        assert_eq!(prefix(&Bytes::new()), "/");
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next_key() {
+        assert_eq!(prefix_end(&"a/".into()), "a0");
+        assert_eq!(
+            prefix_end(&Bytes::from_static(&[1, 0xff])),
+            Bytes::from_static(&[2])
+        );
+        assert_eq!(
+            prefix_end(&Bytes::from_static(&[0xff])),
+            Bytes::from_static(&[0])
+        );
+    }
+}

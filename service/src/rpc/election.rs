@@ -1,0 +1,297 @@
+//! `v3electionpb.Election`: an election is a [`ballot`] queue. Whoever has the turn is the leader,
+//! and its key's value is what it proclaims.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conclave_proto::ApiError;
+use conclave_proto::etcdserverpb::RangeRequest;
+use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use conclave_proto::mvccpb::KeyValue;
+use conclave_proto::mvccpb::event::EventType;
+use conclave_proto::v3electionpb::election_server::Election;
+use conclave_proto::v3electionpb::{
+    CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest,
+    ProclaimResponse, ResignRequest, ResignResponse,
+};
+use conclave_storage::machine::Changes;
+use conclave_storage::{LeaseId, Revision};
+use tonic::{Request, Response, Status};
+
+use super::ballot::{self, Wish};
+use super::method::Method;
+use super::stream::{Counted, Unfold};
+use super::{Context, Length, reply, status, validate};
+use crate::watch::{KeyRange, Subscription, WatchError};
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Service {
+    context: Context,
+}
+
+impl Service {
+    pub(crate) fn new(context: Context) -> Service {
+        Service { context }
+    }
+
+    async fn campaign(&self, wish: Wish) -> Result<CampaignResponse, Status> {
+        let name = wish.name.clone();
+        let place = ballot::contend(&self.context, wish).await?;
+        let leader = LeaderKey {
+            name,
+            key: place.key,
+            rev: place.create_revision,
+            lease: place.lease.0,
+        };
+        Ok(CampaignResponse {
+            header: Some(place.entered),
+            leader: Some(leader),
+        })
+    }
+
+    async fn proclaim(&self, request: ProclaimRequest) -> Result<ProclaimResponse, Status> {
+        let leader = leader_of(request.leader)?;
+        let lease = LeaseId(leader.lease);
+        let write =
+            ballot::write(&self.context, &leader.key, leader.rev, lease, request.value).await?;
+        if !write.succeeded {
+            return Err(status::of_api(ApiError::ElectionNotLeader));
+        }
+        Ok(ProclaimResponse {
+            header: write.header,
+        })
+    }
+
+    async fn leader(&self, request: LeaderRequest) -> Result<LeaderResponse, Status> {
+        self.context.linearize().await?;
+        let (leader, revision) = leader(&self.context, &request.name).await?;
+        let kv = leader.ok_or_else(|| status::of_api(ApiError::ElectionNoLeader))?;
+        Ok(LeaderResponse {
+            header: Some(self.context.handle.header(revision)),
+            kv: Some(kv),
+        })
+    }
+
+    /// Resigning a leadership that is over already is no error.
+    async fn resign(&self, request: ResignRequest) -> Result<ResignResponse, Status> {
+        let leader = leader_of(request.leader)?;
+        let delete = ballot::delete(&self.context, &leader.key, leader.rev).await?;
+        Ok(ResignResponse {
+            header: delete.header,
+        })
+    }
+}
+
+fn leader_of(leader: Option<LeaderKey>) -> Result<LeaderKey, Status> {
+    let leader = leader.ok_or_else(|| status::of_api(ApiError::ElectionLeaderMissing))?;
+    if leader.key.is_empty() {
+        return Err(status::of_api(ApiError::EmptyKey));
+    }
+    Ok(leader)
+}
+
+/// The key that leads, and the revision of the look.
+async fn leader(context: &Context, name: &Bytes) -> Result<(Option<KeyValue>, Revision), Status> {
+    let prefix = ballot::prefix(name);
+    let request = RangeRequest {
+        range_end: ballot::prefix_end(&prefix),
+        key: prefix,
+        limit: 1,
+        sort_order: SortOrder::Ascend as i32,
+        sort_target: SortTarget::Create as i32,
+        ..Default::default()
+    };
+    let mut response = context
+        .read(Length::Long, move |reader| reader.range(&request))
+        .await?;
+    let revision = Revision(response.header.map_or(0, |header| header.revision));
+    Ok((response.kvs.pop(), revision))
+}
+
+/// The leaders of an election and what they proclaim, one after the other, from the one that leads
+/// now. A client that reads slowly may miss some, but never the last.
+struct Observer {
+    context: Context,
+    name: Bytes,
+    phase: Phase,
+    /// Found and not yet handed out.
+    ready: VecDeque<LeaderResponse>,
+    /// The mod revision of the last one found, which a second look must not repeat.
+    seen: i64,
+}
+
+enum Phase {
+    /// Who leads is to be found out.
+    Look,
+    /// Nobody leads; the first key of the queue will.
+    Vacant(Subscription),
+    /// Somebody leads, and may proclaim more.
+    Led { key: Bytes, changes: Subscription },
+}
+
+impl Observer {
+    async fn next(&mut self) -> Result<LeaderResponse, Status> {
+        loop {
+            if let Some(response) = self.ready.pop_front() {
+                return Ok(response);
+            }
+            match &mut self.phase {
+                Phase::Look => self.look().await?,
+                Phase::Vacant(changes) => {
+                    revisions(changes).await?;
+                    self.phase = Phase::Look;
+                }
+                Phase::Led { key, changes } => {
+                    let key = key.clone();
+                    match revisions(changes).await? {
+                        Some(revisions) => self.follow(&key, &revisions),
+                        None => self.phase = Phase::Look,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads who leads, and goes on from there.
+    async fn look(&mut self) -> Result<(), Status> {
+        let (kv, revision) = leader(&self.context, &self.name).await?;
+        let watches = self.context.handle.watches();
+        let range = match &kv {
+            Some(kv) => KeyRange::One(kv.key.clone()),
+            None => KeyRange::prefix(ballot::prefix(&self.name)),
+        };
+        let changes = watches
+            .subscribe(range, revision.next())
+            .await
+            .map_err(status::of_watch)?;
+        match kv {
+            Some(kv) => {
+                self.phase = Phase::Led {
+                    key: kv.key.clone(),
+                    changes,
+                };
+                self.found(revision, kv);
+            }
+            None => self.phase = Phase::Vacant(changes),
+        }
+        Ok(())
+    }
+
+    /// What the leader proclaimed, up to its end.
+    fn follow(&mut self, key: &Bytes, revisions: &[Arc<Changes>]) {
+        for revision in revisions {
+            for change in &revision.changes {
+                let Some(kv) = change.event.kv.as_ref().filter(|kv| kv.key == *key) else {
+                    continue;
+                };
+                match change.event.r#type() {
+                    EventType::Put => self.found(revision.revision, kv.clone()),
+                    EventType::Delete => {
+                        self.phase = Phase::Look;
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, revision: Revision, kv: KeyValue) {
+        if kv.mod_revision > self.seen {
+            self.seen = kv.mod_revision;
+            let header = Some(self.context.handle.header(revision));
+            self.ready.push_back(LeaderResponse {
+                header,
+                kv: Some(kv),
+            });
+        }
+    }
+}
+
+/// The next revisions of a subscription; `None` if they are compacted and one has to look.
+async fn revisions(changes: &mut Subscription) -> Result<Option<Vec<Arc<Changes>>>, Status> {
+    match changes.next().await {
+        Ok(revisions) => Ok(Some(revisions)),
+        Err(WatchError::Compacted(_)) => Ok(None),
+        Err(error) => Err(status::of_watch(error)),
+    }
+}
+
+type Leaders =
+    std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<LeaderResponse, Status>> + Send>>;
+
+fn leaders(context: Context, name: Bytes) -> Leaders {
+    let ready = VecDeque::new();
+    let observer = Observer {
+        context,
+        name,
+        phase: Phase::Look,
+        ready,
+        seen: 0,
+    };
+    Box::pin(Unfold::new(observer, |mut observer| async move {
+        let next = observer.next().await;
+        Some((next, observer))
+    }))
+}
+
+#[tonic::async_trait]
+impl Election for Service {
+    async fn campaign(
+        &self,
+        request: Request<CampaignRequest>,
+    ) -> Result<Response<CampaignResponse>, Status> {
+        let call = self.context.admit(Method::Campaign, request.metadata())?;
+        let patience = validate::timeout(request.metadata());
+        let CampaignRequest { name, lease, value } = request.into_inner();
+        let wish = Wish {
+            name,
+            lease: LeaseId(lease),
+            value: Some(value),
+            patience,
+        };
+        reply(call, self.campaign(wish).await)
+    }
+
+    async fn proclaim(
+        &self,
+        request: Request<ProclaimRequest>,
+    ) -> Result<Response<ProclaimResponse>, Status> {
+        let call = self.context.admit(Method::Proclaim, request.metadata())?;
+        reply(call, self.proclaim(request.into_inner()).await)
+    }
+
+    async fn leader(
+        &self,
+        request: Request<LeaderRequest>,
+    ) -> Result<Response<LeaderResponse>, Status> {
+        let call = self.context.admit(Method::Leader, request.metadata())?;
+        reply(call, self.leader(request.into_inner()).await)
+    }
+
+    type ObserveStream = Counted<Leaders>;
+
+    async fn observe(
+        &self,
+        request: Request<LeaderRequest>,
+    ) -> Result<Response<Self::ObserveStream>, Status> {
+        let mut call = self.context.admit(Method::Observe, request.metadata())?;
+        let (metadata, _, request) = request.into_parts();
+        // Afterwards the local state will do: it has every event seen on the way.
+        if let Err(status) = self.context.linearize().await {
+            call.end(status.code());
+            return Err(status);
+        }
+        let leaders = leaders(self.context.clone(), request.name);
+        Ok(self.context.stream(call, &metadata, leaders))
+    }
+
+    async fn resign(
+        &self,
+        request: Request<ResignRequest>,
+    ) -> Result<Response<ResignResponse>, Status> {
+        let call = self.context.admit(Method::Resign, request.metadata())?;
+        reply(call, self.resign(request.into_inner()).await)
+    }
+}

@@ -1,0 +1,25 @@
+//! `grpc.health.v1.Health`: the empty name stands for the whole server, and each service for
+//! itself.
+//!
+//! All of them say SERVING for as long as they can be asked: a member without a leader still serves
+//! serializable reads. Whether a member is ready for more is what `/readyz` says.
+
+use std::collections::BTreeSet;
+
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::server::{HealthReporter, HealthService};
+
+use super::method::Method;
+
+/// The service.
+pub(crate) async fn server() -> HealthServer<impl Health> {
+    let reporter = HealthReporter::new();
+    let services: BTreeSet<_> = Method::ALL.iter().map(|method| method.service()).collect();
+    for service in services {
+        reporter
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
+    }
+    HealthServer::new(HealthService::from_health_reporter(reporter))
+}

@@ -1,0 +1,182 @@
+//! `etcdserverpb.Lease`.
+//!
+//! Grant and revoke go through the log. How long a lease still lives is the leader's memory, so
+//! keep-alive and time-to-live ask the handle, which knows who that is.
+
+use conclave_proto::command::command::Body;
+use conclave_proto::etcdserverpb::lease_server::Lease;
+use conclave_proto::etcdserverpb::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
+    LeaseLeasesRequest, LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseStatus,
+    LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+};
+use conclave_storage::LeaseId;
+use conclave_storage::machine::Reply;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::method::Method;
+use super::stream::{Counted, Unfold};
+use super::{Context, reply, status};
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Service {
+    context: Context,
+}
+
+impl Service {
+    pub(crate) fn new(context: Context) -> Service {
+        Service { context }
+    }
+
+    async fn grant(&self, request: LeaseGrantRequest) -> Result<LeaseGrantResponse, Status> {
+        match self.context.propose(Body::LeaseGrant(request)).await? {
+            Reply::LeaseGrant(response) => {
+                self.context.stats.leases_granted.inc();
+                Ok(response)
+            }
+            _ => Err(status::unexpected_reply()),
+        }
+    }
+
+    async fn revoke(&self, request: LeaseRevokeRequest) -> Result<LeaseRevokeResponse, Status> {
+        match self.context.propose(Body::LeaseRevoke(request)).await? {
+            Reply::LeaseRevoke(response) => {
+                self.context.stats.leases_revoked.inc();
+                Ok(response)
+            }
+            _ => Err(status::unexpected_reply()),
+        }
+    }
+
+    /// An unknown lease is not an error: it is answered with a TTL of -1.
+    async fn time_to_live(
+        &self,
+        request: LeaseTimeToLiveRequest,
+    ) -> Result<LeaseTimeToLiveResponse, Status> {
+        let handle = &self.context.handle;
+        let id = LeaseId(request.id);
+        let remaining = handle.leases().time_to_live(id).map_err(status::of_lease)?;
+        let mut response = LeaseTimeToLiveResponse {
+            header: self.context.header_now(),
+            id: request.id,
+            ttl: -1,
+            ..Default::default()
+        };
+        if let Some(remaining) = remaining {
+            response.ttl = remaining.ttl_seconds;
+            response.granted_ttl = remaining.granted_seconds;
+            if request.keys {
+                response.keys = handle.reader().lease_keys(id).map_err(status::of_fault)?;
+            }
+        }
+        Ok(response)
+    }
+
+    /// By the time they end, where that is known; the others, by id, come last.
+    fn leases(&self) -> Result<LeaseLeasesResponse, Status> {
+        let handle = &self.context.handle;
+        let header = self.context.header_now();
+        let leases = handle.reader().leases().map_err(status::of_fault)?;
+        let mut by_end: Vec<_> = leases
+            .into_iter()
+            .map(|lease| (handle.leases().ends_at(LeaseId(lease.id)), lease.id))
+            .collect();
+        by_end.sort_by_key(|&(end, id)| (end.is_none(), end, id));
+        let leases = by_end
+            .into_iter()
+            .map(|(_, id)| LeaseStatus { id })
+            .collect();
+        Ok(LeaseLeasesResponse { header, leases })
+    }
+}
+
+/// Renews one lease. One that does not exist (any more) is answered with a TTL of 0.
+fn keep_alive(
+    context: &Context,
+    request: LeaseKeepAliveRequest,
+) -> Result<LeaseKeepAliveResponse, Status> {
+    let renewed = context.handle.leases().keep_alive(LeaseId(request.id));
+    context.stats.leases_renewed.inc();
+    let ttl = renewed.map_err(status::of_lease)?.unwrap_or(0);
+    Ok(LeaseKeepAliveResponse {
+        header: context.header_now(),
+        id: request.id,
+        ttl,
+    })
+}
+
+/// The answers to a stream of keep-alives: each in turn, until the client ends its side or a
+/// renewal fails.
+type KeepAlives = std::pin::Pin<
+    Box<dyn tokio_stream::Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>,
+>;
+
+fn keep_alives(context: Context, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAlives {
+    Box::pin(Unfold::new(
+        (context, requests),
+        |(context, mut requests)| async move {
+            let answer = match requests.message().await {
+                Ok(Some(request)) => keep_alive(&context, request),
+                Ok(None) => return None,
+                Err(status) => Err(status),
+            };
+            Some((answer, (context, requests)))
+        },
+    ))
+}
+
+#[tonic::async_trait]
+impl Lease for Service {
+    async fn lease_grant(
+        &self,
+        request: Request<LeaseGrantRequest>,
+    ) -> Result<Response<LeaseGrantResponse>, Status> {
+        let call = self.context.admit(Method::LeaseGrant, request.metadata())?;
+        reply(call, self.grant(request.into_inner()).await)
+    }
+
+    async fn lease_revoke(
+        &self,
+        request: Request<LeaseRevokeRequest>,
+    ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        let call = self
+            .context
+            .admit(Method::LeaseRevoke, request.metadata())?;
+        reply(call, self.revoke(request.into_inner()).await)
+    }
+
+    type LeaseKeepAliveStream = Counted<KeepAlives>;
+
+    async fn lease_keep_alive(
+        &self,
+        request: Request<Streaming<LeaseKeepAliveRequest>>,
+    ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
+        let call = self
+            .context
+            .admit(Method::LeaseKeepAlive, request.metadata())?;
+        let (metadata, _, requests) = request.into_parts();
+        let answers = keep_alives(self.context.clone(), requests);
+        Ok(self.context.stream(call, &metadata, answers))
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        request: Request<LeaseTimeToLiveRequest>,
+    ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        let call = self
+            .context
+            .admit(Method::LeaseTimeToLive, request.metadata())?;
+        reply(call, self.time_to_live(request.into_inner()).await)
+    }
+
+    async fn lease_leases(
+        &self,
+        request: Request<LeaseLeasesRequest>,
+    ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        let call = self
+            .context
+            .admit(Method::LeaseLeases, request.metadata())?;
+        reply(call, self.leases())
+    }
+}

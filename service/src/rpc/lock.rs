@@ -1,0 +1,72 @@
+//! `v3lockpb.Lock`: a lock is a [`ballot`] queue whose keys have no values.
+
+use conclave_proto::command::command::Body;
+use conclave_proto::etcdserverpb::DeleteRangeRequest;
+use conclave_proto::v3lockpb::lock_server::Lock;
+use conclave_proto::v3lockpb::{LockRequest, LockResponse, UnlockRequest, UnlockResponse};
+use conclave_storage::LeaseId;
+use conclave_storage::machine::{Reply, validate as rules};
+use tonic::{Request, Response, Status};
+
+use super::ballot::{self, Wish};
+use super::method::Method;
+use super::{Context, reply, status, validate};
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Service {
+    context: Context,
+}
+
+impl Service {
+    pub(crate) fn new(context: Context) -> Service {
+        Service { context }
+    }
+
+    async fn lock(&self, wish: Wish) -> Result<LockResponse, Status> {
+        let place = ballot::contend(&self.context, wish).await?;
+        Ok(LockResponse {
+            header: Some(place.turn),
+            key: place.key,
+        })
+    }
+
+    /// Deletes the key, whoever's it is: knowing it is the right to.
+    async fn unlock(&self, request: UnlockRequest) -> Result<UnlockResponse, Status> {
+        let delete = DeleteRangeRequest {
+            key: request.key,
+            ..Default::default()
+        };
+        rules::check_delete(&delete).map_err(status::of_api)?;
+        match self.context.propose(Body::DeleteRange(delete)).await? {
+            Reply::DeleteRange(response) => Ok(UnlockResponse {
+                header: response.header,
+            }),
+            _ => Err(status::unexpected_reply()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Lock for Service {
+    async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
+        let call = self.context.admit(Method::Lock, request.metadata())?;
+        let patience = validate::timeout(request.metadata());
+        let LockRequest { name, lease } = request.into_inner();
+        let wish = Wish {
+            name,
+            lease: LeaseId(lease),
+            value: None,
+            patience,
+        };
+        reply(call, self.lock(wish).await)
+    }
+
+    async fn unlock(
+        &self,
+        request: Request<UnlockRequest>,
+    ) -> Result<Response<UnlockResponse>, Status> {
+        let call = self.context.admit(Method::Unlock, request.metadata())?;
+        reply(call, self.unlock(request.into_inner()).await)
+    }
+}

@@ -1,0 +1,232 @@
+//! `etcdserverpb.Maintenance`: alarms, status, hashes and space of this member.
+
+use conclave_proto::ApiError;
+use conclave_proto::command::command::Body;
+use conclave_proto::etcdserverpb as pb;
+use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
+use conclave_proto::etcdserverpb::maintenance_server::Maintenance;
+use conclave_proto::etcdserverpb::{AlarmMember, AlarmType};
+use conclave_storage::machine::Reply;
+use conclave_storage::reader::{ReadError, Reader};
+use tonic::{Request, Response, Status};
+
+use super::method::Method;
+use super::{API_VERSION, CLUSTER_VERSION, Context, Length, not_yet, reply, status};
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct Service {
+    context: Context,
+}
+
+impl Service {
+    pub(crate) fn new(context: Context) -> Service {
+        Service { context }
+    }
+
+    /// Listing reads; raising and clearing are proposed. An action nobody knows lists nothing.
+    async fn alarm(&self, request: pb::AlarmRequest) -> Result<pb::AlarmResponse, Status> {
+        match AlarmAction::try_from(request.action) {
+            Ok(AlarmAction::Get) => self.alarms(request.alarm).await,
+            Ok(AlarmAction::Activate | AlarmAction::Deactivate) => {
+                match self.context.propose(Body::Alarm(request)).await? {
+                    Reply::Alarm(response) => Ok(response),
+                    _ => Err(status::unexpected_reply()),
+                }
+            }
+            Err(_) => {
+                let header = self.context.header_now();
+                Ok(pb::AlarmResponse {
+                    header,
+                    alarms: Vec::new(),
+                })
+            }
+        }
+    }
+
+    /// The alarms of one type, or all for type NONE. The member id of the request plays no part.
+    async fn alarms(&self, wanted: i32) -> Result<pb::AlarmResponse, Status> {
+        let handle = &self.context.handle;
+        self.context.linearize().await?;
+        let header = self.context.header_now();
+        let mut alarms = handle.reader().alarms();
+        alarms.retain(|alarm| wanted == AlarmType::None as i32 || alarm.alarm == wanted);
+        Ok(pb::AlarmResponse { header, alarms })
+    }
+
+    fn status(&self) -> pb::StatusResponse {
+        let handle = &self.context.handle;
+        let standing = handle.status();
+        let sizes = handle.reader().sizes();
+        pb::StatusResponse {
+            header: self.context.header_now(),
+            version: API_VERSION.to_owned(),
+            db_size: size(sizes.on_disk),
+            leader: standing.leader,
+            raft_index: standing.committed_index,
+            raft_term: standing.term,
+            raft_applied_index: standing.applied_index,
+            errors: errors(standing.leader, &handle.reader().alarms()),
+            db_size_in_use: size(sizes.logical),
+            is_learner: standing.is_learner,
+            storage_version: CLUSTER_VERSION.to_owned(),
+            db_size_quota: handle.settings().quota_bytes.map_or(0, size),
+            downgrade_info: Some(pb::DowngradeInfo::default()),
+        }
+    }
+
+    async fn hash(&self) -> Result<pb::HashResponse, Status> {
+        let header = self.context.header_now();
+        let hash = |reader: &Reader| reader.hash().map_err(ReadError::Fault);
+        Ok(pb::HashResponse {
+            header,
+            hash: self.context.read(Length::Long, hash).await?,
+        })
+    }
+
+    async fn hash_kv(&self, request: pb::HashKvRequest) -> Result<pb::HashKvResponse, Status> {
+        let hash = move |reader: &Reader| reader.hash_kv(request.revision);
+        let hashed = self.context.read(Length::Long, hash).await?;
+        Ok(pb::HashKvResponse {
+            header: self.context.header_now(),
+            hash: hashed.hash,
+            compact_revision: hashed.compact_revision,
+            hash_revision: hashed.hash_revision,
+        })
+    }
+
+    /// Unlike etcd's, does not stop reads and writes. The response has no header, as there.
+    async fn defragment(&self) -> Result<pb::DefragmentResponse, Status> {
+        self.context
+            .handle
+            .reclaim()
+            .await
+            .map_err(status::of_fault)?;
+        Ok(pb::DefragmentResponse { header: None })
+    }
+}
+
+/// What is wrong, in the words `etcdctl endpoint status` prints.
+fn errors(leader: u64, alarms: &[AlarmMember]) -> Vec<String> {
+    let leaderless = (leader == 0).then(|| ApiError::NoLeader.text().to_owned());
+    leaderless
+        .into_iter()
+        .chain(alarms.iter().map(alarm_text))
+        .collect()
+}
+
+/// An alarm as Go prints the message: fields that are zero are left out, and each is followed by a
+/// blank.
+fn alarm_text(alarm: &AlarmMember) -> String {
+    let mut text = String::new();
+    if alarm.member_id != 0 {
+        text.push_str(&format!("memberID:{} ", alarm.member_id));
+    }
+    match AlarmType::try_from(alarm.alarm) {
+        Ok(AlarmType::None) => {}
+        Ok(kind @ (AlarmType::Nospace | AlarmType::Corrupt)) => {
+            text.push_str(&format!("alarm:{} ", kind.as_str_name()));
+        }
+        Err(_) => text.push_str(&format!("alarm:{} ", alarm.alarm)),
+    }
+    text
+}
+
+/// Sizes are signed on the wire.
+fn size(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[tonic::async_trait]
+impl Maintenance for Service {
+    async fn alarm(
+        &self,
+        request: Request<pb::AlarmRequest>,
+    ) -> Result<Response<pb::AlarmResponse>, Status> {
+        let call = self.context.admit(Method::Alarm, request.metadata())?;
+        reply(call, self.alarm(request.into_inner()).await)
+    }
+
+    async fn status(
+        &self,
+        request: Request<pb::StatusRequest>,
+    ) -> Result<Response<pb::StatusResponse>, Status> {
+        let call = self.context.admit(Method::Status, request.metadata())?;
+        reply(call, Ok(self.status()))
+    }
+
+    async fn defragment(
+        &self,
+        request: Request<pb::DefragmentRequest>,
+    ) -> Result<Response<pb::DefragmentResponse>, Status> {
+        let call = self.context.admit(Method::Defragment, request.metadata())?;
+        reply(call, self.defragment().await)
+    }
+
+    async fn hash(
+        &self,
+        request: Request<pb::HashRequest>,
+    ) -> Result<Response<pb::HashResponse>, Status> {
+        let call = self.context.admit(Method::Hash, request.metadata())?;
+        reply(call, self.hash().await)
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<pb::HashKvRequest>,
+    ) -> Result<Response<pb::HashKvResponse>, Status> {
+        let call = self.context.admit(Method::HashKv, request.metadata())?;
+        reply(call, self.hash_kv(request.into_inner()).await)
+    }
+
+    type SnapshotStream = tokio_stream::Empty<Result<pb::SnapshotResponse, Status>>;
+
+    async fn snapshot(
+        &self,
+        request: Request<pb::SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        let call = self.context.admit(Method::Snapshot, request.metadata())?;
+        not_yet(call, Method::Snapshot)
+    }
+
+    async fn move_leader(
+        &self,
+        request: Request<pb::MoveLeaderRequest>,
+    ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
+        let call = self.context.admit(Method::MoveLeader, request.metadata())?;
+        not_yet(call, Method::MoveLeader)
+    }
+
+    async fn downgrade(
+        &self,
+        request: Request<pb::DowngradeRequest>,
+    ) -> Result<Response<pb::DowngradeResponse>, Status> {
+        let call = self.context.admit(Method::Downgrade, request.metadata())?;
+        not_yet(call, Method::Downgrade)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_read_as_etcdctl_shows_them() {
+        let alarm = |member_id, alarm: AlarmType| AlarmMember {
+            member_id,
+            alarm: alarm as i32,
+        };
+        assert!(errors(7, &[]).is_empty());
+        assert_eq!(
+            errors(
+                0,
+                &[alarm(3, AlarmType::Nospace), alarm(0, AlarmType::Corrupt)]
+            ),
+            [
+                "etcdserver: no leader",
+                "memberID:3 alarm:NOSPACE ",
+                "alarm:CORRUPT "
+            ]
+        );
+    }
+}

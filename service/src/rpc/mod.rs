@@ -1,0 +1,261 @@
+//! The public API: one file per etcd service, each thin.
+//!
+//! A handler does four things: it admits the call ([`Context::admit`]: counters, metadata), checks
+//! the request (pure, no state), lets the [`Handle`] do the work, and completes the response's
+//! header. Whatever takes longer to say than that is not a handler's business: the order of things
+//! lives below the handle, the rules of requests in [`validate`] and the state machine, the texts
+//! of errors in the table of `conclave_proto` and [`status`].
+//!
+//! [`Services`] holds all of them, each ready to be called with a request for its path; the edge
+//! does the dispatch.
+//!
+//! # Invariants
+//!
+//! - A header's cluster, member and term are this member's; its revision is one that the response's
+//!   content was read or written at, never a later guess. Three responses have no header or no
+//!   revision, because etcd's have none (`Defragment`; `MemberList`).
+//! - A call that waits without bound ([`lock`], [`election`]) leaves nothing behind when its client
+//!   goes.
+//! - Every response stream ends by itself when the server stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_proto::ApiError;
+use conclave_proto::command::command::Body;
+use conclave_proto::etcdserverpb::ResponseHeader;
+use conclave_storage::Revision;
+use conclave_storage::machine::Reply;
+use conclave_storage::reader::{ReadError, Reader};
+use tokio::sync::Semaphore;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Response, Status};
+
+use crate::handle::Handle;
+use crate::limits;
+use crate::metrics::{Call, Calls, Metrics, Stats};
+
+pub(crate) mod auth;
+pub(crate) mod ballot;
+pub(crate) mod cluster;
+pub(crate) mod election;
+pub(crate) mod health;
+pub(crate) mod kv;
+pub(crate) mod lease;
+pub(crate) mod lock;
+pub(crate) mod maintenance;
+pub(crate) mod method;
+mod range_stream;
+pub(crate) mod reflection;
+pub(crate) mod status;
+pub(crate) mod stream;
+pub(crate) mod validate;
+pub(crate) mod watch;
+
+use method::Method;
+use stream::{Counted, Ending};
+
+pub use crate::config::API_VERSION;
+
+/// The level of the cluster and of the storage: the API level without its patch.
+pub const CLUSTER_VERSION: &str = "3.7.0";
+
+/// Reads that may be long and run at a time. Twice the cores of a large machine: more would not
+/// finish earlier, and each holds its result in memory.
+const LONG_READS_MAX: usize = 64;
+
+/// A stream whose client asked for a leader ends after so many election timeouts without one: an
+/// election that goes well must not end it.
+const LEADERLESS_ELECTIONS: u32 = 3;
+
+/// What every service holds.
+#[derive(Clone)]
+pub(crate) struct Context {
+    /// The way to everything below.
+    pub(crate) handle: Handle,
+    /// The counters of calls.
+    calls: Arc<Calls>,
+    /// The counters of what the calls ask for.
+    pub(crate) stats: Arc<Stats>,
+    /// A place for each long read that may run; see [`Context::read`].
+    long_reads: Arc<Semaphore>,
+}
+
+/// Whether a read is done where it stands, or handed to a thread that may block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// A few keys: handing it over would cost more than it does.
+    Short,
+    /// It may touch many keys, and must not hold up the connections this thread serves.
+    Long,
+}
+
+impl Context {
+    pub(crate) fn new(handle: Handle, metrics: &Metrics) -> Context {
+        Context {
+            handle,
+            calls: Arc::clone(metrics.calls()),
+            stats: Arc::clone(metrics.stats()),
+            long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
+        }
+    }
+
+    /// Counts the call and checks what is common to all methods.
+    pub(crate) fn admit(&self, method: Method, metadata: &MetadataMap) -> Result<Call, Status> {
+        let mut call = Call::start(&self.calls, method);
+        match self.check(method, metadata) {
+            Ok(()) => Ok(call),
+            Err(error) => {
+                let status = status::of_api(error);
+                call.end(status.code());
+                Err(status)
+            }
+        }
+    }
+
+    fn check(&self, method: Method, metadata: &MetadataMap) -> Result<(), ApiError> {
+        validate::check_metadata(metadata)?;
+        let standing = self.handle.status();
+        if standing.is_learner && !serves_as_learner(method) {
+            return Err(ApiError::NotSupportedForLearner);
+        }
+        if standing.leader == 0 && validate::requires_leader(metadata) {
+            return Err(ApiError::NoLeader);
+        }
+        Ok(())
+    }
+
+    /// Makes `items` the response stream of a call.
+    pub(crate) fn stream<S>(
+        &self,
+        call: Call,
+        metadata: &MetadataMap,
+        items: S,
+    ) -> Response<Counted<S>> {
+        let ending = self.ending(validate::requires_leader(metadata));
+        Response::new(Counted::new(items, call, ending))
+    }
+
+    /// When, and with which status, a response stream ends before its time.
+    pub(crate) fn ending(&self, requires_leader: bool) -> Ending {
+        let handle = self.handle.clone();
+        Box::pin(async move {
+            let stopping = handle.stopping().clone();
+            if !requires_leader {
+                stopping.cancelled().await;
+                return status::of_api(ApiError::Stopped);
+            }
+            tokio::select! {
+                biased;
+                () = stopping.cancelled() => status::of_api(ApiError::Stopped),
+                () = leader_lost(&handle) => status::of_api(ApiError::NoLeader),
+            }
+        })
+    }
+
+    /// Proposes a command and waits for its outcome.
+    pub(crate) async fn propose(&self, body: Body) -> Result<Reply, Status> {
+        self.handle.propose(body).await.map_err(status::of_proposal)
+    }
+
+    /// Waits until the local state is as new as this call.
+    pub(crate) async fn linearize(&self) -> Result<(), Status> {
+        self.handle
+            .linearize()
+            .await
+            .map_err(status::of_refused_read)
+    }
+
+    /// Looks at the local state.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        length: Length,
+        look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let reader = self.handle.reader();
+        if length == Length::Short {
+            return look(reader).map_err(status::of_read);
+        }
+        let turn = Arc::clone(&self.long_reads).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
+        let reader = reader.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            // The turn ends with the read, also if the client has gone meanwhile.
+            let _turn = turn;
+            look(&reader)
+        });
+        looked
+            .await
+            .map_err(|_| status::unfinished_read())?
+            .map_err(status::of_read)
+    }
+
+    /// Completes a header the state machine or a read began with its revision.
+    pub(crate) fn complete(&self, header: &mut Option<ResponseHeader>) {
+        let revision = header.as_ref().map_or(0, |header| header.revision);
+        *header = Some(self.handle.header(Revision(revision)));
+    }
+
+    /// A header at the revision applied last.
+    pub(crate) fn header_now(&self) -> Option<ResponseHeader> {
+        Some(self.handle.header(self.handle.reader().applied().revision))
+    }
+}
+
+/// What a member does that has no vote and may be far behind. Of ranges, only serializable ones:
+/// the handler sees to that.
+fn serves_as_learner(method: Method) -> bool {
+    matches!(method, Method::Status | Method::Snapshot | Method::Range)
+}
+
+/// Resolves when there has been no leader for [`LEADERLESS_ELECTIONS`].
+async fn leader_lost(handle: &Handle) {
+    let mut standings = handle.standings();
+    loop {
+        let lost = standings
+            .wait_for(|standing| standing.leader == 0)
+            .await
+            .is_ok();
+        let found = standings.wait_for(|standing| standing.leader != 0);
+        if !lost
+            || tokio::time::timeout(leaderless_patience(handle), found)
+                .await
+                .is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn leaderless_patience(handle: &Handle) -> Duration {
+    // The request timeout is made of a constant and two election timeouts.
+    let elections = handle
+        .settings()
+        .request_timeout
+        .saturating_sub(limits::REQUEST_TIMEOUT_BASE);
+    elections / 2 * LEADERLESS_ELECTIONS
+}
+
+/// Ends a unary call: counts its outcome and makes the response.
+pub(crate) fn reply<T>(mut call: Call, result: Result<T, Status>) -> Result<Response<T>, Status> {
+    match result {
+        Ok(message) => {
+            call.end(Code::Ok);
+            Ok(Response::new(message))
+        }
+        Err(status) => {
+            call.end(status.code());
+            Err(status)
+        }
+    }
+}
+
+/// The answer to a method that etcd has and this version does not.
+pub(crate) fn not_yet<T>(mut call: Call, method: Method) -> Result<Response<T>, Status> {
+    call.end(Code::Unimplemented);
+    Err(Status::unimplemented(format!(
+        "conclave: {}/{} is not available in this version",
+        method.service(),
+        method.name()
+    )))
+}

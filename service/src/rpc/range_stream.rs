@@ -1,0 +1,90 @@
+//! `KV.RangeStream`: a range of any size, in pieces of one revision.
+//!
+//! A piece is read when the client has taken the one before, so the server holds one at a time. The
+//! first is small, so that the client has something to do early; each further one is twice as
+//! large, up to what a request may have.
+
+use std::pin::Pin;
+
+use conclave_proto::etcdserverpb::{RangeRequest, RangeStreamResponse};
+use conclave_storage::machine::validate as rules;
+use conclave_storage::reader::stream::RangeCursor;
+use tokio_stream::Stream;
+use tonic::Status;
+
+use super::stream::Unfold;
+use super::{Context, Length, status, validate};
+
+/// About the bytes of the first piece.
+const FIRST_PIECE_BYTES: usize = 32 << 10;
+
+/// The pieces of a range.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
+
+/// A stream that is not at its end.
+struct Rest {
+    context: Context,
+    cursor: RangeCursor,
+    piece_bytes: usize,
+}
+
+/// Checks the request and settles the revision.
+pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pieces, Status> {
+    rules::check_range(&request).map_err(status::of_api)?;
+    if !validate::is_streamable(&request) {
+        return Err(Status::unimplemented(
+            "conclave: RangeStream neither sorts nor filters; use Range for that",
+        ));
+    }
+    if !request.serializable {
+        context.linearize().await?;
+    }
+    context.stats.ranges.inc();
+    let cursor = context
+        .handle
+        .reader()
+        .range_stream(&request)
+        .map_err(status::of_read)?;
+    let rest = Rest {
+        context: context.clone(),
+        cursor,
+        piece_bytes: FIRST_PIECE_BYTES,
+    };
+    Ok(Box::pin(Unfold::new(Some(rest), |rest| async move {
+        match next(rest?).await {
+            Ok((piece, rest)) => Some((Ok(piece), rest)),
+            Err(status) => Some((Err(status), None)),
+        }
+    })))
+}
+
+/// The next piece, and what is left after it.
+async fn next(rest: Rest) -> Result<(RangeStreamResponse, Option<Rest>), Status> {
+    let Rest {
+        context,
+        mut cursor,
+        piece_bytes,
+    } = rest;
+    let read = context.read(Length::Long, move |reader| {
+        let piece = reader.range_stream_step(&mut cursor, piece_bytes)?;
+        Ok((piece, cursor))
+    });
+    let (mut piece, cursor) = read.await?;
+    let rest = if cursor.is_finished() {
+        context.complete(&mut piece.header);
+        None
+    } else {
+        let bytes_max = context.handle.settings().max_request_bytes;
+        Some(Rest {
+            piece_bytes: (piece_bytes * 2).min(bytes_max),
+            context,
+            cursor,
+        })
+    };
+    Ok((
+        RangeStreamResponse {
+            range_response: Some(piece),
+        },
+        rest,
+    ))
+}

@@ -1,0 +1,127 @@
+//! From an error of the service to what the client is told.
+//!
+//! The three ways a proposal can fail stay apart down to here, because the client must be able to
+//! tell them apart: *refused* and *rejected* mean that nothing happened and nothing will, *unknown*
+//! that nobody can say. The texts that carry this are etcd's ([`ApiError`]); every match below is
+//! total, so a new kind of error does not compile before it has found its status.
+
+use conclave_proto::ApiError;
+use conclave_storage::Fault;
+use conclave_storage::reader::ReadError;
+use tonic::Status;
+
+use crate::handle::{ProposeError, ReadRefused};
+use crate::leadership::LeaseError;
+use crate::watch::WatchError;
+
+/// The status of an error of the API.
+pub(crate) fn of_api(error: ApiError) -> Status {
+    error.into()
+}
+
+/// The status of a proposal that was not applied, or not known to be.
+pub(crate) fn of_proposal(error: ProposeError) -> Status {
+    match error {
+        ProposeError::Rejected(error)
+        | ProposeError::Refused(error)
+        | ProposeError::Unknown(error) => of_api(error),
+    }
+}
+
+/// The status of a read-index request that was not answered.
+pub(crate) fn of_refused_read(ReadRefused(error): ReadRefused) -> Status {
+    of_api(error)
+}
+
+/// The status of a read that failed.
+pub(crate) fn of_read(error: ReadError) -> Status {
+    match error {
+        ReadError::Rejected(error) => of_api(error),
+        ReadError::Fault(fault) => of_fault(fault),
+    }
+}
+
+/// The status of a disk that cannot be read. The text is for the operator and goes to the log; the
+/// client learns that this member, not its request, is at fault.
+pub(crate) fn of_fault(fault: Fault) -> Status {
+    tracing::error!(%fault, "cannot read the state");
+    Status::internal("conclave: this member cannot read its state")
+}
+
+/// The status of a call that followed changes and can no longer.
+pub(crate) fn of_watch(error: WatchError) -> Status {
+    match error {
+        WatchError::Compacted(_) => of_api(ApiError::Compacted),
+        WatchError::Closed => of_api(ApiError::Stopped),
+        WatchError::Read(error) => of_read(error),
+    }
+}
+
+/// The task that read the state panicked, or the runtime stops.
+pub(crate) fn unfinished_read() -> Status {
+    Status::internal("conclave: the task that read the state did not finish")
+}
+
+/// The applier answered with another kind of reply than the proposal's: a defect of the server.
+pub(crate) fn unexpected_reply() -> Status {
+    tracing::error!("a proposal was answered with another proposal's kind of reply");
+    Status::internal("conclave: reply does not match the request")
+}
+
+/// The status of a question about leases that the leader's memory did not answer.
+pub(crate) fn of_lease(error: LeaseError) -> Status {
+    match error {
+        LeaseError::Refused(error) => of_api(error),
+        LeaseError::Fault(fault) => of_fault(fault),
+    }
+}
+
+/// tonic says `OutOfRange` of a message above the size limit; every other implementation of gRPC
+/// says `ResourceExhausted`, and clients look for that. The status to give instead, if this is that
+/// error.
+pub(crate) fn too_large(status: &Status) -> Option<Status> {
+    let numbers = status.message().strip_prefix(TOO_LARGE)?;
+    let (found, limit) = numbers.split_once(" bytes, the limit is: ")?;
+    let limit = limit.strip_suffix(" bytes")?;
+    Some(Status::resource_exhausted(format!(
+        "grpc: received message larger than max ({found} vs. {limit})"
+    )))
+}
+
+/// How tonic's text for it begins.
+const TOO_LARGE: &str = "Error, decoded message length too large: found ";
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::errors::Code;
+
+    use super::*;
+
+    #[test]
+    fn the_three_ends_of_a_proposal_keep_their_text() {
+        let error = ApiError::Timeout;
+        for end in [
+            ProposeError::Rejected(error),
+            ProposeError::Refused(error),
+            ProposeError::Unknown(error),
+        ] {
+            let status = of_proposal(end);
+            assert_eq!(status.code(), Code::Unavailable.into());
+            assert_eq!(status.message(), "etcdserver: request timed out");
+        }
+    }
+
+    #[test]
+    fn a_message_too_large_exhausts_resources() {
+        let tonics = Status::out_of_range(
+            "Error, decoded message length too large: found 7 bytes, the limit is: 5 bytes",
+        );
+        let ours = too_large(&tonics).expect("that is the error");
+        assert_eq!(ours.code(), tonic::Code::ResourceExhausted);
+        assert_eq!(
+            ours.message(),
+            "grpc: received message larger than max (7 vs. 5)"
+        );
+        assert!(too_large(&of_api(ApiError::Compacted)).is_none());
+    }
+}

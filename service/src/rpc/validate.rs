@@ -1,0 +1,214 @@
+//! What a request must satisfy that is not the state machine's business: pure, no state is read.
+//!
+//! The rules that also hold for requests inside a transaction (empty keys, options that exclude
+//! each other, too many operations, keys written twice) are the machine's own, in
+//! [`conclave_storage::machine::validate`]: they are applied here, before anything is proposed, and
+//! a client never finds a difference between the two.
+
+use std::time::Duration;
+
+use conclave_proto::ApiError;
+use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use conclave_proto::etcdserverpb::request_op::Request;
+use conclave_proto::etcdserverpb::{RangeRequest, TxnRequest};
+use conclave_storage::machine::validate as rules;
+use tonic::metadata::MetadataMap;
+
+/// A range that can be streamed: in the order of the keys and without filters, because a chunk is
+/// sent before the next is read.
+pub(crate) fn is_streamable(request: &RangeRequest) -> bool {
+    let natural_order = request.sort_target() == SortTarget::Key
+        && matches!(request.sort_order(), SortOrder::None | SortOrder::Ascend);
+    let unfiltered = request.min_mod_revision == 0
+        && request.max_mod_revision == 0
+        && request.min_create_revision == 0
+        && request.max_create_revision == 0;
+    natural_order && unfiltered
+}
+
+/// How a transaction without effects is to be read, if it is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOnly {
+    /// It writes.
+    No,
+    /// Every range is serializable, so the local state will do.
+    Serializable,
+    /// The state must be as new as the request.
+    Linearizable,
+}
+
+/// Sorts a transaction into [`ReadOnly`]. One without any range is linearizable: its comparisons
+/// are all it reads, and nobody asked for less.
+pub(crate) fn read_only(request: &TxnRequest) -> ReadOnly {
+    if !rules::is_read_only(request) {
+        return ReadOnly::No;
+    }
+    let mut ranges = request.success.iter().chain(&request.failure).peekable();
+    let some = ranges.peek().is_some();
+    // A nested transaction is as strict as etcd makes it, which sends those through the log.
+    let serializable = ranges.all(|op| match &op.request {
+        Some(Request::RequestRange(range)) => range.serializable,
+        Some(Request::RequestPut(_) | Request::RequestDeleteRange(_) | Request::RequestTxn(_))
+        | None => false,
+    });
+    if some && serializable {
+        ReadOnly::Serializable
+    } else {
+        ReadOnly::Linearizable
+    }
+}
+
+/// The metadata every client may send and no server may misread.
+pub(crate) fn check_metadata(metadata: &MetadataMap) -> Result<(), ApiError> {
+    match metadata.as_ref().get("client-api-version") {
+        Some(version) if std::str::from_utf8(version.as_bytes()).is_err() => {
+            Err(ApiError::InvalidClientAPIVersion)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// True if the client wants an error rather than to wait for a leader.
+pub(crate) fn requires_leader(metadata: &MetadataMap) -> bool {
+    metadata
+        .as_ref()
+        .get("hasleader")
+        .is_some_and(|value| value.as_bytes() == b"true")
+}
+
+/// The time the client gives the call: at most eight digits and a unit. One that does not parse is
+/// treated as absent, the client keeps its own clock anyway.
+pub(crate) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
+    let text = metadata.as_ref().get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::etcdserverpb::{PutRequest, RequestOp};
+    use tonic::metadata::MetadataValue;
+
+    use super::*;
+
+    fn op(request: Request) -> RequestOp {
+        RequestOp {
+            request: Some(request),
+        }
+    }
+
+    fn range(serializable: bool) -> RequestOp {
+        op(Request::RequestRange(RangeRequest {
+            key: "k".into(),
+            serializable,
+            ..RangeRequest::default()
+        }))
+    }
+
+    #[test]
+    fn a_transaction_is_read_as_its_strictest_range_asks() {
+        let txn = |success: Vec<RequestOp>, failure: Vec<RequestOp>| {
+            read_only(&TxnRequest {
+                success,
+                failure,
+                ..TxnRequest::default()
+            })
+        };
+        assert_eq!(txn(vec![], vec![]), ReadOnly::Linearizable);
+        assert_eq!(
+            txn(vec![range(true)], vec![range(true)]),
+            ReadOnly::Serializable
+        );
+        assert_eq!(
+            txn(vec![range(true)], vec![range(false)]),
+            ReadOnly::Linearizable
+        );
+        assert_eq!(
+            txn(
+                vec![range(true)],
+                vec![op(Request::RequestPut(PutRequest::default()))]
+            ),
+            ReadOnly::No
+        );
+        let nested = |ops| {
+            op(Request::RequestTxn(TxnRequest {
+                success: ops,
+                ..TxnRequest::default()
+            }))
+        };
+        assert_eq!(
+            txn(vec![nested(vec![range(true)])], vec![]),
+            ReadOnly::Linearizable
+        );
+        let put = op(Request::RequestPut(PutRequest::default()));
+        assert_eq!(txn(vec![nested(vec![put])], vec![]), ReadOnly::No);
+    }
+
+    #[test]
+    fn only_plain_ranges_are_streamed() {
+        let plain = RangeRequest {
+            key: "k".into(),
+            ..RangeRequest::default()
+        };
+        assert!(is_streamable(&plain));
+        assert!(is_streamable(&RangeRequest {
+            sort_order: 1,
+            ..plain.clone()
+        }));
+        assert!(!is_streamable(&RangeRequest {
+            sort_order: 2,
+            ..plain.clone()
+        }));
+        assert!(!is_streamable(&RangeRequest {
+            sort_target: 3,
+            ..plain.clone()
+        }));
+        assert!(!is_streamable(&RangeRequest {
+            max_create_revision: 1,
+            ..plain
+        }));
+    }
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        let with = |value: &'static str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", MetadataValue::from_static(value));
+            timeout(&metadata)
+        };
+        assert_eq!(with("7S"), Some(Duration::from_secs(7)));
+        assert_eq!(with("2H"), Some(Duration::from_secs(7200)));
+        assert_eq!(with("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for bad in ["", "S", "123456789S", "-1S", "5x"] {
+            assert_eq!(with(bad), None, "{bad}");
+        }
+        assert_eq!(timeout(&MetadataMap::new()), None);
+    }
+
+    #[test]
+    fn the_api_version_must_be_text() {
+        let mut metadata = MetadataMap::new();
+        assert_eq!(check_metadata(&metadata), Ok(()));
+        metadata.insert("client-api-version", MetadataValue::from_static("3.7"));
+        assert_eq!(check_metadata(&metadata), Ok(()));
+        let mut headers = http::HeaderMap::new();
+        let bytes = http::HeaderValue::from_bytes(&[0xff, 0xfe]).expect("opaque bytes are allowed");
+        headers.insert("client-api-version", bytes);
+        assert_eq!(
+            check_metadata(&MetadataMap::from_headers(headers)),
+            Err(ApiError::InvalidClientAPIVersion)
+        );
+    }
+}

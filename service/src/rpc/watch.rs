@@ -1,0 +1,145 @@
+//! `etcdserverpb.Watch`.
+//!
+//! The service is written out rather than generated, for the sake of its codec: responses come with their events
+//! encoded already, shared by all watchers of the same, and the generated service would want them as messages.
+//! What a stream does is in [`crate::watch`].
+
+use std::convert::Infallible;
+use std::task::{self, Poll};
+
+use conclave_proto::etcdserverpb::WatchRequest;
+use conclave_storage::Revision;
+use tonic::body::Body;
+use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder, Streaming};
+use tonic::codegen::{BoxFuture, StdError, http};
+use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstDecoder;
+
+use super::method::Method;
+use super::stream::Counted;
+use super::Context;
+use crate::watch::{self, EncodedWatchResponse, Responses};
+
+/// What a stream's buffers begin with; both grow when needed. There may be very many streams, most of them
+/// quiet, and tonic's 8 KiB for each direction would be most of what they cost.
+const BUFFER_BYTES: usize = 512;
+/// Responses that are ready together are sent together, up to this many bytes.
+const SEND_BYTES: usize = 32 << 10;
+
+/// The service, as the edge calls it.
+#[derive(Clone)]
+pub(crate) struct Service {
+    context: Context,
+    message_bytes_max: usize,
+}
+
+impl Service {
+    /// Takes requests of up to `message_bytes_max`.
+    pub(crate) fn new(context: Context, message_bytes_max: usize) -> Service {
+        Service { context, message_bytes_max }
+    }
+}
+
+impl NamedService for Service {
+    const NAME: &'static str = "etcdserverpb.Watch";
+}
+
+impl<B> tower::Service<http::Request<B>> for Service
+where
+    B: tonic::codegen::Body + Send + 'static,
+    B::Error: Into<StdError> + Send + 'static,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        if request.uri().path() != "/etcdserverpb.Watch/Watch" {
+            return Box::pin(async { Ok(Status::unimplemented("unknown method").into_http()) });
+        }
+        let Service { context, message_bytes_max } = self.clone();
+        Box::pin(async move {
+            let mut grpc = Grpc::new(WatchCodec)
+                .max_decoding_message_size(message_bytes_max)
+                .max_encoding_message_size(usize::MAX);
+            Ok(grpc.streaming(Watch { context }, request).await)
+        })
+    }
+}
+
+/// The method.
+struct Watch {
+    context: Context,
+}
+
+impl StreamingService<WatchRequest> for Watch {
+    type Response = EncodedWatchResponse;
+    type ResponseStream = Counted<Responses>;
+    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
+        std::future::ready(self.open(request))
+    }
+}
+
+impl Watch {
+    fn open(
+        &self,
+        request: Request<Streaming<WatchRequest>>,
+    ) -> Result<Response<Counted<Responses>>, Status> {
+        let (metadata, _, requests) = request.into_parts();
+        let call = self.context.admit(Method::Watch, &metadata)?;
+        let handle = self.context.handle.clone();
+        let watches = handle.watches().clone();
+        let responses =
+            watch::serve(watches, requests, move || handle.header(Revision::default()));
+        Ok(self.context.stream(call, &metadata, responses))
+    }
+}
+
+/// Requests as prost reads them, responses as [`crate::watch`] made them.
+#[derive(Clone, Copy, Debug)]
+struct WatchCodec;
+
+/// See [`WatchCodec`].
+#[derive(Clone, Copy, Debug)]
+struct WatchEncoder;
+
+fn buffers() -> BufferSettings {
+    BufferSettings::new(BUFFER_BYTES, SEND_BYTES)
+}
+
+impl Codec for WatchCodec {
+    type Encode = EncodedWatchResponse;
+    type Decode = WatchRequest;
+    type Encoder = WatchEncoder;
+    type Decoder = ProstDecoder<WatchRequest>;
+
+    fn encoder(&mut self) -> WatchEncoder {
+        WatchEncoder
+    }
+
+    fn decoder(&mut self) -> ProstDecoder<WatchRequest> {
+        ProstDecoder::new(buffers())
+    }
+}
+
+impl Encoder for WatchEncoder {
+    type Item = EncodedWatchResponse;
+    type Error = Status;
+
+    fn encode(&mut self, item: Self::Item, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.reserve(item.encoded_len());
+        item.encode(out);
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
+    }
+}

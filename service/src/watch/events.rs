@@ -1,0 +1,308 @@
+//! The events of one revision, encoded once for all watchers that want the same of it.
+//!
+//! Watchers differ in which of a revision's changes are in their range (a [`Matcher`] finds that, group by group) and
+//! in their [`View`]: filters and previous values. Everything else about a response's events is the same for all, so
+//! a thousand watchers of one key share one buffer: the repeated field `events` of `WatchResponse`, as it will stand
+//! on the wire. Offsets of where each event ends let a response be cut into fragments without decoding.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use conclave_proto::etcdserverpb::watch_create_request::FilterType;
+use conclave_proto::mvccpb::event::EventType;
+use conclave_storage::Revision;
+use conclave_storage::machine::{Change, Changes};
+use prost::Message as _;
+use prost::encoding::{self, WireType};
+
+use super::index::{GroupId, Index};
+
+/// The number of the field `events` in `WatchResponse`.
+const EVENTS_FIELD: u32 = 11;
+/// The number of the field `prev_kv` in `Event`.
+const PREV_KV_FIELD: u32 = 3;
+
+/// What a watcher wants to see of a change in its range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct View {
+    /// Leave puts out.
+    pub(crate) no_put: bool,
+    /// Leave deletions out.
+    pub(crate) no_delete: bool,
+    /// Add the value before the change.
+    pub(crate) prev_kv: bool,
+}
+
+impl View {
+    /// How many there are.
+    const COUNT: usize = 8;
+
+    /// Reads a request's filters. Unknown ones filter nothing.
+    pub(crate) fn of_request(filters: &[i32], prev_kv: bool) -> View {
+        View {
+            no_put: filters.contains(&(FilterType::Noput as i32)),
+            no_delete: filters.contains(&(FilterType::Nodelete as i32)),
+            prev_kv,
+        }
+    }
+
+    fn number(self) -> usize {
+        usize::from(self.no_put) | usize::from(self.no_delete) << 1 | usize::from(self.prev_kv) << 2
+    }
+
+    fn shows(self, change: &Change) -> bool {
+        if change.event.r#type == EventType::Delete as i32 { !self.no_delete } else { !self.no_put }
+    }
+}
+
+/// Events of one revision, encoded. There is at least one.
+#[derive(Debug)]
+pub(crate) struct Events {
+    revision: Revision,
+    bytes: Bytes,
+    /// Where each event ends in `bytes`.
+    ends: Box<[usize]>,
+}
+
+impl Events {
+    /// Encodes the selected changes that `view` shows; `None` if it shows none of them.
+    fn encode(changes: &Changes, selection: &[u32], view: View) -> Option<Arc<Events>> {
+        let shown = || {
+            let selected = selection.iter().map(|&at| &changes.changes[at as usize]);
+            selected.filter(|change| view.shows(change))
+        };
+        let size: usize = shown().map(|change| encoded_len(change, view)).sum();
+        let mut bytes = BytesMut::with_capacity(size);
+        let mut ends = Vec::new();
+        for change in shown() {
+            encode(change, view, &mut bytes);
+            ends.push(bytes.len());
+        }
+        let ends = ends.into_boxed_slice();
+        let revision = changes.revision;
+        (!ends.is_empty()).then(|| Arc::new(Events { revision, bytes: bytes.freeze(), ends }))
+    }
+
+    /// The revision all of them are of.
+    pub(crate) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// How many events there are.
+    pub(crate) fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// All of them.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Each of them.
+    pub(crate) fn each(&self) -> impl Iterator<Item = Bytes> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| self.bytes.slice(start..end))
+    }
+}
+
+/// The size of the event's own fields, without tag and length.
+fn body_len(change: &Change, view: View) -> usize {
+    let prev = match &change.prev {
+        Some(prev) if view.prev_kv => encoding::message::encoded_len(PREV_KV_FIELD, prev),
+        Some(_) | None => 0,
+    };
+    change.event.encoded_len() + prev
+}
+
+fn encoded_len(change: &Change, view: View) -> usize {
+    let body = body_len(change, view);
+    encoding::key_len(EVENTS_FIELD) + encoding::encoded_len_varint(body as u64) + body
+}
+
+fn encode(change: &Change, view: View, out: &mut BytesMut) {
+    encoding::encode_key(EVENTS_FIELD, WireType::LengthDelimited, out);
+    encoding::encode_varint(body_len(change, view) as u64, out);
+    out.reserve(change.event.encoded_len());
+    change.event.encode(out).expect("a growing buffer has room");
+    if view.prev_kv
+        && let Some(prev) = &change.prev
+    {
+        encoding::message::encode(PREV_KV_FIELD, prev, out);
+    }
+}
+
+/// The encoded events of one revision, made when first asked for.
+pub(crate) struct Encoded<'a> {
+    changes: &'a Changes,
+    /// For those who selected every change, which is nearly everyone: by the view's number.
+    all: Views,
+    parts: HashMap<Box<[u32]>, Views>,
+}
+
+/// By the view's number: not asked for yet, or the answer.
+type Views = [Option<Option<Arc<Events>>>; View::COUNT];
+
+impl<'a> Encoded<'a> {
+    /// Nothing is encoded yet.
+    pub(crate) fn new(changes: &'a Changes) -> Encoded<'a> {
+        Encoded { changes, all: Views::default(), parts: HashMap::new() }
+    }
+
+    /// Those of the changes that are selected, by ascending position.
+    pub(crate) fn selected<'b>(&'b mut self, selection: &'b [u32]) -> Selected<'b> {
+        let views = if selection.len() == self.changes.changes.len() {
+            &mut self.all
+        } else if self.parts.contains_key(selection) {
+            self.parts.get_mut(selection).expect("it is there")
+        } else {
+            self.parts.entry(selection.into()).or_default()
+        };
+        Selected { changes: self.changes, selection, views }
+    }
+}
+
+/// See [`Encoded::selected`].
+pub(crate) struct Selected<'a> {
+    changes: &'a Changes,
+    selection: &'a [u32],
+    views: &'a mut Views,
+}
+
+impl Selected<'_> {
+    /// The changes as `view` shows them; `None` if it shows none.
+    pub(crate) fn get(&mut self, view: View) -> Option<Arc<Events>> {
+        self.views[view.number()]
+            .get_or_insert_with(|| Events::encode(self.changes, self.selection, view))
+            .clone()
+    }
+}
+
+/// Finds the groups a revision concerns and which of its changes each of them selects. Holds only buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Matcher {
+    found: Vec<GroupId>,
+    touched: Vec<GroupId>,
+    /// By group.
+    selections: Vec<Vec<u32>>,
+}
+
+impl Matcher {
+    /// Calls `each` for every group that any change concerns, with the changes' positions in order.
+    pub(crate) fn run<T>(
+        &mut self,
+        index: &Index<T>,
+        changes: &Changes,
+        mut each: impl FnMut(GroupId, &[u32]),
+    ) {
+        if self.selections.len() < index.group_span() {
+            self.selections.resize_with(index.group_span(), Vec::new);
+        }
+        for (at, change) in (0_u32..).zip(&changes.changes) {
+            let Some(kv) = &change.event.kv else { continue };
+            self.found.clear();
+            index.groups_around(&kv.key, &mut self.found);
+            for &group in &self.found {
+                let selection = &mut self.selections[group as usize];
+                if selection.is_empty() {
+                    self.touched.push(group);
+                }
+                selection.push(at);
+            }
+        }
+        for group in self.touched.drain(..) {
+            let selection = &mut self.selections[group as usize];
+            each(group, selection);
+            selection.clear();
+            // A deletion of a million keys must not leave its size behind in every group.
+            selection.shrink_to(64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::etcdserverpb::WatchResponse;
+    use conclave_proto::mvccpb::{Event, KeyValue};
+
+    use super::*;
+
+    fn kv(key: &'static str, value: &'static str, mod_revision: i64) -> KeyValue {
+        KeyValue { key: key.into(), value: value.into(), mod_revision, ..KeyValue::default() }
+    }
+
+    fn put(key: &'static str, prev: Option<KeyValue>) -> Change {
+        let event = Event { r#type: EventType::Put as i32, kv: Some(kv(key, "v", 7)), prev_kv: None };
+        Change { event, prev }
+    }
+
+    fn delete(key: &'static str, prev: KeyValue) -> Change {
+        let event =
+            Event { r#type: EventType::Delete as i32, kv: Some(kv(key, "", 7)), prev_kv: None };
+        Change { event, prev: Some(prev) }
+    }
+
+    fn three() -> Changes {
+        let changes =
+            vec![put("a", None), delete("b", kv("b", "old", 5)), put("c", Some(kv("c", "old", 6)))];
+        Changes { revision: Revision(7), changes, bytes: 100 }
+    }
+
+    fn decoded(events: &Events) -> Vec<Event> {
+        WatchResponse::decode(events.bytes().clone()).expect("valid").events
+    }
+
+    #[test]
+    fn events_decode_to_what_they_were_made_of() {
+        let changes = three();
+        let mut encoded = Encoded::new(&changes);
+        let plain = encoded.selected(&[0, 1, 2]).get(View::default()).expect("three");
+        let expected: Vec<Event> = changes.changes.iter().map(|c| c.event.clone()).collect();
+        assert_eq!(decoded(&plain), expected);
+        assert_eq!((plain.count(), plain.revision()), (3, Revision(7)));
+
+        let prev_kv = View { prev_kv: true, ..View::default() };
+        let with_prev = encoded.selected(&[1, 2]).get(prev_kv).expect("two");
+        let expected: Vec<Event> = changes.changes[1..]
+            .iter()
+            .map(|c| Event { prev_kv: c.prev.clone(), ..c.event.clone() })
+            .collect();
+        assert_eq!(decoded(&with_prev), expected);
+    }
+
+    #[test]
+    fn filters_leave_out_and_may_leave_nothing() {
+        let changes = three();
+        let mut encoded = Encoded::new(&changes);
+        let no_put = View::of_request(&[FilterType::Noput as i32], false);
+        let no_delete = View::of_request(&[FilterType::Nodelete as i32, 77], false);
+        let nothing = View { no_put: true, ..no_delete };
+        assert_eq!(encoded.selected(&[0, 1, 2]).get(no_put).expect("b").count(), 1);
+        assert_eq!(encoded.selected(&[0, 1, 2]).get(no_delete).expect("a, c").count(), 2);
+        assert!(encoded.selected(&[1]).get(no_delete).is_none());
+        assert!(encoded.selected(&[0, 1, 2]).get(nothing).is_none());
+    }
+
+    #[test]
+    fn equal_wishes_share_one_buffer() {
+        let changes = three();
+        let mut encoded = Encoded::new(&changes);
+        for selection in [&[0, 1, 2][..], &[0, 2]] {
+            let first = encoded.selected(selection).get(View::default()).expect("some");
+            let second = encoded.selected(selection).get(View::default()).expect("some");
+            assert!(Arc::ptr_eq(&first, &second));
+        }
+    }
+
+    #[test]
+    fn each_event_can_stand_alone() {
+        let changes = three();
+        let events = Encoded::new(&changes).selected(&[0, 1, 2]).get(View::default()).expect("three");
+        let joined: Vec<u8> = events.each().flatten().collect();
+        assert_eq!(joined, events.bytes()[..]);
+        for (event, change) in events.each().zip(&changes.changes) {
+            let response = WatchResponse::decode(event).expect("valid");
+            assert_eq!(response.events, [change.event.clone()]);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Which watchers a key concerns.
+//!
+//! Watchers of the same keys form a *group*: a thousand clients that watch one prefix are one group with a thousand
+//! members, and finding the group, choosing and encoding the events is done once for all of them.
+//! Groups of a single key are found in a hash map, groups of a range in an interval tree, so the cost of a
+//! change does not grow with the watchers it does not concern.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::intervals::{End, Interval, Intervals};
+use super::slots::Slots;
+
+/// The keys a watcher wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyRange {
+    /// One key.
+    One(Bytes),
+    /// From the first, included, to the second, excluded. Not empty.
+    Between(Bytes, Bytes),
+    /// From this key on.
+    From(Bytes),
+}
+
+impl KeyRange {
+    /// Reads the two fields of a request: no end is the key alone, an end of one zero byte is no end, and
+    /// no key is the least key there is. `None` if no key can be in the range.
+    pub fn of_request(key: Bytes, range_end: Bytes) -> Option<KeyRange> {
+        let key = if key.is_empty() { Bytes::from_static(b"\0") } else { key };
+        match &range_end[..] {
+            b"" => Some(KeyRange::One(key)),
+            b"\0" => Some(KeyRange::From(key)),
+            _ if key < range_end => Some(KeyRange::Between(key, range_end)),
+            _ => None,
+        }
+    }
+
+    /// All keys that begin with `prefix`.
+    pub fn prefix(prefix: Bytes) -> KeyRange {
+        let mut end = prefix.to_vec();
+        while let Some(last) = end.pop() {
+            if last < 0xff {
+                end.push(last + 1);
+                return KeyRange::Between(prefix, end.into());
+            }
+        }
+        KeyRange::From(prefix)
+    }
+
+    /// Whether `key` is in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        match self {
+            KeyRange::One(one) => *one == *key,
+            KeyRange::Between(start, end) => start[..] <= *key && *key < end[..],
+            KeyRange::From(start) => start[..] <= *key,
+        }
+    }
+
+    fn interval(&self) -> Option<Interval> {
+        match self {
+            KeyRange::One(_) => None,
+            KeyRange::Between(start, end) => Some((start.clone(), End::Before(end.clone()))),
+            KeyRange::From(start) => Some((start.clone(), End::Never)),
+        }
+    }
+}
+
+/// A member's place in the index, until it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MemberId(u32);
+
+/// A group's place in the index, for as long as it has members.
+pub(crate) type GroupId = u32;
+
+/// See the module. `T` is what the caller wants to know of a member.
+#[derive(Debug)]
+pub(crate) struct Index<T> {
+    groups: Slots<Group>,
+    members: Slots<Member<T>>,
+    keys: HashMap<Bytes, GroupId>,
+    ranges: Intervals,
+}
+
+#[derive(Debug)]
+struct Group {
+    range: KeyRange,
+    members: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Member<T> {
+    group: GroupId,
+    /// Where in the group's list, so that leaving a large group is cheap.
+    position: usize,
+    value: T,
+}
+
+impl<T> Default for Index<T> {
+    fn default() -> Self {
+        Index {
+            groups: Slots::default(),
+            members: Slots::default(),
+            keys: HashMap::new(),
+            ranges: Intervals::default(),
+        }
+    }
+}
+
+impl<T> Index<T> {
+    /// Adds a member to the group of its range.
+    pub(crate) fn insert(&mut self, range: KeyRange, value: T) -> MemberId {
+        let group_id = self.group_of(&range).unwrap_or_else(|| self.add_group(range));
+        let group = self.groups.get_mut(group_id).expect("found or added just now");
+        let position = group.members.len();
+        let member = self.members.insert(Member { group: group_id, position, value });
+        group.members.push(member);
+        MemberId(member)
+    }
+
+    /// Removes a member, and its group with the last one.
+    pub(crate) fn remove(&mut self, MemberId(id): MemberId) -> T {
+        let Member { group: group_id, position, value } = self.members.remove(id);
+        let group = self.groups.get_mut(group_id).expect("a member's group is there");
+        group.members.swap_remove(position);
+        if let Some(&moved) = group.members.get(position) {
+            self.members.get_mut(moved).expect("members of a group are there").position = position;
+        }
+        if group.members.is_empty() {
+            let group = self.groups.remove(group_id);
+            match (&group.range, group.range.interval()) {
+                (_, Some(interval)) => self.ranges.remove(&interval),
+                (KeyRange::One(key), None) => drop(self.keys.remove(key)),
+                (KeyRange::Between(..) | KeyRange::From(_), None) => {
+                    unreachable!("ranges have an interval")
+                }
+            }
+        }
+        value
+    }
+
+    /// Appends every group whose range holds `key`.
+    pub(crate) fn groups_around(&self, key: &[u8], found: &mut Vec<GroupId>) {
+        found.extend(self.keys.get(key));
+        self.ranges.find(key, found);
+    }
+
+    /// The members of a group.
+    pub(crate) fn members(&self, group: GroupId) -> impl Iterator<Item = &T> {
+        let members = self.groups.get(group).map_or(&[][..], |group| &group.members);
+        members
+            .iter()
+            .map(|&id| &self.members.get(id).expect("members of a group are there").value)
+    }
+
+    /// One more than the highest group id in use.
+    pub(crate) fn group_span(&self) -> usize {
+        self.groups.span()
+    }
+
+    /// How many members there are.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn group_of(&self, range: &KeyRange) -> Option<GroupId> {
+        match range {
+            KeyRange::One(key) => self.keys.get(key).copied(),
+            KeyRange::Between(..) | KeyRange::From(_) => {
+                self.ranges.get(&range.interval().expect("ranges have an interval"))
+            }
+        }
+    }
+
+    fn add_group(&mut self, range: KeyRange) -> GroupId {
+        let group = self.groups.insert(Group { range: range.clone(), members: Vec::new() });
+        match (range.interval(), range) {
+            (Some(interval), _) => self.ranges.insert(interval, group),
+            (None, KeyRange::One(key)) => drop(self.keys.insert(key, group)),
+            (None, KeyRange::Between(..) | KeyRange::From(_)) => {
+                unreachable!("ranges have an interval")
+            }
+        }
+        group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_request(key: &'static str, end: &'static str) -> Option<KeyRange> {
+        KeyRange::of_request(key.into(), end.into())
+    }
+
+    fn around(index: &Index<&'static str>, key: &str) -> String {
+        let mut found = Vec::new();
+        index.groups_around(key.as_bytes(), &mut found);
+        let mut names: Vec<_> = found.iter().flat_map(|&g| index.members(g)).copied().collect();
+        names.sort_unstable();
+        names.join(" ")
+    }
+
+    #[test]
+    fn requests_are_read_as_etcd_reads_them() {
+        assert_eq!(of_request("k", ""), Some(KeyRange::One("k".into())));
+        assert_eq!(of_request("", ""), Some(KeyRange::One("\0".into())));
+        assert_eq!(of_request("k", "\0"), Some(KeyRange::From("k".into())));
+        assert_eq!(of_request("", "\0"), Some(KeyRange::From("\0".into())));
+        assert_eq!(of_request("a", "b"), Some(KeyRange::Between("a".into(), "b".into())));
+        assert_eq!(of_request("b", "b"), None);
+        assert_eq!(of_request("b", "a"), None);
+    }
+
+    /// A single key is that key, not all keys from it on (etcd's GHSA-xg4h-6gfc-h4m8 took it so).
+    #[test]
+    fn a_range_holds_its_keys_only() {
+        let one = KeyRange::One("b".into());
+        assert!(one.contains(b"b") && !one.contains(b"ba") && !one.contains(b"a"));
+        let between = KeyRange::Between("b".into(), "d".into());
+        assert!(between.contains(b"b") && between.contains(b"czz") && !between.contains(b"d"));
+        assert!(KeyRange::From("b".into()).contains(b"\xff") && !one.contains(b"\xff"));
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next() {
+        assert_eq!(KeyRange::prefix("ab".into()), KeyRange::Between("ab".into(), "ac".into()));
+        let high = Bytes::from_static(b"a\xff");
+        assert_eq!(KeyRange::prefix(high.clone()), KeyRange::Between(high, "b".into()));
+        assert_eq!(KeyRange::prefix("".into()), KeyRange::From("".into()));
+    }
+
+    #[test]
+    fn members_come_and_go() {
+        let mut index = Index::default();
+        let one = |key: &'static str| KeyRange::One(key.into());
+        let ids: Vec<_> = [
+            (one("b"), "b1"),
+            (one("b"), "b2"),
+            (one("b"), "b3"),
+            (KeyRange::prefix("b".into()), "b*1"),
+            (KeyRange::prefix("b".into()), "b*2"),
+            (KeyRange::From("a".into()), "a.."),
+        ]
+        .into_iter()
+        .map(|(range, name)| index.insert(range, name))
+        .collect();
+        assert_eq!(around(&index, "b"), "a.. b*1 b*2 b1 b2 b3");
+        assert_eq!(around(&index, "bb"), "a.. b*1 b*2");
+        assert_eq!(around(&index, "A"), "");
+        for gone in [0, 3, 5] {
+            index.remove(ids[gone]);
+        }
+        assert_eq!(around(&index, "b"), "b*2 b2 b3");
+        for gone in [2, 1, 4] {
+            index.remove(ids[gone]);
+        }
+        assert_eq!((around(&index, "b"), index.len()), (String::new(), 0));
+        index.insert(one("b"), "again");
+        assert_eq!(around(&index, "b"), "again");
+    }
+}

@@ -1,0 +1,383 @@
+//! All watchers of one stream: requests, deliveries and history in, responses out. Pure.
+//!
+//! [`Session`] is what a stream *decides*; `stream.rs` moves bytes and waits. Golden scripts (`scripts/`) drive a session against a
+//! real hub and ring.
+//!
+//! Responses are collected in the order in which they must be sent, and nothing is taken back: the acknowledgement of a create request is
+//! written when the request is read, and only then is the watcher offered to the hub, so no event can precede it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conclave_proto::ApiError;
+use conclave_proto::errors::cancel_reason;
+use conclave_proto::etcdserverpb::WatchCreateRequest;
+use conclave_storage::Revision;
+use conclave_storage::machine::Changes;
+
+use super::cursor::Cursor;
+use super::events::{Encoded, Events, Matcher};
+use super::hub::{Content, Delivery, Form, Mark, Registered, Registration, Tag};
+use super::index::{Index, KeyRange};
+use super::response::{NO_WATCHER, Response};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Session {
+    places: Vec<Place>,
+    free: Vec<u32>,
+    ids: BTreeMap<i64, Tag>,
+    /// Where the search for an unused id begins.
+    next_id: i64,
+    lagging: usize,
+    /// The number of the last mark asked for.
+    marks: u64,
+    limits: Limits,
+    responses: Vec<Response>,
+}
+
+/// The bounds of a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Watchers at a time.
+    pub(crate) watchers_max: usize,
+    /// A response with more bytes of events is cut, for watchers that allow it.
+    pub(crate) fragment_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    watcher: Option<Watcher>,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    id: i64,
+    cursor: Cursor,
+}
+
+impl Session {
+    /// A stream without watchers.
+    pub(crate) fn new(limits: Limits) -> Session {
+        Session {
+            places: Vec::new(),
+            free: Vec::new(),
+            ids: BTreeMap::new(),
+            next_id: 0,
+            lagging: 0,
+            marks: 0,
+            limits,
+            responses: Vec::new(),
+        }
+    }
+
+    /// How many watchers there are.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// How many of them the hub does not serve.
+    pub(crate) fn lagging(&self) -> usize {
+        self.lagging
+    }
+
+    /// Takes the responses made since the last call.
+    pub(crate) fn take_responses(&mut self) -> Vec<Response> {
+        std::mem::take(&mut self.responses)
+    }
+
+    /// A request to create a watcher, on a store at revision `now` that is compacted at `compacted`. The new watcher, if there
+    /// is one, is lagging.
+    pub(crate) fn create(
+        &mut self,
+        request: WatchCreateRequest,
+        now: Revision,
+        compacted: Revision,
+    ) {
+        let refuse = |reason: &'static str| Response {
+            revision: now,
+            watch_id: NO_WATCHER,
+            created: true,
+            canceled: true,
+            cancel_reason: reason.into(),
+            ..Response::default()
+        };
+        let Some(range) = KeyRange::of_request(request.key.clone(), request.range_end.clone())
+        else {
+            return self.responses.push(refuse(cancel_reason::RANGE_EMPTY));
+        };
+        if request.start_revision < 0 {
+            return self.responses.push(refuse(ApiError::Compacted.text()));
+        }
+        if self.len() >= self.limits.watchers_max {
+            return self.responses.push(refuse(ApiError::RequestTooManyRequests.text()));
+        }
+        let Some(id) = self.choose_id(request.watch_id) else {
+            return self.responses.push(refuse(cancel_reason::DUPLICATE_ID));
+        };
+        let ack =
+            Response { revision: now, watch_id: id, created: true, ..Response::default() };
+        self.responses.push(ack);
+        let cursor = Cursor::new(&request, range, now);
+        // What is compacted cannot be followed. The revision compacted at can: its events are all there.
+        if cursor.next() < compacted {
+            return self.responses.push(compacted_away(id, compacted));
+        }
+        let tag = self.insert(Watcher { id, cursor });
+        self.ids.insert(id, tag);
+        self.lagging += 1;
+    }
+
+    /// A request to cancel. Returns what the hub is to forget; nothing if the id is unknown.
+    pub(crate) fn cancel(&mut self, id: i64, now: Revision) -> Option<Tag> {
+        let tag = self.ids.get(&id).copied()?;
+        self.remove(tag);
+        let watch_id = id;
+        self.responses.push(Response {
+            revision: now,
+            watch_id,
+            canceled: true,
+            ..Response::default()
+        });
+        Some(tag)
+    }
+
+    /// The registrations of all lagging watchers.
+    pub(crate) fn registrations(&self) -> Vec<Registration> {
+        let lagging = self.watchers().filter(|(_, watcher)| watcher.cursor.is_lagging());
+        lagging
+            .map(|(tag, Watcher { cursor, .. })| Registration {
+                tag,
+                range: cursor.range.clone(),
+                form: Form::Events(cursor.view),
+                from: cursor.next(),
+            })
+            .collect()
+    }
+
+    /// The hub's answer to these registrations.
+    pub(crate) fn registered(&mut self, asked: &[Tag], answer: &Registered) {
+        let marks = self.marks;
+        let mut refusals = answer.refused.iter().peekable();
+        for &tag in asked {
+            if refusals.next_if_eq(&&tag).is_some() {
+                continue;
+            }
+            if let Some(watcher) = self.get_mut(tag) {
+                watcher.cursor.become_live(answer.epoch, marks);
+                self.lagging -= 1;
+            }
+        }
+    }
+
+    /// Deliveries from the hub, on a store at revision `now`.
+    pub(crate) fn deliver(&mut self, deliveries: &[Delivery], now: Revision) {
+        for Delivery { tag, content } in deliveries {
+            let Content::Events(events) = content else {
+                unreachable!("sessions register for events")
+            };
+            let Some(watcher) = self.get_mut(*tag) else { continue };
+            if watcher.cursor.is_lagging() || !watcher.cursor.show(events.revision()) {
+                continue;
+            }
+            let (id, fragment) = (watcher.id, watcher.cursor.fragment);
+            let now = now.max(events.revision());
+            if fragment && events.bytes().len() > self.limits.fragment_bytes {
+                self.push_fragments(id, now, std::slice::from_ref(events));
+            } else {
+                self.responses.push(Response::of_revision(id, now, events));
+            }
+        }
+    }
+
+    /// The hub dropped the registrations of an epoch.
+    pub(crate) fn fall_behind(&mut self, epoch: u64, from: Revision) {
+        let watchers = self.places.iter_mut().filter_map(|place| place.watcher.as_mut());
+        let fallen = watchers.map(|watcher| watcher.cursor.fall_behind(epoch, from));
+        self.lagging += fallen.filter(|&fell| fell).count();
+    }
+
+    /// The least and the greatest revision a lagging watcher needs next.
+    pub(crate) fn needed(&self) -> Option<(Revision, Revision)> {
+        if self.lagging == 0 {
+            return None;
+        }
+        let lagging = self.watchers().map(|(_, watcher)| &watcher.cursor);
+        let needed = lagging.filter(|cursor| cursor.is_lagging()).map(Cursor::next);
+        Some((needed.clone().min()?, needed.max()?))
+    }
+
+    /// A step of history, all of `from` up to but not including `to`, for the lagging watchers it can be fed to.
+    pub(crate) fn feed(
+        &mut self,
+        from: Revision,
+        to: Revision,
+        changes: &[Arc<Changes>],
+        now: Revision,
+    ) {
+        let mut index = Index::default();
+        let mut found: BTreeMap<Tag, Vec<Arc<Events>>> = BTreeMap::new();
+        for (tag, Watcher { cursor, .. }) in self.watchers() {
+            if cursor.can_follow(from) {
+                index.insert(cursor.range.clone(), (tag, cursor.view));
+                found.insert(tag, Vec::new());
+            }
+        }
+        let mut matcher = Matcher::default();
+        for changes in changes {
+            let mut encoded = Encoded::new(changes);
+            matcher.run(&index, changes, |group, selection| {
+                let mut selected = encoded.selected(selection);
+                for &(tag, view) in index.members(group) {
+                    if let Some(events) = selected.get(view) {
+                        found.entry(tag).or_default().push(events);
+                    }
+                }
+            });
+        }
+        for (tag, mut events) in found {
+            let watcher = self.get_mut(tag).expect("it was found among the watchers");
+            events.retain(|events| watcher.cursor.show(events.revision()));
+            watcher.cursor.advance(to);
+            let (id, fragment) = (watcher.id, watcher.cursor.fragment);
+            self.push_events(id, fragment, now, &events);
+        }
+    }
+
+    /// History before `compacted` is gone: ends every lagging watcher that needs it.
+    pub(crate) fn compact(&mut self, compacted: Revision) {
+        let gone: Vec<_> = self
+            .watchers()
+            .filter(|(_, w)| w.cursor.is_lagging() && w.cursor.next() < compacted)
+            .map(|(tag, watcher)| (tag, watcher.id))
+            .collect();
+        for (tag, id) in gone {
+            self.remove(tag);
+            self.responses.push(compacted_away(id, compacted));
+        }
+    }
+
+    /// The client asks for progress. Returns the mark to ask the hub for, unless some watcher is not in step: then there is no
+    /// answer, and the client will ask again.
+    pub(crate) fn request_progress(&mut self) -> Option<Mark> {
+        (self.len() > 0 && self.lagging == 0).then(|| self.next_mark(true))
+    }
+
+    /// The timer ticked. Returns the mark to ask for, if any watcher is due for progress.
+    pub(crate) fn tick(&mut self) -> Option<Mark> {
+        let mut due = false;
+        for watcher in self.places.iter_mut().filter_map(|place| place.watcher.as_mut()) {
+            due |= watcher.cursor.tick();
+        }
+        due.then(|| self.next_mark(false))
+    }
+
+    /// A mark arrived: everything up to `revision` that was promised before it was asked for has arrived, too.
+    pub(crate) fn reach(&mut self, mark: Mark, revision: Revision) {
+        let progress =
+            |watch_id: i64| Response { revision, watch_id, ..Response::default() };
+        if mark.manual {
+            let all = self.watchers().all(|(_, w)| w.cursor.covers(mark.number, revision));
+            if all && self.len() > 0 {
+                self.responses.push(progress(NO_WATCHER));
+            }
+            return;
+        }
+        for watcher in self.places.iter_mut().filter_map(|place| place.watcher.as_mut()) {
+            if watcher.cursor.answer_tick(mark.number, revision) {
+                self.responses.push(progress(watcher.id));
+            }
+        }
+    }
+
+    fn next_mark(&mut self, manual: bool) -> Mark {
+        self.marks += 1;
+        Mark { number: self.marks, manual }
+    }
+
+    /// The id asked for, or the next unused one if none was; `None` if it is in use.
+    fn choose_id(&mut self, wanted: i64) -> Option<i64> {
+        if wanted != 0 {
+            return (!self.ids.contains_key(&wanted)).then_some(wanted);
+        }
+        while self.ids.contains_key(&self.next_id) {
+            self.next_id += 1;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        Some(id)
+    }
+
+    fn push_events(&mut self, id: i64, fragment: bool, now: Revision, events: &[Arc<Events>]) {
+        let Some(last) = events.last() else { return };
+        let now = now.max(last.revision());
+        let bytes: usize = events.iter().map(|events| events.bytes().len()).sum();
+        if fragment && bytes > self.limits.fragment_bytes {
+            return self.push_fragments(id, now, events);
+        }
+        let count = events.iter().map(|events| events.count()).sum();
+        let pieces = events.iter().map(|events| events.bytes().clone()).collect();
+        self.responses.push(Response::of_pieces(id, now, pieces, count));
+    }
+
+    /// Cuts between events. A single event larger than a fragment goes alone.
+    fn push_fragments(&mut self, id: i64, now: Revision, events: &[Arc<Events>]) {
+        let mut pieces: Vec<Bytes> = Vec::new();
+        let mut bytes = 0;
+        for event in events.iter().flat_map(|events| events.each()) {
+            if !pieces.is_empty() && bytes + event.len() > self.limits.fragment_bytes {
+                let count = pieces.len();
+                let full = Response::of_pieces(id, now, std::mem::take(&mut pieces), count);
+                self.responses.push(Response { fragment: true, ..full });
+                bytes = 0;
+            }
+            bytes += event.len();
+            pieces.push(event);
+        }
+        let count = pieces.len();
+        self.responses.push(Response::of_pieces(id, now, pieces, count));
+    }
+
+    fn watchers(&self) -> impl Iterator<Item = (Tag, &Watcher)> + Clone {
+        (0_u32..).zip(&self.places).filter_map(|(position, place)| {
+            Some((Tag { position, generation: place.generation }, place.watcher.as_ref()?))
+        })
+    }
+
+    fn get_mut(&mut self, tag: Tag) -> Option<&mut Watcher> {
+        let place = self.places.get_mut(tag.position as usize)?;
+        if place.generation == tag.generation { place.watcher.as_mut() } else { None }
+    }
+
+    fn insert(&mut self, watcher: Watcher) -> Tag {
+        let position = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            u32::try_from(self.places.len() - 1).expect("the number of watchers is bounded")
+        });
+        let place = &mut self.places[position as usize];
+        place.generation = place.generation.wrapping_add(1);
+        place.watcher = Some(watcher);
+        Tag { position, generation: place.generation }
+    }
+
+    fn remove(&mut self, tag: Tag) {
+        let place = &mut self.places[tag.position as usize];
+        let watcher = place.watcher.take().expect("the caller found it");
+        self.free.push(tag.position);
+        self.ids.remove(&watcher.id);
+        self.lagging -= usize::from(watcher.cursor.is_lagging());
+    }
+}
+
+/// As etcd ends a watcher whose revisions are compacted: no revision in the header, no reason in words.
+fn compacted_away(watch_id: i64, compacted: Revision) -> Response {
+    Response {
+        revision: Revision(0),
+        watch_id,
+        canceled: true,
+        compact_revision: Some(compacted),
+        ..Response::default()
+    }
+}

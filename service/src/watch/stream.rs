@@ -1,0 +1,313 @@
+//! One stream of the Watch method: waits for requests, the hub, history and the timer, and lets the [`Session`] decide.
+//!
+//! It runs inside the task that writes the response body, not in one of its own: an event wakes that task, and nothing else,
+//! on its way to the socket. So [`Responses`] is a stream that holds a future; the future puts responses into a shared outbox and goes on
+//! only when they were taken. What is ready is taken in one go, and the codec packs it into few frames.
+//!
+//! That gives the bounds: while the client does not read, nothing here runs, requests are not read, and the hub
+//! finds the queue full.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use conclave_proto::ApiError;
+use conclave_proto::etcdserverpb::watch_request::RequestUnion;
+use conclave_proto::etcdserverpb::{ResponseHeader, WatchRequest};
+use conclave_storage::Revision;
+use conclave_storage::reader::ReadError;
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::Status;
+
+use super::hub::Message;
+use super::response::EncodedWatchResponse;
+use super::session::{Limits, Session};
+use super::{Closed, Port, Shared, Step, Watches, lock};
+use crate::rpc::status;
+
+/// Responses on their way from the future to the stream that holds it.
+type Outbox = Arc<Mutex<VecDeque<EncodedWatchResponse>>>;
+
+/// The response stream. See the module.
+pub(crate) struct Responses {
+    /// `None` once it has ended.
+    serving: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
+    outbox: Outbox,
+    ready: VecDeque<EncodedWatchResponse>,
+    /// To be said after the last response.
+    end: Option<Status>,
+}
+
+/// Serves the requests of one client. `header` gives the member's part of each response's header.
+pub(crate) fn serve<I, H>(watches: Watches, requests: I, header: H) -> Responses
+where
+    I: Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static,
+    H: Fn() -> ResponseHeader + Send + Sync + 'static,
+{
+    let outbox = Outbox::default();
+    let serving = {
+        let outbox = Arc::clone(&outbox);
+        Box::pin(async move {
+            match run(watches, requests, header, outbox).await {
+                Ok(never) => match never {},
+                Err(End::Client(status)) => status,
+                Err(End::Read(error)) => status::of_read(error),
+                Err(End::Closed) => ApiError::Stopped.into(),
+            }
+        })
+    };
+    Responses { serving: Some(serving), outbox, ready: VecDeque::new(), end: None }
+}
+
+impl Stream for Responses {
+    type Item = Result<EncodedWatchResponse, Status>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(response) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(response)));
+            }
+            let Some(serving) = &mut this.serving else {
+                return Poll::Ready(this.end.take().map(Err));
+            };
+            let polled = serving.as_mut().poll(cx);
+            mem::swap(&mut this.ready, &mut lock(&this.outbox));
+            match polled {
+                Poll::Ready(status) => {
+                    this.serving = None;
+                    this.end = Some(status);
+                }
+                Poll::Pending if this.ready.is_empty() => return Poll::Pending,
+                // The future waits for its responses to be taken, and no one else will wake it.
+                Poll::Pending => {}
+            }
+        }
+    }
+}
+
+/// Why a stream ends. It never ends well: etcd keeps it open even when the client has no more to say.
+enum End {
+    /// The client, or the way to it, failed.
+    Client(Status),
+    Read(ReadError),
+    Closed,
+}
+
+impl From<Closed> for End {
+    fn from(Closed: Closed) -> End {
+        End::Closed
+    }
+}
+
+enum Never {}
+
+async fn run<I, H>(
+    watches: Watches,
+    mut requests: I,
+    header: H,
+    outbox: Outbox,
+) -> Result<Never, End>
+where
+    I: Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static,
+    H: Fn() -> ResponseHeader + Send + Sync + 'static,
+{
+    let settings = watches.shared.settings;
+    let limits = Limits {
+        watchers_max: settings.watchers_per_stream_max,
+        fragment_bytes: settings.fragment_bytes,
+    };
+    let mut serving = Serving {
+        port: watches.open().await?,
+        gauges: Gauges::new(Arc::clone(&watches.shared)),
+        watches,
+        session: Session::new(limits),
+        header,
+        outbox,
+        must_join: false,
+        newest_first: false,
+    };
+    let mut tick = pin!(tokio::time::sleep(with_jitter(settings.progress_interval)));
+    let mut has_requests = true;
+    loop {
+        serving.flush().await;
+        tokio::select! {
+            biased;
+            request = requests.next(), if has_requests => match request {
+                Some(Ok(request)) => serving.request(request).await?,
+                Some(Err(status)) => return Err(End::Client(status)),
+                None => has_requests = false,
+            },
+            message = serving.port.recv() => serving.message(message?),
+            () = tick.as_mut() => {
+                tick.set(tokio::time::sleep(with_jitter(settings.progress_interval)));
+                serving.tick().await?;
+            }
+            () = std::future::ready(()), if serving.session.lagging() > 0 => {
+                serving.catch_up().await?;
+            }
+        }
+    }
+}
+
+/// Up to a tenth more, as etcd adds.
+fn with_jitter(interval: Duration) -> Duration {
+    interval + interval.mul_f64(rand::random_range(0.0..0.1))
+}
+
+struct Serving<H> {
+    port: Port,
+    gauges: Gauges,
+    watches: Watches,
+    session: Session,
+    header: H,
+    outbox: Outbox,
+    /// There are lagging watchers the hub may take.
+    must_join: bool,
+    /// Which of the lagging watchers is read for next, see [`Serving::catch_up`].
+    newest_first: bool,
+}
+
+impl<H: Fn() -> ResponseHeader> Serving<H> {
+    async fn request(&mut self, request: WatchRequest) -> Result<(), End> {
+        match request.request_union {
+            Some(RequestUnion::CreateRequest(request)) => {
+                let applied = self.watches.reader.applied();
+                self.session.create(request, applied.revision, applied.compacted);
+                self.must_join = true;
+            }
+            Some(RequestUnion::CancelRequest(request)) => {
+                let now = self.now();
+                if let Some(tag) = self.session.cancel(request.watch_id, now) {
+                    self.port.forget(tag).await?;
+                }
+            }
+            Some(RequestUnion::ProgressRequest(_)) => {
+                // A watcher that was created just before is in step unless it needs history.
+                if mem::take(&mut self.must_join) {
+                    self.join().await?;
+                }
+                if let Some(mark) = self.session.request_progress() {
+                    self.port.mark(mark).await?;
+                }
+            }
+            // A kind of request from the future. etcd lets it pass, too.
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Deliveries(deliveries) => {
+                let now = self.now();
+                self.session.deliver(&deliveries, now);
+            }
+            Message::Mark { mark, revision } => self.session.reach(mark, revision),
+            Message::Behind { epoch, from } => {
+                self.session.fall_behind(epoch, from);
+                self.must_join = true;
+            }
+        }
+    }
+
+    async fn tick(&mut self) -> Result<(), End> {
+        match self.session.tick() {
+            Some(mark) => Ok(self.port.mark(mark).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// One step for the watchers that lag. Steps alternate between the one that is furthest behind and the one that is
+    /// least, so that a watcher of old history does not hold up one that missed a moment.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        if mem::take(&mut self.must_join) {
+            return self.join().await;
+        }
+        let Some((oldest, newest)) = self.session.needed() else { return Ok(()) };
+        let from = if self.newest_first { newest } else { oldest };
+        self.newest_first = !self.newest_first;
+        match self.watches.read(from).await.map_err(End::Read)? {
+            Step::Compacted(compacted) => self.session.compact(compacted),
+            Step::Changes { changes, next, is_last } => {
+                let now = self.now();
+                self.session.feed(from, next, &changes, now);
+                self.must_join = is_last;
+            }
+        }
+        Ok(())
+    }
+
+    async fn join(&mut self) -> Result<(), End> {
+        let registrations = self.session.registrations();
+        if registrations.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<_> = registrations.iter().map(|registration| registration.tag).collect();
+        let answer = self.port.register(registrations).await?;
+        self.session.registered(&asked, &answer);
+        Ok(())
+    }
+
+    /// Hands all responses over and waits until they are taken.
+    async fn flush(&mut self) {
+        self.gauges.set(self.session.len(), self.session.lagging());
+        let responses = self.session.take_responses();
+        if responses.is_empty() {
+            return;
+        }
+        let events: usize = responses.iter().map(|response| response.event_count).sum();
+        self.gauges.shared.stats.events.fetch_add(events as u64, Ordering::Relaxed);
+        let header = (self.header)();
+        lock(&self.outbox).extend(responses.into_iter().map(|response| EncodedWatchResponse {
+            header: ResponseHeader { revision: response.revision.0, ..header },
+            response,
+        }));
+        let outbox = &self.outbox;
+        poll_fn(|_| if lock(outbox).is_empty() { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    fn now(&self) -> Revision {
+        self.watches.reader.applied().revision
+    }
+}
+
+/// What a stream adds to the gauges, and takes back when it ends.
+struct Gauges {
+    shared: Arc<Shared>,
+    watchers: usize,
+    slow: usize,
+}
+
+impl Gauges {
+    fn new(shared: Arc<Shared>) -> Gauges {
+        shared.stats.streams.fetch_add(1, Ordering::Relaxed);
+        Gauges { shared, watchers: 0, slow: 0 }
+    }
+
+    fn set(&mut self, watchers: usize, slow: usize) {
+        let stats = &self.shared.stats;
+        move_by(&stats.watchers, mem::replace(&mut self.watchers, watchers), watchers);
+        move_by(&stats.slow_watchers, mem::replace(&mut self.slow, slow), slow);
+    }
+}
+
+impl Drop for Gauges {
+    fn drop(&mut self) {
+        self.set(0, 0);
+        self.shared.stats.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn move_by(gauge: &AtomicU64, from: usize, to: usize) {
+    if to > from {
+        gauge.fetch_add((to - from) as u64, Ordering::Relaxed);
+    } else if to < from {
+        gauge.fetch_sub((from - to) as u64, Ordering::Relaxed);
+    }
+}
