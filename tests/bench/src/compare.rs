@@ -1,0 +1,122 @@
+//! The one command: ours and etcd, side by side, on the same machine within the same minutes.
+//!
+//! Both servers run from the beginning to the end, each with a fresh data directory on the same
+//! disk, and take turns scenario by scenario, the first to go changing each time. So what differs
+//! between the morning and the evening of a virtual machine hits both. Before the turn passes, the
+//! server just measured is left to settle, and what it still does counts as its own.
+//!
+//! Scenarios build on each other: gets read what the puts wrote, memory is read right after the
+//! puts, the servers are started anew between writing and reading (`scenario.rs` says why), and
+//! restart adds keys up to its number and comes last.
+
+pub(crate) mod restart;
+pub(crate) mod scenario;
+pub(crate) mod server;
+pub(crate) mod verdict;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::args::{CompareArgs, Scale};
+use crate::cleanup::Directory;
+use crate::compare::scenario::{Contender, Scenario};
+use crate::compare::server::Server;
+use crate::compare::verdict::Row;
+use crate::host::Host;
+use crate::report;
+use crate::wire::Failure;
+
+/// All that `compare` has to say.
+#[derive(Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) host: Host,
+    pub(crate) scale: Scale,
+    pub(crate) connections: usize,
+    pub(crate) clients: usize,
+    pub(crate) key_size: usize,
+    pub(crate) value_size: usize,
+    pub(crate) contenders: Vec<Contender>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// Runs the comparison and prints it. True if nothing failed and, if that was asked, no target was
+/// missed.
+pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
+    let root = Directory::make(&args.bench.dir)?;
+    let host = Host::look(root.path())?;
+    let mut contenders = Vec::new();
+    for which in &args.servers {
+        let binary = match which {
+            Which::Conclave => args.conclave.clone().map_or_else(beside_us, Ok)?,
+            Which::Etcd => args.etcd.clone(),
+        };
+        let directory = root.path().join(which.name());
+        let server = Server::start(which.name(), &binary, &directory, &args.bench.server_args)?;
+        report::note(&format!(
+            "{}: {} (process {})",
+            which.name(),
+            server.version,
+            server.id()
+        ));
+        contenders.push(Contender::new(server));
+    }
+    for (turn, scenario) in Scenario::ALL.into_iter().enumerate() {
+        if !args.only.is_empty() && !args.only.contains(&scenario) {
+            continue;
+        }
+        let mut order: Vec<&mut Contender> = contenders.iter_mut().collect();
+        if turn % 2 == 1 {
+            order.reverse();
+        }
+        for contender in order {
+            contender.run(scenario, args)?;
+        }
+    }
+    let rows = verdict::rows(&contenders);
+    let comparison = Comparison {
+        host,
+        scale: args.scale,
+        connections: args.bench.connections as usize,
+        clients: args.bench.clients as usize,
+        key_size: args.bench.key_size,
+        value_size: args.bench.value_size,
+        contenders,
+        rows,
+    };
+    report::comparison(&comparison, args.bench.json.as_deref())?;
+    let clean = comparison.contenders.iter().all(Contender::clean);
+    let missed = comparison.rows.iter().any(Row::missed);
+    Ok(clean && !(args.fail_on_miss && missed))
+}
+
+/// One of the servers `compare` knows how to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Which {
+    /// Ours.
+    Conclave,
+    /// etcd.
+    Etcd,
+}
+
+impl Which {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Which::Conclave => "conclave",
+            Which::Etcd => "etcd",
+        }
+    }
+}
+
+/// The server's binary in the directory this program was started from.
+fn beside_us() -> Result<PathBuf, Failure> {
+    let binary = std::env::current_exe()?.with_file_name("conclave");
+    if binary.is_file() {
+        Ok(binary)
+    } else {
+        Err(Failure(format!(
+            "{} is not there; say --conclave PATH",
+            binary.display()
+        )))
+    }
+}

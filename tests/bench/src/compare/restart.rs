@@ -1,0 +1,64 @@
+//! From the start of a server's process to its first answered read, with many keys in the store.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::compare::server::Server;
+use crate::data::Keys;
+use crate::procfs;
+use crate::wire::Failure;
+
+/// How a server came back.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Restarted {
+    pub(crate) keys: u64,
+    /// Start to first answer after SIGKILL right after the last put.
+    pub(crate) seconds_after_kill: f64,
+    /// Start to first answer after a stop that was asked for.
+    pub(crate) seconds_after_stop: f64,
+    /// From SIGTERM to the end of the process.
+    pub(crate) seconds_to_stop: f64,
+    /// Processor seconds of the process from its start until it was quiet, after the stop.
+    pub(crate) cpu_seconds: f64,
+    /// Memory then.
+    pub(crate) rss_bytes: u64,
+    pub(crate) disk_bytes: u64,
+}
+
+/// Kills and starts, then stops and starts `server`, which holds the first `count` of `keys`. The
+/// first read is of the last key, and must find it.
+pub(crate) fn run(
+    server: &mut Server,
+    keys: &Keys,
+    count: u64,
+    settle: Duration,
+) -> Result<Restarted, Failure> {
+    let last = keys.key(count - 1);
+    server.kill();
+    let after_kill = launch(server, &last)?;
+    procfs::settle(server.id(), settle)?;
+    let to_stop = server.stop()?;
+    let after_stop = launch(server, &last)?;
+    let cpu_seconds = procfs::settle(server.id(), settle)?;
+    Ok(Restarted {
+        keys: count,
+        seconds_after_kill: after_kill.as_secs_f64(),
+        seconds_after_stop: after_stop.as_secs_f64(),
+        seconds_to_stop: to_stop.as_secs_f64(),
+        cpu_seconds,
+        rss_bytes: procfs::memory(server.id())?.resident,
+        disk_bytes: crate::host::disk_bytes(&server.data),
+    })
+}
+
+fn launch(server: &mut Server, key: &[u8]) -> Result<Duration, Failure> {
+    let (took, answer) = server.launch(key)?;
+    if answer.kvs.len() != 1 {
+        return Err(Failure(format!(
+            "check: {} lost an acknowledged put",
+            server.name
+        )));
+    }
+    Ok(took)
+}

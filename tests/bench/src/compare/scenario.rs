@@ -1,0 +1,363 @@
+//! The scenarios of a comparison and how much of each there is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::args::{BenchArgs, CompareArgs, Scale};
+use crate::compare::restart::{self, Restarted};
+use crate::compare::server::Server;
+use crate::data::{Keys, Order, Values};
+use crate::drive::{Load, drive};
+use crate::host;
+use crate::pace::Plan;
+use crate::procfs;
+use crate::report;
+use crate::stats::Measured;
+use crate::wire::Failure;
+use crate::workload::get::Get;
+use crate::workload::keep_alive::KeepAlive;
+use crate::workload::put::Put;
+use crate::workload::range::Range;
+use crate::workload::txn::Txn;
+use crate::workload::watch::{Streams, WatchRun};
+
+/// Longest wait for a server to be quiet between scenarios.
+const SETTLE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const WATCHERS: u64 = 1000;
+const RANGE_LENGTH: u64 = 100;
+/// Low enough for any server on a modest disk to keep up, so that it is latency that is compared.
+const OPEN_RATE: f64 = 500.0;
+const WATCH_RATE: f64 = 100.0;
+const KEY_NAME: &str = "conclave-bench";
+
+/// One kind of load, in the order they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scenario {
+    /// Puts of new keys, as fast as they go.
+    Put,
+    /// Linearizable gets of those keys, by the process that has just put them.
+    GetAfterPut,
+    /// The same, by a process started anew.
+    Get,
+    /// Those, serializable.
+    GetSerializable,
+    /// Linearizable ranges.
+    Range,
+    /// Compare-and-swaps, each client on its own key.
+    Txn,
+    /// Puts over keys that are there, at a rate.
+    PutOpen,
+    /// Each event to all watchers, which share a stream a connection.
+    WatchFanout,
+    /// The same with a stream for each watcher.
+    WatchFanoutStreams,
+    /// Each event to one watcher, at a rate.
+    WatchLatency,
+    /// Lease keep-alives.
+    KeepAlive,
+    /// Back after a kill and after a stop.
+    Restart,
+}
+
+impl Scenario {
+    pub(crate) const ALL: [Scenario; 12] = [
+        Scenario::Put,
+        Scenario::GetAfterPut,
+        Scenario::Get,
+        Scenario::GetSerializable,
+        Scenario::Range,
+        Scenario::Txn,
+        Scenario::PutOpen,
+        Scenario::WatchFanout,
+        Scenario::WatchFanoutStreams,
+        Scenario::WatchLatency,
+        Scenario::KeepAlive,
+        Scenario::Restart,
+    ];
+
+    /// Reads are measured on a process that has not just written. etcd 3.4 copies its buffer of
+    /// recent writes for each read, and the buffer keeps the size a flood of writes gave it: a get
+    /// then costs three times what it costs after a restart. That is a figure too, `GetAfterPut`,
+    /// but the target is held against etcd at its best.
+    fn wants_fresh_process(self) -> bool {
+        matches!(
+            self,
+            Scenario::Get | Scenario::GetSerializable | Scenario::Range
+        )
+    }
+
+    /// Requests (puts, for a watch; keys in the store, for restart).
+    fn size(self, scale: Scale) -> u64 {
+        let (full, quick) = match self {
+            Scenario::Put => (470_000, 30_000),
+            Scenario::GetAfterPut | Scenario::Get | Scenario::GetSerializable => (300_000, 30_000),
+            Scenario::Range => (5_000, 500),
+            Scenario::Txn => (100_000, 10_000),
+            Scenario::PutOpen => (10_000, 1_500),
+            Scenario::WatchFanout | Scenario::WatchFanoutStreams => (300, 100),
+            Scenario::WatchLatency => (2_000, 300),
+            Scenario::KeepAlive => (300_000, 30_000),
+            Scenario::Restart => (1_000_000, 100_000),
+        };
+        match scale {
+            Scale::Full => full,
+            Scale::Quick => quick,
+        }
+    }
+}
+
+/// A server in the comparison and what it has shown so far.
+#[derive(Serialize)]
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) version: String,
+    pub(crate) results: BTreeMap<Scenario, Measured>,
+    pub(crate) disk_bytes_after_put: Option<u64>,
+    pub(crate) restart: Option<Restarted>,
+    #[serde(skip)]
+    server: Server,
+    /// Keys put so far, from the first on.
+    #[serde(skip)]
+    filled: u64,
+    /// Whether this process of the server has taken a flood of writes.
+    #[serde(skip)]
+    flooded: bool,
+}
+
+impl Contender {
+    pub(crate) fn new(server: Server) -> Contender {
+        Contender {
+            name: server.name,
+            version: server.version.clone(),
+            results: BTreeMap::new(),
+            disk_bytes_after_put: None,
+            restart: None,
+            server,
+            filled: 0,
+            flooded: false,
+        }
+    }
+
+    /// Whether every request of every scenario succeeded.
+    pub(crate) fn clean(&self) -> bool {
+        self.results
+            .values()
+            .all(|measured| measured.error_count() == 0)
+    }
+
+    /// Runs one scenario. A failed check ends the comparison.
+    pub(crate) fn run(&mut self, scenario: Scenario, args: &CompareArgs) -> Result<(), Failure> {
+        self.measure(scenario, args)
+            .map_err(|failure| Failure(format!("{}, {scenario:?}: {failure}", self.name)))
+    }
+
+    fn measure(&mut self, scenario: Scenario, args: &CompareArgs) -> Result<(), Failure> {
+        let bench = &args.bench;
+        let size = scenario.size(args.scale);
+        if !matches!(scenario, Scenario::Put | Scenario::Restart) && self.filled == 0 {
+            self.fill(Scenario::Put.size(args.scale), bench)?;
+        }
+        if scenario.wants_fresh_process() && self.flooded {
+            self.server.stop()?;
+            self.server.launch(b"conclave-bench-nothing")?;
+            procfs::settle(self.server.id(), SETTLE)?;
+            self.flooded = false;
+        }
+        let load = self.load(bench, size);
+        let values = || Values::new(bench.value_size);
+        let get = |serializable| {
+            let keys = keys(bench, self.filled, Order::Random)?;
+            drive(
+                Arc::new(Get {
+                    keys,
+                    value_size: bench.value_size,
+                    serializable,
+                }),
+                &load,
+            )
+        };
+        let measured = match scenario {
+            Scenario::Put => {
+                let measured = self.fill(self.filled + size, bench)?;
+                self.disk_bytes_after_put = Some(host::disk_bytes(&self.server.data));
+                measured
+            }
+            Scenario::GetAfterPut | Scenario::Get => get(false)?,
+            Scenario::GetSerializable => get(true)?,
+            Scenario::Range => {
+                let keys = keys(bench, self.filled, Order::Random)?;
+                let range = Range {
+                    keys,
+                    length: RANGE_LENGTH,
+                    serializable: false,
+                };
+                drive(Arc::new(range), &load)?
+            }
+            Scenario::Txn => {
+                let space = u64::from(bench.clients);
+                let keys = Keys::new(
+                    "conclave-bench-txn",
+                    bench.key_size,
+                    space,
+                    Order::Sequential,
+                )?;
+                let conflicts = AtomicU64::new(0);
+                let txn = Txn {
+                    keys,
+                    values: values(),
+                    conflicts,
+                    exclusive: true,
+                };
+                drive(Arc::new(txn), &load)?
+            }
+            Scenario::PutOpen => {
+                let keys = keys(bench, self.filled, Order::Random)?;
+                let plan = Plan {
+                    rate: Some(OPEN_RATE),
+                    ..load.plan
+                };
+                drive(
+                    Arc::new(Put {
+                        keys,
+                        values: values(),
+                        first: 0,
+                    }),
+                    &Load { plan, ..load },
+                )?
+            }
+            Scenario::WatchFanout => watch("watch fan-out", 1, Streams::Shared, &load, bench)?,
+            Scenario::WatchFanoutStreams => watch(
+                "watch fan-out, stream each",
+                1,
+                Streams::Separate,
+                &load,
+                bench,
+            )?,
+            Scenario::WatchLatency => {
+                let plan = Plan {
+                    rate: Some(WATCH_RATE),
+                    ..load.plan
+                };
+                let load = Load { plan, ..load };
+                watch("watch latency", WATCHERS, Streams::Shared, &load, bench)?
+            }
+            Scenario::KeepAlive => drive(
+                Arc::new(KeepAlive {
+                    leases: 1,
+                    ttl_seconds: 3600,
+                }),
+                &load,
+            )?,
+            Scenario::Restart => return self.restart(size, bench),
+        };
+        report::note(&format!("{}: {}", self.name, report::line(&measured)));
+        self.results.insert(scenario, measured);
+        Ok(())
+    }
+
+    fn restart(&mut self, size: u64, bench: &BenchArgs) -> Result<(), Failure> {
+        let count = self.filled.max(size);
+        if self.filled < count {
+            let filled = self.fill(count, bench)?;
+            report::note(&format!(
+                "{}: to {count} keys: {}",
+                self.name,
+                report::line(&filled)
+            ));
+        }
+        let keys = keys(bench, count, Order::Sequential)?;
+        let restarted = restart::run(&mut self.server, &keys, count, SETTLE)?;
+        report::note(&format!(
+            "{}: {}",
+            self.name,
+            report::restart_line(&restarted)
+        ));
+        self.restart = Some(restarted);
+        Ok(())
+    }
+
+    /// Puts new keys until there are `count`.
+    fn fill(&mut self, count: u64, bench: &BenchArgs) -> Result<Measured, Failure> {
+        let keys = keys(bench, count, Order::Sequential)?;
+        let put = Put {
+            keys,
+            values: Values::new(bench.value_size),
+            first: self.filled,
+        };
+        let measured = drive(Arc::new(put), &self.load(bench, count - self.filled))?;
+        if let Some((text, times)) = measured.errors.first_key_value() {
+            // Gets and restart count on the keys.
+            return Err(Failure(format!("puts failed: {times} x {text}")));
+        }
+        self.filled = count;
+        self.flooded = true;
+        Ok(measured)
+    }
+
+    fn load(&self, bench: &BenchArgs, total: u64) -> Load {
+        let connections = bench.connections.min(bench.clients);
+        Load {
+            endpoints: vec![self.server.address],
+            connections: connections as usize,
+            threads: bench.threads.min(connections) as usize,
+            plan: Plan {
+                clients: bench.clients as usize,
+                total: Some(total),
+                duration: None,
+                rate: None,
+            },
+            timeout: TIMEOUT,
+            pid: Some(self.server.id()),
+            settle: SETTLE,
+            progress: !bench.quiet,
+        }
+    }
+}
+
+/// `restart` by itself: fills a fresh server and times its way back.
+pub(crate) fn restart_only(
+    server: Server,
+    count: u64,
+    bench: &BenchArgs,
+) -> Result<Contender, Failure> {
+    let mut contender = Contender::new(server);
+    contender.restart(count, bench)?;
+    Ok(contender)
+}
+
+fn keys(bench: &BenchArgs, space: u64, order: Order) -> Result<Keys, Failure> {
+    Keys::new(KEY_NAME, bench.key_size, space, order)
+}
+
+fn watch(
+    name: &'static str,
+    space: u64,
+    streams: Streams,
+    load: &Load,
+    bench: &BenchArgs,
+) -> Result<Measured, Failure> {
+    let keys = Keys::new(
+        "conclave-bench-watch",
+        bench.key_size,
+        space,
+        Order::Sequential,
+    )?;
+    let values = Values::new(bench.value_size);
+    let events = load.plan.total.unwrap_or_default();
+    WatchRun {
+        name,
+        watchers: WATCHERS,
+        streams,
+        keys,
+        values,
+        events,
+    }
+    .run(load)
+}

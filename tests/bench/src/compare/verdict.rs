@@ -1,0 +1,279 @@
+//! The rows of the comparison: a figure of each server, their ratio, and the target if any.
+
+use serde::Serialize;
+
+use crate::compare::restart::Restarted;
+use crate::compare::scenario::{Contender, Scenario};
+use crate::stats::{Measured, ServerUse};
+
+/// What we aim at.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Target {
+    /// Ours divided by etcd's.
+    RatioAtMost(f64),
+    /// Ours divided by etcd's.
+    RatioAtLeast(f64),
+    /// Ours alone.
+    AtMost(f64),
+}
+
+impl Target {
+    /// Whether it is met; none if it cannot be told.
+    fn met(self, ours: Option<f64>, ratio: Option<f64>) -> Option<bool> {
+        match self {
+            Target::RatioAtMost(bound) => ratio.map(|ratio| ratio <= bound),
+            Target::RatioAtLeast(bound) => ratio.map(|ratio| ratio >= bound),
+            Target::AtMost(bound) => ours.map(|ours| ours <= bound),
+        }
+    }
+}
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) figure: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) conclave: Option<f64>,
+    pub(crate) etcd: Option<f64>,
+    /// Ours divided by etcd's.
+    pub(crate) ratio: Option<f64>,
+    pub(crate) target: Option<Target>,
+    /// Whether the target is met.
+    pub(crate) met: Option<bool>,
+}
+
+impl Row {
+    pub(crate) fn missed(&self) -> bool {
+        self.met == Some(false)
+    }
+}
+
+/// Reads a figure off a contender that has it.
+type Reading = Box<dyn Fn(&Contender) -> Option<f64>>;
+/// What it is called, its unit, how it is read, and the target.
+type Figure = (&'static str, &'static str, Reading, Option<Target>);
+
+/// The rows for which there is a figure.
+pub(crate) fn rows(contenders: &[Contender]) -> Vec<Row> {
+    let by_name = |name| contenders.iter().find(|contender| contender.name == name);
+    let (conclave, etcd) = (by_name("conclave"), by_name("etcd"));
+    figures()
+        .into_iter()
+        .map(|(figure, unit, of, target)| {
+            row(
+                figure,
+                unit,
+                conclave.and_then(&of),
+                etcd.and_then(&of),
+                target,
+            )
+        })
+        .filter(|row| row.conclave.is_some() || row.etcd.is_some())
+        .collect()
+}
+
+fn row(
+    figure: &'static str,
+    unit: &'static str,
+    conclave: Option<f64>,
+    etcd: Option<f64>,
+    target: Option<Target>,
+) -> Row {
+    let ratio = conclave
+        .zip(etcd)
+        .filter(|(_, etcd)| *etcd > 0.0)
+        .map(|(ours, etcd)| ours / etcd);
+    let met = target.and_then(|target| target.met(conclave, ratio));
+    Row {
+        figure,
+        unit,
+        conclave,
+        etcd,
+        ratio,
+        target,
+        met,
+    }
+}
+
+fn measured(scenario: Scenario, of: fn(&Measured) -> f64) -> Reading {
+    Box::new(move |contender| contender.results.get(&scenario).map(of))
+}
+
+fn server(scenario: Scenario, of: fn(&ServerUse) -> f64) -> Reading {
+    Box::new(move |contender| {
+        contender
+            .results
+            .get(&scenario)?
+            .server
+            .as_ref()
+            .filter(|used| used.pid > 0)
+            .map(of)
+    })
+}
+
+fn restart(of: fn(&Restarted) -> f64) -> Reading {
+    Box::new(move |contender| contender.restart.as_ref().map(of))
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// All figures, in the order shown.
+fn figures() -> Vec<Figure> {
+    use Scenario::*;
+    use Target::*;
+    let cpu = |scenario| server(scenario, |used| used.cpu_ms_per_1000);
+    let rate = |scenario| measured(scenario, |measured| measured.per_second);
+    let p50 = |scenario| measured(scenario, |measured| measured.latency_us.p50 / 1e3);
+    let p99 = |scenario| measured(scenario, |measured| measured.latency_us.p99 / 1e3);
+    let last = measured(WatchFanout, |measured| measured.second_latency_us.p50 / 1e3);
+    let disk: Reading = Box::new(|contender| contender.disk_bytes_after_put.map(mebibytes));
+    vec![
+        (
+            "put: server CPU per 1,000",
+            "ms",
+            cpu(Put),
+            Some(RatioAtMost(0.5)),
+        ),
+        ("put: throughput", "/s", rate(Put), Some(RatioAtLeast(1.5))),
+        ("put: latency p50", "ms", p50(Put), None),
+        ("put: latency p99", "ms", p99(Put), None),
+        (
+            "after the puts: RSS",
+            "MiB",
+            server(Put, |used| mebibytes(used.rss_bytes)),
+            Some(RatioAtMost(0.25)),
+        ),
+        (
+            "after the puts: peak RSS",
+            "MiB",
+            server(Put, |used| mebibytes(used.peak_rss_bytes)),
+            Some(RatioAtMost(0.25)),
+        ),
+        (
+            "after the puts: RSS, anonymous",
+            "MiB",
+            server(Put, |used| mebibytes(used.anonymous_bytes)),
+            None,
+        ),
+        ("after the puts: data directory", "MiB", disk, None),
+        (
+            "get: server CPU per 1,000",
+            "ms",
+            cpu(Get),
+            Some(RatioAtMost(0.5)),
+        ),
+        ("get: throughput", "/s", rate(Get), None),
+        ("get: latency p99", "ms", p99(Get), None),
+        (
+            "get after the puts: server CPU per 1,000",
+            "ms",
+            cpu(GetAfterPut),
+            None,
+        ),
+        (
+            "get after the puts: throughput",
+            "/s",
+            rate(GetAfterPut),
+            None,
+        ),
+        (
+            "get serializable: server CPU per 1,000",
+            "ms",
+            cpu(GetSerializable),
+            None,
+        ),
+        (
+            "get serializable: throughput",
+            "/s",
+            rate(GetSerializable),
+            None,
+        ),
+        ("range of 100: server CPU per 1,000", "ms", cpu(Range), None),
+        ("range of 100: throughput", "/s", rate(Range), None),
+        ("txn: server CPU per 1,000", "ms", cpu(Txn), None),
+        ("txn: throughput", "/s", rate(Txn), None),
+        ("put, 500/s: server CPU per 1,000", "ms", cpu(PutOpen), None),
+        ("put, 500/s: latency p50", "ms", p50(PutOpen), None),
+        ("put, 500/s: latency p99", "ms", p99(PutOpen), None),
+        (
+            "fan-out: server CPU per 1,000 delivered",
+            "ms",
+            cpu(WatchFanout),
+            Some(RatioAtMost(0.5)),
+        ),
+        ("fan-out: put to last of 1,000, p50", "ms", last, None),
+        (
+            "fan-out, stream each: CPU per 1,000",
+            "ms",
+            cpu(WatchFanoutStreams),
+            None,
+        ),
+        ("watch, 100/s: latency p50", "ms", p50(WatchLatency), None),
+        ("watch, 100/s: latency p99", "ms", p99(WatchLatency), None),
+        (
+            "keep-alive: server CPU per 1,000",
+            "ms",
+            cpu(KeepAlive),
+            None,
+        ),
+        ("keep-alive: throughput", "/s", rate(KeepAlive), None),
+        (
+            "restart after stop: first read",
+            "s",
+            restart(|r| r.seconds_after_stop),
+            Some(AtMost(2.0)),
+        ),
+        (
+            "restart after kill: first read",
+            "s",
+            restart(|r| r.seconds_after_kill),
+            Some(AtMost(2.0)),
+        ),
+        (
+            "restart: CPU until quiet",
+            "s",
+            restart(|r| r.cpu_seconds),
+            None,
+        ),
+        (
+            "restart: RSS",
+            "MiB",
+            restart(|r| mebibytes(r.rss_bytes)),
+            None,
+        ),
+        (
+            "restart: data directory",
+            "MiB",
+            restart(|r| mebibytes(r.disk_bytes)),
+            None,
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_met_at_their_bound_and_not_beyond() {
+        let met = |ours, etcd, target| row("x", "ms", ours, etcd, Some(target)).met;
+        assert_eq!(
+            met(Some(5.0), Some(10.0), Target::RatioAtMost(0.5)),
+            Some(true)
+        );
+        assert_eq!(
+            met(Some(5.1), Some(10.0), Target::RatioAtMost(0.5)),
+            Some(false)
+        );
+        assert_eq!(
+            met(Some(14.0), Some(10.0), Target::RatioAtLeast(1.5)),
+            Some(false)
+        );
+        assert_eq!(met(Some(2.0), None, Target::AtMost(2.0)), Some(true));
+        assert_eq!(met(None, Some(10.0), Target::RatioAtMost(0.5)), None);
+        assert_eq!(met(Some(1.0), Some(0.0), Target::RatioAtMost(0.5)), None);
+    }
+}

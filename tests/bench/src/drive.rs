@@ -1,0 +1,319 @@
+//! Runs a workload of independent requests: threads, connections, clients, and the numbers.
+//!
+//! Each thread has a runtime of its own, its connections and the clients on them, so nothing on
+//! the way of a request crosses a thread. Client `k` uses connection `k % connections`, connection
+//! `c` lives on thread `c % threads` and goes to endpoint `c % endpoints`.
+//!
+//! All connections and clients are open before the first request is sent and the clock starts.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use crate::meter::{Cost, Meter};
+use crate::pace::{Pacer, Plan, Schedule};
+use crate::progress::Progress;
+use crate::stats::{Measured, Recorder};
+use crate::wire::{Failure, Wire};
+
+/// After a failed request, so that a dead server does not make the clients spin.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
+
+/// Who sends how much to whom, and what is watched meanwhile. Checked by `args.rs`.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) endpoints: Vec<SocketAddr>,
+    pub(crate) connections: usize,
+    pub(crate) threads: usize,
+    pub(crate) plan: Plan,
+    /// For one request.
+    pub(crate) timeout: Duration,
+    /// The server's process.
+    pub(crate) pid: Option<u32>,
+    /// Longest wait for the server to be quiet after the run.
+    pub(crate) settle: Duration,
+    pub(crate) progress: bool,
+}
+
+/// A kind of request, sent by many clients each on its own.
+pub(crate) trait Workload: Send + Sync + 'static {
+    /// What a client keeps between requests.
+    type Client: Send + 'static;
+
+    /// For the report.
+    fn name(&self) -> String;
+
+    /// Makes client number `client`, on one of the connections.
+    fn open(
+        &self,
+        wire: &Wire,
+        client: usize,
+    ) -> impl Future<Output = Result<Self::Client, Failure>> + Send;
+
+    /// Sends request `number` of the run and checks the answer.
+    fn call(
+        &self,
+        client: &mut Self::Client,
+        number: u64,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// What only this workload has to say, after the run.
+    fn extra(&self) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
+}
+
+/// What a thread tells the main one.
+enum Signal {
+    Open,
+    Refused(Failure),
+    Ended(Box<Recorder>, Instant),
+}
+
+/// What a thread is given.
+struct Room<W> {
+    workload: Arc<W>,
+    load: Load,
+    thread: usize,
+    go: watch::Receiver<Option<Arc<Schedule>>>,
+    signals: mpsc::Sender<Signal>,
+    done: Arc<AtomicU64>,
+}
+
+/// Runs `workload` under `load` from beginning to end.
+pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measured, Failure> {
+    let (signals, inbox) = mpsc::channel();
+    let (go, going) = watch::channel(None);
+    let done = Arc::new(AtomicU64::new(0));
+    for thread in 0..load.threads {
+        let room = Room {
+            workload: Arc::clone(&workload),
+            load: load.clone(),
+            thread,
+            go: going.clone(),
+            signals: signals.clone(),
+            done: Arc::clone(&done),
+        };
+        thread::spawn(move || room.run());
+    }
+    drop((signals, going));
+    for _ in 0..load.threads {
+        match inbox.recv() {
+            Ok(Signal::Open) => {}
+            Ok(Signal::Refused(failure)) => return Err(failure),
+            Ok(Signal::Ended(..)) | Err(mpsc::RecvError) => return Err(lost_thread()),
+        }
+    }
+
+    let meter = Meter::start(load.pid)?;
+    let schedule = Schedule::new(load.plan, Instant::now());
+    let pacer = Pacer::start(&schedule);
+    // Fails only if every thread is gone, which the inbox then says.
+    drop(go.send(Some(Arc::clone(&schedule))));
+    let (recorder, end) = collect(&inbox, &done, &workload.name(), load, schedule.start())?;
+    let cost = meter.finish(recorder.successes(), load.settle)?;
+    drop(pacer);
+    let seconds = end.duration_since(schedule.start()).as_secs_f64();
+    Ok(report(&*workload, load, &recorder, seconds, cost))
+}
+
+/// Waits for all threads to end, showing how far they are.
+fn collect(
+    inbox: &mpsc::Receiver<Signal>,
+    done: &AtomicU64,
+    name: &str,
+    load: &Load,
+    start: Instant,
+) -> Result<(Recorder, Instant), Failure> {
+    let progress = Progress::new(name, &load.plan, load.progress);
+    let mut all = Recorder::new();
+    let mut last = start;
+    let mut running = load.threads;
+    while running > 0 {
+        match inbox.recv_timeout(Progress::INTERVAL) {
+            Ok(Signal::Ended(recorder, end)) => {
+                all.merge(&recorder);
+                last = last.max(end);
+                running -= 1;
+            }
+            Ok(Signal::Refused(failure)) => return Err(failure),
+            Ok(Signal::Open) | Err(mpsc::RecvTimeoutError::Timeout) => {
+                progress.show(done.load(Ordering::Relaxed), start.elapsed());
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(lost_thread()),
+        }
+    }
+    Ok((all, last))
+}
+
+fn lost_thread() -> Failure {
+    Failure::new("a thread of clients ended before its time")
+}
+
+fn report<W: Workload>(
+    workload: &W,
+    load: &Load,
+    recorder: &Recorder,
+    seconds: f64,
+    cost: Cost,
+) -> Measured {
+    let requests = recorder.successes();
+    let mut extra = workload.extra();
+    let open = load.plan.intended();
+    if let Some(intended) = open {
+        let sent = requests + recorder.errors().values().sum::<u64>();
+        extra.insert(
+            "intended but not sent".into(),
+            intended.saturating_sub(sent) as f64,
+        );
+    }
+    let clients = load.plan.clients as f64;
+    let interval = Duration::from_secs_f64(seconds * clients / requests.max(1) as f64);
+    Measured {
+        workload: workload.name(),
+        requests,
+        errors: recorder.errors().clone(),
+        seconds,
+        per_second: requests as f64 / seconds.max(1e-9),
+        latency_us: if open.is_some() {
+            recorder.response()
+        } else {
+            recorder.service()
+        },
+        second_latency_us: match open {
+            Some(_) => recorder.service(),
+            None => recorder.corrected(interval),
+        },
+        second_latency_is: if open.is_some() {
+            "service"
+        } else {
+            "corrected"
+        },
+        server: cost.server,
+        client_cpu_seconds: cost.client_cpu_seconds,
+        other_cpu_share: cost.other_cpu_share,
+        extra,
+    }
+}
+
+impl<W: Workload> Room<W> {
+    fn run(self) {
+        // The main thread may be gone already; there is nobody else to tell.
+        let tell = |signal| drop(self.signals.send(signal));
+        let runtime = match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        {
+            Ok(runtime) => runtime,
+            Err(error) => return tell(Signal::Refused(error.into())),
+        };
+        runtime.block_on(async {
+            let clients = match self.open().await {
+                Ok(clients) => clients,
+                Err(failure) => return tell(Signal::Refused(failure)),
+            };
+            tell(Signal::Open);
+            let mut go = self.go.clone();
+            let schedule = match go.wait_for(Option::is_some).await {
+                Ok(schedule) => schedule.clone(),
+                Err(_) => return,
+            };
+            let Some(schedule) = schedule else { return };
+            let recorder = self.clients(clients, &schedule).await;
+            tell(Signal::Ended(Box::new(recorder), Instant::now()));
+        });
+    }
+
+    /// The connections of this thread and the clients on them.
+    async fn open(&self) -> Result<Vec<(usize, W::Client)>, Failure> {
+        let Load {
+            endpoints,
+            connections,
+            threads,
+            plan,
+            ..
+        } = &self.load;
+        let mut clients = Vec::new();
+        for connection in (self.thread..*connections).step_by(*threads) {
+            let wire = Wire::connect(endpoints[connection % endpoints.len()]).await?;
+            for client in (connection..plan.clients).step_by(*connections) {
+                clients.push((client, self.workload.open(&wire, client).await?));
+            }
+        }
+        Ok(clients)
+    }
+
+    async fn clients(
+        &self,
+        clients: Vec<(usize, W::Client)>,
+        schedule: &Arc<Schedule>,
+    ) -> Recorder {
+        // Locked by one thread only, so never waited for; shared because tasks must be.
+        let recorder = Arc::new(Mutex::new(Recorder::new()));
+        let mut tasks = Vec::with_capacity(clients.len());
+        for (number, client) in clients {
+            let task = client_loop(
+                Arc::clone(&self.workload),
+                client,
+                number,
+                Arc::clone(schedule),
+                Arc::clone(&recorder),
+                Arc::clone(&self.done),
+                self.load.timeout,
+            );
+            tasks.push(tokio::spawn(task));
+        }
+        for task in tasks {
+            if task.await.is_err() {
+                let failure = Failure::new("a client of the generator panicked");
+                recorder
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .failure(&failure);
+            }
+        }
+        let mut recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *recorder, Recorder::new())
+    }
+}
+
+async fn client_loop<W: Workload>(
+    workload: Arc<W>,
+    mut client: W::Client,
+    number: usize,
+    schedule: Arc<Schedule>,
+    recorder: Arc<Mutex<Recorder>>,
+    done: Arc<AtomicU64>,
+    timeout: Duration,
+) {
+    let mut taken = 0;
+    while let Some(turn) = schedule.turn(number, taken).await {
+        taken += 1;
+        let sent = Instant::now();
+        let call = workload.call(&mut client, turn.number);
+        let result = tokio::time::timeout(timeout, call).await;
+        let now = Instant::now();
+        done.fetch_add(1, Ordering::Relaxed);
+        let failure = match result {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => Some(Failure::new("timeout")),
+        };
+        {
+            let mut recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
+            match &failure {
+                None => recorder.success(now - sent, now - turn.intended),
+                Some(failure) => recorder.failure(failure),
+            }
+        }
+        if failure.is_some() {
+            tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+        }
+    }
+}

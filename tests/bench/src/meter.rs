@@ -1,0 +1,83 @@
+//! What a workload cost: the server's, the generator's and everybody else's processor time.
+
+use std::time::{Duration, Instant};
+
+use crate::procfs;
+use crate::stats::ServerUse;
+use crate::wire::Failure;
+
+/// Readings from before a workload.
+pub(crate) struct Meter {
+    pid: Option<u32>,
+    begin: Instant,
+    server_cpu: f64,
+    own_cpu: f64,
+    machine_cpu: f64,
+}
+
+/// The differences after it.
+pub(crate) struct Cost {
+    pub(crate) server: Option<ServerUse>,
+    pub(crate) client_cpu_seconds: f64,
+    pub(crate) other_cpu_share: f64,
+}
+
+impl Meter {
+    /// Begins to measure; `pid` is the server's process.
+    pub(crate) fn start(pid: Option<u32>) -> Result<Meter, Failure> {
+        Ok(Meter {
+            pid,
+            server_cpu: pid
+                .map(procfs::cpu_seconds)
+                .transpose()?
+                .unwrap_or_default(),
+            own_cpu: procfs::cpu_seconds(std::process::id())?,
+            machine_cpu: procfs::machine_busy_seconds()?,
+            begin: Instant::now(),
+        })
+    }
+
+    /// Ends the measurement of `answered` requests, then waits up to `settle` for the server to be
+    /// quiet, to count what it had put off.
+    pub(crate) fn finish(self, answered: u64, settle: Duration) -> Result<Cost, Failure> {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        let own = procfs::cpu_seconds(std::process::id())? - self.own_cpu;
+        let machine = procfs::machine_busy_seconds()? - self.machine_cpu;
+        // A server that has died is to be seen from the errors, which this must not hide.
+        let server_at_end = self.pid.and_then(|pid| procfs::cpu_seconds(pid).ok());
+        let during = server_at_end.map_or(0.0, |seconds| seconds - self.server_cpu);
+        let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+        let other = (machine - own - during) / (seconds * processors).max(0.01);
+        Ok(Cost {
+            server: self
+                .pid
+                .and_then(|pid| self.server(pid, during, answered, settle).ok()),
+            client_cpu_seconds: own,
+            other_cpu_share: other.clamp(0.0, 1.0),
+        })
+    }
+
+    fn server(
+        &self,
+        pid: u32,
+        during: f64,
+        answered: u64,
+        settle: Duration,
+    ) -> Result<ServerUse, Failure> {
+        let all = procfs::settle(pid, settle)? - self.server_cpu;
+        let memory = procfs::memory(pid)?;
+        Ok(ServerUse {
+            pid,
+            cpu_seconds: during,
+            cpu_seconds_after: all - during,
+            cpu_ms_per_1000: if answered == 0 {
+                0.0
+            } else {
+                all * 1e6 / answered as f64
+            },
+            rss_bytes: memory.resident,
+            anonymous_bytes: memory.anonymous,
+            peak_rss_bytes: memory.peak,
+        })
+    }
+}

@@ -1,0 +1,374 @@
+//! gRPC as this program speaks it: framed messages over h2, with nothing in between.
+//!
+//! The generator shares its processors with the server it measures, so each microsecond it spends
+//! on a request is taken from the server. A general client puts a buffering task, a load balancer
+//! and a codec between the caller and the connection; here a call is one h2 stream, its headers
+//! are cloned from a template, and a request is encoded once, straight into its frame.
+//!
+//! Invariants:
+//!
+//! - A call succeeds only with HTTP status 200, `grpc-status` 0 and exactly one message.
+//! - Every failure is a [`Failure`], whose text is what the report counts errors by; so texts carry
+//!   nothing that differs from one request to the next.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request};
+use prost::Message;
+use tokio::net::TcpStream;
+
+/// One byte "not compressed", four bytes of length.
+const FRAME_HEADER_BYTES: usize = 5;
+/// Bounds what a server can make us hold; above the answer of any workload here.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Flow control should not be what is measured: wide enough never to stop a server, per stream
+/// and per connection.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why something did not work, as counted and shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure(pub(crate) String);
+
+impl Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Failure {
+        Failure(text.into())
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<h2::Error> for Failure {
+    fn from(error: h2::Error) -> Failure {
+        Failure(format!("http2: {error}"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure(format!("io: {error}"))
+    }
+}
+
+/// One TCP connection. A clone is another handle to the same connection.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    sender: SendRequest<Bytes>,
+    address: SocketAddr,
+}
+
+impl Wire {
+    /// Connects in clear text, HTTP/2 with prior knowledge, and leaves a task of the current
+    /// runtime to drive the connection until its last handle is gone.
+    pub(crate) async fn connect(address: SocketAddr) -> Result<Wire, Failure> {
+        let opening = async {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            let (sender, connection) = h2::client::Builder::new()
+                .initial_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .max_frame_size(1 << 20)
+                .enable_push(false)
+                .handshake::<_, Bytes>(stream)
+                .await?;
+            // A connection's end shows as the failure of the calls on it.
+            tokio::spawn(async move { drop(connection.await) });
+            Ok(sender.ready().await?)
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+            Ok(Ok(sender)) => Ok(Wire { sender, address }),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::new("connect: timeout")),
+        }
+    }
+
+    /// A method on this connection, for example `/etcdserverpb.KV/Put`.
+    pub(crate) fn method(&self, path: &'static str) -> Result<Method, Failure> {
+        let request = Request::post(format!("http://{}{path}", self.address))
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header(
+                "user-agent",
+                concat!("conclave-bench/", env!("CARGO_PKG_VERSION")),
+            )
+            .body(())
+            .map_err(|error| Failure(format!("request: {error}")))?;
+        Ok(Method {
+            sender: self.sender.clone(),
+            request,
+        })
+    }
+}
+
+/// One method on one connection, its headers made once.
+#[derive(Clone)]
+pub(crate) struct Method {
+    sender: SendRequest<Bytes>,
+    request: Request<()>,
+}
+
+impl Method {
+    /// A unary call.
+    pub(crate) async fn call<A: Message + Default>(
+        &mut self,
+        message: &impl Message,
+    ) -> Result<A, Failure> {
+        let (response, mut send) = self.start().await?;
+        send.send_data(framed(message), true)?;
+        let mut incoming = Incoming::start(response.await?)?;
+        let Some(answer) = incoming.next().await? else {
+            return Err(Failure::new("grpc: answer without a message"));
+        };
+        if incoming.next().await?.is_some() {
+            return Err(Failure::new(
+                "grpc: more than one message in a unary answer",
+            ));
+        }
+        decoded(answer)
+    }
+
+    async fn start(&mut self) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
+        poll_fn(|context| self.sender.poll_ready(context)).await?;
+        Ok(self.sender.send_request(self.request.clone(), false)?)
+    }
+
+    /// Opens a stream in both directions with its first request already sent. The first request
+    /// goes along because a server may hold its response headers back until it has one.
+    pub(crate) async fn open(&mut self, first: &impl Message) -> Result<Duplex, Failure> {
+        let (response, mut send) = self.start().await?;
+        send.send_data(framed(first), false)?;
+        let incoming = Incoming::start(response.await?)?;
+        Ok(Duplex {
+            outgoing: Outgoing { send },
+            incoming,
+        })
+    }
+}
+
+/// A stream in both directions.
+pub(crate) struct Duplex {
+    pub(crate) outgoing: Outgoing,
+    pub(crate) incoming: Incoming,
+}
+
+/// The requests of a stream. Dropping it resets the stream.
+pub(crate) struct Outgoing {
+    send: SendStream<Bytes>,
+}
+
+impl Outgoing {
+    pub(crate) fn send(&mut self, message: &impl Message) -> Result<(), Failure> {
+        Ok(self.send.send_data(framed(message), false)?)
+    }
+}
+
+/// The answers of a call or stream.
+pub(crate) struct Incoming {
+    body: RecvStream,
+    frames: Frames,
+}
+
+impl Incoming {
+    fn start(response: http::Response<RecvStream>) -> Result<Incoming, Failure> {
+        if response.status() != http::StatusCode::OK {
+            return Err(Failure(format!(
+                "http status {}",
+                response.status().as_u16()
+            )));
+        }
+        // An error without any message comes as headers only.
+        check_status(response.headers(), true)?;
+        Ok(Incoming {
+            body: response.into_body(),
+            frames: Frames::default(),
+        })
+    }
+
+    /// The next message; none once the server has ended the call with status 0.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            if let Some(message) = self.frames.take()? {
+                return Ok(Some(message));
+            }
+            match self.body.data().await {
+                Some(chunk) => {
+                    let chunk = chunk?;
+                    self.body.flow_control().release_capacity(chunk.len())?;
+                    self.frames.push(chunk);
+                }
+                None => {
+                    let trailers = self.body.trailers().await?.unwrap_or_default();
+                    check_status(&trailers, false)?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The next message of a stream, decoded; its end is a failure.
+    pub(crate) async fn expect<A: Message + Default>(&mut self) -> Result<A, Failure> {
+        match self.next().await? {
+            Some(message) => decoded(message),
+            None => Err(Failure::new("grpc: the server ended the stream")),
+        }
+    }
+}
+
+/// `grpc-status` in `headers`. Trailers must have it; headers have it only for an early error.
+fn check_status(headers: &HeaderMap, may_lack: bool) -> Result<(), Failure> {
+    let Some(status) = headers.get("grpc-status") else {
+        let failure = Failure::new("grpc: call ended without a status");
+        return if may_lack { Ok(()) } else { Err(failure) };
+    };
+    if status.as_bytes() == b"0" {
+        return Ok(());
+    }
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or("?")
+    };
+    Err(Failure(format!(
+        "grpc {}: {}",
+        text("grpc-status"),
+        text("grpc-message")
+    )))
+}
+
+fn decoded<A: Message + Default>(message: Bytes) -> Result<A, Failure> {
+    A::decode(message).map_err(|error| Failure(format!("decode: {error}")))
+}
+
+fn framed(message: &impl Message) -> Bytes {
+    let length = message.encoded_len();
+    let mut frame = BytesMut::with_capacity(FRAME_HEADER_BYTES + length);
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(length).expect("our own requests are far below 4 GiB"));
+    message
+        .encode(&mut frame)
+        .expect("the buffer was made for the message");
+    frame.freeze()
+}
+
+/// Cuts chunks of bytes into messages. A message that came in one piece is not copied.
+#[derive(Default)]
+struct Frames {
+    /// Whole messages first, perhaps the beginning of one after them.
+    whole: Bytes,
+    /// The beginning of a message whose rest has not come.
+    partial: BytesMut,
+}
+
+impl Frames {
+    /// Call only when `take` has returned none.
+    fn push(&mut self, chunk: Bytes) {
+        if self.partial.is_empty() {
+            self.whole = chunk;
+        } else {
+            self.partial.extend_from_slice(&chunk);
+        }
+    }
+
+    fn take(&mut self) -> Result<Option<Bytes>, Failure> {
+        if !self.partial.is_empty() {
+            let Some(end) = frame_end(&self.partial)? else {
+                return Ok(None);
+            };
+            if self.partial.len() < end {
+                self.partial.reserve(end - self.partial.len());
+                return Ok(None);
+            }
+            self.whole = std::mem::take(&mut self.partial).freeze();
+        }
+        match frame_end(&self.whole)? {
+            Some(end) if self.whole.len() >= end => {
+                let mut message = self.whole.split_to(end);
+                message.advance(FRAME_HEADER_BYTES);
+                Ok(Some(message))
+            }
+            Some(_) | None => {
+                self.partial.extend_from_slice(&self.whole);
+                self.whole = Bytes::new();
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// Where the first frame of `bytes` ends; none if there is not even a frame header.
+fn frame_end(bytes: &[u8]) -> Result<Option<usize>, Failure> {
+    let Some((header, _)) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>() else {
+        return Ok(None);
+    };
+    let [compressed, length @ ..] = *header;
+    let length = u32::from_be_bytes(length) as usize;
+    if compressed != 0 || length > MESSAGE_BYTES_MAX {
+        return Err(Failure::new("grpc: a message compressed or too large"));
+    }
+    Ok(Some(FRAME_HEADER_BYTES + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0];
+        frame.extend_from_slice(&(payload.len() as u32).to_be_bytes());
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    #[test]
+    fn messages_survive_any_cut() {
+        let mut bytes = frame(b"one");
+        bytes.extend(frame(b""));
+        bytes.extend(frame(b"three"));
+        for size in 1..=bytes.len() {
+            let mut frames = Frames::default();
+            let mut messages = Vec::new();
+            for chunk in bytes.chunks(size) {
+                frames.push(Bytes::copy_from_slice(chunk));
+                while let Some(message) = frames.take().expect("well formed") {
+                    messages.push(message);
+                }
+            }
+            assert_eq!(messages, ["one", "", "three"], "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_compressed_message_is_refused() {
+        let mut frames = Frames::default();
+        frames.push(Bytes::from_static(&[1, 0, 0, 0, 0]));
+        assert!(frames.take().is_err());
+    }
+
+    #[test]
+    fn a_status_other_than_zero_is_named_by_code_and_text() {
+        let mut trailers = HeaderMap::new();
+        assert!(check_status(&trailers, true).is_ok());
+        assert!(check_status(&trailers, false).is_err());
+        trailers.insert("grpc-status", "8".parse().expect("a header value"));
+        trailers.insert(
+            "grpc-message",
+            "too many requests".parse().expect("a header value"),
+        );
+        let failure = check_status(&trailers, false).expect_err("status 8");
+        assert_eq!(failure.0, "grpc 8: too many requests");
+    }
+}

@@ -1,0 +1,46 @@
+//! The workloads: each file holds one kind of request, how it is made and how its answer is
+//! checked. An answer that does not say what it must is counted as an error.
+
+pub(crate) mod get;
+pub(crate) mod keep_alive;
+pub(crate) mod put;
+pub(crate) mod range;
+pub(crate) mod txn;
+pub(crate) mod watch;
+
+use conclave_proto::etcdserverpb::{PutResponse, ResponseHeader};
+
+use crate::wire::{Failure, Method};
+
+/// The names of the methods used.
+pub(crate) mod path {
+    pub(crate) const PUT: &str = "/etcdserverpb.KV/Put";
+    pub(crate) const RANGE: &str = "/etcdserverpb.KV/Range";
+    pub(crate) const TXN: &str = "/etcdserverpb.KV/Txn";
+    pub(crate) const WATCH: &str = "/etcdserverpb.Watch/Watch";
+    pub(crate) const LEASE_GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+    pub(crate) const LEASE_KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
+}
+
+/// The revision an answer was given at; every real answer has one.
+fn revision(header: Option<&ResponseHeader>) -> Result<i64, Failure> {
+    match header {
+        Some(header) if header.revision > 0 => Ok(header.revision),
+        Some(_) | None => Err(Failure::new("check: an answer without a revision")),
+    }
+}
+
+/// Puts `key`, giving the revision of the write.
+async fn put_once(
+    method: &mut Method,
+    key: bytes::Bytes,
+    value: bytes::Bytes,
+) -> Result<i64, Failure> {
+    let request = conclave_proto::etcdserverpb::PutRequest {
+        key,
+        value,
+        ..Default::default()
+    };
+    let answer: PutResponse = method.call(&request).await?;
+    revision(answer.header.as_ref())
+}

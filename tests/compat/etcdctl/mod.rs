@@ -1,0 +1,126 @@
+//! Debian's `etcdctl`, every verb that reads or writes keys, leases, locks and elections, against Conclave and
+//! against etcd: the same output, the same exit status.
+//!
+//! [`Pair::same`] runs a command against both and compares. What is each server's own (ids, terms,
+//! addresses) is masked; see [`masked`].
+
+mod keys;
+mod leases;
+mod running;
+mod servers;
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use harness::child::Child;
+use harness::{Backend, Node};
+
+const ETCDCTL: &str = "/usr/bin/etcdctl";
+
+/// What a command said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) success: bool,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// Conclave and etcd, both fresh.
+pub(crate) struct Pair {
+    pub(crate) conclave: Node,
+    pub(crate) etcd: Node,
+}
+
+impl Pair {
+    pub(crate) async fn start() -> Self {
+        Self {
+            conclave: Node::start(Backend::Process).await,
+            etcd: Node::start(Backend::Etcd).await,
+        }
+    }
+
+    /// Runs the command against both; returns what both said.
+    #[track_caller]
+    pub(crate) fn same(&self, command: &str) -> Said {
+        self.same_with_input(command, "")
+    }
+
+    /// [`Pair::same`] with standard input.
+    #[track_caller]
+    pub(crate) fn same_with_input(&self, command: &str, input: &str) -> Said {
+        let ours = masked(etcdctl(&self.conclave, command, input), &self.conclave);
+        let theirs = masked(etcdctl(&self.etcd, command, input), &self.etcd);
+        assert_eq!(ours, theirs, "etcdctl {command}");
+        ours
+    }
+}
+
+/// Runs the command against one server. Words are split at blanks; `''` is an empty word.
+pub(crate) fn etcdctl(node: &Node, command: &str, input: &str) -> Said {
+    let mut process = Command::new(ETCDCTL)
+        .args(words(node, command))
+        .env("ETCDCTL_API", "3")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("etcdctl is installed");
+    let mut stdin = process.stdin.take().expect("piped above");
+    // A command that does not read its input may be gone already.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = process.wait_with_output().expect("a child can be waited for");
+    Said {
+        success: output.status.success(),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Starts a command that runs until it is stopped.
+pub(crate) fn start(node: &Node, command: &str) -> Child {
+    Child::spawn(ETCDCTL, &words(node, command), &[("ETCDCTL_API", "3")])
+}
+
+fn words(node: &Node, command: &str) -> Vec<String> {
+    let endpoint = format!("--endpoints={}", node.address());
+    let words = command.split(' ').map(|word| if word == "''" { "" } else { word }.to_owned());
+    std::iter::once(endpoint).chain(words).collect()
+}
+
+/// Without the server's own: its address, its ids, its term, and ids it chose.
+fn masked(said: Said, node: &Node) -> Said {
+    let mask = |text: String| {
+        let text = text.replace(node.address(), "<address>");
+        let lines = text.lines().map(|line| mask_line(line).unwrap_or_else(|| line.to_owned()));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    Said { success: said.success, out: mask(said.out), err: mask(said.err) }
+}
+
+fn mask_line(line: &str) -> Option<String> {
+    let own = ["\"ClusterID\" :", "\"MemberID\" :", "\"RaftTerm\" :"];
+    if let Some(name) = own.iter().find(|name| line.starts_with(*name)) {
+        return Some(format!("{name} <own>"));
+    }
+    if line.starts_with('{') {
+        let mut value: serde_json::Value = serde_json::from_str(line).ok()?;
+        mask_json(&mut value);
+        return Some(value.to_string());
+    }
+    // Ids the server chose are 16 hexadecimal digits.
+    let is_id = |word: &&str| word.len() == 16 && word.chars().all(|c| c.is_ascii_hexdigit());
+    let word = line.split(|c: char| !c.is_ascii_alphanumeric()).find(is_id)?;
+    Some(line.replace(word, "<id>"))
+}
+
+fn mask_json(value: &mut serde_json::Value) {
+    if let Some(fields) = value.as_object_mut() {
+        for (name, field) in fields {
+            match name.as_str() {
+                "cluster_id" | "member_id" | "raft_term" => *field = "<own>".into(),
+                _ => mask_json(field),
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A real etcd, to hold the tests against and to compare with.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::child::Child;
+
+/// Where Debian puts it.
+const ETCD: &str = "/usr/bin/etcd";
+/// etcd cannot choose its ports itself, so another process may take one between our choice and its start.
+const ATTEMPTS: usize = 5;
+
+/// A running etcd of one member.
+#[derive(Debug)]
+pub struct Etcd {
+    child: Child,
+    endpoint: String,
+    _dir: TempDir,
+}
+
+impl Etcd {
+    /// Whether there is one on this machine.
+    pub fn is_installed() -> bool {
+        Path::new(ETCD).exists()
+    }
+
+    /// Starts one with these flags added, and waits until it serves.
+    pub fn start(flags: &[&str]) -> Self {
+        for _ in 0..ATTEMPTS {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let client = format!("http://127.0.0.1:{}", free_port());
+            let peer = format!("http://127.0.0.1:{}", free_port());
+            let mut arguments: Vec<String> = [
+                ("data-dir", dir.path().to_str().expect("a temporary path is text")),
+                ("listen-client-urls", &client),
+                ("advertise-client-urls", &client),
+                ("listen-peer-urls", &peer),
+                ("initial-advertise-peer-urls", &peer),
+                ("initial-cluster", &format!("default={peer}")),
+                ("logger", "zap"),
+                ("log-outputs", "stderr"),
+            ]
+            .iter()
+            .map(|(flag, value)| format!("--{flag}={value}"))
+            .collect();
+            arguments.extend(flags.iter().map(|&flag| as_3_4_names_it(flag)));
+            let mut child = Child::spawn(ETCD, &arguments, &[]);
+            if child.line("serving client traffic").is_some() {
+                return Self { child, endpoint: client, _dir: dir };
+            }
+            child.wait();
+            let taken = child.lines().iter().any(|line| line.contains("address already in use"));
+            assert!(taken, "etcd did not start: {:#?}", child.lines());
+        }
+        panic!("no free ports for etcd in {ATTEMPTS} attempts");
+    }
+
+    /// Where clients connect.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The process.
+    pub fn child(&self) -> &Child {
+        &self.child
+    }
+}
+
+/// Flags that had another name before 3.6.
+fn as_3_4_names_it(flag: &str) -> String {
+    flag.replace("--watch-progress-notify", "--experimental-watch-progress-notify")
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound socket has an address").port()
+}

@@ -1,0 +1,65 @@
+//! What every tier of the suite stands on: servers to test, and short words for talking to them.
+//!
+//! A [`Node`] is one running member behind a gRPC endpoint. Three kinds exist, and a test of the API
+//! cannot tell them apart:
+//!
+//! * [`Server`], Conclave inside the test's own process: fast, and the one to debug;
+//! * [`Process`], the real binary: signals, flags, restarts;
+//! * [`Etcd`], a real etcd, which is how the tests themselves are tested.
+//!
+//! Every node has its own directory and its own ports, chosen by the system. Nothing waits for time to
+//! pass: a test waits for an answer, a log line or a condition, each with a deadline ([`within`],
+//! [`eventually`]), so a hang is a failure that says where.
+
+use std::fmt::Debug;
+use std::future::Future;
+
+use conclave_proto::ApiError;
+use tonic::{Code, Status};
+
+pub mod api;
+pub mod child;
+pub mod etcd;
+pub mod http1;
+pub mod node;
+pub mod process;
+pub mod raw;
+pub mod server;
+pub mod wait;
+pub mod watching;
+
+pub use etcd::Etcd;
+pub use node::{Backend, Node};
+pub use process::Process;
+pub use server::Server;
+pub use wait::{eventually, within};
+pub use watching::Watching;
+
+/// Runs a test on a runtime of its own with two threads, so that a server inside it and its client
+/// do not wait for each other.
+pub fn run<F: Future>(test: F) -> F::Output {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime needs nothing but memory and threads")
+        .block_on(test)
+}
+
+/// The outcome is this error: code and text as the contract has them.
+#[track_caller]
+pub fn refused<T: Debug>(outcome: Result<T, Status>, error: ApiError) {
+    let status = outcome.expect_err(&format!("should have been refused with {error:?}"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::from(error.wire_code()), error.text())
+    );
+}
+
+/// The outcome is an error of this code whose text contains `part`.
+#[track_caller]
+pub fn fails<T: Debug>(outcome: Result<T, Status>, code: Code, part: &str) {
+    let status = outcome.expect_err("should have failed");
+    assert_eq!(status.code(), code, "{status:?}");
+    assert!(status.message().contains(part), "{:?} does not say {part:?}", status.message());
+}

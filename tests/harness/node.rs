@@ -1,0 +1,220 @@
+//! One member to test, whatever it is underneath.
+
+use bytes::Bytes;
+use conclave_proto::etcdserverpb as pb;
+use conclave_proto::mvccpb::KeyValue;
+use conclave_proto::v3electionpb::election_client::ElectionClient;
+use conclave_proto::v3lockpb::lock_client::LockClient;
+use pb::auth_client::AuthClient;
+use pb::cluster_client::ClusterClient;
+use pb::kv_client::KvClient;
+use pb::lease_client::LeaseClient;
+use pb::maintenance_client::MaintenanceClient;
+use pb::watch_client::WatchClient;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{Etcd, Process, Server, api};
+
+/// The environment variable that puts another server under the suite: `etcd` starts a real one for
+/// each test.
+pub const SERVER_VARIABLE: &str = "CONCLAVE_TEST_SERVER";
+
+/// What to start for a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// Conclave in this process.
+    InProcess,
+    /// The `conclave` binary.
+    Process,
+    /// A real etcd.
+    Etcd,
+}
+
+impl Backend {
+    /// This backend, or the one the environment wants in its place.
+    pub fn or_as_asked(self) -> Self {
+        match std::env::var(SERVER_VARIABLE).as_deref() {
+            Ok("etcd") => Self::Etcd,
+            Ok(other) => panic!("{SERVER_VARIABLE} is {other:?}; it can be `etcd` or unset"),
+            Err(_) => self,
+        }
+    }
+}
+
+/// A running member and a connection to it.
+#[derive(Debug)]
+pub struct Node {
+    running: Running,
+    channel: Channel,
+}
+
+#[derive(Debug)]
+enum Running {
+    Server(Server),
+    Process(Process),
+    Etcd(Etcd),
+}
+
+impl Node {
+    /// Starts a fresh one.
+    pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, &[]).await
+    }
+
+    /// Starts a fresh one with these flags (`--name=value`, the same for all backends).
+    pub async fn start_with(backend: Backend, flags: &[&str]) -> Self {
+        let running = match backend.or_as_asked() {
+            Backend::InProcess => Running::Server(Server::start(flags).await),
+            Backend::Process => Running::Process(Process::start(flags)),
+            Backend::Etcd => Running::Etcd(Etcd::start(flags)),
+        };
+        let channel = connect(running.endpoint());
+        Self { running, channel }
+    }
+
+    /// Whether this is a real etcd.
+    pub fn is_etcd(&self) -> bool {
+        matches!(self.running, Running::Etcd(_))
+    }
+
+    /// Where clients connect: `http://host:port`.
+    pub fn endpoint(&self) -> &str {
+        self.running.endpoint()
+    }
+
+    /// `host:port`.
+    pub fn address(&self) -> &str {
+        self.endpoint().trim_start_matches("http://")
+    }
+
+    /// The connection the stubs below share.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// A connection of its own.
+    pub fn another_channel(&self) -> Channel {
+        connect(self.endpoint())
+    }
+
+    /// The stub of KV.
+    pub fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel()).max_decoding_message_size(usize::MAX)
+    }
+
+    /// The stub of Watch.
+    pub fn watches(&self) -> WatchClient<Channel> {
+        WatchClient::new(self.channel()).max_decoding_message_size(usize::MAX)
+    }
+
+    /// The stub of Lease.
+    pub fn leases(&self) -> LeaseClient<Channel> {
+        LeaseClient::new(self.channel())
+    }
+
+    /// The stub of Cluster.
+    pub fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel())
+    }
+
+    /// The stub of Maintenance.
+    pub fn maintenance(&self) -> MaintenanceClient<Channel> {
+        MaintenanceClient::new(self.channel())
+    }
+
+    /// The stub of Auth.
+    pub fn auth(&self) -> AuthClient<Channel> {
+        AuthClient::new(self.channel())
+    }
+
+    /// The stub of Lock.
+    pub fn locks(&self) -> LockClient<Channel> {
+        LockClient::new(self.channel())
+    }
+
+    /// The stub of Election.
+    pub fn elections(&self) -> ElectionClient<Channel> {
+        ElectionClient::new(self.channel())
+    }
+
+    /// Our own client.
+    pub async fn client(&self) -> conclave_client::Client {
+        let client = conclave_client::Client::connect([self.endpoint()]).await;
+        client.expect("the endpoint is a URL")
+    }
+}
+
+/// Short forms of what most tests begin with. They panic where the server refuses.
+impl Node {
+    /// Sets a key; returns the revision.
+    pub async fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> i64 {
+        self.put_with(api::put(key, value)).await
+    }
+
+    /// Sets a key with options; returns the revision.
+    pub async fn put_with(&self, request: pb::PutRequest) -> i64 {
+        let response = self.kv().put(request).await.expect("a put");
+        api::revision_of(&response.into_inner().header)
+    }
+
+    /// Removes a key; returns the revision.
+    pub async fn delete(&self, key: impl Into<Bytes>) -> i64 {
+        let response = self.kv().delete_range(api::delete(key)).await.expect("a delete");
+        api::revision_of(&response.into_inner().header)
+    }
+
+    /// A range.
+    pub async fn range(&self, request: pb::RangeRequest) -> pb::RangeResponse {
+        self.kv().range(request).await.expect("a range").into_inner()
+    }
+
+    /// One key.
+    pub async fn get(&self, key: impl Into<Bytes>) -> Option<KeyValue> {
+        self.range(api::get(key)).await.kvs.pop()
+    }
+
+    /// The value of one key, as text.
+    pub async fn value(&self, key: impl Into<Bytes>) -> Option<String> {
+        self.get(key).await.map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
+    }
+
+    /// The current revision.
+    pub async fn revision(&self) -> i64 {
+        api::revision_of(&self.range(api::get("no such key")).await.header)
+    }
+
+    /// A transaction.
+    pub async fn txn(&self, request: pb::TxnRequest) -> pb::TxnResponse {
+        self.kv().txn(request).await.expect("a txn").into_inner()
+    }
+
+    /// Forgets history, and returns when it is gone.
+    pub async fn compact(&self, revision: i64) {
+        let request = pb::CompactionRequest { revision, physical: true };
+        self.kv().compact(request).await.expect("a compaction");
+    }
+
+    /// Grants a lease; returns its TTL.
+    pub async fn grant(&self, id: i64, ttl: i64) -> i64 {
+        let request = pb::LeaseGrantRequest { id, ttl };
+        self.leases().lease_grant(request).await.expect("a grant").into_inner().ttl
+    }
+}
+
+impl Running {
+    fn endpoint(&self) -> &str {
+        match self {
+            Self::Server(server) => server.endpoint(),
+            Self::Process(process) => process.endpoint(),
+            Self::Etcd(etcd) => etcd.endpoint(),
+        }
+    }
+}
+
+/// A connection that is made when first used.
+pub fn connect(endpoint: &str) -> Channel {
+    Endpoint::from_shared(endpoint.to_owned())
+        .expect("the harness makes valid URLs")
+        .tcp_nodelay(true)
+        .connect_lazy()
+}

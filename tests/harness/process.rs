@@ -1,0 +1,134 @@
+//! The real binary, with its own data directory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::SystemTime;
+
+use tempfile::TempDir;
+
+use crate::child::Child;
+
+/// What the binary logs once per client listener when it serves.
+const READY: &str = "ready to serve client requests";
+
+/// A running `conclave`.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    endpoint: String,
+    data_dir: PathBuf,
+    flags: Vec<String>,
+    _owned_dir: Option<TempDir>,
+}
+
+impl Process {
+    /// Starts one on a fresh directory, with these flags added, and waits until it serves.
+    pub fn start(flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut process = Self::start_in(dir.path(), flags);
+        process._owned_dir = Some(dir);
+        process
+    }
+
+    /// Starts one on a directory of the caller's.
+    pub fn start_in(data_dir: &Path, flags: &[&str]) -> Self {
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let (child, endpoint) = serve(data_dir, "http://127.0.0.1:0", &flags);
+        Self { child, endpoint, data_dir: data_dir.to_owned(), flags, _owned_dir: None }
+    }
+
+    /// Where clients connect.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The process.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Starts the binary again on the same data and the same port. The one before must have ended.
+    pub fn restart(&mut self) {
+        assert!(!self.child.is_running(), "one of them at a time");
+        (self.child, self.endpoint) = serve(&self.data_dir, &self.endpoint, &self.flags);
+    }
+
+    /// Ends the process at once and starts it again.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill();
+        self.restart();
+    }
+}
+
+/// Runs the binary with these arguments and nothing else.
+pub fn run_binary(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    Child::spawn(binary(), arguments, environment)
+}
+
+/// The flags that give a member a directory and ports of its own.
+pub fn own_place(data_dir: &Path, client_url: &str) -> Vec<String> {
+    let data_dir = data_dir.to_str().expect("a temporary path is text");
+    vec![
+        format!("--data-dir={data_dir}"),
+        format!("--listen-client-urls={client_url}"),
+        "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
+        "--log-format=json".to_owned(),
+    ]
+}
+
+fn serve(data_dir: &Path, client_url: &str, flags: &[String]) -> (Child, String) {
+    let mut arguments = own_place(data_dir, client_url);
+    arguments.extend_from_slice(flags);
+    let mut child = Child::spawn(binary(), &arguments, &[]);
+    match child.line(READY) {
+        Some(line) => {
+            let endpoint = format!("http://{}", address_in(&line));
+            (child, endpoint)
+        }
+        None => {
+            let status = child.wait();
+            panic!("conclave did not start ({status}): {:#?}", child.lines());
+        }
+    }
+}
+
+/// The address in the log line that says the server is ready.
+fn address_in(line: &str) -> String {
+    let fields: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));
+    let address = fields["address"].as_str();
+    address.unwrap_or_else(|| panic!("no address in {line}")).to_owned()
+}
+
+/// `conclave` beside this test binary's directory.
+pub fn binary() -> PathBuf {
+    static CHECK: Once = Once::new();
+    let test = std::env::current_exe().expect("a running program has a path");
+    let profile = test.ancestors().nth(2).expect("tests run in target/<profile>/deps");
+    let binary = profile.join("conclave");
+    CHECK.call_once(|| check_is_current(&binary));
+    binary
+}
+
+/// Cargo does not build the binary for the tests of another package, so a stale one is a real danger: the
+/// tests would prove something about yesterday.
+fn check_is_current(binary: &Path) {
+    const ADVICE: &str = "run `cargo build --release -p conclave-service` first";
+    let Some(built) = modified(binary) else {
+        panic!("{} does not exist: {ADVICE}", binary.display());
+    };
+    let sources = std::fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
+    for source in sources.split_whitespace().skip(1) {
+        let newer = modified(Path::new(source)).is_some_and(|changed| changed > built);
+        assert!(!newer, "{} is older than {source}: {ADVICE}", binary.display());
+    }
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}

@@ -1,0 +1,48 @@
+//! Conclave in the test's own process.
+
+use conclave_service::config::{self, Config, Invocation};
+use tempfile::TempDir;
+
+use crate::process::own_place;
+use crate::within;
+
+/// A member that runs in this process until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    server: conclave_service::Server,
+    endpoint: String,
+    _dir: TempDir,
+}
+
+impl Server {
+    /// Starts one on a fresh directory, with the configuration these flags make.
+    pub async fn start(flags: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut arguments = own_place(dir.path(), "http://127.0.0.1:0");
+        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let server = conclave_service::Server::start(configuration(arguments))
+            .await
+            .expect("a member with a fresh directory starts");
+        within("the server to be ready", server.ready()).await;
+        let endpoint = format!("http://{}", server.client_addresses()[0]);
+        Self { server, endpoint, _dir: dir }
+    }
+
+    /// Where clients connect.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Stops it and waits until it has stopped.
+    pub async fn shutdown(&self) {
+        self.server.shutdown().await.expect("a healthy member stops without an error");
+    }
+}
+
+/// The configuration of a command line.
+pub fn configuration(arguments: Vec<String>) -> Config {
+    match config::parse(arguments, []) {
+        Ok(Invocation::Run(config, _)) => *config,
+        other => panic!("not a configuration to run with: {other:?}"),
+    }
+}

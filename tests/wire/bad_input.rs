@@ -1,0 +1,83 @@
+//! What is not a request at all.
+
+use bytes::Bytes;
+use conclave_proto::etcdserverpb::RangeRequest;
+use harness::api::put;
+use harness::{Node, fails, http1, raw};
+use prost::Message as _;
+use tonic::Code;
+
+suite![
+    a_message_that_does_not_decode,
+    a_text_that_is_not_utf8 => "3.4's decoder does not look",
+    an_unknown_field_is_ignored,
+    an_unknown_service,
+    an_unknown_method,
+    an_empty_message_is_a_message,
+    a_message_above_what_is_received,
+    the_connection_survives,
+    a_body_that_is_no_grpc,
+];
+
+async fn a_message_that_does_not_decode(node: Node) {
+    for bytes in [&b"\xff"[..], b"\x0a\x05ab", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"] {
+        let outcome =
+            raw::call(node.channel(), "/etcdserverpb.KV/Range", Bytes::copy_from_slice(bytes));
+        fails(outcome.await, Code::Internal, "");
+    }
+}
+
+async fn a_text_that_is_not_utf8(node: Node) {
+    let name = Bytes::from_static(b"\x0a\x02\xff\xfe");
+    let outcome = raw::call(node.channel(), "/etcdserverpb.Auth/UserGet", name);
+    fails(outcome.await, Code::Internal, "");
+}
+
+async fn an_unknown_field_is_ignored(node: Node) {
+    node.put("a", "1").await;
+    let mut message = RangeRequest { key: "a".into(), ..Default::default() }.encode_to_vec();
+    message.extend_from_slice(b"\xfa\x7f\x03xyz");
+    let reply = raw::call(node.channel(), "/etcdserverpb.KV/Range", message.into()).await;
+    let reply = conclave_proto::etcdserverpb::RangeResponse::decode(reply.unwrap()).unwrap();
+    assert_eq!(reply.count, 1);
+}
+
+async fn an_unknown_service(node: Node) {
+    let outcome = raw::call(node.channel(), "/nobody.Knows/This", Bytes::new()).await;
+    fails(outcome, Code::Unimplemented, "");
+}
+
+async fn an_unknown_method(node: Node) {
+    let outcome = raw::call(node.channel(), "/etcdserverpb.KV/Increment", Bytes::new()).await;
+    fails(outcome, Code::Unimplemented, "");
+}
+
+async fn an_empty_message_is_a_message(node: Node) {
+    let outcome = raw::call(node.channel(), "/etcdserverpb.KV/Range", Bytes::new()).await;
+    fails(outcome, Code::InvalidArgument, "etcdserver: key is not provided");
+    let outcome = raw::call(node.channel(), "/etcdserverpb.Maintenance/Status", Bytes::new()).await;
+    assert!(outcome.is_ok());
+}
+
+/// The gRPC layer takes half a MiB more than a request may have, and refuses in its own words beyond.
+async fn a_message_above_what_is_received(node: Node) {
+    let outcome = node.kv().put(put("a", vec![b'x'; 2_200_000])).await;
+    fails(outcome, Code::ResourceExhausted, "larger than max");
+}
+
+async fn the_connection_survives(node: Node) {
+    for _ in 0..3 {
+        let bad = Bytes::from_static(b"\xff");
+        let outcome = raw::call(node.channel(), "/etcdserverpb.KV/Put", bad).await;
+        fails(outcome, Code::Internal, "");
+        let outcome = node.kv().put(put("a", vec![b'x'; 2_200_000])).await;
+        fails(outcome, Code::ResourceExhausted, "");
+        node.put("a", "1").await;
+    }
+}
+
+async fn a_body_that_is_no_grpc(node: Node) {
+    let answer = http1::request(node.address(), "POST", "/etcdserverpb.KV/Range", "{}").await;
+    assert!((400..500).contains(&answer.status), "{answer:?}");
+    assert_eq!(node.revision().await, 1);
+}

@@ -1,0 +1,172 @@
+//! Plain HTTP on the gRPC port, and gRPC's own health service.
+
+use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
+use conclave_proto::etcdserverpb::{AlarmRequest, AlarmType};
+use harness::http1::{self, Answer};
+use harness::{Node, within};
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+suite![
+    health_is_true,
+    health_names_an_alarm,
+    health_can_exclude_an_alarm,
+    livez_and_readyz_are_ok => "came with 3.6 (3.4.29 has parts of it)",
+    each_check_has_its_path => "came with 3.6",
+    verbose_lists_the_checks => "came with 3.6",
+    readyz_names_corruption => "came with 3.6",
+    the_version_is_the_api_level => "it reports its own",
+    metrics_are_prometheus_text,
+    metrics_count_puts,
+    an_unknown_path_is_not_found,
+    grpc_health_is_serving => "not registered in 3.4",
+    grpc_health_of_an_unknown_service_is_not_found => "not registered in 3.4",
+    grpc_health_can_be_watched => "not registered in 3.4",
+];
+
+async fn health_is_true(node: Node) {
+    for path in ["/health", "/health?serializable=true", "/health?exclude=NOSPACE"] {
+        let answer = http1::get(node.address(), path).await;
+        assert_eq!((answer.status, answer.json()["health"].as_str()), (200, Some("true")));
+    }
+}
+
+async fn health_names_an_alarm(node: Node) {
+    raise(&node, AlarmType::Nospace).await;
+    let answer = http1::get(node.address(), "/health").await;
+    assert_eq!((answer.status, answer.json()["health"].as_str()), (503, Some("false")));
+    if !node.is_etcd() {
+        assert_eq!(answer.json()["reason"], "ALARM NOSPACE");
+    }
+}
+
+async fn health_can_exclude_an_alarm(node: Node) {
+    raise(&node, AlarmType::Nospace).await;
+    let answer = http1::get(node.address(), "/health?exclude=NOSPACE").await;
+    assert_eq!(answer.status, 200);
+}
+
+async fn livez_and_readyz_are_ok(node: Node) {
+    for path in ["/livez", "/readyz", "/readyz?exclude=non_learner"] {
+        let answer = http1::get(node.address(), path).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"), "{path}");
+    }
+}
+
+async fn each_check_has_its_path(node: Node) {
+    for path in [
+        "/livez/serializable_read",
+        "/readyz/data_corruption",
+        "/readyz/serializable_read",
+        "/readyz/linearizable_read",
+        "/readyz/non_learner",
+    ] {
+        assert_eq!(http1::get(node.address(), path).await.status, 200, "{path}");
+    }
+    assert_eq!(http1::get(node.address(), "/livez/linearizable_read").await.status, 404);
+}
+
+async fn verbose_lists_the_checks(node: Node) {
+    let answer = http1::get(node.address(), "/readyz?verbose").await;
+    for check in ["data_corruption", "serializable_read", "linearizable_read", "non_learner"] {
+        assert!(answer.body.contains(&format!("[+]{check} ok\n")), "{}", answer.body);
+    }
+}
+
+async fn readyz_names_corruption(node: Node) {
+    raise(&node, AlarmType::Corrupt).await;
+    let answer = http1::get(node.address(), "/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("[-]data_corruption failed"), "{}", answer.body);
+    assert_eq!(http1::get(node.address(), "/livez").await.status, 200);
+}
+
+async fn the_version_is_the_api_level(node: Node) {
+    let answer = http1::get(node.address(), "/version").await;
+    assert_eq!(answer.status, 200);
+    let versions = r#"{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}"#;
+    assert_eq!(answer.body, versions);
+}
+
+async fn metrics_are_prometheus_text(node: Node) {
+    let answer = http1::get(node.address(), "/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
+    for family in [
+        "etcd_server_has_leader 1",
+        "etcd_server_is_leader 1",
+        "etcd_server_leader_changes_seen_total",
+        "etcd_server_proposals_committed_total",
+        "etcd_server_proposals_applied_total",
+        "etcd_server_proposals_pending",
+        "etcd_server_proposals_failed_total",
+        "etcd_server_quota_backend_bytes",
+        "etcd_mvcc_db_total_size_in_bytes",
+        "etcd_mvcc_db_total_size_in_use_in_bytes",
+        "etcd_disk_wal_fsync_duration_seconds_bucket",
+        "etcd_disk_backend_commit_duration_seconds_bucket",
+        "etcd_debugging_mvcc_keys_total",
+        "etcd_debugging_mvcc_watcher_total",
+        "etcd_server_version",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+    ] {
+        assert!(answer.body.contains(&format!("\n{family}")), "no {family}");
+    }
+}
+
+async fn metrics_count_puts(node: Node) {
+    let puts = |answer: &Answer| metric(answer, "etcd_mvcc_put_total");
+    let before = http1::get(node.address(), "/metrics").await;
+    node.put("a", "1").await;
+    node.put("b", "1").await;
+    let after = http1::get(node.address(), "/metrics").await;
+    assert_eq!(puts(&after), puts(&before) + 2.0);
+    let handled = r#"grpc_server_handled_total{grpc_code="OK",grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#;
+    assert_eq!(metric(&after, handled), 2.0);
+}
+
+async fn an_unknown_path_is_not_found(node: Node) {
+    assert_eq!(http1::get(node.address(), "/nowhere").await.status, 404);
+}
+
+async fn grpc_health_is_serving(node: Node) {
+    let mut stub = HealthClient::new(node.channel());
+    let reply = stub.check(HealthCheckRequest { service: String::new() }).await.unwrap();
+    assert_eq!(reply.into_inner().status(), ServingStatus::Serving);
+}
+
+async fn grpc_health_of_an_unknown_service_is_not_found(node: Node) {
+    let mut stub = HealthClient::new(node.channel());
+    let outcome = stub.check(HealthCheckRequest { service: "nobody".into() }).await;
+    assert_eq!(outcome.unwrap_err().code(), Code::NotFound);
+}
+
+async fn grpc_health_can_be_watched(node: Node) {
+    let mut stub = HealthClient::new(node.channel());
+    let watch = stub.watch(HealthCheckRequest { service: String::new() });
+    let mut changes = within("a watch", watch).await.unwrap().into_inner();
+    let first = within("the status", changes.message()).await.unwrap().unwrap();
+    assert_eq!(first.status(), ServingStatus::Serving);
+}
+
+async fn raise(node: &Node, alarm: AlarmType) {
+    let request = AlarmRequest {
+        action: AlarmAction::Activate as i32,
+        member_id: 42,
+        alarm: alarm as i32,
+    };
+    node.maintenance().alarm(request).await.unwrap();
+}
+
+fn metric(answer: &Answer, name: &str) -> f64 {
+    let line = answer.body.lines().find(|line| line.strip_prefix(name).is_some_and(is_value));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {}", answer.body));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+fn is_value(rest: &str) -> bool {
+    rest.starts_with(' ')
+}
