@@ -1,0 +1,56 @@
+# `make run` starts a member, `make test` runs every test. Both work on a fresh Debian or Ubuntu with a Rust
+# toolchain and install what else they need; a second time they need no network.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# RocksDB is C++ and takes a quarter of an hour to compile. Outside the tree, it is compiled once: for
+# both commands, which for that reason share one profile, and for every clone.
+XDG_CACHE_HOME ?= $(HOME)/.cache
+CARGO_TARGET_DIR ?= $(XDG_CACHE_HOME)/conclave/target
+export CARGO_TARGET_DIR
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
+# Tests talk to the server with etcd's own client, and compare it with etcd.
+TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server
+
+.PHONY: help run test bench lint fmt packages cargo
+
+help:
+	@echo 'make run     build and start a member; its data is in default.conclave, its flags in ARGS="..."'
+	@echo 'make test    build everything and run every test'
+	@echo 'make bench   load an endpoint; see ARGS="--help"'
+	@echo 'make lint    what CI says about the source, apart from the tests'
+	@echo 'make fmt     format the source'
+
+# The binary is picked out of a build of the workspace, so that dependencies have the features they have in
+# `make test` and are not compiled twice.
+run: cargo
+	@.ci/packages $(BUILD_PACKAGES)
+	cargo build --release --locked --workspace --bin conclave
+	@exec "$$CARGO_TARGET_DIR/release/conclave" $(ARGS)
+
+test: cargo packages
+	cargo build --release --workspace --locked
+	cargo test --release --workspace --locked
+
+bench: cargo
+	@.ci/packages $(BUILD_PACKAGES)
+	cargo build --release --locked --workspace --bin conclave-bench
+	@exec "$$CARGO_TARGET_DIR/release/conclave-bench" $(ARGS)
+
+lint: cargo
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+
+fmt: cargo
+	cargo fmt --all
+
+packages:
+	@.ci/packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+cargo:
+	@command -v cargo >/dev/null || { \
+		echo 'Rust is missing: install rustup from https://rustup.rs, then run this again.' >&2; exit 1; }
