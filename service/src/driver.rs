@@ -107,7 +107,6 @@ impl Driver {
             let closed = mail.closed;
             self.take_in(mail)?;
             if closed {
-                self.refuse_all();
                 return Ok(());
             }
             self.tick();
@@ -347,14 +346,18 @@ impl Driver {
         tracing::debug!(through, "the raft log is compacted");
         Ok(())
     }
+}
 
-    /// At the end: what is not in the log is refused. What is there but not committed is dropped with its
-    /// slots, whose callers are told that nobody knows.
-    fn refuse_all(&mut self) {
-        for proposal in self.pending.drain(..) {
+impl Drop for Driver {
+    /// The end, by whatever way it came, a panic included: what is not in the log is refused. What is there but not
+    /// committed is dropped with its slots, whose callers are told that nobody knows.
+    fn drop(&mut self) {
+        self.parts.mailbox.close();
+        let mail = self.parts.mailbox.take(Waiting::Everything, Duration::ZERO);
+        for proposal in self.pending.drain(..).chain(mail.commands) {
             proposal.slot.answer(Answer::Refused(ApiError::Stopped));
         }
-        for slot in self.parts.reads.drain() {
+        for slot in self.parts.reads.drain().into_iter().chain(mail.reads) {
             let _ = slot.send(Err(ApiError::Stopped));
         }
     }

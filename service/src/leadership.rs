@@ -205,7 +205,10 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
         }
         let due = leases.due();
         if !due.is_empty() {
-            expire(&handle, &leases, &due).await;
+            tokio::select! {
+                () = expire(&handle, &leases, &due) => {}
+                () = stopping.cancelled() => {}
+            }
             continue;
         }
         // A timer cannot be set for ever; a day is as good.

@@ -60,6 +60,9 @@ mod progress;
 mod proposer;
 mod stores;
 
+#[cfg(test)]
+mod server_tests;
+
 pub use config::Config;
 pub use fatal::FatalError;
 pub use handle::Handle;

@@ -1,12 +1,14 @@
 //! The seam to the disk: ordered bytes in named spaces, written in atomic batches.
 //!
-//! An engine holds a fixed set of [`Space`]s (column families). A [`Batch`] is applied whole or not at all,
-//! also across spaces and across a crash. Two durabilities exist, because the two stores of a member need
-//! different ones: the log is synced before anything is acknowledged, the state is rebuilt from the log
-//! and needs only to be a *prefix* of what was written ([`Durability::Eventual`]).
+//! An engine holds a fixed set of [`Space`]s (column families). A [`Batch`] is applied whole or not
+//! at all, also across spaces and across a crash. Two durabilities exist, because the two stores of
+//! a member need different ones: the log is synced before anything is acknowledged, the state is
+//! rebuilt from the log and needs only to be a *prefix* of what was written
+//! ([`Durability::Eventual`]).
 //!
 //! Two implementations: [`rocks::RocksEngine`] and [`memory::MemoryEngine`]. One conformance suite
-//! (`engine/conformance.rs`) runs on both, so that what the simulation proves about one holds for the other.
+//! (`engine/conformance.rs`) runs on both, so that what the simulation proves about one holds for
+//! the other.
 
 use std::path::Path;
 
@@ -21,18 +23,19 @@ mod wal;
 #[cfg(test)]
 mod conformance;
 
-/// A named, separately ordered set of keys. Each store lists its own in `layout.rs`; the position in that
-/// list is the identity, the name is what is on disk.
+/// A named, separately ordered set of keys. Each store lists its own in `layout.rs`; the position
+/// in that list is the identity, the name is what is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Space {
     /// Position in the store's list of spaces, from 0.
     pub position: usize,
     /// The name on disk.
     pub name: &'static str,
-    /// How many trailing bytes of a key are *not* part of its prefix, where [`Read::first_in_prefix`]
-    /// is used on this space. An engine may keep a filter over such prefixes, so every key must be at
-    /// least this long, and no key's prefix may begin another key's longer prefix (an ending that
-    /// closes the prefix, as `layout::escape_key` writes, sees to that).
+    /// How many trailing bytes of a key are *not* part of its prefix, where
+    /// [`Read::first_in_prefix`] is used on this space. An engine may keep a filter over such
+    /// prefixes, so every key must be at least this long, and no key's prefix may begin another
+    /// key's longer prefix (an ending that closes the prefix, as `layout::escape_key` writes, sees
+    /// to that).
     pub suffix_len: Option<usize>,
 }
 
@@ -41,8 +44,8 @@ pub struct Space {
 pub enum Durability {
     /// When `write` returns. Survives power loss.
     Synced,
-    /// Some time later, in the order written: after a crash a prefix of the batches is there. `flush` makes all of
-    /// them durable.
+    /// Some time later, in the order written: after a crash a prefix of the batches is there.
+    /// `flush` makes all of them durable.
     Eventual,
 }
 
@@ -76,13 +79,9 @@ impl Batch {
     }
 
     /// Adds the removal of every key in `from..to`.
-    pub fn delete_range(
-        &mut self,
-        space: Space,
-        from: impl Into<Vec<u8>>,
-        to: impl Into<Vec<u8>>,
-    ) {
-        self.ops.push(Op::DeleteRange(space, from.into(), to.into()));
+    pub fn delete_range(&mut self, space: Space, from: impl Into<Vec<u8>>, to: impl Into<Vec<u8>>) {
+        self.ops
+            .push(Op::DeleteRange(space, from.into(), to.into()));
     }
 
     /// True when there is nothing to write.
@@ -100,7 +99,8 @@ pub enum Direction {
     Backward,
 }
 
-/// Reading ordered bytes: the newest state ([`Engine`] itself) or a frozen one ([`Engine::snapshot`]).
+/// Reading ordered bytes: the newest state ([`Engine`] itself) or a frozen one
+/// ([`Engine::snapshot`]).
 pub trait Read {
     /// The value of `key`.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault>;
@@ -127,22 +127,28 @@ pub trait Scan {
     #[allow(clippy::type_complexity, reason = "a pair of slices needs no name")]
     fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, Fault>;
 
-    /// Moves so that the following `next` returns the first pair at or after `key` in the scan's direction
-    /// (for a backward scan: at or before), within the scan's bounds.
+    /// Moves so that the following `next` returns the first pair at or after `key` in the scan's
+    /// direction (for a backward scan: at or before), within the scan's bounds.
     fn seek(&mut self, key: &[u8]) -> Result<(), Fault>;
 }
 
 /// The prefix of `key` in `space`; see [`Space::suffix_len`].
-fn prefix<'a>(space: Space, key: &'a [u8]) -> &'a [u8] {
-    let suffix_len = space.suffix_len.expect("asked for by prefix only where the space declares one");
-    assert!(key.len() >= suffix_len, "a key of space {} is shorter than its suffix", space.name);
+fn prefix(space: Space, key: &[u8]) -> &[u8] {
+    let suffix_len = space
+        .suffix_len
+        .expect("asked for by prefix only where the space declares one");
+    assert!(
+        key.len() >= suffix_len,
+        "a key of space {} is shorter than its suffix",
+        space.name
+    );
     &key[..key.len() - suffix_len]
 }
 
 /// Ordered bytes with atomic batches. Shared by reference between threads; one thread writes.
 pub trait Engine: Read + Send + Sync + 'static {
-    /// Applies a batch. An error means that nobody knows how much of it will be there after a restart:
-    /// the caller must stop.
+    /// Applies a batch. An error means that nobody knows how much of it will be there after a
+    /// restart: the caller must stop.
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), Fault>;
 
     /// A frozen, consistent view of everything written so far.
@@ -151,7 +157,8 @@ pub trait Engine: Read + Send + Sync + 'static {
     /// Makes everything written so far durable.
     fn flush(&self) -> Result<(), Fault>;
 
-    /// Writes a complete, independent copy that can be opened as an engine into `dir`, which must not exist.
+    /// Writes a complete, independent copy that can be opened as an engine into `dir`, which must
+    /// not exist.
     fn checkpoint(&self, dir: &Path) -> Result<(), Fault>;
 
     /// Reclaims space of deleted keys now rather than in the background. Reads and writes go on.

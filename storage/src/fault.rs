@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The disk, or what it holds, cannot be trusted: a write or sync failed, a checksum does not match, the
-/// format is another version's. A member that meets one stops; nothing is retried in place, because after
-/// a failed sync nobody knows what reached the disk. The text is for the operator: it names the path and says what
-/// to do where there is something to do.
+/// The disk, or what it holds, cannot be trusted: a write or sync failed, a checksum does not
+/// match, the format is another version's. A member that meets one stops; nothing is retried in
+/// place, because after a failed sync nobody knows what reached the disk. The text is for the
+/// operator: it names the path and says what to do where there is something to do.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum Fault {
     /// The engine reported an error while doing `operation`.
@@ -50,11 +50,18 @@ pub enum Fault {
 impl Fault {
     /// A failed file operation.
     pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Fault {
-        Fault::Engine { operation, path: path.to_owned(), detail: error.to_string() }
+        Fault::Engine {
+            operation,
+            path: path.to_owned(),
+            detail: error.to_string(),
+        }
     }
 
     /// Bytes that do not decode.
     pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Fault {
-        Fault::Damaged { path: path.to_owned(), detail: detail.into() }
+        Fault::Damaged {
+            path: path.to_owned(),
+            detail: detail.into(),
+        }
     }
 }

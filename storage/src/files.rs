@@ -10,7 +10,8 @@ use crate::fault::Fault;
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Fault> {
     let aside = path.with_extension("tmp");
     let mut file = File::create(&aside).map_err(|e| Fault::io("create", &aside, &e))?;
-    file.write_all(contents).map_err(|e| Fault::io("write", &aside, &e))?;
+    file.write_all(contents)
+        .map_err(|e| Fault::io("write", &aside, &e))?;
     file.sync_all().map_err(|e| Fault::io("sync", &aside, &e))?;
     rename(&aside, path)
 }

@@ -1,8 +1,10 @@
-//! Every space, key encoding and format number of the two stores. `storage/README.md` says the same for people,
-//! byte for byte; a change here is a change there and, after the first release, a new [`FORMAT_VERSION`].
+//! Every space, key encoding and format number of the two stores. `storage/README.md` says the same
+//! for people, byte for byte; a change here is a change there and, after the first release, a new
+//! [`FORMAT_VERSION`].
 //!
-//! Integers in keys are big-endian, so that byte order is numeric order. User keys are arbitrary bytes and are
-//! followed by a revision in the `kv` space, so they are escaped there: see [`escape_key`].
+//! Integers in keys are big-endian, so that byte order is numeric order. User keys are arbitrary
+//! bytes and are followed by a revision in the `kv` space, so they are escaped there: see
+//! [`escape_key`].
 
 use std::borrow::Cow;
 
@@ -21,10 +23,18 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The spaces of the log store.
 pub const LOG_SPACES: &[Space] = &[LOG_ENTRIES, LOG_META];
 /// Index (8 bytes) -> term (8), kind (1), CRC-32C of index, term, kind and data (4), data.
-pub const LOG_ENTRIES: Space = Space { position: 0, name: "entries", suffix_len: None };
-/// Hard state, configuration state and the compaction point, by name -> CRC-32C of name and record (4),
-/// record.
-pub const LOG_META: Space = Space { position: 1, name: "meta", suffix_len: None };
+pub const LOG_ENTRIES: Space = Space {
+    position: 0,
+    name: "entries",
+    suffix_len: None,
+};
+/// Hard state, configuration state and the compaction point, by name -> CRC-32C of name and record
+/// (4), record.
+pub const LOG_META: Space = Space {
+    position: 1,
+    name: "meta",
+    suffix_len: None,
+};
 /// In `LOG_META`: term (8), vote (8), commit (8).
 pub const LOG_HARD_STATE: &[u8] = b"hard_state";
 /// In `LOG_META`: the configuration state, opaque here.
@@ -33,27 +43,60 @@ pub const LOG_CONF_STATE: &[u8] = b"conf_state";
 pub const LOG_COMPACTED: &[u8] = b"compacted";
 
 /// The spaces of the state store.
-pub const STATE_SPACES: &[Space] =
-    &[KV, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META];
-/// Escaped user key, inverted main revision (8) -> record: the value of the key from that revision on.
-pub const KV: Space = Space { position: 0, name: "kv", suffix_len: Some(8) };
+pub const STATE_SPACES: &[Space] = &[KV, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META];
+/// Escaped user key, inverted main revision (8) -> record: the value of the key from that revision
+/// on.
+pub const KV: Space = Space {
+    position: 0,
+    name: "kv",
+    suffix_len: Some(8),
+};
 /// Main revision (8), sub revision (4) -> kind (1), user key: what happened at that revision.
-pub const REV: Space = Space { position: 1, name: "rev", suffix_len: None };
+pub const REV: Space = Space {
+    position: 1,
+    name: "rev",
+    suffix_len: None,
+};
 /// Lease id (8) -> `LeaseRecord`.
-pub const LEASE: Space = Space { position: 2, name: "lease", suffix_len: None };
+pub const LEASE: Space = Space {
+    position: 2,
+    name: "lease",
+    suffix_len: None,
+};
 /// Lease id (8), user key -> nothing: the keys attached to a lease.
-pub const LEASE_KEY: Space = Space { position: 3, name: "lease_key", suffix_len: None };
-/// Users, roles and their settings (empty until authentication is there; the space is, so that the format stays).
-pub const AUTH: Space = Space { position: 4, name: "auth", suffix_len: None };
+pub const LEASE_KEY: Space = Space {
+    position: 3,
+    name: "lease_key",
+    suffix_len: None,
+};
+/// Users, roles and their settings (empty until authentication is there; the space is, so that the
+/// format stays).
+pub const AUTH: Space = Space {
+    position: 4,
+    name: "auth",
+    suffix_len: None,
+};
 /// Member id (8) -> `Member`.
-pub const MEMBER: Space = Space { position: 5, name: "member", suffix_len: None };
+pub const MEMBER: Space = Space {
+    position: 5,
+    name: "member",
+    suffix_len: None,
+};
 /// Alarm type (4), member id (8) -> nothing.
-pub const ALARM: Space = Space { position: 6, name: "alarm", suffix_len: None };
+pub const ALARM: Space = Space {
+    position: 6,
+    name: "alarm",
+    suffix_len: None,
+};
 /// Applied index, revisions, sizes, cluster id, by name.
-pub const META: Space = Space { position: 7, name: "meta", suffix_len: None };
+pub const META: Space = Space {
+    position: 7,
+    name: "meta",
+    suffix_len: None,
+};
 
-/// Appends `key` so that the result sorts as `key` does, and ends where no longer key's encoding can continue it:
-/// a zero byte becomes `00 ff`, and `00 01` closes.
+/// Appends `key` so that the result sorts as `key` does, and ends where no longer key's encoding
+/// can continue it: a zero byte becomes `00 ff`, and `00 01` closes.
 ///
 /// ```
 /// # use conclave_storage::layout::escape_key;
@@ -77,7 +120,8 @@ pub fn escape_key(key: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 1]);
 }
 
-/// The user key of what [`escape_key`] wrote, borrowed if nothing was escaped. `None` if it never wrote that.
+/// The user key of what [`escape_key`] wrote, borrowed if nothing was escaped. `None` if it never
+/// wrote that.
 pub fn unescape_key(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
     let body = escaped.strip_suffix(&[0, 1])?;
     if !body.contains(&0) {
@@ -98,8 +142,9 @@ pub fn lease_key(id: LeaseId) -> [u8; 8] {
     id.0.to_be_bytes()
 }
 
-/// The key in `KV` of `key` as written at `revision`. Later revisions of a key sort first, so that the first
-/// entry at or after `kv_key(k, r)` with the same prefix is the version of `k` at revision `r`.
+/// The key in `KV` of `key` as written at `revision`. Later revisions of a key sort first, so that
+/// the first entry at or after `kv_key(k, r)` with the same prefix is the version of `k` at
+/// revision `r`.
 pub fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + 10);
     escape_key(key, &mut out);
@@ -136,7 +181,10 @@ pub fn lease_key_key(id: LeaseId, key: &[u8]) -> Vec<u8> {
 /// The user key of a key in `LEASE_KEY`.
 pub fn split_lease_key_key(row: &[u8]) -> Option<(LeaseId, Bytes)> {
     let (id, key) = row.split_first_chunk::<8>()?;
-    Some((LeaseId(i64::from_be_bytes(*id)), Bytes::copy_from_slice(key)))
+    Some((
+        LeaseId(i64::from_be_bytes(*id)),
+        Bytes::copy_from_slice(key),
+    ))
 }
 
 /// The key in `MEMBER` of a member.
@@ -159,15 +207,15 @@ pub fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
     Some((i32::from_be_bytes(*alarm), u64::from_be_bytes(member)))
 }
 
-/// In `META`: five integers of 8 bytes: applied index, its term, revision, compact revision, logical size.
-/// One record, because every commit writes all of it.
+/// In `META`: five integers of 8 bytes: applied index, its term, revision, compact revision,
+/// logical size. One record, because every commit writes all of it.
 pub const META_APPLIED: &[u8] = b"applied";
-/// In `META`: how far the removal of compacted history is: the last compact revision whose removal ended (8), and the
-/// row of `REV` where the running one goes on (12; zeros when none runs).
+/// In `META`: how far the removal of compacted history is: the last compact revision whose removal
+/// ended (8), and the row of `REV` where the running one goes on (12; zeros when none runs).
 pub const META_COMPACTION: &[u8] = b"compaction";
 /// In `META`: the id of the cluster (8). Its absence says that the store was never bootstrapped.
 pub const META_CLUSTER: &[u8] = b"cluster";
 
-/// What a retained version counts in the logical size beyond its key and its value: about what its two rows
-/// cost on disk besides.
+/// What a retained version counts in the logical size beyond its key and its value: about what its
+/// two rows cost on disk besides.
 pub const VERSION_OVERHEAD: usize = 64;

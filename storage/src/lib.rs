@@ -1,14 +1,16 @@
 //! What a member keeps on disk, and the state machine that decides what goes there.
 //!
-//! This crate is synchronous and deterministic: no clock, no randomness, no threads, no network, and it
-//! does not know raft. It offers two things to the server:
+//! This crate is synchronous and deterministic: no clock, no randomness, no threads, no network,
+//! and it does not know raft. It offers two things to the server:
 //!
 //! * [`log::Log`], the durable raft log: append, truncate, hard state, compact.
-//! * [`machine::Machine`], the state machine: committed entries in, outcomes, events and effects out; and
-//!   [`reader::Reader`], the read side of the same state, which any number of threads may share.
+//! * [`machine::Machine`], the state machine: committed entries in, outcomes, events and effects
+//!   out; and [`reader::Reader`], the read side of the same state, which any number of threads may
+//!   share.
 //!
-//! Both stand on [`engine::Engine`], ordered bytes with atomic batches, which is RocksDB in production and
-//! a map in memory (with faults on demand) in tests. `README.md` in this folder describes the bytes.
+//! Both stand on [`engine::Engine`], ordered bytes with atomic batches, which is RocksDB in
+//! production and a map in memory (with faults on demand) in tests. `README.md` in this folder
+//! describes the bytes.
 
 pub mod engine;
 pub mod fault;

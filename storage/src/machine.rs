@@ -1,23 +1,26 @@
 //! The state machine: committed log entries in; outcomes, changes and effects out.
 //!
-//! It is a pure function of the log: the same entries give the same state, the same outcomes and the same changes on every member, whatever
-//! the grouping into commits. It reads no clock, draws no numbers and knows nobody: what it
-//! produces is returned, and who wants it takes it.
+//! It is a pure function of the log: the same entries give the same state, the same outcomes and
+//! the same changes on every member, whatever the grouping into commits. It reads no clock, draws
+//! no numbers and knows nobody: what it produces is returned, and who wants it takes it.
 //!
-//! [`Machine::apply`] takes one entry, a batch of commands, and applies them in order; [`Machine::commit`] writes everything applied
-//! since the last commit, with the applied index, in one engine batch, and publishes it to the [`Reader`]. Between the
-//! two, later entries see earlier ones through an overlay ([`crate::mvcc::pending`]). So a crash leaves
-//! whole entries: those up to the applied index that is there with them; raft repeats the rest.
+//! [`Machine::apply`] takes one entry, a batch of commands, and applies them in order;
+//! [`Machine::commit`] writes everything applied since the last commit, with the applied index, in
+//! one engine batch, and publishes it to the [`Reader`]. Between the two, later entries see earlier
+//! ones through an overlay ([`crate::mvcc::pending`]). So a crash leaves whole entries: those up to
+//! the applied index that is there with them; raft repeats the rest.
 //!
-//! A command is *rejected* by rule ([`Rejected`]), which is an outcome like any other: it changes nothing, advances the applied index and is
-//! the same on all members. A [`Fault`] is the disk's, is nobody's outcome, and ends the process.
+//! A command is *rejected* by rule ([`Rejected`]), which is an outcome like any other: it changes
+//! nothing, advances the applied index and is the same on all members. A [`Fault`] is the disk's,
+//! is nobody's outcome, and ends the process.
 //!
 //! Invariants:
 //!
 //! 1. A command is checked whole before its first change. There is no undo.
-//! 2. The revision grows by one for each command (for each lease, when leases expire) that changes a key, and by nothing else.
-//! 3. No rule depends on configuration, which members may not share, nor on how far a member is with the removal of old
-//!    versions: limits that do are for the proposer to apply.
+//! 2. The revision grows by one for each command (for each lease, when leases expire) that changes
+//!    a key, and by nothing else.
+//! 3. No rule depends on configuration, which members may not share, nor on how far a member is
+//!    with the removal of old versions: limits that do are for the proposer to apply.
 //! 4. Indexes only grow; an entry is applied once.
 
 use std::sync::Arc;
@@ -26,12 +29,11 @@ use bytes::Bytes;
 use conclave_proto::command::{self, command::Body};
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
-use conclave_proto::mvccpb;
 use prost::Message;
 
 use crate::engine::{Batch, Durability, Engine};
 use crate::fault::Fault;
-use crate::ids::{LeaseId, Revision};
+use crate::ids::Revision;
 use crate::layout;
 use crate::mvcc::compact::{self, Progress};
 use crate::mvcc::pending::Pending;
@@ -44,6 +46,7 @@ pub mod validate;
 
 mod kv;
 mod lease;
+mod outcome;
 mod state;
 pub(crate) mod txn;
 
@@ -56,6 +59,7 @@ mod script;
 
 use alarm::Alarms;
 use member::Membership;
+pub use outcome::{Change, Changes, Effects, LeaseEffect, Outcome, Rejected, Reply};
 pub(crate) use state::State;
 
 /// The version of a log entry's payload this program writes and reads.
@@ -70,7 +74,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { compaction_rows: 1000 }
+        Limits {
+            compaction_rows: 1000,
+        }
     }
 }
 
@@ -81,100 +87,6 @@ pub struct Genesis {
     pub cluster_id: u64,
     /// The first members.
     pub members: Vec<command::Member>,
-}
-
-/// What became of a command.
-pub type Outcome = Result<Reply, Rejected>;
-
-/// A command the rules refused. Final, and the same on every member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Rejected(pub ApiError);
-
-/// What a command that was carried out answers. Headers have the revision only; who, where and under which term is
-/// for the server to add.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "each is the answer to the command of that name")]
-pub enum Reply {
-    Put(api::PutResponse),
-    DeleteRange(api::DeleteRangeResponse),
-    Txn(api::TxnResponse),
-    Compaction(api::CompactionResponse),
-    LeaseGrant(api::LeaseGrantResponse),
-    LeaseRevoke(api::LeaseRevokeResponse),
-    LeaseExpire,
-    Alarm(api::AlarmResponse),
-    MemberAttributes,
-    /// The members after the change.
-    Members(Vec<command::Member>),
-}
-
-/// What a commit made true, for whoever has to act on it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Effects {
-    /// The changes of keys, revision by revision.
-    pub changes: Vec<Arc<Changes>>,
-    /// Leases that began or ended, in order.
-    pub leases: Vec<LeaseEffect>,
-    /// The compact revision, if it moved.
-    pub compacted: Option<Revision>,
-    /// Whether the member list changed.
-    pub members_changed: bool,
-    /// Whether the raised alarms changed.
-    pub alarms_changed: bool,
-}
-
-/// Every change of one revision, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Changes {
-    /// The revision.
-    pub revision: Revision,
-    /// The changes; never empty.
-    pub changes: Vec<Change>,
-    /// About the memory this holds.
-    pub bytes: usize,
-}
-
-/// What a change takes in memory besides keys and values.
-const CHANGE_OVERHEAD_BYTES: usize = size_of::<Change>();
-
-impl Changes {
-    pub(crate) fn new(revision: Revision, changes: Vec<Change>) -> Changes {
-        let of = |kv: &Option<mvccpb::KeyValue>| {
-            kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len())
-        };
-        let bytes = changes
-            .iter()
-            .map(|change| CHANGE_OVERHEAD_BYTES + of(&change.event.kv) + of(&change.prev))
-            .sum();
-        Changes { revision, changes, bytes }
-    }
-}
-
-/// One change of one key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    /// The event as a watcher gets it, but without `prev_kv`.
-    pub event: mvccpb::Event,
-    /// The version it replaced, for the watchers that ask for it.
-    pub prev: Option<mvccpb::KeyValue>,
-}
-
-/// A lease began or ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaseEffect {
-    /// It began.
-    Granted {
-        /// The lease.
-        id: LeaseId,
-        /// As granted.
-        ttl_seconds: i64,
-    },
-    /// It was revoked or has expired.
-    Revoked {
-        /// The lease.
-        id: LeaseId,
-    },
 }
 
 /// The state machine. One thread owns it; it alone writes the state store.
@@ -217,18 +129,35 @@ impl Machine {
             alarms,
             compaction,
             pending: Pending::default(),
-            effects: Effects { members_changed: true, alarms_changed: true, ..Effects::default() },
+            effects: Effects {
+                members_changed: true,
+                alarms_changed: true,
+                ..Effects::default()
+            },
             dirty: false,
         };
         machine.publish();
-        Ok((Machine { effects: Effects::default(), ..machine }, reader))
+        Ok((
+            Machine {
+                effects: Effects::default(),
+                ..machine
+            },
+            reader,
+        ))
     }
 
     /// Writes the beginning of a cluster into an empty store, durably.
     pub fn bootstrap(&mut self, genesis: &Genesis) -> Result<(), Fault> {
-        assert!(self.reader.cluster_id() == 0 && genesis.cluster_id != 0, "a cluster begins once");
+        assert!(
+            self.reader.cluster_id() == 0 && genesis.cluster_id != 0,
+            "a cluster begins once"
+        );
         let mut batch = Batch::default();
-        batch.put(layout::META, layout::META_CLUSTER, genesis.cluster_id.to_be_bytes());
+        batch.put(
+            layout::META,
+            layout::META_CLUSTER,
+            genesis.cluster_id.to_be_bytes(),
+        );
         batch.put(layout::META, layout::META_APPLIED, self.state.encode());
         for member in &genesis.members {
             self.membership.set(member.clone(), &mut batch);
@@ -242,16 +171,15 @@ impl Machine {
         Ok(())
     }
 
-    /// Applies one entry of the log: a batch of commands, with one outcome each; or the empty entry of a new leader.
-    pub fn apply(
-        &mut self,
-        index: u64,
-        term: u64,
-        payload: &Bytes,
-    ) -> Result<Vec<Outcome>, Fault> {
+    /// Applies one entry of the log: a batch of commands, with one outcome each; or the empty entry
+    /// of a new leader.
+    pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Vec<Outcome>, Fault> {
         let commands = decode(index, payload)?;
         self.advance(index, term);
-        commands.into_iter().map(|body| split(self.dispatch(body))).collect()
+        commands
+            .into_iter()
+            .map(|body| split(self.dispatch(body)))
+            .collect()
     }
 
     /// Applies one configuration change entry of the log.
@@ -284,10 +212,13 @@ impl Machine {
         Ok(std::mem::take(&mut self.effects))
     }
 
-    /// One bounded step of removing compacted history, in a write of its own. Returns whether there is more to do. To be called
-    /// with nothing applied and not committed.
+    /// One bounded step of removing compacted history, in a write of its own. Returns whether there
+    /// is more to do. To be called with nothing applied and not committed.
     pub fn compact_step(&mut self) -> Result<bool, Fault> {
-        assert!(!self.dirty, "a step of compaction does not mix with entries: commit first");
+        assert!(
+            !self.dirty,
+            "a step of compaction does not mix with entries: commit first"
+        );
         if self.compaction.finished == self.state.compacted {
             return Ok(false);
         }
@@ -296,7 +227,11 @@ impl Machine {
         self.state.size -= step.freed;
         self.compaction = step.progress;
         let mut batch = step.batch;
-        batch.put(layout::META, layout::META_COMPACTION, self.compaction.encode());
+        batch.put(
+            layout::META,
+            layout::META_COMPACTION,
+            self.compaction.encode(),
+        );
         batch.put(layout::META, layout::META_APPLIED, self.state.encode());
         self.engine.write(batch, Durability::Eventual)?;
         self.publish();
@@ -309,7 +244,11 @@ impl Machine {
     }
 
     fn advance(&mut self, index: u64, term: u64) {
-        assert!(index > self.state.index, "entry {index} after {}", self.state.index);
+        assert!(
+            index > self.state.index,
+            "entry {index} after {}",
+            self.state.index
+        );
         self.state.index = index;
         self.state.term = term;
         self.dirty = true;
@@ -332,7 +271,8 @@ impl Machine {
         }
     }
 
-    /// Moves the compact revision. What that makes unreadable is removed later, by [`Machine::compact_step`].
+    /// Moves the compact revision. What that makes unreadable is removed later, by
+    /// [`Machine::compact_step`].
     fn compaction(
         &mut self,
         request: &api::CompactionRequest,
@@ -348,19 +288,29 @@ impl Machine {
         self.state.compacted = revision;
         self.compaction.retarget();
         let row = self.compaction.encode();
-        self.pending.batch.put(layout::META, layout::META_COMPACTION, row);
+        self.pending
+            .batch
+            .put(layout::META, layout::META_COMPACTION, row);
         self.effects.compacted = Some(revision);
-        Ok(api::CompactionResponse { header: self.header() })
+        Ok(api::CompactionResponse {
+            header: self.header(),
+        })
     }
 
     fn alarm(&mut self, request: &api::AlarmRequest) -> api::AlarmResponse {
         let (alarms, changed) = self.alarms.handle(request, &mut self.pending.batch);
         self.effects.alarms_changed |= changed;
-        api::AlarmResponse { header: self.header(), alarms }
+        api::AlarmResponse {
+            header: self.header(),
+            alarms,
+        }
     }
 
     fn member_attributes(&mut self, request: &command::MemberAttributes) {
-        if self.membership.set_attributes(request, &mut self.pending.batch) {
+        if self
+            .membership
+            .set_attributes(request, &mut self.pending.batch)
+        {
             self.effects.members_changed = true;
         }
     }
@@ -377,15 +327,30 @@ impl Machine {
         if self.effects.alarms_changed {
             self.reader.set_alarms(self.alarms.list());
         }
-        let State { index, term, revision, compacted, size } = self.state;
-        let applied = Applied { index, term, revision, compacted };
-        self.reader.publish(&applied, size, self.compaction.finished);
+        let State {
+            index,
+            term,
+            revision,
+            compacted,
+            size,
+        } = self.state;
+        let applied = Applied {
+            index,
+            term,
+            revision,
+            compacted,
+        };
+        self.reader
+            .publish(&applied, size, self.compaction.finished);
     }
 }
 
 /// A header with a revision and nothing else.
 pub(crate) fn header(revision: Revision) -> Option<api::ResponseHeader> {
-    Some(api::ResponseHeader { revision: revision.0, ..api::ResponseHeader::default() })
+    Some(api::ResponseHeader {
+        revision: revision.0,
+        ..api::ResponseHeader::default()
+    })
 }
 
 /// The commands of an entry, which share its memory.
@@ -405,7 +370,9 @@ fn decode(index: u64, payload: &Bytes) -> Result<Vec<Body>, Fault> {
         });
     }
     let bodies = batch.commands.into_iter().map(|command| command.body);
-    bodies.map(|body| body.ok_or_else(|| broken("a command of a newer release"))).collect()
+    bodies
+        .map(|body| body.ok_or_else(|| broken("a command of a newer release")))
+        .collect()
 }
 
 /// Tells an outcome from a fault.

@@ -1,35 +1,38 @@
-//! The read side of the state: ranges, history, leases, hashes; from any thread, without ever holding up the applier.
+//! The read side of the state: ranges, history, leases, hashes; from any thread, without ever
+//! holding up the applier.
 //!
-//! A read happens at a revision and looks at a frozen state of the engine. Two rules make that sound:
+//! A read happens at a revision and looks at a frozen state of the engine. Two rules make that
+//! sound:
 //!
-//! * The machine publishes a revision *after* the write that holds it. So: take the published revision, then the frozen state; it holds
-//!   at least that revision, and rows of later ones are passed over because a read names its revision.
-//! * The machine publishes a compact revision *before* it removes what that makes unreadable. So: take the frozen state,
-//!   then the published compact revision. If the read is not below it, nothing it needs was missing. If it is,
-//!   the read is refused, or, if it only wanted the latest, done again at the latest of now.
+//! * The machine publishes a revision *after* the write that holds it. So: take the published
+//!   revision, then the frozen state; it holds at least that revision, and rows of later ones are
+//!   passed over because a read names its revision.
+//! * The machine publishes a compact revision *before* it removes what that makes unreadable. So:
+//!   take the frozen state, then the published compact revision. If the read is not below it,
+//!   nothing it needs was missing. If it is, the read is refused, or, if it only wanted the latest,
+//!   done again at the latest of now.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use conclave_proto::command::{LeaseRecord, Member};
+use conclave_proto::command::Member;
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::mvccpb::KeyValue;
-use prost::Message;
 
-use crate::engine::{Direction, Engine, Read};
+use crate::engine::{Engine, Read};
 use crate::fault::Fault;
-use crate::ids::{LeaseId, Revision};
-use crate::layout;
+use crate::ids::Revision;
 use crate::machine::member::Membership;
 use crate::machine::{header, txn};
 use crate::mvcc::range::KeyRange;
-use crate::mvcc::record::damaged;
 use crate::mvcc::view::{EngineView, find_row};
-use crate::mvcc::{HashKv, History, hash, history, pending, query};
+use crate::mvcc::{HashKv, History, hash, history, query};
 
+mod leases;
+mod publish;
 pub mod stream;
 
 /// Why a read gives no answer.
@@ -100,49 +103,6 @@ struct Shared {
     hashes: Mutex<VecDeque<HashKv>>,
 }
 
-/// The publishing side, for the machine only.
-impl Reader {
-    pub(crate) fn new(engine: Arc<dyn Engine>, cluster_id: u64) -> Reader {
-        let shared = Shared {
-            engine,
-            cluster_id: cluster_id.into(),
-            revision: AtomicI64::new(0),
-            compacted: AtomicI64::new(0),
-            compaction_finished: AtomicI64::new(0),
-            logical_size: AtomicI64::new(0),
-            term: AtomicU64::new(0),
-            index: AtomicU64::new(0),
-            membership: Mutex::default(),
-            alarms: Mutex::default(),
-            hashes: Mutex::default(),
-        };
-        Reader { shared: Arc::new(shared) }
-    }
-
-    /// The index last: who sees it sees all that belongs to it.
-    pub(crate) fn publish(&self, applied: &Applied, logical_size: i64, finished: Revision) {
-        let shared = &self.shared;
-        shared.revision.store(applied.revision.0, Ordering::Release);
-        shared.compacted.store(applied.compacted.0, Ordering::Release);
-        shared.compaction_finished.store(finished.0, Ordering::Release);
-        shared.logical_size.store(logical_size, Ordering::Release);
-        shared.term.store(applied.term, Ordering::Release);
-        shared.index.store(applied.index, Ordering::Release);
-    }
-
-    pub(crate) fn set_cluster_id(&self, cluster_id: u64) {
-        self.shared.cluster_id.store(cluster_id, Ordering::Release);
-    }
-
-    pub(crate) fn set_membership(&self, membership: &Membership) {
-        *lock(&self.shared.membership) = Arc::new(membership.clone());
-    }
-
-    pub(crate) fn set_alarms(&self, alarms: Vec<api::AlarmMember>) {
-        *lock(&self.shared.alarms) = Arc::new(alarms);
-    }
-}
-
 impl Reader {
     /// How far the committed state is. At least all that belongs to the index returned is readable.
     pub fn applied(&self) -> Applied {
@@ -181,7 +141,8 @@ impl Reader {
         lock(&self.shared.alarms).to_vec()
     }
 
-    /// What quotas speak of: [`Sizes::logical`] without asking the engine, for each write to look at.
+    /// What quotas speak of: [`Sizes::logical`] without asking the engine, for each write to look
+    /// at.
     pub fn logical_size(&self) -> u64 {
         let logical = self.shared.logical_size.load(Ordering::Acquire);
         u64::try_from(logical).expect("what is removed was added before")
@@ -195,8 +156,8 @@ impl Reader {
         }
     }
 
-    /// Answers a range request, at its revision or at the latest. The header has the latest revision only. The request must
-    /// have passed [`crate::machine::validate::check_range`].
+    /// Answers a range request, at its revision or at the latest. The header has the latest
+    /// revision only. The request must have passed [`crate::machine::validate::check_range`].
     pub fn range(&self, request: &api::RangeRequest) -> Result<api::RangeResponse, ReadError> {
         let range = KeyRange::of(&request.key, &request.range_end);
         let (answer, now) = match range {
@@ -209,7 +170,12 @@ impl Reader {
             }),
         }?;
         let query::Answer { kvs, more, count } = answer;
-        Ok(api::RangeResponse { header: header(now), kvs, more, count })
+        Ok(api::RangeResponse {
+            header: header(now),
+            kvs,
+            more,
+            count,
+        })
     }
 
     /// Answers a transaction that [`crate::machine::validate::is_read_only`].
@@ -225,8 +191,9 @@ impl Reader {
         outcome
     }
 
-    /// The changes of `from..=through`: whole revisions, at least one, and then until about `max_bytes` are reached. `through` may lie
-    /// ahead. `Compacted` if `from` is below the compact revision.
+    /// The changes of `from..=through`: whole revisions, at least one, and then until about
+    /// `max_bytes` are reached. `through` may lie ahead. `Compacted` if `from` is below the compact
+    /// revision.
     pub fn history(
         &self,
         from: Revision,
@@ -239,7 +206,9 @@ impl Reader {
         if from < compacted {
             return Err(ApiError::Compacted.into());
         }
-        Ok(history::read(&*snapshot, from, through, compacted, max_bytes)?)
+        Ok(history::read(
+            &*snapshot, from, through, compacted, max_bytes,
+        )?)
     }
 
     /// A key as of a revision. `Compacted` or `FutureRev` if that cannot be read.
@@ -251,9 +220,10 @@ impl Reader {
 
     /// The hash of the history up to `revision`, or all of it (0). Reads everything there is.
     ///
-    /// Compacting changes what there is to hash, so hashes can be compared only if computed under equal
-    /// compact revisions. One exception is expected of us: having compacted at a revision, its hash is
-    /// still the one from before, if it was asked for before. So the last few are remembered.
+    /// Compacting changes what there is to hash, so hashes can be compared only if computed under
+    /// equal compact revisions. One exception is expected of us: having compacted at a revision,
+    /// its hash is still the one from before, if it was asked for before. So the last few are
+    /// remembered.
     pub fn hash_kv(&self, revision: i64) -> Result<HashKv, ReadError> {
         let (at, _) = self.resolve(revision)?;
         let known = |hash: &&HashKv| hash.hash_revision == at.0;
@@ -274,46 +244,10 @@ impl Reader {
         Ok(hash)
     }
 
-    /// A hash of everything in the store, what is not removed yet included. Stable while nothing is written; not to be
-    /// compared between members.
+    /// A hash of everything in the store, what is not removed yet included. Stable while nothing is
+    /// written; not to be compared between members.
     pub fn hash(&self) -> Result<u32, Fault> {
         hash::hash_all(&*self.shared.engine.snapshot())
-    }
-
-    /// A lease, if there is one with that id.
-    pub fn lease(&self, id: LeaseId) -> Result<Option<LeaseRecord>, Fault> {
-        let row = self.shared.engine.get(layout::LEASE, &layout::lease_key(id))?;
-        row.map(|row| decode_lease(&row)).transpose()
-    }
-
-    /// The keys attached to a lease, in order.
-    pub fn lease_keys(&self, id: LeaseId) -> Result<Vec<Bytes>, Fault> {
-        pending::lease_keys(&*self.shared.engine, id)
-    }
-
-    /// All leases.
-    pub fn leases(&self) -> Result<Vec<LeaseRecord>, Fault> {
-        self.leases_after(None, usize::MAX)
-    }
-
-    /// The next `max` leases after one, in the order of the store (by id, negative ones last): what a new leader reads them
-    /// all with, a piece at a time.
-    pub fn leases_after(
-        &self,
-        after: Option<LeaseId>,
-        max: usize,
-    ) -> Result<Vec<LeaseRecord>, Fault> {
-        let from = match after {
-            None => Vec::new(),
-            Some(id) => [&layout::lease_key(id)[..], &[0]].concat(),
-        };
-        let engine = &self.shared.engine;
-        let mut scan = engine.scan(layout::LEASE, &from, None, Direction::Forward)?;
-        let mut leases = Vec::new();
-        while leases.len() < max && let Some((_, row)) = scan.next()? {
-            leases.push(decode_lease(row)?);
-        }
-        Ok(leases)
     }
 
     fn revision(&self) -> Revision {
@@ -324,8 +258,9 @@ impl Reader {
         Revision(self.shared.compacted.load(Ordering::Acquire))
     }
 
-    /// Reads a frozen state at `wanted`, or at the latest revision if that is not positive. `read` gets the state, the revision to read at and the
-    /// latest. See the rules at the head of the module.
+    /// Reads a frozen state at `wanted`, or at the latest revision if that is not positive. `read`
+    /// gets the state, the revision to read at and the latest. See the rules at the head of the
+    /// module.
     fn read_frozen<T>(
         &self,
         wanted: i64,
@@ -365,10 +300,6 @@ impl Reader {
             at => Ok((at, now)),
         }
     }
-}
-
-fn decode_lease(row: &[u8]) -> Result<LeaseRecord, Fault> {
-    LeaseRecord::decode(row).map_err(|error| damaged(format!("lease: {error}")))
 }
 
 /// What these locks guard is replaced whole, so a panic elsewhere cannot have left it half done.

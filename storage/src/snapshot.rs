@@ -1,10 +1,12 @@
-//! A state store as files that can be carried: for backups, and for members too far behind for the log.
+//! A state store as files that can be carried: for backups, and for members too far behind for the
+//! log.
 //!
-//! A snapshot is a folder: `state/`, a checkpoint of the engine, and `SNAPSHOT`, a text that names every file with
-//! its size and CRC-32C, and the log position the state is at. The text is written last and ends with its own
-//! checksum, so a folder with a good `SNAPSHOT` is complete.
+//! A snapshot is a folder: `state/`, a checkpoint of the engine, and `SNAPSHOT`, a text that names
+//! every file with its size and CRC-32C, and the log position the state is at. The text is written
+//! last and ends with its own checksum, so a folder with a good `SNAPSHOT` is complete.
 //!
-//! [`restore`] replaces a store. It copies beside it, checking while it copies, and then swaps by renaming:
+//! [`restore`] replaces a store. It copies beside it, checking while it copies, and then swaps by
+//! renaming:
 //!
 //! ```text
 //! 1  state.incoming  <- copied, checked, synced
@@ -13,11 +15,12 @@
 //! 4  state.outgoing  removed
 //! ```
 //!
-//! A crash anywhere leaves the old store or the new one whole, and [`finish_restore`], which must run before the
-//! store is opened, brings either back into place: without `state`, step 2 was done and `state.incoming` is complete.
+//! A crash anywhere leaves the old store or the new one whole, and [`finish_restore`], which must
+//! run before the store is opened, brings either back into place: without `state`, step 2 was done
+//! and `state.incoming` is complete.
 //!
-//! The log follows the state ([`crate::log::Log::restore`]): a member that starts with its state ahead of
-//! its log died between the two and repeats that call.
+//! The log follows the state ([`crate::log::Log::restore`]): a member that starts with its state
+//! ahead of its log died between the two and repeats that call.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -58,17 +61,14 @@ pub struct FileRecord {
     pub crc: u32,
 }
 
-/// Writes a snapshot of `engine`, whose last applied entry is `index` of `term`, into the new folder `dir`. The caller
-/// is the one thread that writes the engine, so that nothing is applied meanwhile.
+/// Writes a snapshot of `engine`, whose last applied entry is `index` of `term`, into the new
+/// folder `dir`. The caller is the one thread that writes the engine, so that nothing is applied
+/// meanwhile.
 ///
 /// # Errors
-/// When the engine or the file system fails. `dir` may then hold an incomplete snapshot, which [`verify`] refuses.
-pub fn write(
-    engine: &dyn Engine,
-    dir: &Path,
-    index: u64,
-    term: u64,
-) -> Result<Manifest, Fault> {
+/// When the engine or the file system fails. `dir` may then hold an incomplete snapshot, which
+/// [`verify`] refuses.
+pub fn write(engine: &dyn Engine, dir: &Path, index: u64, term: u64) -> Result<Manifest, Fault> {
     fs::create_dir(dir).map_err(|e| Fault::io("create", dir, &e))?;
     let state = dir.join(STATE);
     engine.checkpoint(&state)?;
@@ -76,11 +76,18 @@ pub fn write(
     for name in names(&state)? {
         let path = state.join(&name);
         let (size, crc) = stream(&path, |_| Ok(()))?;
-        File::open(&path).and_then(|f| f.sync_all()).map_err(|e| Fault::io("sync", &path, &e))?;
+        File::open(&path)
+            .and_then(|f| f.sync_all())
+            .map_err(|e| Fault::io("sync", &path, &e))?;
         files.push(FileRecord { name, size, crc });
     }
     files::sync_folder(&state)?;
-    let manifest = Manifest { format_version: FORMAT_VERSION, index, term, files };
+    let manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        index,
+        term,
+        files,
+    };
     files::write_whole(&dir.join(MANIFEST), manifest.encode().as_bytes())?;
     files::sync_parent(dir)?;
     Ok(manifest)
@@ -89,7 +96,8 @@ pub fn write(
 /// Reads every file of the snapshot in `dir` and compares it with the manifest.
 ///
 /// # Errors
-/// [`Fault::Damaged`] when a file is missing, changed or too many, [`Fault::Version`] for another format.
+/// [`Fault::Damaged`] when a file is missing, changed or too many, [`Fault::Version`] for another
+/// format.
 pub fn verify(dir: &Path) -> Result<Manifest, Fault> {
     let manifest = read_manifest(dir)?;
     let state = dir.join(STATE);
@@ -100,10 +108,12 @@ pub fn verify(dir: &Path) -> Result<Manifest, Fault> {
     Ok(manifest)
 }
 
-/// Replaces the closed store in `store` (which may be absent) by the snapshot in `dir`, which stays as it is.
+/// Replaces the closed store in `store` (which may be absent) by the snapshot in `dir`, which stays
+/// as it is.
 ///
 /// # Errors
-/// As [`verify`]; the old store is then untouched. After a failed rename [`finish_restore`] decides.
+/// As [`verify`]; the old store is then untouched. After a failed rename [`finish_restore`]
+/// decides.
 pub fn restore(dir: &Path, store: &Path) -> Result<Manifest, Fault> {
     finish_restore(store)?;
     let manifest = read_manifest(dir)?;
@@ -113,7 +123,8 @@ pub fn restore(dir: &Path, store: &Path) -> Result<Manifest, Fault> {
         let (from, to) = (dir.join(STATE).join(&file.name), incoming.join(&file.name));
         let mut copy = File::create(&to).map_err(|e| Fault::io("create", &to, &e))?;
         let read = stream(&from, |bytes| {
-            copy.write_all(bytes).map_err(|e| Fault::io("write", &to, &e))
+            copy.write_all(bytes)
+                .map_err(|e| Fault::io("write", &to, &e))
         })?;
         file.check(&from, read)?;
         copy.sync_all().map_err(|e| Fault::io("sync", &to, &e))?;
@@ -153,9 +164,14 @@ fn outgoing(store: &Path) -> PathBuf {
 fn names(folder: &Path) -> Result<Vec<String>, Fault> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| Fault::io("read", folder, &e))? {
-        let name = entry.map_err(|e| Fault::io("read", folder, &e))?.file_name();
+        let name = entry
+            .map_err(|e| Fault::io("read", folder, &e))?
+            .file_name();
         let name = name.into_string().map_err(|name| {
-            Fault::damaged(folder, format!("{} is not a file of a snapshot", name.display()))
+            Fault::damaged(
+                folder,
+                format!("{} is not a file of a snapshot", name.display()),
+            )
         })?;
         names.push(name);
     }
@@ -172,7 +188,9 @@ fn stream(
     let mut buffer = vec![0; COPY_BYTES];
     let (mut size, mut crc) = (0, 0);
     loop {
-        let read = file.read(&mut buffer).map_err(|e| Fault::io("read", path, &e))?;
+        let read = file
+            .read(&mut buffer)
+            .map_err(|e| Fault::io("read", path, &e))?;
         if read == 0 {
             return Ok((size, crc));
         }
@@ -196,11 +214,23 @@ fn read_manifest(dir: &Path) -> Result<Manifest, Fault> {
     if manifest.format_version != FORMAT_VERSION {
         let advice = "restore it with the release that made it";
         let (path, found) = (dir.to_owned(), manifest.format_version);
-        return Err(Fault::Version { path, found, expected: FORMAT_VERSION, advice });
+        return Err(Fault::Version {
+            path,
+            found,
+            expected: FORMAT_VERSION,
+            advice,
+        });
     }
-    let listed: Vec<_> = manifest.files.iter().map(|file| file.name.clone()).collect();
+    let listed: Vec<_> = manifest
+        .files
+        .iter()
+        .map(|file| file.name.clone())
+        .collect();
     if names(&dir.join(STATE))? != listed {
-        return Err(Fault::damaged(dir, "the files are not those the manifest names"));
+        return Err(Fault::damaged(
+            dir,
+            "the files are not those the manifest names",
+        ));
     }
     Ok(manifest)
 }
@@ -213,7 +243,10 @@ impl FileRecord {
         }
         match crc == self.crc {
             true => Ok(()),
-            false => Err(Fault::damaged(path, "the checksum is not the one in the manifest")),
+            false => Err(Fault::damaged(
+                path,
+                "the checksum is not the one in the manifest",
+            )),
         }
     }
 }
@@ -236,11 +269,20 @@ impl Manifest {
             return None;
         }
         let mut lines = body.lines();
-        let format_version = lines.next()?.strip_prefix("conclave snapshot ")?.parse().ok()?;
+        let format_version = lines
+            .next()?
+            .strip_prefix("conclave snapshot ")?
+            .parse()
+            .ok()?;
         let (index, term) = lines.next()?.strip_prefix("applied ")?.split_once(' ')?;
         let (index, term) = (index.parse().ok()?, term.parse().ok()?);
         let files = lines.map(FileRecord::decode).collect::<Option<Vec<_>>>()?;
-        Some(Manifest { format_version, index, term, files })
+        Some(Manifest {
+            format_version,
+            index,
+            term,
+            files,
+        })
     }
 }
 
@@ -250,7 +292,11 @@ impl FileRecord {
         let (name, size, crc) = (words.next()?, words.next()?, words.next()?);
         let plain = !name.contains('/') && name != "." && name != "..";
         let (size, crc) = (size.parse().ok()?, u32::from_str_radix(crc, 16).ok()?);
-        (plain && words.next().is_none()).then(|| FileRecord { name: name.to_owned(), size, crc })
+        (plain && words.next().is_none()).then(|| FileRecord {
+            name: name.to_owned(),
+            size,
+            crc,
+        })
     }
 }
 

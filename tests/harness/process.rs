@@ -76,7 +76,9 @@ pub fn own_place(data_dir: &Path, client_url: &str) -> Vec<String> {
     vec![
         format!("--data-dir={data_dir}"),
         format!("--listen-client-urls={client_url}"),
+        format!("--advertise-client-urls={client_url}"),
         "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
+        "--initial-advertise-peer-urls=http://127.0.0.1:2380".to_owned(),
         "--log-format=json".to_owned(),
     ]
 }
@@ -118,7 +120,7 @@ pub fn binary() -> PathBuf {
 /// Cargo does not build the binary for the tests of another package, so a stale one is a real danger: the
 /// tests would prove something about yesterday.
 fn check_is_current(binary: &Path) {
-    const ADVICE: &str = "run `cargo build --release -p conclave-service` first";
+    const ADVICE: &str = "run `cargo build --release --workspace --bin conclave` first";
     let Some(built) = modified(binary) else {
         panic!("{} does not exist: {ADVICE}", binary.display());
     };

@@ -1,1 +1,9 @@
-fn main(){}
+//! The real binary: killed, stopped, misconfigured, on damaged and on full disks.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod data_dir;
+mod disk_full;
+mod flags;
+mod kills;
+mod stalled;
+mod stop;

@@ -11,6 +11,7 @@
 //! | `campaign N`, `tick N [times]`, `read N counter`, `compact N index` | inputs |
 //! | `propose N text` | prints the position |
 //! | `work N` | all work there is, put into the log but not confirmed |
+//! | `quiet N` | the same without a line, and what it sends is lost |
 //! | `persisted N` | confirms the last append |
 //! | `deliver A B` | everything the network has from A for B |
 //! | `lose` | everything the network has |
@@ -107,6 +108,11 @@ impl World {
                 .expect("in memory");
             }
             "work" => while self.work(number(1), &mut out) {},
+            "quiet" => {
+                let mut unprinted = String::new();
+                while self.work(number(1), &mut unprinted) {}
+                self.network.retain(|&(from, _)| from != number(1));
+            }
             "persisted" => {
                 let member = self.member(number(1));
                 member.node.persisted(member.last_append);
@@ -161,7 +167,7 @@ impl World {
                     let member = self.member(id);
                     member.node.persisted(member.last_append);
                 }
-                for line in printed.lines().filter(|line| line.contains("commit ")) {
+                for line in printed.lines().filter(|line| line.starts_with("commit ")) {
                     writeln!(out, "{id}: {line}").expect("in memory");
                 }
             }

@@ -316,6 +316,12 @@ impl Node {
             return None;
         }
         let entries = ready.take_entries();
+        if let Some(first) = entries.first() {
+            // What an append on its way has written from here on is replaced, so its confirmation says nothing about it.
+            for (_, last_index) in &mut self.appends {
+                *last_index = (*last_index).map(|last| last.min(first.index - 1));
+            }
+        }
         let append = Append {
             entries: entries.iter().map(from_raft).collect(),
             hard_state: Some(hard_state(&self.raw.raft.hard_state())),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use axum::Router;
+use axum::response::IntoResponse as _;
 use conclave_proto::etcdserverpb::auth_server::AuthServer;
 use conclave_proto::etcdserverpb::cluster_server::ClusterServer;
 use conclave_proto::etcdserverpb::kv_server::KvServer;
@@ -152,9 +153,8 @@ async fn not_found(request: Request<axum::body::Body>) -> Response<axum::body::B
         let service = service_of(request.uri().path());
         return Status::unimplemented(format!("unknown service {service}")).into_http();
     }
-    let mut response = Response::new(axum::body::Body::from("404 page not found\n"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    (StatusCode::NOT_FOUND, kind, "404 page not found\n").into_response()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! new as the request, a serializable one does not, and then both look at the local state. A
 //! transaction that only ranges is a read.
 //!
-//! A read of a few keys is done where it stands, since handing it to another thread would cost more
+//! A read of one key is done where it stands, since handing it to another thread would cost more
 //! than it does; one that may touch many keys ([`length`]) goes to a thread that may block.
 
 use conclave_proto::ApiError;
@@ -23,9 +23,6 @@ use super::method::Method;
 use super::stream::Counted;
 use super::validate::ReadOnly;
 use super::{Context, Length, range_stream, reply, status, validate};
-
-/// A range with a limit up to this is short: a hundred seeks are still well under a millisecond.
-const SHORT_LIMIT: i64 = 100;
 
 /// See the module.
 #[derive(Clone)]
@@ -115,16 +112,10 @@ impl Service {
     }
 }
 
-/// A range is long if it may touch more keys than are read where one stands. Sorts and filters see
-/// the whole range, whatever the limit is.
+/// A range is long if it may touch more than one key. A small limit does not make it short: the
+/// response counts all keys of the range, so all of them are looked at.
 fn length(request: &RangeRequest) -> Length {
-    let one_key = request.range_end.is_empty();
-    let few_keys = (1..=SHORT_LIMIT).contains(&request.limit) && validate::is_streamable(request);
-    if one_key || few_keys {
-        Length::Short
-    } else {
-        Length::Long
-    }
+    if request.range_end.is_empty() { Length::Short } else { Length::Long }
 }
 
 fn length_of_txn(request: &TxnRequest) -> Length {
@@ -220,22 +211,6 @@ mod tests {
         };
         assert_eq!(length(&all), Length::Long);
         let page = RangeRequest { limit: 10, ..all };
-        assert_eq!(length(&page), Length::Short);
-        for long in [
-            RangeRequest {
-                limit: SHORT_LIMIT + 1,
-                ..page.clone()
-            },
-            RangeRequest {
-                min_mod_revision: 1,
-                ..page.clone()
-            },
-            RangeRequest {
-                sort_order: 2,
-                ..page
-            },
-        ] {
-            assert_eq!(length(&long), Length::Long, "{long:?}");
-        }
+        assert_eq!(length(&page), Length::Long);
     }
 }

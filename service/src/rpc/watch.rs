@@ -1,8 +1,8 @@
 //! `etcdserverpb.Watch`.
 //!
-//! The service is written out rather than generated, for the sake of its codec: responses come with their events
-//! encoded already, shared by all watchers of the same, and the generated service would want them as messages.
-//! What a stream does is in [`crate::watch`].
+//! The service is written out rather than generated, for the sake of its codec: responses come with
+//! their events encoded already, shared by all watchers of the same, and the generated service
+//! would want them as messages. What a stream does is in [`crate::watch`].
 
 use std::convert::Infallible;
 use std::task::{self, Poll};
@@ -16,13 +16,13 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 
+use super::Context;
 use super::method::Method;
 use super::stream::Counted;
-use super::Context;
 use crate::watch::{self, EncodedWatchResponse, Responses};
 
-/// What a stream's buffers begin with; both grow when needed. There may be very many streams, most of them
-/// quiet, and tonic's 8 KiB for each direction would be most of what they cost.
+/// What a stream's buffers begin with; both grow when needed. There may be very many streams, most
+/// of them quiet, and tonic's 8 KiB for each direction would be most of what they cost.
 const BUFFER_BYTES: usize = 512;
 /// Responses that are ready together are sent together, up to this many bytes.
 const SEND_BYTES: usize = 32 << 10;
@@ -37,7 +37,10 @@ pub(crate) struct Service {
 impl Service {
     /// Takes requests of up to `message_bytes_max`.
     pub(crate) fn new(context: Context, message_bytes_max: usize) -> Service {
-        Service { context, message_bytes_max }
+        Service {
+            context,
+            message_bytes_max,
+        }
     }
 }
 
@@ -62,7 +65,10 @@ where
         if request.uri().path() != "/etcdserverpb.Watch/Watch" {
             return Box::pin(async { Ok(Status::unimplemented("unknown method").into_http()) });
         }
-        let Service { context, message_bytes_max } = self.clone();
+        let Service {
+            context,
+            message_bytes_max,
+        } = self.clone();
         Box::pin(async move {
             let mut grpc = Grpc::new(WatchCodec)
                 .max_decoding_message_size(message_bytes_max)
@@ -96,8 +102,9 @@ impl Watch {
         let call = self.context.admit(Method::Watch, &metadata)?;
         let handle = self.context.handle.clone();
         let watches = handle.watches().clone();
-        let responses =
-            watch::serve(watches, requests, move || handle.header(Revision::default()));
+        let responses = watch::serve(watches, requests, move || {
+            handle.header(Revision::default())
+        });
         Ok(self.context.stream(call, &metadata, responses))
     }
 }

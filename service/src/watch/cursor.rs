@@ -1,18 +1,20 @@
 //! One watcher: a place in history that only moves forward. Pure.
 //!
-//! `next` is the first revision not yet shown to the client; everything below it was sent, or was not for this watcher.
-//! All guarantees hang on it: an event is shown if and only if its revision is at or above `next`, and showing it
-//! moves `next` past it. So whatever path an event comes by (live, from the ring, from disk; one of them twice, or after
-//! another had it already) it is shown once, in order, and never below the start.
+//! `next` is the first revision not yet shown to the client; everything below it was sent, or was
+//! not for this watcher. All guarantees hang on it: an event is shown if and only if its revision
+//! is at or above `next`, and showing it moves `next` past it. So whatever path an event comes by
+//! (live, from the ring, from disk; one of them twice, or after another had it already) it is shown
+//! once, in order, and never below the start.
 //!
-//! There are two stages. A *live* cursor is registered with the hub, which promises every matching event from `next` on. A *lagging*
-//! one is not: it is new, its stream's queue overflowed, or the hub itself was overrun. It is fed from history until the
-//! hub takes it again.
+//! There are two stages. A *live* cursor is registered with the hub, which promises every matching
+//! event from `next` on. A *lagging* one is not: it is new, its stream's queue overflowed, or the
+//! hub itself was overrun. It is fed from history until the hub takes it again.
 //!
-//! Progress ("you have seen everything up to R") is given in answer to a *mark*: a message the hub puts into the same queue as
-//! events, so all events up to the mark's revision that were promised before it come before it. A cursor that became
-//! live after the mark was asked for may still have older events behind the mark in the queue, unless it
-//! begins above it anyway: see [`Cursor::covers`].
+//! Progress ("you have seen everything up to R") is given in answer to a *mark*: a message the hub
+//! puts into the same queue as events, so all events up to the mark's revision that were promised
+//! before it come before it. A cursor that became live after the mark was asked for may still have
+//! older events behind the mark in the queue, unless it begins above it anyway: see
+//! [`Cursor::covers`].
 
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use conclave_storage::Revision;
@@ -54,11 +56,7 @@ enum Stage {
 
 impl Cursor {
     /// A lagging cursor, for a store that is at revision `current`.
-    pub(crate) fn new(
-        request: &WatchCreateRequest,
-        range: KeyRange,
-        current: Revision,
-    ) -> Cursor {
+    pub(crate) fn new(request: &WatchCreateRequest, range: KeyRange, current: Revision) -> Cursor {
         let start = Revision(request.start_revision);
         Cursor {
             range,
@@ -88,8 +86,9 @@ impl Cursor {
         self.stage = Stage::Live { epoch, after_mark };
     }
 
-    /// The hub dropped all registrations of an epoch, having delivered everything below `from`. Returns whether this cursor
-    /// was one of them. One that was registered again in the meantime is of a later epoch.
+    /// The hub dropped all registrations of an epoch, having delivered everything below `from`.
+    /// Returns whether this cursor was one of them. One that was registered again in the meantime
+    /// is of a later epoch.
     pub(crate) fn fall_behind(&mut self, dropped: u64, from: Revision) -> bool {
         match self.stage {
             Stage::Live { epoch, .. } if epoch == dropped => {
@@ -111,7 +110,8 @@ impl Cursor {
         shown
     }
 
-    /// Whether history that begins at `from` can be fed to the cursor: a gap before it would lose events.
+    /// Whether history that begins at `from` can be fed to the cursor: a gap before it would lose
+    /// events.
     pub(crate) fn can_follow(&self, from: Revision) -> bool {
         self.is_lagging() && self.next >= from
     }
@@ -133,8 +133,9 @@ impl Cursor {
         std::mem::take(&mut self.asked) && self.quiet && self.covers(mark, revision)
     }
 
-    /// Whether the cursor has shown, at the arrival of mark number `mark`, all it ever will of revisions up to `revision`. One that
-    /// starts in the future has nothing to say before its start (etcd's #20221).
+    /// Whether the cursor has shown, at the arrival of mark number `mark`, all it ever will of
+    /// revisions up to `revision`. One that starts in the future has nothing to say before its
+    /// start (etcd's #20221).
     pub(crate) fn covers(&self, mark: u64, revision: Revision) -> bool {
         match self.stage {
             Stage::Live { after_mark, .. } => {
@@ -202,7 +203,10 @@ mod tests {
         assert!(!past.covers(1, Revision(10)), "lagging");
         past.become_live(0, 1);
         assert!(past.covers(2, Revision(10)));
-        assert!(!past.covers(1, Revision(10)), "revisions 4 to 10 may be behind the mark");
+        assert!(
+            !past.covers(1, Revision(10)),
+            "revisions 4 to 10 may be behind the mark"
+        );
         let mut now = cursor(0);
         now.become_live(0, 1);
         assert!(now.covers(1, Revision(10)), "it starts above the mark");
@@ -217,11 +221,17 @@ mod tests {
         assert!(!cursor.tick(), "lagging");
         cursor.become_live(0, 0);
         assert!(cursor.tick() && cursor.answer_tick(1, Revision(10)));
-        assert!(!cursor.answer_tick(2, Revision(10)), "one answer for a tick");
+        assert!(
+            !cursor.answer_tick(2, Revision(10)),
+            "one answer for a tick"
+        );
         assert!(cursor.show(Revision(11)));
         assert!(!cursor.tick(), "there was an event");
         assert!(cursor.tick());
         assert!(cursor.show(Revision(12)));
-        assert!(!cursor.answer_tick(3, Revision(12)), "an event came in between");
+        assert!(
+            !cursor.answer_tick(3, Revision(12)),
+            "an event came in between"
+        );
     }
 }

@@ -1,9 +1,10 @@
 //! The events of one revision, encoded once for all watchers that want the same of it.
 //!
-//! Watchers differ in which of a revision's changes are in their range (a [`Matcher`] finds that, group by group) and
-//! in their [`View`]: filters and previous values. Everything else about a response's events is the same for all, so
-//! a thousand watchers of one key share one buffer: the repeated field `events` of `WatchResponse`, as it will stand
-//! on the wire. Offsets of where each event ends let a response be cut into fragments without decoding.
+//! Watchers differ in which of a revision's changes are in their range (a [`Matcher`] finds that,
+//! group by group) and in their [`View`]: filters and previous values. Everything else about a
+//! response's events is the same for all, so a thousand watchers of one key share one buffer: the
+//! repeated field `events` of `WatchResponse`, as it will stand on the wire. Offsets of where each
+//! event ends let a response be cut into fragments without decoding.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,7 +53,11 @@ impl View {
     }
 
     fn shows(self, change: &Change) -> bool {
-        if change.event.r#type == EventType::Delete as i32 { !self.no_delete } else { !self.no_put }
+        if change.event.r#type == EventType::Delete as i32 {
+            !self.no_delete
+        } else {
+            !self.no_put
+        }
     }
 }
 
@@ -81,7 +86,13 @@ impl Events {
         }
         let ends = ends.into_boxed_slice();
         let revision = changes.revision;
-        (!ends.is_empty()).then(|| Arc::new(Events { revision, bytes: bytes.freeze(), ends }))
+        (!ends.is_empty()).then(|| {
+            Arc::new(Events {
+                revision,
+                bytes: bytes.freeze(),
+                ends,
+            })
+        })
     }
 
     /// The revision all of them are of.
@@ -102,7 +113,9 @@ impl Events {
     /// Each of them.
     pub(crate) fn each(&self) -> impl Iterator<Item = Bytes> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| self.bytes.slice(start..end))
+        starts
+            .zip(&self.ends)
+            .map(|(start, &end)| self.bytes.slice(start..end))
     }
 }
 
@@ -146,7 +159,11 @@ type Views = [Option<Option<Arc<Events>>>; View::COUNT];
 impl<'a> Encoded<'a> {
     /// Nothing is encoded yet.
     pub(crate) fn new(changes: &'a Changes) -> Encoded<'a> {
-        Encoded { changes, all: Views::default(), parts: HashMap::new() }
+        Encoded {
+            changes,
+            all: Views::default(),
+            parts: HashMap::new(),
+        }
     }
 
     /// Those of the changes that are selected, by ascending position.
@@ -158,7 +175,11 @@ impl<'a> Encoded<'a> {
         } else {
             self.parts.entry(selection.into()).or_default()
         };
-        Selected { changes: self.changes, selection, views }
+        Selected {
+            changes: self.changes,
+            selection,
+            views,
+        }
     }
 }
 
@@ -178,7 +199,8 @@ impl Selected<'_> {
     }
 }
 
-/// Finds the groups a revision concerns and which of its changes each of them selects. Holds only buffers.
+/// Finds the groups a revision concerns and which of its changes each of them selects. Holds only
+/// buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Matcher {
     found: Vec<GroupId>,
@@ -228,44 +250,77 @@ mod tests {
     use super::*;
 
     fn kv(key: &'static str, value: &'static str, mod_revision: i64) -> KeyValue {
-        KeyValue { key: key.into(), value: value.into(), mod_revision, ..KeyValue::default() }
+        KeyValue {
+            key: key.into(),
+            value: value.into(),
+            mod_revision,
+            ..KeyValue::default()
+        }
     }
 
     fn put(key: &'static str, prev: Option<KeyValue>) -> Change {
-        let event = Event { r#type: EventType::Put as i32, kv: Some(kv(key, "v", 7)), prev_kv: None };
+        let event = Event {
+            r#type: EventType::Put as i32,
+            kv: Some(kv(key, "v", 7)),
+            prev_kv: None,
+        };
         Change { event, prev }
     }
 
     fn delete(key: &'static str, prev: KeyValue) -> Change {
-        let event =
-            Event { r#type: EventType::Delete as i32, kv: Some(kv(key, "", 7)), prev_kv: None };
-        Change { event, prev: Some(prev) }
+        let event = Event {
+            r#type: EventType::Delete as i32,
+            kv: Some(kv(key, "", 7)),
+            prev_kv: None,
+        };
+        Change {
+            event,
+            prev: Some(prev),
+        }
     }
 
     fn three() -> Changes {
-        let changes =
-            vec![put("a", None), delete("b", kv("b", "old", 5)), put("c", Some(kv("c", "old", 6)))];
-        Changes { revision: Revision(7), changes, bytes: 100 }
+        let changes = vec![
+            put("a", None),
+            delete("b", kv("b", "old", 5)),
+            put("c", Some(kv("c", "old", 6))),
+        ];
+        Changes {
+            revision: Revision(7),
+            changes,
+            bytes: 100,
+        }
     }
 
     fn decoded(events: &Events) -> Vec<Event> {
-        WatchResponse::decode(events.bytes().clone()).expect("valid").events
+        WatchResponse::decode(events.bytes().clone())
+            .expect("valid")
+            .events
     }
 
     #[test]
     fn events_decode_to_what_they_were_made_of() {
         let changes = three();
         let mut encoded = Encoded::new(&changes);
-        let plain = encoded.selected(&[0, 1, 2]).get(View::default()).expect("three");
+        let plain = encoded
+            .selected(&[0, 1, 2])
+            .get(View::default())
+            .expect("three");
         let expected: Vec<Event> = changes.changes.iter().map(|c| c.event.clone()).collect();
         assert_eq!(decoded(&plain), expected);
         assert_eq!((plain.count(), plain.revision()), (3, Revision(7)));
 
-        let prev_kv = View { prev_kv: true, ..View::default() };
+        let prev_kv = View {
+            prev_kv: true,
+            ..View::default()
+        };
         let with_prev = encoded.selected(&[1, 2]).get(prev_kv).expect("two");
         let expected: Vec<Event> = changes.changes[1..]
             .iter()
-            .map(|c| Event { prev_kv: c.prev.clone(), ..c.event.clone() })
+            .map(|c| Event {
+                prev_kv: c.prev.clone(),
+                ..c.event.clone()
+            })
             .collect();
         assert_eq!(decoded(&with_prev), expected);
     }
@@ -276,9 +331,22 @@ mod tests {
         let mut encoded = Encoded::new(&changes);
         let no_put = View::of_request(&[FilterType::Noput as i32], false);
         let no_delete = View::of_request(&[FilterType::Nodelete as i32, 77], false);
-        let nothing = View { no_put: true, ..no_delete };
-        assert_eq!(encoded.selected(&[0, 1, 2]).get(no_put).expect("b").count(), 1);
-        assert_eq!(encoded.selected(&[0, 1, 2]).get(no_delete).expect("a, c").count(), 2);
+        let nothing = View {
+            no_put: true,
+            ..no_delete
+        };
+        assert_eq!(
+            encoded.selected(&[0, 1, 2]).get(no_put).expect("b").count(),
+            1
+        );
+        assert_eq!(
+            encoded
+                .selected(&[0, 1, 2])
+                .get(no_delete)
+                .expect("a, c")
+                .count(),
+            2
+        );
         assert!(encoded.selected(&[1]).get(no_delete).is_none());
         assert!(encoded.selected(&[0, 1, 2]).get(nothing).is_none());
     }
@@ -288,8 +356,14 @@ mod tests {
         let changes = three();
         let mut encoded = Encoded::new(&changes);
         for selection in [&[0, 1, 2][..], &[0, 2]] {
-            let first = encoded.selected(selection).get(View::default()).expect("some");
-            let second = encoded.selected(selection).get(View::default()).expect("some");
+            let first = encoded
+                .selected(selection)
+                .get(View::default())
+                .expect("some");
+            let second = encoded
+                .selected(selection)
+                .get(View::default())
+                .expect("some");
             assert!(Arc::ptr_eq(&first, &second));
         }
     }
@@ -297,7 +371,10 @@ mod tests {
     #[test]
     fn each_event_can_stand_alone() {
         let changes = three();
-        let events = Encoded::new(&changes).selected(&[0, 1, 2]).get(View::default()).expect("three");
+        let events = Encoded::new(&changes)
+            .selected(&[0, 1, 2])
+            .get(View::default())
+            .expect("three");
         let joined: Vec<u8> = events.each().flatten().collect();
         assert_eq!(joined, events.bytes()[..]);
         for (event, change) in events.each().zip(&changes.changes) {

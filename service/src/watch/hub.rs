@@ -1,54 +1,53 @@
-//! The owner of all live watchers: takes each revision from the ring, finds whom it concerns, hands it on.
+//! The owner of all live watchers: takes each revision from the ring, finds whom it concerns, hands
+//! it on.
 //!
-//! A stream is told of a whole batch of revisions in one message, so its task wakes once, and the hub never waits for anyone: a
-//! queue is filled with `try_send` or not at all.
+//! A stream is told of a whole batch of revisions in one message, so its task wakes once, and the
+//! hub never waits for anyone: a queue is filled with `try_send` or not at all.
 //!
 //! # Overflow
 //!
-//! When a stream's queue is full, the hub drops every registration of that stream and says so in the queue: `Behind { from }`, complete
-//! below `from`, nothing after. That message needs a place in a full queue, so the last place is reserved for it. The
-//! invariant: **a stream with registrations has a free place in its queue.** Ordinary messages take a place only if another
-//! remains; a registration is refused if not two are free; `Behind` takes the reserved place and leaves no registrations.
+//! When a stream's queue is full, the hub drops every registration of that stream and says so in
+//! the queue: `Behind { from }`, complete below `from`, nothing after. That message needs a place
+//! in a full queue, so the last place is reserved for it. The invariant: **a stream with
+//! registrations has a free place in its queue.** Ordinary messages take a place only if another
+//! remains; a registration is refused if not two are free; `Behind` takes the reserved place and
+//! leaves no registrations.
 //!
-//! Registrations of one stream between two overflows form an *epoch*, by number. A watcher registered after a `Behind` that its stream has not yet
-//! read is of the next epoch, and is not concerned by it.
+//! Registrations of one stream between two overflows form an *epoch*, by number. A watcher
+//! registered after a `Behind` that its stream has not yet read is of the next epoch, and is not
+//! concerned by it.
 //!
 //! # Joining
 //!
-//! A registration names the revision it begins at. If that is still to come, the watcher is in the index and skipped until then. If
-//! it has passed but a short tail of the ring holds it, the tail is matched for this watcher alone, and put into
-//! the queue ahead of what follows. Otherwise it is refused, and the stream reads on in history.
+//! A registration names the revision it begins at. If that is still to come, the watcher is in the
+//! index and skipped until then. If it has passed but a short tail of the ring holds it, the tail
+//! is matched for this watcher alone, and put into the queue ahead of what follows. Otherwise it is
+//! refused, and the stream reads on in history.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::events::{Encoded, Events, Matcher, View};
+use super::events::{Encoded, Matcher, View};
 use super::index::{Index, KeyRange, MemberId};
+use super::queue::{Content, Delivery, Mark, Message, Queue, Tag};
 use super::ring::{Found, ReadMax, Ring};
 use super::slots::Slots;
 use super::{Settings, lock};
 
-/// Revisions matched at a time, and their bytes: a few milliseconds of work, after which others run.
-const BATCH_MAX: ReadMax = ReadMax { revisions: 256, bytes: 1 << 20 };
+/// Revisions matched at a time, and their bytes: a few milliseconds of work, after which others
+/// run.
+const BATCH_MAX: ReadMax = ReadMax {
+    revisions: 256,
+    bytes: 1 << 20,
+};
 
 /// A stream's name at the hub, unique in the process.
 pub(crate) type StreamId = u64;
-
-/// A watcher's name on its stream. Positions are used again, generations are not, so a message for a watcher that
-/// is gone never reaches its successor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Tag {
-    /// Where the stream finds the watcher.
-    pub(crate) position: u32,
-    /// Which of the watchers that were there.
-    pub(crate) generation: u32,
-}
 
 /// In which form a watcher takes its revisions.
 #[derive(Clone, Copy, Debug)]
@@ -76,15 +75,6 @@ pub(crate) struct Registered {
     pub(crate) refused: Vec<Tag>,
 }
 
-/// A question for how far the hub has come, answered in the queue behind the events up to there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// Ascending on a stream.
-    pub(crate) number: u64,
-    /// For one request of the client, rather than for the timer.
-    pub(crate) manual: bool,
-}
-
 /// What streams ask of the hub.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -99,126 +89,13 @@ pub(crate) enum Command {
     /// No longer deliver to this one. It may not be registered.
     Forget { stream: StreamId, tag: Tag },
     /// Answer with a mark once all of `at_least` was delivered.
-    Mark { stream: StreamId, mark: Mark, at_least: Revision },
+    Mark {
+        stream: StreamId,
+        mark: Mark,
+        at_least: Revision,
+    },
     /// The stream is gone.
     Close { stream: StreamId },
-}
-
-/// What the hub tells a stream.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// Revisions in order.
-    Deliveries(Vec<Delivery>),
-    /// Everything up to `revision` stands before this in the queue.
-    Mark { mark: Mark, revision: Revision },
-    /// The registrations of `epoch` are dropped; everything below `from` was delivered to them.
-    Behind { epoch: u64, from: Revision },
-}
-
-/// One revision for one watcher.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) tag: Tag,
-    pub(crate) content: Content,
-}
-
-/// In the form the watcher wants.
-#[derive(Clone, Debug)]
-pub(crate) enum Content {
-    Events(Arc<Events>),
-    Whole(Arc<Changes>),
-}
-
-impl Content {
-    fn bytes(&self) -> usize {
-        match self {
-            Content::Events(events) => events.bytes().len(),
-            Content::Whole(changes) => changes.bytes,
-        }
-    }
-
-    fn is_same(&self, other: &Content) -> bool {
-        match (self, other) {
-            (Content::Events(a), Content::Events(b)) => Arc::ptr_eq(a, b),
-            (Content::Whole(a), Content::Whole(b)) => Arc::ptr_eq(a, b),
-            (Content::Events(_), Content::Whole(_)) | (Content::Whole(_), Content::Events(_)) => {
-                false
-            }
-        }
-    }
-}
-
-/// The hub's end of a stream's queue, bounded in messages and in bytes.
-#[derive(Debug)]
-pub(crate) struct Queue {
-    messages: mpsc::Sender<(Message, usize)>,
-    bytes: Arc<AtomicUsize>,
-    bytes_max: usize,
-}
-
-/// The stream's end.
-#[derive(Debug)]
-pub(crate) struct QueueReader {
-    messages: mpsc::Receiver<(Message, usize)>,
-    bytes: Arc<AtomicUsize>,
-}
-
-/// Makes a queue.
-pub(crate) fn queue(settings: &Settings) -> (Queue, QueueReader) {
-    // One more than ordinary messages may take: see "Overflow".
-    let (sender, receiver) = mpsc::channel(settings.queue_messages_max + 1);
-    let bytes = Arc::new(AtomicUsize::new(0));
-    let queue = Queue {
-        messages: sender,
-        bytes: Arc::clone(&bytes),
-        bytes_max: settings.queue_bytes_max,
-    };
-    (queue, QueueReader { messages: receiver, bytes })
-}
-
-impl Queue {
-    /// Room for an ordinary message.
-    fn has_room(&self) -> bool {
-        self.messages.capacity() >= 2
-    }
-
-    /// Sends an ordinary message if there is room. A message larger than the queue may be has the queue to itself.
-    fn offer(&self, message: Message, bytes: usize) -> bool {
-        let queued = self.bytes.load(Ordering::Relaxed);
-        if !self.has_room() || (queued > 0 && queued + bytes > self.bytes_max) {
-            return false;
-        }
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // It fails only if the stream is gone; its `Close` is on the way.
-        let _ = self.messages.try_send((message, bytes));
-        true
-    }
-
-    /// Uses the reserved place.
-    fn say_behind(&self, epoch: u64, from: Revision) {
-        if let Err(mpsc::error::TrySendError::Full(_)) =
-            self.messages.try_send((Message::Behind { epoch, from }, 0))
-        {
-            unreachable!("the last place of a queue with registrations is free");
-        }
-    }
-}
-
-impl QueueReader {
-    /// The next message; `None` when the hub is gone.
-    pub(crate) async fn recv(&mut self) -> Option<Message> {
-        let (message, bytes) = self.messages.recv().await?;
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Some(message)
-    }
-
-    /// The next message, if it is there.
-    #[cfg(test)]
-    pub(crate) fn try_recv(&mut self) -> Option<Message> {
-        let (message, bytes) = self.messages.try_recv().ok()?;
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        Some(message)
-    }
 }
 
 /// See the module. Synchronous; `super::run` drives it.
@@ -254,8 +131,8 @@ struct Member {
     from: Revision,
 }
 
-/// What is to be sent to each stream, by its place. The list of those with something to send keeps the order in which the
-/// first of it was found.
+/// What is to be sent to each stream, by its place. The list of those with something to send keeps
+/// the order in which the first of it was found.
 #[derive(Debug, Default)]
 struct Outgoing {
     batches: Vec<Batch>,
@@ -315,22 +192,37 @@ impl Hub {
     pub(crate) fn command(&mut self, command: Command, ring: &Mutex<Ring>) {
         match command {
             Command::Open { stream, queue } => {
-                let opened = Stream { queue, epoch: 0, registered: BTreeMap::new() };
+                let opened = Stream {
+                    queue,
+                    epoch: 0,
+                    registered: BTreeMap::new(),
+                };
                 let place = self.streams.insert(opened);
                 self.places.insert(stream, place);
             }
-            Command::Register { stream, watchers, answer } => {
+            Command::Register {
+                stream,
+                watchers,
+                answer,
+            } => {
                 let registered = self.register(stream, watchers, ring);
                 // The stream may have gone meanwhile; its `Close` is on the way.
                 let _ = answer.send(registered);
             }
             Command::Forget { stream, tag } => {
-                let stream = self.places.get(&stream).and_then(|&at| self.streams.get_mut(at));
+                let stream = self
+                    .places
+                    .get(&stream)
+                    .and_then(|&at| self.streams.get_mut(at));
                 if let Some(member) = stream.and_then(|stream| stream.registered.remove(&tag)) {
                     self.index.remove(member);
                 }
             }
-            Command::Mark { stream, mark, at_least } => {
+            Command::Mark {
+                stream,
+                mark,
+                at_least,
+            } => {
                 self.marks.push((stream, mark, at_least));
             }
             Command::Close { stream } => self.close(stream),
@@ -345,7 +237,9 @@ impl Hub {
             Found::Overrun(newest) => {
                 let from = self.position.next();
                 let places: Vec<_> = self.streams.iter().map(|(place, _)| place).collect();
-                places.into_iter().for_each(|place| self.drop_registrations(place, from));
+                places
+                    .into_iter()
+                    .for_each(|place| self.drop_registrations(place, from));
                 self.position = newest;
                 true
             }
@@ -362,10 +256,16 @@ impl Hub {
     pub(crate) fn sweep(&mut self) {
         let streams = &self.streams;
         let is_gone = |place: u32| {
-            streams.get(place).is_none_or(|stream| stream.queue.messages.is_closed())
+            streams
+                .get(place)
+                .is_none_or(|stream| stream.queue.is_closed())
         };
-        let gone: Vec<_> =
-            self.places.iter().filter(|&(_, &place)| is_gone(place)).map(|(&id, _)| id).collect();
+        let gone: Vec<_> = self
+            .places
+            .iter()
+            .filter(|&(_, &place)| is_gone(place))
+            .map(|(&id, _)| id)
+            .collect();
         gone.into_iter().for_each(|stream| self.close(stream));
     }
 
@@ -376,7 +276,10 @@ impl Hub {
         collect(&self.index, &mut self.matcher, changes, &mut outgoing);
         for place in mem::take(&mut outgoing.touched) {
             let (message, bytes) = outgoing.take(place);
-            let stream = self.streams.get(place).expect("members are of open streams");
+            let stream = self
+                .streams
+                .get(place)
+                .expect("members are of open streams");
             if !stream.queue.offer(message, bytes) {
                 self.drop_registrations(place, first);
             }
@@ -395,7 +298,9 @@ impl Hub {
             epoch,
             refused: watchers.iter().map(|watcher| watcher.tag).collect(),
         };
-        let Some(&place) = self.places.get(&stream) else { return refuse_all(0, &watchers) };
+        let Some(&place) = self.places.get(&stream) else {
+            return refuse_all(0, &watchers);
+        };
         let stream = self.streams.get(place).expect("a known stream has a place");
         let epoch = stream.epoch;
         if !stream.queue.has_room() {
@@ -405,32 +310,64 @@ impl Hub {
         let stream = self.streams.get_mut(place).expect("it was there");
         let mut refusals = refused.iter().peekable();
         for watcher in watchers {
-            let Registration { tag, range, form, from } = watcher;
+            let Registration {
+                tag,
+                range,
+                form,
+                from,
+            } = watcher;
             if refusals.next_if_eq(&&tag).is_some() {
                 continue;
             }
             let from = from.max(self.position.next());
-            let member = self.index.insert(range, Member { stream: place, tag, form, from });
+            let member = self.index.insert(
+                range,
+                Member {
+                    stream: place,
+                    tag,
+                    form,
+                    from,
+                },
+            );
             let before = stream.registered.insert(tag, member);
             assert!(before.is_none(), "a watcher is registered once");
         }
         Registered { epoch, refused }
     }
 
-    /// Sends those of `watchers` that begin at or below the position what they missed. Returns those for whom that
-    /// cannot be done, in the same order.
+    /// Sends those of `watchers` that begin at or below the position what they missed. Returns
+    /// those for whom that cannot be done, in the same order.
     fn replay(&mut self, place: u32, watchers: &[Registration], ring: &Mutex<Ring>) -> Vec<Tag> {
         let position = self.position;
-        let late = || watchers.iter().filter(move |watcher| watcher.from <= position);
+        let late = || {
+            watchers
+                .iter()
+                .filter(move |watcher| watcher.from <= position)
+        };
         if late().next().is_none() {
             return Vec::new();
         }
         let tail = lock(ring).tail(position, self.replay_max);
-        let oldest = tail.first().map_or(position.next(), |changes| changes.revision);
+        let oldest = tail
+            .first()
+            .map_or(position.next(), |changes| changes.revision);
         let mut index = Index::default();
         for watcher in late().filter(|watcher| watcher.from >= oldest) {
-            let Registration { tag, ref range, form, from } = *watcher;
-            index.insert(range.clone(), Member { stream: 0, tag, form, from });
+            let Registration {
+                tag,
+                ref range,
+                form,
+                from,
+            } = *watcher;
+            index.insert(
+                range.clone(),
+                Member {
+                    stream: 0,
+                    tag,
+                    form,
+                    from,
+                },
+            );
         }
         let mut outgoing = Outgoing::default();
         if index.len() > 0 {
@@ -443,18 +380,33 @@ impl Hub {
             let stream = self.streams.get(place).expect("the caller found it");
             sent = stream.queue.offer(message, bytes);
         }
-        late().filter(|w| !sent || w.from < oldest).map(|w| w.tag).collect()
+        late()
+            .filter(|w| !sent || w.from < oldest)
+            .map(|w| w.tag)
+            .collect()
     }
 
     fn answer_marks(&mut self) {
-        let Hub { marks, places, streams, position, .. } = self;
+        let Hub {
+            marks,
+            places,
+            streams,
+            position,
+            ..
+        } = self;
         marks.retain(|&(id, mark, at_least)| {
             if at_least > *position {
                 return true;
             }
             if let Some(stream) = places.get(&id).and_then(|&place| streams.get(place)) {
                 // A stream whose queue is full is not in step, and gets no answer.
-                stream.queue.offer(Message::Mark { mark, revision: *position }, 0);
+                stream.queue.offer(
+                    Message::Mark {
+                        mark,
+                        revision: *position,
+                    },
+                    0,
+                );
             }
             false
         });
@@ -504,7 +456,13 @@ fn collect(
                         None => continue,
                     },
                 };
-                outgoing.push(member.stream, Delivery { tag: member.tag, content });
+                outgoing.push(
+                    member.stream,
+                    Delivery {
+                        tag: member.tag,
+                        content,
+                    },
+                );
             }
         });
     }

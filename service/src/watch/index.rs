@@ -1,9 +1,9 @@
 //! Which watchers a key concerns.
 //!
-//! Watchers of the same keys form a *group*: a thousand clients that watch one prefix are one group with a thousand
-//! members, and finding the group, choosing and encoding the events is done once for all of them.
-//! Groups of a single key are found in a hash map, groups of a range in an interval tree, so the cost of a
-//! change does not grow with the watchers it does not concern.
+//! Watchers of the same keys form a *group*: a thousand clients that watch one prefix are one group
+//! with a thousand members, and finding the group, choosing and encoding the events is done once
+//! for all of them. Groups of a single key are found in a hash map, groups of a range in an
+//! interval tree, so the cost of a change does not grow with the watchers it does not concern.
 
 use std::collections::HashMap;
 
@@ -24,10 +24,14 @@ pub enum KeyRange {
 }
 
 impl KeyRange {
-    /// Reads the two fields of a request: no end is the key alone, an end of one zero byte is no end, and
-    /// no key is the least key there is. `None` if no key can be in the range.
+    /// Reads the two fields of a request: no end is the key alone, an end of one zero byte is no
+    /// end, and no key is the least key there is. `None` if no key can be in the range.
     pub fn of_request(key: Bytes, range_end: Bytes) -> Option<KeyRange> {
-        let key = if key.is_empty() { Bytes::from_static(b"\0") } else { key };
+        let key = if key.is_empty() {
+            Bytes::from_static(b"\0")
+        } else {
+            key
+        };
         match &range_end[..] {
             b"" => Some(KeyRange::One(key)),
             b"\0" => Some(KeyRange::From(key)),
@@ -110,21 +114,40 @@ impl<T> Default for Index<T> {
 impl<T> Index<T> {
     /// Adds a member to the group of its range.
     pub(crate) fn insert(&mut self, range: KeyRange, value: T) -> MemberId {
-        let group_id = self.group_of(&range).unwrap_or_else(|| self.add_group(range));
-        let group = self.groups.get_mut(group_id).expect("found or added just now");
+        let group_id = self
+            .group_of(&range)
+            .unwrap_or_else(|| self.add_group(range));
+        let group = self
+            .groups
+            .get_mut(group_id)
+            .expect("found or added just now");
         let position = group.members.len();
-        let member = self.members.insert(Member { group: group_id, position, value });
+        let member = self.members.insert(Member {
+            group: group_id,
+            position,
+            value,
+        });
         group.members.push(member);
         MemberId(member)
     }
 
     /// Removes a member, and its group with the last one.
     pub(crate) fn remove(&mut self, MemberId(id): MemberId) -> T {
-        let Member { group: group_id, position, value } = self.members.remove(id);
-        let group = self.groups.get_mut(group_id).expect("a member's group is there");
+        let Member {
+            group: group_id,
+            position,
+            value,
+        } = self.members.remove(id);
+        let group = self
+            .groups
+            .get_mut(group_id)
+            .expect("a member's group is there");
         group.members.swap_remove(position);
         if let Some(&moved) = group.members.get(position) {
-            self.members.get_mut(moved).expect("members of a group are there").position = position;
+            self.members
+                .get_mut(moved)
+                .expect("members of a group are there")
+                .position = position;
         }
         if group.members.is_empty() {
             let group = self.groups.remove(group_id);
@@ -147,10 +170,17 @@ impl<T> Index<T> {
 
     /// The members of a group.
     pub(crate) fn members(&self, group: GroupId) -> impl Iterator<Item = &T> {
-        let members = self.groups.get(group).map_or(&[][..], |group| &group.members);
-        members
-            .iter()
-            .map(|&id| &self.members.get(id).expect("members of a group are there").value)
+        let members = self
+            .groups
+            .get(group)
+            .map_or(&[][..], |group| &group.members);
+        members.iter().map(|&id| {
+            &self
+                .members
+                .get(id)
+                .expect("members of a group are there")
+                .value
+        })
     }
 
     /// One more than the highest group id in use.
@@ -166,14 +196,17 @@ impl<T> Index<T> {
     fn group_of(&self, range: &KeyRange) -> Option<GroupId> {
         match range {
             KeyRange::One(key) => self.keys.get(key).copied(),
-            KeyRange::Between(..) | KeyRange::From(_) => {
-                self.ranges.get(&range.interval().expect("ranges have an interval"))
-            }
+            KeyRange::Between(..) | KeyRange::From(_) => self
+                .ranges
+                .get(&range.interval().expect("ranges have an interval")),
         }
     }
 
     fn add_group(&mut self, range: KeyRange) -> GroupId {
-        let group = self.groups.insert(Group { range: range.clone(), members: Vec::new() });
+        let group = self.groups.insert(Group {
+            range: range.clone(),
+            members: Vec::new(),
+        });
         match (range.interval(), range) {
             (Some(interval), _) => self.ranges.insert(interval, group),
             (None, KeyRange::One(key)) => drop(self.keys.insert(key, group)),
@@ -196,7 +229,11 @@ mod tests {
     fn around(index: &Index<&'static str>, key: &str) -> String {
         let mut found = Vec::new();
         index.groups_around(key.as_bytes(), &mut found);
-        let mut names: Vec<_> = found.iter().flat_map(|&g| index.members(g)).copied().collect();
+        let mut names: Vec<_> = found
+            .iter()
+            .flat_map(|&g| index.members(g))
+            .copied()
+            .collect();
         names.sort_unstable();
         names.join(" ")
     }
@@ -207,7 +244,10 @@ mod tests {
         assert_eq!(of_request("", ""), Some(KeyRange::One("\0".into())));
         assert_eq!(of_request("k", "\0"), Some(KeyRange::From("k".into())));
         assert_eq!(of_request("", "\0"), Some(KeyRange::From("\0".into())));
-        assert_eq!(of_request("a", "b"), Some(KeyRange::Between("a".into(), "b".into())));
+        assert_eq!(
+            of_request("a", "b"),
+            Some(KeyRange::Between("a".into(), "b".into()))
+        );
         assert_eq!(of_request("b", "b"), None);
         assert_eq!(of_request("b", "a"), None);
     }
@@ -224,9 +264,15 @@ mod tests {
 
     #[test]
     fn a_prefix_ends_before_the_next() {
-        assert_eq!(KeyRange::prefix("ab".into()), KeyRange::Between("ab".into(), "ac".into()));
+        assert_eq!(
+            KeyRange::prefix("ab".into()),
+            KeyRange::Between("ab".into(), "ac".into())
+        );
         let high = Bytes::from_static(b"a\xff");
-        assert_eq!(KeyRange::prefix(high.clone()), KeyRange::Between(high, "b".into()));
+        assert_eq!(
+            KeyRange::prefix(high.clone()),
+            KeyRange::Between(high, "b".into())
+        );
         assert_eq!(KeyRange::prefix("".into()), KeyRange::From("".into()));
     }
 

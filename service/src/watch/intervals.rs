@@ -1,10 +1,10 @@
 //! Which of many key ranges hold a key: an interval tree.
 //!
-//! A treap ordered by (start, end) in which every node knows how far the ranges below it reach. A search skips
-//! a subtree that ends before the key and everything that starts after it, so it visits O(log n) nodes for
-//! each range it finds. A treap, because split and merge are all there is to it: no cases, no parent links.
-//! The priorities come from a counter through a mixing function, not from the ranges, so clients cannot choose
-//! them, and a run is repeatable.
+//! A treap ordered by (start, end) in which every node knows how far the ranges below it reach. A
+//! search skips a subtree that ends before the key and everything that starts after it, so it
+//! visits O(log n) nodes for each range it finds. A treap, because split and merge are all there is
+//! to it: no cases, no parent links. The priorities come from a counter through a mixing function,
+//! not from the ranges, so clients cannot choose them, and a run is repeatable.
 
 use std::cmp::Ordering;
 
@@ -72,7 +72,12 @@ struct Node {
 
 impl Default for Intervals {
     fn default() -> Self {
-        Intervals { nodes: Vec::new(), free: Vec::new(), root: NIL, seed: 0 }
+        Intervals {
+            nodes: Vec::new(),
+            free: Vec::new(),
+            root: NIL,
+            seed: 0,
+        }
     }
 }
 
@@ -279,8 +284,8 @@ mod tests {
         assert!(model.len() > 500, "the test has become trivial");
     }
 
-    /// A hundred thousand neighbours in order, the worst case of a tree without balance: the depth stays
-    /// logarithmic, or this would overflow the stack.
+    /// A hundred thousand neighbours in order, the worst case of a tree without balance: the depth
+    /// stays logarithmic, or this would overflow the stack.
     #[test]
     fn sorted_input_stays_shallow() {
         let mut tree = Intervals::default();

@@ -2,8 +2,8 @@
 //!
 //! # The model
 //!
-//! A watcher is a cursor over history. That it is live, catching up or slow says only how far the cursor is from the end, and
-//! where its events come from:
+//! A watcher is a cursor over history. That it is live, catching up or slow says only how far the
+//! cursor is from the end, and where its events come from:
 //!
 //! ```text
 //!   applier ──push──▶ ring ──▶ hub ──try_send──▶ queue of a stream ──▶ session ──▶ responses ──▶ client
@@ -12,50 +12,56 @@
 //!   state on disk ─────────────── far behind ──────────────────────────┘──┘
 //! ```
 //!
-//! 1. The applier calls [`Publisher::publish`] after a commit. The changes go into the [`ring`], bounded in bytes, and the
-//!    hub is woken. The applier never looks at watchers.
-//! 2. The [`hub`] matches each revision against an [`index`] of all live watchers, encodes the events once for all that want the
-//!    same ([`events`]), and puts them into the bounded queue of each stream concerned, without waiting.
-//! 3. The stream's [`session`] asks each watcher's [`cursor`] whether to show them, and a [`response`] is a
-//!    small header and the shared bytes.
-//! 4. If the queue is full, or the ring overran the hub, the stream's watchers lag: the stream reads what they miss from the ring or from disk, in
-//!    bounded steps, and registers them again at an exact revision.
+//! 1. The applier calls [`Publisher::publish`] after a commit. The changes go into the [`ring`],
+//!    bounded in bytes, and the hub is woken. The applier never looks at watchers.
+//! 2. The [`hub`] matches each revision against an [`index`] of all live watchers, encodes the
+//!    events once for all that want the same ([`events`]), and puts them into the bounded queue of
+//!    each stream concerned, without waiting.
+//! 3. The stream's [`session`] asks each watcher's [`cursor`] whether to show them, and a
+//!    [`response`] is a small header and the shared bytes.
+//! 4. If the queue is full, or the ring overran the hub, the stream's watchers lag: the stream
+//!    reads what they miss from the ring or from disk, in bounded steps, and registers them again
+//!    at an exact revision.
 //!
 //! # An example
 //!
-//! A client creates a watcher on `job/` from revision 5 while the store is at 900. The acknowledgement goes out. The hub is
-//! offered the watcher at 5 and refuses, since its replay is short. The stream reads revisions 5 to 310 from disk (half a
-//! mebibyte), sends the 40 that concern `job/` as one response, reads on to 900, and offers the watcher at
-//! 901. Meanwhile 901 and 902 were written; the hub replays these two from the ring to this stream and has the watcher in its
-//! index from 903 on.
+//! A client creates a watcher on `job/` from revision 5 while the store is at 900. The
+//! acknowledgement goes out. The hub is offered the watcher at 5 and refuses, since its replay is
+//! short. The stream reads revisions 5 to 310 from disk (half a mebibyte), sends the 40 that
+//! concern `job/` as one response, reads on to 900, and offers the watcher at
+//! 901. Meanwhile 901 and 902 were written; the hub replays these two from the ring to this stream
+//!    and has the watcher in its index from 903 on.
 //!
 //! # Invariants
 //!
-//! Each has a test of this name in `tests.rs`, `cursor.rs` or a script, and all of them are checked on random runs.
+//! Tests and scripts are named after them, and all are checked on random runs (`tests/random.rs`).
 //!
-//! - *Revisions never go back*, for a watcher.
-//! - *A revision's events stay together*, in one response, unless the watcher allows fragments.
-//! - *Nothing below start* is sent.
-//! - *Nothing is lost or repeated* across queue overflow, an overrun ring, a jump of the state, and compaction, which
-//!   ends a watcher that needs what is gone.
-//! - *Progress never overtakes an event*: after "you have seen everything to R", no event at or below R follows.
-//! - A stream that does not read costs its queue, one step of history and its watchers, and slows down nobody.
+//! - *Revisions never go back*, for a watcher, and *nothing below start* is sent; *a future start
+//!   waits*.
+//! - *A revision stays together*, in one response, *unless fragmented* at the watcher's wish.
+//! - *Nothing is lost or repeated* across queue overflow, an overrun ring, a snapshot from the
+//!   leader; compaction *ends a watcher that needs what is gone*.
+//! - *Progress never overtakes an event*: after "you have seen everything to R", no event at or
+//!   below R follows.
+//! - *No event precedes the acknowledgement* of its watcher.
+//! - *A stream that does not read holds up nobody*: it costs its queue, one step of history and its
+//!   watchers.
 //!
 //! # Differences from etcd that clients can see
 //!
-//! A watcher that catches up gets responses of about [`Settings::step_bytes_max`] where etcd sends up to a thousand revisions
-//! whatever their size, which many clients' limit of 4 MiB does not let through.
+//! A watcher that catches up gets responses of about [`Settings::step_bytes_max`] where etcd sends
+//! up to a thousand revisions whatever their size, which many clients' limit of 4 MiB does not let
+//! through.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use conclave_proto::ApiError;
 use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
-use conclave_storage::reader::{Applied, ReadError, Reader};
-use tokio::sync::{Notify, mpsc, oneshot};
+use conclave_storage::reader::{Applied, Reader};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 mod cursor;
@@ -63,6 +69,8 @@ mod events;
 mod hub;
 mod index;
 mod intervals;
+mod port;
+mod queue;
 mod response;
 mod ring;
 mod session;
@@ -72,15 +80,17 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use hub::{Command, Hub, Mark, Message, QueueReader, Registered, Registration, StreamId, Tag};
-use ring::{Found, ReadMax, Ring};
+use hub::{Command, Hub};
+use port::Closed;
+use ring::Ring;
 
 pub use index::KeyRange;
 pub(crate) use response::EncodedWatchResponse;
 pub(crate) use stream::{Responses, serve};
 pub use subscription::{Subscription, WatchError};
 
-/// Commands waiting for the hub. A stream waits for a place, so this bounds memory and costs nobody an answer.
+/// Commands waiting for the hub. A stream waits for a place, so this bounds memory and costs nobody
+/// an answer.
 const COMMANDS_MAX: usize = 1024;
 /// Commands the hub does before it looks at the ring again.
 const COMMANDS_AT_A_TIME: usize = 256;
@@ -92,16 +102,18 @@ pub struct Settings {
     pub ring_bytes_max: usize,
     /// Messages in a stream's queue, each up to a batch of revisions.
     pub queue_messages_max: usize,
-    /// Bytes in a stream's queue. What it holds is shared with other streams that are at the same place.
+    /// Bytes in a stream's queue. What it holds is shared with other streams that are at the same
+    /// place.
     pub queue_bytes_max: usize,
-    /// History read for a stream at a time, and so about the largest response of one that catches up.
+    /// History read for a stream at a time, and so about the largest response of one that catches
+    /// up.
     pub step_bytes_max: usize,
     /// Watchers on a stream.
     pub watchers_per_stream_max: usize,
     /// Responses with more events than this are cut, for watchers that allow it.
     pub fragment_bytes: usize,
-    /// How often a quiet watcher that asked for it is told how far it is. A tenth is added at random, so that not all
-    /// streams of a restarted server tick together.
+    /// How often a quiet watcher that asked for it is told how far it is. A tenth is added at
+    /// random, so that not all streams of a restarted server tick together.
     pub progress_interval: Duration,
 }
 
@@ -169,8 +181,8 @@ struct Shared {
     stats: Stats,
 }
 
-/// Begins: the applier gets the one end, everyone who watches the other. Spawns the hub, which ends when the publisher is
-/// dropped; must be called in a runtime.
+/// Begins: the applier gets the one end, everyone who watches the other. Spawns the hub, which ends
+/// when the publisher is dropped; must be called in a runtime.
 pub fn new(reader: Reader, settings: Settings) -> (Publisher, Watches) {
     let newest = reader.applied().revision;
     let shared = Arc::new(Shared {
@@ -184,7 +196,16 @@ pub fn new(reader: Reader, settings: Settings) -> (Publisher, Watches) {
     });
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
     tokio::spawn(run(Hub::new(newest, &settings), inbox, Arc::clone(&shared)));
-    (Publisher { shared: Arc::clone(&shared) }, Watches { shared, commands, reader })
+    (
+        Publisher {
+            shared: Arc::clone(&shared),
+        },
+        Watches {
+            shared,
+            commands,
+            reader,
+        },
+    )
 }
 
 /// Drives the hub.
@@ -222,7 +243,8 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Takes what a commit changed, in order, and how far the state is after it. Does not wait for anyone.
+    /// Takes what a commit changed, in order, and how far the state is after it. Does not wait for
+    /// anyone.
     pub fn publish(&self, changes: &[Arc<Changes>], applied: Applied) {
         let mut ring = lock(&self.shared.ring);
         let before = ring.newest();
@@ -251,26 +273,10 @@ pub struct Watches {
 
 impl fmt::Debug for Watches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watches").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("Watches")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
     }
-}
-
-/// The hub is gone: the server stops.
-#[derive(Clone, Copy, Debug)]
-struct Closed;
-
-/// A step of history, or why there is none.
-#[derive(Debug)]
-enum Step {
-    /// Everything from the revision asked for up to but not including `next`.
-    Changes {
-        changes: Vec<Arc<Changes>>,
-        next: Revision,
-        /// Nothing newer was known.
-        is_last: bool,
-    },
-    /// What was asked for is gone; the compact revision.
-    Compacted(Revision),
 }
 
 impl Watches {
@@ -287,93 +293,6 @@ impl Watches {
     /// Counters for the metrics.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
-    }
-
-    /// A new place at the hub.
-    async fn open(&self) -> Result<Port, Closed> {
-        let stream = self.shared.next_stream.fetch_add(1, Ordering::Relaxed);
-        let (queue, reader) = hub::queue(&self.shared.settings);
-        self.commands.send(Command::Open { stream, queue }).await.map_err(|_| Closed)?;
-        Ok(Port { stream, queue: reader, watches: self.clone() })
-    }
-
-    /// A step of history from `from`, out of the ring if it is there. Reading the disk blocks, so it is done where that
-    /// disturbs nobody.
-    async fn read(&self, from: Revision) -> Result<Step, ReadError> {
-        let bytes = self.shared.settings.step_bytes_max;
-        // What it does not hold it does not bound: these are references.
-        let found = lock(&self.shared.ring).read(from, ReadMax { revisions: 1000, bytes });
-        match found {
-            Found::UpToDate => {
-                return Ok(Step::Changes { changes: Vec::new(), next: from, is_last: true });
-            }
-            Found::Changes(changes, is_last) => {
-                let next = changes.last().map_or(from, |last| last.revision.next());
-                return Ok(Step::Changes { changes, next, is_last });
-            }
-            Found::Overrun(_) => {}
-        }
-        let reader = self.reader.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let through = reader.applied().revision;
-            match reader.history(from, through, bytes) {
-                Ok(history) => Ok(Step::Changes {
-                    is_last: history.next > through,
-                    changes: history.changes,
-                    next: history.next,
-                }),
-                Err(ReadError::Rejected(ApiError::Compacted)) => {
-                    Ok(Step::Compacted(reader.applied().compacted))
-                }
-                Err(error) => Err(error),
-            }
-        });
-        read.await.expect("reading history does not panic, and is not cancelled once it runs")
-    }
-}
-
-/// A stream's place at the hub. Dropping it leaves.
-struct Port {
-    stream: StreamId,
-    queue: QueueReader,
-    watches: Watches,
-}
-
-impl Port {
-    /// Offers watchers to the hub and waits for its answer, which it gives at once.
-    async fn register(&self, watchers: Vec<Registration>) -> Result<Registered, Closed> {
-        let (answer, answered) = oneshot::channel();
-        self.send(Command::Register { stream: self.stream, watchers, answer }).await?;
-        answered.await.map_err(|_| Closed)
-    }
-
-    async fn forget(&self, tag: Tag) -> Result<(), Closed> {
-        self.send(Command::Forget { stream: self.stream, tag }).await
-    }
-
-    /// Asks for a mark at or after what is applied now.
-    async fn mark(&self, mark: Mark) -> Result<(), Closed> {
-        let at_least = self.watches.reader.applied().revision;
-        self.send(Command::Mark { stream: self.stream, mark, at_least }).await
-    }
-
-    /// The next message from the hub.
-    async fn recv(&mut self) -> Result<Message, Closed> {
-        self.queue.recv().await.ok_or(Closed)
-    }
-
-    async fn send(&self, command: Command) -> Result<(), Closed> {
-        self.watches.commands.send(command).await.map_err(|_| Closed)
-    }
-}
-
-impl Drop for Port {
-    fn drop(&mut self) {
-        let close = Command::Close { stream: self.stream };
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.watches.commands.try_send(close) {
-            self.watches.shared.must_sweep.store(true, Ordering::Release);
-            self.watches.shared.pushed.notify_one();
-        }
     }
 }
 

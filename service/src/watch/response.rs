@@ -1,7 +1,7 @@
 //! A response to a watcher, and how it is written.
 //!
-//! What is the same for many watchers is encoded already ([`Events`]); what is left is a header of some thirty bytes. So
-//! delivering an event to one more watcher costs that header and a copy.
+//! What is the same for many watchers is encoded already ([`Events`]); what is left is a header of
+//! some thirty bytes. So delivering an event to one more watcher costs that header and a copy.
 
 use std::borrow::Cow;
 
@@ -85,7 +85,13 @@ impl Response {
         event_count: usize,
     ) -> Response {
         let events = Pieces::Many(pieces);
-        Response { revision, watch_id, events, event_count, ..Response::default() }
+        Response {
+            revision,
+            watch_id,
+            events,
+            event_count,
+            ..Response::default()
+        }
     }
 }
 
@@ -111,7 +117,11 @@ impl EncodedWatchResponse {
             + 2 * usize::from(response.created)
             + 2 * usize::from(response.canceled)
             + number_len(response.compact_revision.unwrap_or_default().0)
-            + if reason > 0 { key_len(6) + encoded_len_varint(reason as u64) + reason } else { 0 }
+            + if reason > 0 {
+                key_len(6) + encoded_len_varint(reason as u64) + reason
+            } else {
+                0
+            }
             + 2 * usize::from(response.fragment)
             + response.events.len()
     }
@@ -140,7 +150,11 @@ impl EncodedWatchResponse {
 
 /// Proto3 leaves out a number that is zero. All fields here have one-byte keys.
 fn number_len(number: i64) -> usize {
-    if number == 0 { 0 } else { 1 + encoded_len_varint(number.cast_unsigned()) }
+    if number == 0 {
+        0
+    } else {
+        1 + encoded_len_varint(number.cast_unsigned())
+    }
 }
 
 fn put_number(field: u32, number: i64, out: &mut impl BufMut) {
@@ -168,7 +182,14 @@ mod tests {
         let mut bytes = Vec::new();
         encoded.encode(&mut bytes);
         assert_eq!(bytes.len(), encoded.encoded_len());
-        assert_eq!(bytes, WatchResponse { header: Some(header), ..expected }.encode_to_vec());
+        assert_eq!(
+            bytes,
+            WatchResponse {
+                header: Some(header),
+                ..expected
+            }
+            .encode_to_vec()
+        );
     }
 
     /// Byte for byte what prost would write.
@@ -198,12 +219,22 @@ mod tests {
         );
         let event = |key: &'static str| Event {
             r#type: 0,
-            kv: Some(KeyValue { key: key.into(), mod_revision: 12, ..KeyValue::default() }),
+            kv: Some(KeyValue {
+                key: key.into(),
+                mod_revision: 12,
+                ..KeyValue::default()
+            }),
             prev_kv: None,
         };
         let encoded = |key: &'static str| {
             let events = vec![event(key)];
-            Bytes::from(WatchResponse { events, ..WatchResponse::default() }.encode_to_vec())
+            Bytes::from(
+                WatchResponse {
+                    events,
+                    ..WatchResponse::default()
+                }
+                .encode_to_vec(),
+            )
         };
         check(
             Response::of_pieces(5, Revision(12), vec![encoded("a"), encoded("b")], 2),

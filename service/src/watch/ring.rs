@@ -1,9 +1,9 @@
 //! The tail of history in memory, bounded in bytes.
 //!
-//! The applier pushes each revision's changes; the hub, and streams that are a little behind, read from any
-//! revision that is still here. Revisions in the ring follow each other without a gap, so finding one is
-//! arithmetic. When the state jumps (a snapshot was installed) the ring starts again after the jump, and everyone who
-//! asks for less is told that it is gone.
+//! The applier pushes each revision's changes; the hub, and streams that are a little behind, read
+//! from any revision that is still here. Revisions in the ring follow each other without a gap, so
+//! finding one is arithmetic. When the state jumps (a snapshot was installed) the ring starts again
+//! after the jump, and everyone who asks for less is told that it is gone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,11 +44,17 @@ pub(crate) enum Found {
 impl Ring {
     /// An empty ring for a state at revision `newest`.
     pub(crate) fn new(bytes_max: usize, newest: Revision) -> Ring {
-        Ring { changes: VecDeque::new(), newest, bytes: 0, bytes_max }
+        Ring {
+            changes: VecDeque::new(),
+            newest,
+            bytes: 0,
+            bytes_max,
+        }
     }
 
-    /// Takes what one commit changed, in order, and the revision applied after it. The revision applied last
-    /// stays in the ring even if it alone exceeds the bound; its memory is there already.
+    /// Takes what one commit changed, in order, and the revision applied after it. The revision
+    /// applied last stays in the ring even if it alone exceeds the bound; its memory is there
+    /// already.
     pub(crate) fn push(&mut self, changes: &[Arc<Changes>], applied: Revision) {
         for change in changes {
             assert!(
@@ -64,7 +70,11 @@ impl Ring {
             self.bytes += change.bytes;
             self.changes.push_back(Arc::clone(change));
         }
-        assert!(applied >= self.newest, "{applied} was applied after {}", self.newest);
+        assert!(
+            applied >= self.newest,
+            "{applied} was applied after {}",
+            self.newest
+        );
         if applied > self.newest {
             self.clear();
             self.newest = applied;
@@ -85,7 +95,9 @@ impl Ring {
         if from > self.newest {
             return Found::UpToDate;
         }
-        let Some(first) = self.position(from) else { return Found::Overrun(self.newest) };
+        let Some(first) = self.position(from) else {
+            return Found::Overrun(self.newest);
+        };
         let mut bytes = 0;
         let found: Vec<_> = self
             .changes
@@ -104,7 +116,9 @@ impl Ring {
 
     /// The last changes up to `through`, as many as there are and as `max` allows, in order.
     pub(crate) fn tail(&self, through: Revision, max: ReadMax) -> Vec<Arc<Changes>> {
-        let Some(last) = self.position(through) else { return Vec::new() };
+        let Some(last) = self.position(through) else {
+            return Vec::new();
+        };
         let mut bytes = 0;
         let count = self
             .changes
@@ -116,7 +130,10 @@ impl Ring {
                 bytes <= max.bytes
             })
             .count();
-        self.changes.range(last + 1 - count..=last).cloned().collect()
+        self.changes
+            .range(last + 1 - count..=last)
+            .cloned()
+            .collect()
     }
 
     fn position(&self, revision: Revision) -> Option<usize> {
@@ -135,10 +152,17 @@ impl Ring {
 mod tests {
     use super::*;
 
-    const ALL: ReadMax = ReadMax { revisions: 100, bytes: 1000 };
+    const ALL: ReadMax = ReadMax {
+        revisions: 100,
+        bytes: 1000,
+    };
 
     fn changes(revision: i64) -> Arc<Changes> {
-        Arc::new(Changes { revision: Revision(revision), changes: Vec::new(), bytes: 10 })
+        Arc::new(Changes {
+            revision: Revision(revision),
+            changes: Vec::new(),
+            bytes: 10,
+        })
     }
 
     fn push(ring: &mut Ring, revisions: impl IntoIterator<Item = i64>) {
@@ -173,10 +197,50 @@ mod tests {
     fn reads_no_more_than_asked_but_at_least_one() {
         let mut ring = Ring::new(1000, Revision(1));
         push(&mut ring, 2..=6);
-        assert_eq!(read(&ring, 2, ReadMax { revisions: 2, bytes: 1000 }), "[2, 3]");
-        assert_eq!(read(&ring, 2, ReadMax { revisions: 9, bytes: 30 }), "[2, 3, 4]");
-        assert_eq!(read(&ring, 2, ReadMax { revisions: 9, bytes: 1 }), "[2]");
-        assert_eq!(read(&ring, 6, ReadMax { revisions: 9, bytes: 1 }), "[6] all");
+        assert_eq!(
+            read(
+                &ring,
+                2,
+                ReadMax {
+                    revisions: 2,
+                    bytes: 1000
+                }
+            ),
+            "[2, 3]"
+        );
+        assert_eq!(
+            read(
+                &ring,
+                2,
+                ReadMax {
+                    revisions: 9,
+                    bytes: 30
+                }
+            ),
+            "[2, 3, 4]"
+        );
+        assert_eq!(
+            read(
+                &ring,
+                2,
+                ReadMax {
+                    revisions: 9,
+                    bytes: 1
+                }
+            ),
+            "[2]"
+        );
+        assert_eq!(
+            read(
+                &ring,
+                6,
+                ReadMax {
+                    revisions: 9,
+                    bytes: 1
+                }
+            ),
+            "[6] all"
+        );
     }
 
     #[test]

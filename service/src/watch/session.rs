@@ -1,10 +1,11 @@
 //! All watchers of one stream: requests, deliveries and history in, responses out. Pure.
 //!
-//! [`Session`] is what a stream *decides*; `stream.rs` moves bytes and waits. Golden scripts (`scripts/`) drive a session against a
-//! real hub and ring.
+//! [`Session`] is what a stream *decides*; `stream.rs` moves bytes and waits. Golden scripts
+//! (`scripts/`) drive a session against a real hub and ring.
 //!
-//! Responses are collected in the order in which they must be sent, and nothing is taken back: the acknowledgement of a create request is
-//! written when the request is read, and only then is the watcher offered to the hub, so no event can precede it.
+//! Responses are collected in the order in which they must be sent, and nothing is taken back: the
+//! acknowledgement of a create request is written when the request is read, and only then is the
+//! watcher offered to the hub, so no event can precede it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +19,9 @@ use conclave_storage::machine::Changes;
 
 use super::cursor::Cursor;
 use super::events::{Encoded, Events, Matcher};
-use super::hub::{Content, Delivery, Form, Mark, Registered, Registration, Tag};
+use super::hub::{Form, Registered, Registration};
 use super::index::{Index, KeyRange};
+use super::queue::{Content, Delivery, Mark, Tag};
 use super::response::{NO_WATCHER, Response};
 
 /// See the module.
@@ -88,8 +90,8 @@ impl Session {
         std::mem::take(&mut self.responses)
     }
 
-    /// A request to create a watcher, on a store at revision `now` that is compacted at `compacted`. The new watcher, if there
-    /// is one, is lagging.
+    /// A request to create a watcher, on a store at revision `now` that is compacted at
+    /// `compacted`. The new watcher, if there is one, is lagging.
     pub(crate) fn create(
         &mut self,
         request: WatchCreateRequest,
@@ -112,16 +114,23 @@ impl Session {
             return self.responses.push(refuse(ApiError::Compacted.text()));
         }
         if self.len() >= self.limits.watchers_max {
-            return self.responses.push(refuse(ApiError::RequestTooManyRequests.text()));
+            return self
+                .responses
+                .push(refuse(ApiError::RequestTooManyRequests.text()));
         }
         let Some(id) = self.choose_id(request.watch_id) else {
             return self.responses.push(refuse(cancel_reason::DUPLICATE_ID));
         };
-        let ack =
-            Response { revision: now, watch_id: id, created: true, ..Response::default() };
+        let ack = Response {
+            revision: now,
+            watch_id: id,
+            created: true,
+            ..Response::default()
+        };
         self.responses.push(ack);
         let cursor = Cursor::new(&request, range, now);
-        // What is compacted cannot be followed. The revision compacted at can: its events are all there.
+        // What is compacted cannot be followed. The revision compacted at can: its events are all
+        // there.
         if cursor.next() < compacted {
             return self.responses.push(compacted_away(id, compacted));
         }
@@ -146,7 +155,9 @@ impl Session {
 
     /// The registrations of all lagging watchers.
     pub(crate) fn registrations(&self) -> Vec<Registration> {
-        let lagging = self.watchers().filter(|(_, watcher)| watcher.cursor.is_lagging());
+        let lagging = self
+            .watchers()
+            .filter(|(_, watcher)| watcher.cursor.is_lagging());
         lagging
             .map(|(tag, Watcher { cursor, .. })| Registration {
                 tag,
@@ -178,7 +189,9 @@ impl Session {
             let Content::Events(events) = content else {
                 unreachable!("sessions register for events")
             };
-            let Some(watcher) = self.get_mut(*tag) else { continue };
+            let Some(watcher) = self.get_mut(*tag) else {
+                continue;
+            };
             if watcher.cursor.is_lagging() || !watcher.cursor.show(events.revision()) {
                 continue;
             }
@@ -194,7 +207,10 @@ impl Session {
 
     /// The hub dropped the registrations of an epoch.
     pub(crate) fn fall_behind(&mut self, epoch: u64, from: Revision) {
-        let watchers = self.places.iter_mut().filter_map(|place| place.watcher.as_mut());
+        let watchers = self
+            .places
+            .iter_mut()
+            .filter_map(|place| place.watcher.as_mut());
         let fallen = watchers.map(|watcher| watcher.cursor.fall_behind(epoch, from));
         self.lagging += fallen.filter(|&fell| fell).count();
     }
@@ -205,11 +221,14 @@ impl Session {
             return None;
         }
         let lagging = self.watchers().map(|(_, watcher)| &watcher.cursor);
-        let needed = lagging.filter(|cursor| cursor.is_lagging()).map(Cursor::next);
+        let needed = lagging
+            .filter(|cursor| cursor.is_lagging())
+            .map(Cursor::next);
         Some((needed.clone().min()?, needed.max()?))
     }
 
-    /// A step of history, all of `from` up to but not including `to`, for the lagging watchers it can be fed to.
+    /// A step of history, all of `from` up to but not including `to`, for the lagging watchers it
+    /// can be fed to.
     pub(crate) fn feed(
         &mut self,
         from: Revision,
@@ -259,8 +278,8 @@ impl Session {
         }
     }
 
-    /// The client asks for progress. Returns the mark to ask the hub for, unless some watcher is not in step: then there is no
-    /// answer, and the client will ask again.
+    /// The client asks for progress. Returns the mark to ask the hub for, unless some watcher is
+    /// not in step: then there is no answer, and the client will ask again.
     pub(crate) fn request_progress(&mut self) -> Option<Mark> {
         (self.len() > 0 && self.lagging == 0).then(|| self.next_mark(true))
     }
@@ -268,24 +287,38 @@ impl Session {
     /// The timer ticked. Returns the mark to ask for, if any watcher is due for progress.
     pub(crate) fn tick(&mut self) -> Option<Mark> {
         let mut due = false;
-        for watcher in self.places.iter_mut().filter_map(|place| place.watcher.as_mut()) {
+        for watcher in self
+            .places
+            .iter_mut()
+            .filter_map(|place| place.watcher.as_mut())
+        {
             due |= watcher.cursor.tick();
         }
         due.then(|| self.next_mark(false))
     }
 
-    /// A mark arrived: everything up to `revision` that was promised before it was asked for has arrived, too.
+    /// A mark arrived: everything up to `revision` that was promised before it was asked for has
+    /// arrived, too.
     pub(crate) fn reach(&mut self, mark: Mark, revision: Revision) {
-        let progress =
-            |watch_id: i64| Response { revision, watch_id, ..Response::default() };
+        let progress = |watch_id: i64| Response {
+            revision,
+            watch_id,
+            ..Response::default()
+        };
         if mark.manual {
-            let all = self.watchers().all(|(_, w)| w.cursor.covers(mark.number, revision));
+            let all = self
+                .watchers()
+                .all(|(_, w)| w.cursor.covers(mark.number, revision));
             if all && self.len() > 0 {
                 self.responses.push(progress(NO_WATCHER));
             }
             return;
         }
-        for watcher in self.places.iter_mut().filter_map(|place| place.watcher.as_mut()) {
+        for watcher in self
+            .places
+            .iter_mut()
+            .filter_map(|place| place.watcher.as_mut())
+        {
             if watcher.cursor.answer_tick(mark.number, revision) {
                 self.responses.push(progress(watcher.id));
             }
@@ -294,7 +327,10 @@ impl Session {
 
     fn next_mark(&mut self, manual: bool) -> Mark {
         self.marks += 1;
-        Mark { number: self.marks, manual }
+        Mark {
+            number: self.marks,
+            manual,
+        }
     }
 
     /// The id asked for, or the next unused one if none was; `None` if it is in use.
@@ -319,7 +355,8 @@ impl Session {
         }
         let count = events.iter().map(|events| events.count()).sum();
         let pieces = events.iter().map(|events| events.bytes().clone()).collect();
-        self.responses.push(Response::of_pieces(id, now, pieces, count));
+        self.responses
+            .push(Response::of_pieces(id, now, pieces, count));
     }
 
     /// Cuts between events. A single event larger than a fragment goes alone.
@@ -330,25 +367,39 @@ impl Session {
             if !pieces.is_empty() && bytes + event.len() > self.limits.fragment_bytes {
                 let count = pieces.len();
                 let full = Response::of_pieces(id, now, std::mem::take(&mut pieces), count);
-                self.responses.push(Response { fragment: true, ..full });
+                self.responses.push(Response {
+                    fragment: true,
+                    ..full
+                });
                 bytes = 0;
             }
             bytes += event.len();
             pieces.push(event);
         }
         let count = pieces.len();
-        self.responses.push(Response::of_pieces(id, now, pieces, count));
+        self.responses
+            .push(Response::of_pieces(id, now, pieces, count));
     }
 
     fn watchers(&self) -> impl Iterator<Item = (Tag, &Watcher)> + Clone {
         (0_u32..).zip(&self.places).filter_map(|(position, place)| {
-            Some((Tag { position, generation: place.generation }, place.watcher.as_ref()?))
+            Some((
+                Tag {
+                    position,
+                    generation: place.generation,
+                },
+                place.watcher.as_ref()?,
+            ))
         })
     }
 
     fn get_mut(&mut self, tag: Tag) -> Option<&mut Watcher> {
         let place = self.places.get_mut(tag.position as usize)?;
-        if place.generation == tag.generation { place.watcher.as_mut() } else { None }
+        if place.generation == tag.generation {
+            place.watcher.as_mut()
+        } else {
+            None
+        }
     }
 
     fn insert(&mut self, watcher: Watcher) -> Tag {
@@ -359,7 +410,10 @@ impl Session {
         let place = &mut self.places[position as usize];
         place.generation = place.generation.wrapping_add(1);
         place.watcher = Some(watcher);
-        Tag { position, generation: place.generation }
+        Tag {
+            position,
+            generation: place.generation,
+        }
     }
 
     fn remove(&mut self, tag: Tag) {
@@ -371,7 +425,8 @@ impl Session {
     }
 }
 
-/// As etcd ends a watcher whose revisions are compacted: no revision in the header, no reason in words.
+/// As etcd ends a watcher whose revisions are compacted: no revision in the header, no reason in
+/// words.
 fn compacted_away(watch_id: i64, compacted: Revision) -> Response {
     Response {
         revision: Revision(0),

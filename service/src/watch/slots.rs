@@ -9,7 +9,10 @@ pub(crate) struct Slots<T> {
 
 impl<T> Default for Slots<T> {
     fn default() -> Self {
-        Slots { slots: Vec::new(), free: Vec::new() }
+        Slots {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
     }
 }
 
@@ -27,7 +30,9 @@ impl<T> Slots<T> {
 
     /// Takes a value out. The position must be in use.
     pub(crate) fn remove(&mut self, position: u32) -> T {
-        let value = self.slots[position as usize].take().expect("only positions in use are freed");
+        let value = self.slots[position as usize]
+            .take()
+            .expect("only positions in use are freed");
         self.free.push(position);
         value
     }
@@ -54,7 +59,9 @@ impl<T> Slots<T> {
 
     /// The values with their positions, in order of position.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0_u32..).zip(&self.slots).filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
+        (0_u32..)
+            .zip(&self.slots)
+            .filter_map(|(at, slot)| Some((at, slot.as_ref()?)))
     }
 }
 
@@ -67,7 +74,10 @@ mod tests {
         let mut slots = Slots::default();
         let (a, b) = (slots.insert('a'), slots.insert('b'));
         assert_eq!(slots.remove(a), 'a');
-        assert_eq!((slots.get(a), slots.get(b), slots.len()), (None, Some(&'b'), 1));
+        assert_eq!(
+            (slots.get(a), slots.get(b), slots.len()),
+            (None, Some(&'b'), 1)
+        );
         assert_eq!(slots.insert('c'), a);
         assert_eq!(slots.iter().map(|(_, v)| *v).collect::<String>(), "cb");
         assert_eq!(slots.span(), 2);

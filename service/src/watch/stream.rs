@@ -1,11 +1,13 @@
-//! One stream of the Watch method: waits for requests, the hub, history and the timer, and lets the [`Session`] decide.
+//! One stream of the Watch method: waits for requests, the hub, history and the timer, and lets the
+//! [`Session`] decide.
 //!
-//! It runs inside the task that writes the response body, not in one of its own: an event wakes that task, and nothing else,
-//! on its way to the socket. So [`Responses`] is a stream that holds a future; the future puts responses into a shared outbox and goes on
-//! only when they were taken. What is ready is taken in one go, and the codec packs it into few frames.
+//! It runs inside the task that writes the response body, not in one of its own: an event wakes
+//! that task, and nothing else, on its way to the socket. So [`Responses`] is a stream that holds a
+//! future; the future puts responses into a shared outbox and goes on only when they were taken.
+//! What is ready is taken in one go, and the codec packs it into few frames.
 //!
-//! That gives the bounds: while the client does not read, nothing here runs, requests are not read, and the hub
-//! finds the queue full.
+//! That gives the bounds: while the client does not read, nothing here runs, requests are not read,
+//! and the hub finds the queue full.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -24,11 +26,15 @@ use conclave_storage::reader::ReadError;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
-use super::hub::Message;
+use super::port::{Closed, Port, Step};
+use super::queue::Message;
 use super::response::EncodedWatchResponse;
 use super::session::{Limits, Session};
-use super::{Closed, Port, Shared, Step, Watches, lock};
+use super::{Shared, Watches, lock};
 use crate::rpc::status;
+
+/// Places for responses that a quiet stream keeps.
+const READY_KEPT: usize = 16;
 
 /// Responses on their way from the future to the stream that holds it.
 type Outbox = Arc<Mutex<VecDeque<EncodedWatchResponse>>>;
@@ -61,7 +67,12 @@ where
             }
         })
     };
-    Responses { serving: Some(serving), outbox, ready: VecDeque::new(), end: None }
+    Responses {
+        serving: Some(serving),
+        outbox,
+        ready: VecDeque::new(),
+        end: None,
+    }
 }
 
 impl Stream for Responses {
@@ -76,6 +87,8 @@ impl Stream for Responses {
             let Some(serving) = &mut this.serving else {
                 return Poll::Ready(this.end.take().map(Err));
             };
+            // A burst must not leave its size behind on a stream that is quiet for hours.
+            this.ready.shrink_to(READY_KEPT);
             let polled = serving.as_mut().poll(cx);
             mem::swap(&mut this.ready, &mut lock(&this.outbox));
             match polled {
@@ -91,7 +104,8 @@ impl Stream for Responses {
     }
 }
 
-/// Why a stream ends. It never ends well: etcd keeps it open even when the client has no more to say.
+/// Why a stream ends. It never ends well: etcd keeps it open even when the client has no more to
+/// say.
 enum End {
     /// The client, or the way to it, failed.
     Client(Status),
@@ -178,7 +192,8 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
         match request.request_union {
             Some(RequestUnion::CreateRequest(request)) => {
                 let applied = self.watches.reader.applied();
-                self.session.create(request, applied.revision, applied.compacted);
+                self.session
+                    .create(request, applied.revision, applied.compacted);
                 self.must_join = true;
             }
             Some(RequestUnion::CancelRequest(request)) => {
@@ -223,18 +238,25 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
         }
     }
 
-    /// One step for the watchers that lag. Steps alternate between the one that is furthest behind and the one that is
-    /// least, so that a watcher of old history does not hold up one that missed a moment.
+    /// One step for the watchers that lag. Steps alternate between the one that is furthest behind
+    /// and the one that is least, so that a watcher of old history does not hold up one that missed
+    /// a moment.
     async fn catch_up(&mut self) -> Result<(), End> {
         if mem::take(&mut self.must_join) {
             return self.join().await;
         }
-        let Some((oldest, newest)) = self.session.needed() else { return Ok(()) };
+        let Some((oldest, newest)) = self.session.needed() else {
+            return Ok(());
+        };
         let from = if self.newest_first { newest } else { oldest };
         self.newest_first = !self.newest_first;
         match self.watches.read(from).await.map_err(End::Read)? {
             Step::Compacted(compacted) => self.session.compact(compacted),
-            Step::Changes { changes, next, is_last } => {
+            Step::Changes {
+                changes,
+                next,
+                is_last,
+            } => {
                 let now = self.now();
                 self.session.feed(from, next, &changes, now);
                 self.must_join = is_last;
@@ -248,7 +270,10 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
         if registrations.is_empty() {
             return Ok(());
         }
-        let asked: Vec<_> = registrations.iter().map(|registration| registration.tag).collect();
+        let asked: Vec<_> = registrations
+            .iter()
+            .map(|registration| registration.tag)
+            .collect();
         let answer = self.port.register(registrations).await?;
         self.session.registered(&asked, &answer);
         Ok(())
@@ -262,14 +287,28 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
             return;
         }
         let events: usize = responses.iter().map(|response| response.event_count).sum();
-        self.gauges.shared.stats.events.fetch_add(events as u64, Ordering::Relaxed);
+        self.gauges
+            .shared
+            .stats
+            .events
+            .fetch_add(events as u64, Ordering::Relaxed);
         let header = (self.header)();
         lock(&self.outbox).extend(responses.into_iter().map(|response| EncodedWatchResponse {
-            header: ResponseHeader { revision: response.revision.0, ..header },
+            header: ResponseHeader {
+                revision: response.revision.0,
+                ..header
+            },
             response,
         }));
         let outbox = &self.outbox;
-        poll_fn(|_| if lock(outbox).is_empty() { Poll::Ready(()) } else { Poll::Pending }).await;
+        poll_fn(|_| {
+            if lock(outbox).is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     fn now(&self) -> Revision {
@@ -287,13 +326,25 @@ struct Gauges {
 impl Gauges {
     fn new(shared: Arc<Shared>) -> Gauges {
         shared.stats.streams.fetch_add(1, Ordering::Relaxed);
-        Gauges { shared, watchers: 0, slow: 0 }
+        Gauges {
+            shared,
+            watchers: 0,
+            slow: 0,
+        }
     }
 
     fn set(&mut self, watchers: usize, slow: usize) {
         let stats = &self.shared.stats;
-        move_by(&stats.watchers, mem::replace(&mut self.watchers, watchers), watchers);
-        move_by(&stats.slow_watchers, mem::replace(&mut self.slow, slow), slow);
+        move_by(
+            &stats.watchers,
+            mem::replace(&mut self.watchers, watchers),
+            watchers,
+        );
+        move_by(
+            &stats.slow_watchers,
+            mem::replace(&mut self.slow, slow),
+            slow,
+        );
     }
 }
 

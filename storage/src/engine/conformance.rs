@@ -1,4 +1,5 @@
-//! One suite for both engines: what is proved on the memory engine in simulation must hold on RocksDB.
+//! One suite for both engines: what is proved on the memory engine in simulation must hold on
+//! RocksDB.
 
 use std::path::Path;
 
@@ -6,9 +7,21 @@ use super::memory::MemoryEngine;
 use super::rocks::{RocksEngine, RocksOptions};
 use super::*;
 
-const PLAIN: Space = Space { position: 0, name: "plain", suffix_len: None };
-const VERSIONED: Space = Space { position: 1, name: "versioned", suffix_len: Some(8) };
-const ODD: Space = Space { position: 2, name: "odd", suffix_len: Some(3) };
+const PLAIN: Space = Space {
+    position: 0,
+    name: "plain",
+    suffix_len: None,
+};
+const VERSIONED: Space = Space {
+    position: 1,
+    name: "versioned",
+    suffix_len: Some(8),
+};
+const ODD: Space = Space {
+    position: 2,
+    name: "odd",
+    suffix_len: Some(3),
+};
 const SPACES: &[Space] = &[PLAIN, VERSIONED, ODD];
 
 /// An engine with a disk that can lose power.
@@ -42,7 +55,11 @@ struct Rocks<const LOG: bool> {
 }
 
 fn options(log: bool) -> RocksOptions {
-    if log { RocksOptions::log() } else { RocksOptions::state(1 << 20) }
+    if log {
+        RocksOptions::log()
+    } else {
+        RocksOptions::state(1 << 20)
+    }
 }
 
 impl<const LOG: bool> Rocks<LOG> {
@@ -76,9 +93,15 @@ impl<const LOG: bool> Subject for Rocks<LOG> {
 /// Runs every check on a fresh engine of each kind, and again on pairs that were flushed to files.
 macro_rules! suite {
     ($($check:ident),* $(,)?) => {
-        mod memory { $(#[test] fn $check() { super::$check(super::Memory(super::MemoryEngine::new())); })* }
-        mod rocks_log { $(#[test] fn $check() { super::$check(super::Rocks::<true>::open()); })* }
-        mod rocks_state { $(#[test] fn $check() { super::$check(super::Rocks::<false>::open()); })* }
+        mod memory {
+            $(#[test] fn $check() { super::$check(super::Memory(Default::default())); })*
+        }
+        mod rocks_log {
+            $(#[test] fn $check() { super::$check(super::Rocks::<true>::open()); })*
+        }
+        mod rocks_state {
+            $(#[test] fn $check() { super::$check(super::Rocks::<false>::open()); })*
+        }
     };
 }
 
@@ -161,15 +184,27 @@ fn batches_are_ordered_and_span_spaces(subject: impl Subject) {
 fn ranges_are_deleted_half_open(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, PLAIN, &[b"a", b"b", b"b\0", b"c", b"d"]);
-    write(engine, Durability::Eventual, |batch| batch.delete_range(PLAIN, "b", "c"));
-    assert_eq!(collect(engine, b"", None, Direction::Forward), [b"a", b"c", b"d"]);
+    write(engine, Durability::Eventual, |batch| {
+        batch.delete_range(PLAIN, "b", "c")
+    });
+    assert_eq!(
+        collect(engine, b"", None, Direction::Forward),
+        [b"a", b"c", b"d"]
+    );
     write(engine, Durability::Eventual, |batch| {
         batch.delete_range(PLAIN, "d", "a");
         batch.delete_range(PLAIN, "c", "c");
     });
-    assert_eq!(collect(engine, b"", None, Direction::Forward).len(), 3, "empty ranges");
+    assert_eq!(
+        collect(engine, b"", None, Direction::Forward).len(),
+        3,
+        "empty ranges"
+    );
     engine.flush().unwrap();
-    assert_eq!(collect(engine, b"", None, Direction::Backward), [b"d", b"c", b"a"]);
+    assert_eq!(
+        collect(engine, b"", None, Direction::Backward),
+        [b"d", b"c", b"a"]
+    );
 }
 
 fn scans_keep_to_their_bounds(subject: impl Subject) {
@@ -212,17 +247,31 @@ fn seeks_move_within_the_bounds(subject: impl Subject) {
     };
     assert_eq!(from(Direction::Forward, b"d"), "de");
     assert_eq!(from(Direction::Forward, b"c"), "de");
-    assert_eq!(from(Direction::Forward, b"a"), "bde", "not before the lower bound");
+    assert_eq!(
+        from(Direction::Forward, b"a"),
+        "bde",
+        "not before the lower bound"
+    );
     assert_eq!(from(Direction::Forward, b"f"), "");
     assert_eq!(from(Direction::Backward, b"d"), "db");
     assert_eq!(from(Direction::Backward, b"c"), "b");
-    assert_eq!(from(Direction::Backward, b"f"), "edb", "the upper bound is outside");
+    assert_eq!(
+        from(Direction::Backward, b"f"),
+        "edb",
+        "the upper bound is outside"
+    );
     assert_eq!(from(Direction::Backward, b"z"), "edb");
     assert_eq!(from(Direction::Backward, b"a"), "");
-    let mut scan = engine.scan(PLAIN, b"b", Some(b"f"), Direction::Forward).unwrap();
+    let mut scan = engine
+        .scan(PLAIN, b"b", Some(b"f"), Direction::Forward)
+        .unwrap();
     rest(&mut *scan);
     scan.seek(b"e").unwrap();
-    assert_eq!(rest(&mut *scan), [b"e"], "a seek starts a finished scan again");
+    assert_eq!(
+        rest(&mut *scan),
+        [b"e"],
+        "a seek starts a finished scan again"
+    );
 }
 
 /// Keys that are prefixes of one another, with zero bytes, and absent ones: a filter that looked at
@@ -251,7 +300,9 @@ fn first_in_prefix_finds_the_version(subject: impl Subject) {
         let snapshot = engine.snapshot();
         for read in [engine as &dyn Read, &*snapshot] {
             let at = |key: &[u8], revision| {
-                let found = read.first_in_prefix(VERSIONED, &versioned(key, revision)).unwrap();
+                let found = read
+                    .first_in_prefix(VERSIONED, &versioned(key, revision))
+                    .unwrap();
                 found.map(|(_, value)| String::from_utf8(value.to_vec()).unwrap())
             };
             for (key, [old, new]) in &present {
@@ -265,17 +316,28 @@ fn first_in_prefix_finds_the_version(subject: impl Subject) {
             }
         }
     }
-    write(engine, Durability::Eventual, |batch| batch.delete(VERSIONED, versioned(b"a", 22)));
-    let found = engine.first_in_prefix(VERSIONED, &versioned(b"a", u64::MAX)).unwrap();
+    write(engine, Durability::Eventual, |batch| {
+        batch.delete(VERSIONED, versioned(b"a", 22))
+    });
+    let found = engine
+        .first_in_prefix(VERSIONED, &versioned(b"a", u64::MAX))
+        .unwrap();
     assert_eq!(found.unwrap().1, "12", "steps over a deleted version");
-    let all = engine.scan(VERSIONED, b"", None, Direction::Forward).map(|mut s| rest(&mut *s));
+    let all = engine
+        .scan(VERSIONED, b"", None, Direction::Forward)
+        .map(|mut s| rest(&mut *s));
     assert_eq!(all.unwrap().len(), 14, "a scan is not confined to a prefix");
 }
 
 fn first_in_prefix_takes_any_suffix_length(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, ODD, &[b"a/001", b"a/005", b"b/002"]);
-    let at = |key: &[u8]| engine.first_in_prefix(ODD, key).unwrap().map(|(key, _)| key);
+    let at = |key: &[u8]| {
+        engine
+            .first_in_prefix(ODD, key)
+            .unwrap()
+            .map(|(key, _)| key)
+    };
     assert_eq!(at(b"a/000").unwrap(), "a/001");
     assert_eq!(at(b"a/002").unwrap(), "a/005");
     assert_eq!(at(b"a/006"), None);
@@ -297,12 +359,25 @@ fn snapshots_are_frozen(subject: impl Subject) {
     engine.flush().unwrap();
     assert_eq!(snapshot.get(PLAIN, b"a").unwrap().unwrap(), "a");
     assert_eq!(snapshot.get(PLAIN, b"c").unwrap(), None);
-    assert_eq!(collect(&*snapshot, b"", None, Direction::Backward), [b"b", b"a"]);
+    assert_eq!(
+        collect(&*snapshot, b"", None, Direction::Backward),
+        [b"b", b"a"]
+    );
     let newest = versioned(b"k", u64::MAX);
-    let found = snapshot.first_in_prefix(VERSIONED, &newest).unwrap().unwrap();
+    let found = snapshot
+        .first_in_prefix(VERSIONED, &newest)
+        .unwrap()
+        .unwrap();
     assert_eq!(found.0, versioned(b"k", 1));
     drop(snapshot);
-    assert_eq!(engine.first_in_prefix(VERSIONED, &newest).unwrap().unwrap().1, "new");
+    assert_eq!(
+        engine
+            .first_in_prefix(VERSIONED, &newest)
+            .unwrap()
+            .unwrap()
+            .1,
+        "new"
+    );
     assert_eq!(collect(engine, b"", None, Direction::Forward), [b"a", b"c"]);
 }
 
@@ -320,7 +395,10 @@ fn scans_see_one_state(subject: impl Subject) {
     scan.seek(b"b").unwrap();
     assert_eq!(rest(&mut *scan), [b"b", b"c", b"d"], "also after a seek");
     drop(scan);
-    assert_eq!(collect(engine, b"", None, Direction::Forward), [&b"a"[..], b"cc", b"d"]);
+    assert_eq!(
+        collect(engine, b"", None, Direction::Forward),
+        [&b"a"[..], b"cc", b"d"]
+    );
 }
 
 fn checkpoints_are_independent<S: Subject>(subject: S) {
@@ -330,18 +408,27 @@ fn checkpoints_are_independent<S: Subject>(subject: S) {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("copy");
     engine.checkpoint(&dir).unwrap();
-    assert!(engine.checkpoint(&dir).is_err(), "a checkpoint never goes over another");
+    assert!(
+        engine.checkpoint(&dir).is_err(),
+        "a checkpoint never goes over another"
+    );
     put_all(engine, PLAIN, &[b"b"]);
     let copy = S::open_copy(&dir);
     assert_eq!(collect(&copy, b"", None, Direction::Forward), [b"a"]);
-    assert!(copy.first_in_prefix(VERSIONED, &versioned(b"k", 9)).unwrap().is_some());
+    assert!(
+        copy.first_in_prefix(VERSIONED, &versioned(b"k", 9))
+            .unwrap()
+            .is_some()
+    );
     put_all(&copy, PLAIN, &[b"c"]);
     assert_eq!(collect(engine, b"", None, Direction::Forward), [b"a", b"b"]);
 }
 
 fn durable_is_durable(subject: impl Subject) {
     let engine = subject.engine();
-    write(engine, Durability::Eventual, |batch| batch.put(PLAIN, "a", "1"));
+    write(engine, Durability::Eventual, |batch| {
+        batch.put(PLAIN, "a", "1")
+    });
     write(engine, Durability::Synced, |batch| {
         batch.put(PLAIN, "b", "2");
         batch.put(VERSIONED, versioned(b"k", 1), "3");
@@ -349,11 +436,19 @@ fn durable_is_durable(subject: impl Subject) {
     let subject = subject.crash();
     let engine = subject.engine();
     assert_eq!(collect(engine, b"", None, Direction::Forward), [b"a", b"b"]);
-    write(engine, Durability::Eventual, |batch| batch.put(PLAIN, "c", "4"));
+    write(engine, Durability::Eventual, |batch| {
+        batch.put(PLAIN, "c", "4")
+    });
     engine.flush().unwrap();
     let subject = subject.crash();
-    assert_eq!(collect(subject.engine(), b"", None, Direction::Forward), [b"a", b"b", b"c"]);
-    let found = subject.engine().first_in_prefix(VERSIONED, &versioned(b"k", 1)).unwrap();
+    assert_eq!(
+        collect(subject.engine(), b"", None, Direction::Forward),
+        [b"a", b"b", b"c"]
+    );
+    let found = subject
+        .engine()
+        .first_in_prefix(VERSIONED, &versioned(b"k", 1))
+        .unwrap();
     assert_eq!(found.unwrap().1, "3");
 }
 
@@ -374,9 +469,14 @@ fn what_survives_is_a_prefix(subject: impl Subject) {
     for (number, key) in (0..100u32).zip(&keys) {
         assert_eq!(*key, number.to_be_bytes());
         let twin = versioned(key, 1);
-        assert!(engine.get(VERSIONED, &twin).unwrap().is_some(), "a batch is there in all spaces");
+        assert!(
+            engine.get(VERSIONED, &twin).unwrap().is_some(),
+            "a batch is there in all spaces"
+        );
     }
-    let others = engine.scan(VERSIONED, b"", None, Direction::Forward).map(|mut s| rest(&mut *s));
+    let others = engine
+        .scan(VERSIONED, b"", None, Direction::Forward)
+        .map(|mut s| rest(&mut *s));
     assert_eq!(others.unwrap().len(), keys.len());
 }
 
@@ -393,5 +493,9 @@ fn reclaiming_changes_nothing(subject: impl Subject) {
     });
     engine.reclaim().unwrap();
     assert_eq!(collect(engine, b"", None, Direction::Forward).len(), 10);
-    assert!(engine.size_on_disk() < 800_000, "{} bytes", engine.size_on_disk());
+    assert!(
+        engine.size_on_disk() < 800_000,
+        "{} bytes",
+        engine.size_on_disk()
+    );
 }

@@ -1,15 +1,18 @@
 //! The engine in memory: what the simulation and most tests run on, with the faults a disk has.
 //!
-//! A [`MemoryEngine`] is a handle to a "disk" that outlives it: clones share it, and [`MemoryEngine::crash`] gives
-//! the disk as a restarted process finds it. The disk keeps two images: *current*, which reads see, and
-//! *durable*, which survives; and between them the batches that were written and not yet synced, in order. A
-//! sync moves all of them over. So a crash keeps the durable image and any prefix of those batches, which is
-//! exactly what [`Durability::Eventual`] promises.
+//! A [`MemoryEngine`] is a handle to a "disk" that outlives it: clones share it, and
+//! [`MemoryEngine::crash`] gives the disk as a restarted process finds it. The disk keeps two
+//! images: *current*, which reads see, and *durable*, which survives; and between them the batches
+//! that were written and not yet synced, in order. A sync moves all of them over. So a crash keeps
+//! the durable image and any prefix of those batches, which is exactly what
+//! [`Durability::Eventual`] promises.
 //!
-//! A write that fails is in doubt: it is appended to the unsynced batches, so a crash may keep it. After a failed
-//! write every later one fails too, as on a real engine: nothing is retried in place.
+//! A write that fails is in doubt: it is appended to the unsynced batches, so a crash may keep it.
+//! After a failed write every later one fails too, as on a real engine: nothing is retried in
+//! place.
 //!
-//! Images are maps behind `Arc`: snapshots and scans hold the map, and a write copies a map only while one is held.
+//! Images are maps behind `Arc`: snapshots and scans hold the map, and a write copies a map only
+//! while one is held.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -69,16 +72,22 @@ impl Image {
             match op {
                 Op::Put(space, key, value) => {
                     let value = Bytes::copy_from_slice(value);
-                    self.map_mut(*space).insert(Bytes::copy_from_slice(key), value);
+                    self.map_mut(*space)
+                        .insert(Bytes::copy_from_slice(key), value);
                 }
                 Op::Delete(space, key) => {
                     self.map_mut(*space).remove(key.as_slice());
                 }
                 Op::DeleteRange(space, from, to) if from < to => {
                     let map = self.map_mut(*space);
-                    let bounds = (Bound::Included(from.as_slice()), Bound::Excluded(to.as_slice()));
-                    let keys: Vec<Bytes> =
-                        map.range::<[u8], _>(bounds).map(|(key, _)| key.clone()).collect();
+                    let bounds = (
+                        Bound::Included(from.as_slice()),
+                        Bound::Excluded(to.as_slice()),
+                    );
+                    let keys: Vec<Bytes> = map
+                        .range::<[u8], _>(bounds)
+                        .map(|(key, _)| key.clone())
+                        .collect();
                     for key in keys {
                         map.remove(&key);
                     }
@@ -95,18 +104,21 @@ impl MemoryEngine {
         MemoryEngine::default()
     }
 
-    /// The disk after the process died and the power went: what was not synced is gone. Other handles to
-    /// this disk stop working, as those of a dead process do.
+    /// The disk after the process died and the power went: what was not synced is gone. Other
+    /// handles to this disk stop working, as those of a dead process do.
     #[must_use]
     pub fn crash(&self) -> MemoryEngine {
         self.crash_keeping(0)
     }
 
-    /// As [`MemoryEngine::crash`], but the first `seed mod (n + 1)` of the n unsynced batches had reached the disk.
+    /// As [`MemoryEngine::crash`], but the first `seed mod (n + 1)` of the n unsynced batches had
+    /// reached the disk.
     #[must_use]
     pub fn crash_seeded(&self, seed: u64) -> MemoryEngine {
         let choices = self.unsynced() as u64 + 1;
-        self.crash_keeping(usize::try_from(seed % choices).expect("not more than there are batches"))
+        self.crash_keeping(
+            usize::try_from(seed % choices).expect("not more than there are batches"),
+        )
     }
 
     /// As [`MemoryEngine::crash`], but the first `batches` unsynced batches had reached the disk.
@@ -119,7 +131,13 @@ impl MemoryEngine {
             durable.apply(batch);
         }
         let current = durable.clone();
-        MemoryEngine { disk: Arc::new(Mutex::new(Disk { current, durable, ..Disk::default() })) }
+        MemoryEngine {
+            disk: Arc::new(Mutex::new(Disk {
+                current,
+                durable,
+                ..Disk::default()
+            })),
+        }
     }
 
     /// How many batches a crash may lose.
@@ -132,8 +150,9 @@ impl MemoryEngine {
         self.fail_after(0);
     }
 
-    /// Lets `writes` more writes succeed and makes the one after them fail, and with it all later ones until the
-    /// disk is opened again by [`MemoryEngine::crash`]. The failed write may or may not be there then.
+    /// Lets `writes` more writes succeed and makes the one after them fail, and with it all later
+    /// ones until the disk is opened again by [`MemoryEngine::crash`]. The failed write may or may
+    /// not be there then.
     pub fn fail_after(&self, writes: u64) {
         self.disk().writes_before_failure = Some(writes);
     }
@@ -153,16 +172,26 @@ impl MemoryEngine {
         let durable = Image::decode(&contents)
             .ok_or_else(|| Fault::damaged(&file, "the checkpoint ends in the middle of a pair"))?;
         let current = durable.clone();
-        let disk = Disk { current, durable, ..Disk::default() };
-        Ok(MemoryEngine { disk: Arc::new(Mutex::new(disk)) })
+        let disk = Disk {
+            current,
+            durable,
+            ..Disk::default()
+        };
+        Ok(MemoryEngine {
+            disk: Arc::new(Mutex::new(disk)),
+        })
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.disk.lock().expect("nothing panics while it holds the disk")
+        self.disk
+            .lock()
+            .expect("nothing panics while it holds the disk")
     }
 
     fn view(&self) -> MemoryView {
-        MemoryView { image: self.disk().current.clone() }
+        MemoryView {
+            image: self.disk().current.clone(),
+        }
     }
 }
 
@@ -183,7 +212,11 @@ impl Disk {
 }
 
 fn refused(operation: &'static str, detail: &str) -> Fault {
-    Fault::Engine { operation, path: PathBuf::new(), detail: detail.to_owned() }
+    Fault::Engine {
+        operation,
+        path: PathBuf::new(),
+        detail: detail.to_owned(),
+    }
 }
 
 /// Pairs of one moment.
@@ -193,13 +226,19 @@ struct MemoryView {
 
 impl Read for MemoryView {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
-        Ok(self.image.spaces.get(space.position).and_then(|map| map.get(key).cloned()))
+        Ok(self
+            .image
+            .spaces
+            .get(space.position)
+            .and_then(|map| map.get(key).cloned()))
     }
 
     fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
         let wanted = prefix(space, from);
         let map = self.image.map(space);
-        let first = map.range::<[u8], _>((Bound::Included(from), Bound::Unbounded)).next();
+        let first = map
+            .range::<[u8], _>((Bound::Included(from), Bound::Unbounded))
+            .next();
         Ok(first
             .filter(|(key, _)| prefix(space, key) == wanted)
             .map(|(key, value)| (key.clone(), value.clone())))
@@ -212,13 +251,23 @@ impl Read for MemoryView {
         to: Option<&[u8]>,
         direction: Direction,
     ) -> Result<Box<dyn Scan + 'a>, Fault> {
-        Ok(MemoryScan::boxed(self.image.map(space), from, to, direction))
+        Ok(MemoryScan::boxed(
+            self.image.map(space),
+            from,
+            to,
+            direction,
+        ))
     }
 }
 
 impl Read for MemoryEngine {
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
-        Ok(self.disk().current.spaces.get(space.position).and_then(|map| map.get(key).cloned()))
+        Ok(self
+            .disk()
+            .current
+            .spaces
+            .get(space.position)
+            .and_then(|map| map.get(key).cloned()))
     }
 
     fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
@@ -232,7 +281,12 @@ impl Read for MemoryEngine {
         to: Option<&[u8]>,
         direction: Direction,
     ) -> Result<Box<dyn Scan + 'a>, Fault> {
-        Ok(MemoryScan::boxed(self.disk().current.map(space), from, to, direction))
+        Ok(MemoryScan::boxed(
+            self.disk().current.map(space),
+            from,
+            to,
+            direction,
+        ))
     }
 }
 
@@ -259,7 +313,14 @@ impl MemoryScan {
         let to = to.map(Bytes::copy_from_slice);
         let low = Bound::Included(from.clone());
         let high = to.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        Box::new(MemoryScan { map, direction, low, high, from, to })
+        Box::new(MemoryScan {
+            map,
+            direction,
+            low,
+            high,
+            from,
+            to,
+        })
     }
 }
 
@@ -267,9 +328,10 @@ impl MemoryScan {
 fn is_empty(low: &Bound<Bytes>, high: &Bound<Bytes>) -> bool {
     match (low, high) {
         (Bound::Included(low), Bound::Included(high)) => low > high,
-        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
-            low >= high
-        }
+        (
+            Bound::Included(low) | Bound::Excluded(low),
+            Bound::Included(high) | Bound::Excluded(high),
+        ) => low >= high,
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
     }
 }
@@ -284,7 +346,9 @@ impl Scan for MemoryScan {
             Direction::Forward => range.next(),
             Direction::Backward => range.next_back(),
         };
-        let Some((key, value)) = pair else { return Ok(None) };
+        let Some((key, value)) = pair else {
+            return Ok(None);
+        };
         match self.direction {
             Direction::Forward => self.low = Bound::Excluded(key.clone()),
             Direction::Backward => self.high = Bound::Excluded(key.clone()),
@@ -354,7 +418,9 @@ impl Engine for MemoryEngine {
     fn size_on_disk(&self) -> u64 {
         let image = self.disk().current.clone();
         let pairs = image.spaces.iter().flat_map(|map| map.iter());
-        pairs.map(|(key, value)| (key.len() + value.len()) as u64).sum()
+        pairs
+            .map(|(key, value)| (key.len() + value.len()) as u64)
+            .sum()
     }
 }
 
@@ -382,7 +448,11 @@ impl Image {
             if bytes.remaining() < key_len.checked_add(value_len)? {
                 return None;
             }
-            let space = Space { position, name: "", suffix_len: None };
+            let space = Space {
+                position,
+                name: "",
+                suffix_len: None,
+            };
             let (key, value) = (bytes.copy_to_bytes(key_len), bytes.copy_to_bytes(value_len));
             image.map_mut(space).insert(key, value);
         }
@@ -391,65 +461,4 @@ impl Image {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SPACE: Space = Space { position: 0, name: "s", suffix_len: None };
-
-    fn put(engine: &MemoryEngine, key: &str, durability: Durability) -> Result<(), Fault> {
-        let mut batch = Batch::default();
-        batch.put(SPACE, key, "v");
-        engine.write(batch, durability)
-    }
-
-    fn keys(engine: &MemoryEngine) -> usize {
-        ["a", "b", "c", "d"].iter().filter(|k| engine.get(SPACE, k.as_bytes()).unwrap().is_some()).count()
-    }
-
-    #[test]
-    fn a_crash_keeps_a_prefix_of_what_was_not_synced() {
-        for seed in 0..8 {
-            let engine = MemoryEngine::new();
-            put(&engine, "a", Durability::Synced).unwrap();
-            for key in ["b", "c", "d"] {
-                put(&engine, key, Durability::Eventual).unwrap();
-            }
-            let reopened = engine.crash_seeded(seed);
-            assert_eq!(keys(&reopened), 1 + (seed % 4) as usize);
-            assert_eq!(keys(&reopened.crash()), keys(&reopened), "what was found is durable");
-            assert!(put(&engine, "e", Durability::Synced).is_err(), "the old process is dead");
-        }
-    }
-
-    #[test]
-    fn a_sync_covers_what_was_written_before_it() {
-        let engine = MemoryEngine::new();
-        put(&engine, "a", Durability::Eventual).unwrap();
-        put(&engine, "b", Durability::Synced).unwrap();
-        put(&engine, "c", Durability::Eventual).unwrap();
-        engine.flush().unwrap();
-        put(&engine, "d", Durability::Eventual).unwrap();
-        assert_eq!(keys(&engine.crash()), 3);
-    }
-
-    #[test]
-    fn a_failed_write_is_in_doubt_and_stops_the_engine() {
-        let engine = MemoryEngine::new();
-        engine.fail_next_write();
-        assert!(put(&engine, "a", Durability::Synced).is_err());
-        assert!(put(&engine, "b", Durability::Synced).is_err());
-        assert_eq!(keys(&engine), 0);
-        assert_eq!(keys(&engine.crash_keeping(1)), 1);
-        assert_eq!(keys(&engine.crash()), 0);
-    }
-
-    #[test]
-    fn a_full_disk_takes_writes_again_when_there_is_room() {
-        let engine = MemoryEngine::new();
-        engine.set_disk_full(true);
-        assert!(put(&engine, "a", Durability::Eventual).is_err());
-        engine.set_disk_full(false);
-        put(&engine, "b", Durability::Synced).unwrap();
-        assert_eq!(keys(&engine.crash()), 1);
-    }
-}
+mod tests;

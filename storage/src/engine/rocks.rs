@@ -1,20 +1,23 @@
-//! The engine on RocksDB: one instance a store, one column family a space. The only file that names it.
+//! The engine on RocksDB: one instance a store, one column family a space. The only file that names
+//! it.
 //!
 //! Two presets, because the two stores live differently.
 //!
-//! * **Log**: write-ahead log on, one `fdatasync` for a [`Durability::Synced`] write. `wal.rs` decides before
-//!   opening how the write-ahead log's tail is to be read. Entries are written once, read soon or never, and
-//!   dropped from the front: small memtables, no compression, hardly any cache. Column families
-//!   flush together, so that a rarely written one does not keep old write-ahead logs alive. Write-ahead logs are
-//!   not recycled: the engine itself turns recycling off in the strict recovery mode.
-//! * **State**: write-ahead log off; the raft log plays that part. Column families flush atomically, so what
-//!   is on disk after a crash is the state as of one batch. LZ4, 16 KiB blocks. Index and filter blocks are
-//!   partitioned and live in the block cache, so that memory is what the configuration says, whatever the number
-//!   of keys. `Durability::Synced` here means a flush and is for rare writes only.
+//! * **Log**: write-ahead log on, one `fdatasync` for a [`Durability::Synced`] write. `wal.rs`
+//!   decides before opening how the write-ahead log's tail is to be read. Entries are written once,
+//!   read soon or never, and dropped from the front: small memtables, no compression, hardly any
+//!   cache. Column families flush together, so that a rarely written one does not keep old
+//!   write-ahead logs alive. Write-ahead logs are not recycled: the engine itself turns recycling
+//!   off in the strict recovery mode.
+//! * **State**: write-ahead log off; the raft log plays that part. Column families flush
+//!   atomically, so what is on disk after a crash is the state as of one batch. LZ4, 16 KiB blocks.
+//!   Index and filter blocks are partitioned and live in the block cache, so that memory is what
+//!   the configuration says, whatever the number of keys. `Durability::Synced` here means a flush
+//!   and is for rare writes only.
 //!
-//! [`Read::first_in_prefix`] is the hot path: one for each put. It reads through an iterator in prefix mode,
-//! where bloom filters over prefixes (in the memtable and in every file) answer "no such key" without
-//! touching data.
+//! [`Read::first_in_prefix`] is the hot path: one for each put. It reads through an iterator in
+//! prefix mode, where bloom filters over prefixes (in the memtable and in every file) answer "no
+//! such key" without touching data.
 
 use std::path::{Path, PathBuf};
 
@@ -43,9 +46,9 @@ pub struct RocksOptions {
 }
 
 impl RocksOptions {
-    /// A block cache that keeps a member with its memtables (about 100 MiB when writes are heavy) well below
-    /// 350 MiB.
-    pub const STATE_CACHE_BYTES: usize = 96 * MIB;
+    /// A block cache that keeps a member, with its memtables (about 90 MiB when writes are heavy)
+    /// and its log (about 40 MiB), below 350 MiB.
+    pub const STATE_CACHE_BYTES: usize = 128 * MIB;
 
     /// For the raft log: durable when a synced write returns.
     pub fn log() -> RocksOptions {
@@ -59,7 +62,12 @@ impl RocksOptions {
 
     /// For the state: durable as of the last flush, at one point in time across all spaces.
     pub fn state(cache_bytes: usize) -> RocksOptions {
-        RocksOptions { wal: false, cache_bytes, memtable_bytes: 32 * MIB, compression: true }
+        RocksOptions {
+            wal: false,
+            cache_bytes,
+            memtable_bytes: 32 * MIB,
+            compression: true,
+        }
     }
 }
 
@@ -75,14 +83,18 @@ impl RocksEngine {
     /// Opens the store in `dir`, making it when it is not there.
     ///
     /// # Errors
-    /// [`Fault::InUse`] when another process has it, [`Fault::Damaged`] when what is there does not check,
-    /// [`Fault::Engine`] when it cannot be read or written.
+    /// [`Fault::InUse`] when another process has it, [`Fault::Damaged`] when what is there does not
+    /// check, [`Fault::Engine`] when it cannot be read or written.
     pub fn open(
         dir: &Path,
         spaces: &'static [Space],
         options: RocksOptions,
     ) -> Result<RocksEngine, Fault> {
-        let tail = if options.wal { wal::judge(dir)? } else { Wal::Whole };
+        let tail = if options.wal {
+            wal::judge(dir)?
+        } else {
+            Wal::Whole
+        };
         if tail == Wal::TornTail {
             tracing::warn!(dir = %dir.display(), "dropping a torn record at the end of the log");
         }
@@ -92,11 +104,18 @@ impl RocksEngine {
         });
         let db = DB::open_cf_descriptors(&instance_options(&options, tail), dir, families)
             .map_err(|e| fault("open", dir, &e))?;
-        Ok(RocksEngine { db, dir: dir.to_owned(), spaces, wal: options.wal })
+        Ok(RocksEngine {
+            db,
+            dir: dir.to_owned(),
+            spaces,
+            wal: options.wal,
+        })
     }
 
     fn family(&self, space: Space) -> &ColumnFamily {
-        self.db.cf_handle(space.name).expect("every space was opened as a column family")
+        self.db
+            .cf_handle(space.name)
+            .expect("every space was opened as a column family")
     }
 
     fn fault(&self, operation: &'static str, error: &rocksdb::Error) -> Fault {
@@ -104,14 +123,24 @@ impl RocksEngine {
     }
 
     fn property(&self, space: Space, name: &str) -> u64 {
-        self.db.property_int_value_cf(self.family(space), name).ok().flatten().unwrap_or(0)
+        self.db
+            .property_int_value_cf(self.family(space), name)
+            .ok()
+            .flatten()
+            .unwrap_or(0)
     }
 
     fn flush_memtables(&self) -> Result<(), Fault> {
-        let families: Vec<_> = self.spaces.iter().map(|space| self.family(*space)).collect();
+        let families: Vec<_> = self
+            .spaces
+            .iter()
+            .map(|space| self.family(*space))
+            .collect();
         let mut options = FlushOptions::default();
         options.set_wait(true);
-        self.db.flush_cfs_opt(&families, &options).map_err(|e| self.fault("flush", &e))
+        self.db
+            .flush_cfs_opt(&families, &options)
+            .map_err(|e| self.fault("flush", &e))
     }
 }
 
@@ -146,12 +175,15 @@ fn space_options(space: &Space, options: &RocksOptions, cache: &Cache) -> Option
     let mut family = Options::default();
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
-    table.set_block_size(std::env::var("BLK").map_or(16, |v| v.parse().unwrap()) * KIB);
+    table.set_block_size(16 * KIB);
     table.set_bloom_filter(10.0, false);
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    if !options.wal && std::env::var("NOPART").is_err() {
+    if !options.wal {
+        // Of a file of 64 MiB with long keys the index alone is 1 MiB, to be loaded whole for one
+        // read. In partitions it is 4 KiB; that costs 2 us a read while everything fits into memory
+        // anyway.
         table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         table.set_partition_filters(true);
         table.set_metadata_block_size(4 * KIB);
@@ -174,8 +206,9 @@ fn space_options(space: &Space, options: &RocksOptions, cache: &Cache) -> Option
     family
 }
 
-/// Spaces whose prefixes are filtered. For a suffix of another length `first_in_prefix` is right but slower: the
-/// extractor is a plain function, so its length must be known when this is compiled.
+/// Spaces whose prefixes are filtered. For a suffix of another length `first_in_prefix` is right
+/// but slower: the extractor is a plain function, so its length must be known when this is
+/// compiled.
 fn prefix_extractor(space: &Space) -> Option<SliceTransform> {
     fn without_suffix(key: &[u8]) -> &[u8] {
         &key[..key.len() - 8]
@@ -192,19 +225,28 @@ fn fault(operation: &'static str, dir: &Path, error: &rocksdb::Error) -> Fault {
     let path = dir.to_owned();
     let hint = match error.kind() {
         ErrorKind::Corruption => {
-            return Fault::Damaged { path, detail: format!("{operation}: {detail}") };
+            return Fault::Damaged {
+                path,
+                detail: format!("{operation}: {detail}"),
+            };
         }
         ErrorKind::IOError if is_lock_held(&detail) => return Fault::InUse { path },
-        _ if detail.contains("No space left on device") => "the disk is full; make room and restart: ",
+        _ if detail.contains("No space left on device") => {
+            "the disk is full; make room and restart: "
+        }
         _ if detail.contains("Permission denied") => "this user may not write here: ",
         _ if detail.contains("Read-only file system") => "the file system is read-only: ",
         _ => "",
     };
-    Fault::Engine { operation, path, detail: format!("{hint}{detail}") }
+    Fault::Engine {
+        operation,
+        path,
+        detail: format!("{hint}{detail}"),
+    }
 }
 
-/// Held by this process ("lock hold by current process") or by another ("While lock file: ... Resource
-/// temporarily unavailable").
+/// Held by this process ("lock hold by current process") or by another ("While lock file: ...
+/// Resource temporarily unavailable").
 fn is_lock_held(detail: &str) -> bool {
     detail.contains("lock hold by current process")
         || (detail.contains("While lock file")
@@ -229,9 +271,10 @@ fn seek_in_prefix(
     let wanted = prefix(space, from);
     iterator.seek(from);
     match iterator.item() {
-        Some((key, value)) if prefix(space, key) == wanted => {
-            Ok(Some((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))))
-        }
+        Some((key, value)) if prefix(space, key) == wanted => Ok(Some((
+            Bytes::copy_from_slice(key),
+            Bytes::copy_from_slice(value),
+        ))),
         Some(_) => Ok(None),
         None => iterator.status().map(|()| None),
     }
@@ -254,7 +297,9 @@ impl Read for RocksEngine {
     }
 
     fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
-        let mut iterator = self.db.raw_iterator_cf_opt(self.family(space), prefix_options());
+        let mut iterator = self
+            .db
+            .raw_iterator_cf_opt(self.family(space), prefix_options());
         seek_in_prefix(&mut iterator, space, from).map_err(|e| self.fault("read", &e))
     }
 
@@ -265,7 +310,9 @@ impl Read for RocksEngine {
         to: Option<&[u8]>,
         direction: Direction,
     ) -> Result<Box<dyn Scan + 'a>, Fault> {
-        let iterator = self.db.raw_iterator_cf_opt(self.family(space), scan_options(from, to));
+        let iterator = self
+            .db
+            .raw_iterator_cf_opt(self.family(space), scan_options(from, to));
         Ok(RocksScan::boxed(self, iterator, from, to, direction))
     }
 }
@@ -296,7 +343,9 @@ impl Read for RocksSnapshot<'_> {
         direction: Direction,
     ) -> Result<Box<dyn Scan + 'a>, Fault> {
         let family = self.engine.family(space);
-        let iterator = self.snapshot.raw_iterator_cf_opt(family, scan_options(from, to));
+        let iterator = self
+            .snapshot
+            .raw_iterator_cf_opt(family, scan_options(from, to));
         Ok(RocksScan::boxed(self.engine, iterator, from, to, direction))
     }
 }
@@ -307,7 +356,8 @@ struct RocksScan<'a> {
     direction: Direction,
     /// A backward seek to or above this must start at the end: the bound itself is outside.
     to: Option<Vec<u8>>,
-    /// Nothing lies between the bounds; the engine does not like bounds that are the wrong way round.
+    /// Nothing lies between the bounds; the engine does not like bounds that are the wrong way
+    /// round.
     empty: bool,
     /// The iterator stands on the pair the following `next` returns, not on the one returned last.
     fresh: bool,
@@ -329,7 +379,14 @@ impl<'a> RocksScan<'a> {
             }
         }
         let to = to.map(<[u8]>::to_vec);
-        Box::new(RocksScan { engine, iterator, direction, to, empty, fresh: true })
+        Box::new(RocksScan {
+            engine,
+            iterator,
+            direction,
+            to,
+            empty,
+            fresh: true,
+        })
     }
 }
 
@@ -345,7 +402,9 @@ impl Scan for RocksScan<'_> {
             }
         }
         if !self.iterator.valid() {
-            self.iterator.status().map_err(|e| self.engine.fault("read", &e))?;
+            self.iterator
+                .status()
+                .map_err(|e| self.engine.fault("read", &e))?;
         }
         Ok(self.iterator.item())
     }
@@ -384,7 +443,9 @@ impl Engine for RocksEngine {
         let mut options = WriteOptions::default();
         options.disable_wal(!self.wal);
         options.set_sync(self.wal && synced);
-        self.db.write_opt(writes, &options).map_err(|e| self.fault("write", &e))?;
+        self.db
+            .write_opt(writes, &options)
+            .map_err(|e| self.fault("write", &e))?;
         if synced && !self.wal {
             self.flush_memtables()?;
         }
@@ -392,7 +453,10 @@ impl Engine for RocksEngine {
     }
 
     fn snapshot(&self) -> Box<dyn Read + '_> {
-        Box::new(RocksSnapshot { engine: self, snapshot: self.db.snapshot() })
+        Box::new(RocksSnapshot {
+            engine: self,
+            snapshot: self.db.snapshot(),
+        })
     }
 
     fn flush(&self) -> Result<(), Fault> {
@@ -411,7 +475,8 @@ impl Engine for RocksEngine {
     fn reclaim(&self) -> Result<(), Fault> {
         self.flush_memtables()?;
         for space in self.spaces {
-            self.db.compact_range_cf(self.family(*space), None::<&[u8]>, None::<&[u8]>);
+            self.db
+                .compact_range_cf(self.family(*space), None::<&[u8]>, None::<&[u8]>);
         }
         Ok(())
     }

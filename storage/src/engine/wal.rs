@@ -1,28 +1,33 @@
 //! Is the end of the write-ahead log torn, or is its middle damaged?
 //!
-//! Everything the log store acknowledged was synced first, and one thread writes it: batch n + 1 is only
-//! written after the sync of batch n returned. So the bytes tell two cases apart that look alike:
+//! Everything the log store acknowledged was synced first, and one thread writes it: batch n + 1 is
+//! only written after the sync of batch n returned. So the bytes tell two cases apart that look
+//! alike:
 //!
-//! * **Torn tail.** The member died during a sync. The last record is cut short, holed or zero, and *nothing
-//!   whole follows it*. Nobody was told that it is there. The member must start, without that record.
-//! * **Damage.** A record does not check, and a whole record that begins later does: what does not check had
-//!   been acknowledged. The member must not start: it would forget a vote or an entry.
+//! * **Torn tail.** The member died during a sync. The last record is cut short, holed or zero, and
+//!   *nothing whole follows it*. Nobody was told that it is there. The member must start, without
+//!   that record.
+//! * **Damage.** A record does not check, and a whole record that begins later does: what does not
+//!   check had been acknowledged. The member must not start: it would forget a vote or an entry.
 //!
-//! None of the engine's own recovery modes draws this line. "Point in time" drops everything after the
-//! first bad byte, acknowledged or not. "Tolerate a corrupted tail" refuses a tail that is holed rather than
-//! short, which is what a file system leaves when pages of one write reach the disk out of order; and it takes
-//! a damaged length field near the end for a short tail. "Absolute consistency" refuses every tail; and all of
-//! them step over a run of zeros. So the log is judged here first, and then opened with "absolute
-//! consistency" when it is whole and with "point in time" when its tail is torn.
+//! None of the engine's own recovery modes draws this line. "Point in time" drops everything after
+//! the first bad byte, acknowledged or not. "Tolerate a corrupted tail" refuses a tail that is
+//! holed rather than short, which is what a file system leaves when pages of one write reach the
+//! disk out of order; and it takes a damaged length field near the end for a short tail. "Absolute
+//! consistency" refuses every tail; and all of them step over a run of zeros. So the log is judged
+//! here first, and then opened with "absolute consistency" when it is whole and with "point in
+//! time" when its tail is torn.
 //!
-//! What stays undecidable: the very last record, synced and then damaged on the disk, is taken for torn. And
-//! unsynced records (`Durability::Eventual`) of which a later one reached the disk and an earlier one did not
-//! are taken for damage: the member refuses to start although nothing was lost, which is the safe side.
-//! Both can be told apart by the log store in part: it knows that entries are contiguous.
+//! What stays undecidable: the very last record, synced and then damaged on the disk, is taken for
+//! torn. And unsynced records (`Durability::Eventual`) of which a later one reached the disk and an
+//! earlier one did not are taken for damage: the member refuses to start although nothing was lost,
+//! which is the safe side. Both can be told apart by the log store in part: it knows that entries
+//! are contiguous.
 //!
-//! The format, as far as it is needed: blocks of 32 KiB; in a block fragments of header (masked CRC-32C of type
-//! and payload, 4; length, 2; type, 1; all little-endian) and payload; a rest of a block under 7 bytes is zero.
-//! Type 1 is a whole record, 2, 3, 4 are first, middle and last fragment of one.
+//! The format, as far as it is needed: blocks of 32 KiB; in a block fragments of header (masked
+//! CRC-32C of type and payload, 4; length, 2; type, 1; all little-endian) and payload; a rest of a
+//! block under 7 bytes is zero. Type 1 is a whole record, 2, 3, 4 are first, middle and last
+//! fragment of one.
 
 use std::fs;
 use std::io;
@@ -61,11 +66,14 @@ pub(super) fn judge(dir: &Path) -> Result<Wal, Fault> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(Fault::io("read", file, &e)),
         };
-        let Some(bad) = first_bad(&bytes) else { continue };
+        let Some(bad) = first_bad(&bytes) else {
+            continue;
+        };
         if let Some(later) = record_after(&bytes, bad) {
             let detail = format!(
                 "the record at byte {bad} does not check and a later one, at byte {later}, does: \
-                 acknowledged writes are lost; remove this member and add it anew, or restore a backup"
+                 acknowledged writes are lost; remove this member and add it anew, or restore a \
+                 backup"
             );
             return Err(Fault::damaged(file, detail));
         }
@@ -77,8 +85,8 @@ pub(super) fn judge(dir: &Path) -> Result<Wal, Fault> {
             }
             return Ok(Wal::TornTail);
         }
-        // A torn file stays behind when the member dies again just after recovering from it. The engine
-        // knows from its manifest whether it still needs the file, and in the strict mode
+        // A torn file stays behind when the member dies again just after recovering from it. The
+        // engine knows from its manifest whether it still needs the file, and in the strict mode
         // refuses when it does.
         older_torn = true;
     }
@@ -95,7 +103,9 @@ fn wal_files(dir: &Path) -> Result<Vec<PathBuf>, Fault> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|e| Fault::io("read", dir, &e))?.path();
-        let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+        let number = path
+            .file_stem()
+            .and_then(|stem| stem.to_str()?.parse::<u64>().ok());
         if let (Some(number), Some("log")) = (number, path.extension().and_then(|e| e.to_str())) {
             files.push((number, path));
         }
@@ -118,7 +128,9 @@ fn first_bad(bytes: &[u8]) -> Option<usize> {
             at = filler_end;
             continue;
         }
-        let Some((kind, next)) = fragment(bytes, at) else { return Some(at) };
+        let Some((kind, next)) = fragment(bytes, at) else {
+            return Some(at);
+        };
         match (kind, record_start) {
             (FULL, None) => {}
             (FIRST, None) => record_start = Some(at),
@@ -131,8 +143,9 @@ fn first_bad(bytes: &[u8]) -> Option<usize> {
     record_start
 }
 
-/// The first record that begins after `bad` and whose first fragment checks. Fragments that continue a record are not
-/// looked for: they belong to the one that is torn. Lengths cannot be trusted here, so every byte is a candidate.
+/// The first record that begins after `bad` and whose first fragment checks. Fragments that
+/// continue a record are not looked for: they belong to the one that is torn. Lengths cannot be
+/// trusted here, so every byte is a candidate.
 fn record_after(bytes: &[u8], bad: usize) -> Option<usize> {
     (bad + 1..bytes.len().saturating_sub(HEADER)).find(|&at| {
         matches!(bytes[at + 6], FULL | FIRST)

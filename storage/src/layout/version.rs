@@ -1,7 +1,8 @@
 //! The `VERSION` file: one line, `conclave format 1`, in the member's folder beside its two stores.
 //!
-//! It is looked at before either store is opened, because opening may already rewrite files. A folder
-//! with stores and no `VERSION` is not a fresh one: somebody removed or partly copied something.
+//! It is looked at before either store is opened, because opening may already rewrite files. A
+//! folder with stores and no `VERSION` is not a fresh one: somebody removed or partly copied
+//! something.
 
 use std::fs;
 use std::io;
@@ -20,8 +21,8 @@ const BYTES_MAX: usize = 64;
 /// version when nothing is there.
 ///
 /// # Errors
-/// [`Fault::Version`] for another version, [`Fault::Damaged`] when the file says nothing readable or is
-/// missing beside existing stores, [`Fault::Engine`] when the folder cannot be read or made.
+/// [`Fault::Version`] for another version, [`Fault::Damaged`] when the file says nothing readable
+/// or is missing beside existing stores, [`Fault::Engine`] when the folder cannot be read or made.
 pub fn check_or_create_version(member_dir: &Path) -> Result<(), Fault> {
     let file = member_dir.join(FILE);
     match fs::read(&file) {
@@ -47,14 +48,24 @@ fn check(member_dir: &Path, contents: &[u8]) -> Result<(), Fault> {
         "start a release that still reads it and let that one upgrade it first"
     };
     let path = member_dir.to_owned();
-    Err(Fault::Version { path, found, expected: FORMAT_VERSION, advice })
+    Err(Fault::Version {
+        path,
+        found,
+        expected: FORMAT_VERSION,
+        advice,
+    })
 }
 
 fn parse(contents: &[u8]) -> Option<u32> {
     if contents.len() > BYTES_MAX {
         return None;
     }
-    std::str::from_utf8(contents).ok()?.trim_end().strip_prefix(WORDS)?.parse().ok()
+    std::str::from_utf8(contents)
+        .ok()?
+        .trim_end()
+        .strip_prefix(WORDS)?
+        .parse()
+        .ok()
 }
 
 fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
@@ -78,7 +89,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let member = dir.path().join("data/member");
         check_or_create_version(&member).unwrap();
-        assert_eq!(fs::read_to_string(member.join(FILE)).unwrap(), "conclave format 1\n");
+        assert_eq!(
+            fs::read_to_string(member.join(FILE)).unwrap(),
+            "conclave format 1\n"
+        );
         fs::create_dir(member.join("log")).unwrap();
         check_or_create_version(&member).unwrap();
     }
@@ -86,7 +100,10 @@ mod tests {
     #[test]
     fn another_version_is_named_with_advice() {
         let dir = tempfile::tempdir().unwrap();
-        for (found, word) in [(FORMAT_VERSION + 1, "newer program"), (0, "upgrade it first")] {
+        for (found, word) in [
+            (FORMAT_VERSION + 1, "newer program"),
+            (0, "upgrade it first"),
+        ] {
             fs::write(dir.path().join(FILE), format!("{WORDS}{found}\n")).unwrap();
             let fault = check_or_create_version(dir.path()).unwrap_err();
             assert!(matches!(fault, Fault::Version { found: f, .. } if f == found));

@@ -1,5 +1,5 @@
-//! Entries and the records around them, and their bytes on disk. Every record carries a CRC-32C of its own, over
-//! its key as well: the engine's checksums end where its cache and our copies begin.
+//! Entries and the records around them, and their bytes on disk. Every record carries a CRC-32C of
+//! its own, over its key as well: the engine's checksums end where its cache and our copies begin.
 
 use bytes::Bytes;
 
@@ -69,7 +69,9 @@ impl EntryKind {
 }
 
 fn crc_of(parts: &[&[u8]]) -> u32 {
-    parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part))
+    parts
+        .iter()
+        .fold(0, |crc, part| crc32c::crc32c_append(crc, part))
 }
 
 /// The value of an entry: term, kind, CRC, data.
@@ -93,7 +95,12 @@ pub(super) struct EntryRef<'a> {
 impl EntryRef<'_> {
     pub(super) fn to_entry(&self, index: u64) -> Entry {
         let data = Bytes::copy_from_slice(self.data);
-        Entry { index, term: self.term, kind: self.kind, data }
+        Entry {
+            index,
+            term: self.term,
+            kind: self.kind,
+            data,
+        }
     }
 }
 
@@ -105,7 +112,11 @@ pub(super) fn decode_entry(index: u64, value: &[u8]) -> Option<EntryRef<'_>> {
         return None;
     }
     let term = u64::from_be_bytes(head[..TERM].try_into().ok()?);
-    Some(EntryRef { term, kind: EntryKind::from_byte(head[TERM])?, data })
+    Some(EntryRef {
+        term,
+        kind: EntryKind::from_byte(head[TERM])?,
+        data,
+    })
 }
 
 /// The value of a record in the log's `meta` space: CRC of name and record, record.
@@ -123,7 +134,10 @@ pub(super) fn unseal<'a>(name: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
 
 /// A record of integers.
 pub(super) fn encode_numbers(numbers: &[u64]) -> Vec<u8> {
-    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+    numbers
+        .iter()
+        .flat_map(|number| number.to_be_bytes())
+        .collect()
 }
 
 /// The integers of a record of exactly `N`.

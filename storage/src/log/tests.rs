@@ -12,12 +12,23 @@ fn entry(index: u64, term: u64) -> Entry {
         1 => EntryKind::ConfChange,
         _ => EntryKind::ConfChangeV2,
     };
-    Entry { index, term, kind, data: Bytes::from(format!("data of {index} in {term}")) }
+    Entry {
+        index,
+        term,
+        kind,
+        data: Bytes::from(format!("data of {index} in {term}")),
+    }
 }
 
 fn append(first: u64, count: u64, term: u64) -> Append {
-    let entries = (first..first + count).map(|index| entry(index, term)).collect();
-    Append { entries, sync: true, ..Append::default() }
+    let entries = (first..first + count)
+        .map(|index| entry(index, term))
+        .collect();
+    Append {
+        entries,
+        sync: true,
+        ..Append::default()
+    }
 }
 
 fn open(engine: &MemoryEngine) -> Result<(Log, LogState), Fault> {
@@ -25,8 +36,16 @@ fn open(engine: &MemoryEngine) -> Result<(Log, LogState), Fault> {
 }
 
 fn commit(commit: u64) -> Append {
-    let hard_state = Some(HardState { term: 3, vote: 2, commit });
-    Append { hard_state, sync: true, ..Append::default() }
+    let hard_state = Some(HardState {
+        term: 3,
+        vote: 2,
+        commit,
+    });
+    Append {
+        hard_state,
+        sync: true,
+        ..Append::default()
+    }
 }
 
 /// Index and term of every entry, read through the log and checked against `term`.
@@ -36,15 +55,24 @@ fn listing(log: &Log) -> Vec<(u64, u64)> {
         assert_eq!(*found, entry(found.index, found.term));
         assert_eq!(log.term(found.index).unwrap(), Some(found.term));
     }
-    entries.iter().map(|found| (found.index, found.term)).collect()
+    entries
+        .iter()
+        .map(|found| (found.index, found.term))
+        .collect()
 }
 
 /// Everything there is to know about a log, as it is after opening it again.
 fn reopened(engine: &MemoryEngine) -> (LogState, Vec<(u64, u64)>) {
     let (log, state) = open(engine).unwrap();
     let entries = listing(&log);
-    assert_eq!(state.last_index, state.first_index - 1 + entries.len() as u64);
-    assert_eq!(log.term(state.first_index - 1).unwrap(), Some(state.compacted_term));
+    assert_eq!(
+        state.last_index,
+        state.first_index - 1 + entries.len() as u64
+    );
+    assert_eq!(
+        log.term(state.first_index - 1).unwrap(),
+        Some(state.compacted_term)
+    );
     assert_eq!(log.term(state.last_index + 1).unwrap(), None);
     (state, entries)
 }
@@ -70,7 +98,13 @@ fn a_fresh_log_is_empty_and_is_bootstrapped() {
     let hard_state = HardState::default();
     let (first_index, last_index, compacted_term) = (1, 0, 0);
     let conf_state = Bytes::new();
-    let fresh = LogState { hard_state, conf_state, first_index, last_index, compacted_term };
+    let fresh = LogState {
+        hard_state,
+        conf_state,
+        first_index,
+        last_index,
+        compacted_term,
+    };
     assert_eq!(state, fresh);
     assert_eq!(log.term(0).unwrap(), Some(0));
     log.bootstrap(Bytes::from_static(b"one voter")).unwrap();
@@ -83,13 +117,28 @@ fn a_fresh_log_is_empty_and_is_bootstrapped() {
 fn appends_survive_and_hard_state_rides_along() {
     let engine = MemoryEngine::new();
     let (log, _) = open(&engine).unwrap();
-    let hard_state = HardState { term: 3, vote: 7, commit: 2 };
-    let both = Append { hard_state: Some(hard_state), ..append(1, 3, 3) };
+    let hard_state = HardState {
+        term: 3,
+        vote: 7,
+        commit: 2,
+    };
+    let both = Append {
+        hard_state: Some(hard_state),
+        ..append(1, 3, 3)
+    };
     log.append(&both).unwrap();
-    log.append(&Append { sync: false, ..append(4, 1, 3) }).unwrap();
+    log.append(&Append {
+        sync: false,
+        ..append(4, 1, 3)
+    })
+    .unwrap();
     let (state, entries) = reopened(&engine.crash());
     assert_eq!(state.hard_state, hard_state);
-    assert_eq!(entries, [(1, 3), (2, 3), (3, 3)], "the unsynced one is gone");
+    assert_eq!(
+        entries,
+        [(1, 3), (2, 3), (3, 3)],
+        "the unsynced one is gone"
+    );
 }
 
 #[test]
@@ -137,7 +186,10 @@ fn compaction_remembers_the_term_and_raises_the_commit() {
         engine.flush().unwrap();
         let (state, entries) = reopened(&engine);
         let through = through.max(if term == 2 { 5 } else { 0 });
-        assert_eq!((state.first_index, state.compacted_term), (through + 1, term));
+        assert_eq!(
+            (state.first_index, state.compacted_term),
+            (through + 1, term)
+        );
         assert_eq!(state.last_index, 8);
         assert_eq!(state.hard_state.commit, through);
         assert_eq!(listing(&log), entries);
@@ -153,11 +205,22 @@ fn restore_begins_anew_after_the_snapshot() {
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 4, 1)).unwrap();
     log.append(&commit(3)).unwrap();
-    log.restore(100, 9, Bytes::from_static(b"three voters")).unwrap();
+    log.restore(100, 9, Bytes::from_static(b"three voters"))
+        .unwrap();
     let (state, entries) = reopened(&engine);
     assert_eq!(engine.unsynced(), 0);
-    assert_eq!(state.hard_state, HardState { term: 9, vote: 0, commit: 100 });
-    assert_eq!((state.first_index, state.last_index, state.compacted_term), (101, 100, 9));
+    assert_eq!(
+        state.hard_state,
+        HardState {
+            term: 9,
+            vote: 0,
+            commit: 100
+        }
+    );
+    assert_eq!(
+        (state.first_index, state.last_index, state.compacted_term),
+        (101, 100, 9)
+    );
     assert_eq!(state.conf_state, "three voters");
     assert_eq!(entries, []);
     assert_eq!(log.term(4).unwrap(), None);
@@ -199,7 +262,10 @@ fn a_hole_that_appears_later_is_found_when_it_is_read() {
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 5, 1)).unwrap();
     write(&engine, |batch| batch.delete(LOG_ENTRIES, key(3)));
-    assert!(matches!(log.entries(1, 6, u64::MAX), Err(Fault::Damaged { .. })));
+    assert!(matches!(
+        log.entries(1, 6, u64::MAX),
+        Err(Fault::Damaged { .. })
+    ));
     assert_eq!(log.entries(1, 3, u64::MAX).unwrap().len(), 2);
 }
 
@@ -208,7 +274,11 @@ fn every_flipped_byte_is_found_at_open() {
     let engine = MemoryEngine::new();
     let (log, _) = open(&engine).unwrap();
     let conf_state = Some(Bytes::from_static(b"conf"));
-    log.append(&Append { conf_state, ..append(1, 3, 1) }).unwrap();
+    log.append(&Append {
+        conf_state,
+        ..append(1, 3, 1)
+    })
+    .unwrap();
     log.append(&commit(3)).unwrap();
     log.compact(1).unwrap();
     let records = [
@@ -226,7 +296,9 @@ fn every_flipped_byte_is_found_at_open() {
             write(&engine, |batch| batch.put(space, name.clone(), damaged));
             assert_damaged(&engine, words);
         }
-        write(&engine, |batch| batch.put(space, name.clone(), &whole[..whole.len() - 1]));
+        write(&engine, |batch| {
+            batch.put(space, name.clone(), &whole[..whole.len() - 1])
+        });
         assert_damaged(&engine, words);
         write(&engine, |batch| batch.put(space, name, whole));
     }
@@ -238,7 +310,9 @@ fn an_entry_in_the_place_of_another_is_damage() {
     let engine = MemoryEngine::new();
     open(&engine).unwrap().0.append(&append(1, 3, 1)).unwrap();
     let other = engine.get(LOG_ENTRIES, &key(3)).unwrap().unwrap();
-    write(&engine, |batch| batch.put(LOG_ENTRIES, key(2), other.to_vec()));
+    write(&engine, |batch| {
+        batch.put(LOG_ENTRIES, key(2), other.to_vec())
+    });
     assert_damaged(&engine, "entry 2");
 }
 
@@ -257,20 +331,34 @@ fn terms_that_go_back_are_damage() {
     let engine = MemoryEngine::new();
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 1, 5)).unwrap();
-    write(&engine, |batch| batch.put(LOG_ENTRIES, key(2), entry::encode_entry(&entry(2, 4))));
+    write(&engine, |batch| {
+        batch.put(LOG_ENTRIES, key(2), entry::encode_entry(&entry(2, 4)))
+    });
     assert_damaged(&engine, "after one of 5");
 }
 
+type Step = Box<dyn Fn(&Log) -> Result<(), Fault>>;
+
 /// A day in the life of a log, as steps of one batch each.
-fn steps() -> Vec<Box<dyn Fn(&Log) -> Result<(), Fault>>> {
+fn steps() -> Vec<Step> {
     vec![
         Box::new(|log| log.bootstrap(Bytes::from_static(b"conf"))),
         Box::new(|log| log.append(&append(1, 3, 1))),
-        Box::new(|log| log.append(&Append { sync: false, ..commit(2) })),
+        Box::new(|log| {
+            log.append(&Append {
+                sync: false,
+                ..commit(2)
+            })
+        }),
         Box::new(|log| log.append(&append(4, 4, 2))),
         Box::new(|log| log.append(&append(6, 1, 3))),
         Box::new(|log| log.compact(2)),
-        Box::new(|log| log.append(&Append { sync: false, ..commit(5) })),
+        Box::new(|log| {
+            log.append(&Append {
+                sync: false,
+                ..commit(5)
+            })
+        }),
         Box::new(|log| log.append(&append(7, 2, 3))),
         Box::new(|log| log.compact(5)),
         Box::new(|log| log.restore(20, 4, Bytes::from_static(b"other"))),
@@ -278,8 +366,8 @@ fn steps() -> Vec<Box<dyn Fn(&Log) -> Result<(), Fault>>> {
     ]
 }
 
-/// Dies at every batch, with every choice of how much of what was not synced is there, and compares with the
-/// states an undisturbed log goes through.
+/// Dies at every batch, with every choice of how much of what was not synced is there, and compares
+/// with the states an undisturbed log goes through.
 #[test]
 fn a_crash_at_any_batch_leaves_the_log_as_after_one_of_its_steps() {
     let calm = MemoryEngine::new();
@@ -308,7 +396,11 @@ fn a_crash_at_any_batch_leaves_the_log_as_after_one_of_its_steps() {
             let in_doubt = engine.unsynced();
             for kept in 0..=in_doubt {
                 let found = reopened(&engine.crash_keeping(kept));
-                assert_eq!(found, states[synced + kept], "died at {died_at}, kept {kept}");
+                assert_eq!(
+                    found,
+                    states[synced + kept],
+                    "died at {died_at}, kept {kept}"
+                );
             }
         }
     }
@@ -338,7 +430,11 @@ fn readers_never_see_a_hole() {
     let dir = tempfile::tempdir().unwrap();
     let engine = RocksEngine::open(dir.path(), LOG_SPACES, RocksOptions::log()).unwrap();
     let log = Log::open(Arc::new(engine)).unwrap().0;
-    log.append(&Append { sync: false, ..append(1, 100, 1) }).unwrap();
+    log.append(&Append {
+        sync: false,
+        ..append(1, 100, 1)
+    })
+    .unwrap();
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let mut reads = 0u32;
@@ -351,7 +447,11 @@ fn readers_never_see_a_hole() {
         for round in 0..190u64 {
             let next = log.last_index() + 1;
             let kept = log.first_index().max(next - 10);
-            log.append(&Append { sync: false, ..append(kept, 20, 2 + round) }).unwrap();
+            log.append(&Append {
+                sync: false,
+                ..append(kept, 20, 2 + round)
+            })
+            .unwrap();
             log.compact(log.last_index() - 50).unwrap();
         }
         assert!(reader.join().unwrap() > 0);

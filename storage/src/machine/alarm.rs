@@ -1,4 +1,5 @@
-//! Alarms: a member is out of space or has lost track of the others, and the cluster stops taking what would make it worse.
+//! Alarms: a member is out of space or has lost track of the others, and the cluster stops taking
+//! what would make it worse.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,10 @@ impl Alarms {
     }
 
     pub(crate) fn list(&self) -> Vec<AlarmMember> {
-        self.0.iter().map(|&(alarm, member_id)| AlarmMember { member_id, alarm }).collect()
+        self.0
+            .iter()
+            .map(|&(alarm, member_id)| AlarmMember { member_id, alarm })
+            .collect()
     }
 
     /// Carries out a request. Returns the alarms it was about, and whether any changed.
@@ -40,7 +44,8 @@ impl Alarms {
         let row = layout::alarm_key(alarm, member_id);
         let changed = match request.action() {
             AlarmAction::Get => {
-                let wanted = |of: &AlarmMember| request.alarm() == AlarmType::None || of.alarm == alarm;
+                let any = request.alarm() == AlarmType::None;
+                let wanted = |of: &AlarmMember| any || of.alarm == alarm;
                 return (self.list().into_iter().filter(wanted).collect(), false);
             }
             AlarmAction::Activate if request.alarm() == AlarmType::None => {
@@ -64,12 +69,20 @@ impl Alarms {
     /// Refuses what takes space, and as [`Alarms::check_write`] does.
     pub(crate) fn check_growth(&self) -> Result<(), ApiError> {
         self.check_write()?;
-        if self.raised(AlarmType::Nospace) { Err(ApiError::NoSpace) } else { Ok(()) }
+        if self.raised(AlarmType::Nospace) {
+            Err(ApiError::NoSpace)
+        } else {
+            Ok(())
+        }
     }
 
     /// Refuses to build on a state that may not be the others'.
     pub(crate) fn check_write(&self) -> Result<(), ApiError> {
-        if self.raised(AlarmType::Corrupt) { Err(ApiError::Corrupt) } else { Ok(()) }
+        if self.raised(AlarmType::Corrupt) {
+            Err(ApiError::Corrupt)
+        } else {
+            Ok(())
+        }
     }
 
     fn raised(&self, alarm: AlarmType) -> bool {

@@ -44,19 +44,25 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs a write transaction. Everything that can be refused must have been: from here on there is no way back.
+    /// Runs a write transaction. Everything that can be refused must have been: from here on there
+    /// is no way back.
     pub(super) fn write<T>(
         &mut self,
         body: impl FnOnce(&mut Writer<'_>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         let mut writer = Writer::new(&*self.engine, &mut self.pending, self.state.revision);
         let result = body(&mut writer);
-        assert!(!matches!(result, Err(ReadError::Rejected(_))), "checked before the first change");
+        assert!(
+            !matches!(result, Err(ReadError::Rejected(_))),
+            "checked before the first change"
+        );
         let (revision, changes, size) = writer.finish();
         self.state.revision = revision;
         self.state.size += size;
         if !changes.is_empty() {
-            self.effects.changes.push(Arc::new(Changes::new(revision, changes)));
+            self.effects
+                .changes
+                .push(Arc::new(Changes::new(revision, changes)));
         }
         result
     }
@@ -68,7 +74,10 @@ pub(super) fn put(
 ) -> Result<api::PutResponse, ReadError> {
     let before = writer.put(request)?;
     let prev_kv = before.filter(|_| request.prev_kv);
-    Ok(api::PutResponse { header: header(writer.revision()), prev_kv })
+    Ok(api::PutResponse {
+        header: header(writer.revision()),
+        prev_kv,
+    })
 }
 
 pub(super) fn delete_range(

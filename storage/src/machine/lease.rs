@@ -1,5 +1,5 @@
-//! Leases: that they exist and which keys hang on them. When they end is not known here: their time is the leader's
-//! memory, and its end comes as a command.
+//! Leases: that they exist and which keys hang on them. When they end is not known here: their time
+//! is the leader's memory, and its end comes as a command.
 
 use bytes::Bytes;
 use conclave_proto::command::{LeaseExpire, LeaseRecord};
@@ -22,9 +22,20 @@ impl Machine {
         if self.pending.has_lease(&*self.engine, id)? {
             return Err(ApiError::LeaseExist.into());
         }
-        self.pending.add_lease(LeaseRecord { id: id.0, ttl_seconds: ttl });
-        self.effects.leases.push(LeaseEffect::Granted { id, ttl_seconds: ttl });
-        Ok(api::LeaseGrantResponse { header: self.header(), id: id.0, ttl, error: String::new() })
+        self.pending.add_lease(LeaseRecord {
+            id: id.0,
+            ttl_seconds: ttl,
+        });
+        self.effects.leases.push(LeaseEffect::Granted {
+            id,
+            ttl_seconds: ttl,
+        });
+        Ok(api::LeaseGrantResponse {
+            header: self.header(),
+            id: id.0,
+            ttl,
+            error: String::new(),
+        })
     }
 
     pub(super) fn lease_revoke(
@@ -37,10 +48,13 @@ impl Machine {
             return Err(ApiError::LeaseNotFound.into());
         }
         self.revoke(id)?;
-        Ok(api::LeaseRevokeResponse { header: self.header() })
+        Ok(api::LeaseRevokeResponse {
+            header: self.header(),
+        })
     }
 
-    /// As many revokes, except that a lease that is gone is not an error: the leader may say it twice.
+    /// As many revokes, except that a lease that is gone is not an error: the leader may say it
+    /// twice.
     pub(super) fn lease_expire(&mut self, request: &LeaseExpire) -> Result<(), ReadError> {
         self.alarms.check_write()?;
         for &id in &request.ids {

@@ -1,8 +1,8 @@
 //! Who belongs to the cluster, and the rules for changing that.
 //!
-//! The rules are pure and are judged at commit, so that two changes proposed at the same time cannot both pass on the same
-//! premise. A member that was removed stays known as removed, for ever: its id must not come back, and
-//! whoever still runs under it is to be told.
+//! The rules are pure and are judged at commit, so that two changes proposed at the same time
+//! cannot both pass on the same premise. A member that was removed stays known as removed, for
+//! ever: its id must not come back, and whoever still runs under it is to be told.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,7 +88,11 @@ impl Membership {
                 self.check_urls(member.id, &member.peer_urls)
             }
             Change::Promote { id } => {
-                if self.member(*id)?.is_learner { Ok(()) } else { Err(ApiError::MemberNotLearner) }
+                if self.member(*id)?.is_learner {
+                    Ok(())
+                } else {
+                    Err(ApiError::MemberNotLearner)
+                }
             }
             Change::Remove { id } => {
                 let member = self.member(*id)?;
@@ -105,10 +109,15 @@ impl Membership {
         }
     }
 
-    /// What a proposer checks besides: rules that depend on its configuration, which the others may not share.
+    /// What a proposer checks besides: rules that depend on its configuration, which the others may
+    /// not share.
     pub fn check_proposal(&self, change: &Change, max_learners: usize) -> Result<(), ApiError> {
         self.check(change)?;
-        let learners = self.members.values().filter(|member| member.is_learner).count();
+        let learners = self
+            .members
+            .values()
+            .filter(|member| member.is_learner)
+            .count();
         match change {
             Change::AddLearner(_) if learners >= max_learners => Err(ApiError::TooManyLearners),
             _ => Ok(()),
@@ -118,8 +127,20 @@ impl Membership {
     /// Makes a change that [`Membership::check`] allows.
     pub(crate) fn apply(&mut self, change: Change, batch: &mut Batch) {
         match change {
-            Change::Add(member) => self.set(Member { is_learner: false, ..member }, batch),
-            Change::AddLearner(member) => self.set(Member { is_learner: true, ..member }, batch),
+            Change::Add(member) => self.set(
+                Member {
+                    is_learner: false,
+                    ..member
+                },
+                batch,
+            ),
+            Change::AddLearner(member) => self.set(
+                Member {
+                    is_learner: true,
+                    ..member
+                },
+                batch,
+            ),
             Change::Promote { id } => self.edit(id, batch, |member| member.is_learner = false),
             Change::Update { id, peer_urls } => {
                 self.edit(id, batch, |member| member.peer_urls = peer_urls);
@@ -138,7 +159,11 @@ impl Membership {
         attributes: &MemberAttributes,
         batch: &mut Batch,
     ) -> bool {
-        let MemberAttributes { member_id, name, client_urls } = attributes;
+        let MemberAttributes {
+            member_id,
+            name,
+            client_urls,
+        } = attributes;
         if !self.members.contains_key(member_id) {
             return false;
         }
@@ -150,7 +175,11 @@ impl Membership {
     }
 
     pub(crate) fn set(&mut self, member: Member, batch: &mut Batch) {
-        batch.put(layout::MEMBER, layout::member_key(member.id), member.encode_to_vec());
+        batch.put(
+            layout::MEMBER,
+            layout::member_key(member.id),
+            member.encode_to_vec(),
+        );
         self.members.insert(member.id, member);
     }
 
@@ -165,7 +194,10 @@ impl Membership {
     }
 
     fn voters(&self) -> usize {
-        self.members.values().filter(|member| !member.is_learner).count()
+        self.members
+            .values()
+            .filter(|member| !member.is_learner)
+            .count()
     }
 
     /// No other member may be reached there.
@@ -183,7 +215,11 @@ mod tests {
     use super::*;
 
     fn member(id: u64, url: &str) -> Member {
-        Member { id, peer_urls: vec![url.into()], ..Member::default() }
+        Member {
+            id,
+            peer_urls: vec![url.into()],
+            ..Member::default()
+        }
     }
 
     fn of(changes: &[Change]) -> Membership {
@@ -198,21 +234,39 @@ mod tests {
     #[test]
     fn an_id_is_used_once() {
         let two = of(&[Change::Add(member(1, "a")), Change::Add(member(2, "b"))]);
-        assert_eq!(two.check(&Change::Add(member(2, "c"))), Err(ApiError::MemberExist));
-        assert_eq!(two.check(&Change::Add(member(3, "b"))), Err(ApiError::PeerURLExist));
+        assert_eq!(
+            two.check(&Change::Add(member(2, "c"))),
+            Err(ApiError::MemberExist)
+        );
+        assert_eq!(
+            two.check(&Change::Add(member(3, "b"))),
+            Err(ApiError::PeerURLExist)
+        );
         let mut one = two;
         one.apply(Change::Remove { id: 2 }, &mut Batch::default());
-        assert_eq!(one.check(&Change::Add(member(2, "b"))), Err(ApiError::MemberNotFound));
+        assert_eq!(
+            one.check(&Change::Add(member(2, "b"))),
+            Err(ApiError::MemberNotFound)
+        );
         assert_eq!(one.check(&Change::Add(member(3, "b"))), Ok(()));
         assert_eq!(one.removed(), [2]);
     }
 
     #[test]
     fn a_learner_is_promoted_once() {
-        let mut both = of(&[Change::Add(member(1, "a")), Change::AddLearner(member(2, "b"))]);
+        let mut both = of(&[
+            Change::Add(member(1, "a")),
+            Change::AddLearner(member(2, "b")),
+        ]);
         let promote = Change::Promote { id: 2 };
-        assert_eq!(both.check(&Change::Promote { id: 1 }), Err(ApiError::MemberNotLearner));
-        assert_eq!(both.check(&Change::Promote { id: 3 }), Err(ApiError::MemberNotFound));
+        assert_eq!(
+            both.check(&Change::Promote { id: 1 }),
+            Err(ApiError::MemberNotLearner)
+        );
+        assert_eq!(
+            both.check(&Change::Promote { id: 3 }),
+            Err(ApiError::MemberNotFound)
+        );
         assert_eq!(both.check(&promote), Ok(()));
         both.apply(promote.clone(), &mut Batch::default());
         assert_eq!(both.check(&promote), Err(ApiError::MemberNotLearner));
@@ -220,7 +274,10 @@ mod tests {
 
     #[test]
     fn the_last_voter_stays() {
-        let both = of(&[Change::Add(member(1, "a")), Change::AddLearner(member(2, "b"))]);
+        let both = of(&[
+            Change::Add(member(1, "a")),
+            Change::AddLearner(member(2, "b")),
+        ]);
         let last = both.check(&Change::Remove { id: 1 });
         assert_eq!(last, Err(ApiError::MemberNotEnoughStarted));
         assert_eq!(both.check(&Change::Remove { id: 2 }), Ok(()));
@@ -228,17 +285,26 @@ mod tests {
 
     #[test]
     fn how_many_learners_is_the_proposers_rule() {
-        let both = of(&[Change::Add(member(1, "a")), Change::AddLearner(member(2, "b"))]);
+        let both = of(&[
+            Change::Add(member(1, "a")),
+            Change::AddLearner(member(2, "b")),
+        ]);
         let third = Change::AddLearner(member(3, "c"));
         assert_eq!(both.check(&third), Ok(()));
-        assert_eq!(both.check_proposal(&third, 1), Err(ApiError::TooManyLearners));
+        assert_eq!(
+            both.check_proposal(&third, 1),
+            Err(ApiError::TooManyLearners)
+        );
         assert_eq!(both.check_proposal(&third, 2), Ok(()));
     }
 
     #[test]
     fn peer_urls_move_unless_taken() {
         let both = of(&[Change::Add(member(1, "a")), Change::Add(member(2, "b"))]);
-        let update = |id, url: &str| Change::Update { id, peer_urls: vec![url.into()] };
+        let update = |id, url: &str| Change::Update {
+            id,
+            peer_urls: vec![url.into()],
+        };
         assert_eq!(both.check(&update(2, "a")), Err(ApiError::PeerURLExist));
         assert_eq!(both.check(&update(2, "b")), Ok(()));
         assert_eq!(both.check(&update(9, "c")), Err(ApiError::MemberNotFound));

@@ -1,5 +1,6 @@
-//! The plainest machine that could be right: a whole map of keys for every revision, and every rule written out naively.
-//! What the real one is compared with. It knows no engine, no commits and no removal.
+//! The plainest machine that could be right: a whole map of keys for every revision, and every rule
+//! written out naively. What the real one is compared with. It knows no engine, no commits and no
+//! removal.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +39,12 @@ struct Write {
 impl Model {
     pub(super) fn new() -> Model {
         let (states, changes) = (vec![Keys::new(); 2], vec![Vec::new(); 2]);
-        Model { states, changes, compacted: -1, leases: BTreeMap::new() }
+        Model {
+            states,
+            changes,
+            compacted: -1,
+            leases: BTreeMap::new(),
+        }
     }
 
     pub(super) fn revision(&self) -> i64 {
@@ -59,9 +65,9 @@ impl Model {
                 self.check_put(request)?;
                 Ok(Reply::Put(self.write(|write| write.put(request))))
             }
-            Body::DeleteRange(request) => {
-                Ok(Reply::DeleteRange(self.write(|write| write.delete(request))))
-            }
+            Body::DeleteRange(request) => Ok(Reply::DeleteRange(
+                self.write(|write| write.delete(request)),
+            )),
             Body::Txn(request) => {
                 check_duplicates(&request.success)?;
                 check_duplicates(&request.failure)?;
@@ -80,7 +86,9 @@ impl Model {
                     return Err(ApiError::FutureRev);
                 }
                 self.compacted = request.revision;
-                Ok(Reply::Compaction(api::CompactionResponse { header: self.header() }))
+                Ok(Reply::Compaction(api::CompactionResponse {
+                    header: self.header(),
+                }))
             }
             Body::LeaseGrant(api::LeaseGrantRequest { id, ttl }) => {
                 if self.leases.contains_key(id) {
@@ -88,12 +96,19 @@ impl Model {
                 }
                 self.leases.insert(*id, *ttl);
                 let (header, error) = (self.header(), String::new());
-                let response = api::LeaseGrantResponse { header, id: *id, ttl: *ttl, error };
+                let response = api::LeaseGrantResponse {
+                    header,
+                    id: *id,
+                    ttl: *ttl,
+                    error,
+                };
                 Ok(Reply::LeaseGrant(response))
             }
             Body::LeaseRevoke(request) => {
                 self.revoke(request.id)?;
-                Ok(Reply::LeaseRevoke(api::LeaseRevokeResponse { header: self.header() }))
+                Ok(Reply::LeaseRevoke(api::LeaseRevokeResponse {
+                    header: self.header(),
+                }))
             }
             Body::LeaseExpire(LeaseExpire { ids }) => {
                 for id in ids {
@@ -114,19 +129,30 @@ impl Model {
         let keys = self.lease_keys(id);
         self.write(|write| {
             for key in keys {
-                write.delete(&api::DeleteRangeRequest { key, ..Default::default() });
+                write.delete(&api::DeleteRangeRequest {
+                    key,
+                    ..Default::default()
+                });
             }
         });
         Ok(())
     }
 
     pub(super) fn lease_keys(&self, id: i64) -> Vec<Bytes> {
-        self.now().values().filter(|kv| kv.lease == id).map(|kv| kv.key.clone()).collect()
+        self.now()
+            .values()
+            .filter(|kv| kv.lease == id)
+            .map(|kv| kv.key.clone())
+            .collect()
     }
 
     fn write<T>(&mut self, body: impl FnOnce(&mut Write) -> T) -> T {
         let (keys, revision) = (self.now().clone(), self.revision());
-        let mut write = Write { keys, revision, changes: Vec::new() };
+        let mut write = Write {
+            keys,
+            revision,
+            changes: Vec::new(),
+        };
         let result = body(&mut write);
         if !write.changes.is_empty() {
             self.states.push(write.keys);
@@ -166,11 +192,19 @@ impl Model {
     }
 }
 
-/// Answers the ranges at a past revision, which the transaction has answered as of now: it cannot change them.
+/// Answers the ranges at a past revision, which the transaction has answered as of now: it cannot
+/// change them.
 fn fill_past(response: &mut api::TxnResponse, request: &api::TxnRequest, states: &[Keys]) {
-    let ops = if response.succeeded { &request.success } else { &request.failure };
+    let ops = if response.succeeded {
+        &request.success
+    } else {
+        &request.failure
+    };
     for (response, op) in response.responses.iter_mut().zip(ops) {
-        match (response.response.as_mut().expect("set"), op.request.as_ref().expect("generated")) {
+        match (
+            response.response.as_mut().expect("set"),
+            op.request.as_ref().expect("generated"),
+        ) {
             (Response::ResponseRange(response), Request::RequestRange(range))
                 if range.revision > 0 =>
             {
@@ -188,7 +222,11 @@ fn fill_past(response: &mut api::TxnResponse, request: &api::TxnRequest, states:
 
 impl Write {
     fn at(&self) -> i64 {
-        if self.changes.is_empty() { self.revision } else { self.revision + 1 }
+        if self.changes.is_empty() {
+            self.revision
+        } else {
+            self.revision + 1
+        }
     }
 
     fn put(&mut self, request: &api::PutRequest) -> api::PutResponse {
@@ -212,30 +250,54 @@ impl Write {
             }
         }
         self.keys.insert(kv.key.clone(), kv.clone());
-        let event = Event { r#type: 0, kv: Some(kv), prev_kv: None };
-        self.changes.push(Change { event, prev: prev.clone() });
-        api::PutResponse { header: header(self.at()), prev_kv: prev.filter(|_| request.prev_kv) }
+        let event = Event {
+            r#type: 0,
+            kv: Some(kv),
+            prev_kv: None,
+        };
+        self.changes.push(Change {
+            event,
+            prev: prev.clone(),
+        });
+        api::PutResponse {
+            header: header(self.at()),
+            prev_kv: prev.filter(|_| request.prev_kv),
+        }
     }
 
     fn delete(&mut self, request: &api::DeleteRangeRequest) -> api::DeleteRangeResponse {
         let keys: Vec<Bytes> = self.keys.keys().cloned().collect();
         let mut prev_kvs = Vec::new();
-        for key in keys.iter().filter(|key| within(key, &request.key, &request.range_end)) {
+        for key in keys
+            .iter()
+            .filter(|key| within(key, &request.key, &request.range_end))
+        {
             let prev = self.keys.remove(key).expect("it is there");
             let kv = KeyValue {
                 key: key.clone(),
                 mod_revision: self.revision + 1,
                 ..KeyValue::default()
             };
-            let event = Event { r#type: 1, kv: Some(kv), prev_kv: None };
-            self.changes.push(Change { event, prev: Some(prev.clone()) });
+            let event = Event {
+                r#type: 1,
+                kv: Some(kv),
+                prev_kv: None,
+            };
+            self.changes.push(Change {
+                event,
+                prev: Some(prev.clone()),
+            });
             prev_kvs.push(prev);
         }
         let deleted = prev_kvs.len() as i64;
         if !request.prev_kv {
             prev_kvs.clear();
         }
-        api::DeleteRangeResponse { header: header(self.at()), deleted, prev_kvs }
+        api::DeleteRangeResponse {
+            header: header(self.at()),
+            deleted,
+            prev_kvs,
+        }
     }
 
     fn txn(&mut self, before: &Keys, request: &api::TxnRequest) -> api::TxnResponse {
@@ -252,23 +314,34 @@ impl Write {
                 Request::RequestDeleteRange(delete) => {
                     Response::ResponseDeleteRange(self.delete(delete))
                 }
-                Request::RequestTxn(nested) => {
-                    Response::ResponseTxn(self.txn(before, nested))
-                }
+                Request::RequestTxn(nested) => Response::ResponseTxn(self.txn(before, nested)),
             };
-            responses.push(api::ResponseOp { response: Some(response) });
+            responses.push(api::ResponseOp {
+                response: Some(response),
+            });
         }
         let header = Some(api::ResponseHeader::default());
-        api::TxnResponse { header, succeeded, responses }
+        api::TxnResponse {
+            header,
+            succeeded,
+            responses,
+        }
     }
 }
 
 fn header(revision: i64) -> Option<api::ResponseHeader> {
-    Some(api::ResponseHeader { revision, ..Default::default() })
+    Some(api::ResponseHeader {
+        revision,
+        ..Default::default()
+    })
 }
 
 pub(super) fn within(key: &Bytes, start: &Bytes, end: &Bytes) -> bool {
-    if end.is_empty() { key == start } else { key >= start && (end[..] == [0] || key < end) }
+    if end.is_empty() {
+        key == start
+    } else {
+        key >= start && (end[..] == [0] || key < end)
+    }
 }
 
 fn taken<'r>(keys: &Keys, request: &'r api::TxnRequest) -> (bool, &'r [api::RequestOp]) {
@@ -283,7 +356,14 @@ fn taken<'r>(keys: &Keys, request: &'r api::TxnRequest) -> (bool, &'r [api::Requ
             (all, _) => all.iter().all(|kv| holds(kv, compare)),
         }
     });
-    (succeeded, if succeeded { &request.success } else { &request.failure })
+    (
+        succeeded,
+        if succeeded {
+            &request.success
+        } else {
+            &request.failure
+        },
+    )
 }
 
 fn holds(kv: &KeyValue, compare: &api::Compare) -> bool {
@@ -323,7 +403,8 @@ fn check_duplicates(ops: &[api::RequestOp]) -> Result<Touches, ApiError> {
             }
         };
         let hit = |puts: &[Bytes], deletes: &[(Bytes, Bytes)]| {
-            puts.iter().any(|key| deletes.iter().any(|(start, end)| within(key, start, end)))
+            puts.iter()
+                .any(|key| deletes.iter().any(|(start, end)| within(key, start, end)))
         };
         if new_puts.iter().any(|key| puts.contains(key))
             || hit(&new_puts, &deletes)
@@ -346,7 +427,10 @@ pub(super) fn answer(keys: &Keys, request: &api::RangeRequest) -> api::RangeResp
         .collect();
     let count = kvs.len() as i64;
     if request.count_only {
-        return api::RangeResponse { count, ..Default::default() };
+        return api::RangeResponse {
+            count,
+            ..Default::default()
+        };
     }
     let above = |number: i64, min: i64| min == 0 || number >= min;
     let below = |number: i64, max: i64| max == 0 || number <= max;
@@ -373,7 +457,15 @@ pub(super) fn answer(keys: &Keys, request: &api::RangeRequest) -> api::RangeResp
     if request.keys_only {
         for kv in &mut kvs {
             kv.value = Bytes::new();
+            if request.sort_target() != SortTarget::Value {
+                kv.lease = 0;
+            }
         }
     }
-    api::RangeResponse { header: None, kvs, more, count }
+    api::RangeResponse {
+        header: None,
+        kvs,
+        more,
+        count,
+    }
 }

@@ -1,13 +1,12 @@
-//! The machine against the model, over random histories, commits, steps of removal, restarts and crashes.
+//! The machine against the model, over random histories, commits, steps of removal, restarts and
+//! crashes.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use conclave_proto::command::LeaseExpire;
 use conclave_proto::command::command::Body;
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
-use conclave_proto::etcdserverpb::compare::TargetUnion;
 use conclave_proto::etcdserverpb::request_op::Request;
 use proptest::collection::vec;
 use proptest::option;
@@ -23,140 +22,9 @@ use crate::layout;
 use crate::mvcc::record::logical_size;
 use crate::reader::ReadError;
 
-/// Keys that sort close to each other, with the bytes that escaping treats specially.
-const KEYS: &[&[u8]] = &[b"a", b"a\0", b"a\0\0", b"a\0\x01", b"a\x01", b"ab", b"b", b"\0", b"\xff"];
-const ENDS: &[&[u8]] = &[b"", b"", b"\0", b"b", b"a\0\0", b"a\x01", b"\xff", b"a"];
+mod generate;
 
-fn key() -> impl Strategy<Value = Bytes> {
-    prop::sample::select(KEYS).prop_map(Bytes::from_static)
-}
-
-fn range_end() -> impl Strategy<Value = Bytes> {
-    prop::sample::select(ENDS).prop_map(Bytes::from_static)
-}
-
-fn value() -> impl Strategy<Value = Bytes> {
-    "[a-c]{0,3}".prop_map(Bytes::from)
-}
-
-fn put() -> impl Strategy<Value = api::PutRequest> {
-    let flags = (any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
-    (key(), value(), 0..4i64, flags).prop_map(|(key, value, lease, (prev_kv, keep, stay))| {
-        api::PutRequest {
-            key,
-            value: if keep { Bytes::new() } else { value },
-            lease: if stay { 0 } else { (lease - 1).max(0) },
-            prev_kv,
-            ignore_value: keep,
-            ignore_lease: stay,
-        }
-    })
-}
-
-fn delete() -> impl Strategy<Value = api::DeleteRangeRequest> {
-    (key(), range_end(), any::<bool>())
-        .prop_map(|(key, range_end, prev_kv)| api::DeleteRangeRequest { key, range_end, prev_kv })
-}
-
-fn range() -> impl Strategy<Value = api::RangeRequest> {
-    let of_whole = (0..3i32, 0..5i32, any::<bool>(), prop::bool::weighted(0.1));
-    let bound = || prop_oneof![4 => Just(0), 1 => 1..20i64];
-    let what = (key(), range_end(), 0..4i64, prop_oneof![2 => Just(0), 1 => -1..30i64]);
-    (what, of_whole, (bound(), bound(), bound(), bound())).prop_map(|(what, whole, bounds)| {
-        let (key, range_end, limit, revision) = what;
-        let (sort_order, sort_target, keys_only, count_only) = whole;
-        api::RangeRequest {
-            key,
-            range_end,
-            limit,
-            revision,
-            sort_order,
-            sort_target,
-            serializable: false,
-            keys_only,
-            count_only,
-            min_mod_revision: bounds.0,
-            max_mod_revision: bounds.1,
-            min_create_revision: bounds.2,
-            max_create_revision: bounds.3,
-        }
-    })
-}
-
-fn compare() -> impl Strategy<Value = api::Compare> {
-    let union = prop_oneof![
-        (0..3i64).prop_map(TargetUnion::Version),
-        (0..9i64).prop_map(TargetUnion::CreateRevision),
-        (0..9i64).prop_map(TargetUnion::ModRevision),
-        value().prop_map(TargetUnion::Value),
-        (0..2i64).prop_map(TargetUnion::Lease),
-    ];
-    (0..4i32, key(), range_end(), union).prop_map(|(result, key, range_end, union)| {
-        let target = match union {
-            TargetUnion::Version(_) => 0,
-            TargetUnion::CreateRevision(_) => 1,
-            TargetUnion::ModRevision(_) => 2,
-            TargetUnion::Value(_) => 3,
-            TargetUnion::Lease(_) => 4,
-        };
-        api::Compare { result, target, key, range_end, target_union: Some(union) }
-    })
-}
-
-fn txn() -> impl Strategy<Value = api::TxnRequest> {
-    let leaf = prop_oneof![
-        3 => put().prop_map(Request::RequestPut),
-        1 => delete().prop_map(Request::RequestDeleteRange),
-        2 => range().prop_map(Request::RequestRange),
-    ]
-    .boxed();
-    let of = |op: BoxedStrategy<Request>| {
-        let op = op.prop_map(|request| api::RequestOp { request: Some(request) }).boxed();
-        (vec(compare(), 0..2), vec(op.clone(), 0..4), vec(op, 0..3))
-            .prop_map(|(compare, success, failure)| api::TxnRequest { compare, success, failure })
-    };
-    let nested = of(leaf.clone()).prop_map(Request::RequestTxn);
-    of(prop_oneof![4 => leaf, 1 => nested].boxed())
-}
-
-fn body() -> impl Strategy<Value = Body> {
-    let expire = vec(1..4i64, 0..3).prop_map(|ids| Body::LeaseExpire(LeaseExpire { ids }));
-    let compaction = (0..30i64).prop_map(|revision| {
-        Body::Compaction(api::CompactionRequest { revision, physical: false })
-    });
-    prop_oneof![
-        8 => put().prop_map(Body::Put),
-        3 => delete().prop_map(Body::DeleteRange),
-        5 => txn().prop_map(Body::Txn),
-        2 => compaction,
-        3 => (1..4i64, 1..9i64).prop_map(|(id, ttl)| Body::LeaseGrant(api::LeaseGrantRequest { id, ttl })),
-        1 => (1..4i64).prop_map(|id| Body::LeaseRevoke(api::LeaseRevokeRequest { id })),
-        1 => expire,
-    ]
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Entry(Vec<Body>),
-    Commit,
-    Remove(usize),
-    Reopen,
-    Crash(u64),
-    Read(api::RangeRequest),
-    CheckAll,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        12 => vec(body(), 1..4).prop_map(Step::Entry),
-        5 => Just(Step::Commit),
-        4 => (1..5usize).prop_map(Step::Remove),
-        1 => Just(Step::Reopen),
-        1 => any::<u64>().prop_map(Step::Crash),
-        5 => range().prop_map(Step::Read),
-        1 => Just(Step::CheckAll),
-    ]
-}
+use generate::{KEYS, Step, body, step};
 
 /// The machine and the model side by side.
 struct Pair {
@@ -170,7 +38,12 @@ struct Pair {
 
 impl Pair {
     fn new() -> Pair {
-        Pair { stage: Stage::new(), model: Model::new(), log: Vec::new(), announced: 2 }
+        Pair {
+            stage: Stage::new(),
+            model: Model::new(),
+            log: Vec::new(),
+            announced: 2,
+        }
     }
 
     fn run(&mut self, step: &Step) {
@@ -204,7 +77,10 @@ impl Pair {
 
     fn commit(&mut self) {
         let effects = self.stage.commit();
-        let changes = effects.changes.iter().map(|changes| changes.changes.clone());
+        let changes = effects
+            .changes
+            .iter()
+            .map(|changes| changes.changes.clone());
         let changes: Vec<Vec<Change>> = changes.collect();
         assert_eq!(changes, self.model.changes[self.announced..]);
         self.announced = self.model.changes.len();
@@ -219,7 +95,10 @@ impl Pair {
         let applied = self.stage.reader.applied();
         for (position, payload) in self.log.iter().enumerate().skip(applied.index as usize) {
             let index = position as u64 + 1;
-            self.stage.machine.apply(index, 1, payload).expect("applies");
+            self.stage
+                .machine
+                .apply(index, 1, payload)
+                .expect("applies");
         }
         self.stage.set_index(self.log.len() as u64);
         self.stage.machine.commit().expect("commits");
@@ -228,7 +107,11 @@ impl Pair {
 
     fn check_range(&self, request: &api::RangeRequest) {
         let now = self.model.revision();
-        let at = if request.revision > 0 { request.revision } else { now };
+        let at = if request.revision > 0 {
+            request.revision
+        } else {
+            now
+        };
         let expected = if at > now {
             Err(ReadError::Rejected(ApiError::FutureRev))
         } else if at < self.model.compacted {
@@ -278,7 +161,10 @@ impl Pair {
             ..Default::default()
         };
         for revision in 1..=self.model.revision() + 1 {
-            self.check_range(&api::RangeRequest { revision, ..all.clone() });
+            self.check_range(&api::RangeRequest {
+                revision,
+                ..all.clone()
+            });
         }
         self.check_history();
         for id in 1..4 {
@@ -300,7 +186,9 @@ impl Pair {
         let mut next = Revision(compacted.max(1));
         let mut changes: Vec<Changes> = Vec::new();
         while next.0 <= self.model.revision() {
-            let history = reader.history(next, Revision(i64::MAX - 1), 300).expect("reads");
+            let history = reader
+                .history(next, Revision(i64::MAX - 1), 300)
+                .expect("reads");
             assert!(history.next > next);
             changes.extend(history.changes.iter().map(|changes| (**changes).clone()));
             next = history.next;
@@ -335,9 +223,15 @@ impl Pair {
             for change in changes {
                 let kv = change.event.kv.as_ref().expect("a key");
                 let is_put = kv.version > 0;
-                let at = self.model.states.get(compacted.max(0) as usize).expect("it was there");
+                let at = self
+                    .model
+                    .states
+                    .get(compacted.max(0) as usize)
+                    .expect("it was there");
                 let kept = revision > compacted
-                    || at.get(&kv.key).is_some_and(|at| is_put && at.mod_revision == revision)
+                    || at
+                        .get(&kv.key)
+                        .is_some_and(|at| is_put && at.mod_revision == revision)
                     || (!is_put && revision == compacted);
                 if kept {
                     size += logical_size(&kv.key, kv.value.len());
@@ -352,7 +246,9 @@ impl Pair {
 fn dump(engine: &MemoryEngine) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let mut pairs = Vec::new();
     for space in layout::STATE_SPACES {
-        let mut scan = engine.scan(*space, &[], None, Direction::Forward).expect("scans");
+        let mut scan = engine
+            .scan(*space, &[], None, Direction::Forward)
+            .expect("scans");
         while let Some((key, value)) = scan.next().expect("scans") {
             pairs.push((space.name, key.to_vec(), value.to_vec()));
         }
@@ -360,10 +256,19 @@ fn dump(engine: &MemoryEngine) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     pairs
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
 
-    /// Whatever the grouping into commits, the steps of removal, the restarts and the crashes: outcomes, changes and reads are the model's.
+proptest! {
+    #![proptest_config(config())]
+
+    /// Whatever the grouping into commits, the steps of removal, the restarts and the crashes:
+    /// outcomes, changes and reads are the model's.
     #[test]
     fn the_machine_is_the_model(steps in vec(step(), 1..80)) {
         let mut pair = Pair::new();
@@ -422,8 +327,9 @@ proptest! {
     }
 }
 
-/// Readers in other threads, while the machine writes and removes: every transaction writes all keys, so every read must
-/// find one value in all of them, and of a revision either all or "compacted".
+/// Readers in other threads, while the machine writes and removes: every transaction writes all
+/// keys, so every read must find one value in all of them, and of a revision either all or
+/// "compacted".
 #[test]
 fn readers_see_whole_revisions() {
     let mut stage = Stage::new();
@@ -448,10 +354,16 @@ fn readers_see_whole_revisions() {
                     ..Default::default()
                 })),
             });
-            let txn = api::TxnRequest { success: puts.collect(), ..Default::default() };
+            let txn = api::TxnRequest {
+                success: puts.collect(),
+                ..Default::default()
+            };
             let mut bodies = vec![Body::Txn(txn)];
             if round % 5 == 0 {
-                let compaction = api::CompactionRequest { revision: round - 2, physical: false };
+                let compaction = api::CompactionRequest {
+                    revision: round - 2,
+                    physical: false,
+                };
                 bodies.push(Body::Compaction(compaction));
             }
             stage.apply(bodies);
@@ -464,7 +376,11 @@ fn readers_see_whole_revisions() {
 
 fn look(reader: &crate::reader::Reader, back: i64) {
     let applied = reader.applied();
-    let revision = if back < 5 { 0 } else { (applied.revision.0 - back).max(0) };
+    let revision = if back < 5 {
+        0
+    } else {
+        (applied.revision.0 - back).max(0)
+    };
     let request = api::RangeRequest {
         key: Bytes::from_static(b"\0"),
         range_end: Bytes::from_static(b"\0"),
@@ -489,9 +405,11 @@ fn look(reader: &crate::reader::Reader, back: i64) {
     if let Ok(history) = reader.history(from, applied.revision, usize::MAX) {
         for changes in &history.changes {
             assert_eq!(changes.changes.len(), KEYS.len());
-            assert!(changes.changes.iter().all(|change| change.prev.is_some())
-                || changes.revision <= reader.applied().compacted
-                || changes.revision == Revision(2));
+            assert!(
+                changes.changes.iter().all(|change| change.prev.is_some())
+                    || changes.revision <= reader.applied().compacted
+                    || changes.revision == Revision(2)
+            );
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Golden scripts: what the machine and its reader do, written down as text.
 //!
-//! A script in `storage/scripts/` is a list of commands, each a line that begins with `> `, followed by what it printed.
-//! Lines that begin with `#` say why the script is there. The test runs the commands and compares; with
-//! `UPDATE_SCRIPTS=1` in the environment it writes what it got instead, for a person to read in the diff.
+//! A script in `storage/scripts/` is a list of commands, each a line that begins with `> `,
+//! followed by what it printed. Lines that begin with `#` say why the script is there. The test
+//! runs the commands and compares; with `UPDATE_SCRIPTS=1` in the environment it writes what it got
+//! instead, for a person to read in the diff.
 //!
 //! [`command`] says what can be written, [`print`] what comes out.
 
@@ -46,10 +47,18 @@ fn scripts() {
         if std::env::var_os("UPDATE_SCRIPTS").is_some() {
             fs::write(&path, &now).expect("writing a script");
         } else {
-            changed.push(format!("{}\n{}", path.display(), first_difference(&text, &now)));
+            changed.push(format!(
+                "{}\n{}",
+                path.display(),
+                first_difference(&text, &now)
+            ));
         }
     }
-    assert!(changed.is_empty(), "UPDATE_SCRIPTS=1 accepts:\n{}", changed.join("\n"));
+    assert!(
+        changed.is_empty(),
+        "UPDATE_SCRIPTS=1 accepts:\n{}",
+        changed.join("\n")
+    );
 }
 
 fn first_difference(old: &str, new: &str) -> String {
@@ -64,7 +73,10 @@ fn first_difference(old: &str, new: &str) -> String {
             before = line.into();
         }
     }
-    format!("  after:    {before}\n  got more: {}", lines.next().unwrap_or_default())
+    format!(
+        "  after:    {before}\n  got more: {}",
+        lines.next().unwrap_or_default()
+    )
 }
 
 /// The script with the output it has now.
@@ -101,7 +113,13 @@ impl Stage {
         let (machine, reader) =
             Machine::open(Arc::new(engine.clone()), Limits::default()).expect("opens");
         let index = reader.applied().index;
-        Stage { engine, machine, reader, index, held: false }
+        Stage {
+            engine,
+            machine,
+            reader,
+            index,
+            held: false,
+        }
     }
 
     fn run(&mut self, line: Line, out: &mut String) {
@@ -109,12 +127,17 @@ impl Stage {
             Line::Entry(bodies) => self.entry(bodies, out),
             Line::Noop => {
                 self.index += 1;
-                self.machine.apply(self.index, 1, &Bytes::new()).expect("applies");
+                self.machine
+                    .apply(self.index, 1, &Bytes::new())
+                    .expect("applies");
                 self.commit_unless_held(out);
             }
             Line::Member(change) => {
                 self.index += 1;
-                let outcome = self.machine.apply_member(self.index, 1, change).expect("applies");
+                let outcome = self
+                    .machine
+                    .apply_member(self.index, 1, change)
+                    .expect("applies");
                 print::outcome(out, &outcome);
                 self.commit_unless_held(out);
             }
@@ -173,7 +196,10 @@ impl Stage {
     pub(super) fn apply(&mut self, bodies: Vec<Body>) -> VecDeque<super::Outcome> {
         self.index += 1;
         let payload = payload(bodies);
-        self.machine.apply(self.index, 1, &payload).expect("applies").into()
+        self.machine
+            .apply(self.index, 1, &payload)
+            .expect("applies")
+            .into()
     }
 
     /// Says how far the log is, where entries were applied past the stage.
@@ -194,8 +220,19 @@ impl Stage {
 
 /// An entry of the log with these commands.
 pub(super) fn payload(bodies: Vec<Body>) -> Bytes {
-    let header = Some(Header { member_id: 1, ..Header::default() });
-    let command = |body| Command { header: header.clone(), body: Some(body) };
+    let header = Some(Header {
+        member_id: 1,
+        ..Header::default()
+    });
+    let command = |body| Command {
+        header: header.clone(),
+        body: Some(body),
+    };
     let commands = bodies.into_iter().map(command).collect();
-    Batch { version: super::PAYLOAD_VERSION, commands }.encode_to_vec().into()
+    Batch {
+        version: super::PAYLOAD_VERSION,
+        commands,
+    }
+    .encode_to_vec()
+    .into()
 }

@@ -15,7 +15,8 @@ pub(crate) struct State {
     pub(crate) term: u64,
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
-    /// Bytes of all versions that are not removed yet. Equal on members once they have removed what is compacted.
+    /// Bytes of all versions that are not removed yet. Equal on members once they have removed what
+    /// is compacted.
     pub(crate) size: i64,
 }
 
@@ -29,9 +30,24 @@ impl State {
     };
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let State { index, term, revision, compacted, size } = *self;
-        let numbers = [index, term, revision.0 as u64, compacted.0 as u64, size as u64];
-        numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+        let State {
+            index,
+            term,
+            revision,
+            compacted,
+            size,
+        } = *self;
+        let numbers = [
+            index,
+            term,
+            revision.0 as u64,
+            compacted.0 as u64,
+            size as u64,
+        ];
+        numbers
+            .iter()
+            .flat_map(|number| number.to_be_bytes())
+            .collect()
     }
 
     pub(crate) fn decode(row: &[u8]) -> Result<State, Fault> {
@@ -66,7 +82,13 @@ mod tests {
 
     #[test]
     fn survives_its_bytes() {
-        let state = State { index: 1, term: 2, revision: Revision(3), size: 5, ..State::EMPTY };
+        let state = State {
+            index: 1,
+            term: 2,
+            revision: Revision(3),
+            size: 5,
+            ..State::EMPTY
+        };
         assert_eq!(State::decode(&state.encode()), Ok(state));
         assert!(State::decode(b"short").is_err());
     }

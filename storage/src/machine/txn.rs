@@ -2,13 +2,14 @@
 //!
 //! Three steps, in this order:
 //!
-//! 1. [`path`]: every comparison of the whole tree, those of nested transactions too, is evaluated on the state *before*
-//!    the transaction. The result says which branch each transaction takes.
-//! 2. The operations on that path are checked against the state: revisions readable, leases there, keys there that
-//!    are to keep something. What the branches not taken say does not matter.
+//! 1. [`path`]: every comparison of the whole tree, those of nested transactions too, is evaluated
+//!    on the state *before* the transaction. The result says which branch each transaction takes.
+//! 2. The operations on that path are checked against the state: revisions readable, leases there,
+//!    keys there that are to keep something. What the branches not taken say does not matter.
 //! 3. The operations run in order, each seeing the earlier ones.
 //!
-//! The first and the last step are shared with read-only transactions, which never come here: the reader runs them.
+//! The first and the last step are shared with read-only transactions, which never come here: the
+//! reader runs them.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -93,7 +94,9 @@ fn run(
             }
             None => continue,
         };
-        responses.push(api::ResponseOp { response: Some(response) });
+        responses.push(api::ResponseOp {
+            response: Some(response),
+        });
     }
     Ok(response(path, responses))
 }
@@ -131,34 +134,56 @@ fn run_reads(
             }
             Some(Request::RequestPut(_) | Request::RequestDeleteRange(_)) | None => continue,
         };
-        responses.push(api::ResponseOp { response: Some(response) });
+        responses.push(api::ResponseOp {
+            response: Some(response),
+        });
     }
     Ok(response(path, responses))
 }
 
 fn response(path: &Path, responses: Vec<api::ResponseOp>) -> api::TxnResponse {
     let header = Some(api::ResponseHeader::default());
-    api::TxnResponse { header, succeeded: path.succeeded, responses }
+    api::TxnResponse {
+        header,
+        succeeded: path.succeeded,
+        responses,
+    }
 }
 
 /// The operations of the branch taken.
 fn branch<'r>(request: &'r api::TxnRequest, path: &Path) -> &'r [api::RequestOp] {
-    if path.succeeded { &request.success } else { &request.failure }
+    if path.succeeded {
+        &request.success
+    } else {
+        &request.failure
+    }
 }
 
 fn next<'p>(nested: &mut std::slice::Iter<'p, Path>) -> &'p Path {
-    nested.next().expect("a path has a step for each transaction nested in its branch")
+    nested
+        .next()
+        .expect("a path has a step for each transaction nested in its branch")
 }
 
-/// A range within a transaction that is at `now`: at its own revision if it names one. It must be readable.
+/// A range within a transaction that is at `now`: at its own revision if it names one. It must be
+/// readable.
 fn range_at(
     view: &dyn View,
     request: &api::RangeRequest,
     now: Revision,
 ) -> Result<api::RangeResponse, Fault> {
-    let at = if request.revision > 0 { Revision(request.revision) } else { now };
+    let at = if request.revision > 0 {
+        Revision(request.revision)
+    } else {
+        now
+    };
     let query::Answer { kvs, more, count } = query::answer(view, request, at)?;
-    Ok(api::RangeResponse { header: header(now), kvs, more, count })
+    Ok(api::RangeResponse {
+        header: header(now),
+        kvs,
+        more,
+        count,
+    })
 }
 
 /// Whether the revision a range names can be read.
@@ -180,7 +205,10 @@ pub(crate) fn path(
     at: Revision,
     request: &api::TxnRequest,
 ) -> Result<Path, Fault> {
-    let mut path = Path { succeeded: true, nested: Vec::new() };
+    let mut path = Path {
+        succeeded: true,
+        nested: Vec::new(),
+    };
     for compare in &request.compare {
         if !holds(view, at, compare)? {
             path.succeeded = false;
@@ -195,8 +223,8 @@ pub(crate) fn path(
     Ok(path)
 }
 
-/// Whether a comparison holds: for every key in its range; and if there is none, for one that was never
-/// written, whose numbers are all 0 and which has no value to compare.
+/// Whether a comparison holds: for every key in its range; and if there is none, for one that was
+/// never written, whose numbers are all 0 and which has no value to compare.
 fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, Fault> {
     let range = KeyRange::of(&compare.key, &compare.range_end);
     let mut any = false;
@@ -204,7 +232,11 @@ fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, 
     view.visit(&range, at, &mut |_, head, value| {
         any = true;
         all = accepts(compare, order(compare, head, value));
-        if all { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if all {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
     if any {
         return Ok(all);
@@ -214,8 +246,8 @@ fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, 
         && accepts(compare, order(compare, &never_written, &[])))
 }
 
-/// How what is there relates to what the comparison names. A target without its operand is compared with 0, or with the
-/// empty value.
+/// How what is there relates to what the comparison names. A target without its operand is compared
+/// with 0, or with the empty value.
 fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
     let union = compare.target_union.as_ref();
     match compare.target() {

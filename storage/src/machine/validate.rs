@@ -1,5 +1,5 @@
-//! What a request must be, whatever the state: pure rules, applied before a request is proposed and again when it is
-//! applied, because a log may hold what an older release let in.
+//! What a request must be, whatever the state: pure rules, applied before a request is proposed and
+//! again when it is applied, because a log may hold what an older release let in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,11 @@ pub fn check_range(request: &api::RangeRequest) -> Result<(), ApiError> {
     }
     let known = SortOrder::try_from(request.sort_order).is_ok()
         && SortTarget::try_from(request.sort_target).is_ok();
-    if known { Ok(()) } else { Err(ApiError::InvalidSortOption) }
+    if known {
+        Ok(())
+    } else {
+        Err(ApiError::InvalidSortOption)
+    }
 }
 
 /// A put: a key; and nothing given that is also to be kept.
@@ -36,10 +40,15 @@ pub fn check_put(request: &api::PutRequest) -> Result<(), ApiError> {
 
 /// A delete: a key.
 pub fn check_delete(request: &api::DeleteRangeRequest) -> Result<(), ApiError> {
-    if request.key.is_empty() { Err(ApiError::EmptyKey) } else { Ok(()) }
+    if request.key.is_empty() {
+        Err(ApiError::EmptyKey)
+    } else {
+        Ok(())
+    }
 }
 
-/// A grant, as proposed: an id, which is the proposer's if the client gave none, and a time to live within bounds.
+/// A grant, as proposed: an id, which is the proposer's if the client gave none, and a time to live
+/// within bounds.
 pub fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiError> {
     if request.id == 0 {
         Err(ApiError::LeaseNotFound)
@@ -50,10 +59,11 @@ pub fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiErro
     }
 }
 
-/// A transaction: every operation on its own; at most `max_ops` comparisons, successes or failures on a level, less those of
-/// the levels above; and no key changed twice on any path through it.
+/// A transaction: every operation on its own; at most `max_ops` comparisons, successes or failures
+/// on a level, less those of the levels above; and no key changed twice on any path through it.
 ///
-/// How many operations there may be is configuration, so only the proposer can say; applying passes no bound.
+/// How many operations there may be is configuration, so only the proposer can say; applying passes
+/// no bound.
 pub fn check_txn(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> {
     check_ops(request, max_ops)?;
     changes(&request.success)?;
@@ -82,7 +92,11 @@ fn any_op(request: &api::TxnRequest, wanted: &dyn Fn(&Request) -> bool) -> bool 
 }
 
 fn check_ops(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> {
-    let api::TxnRequest { compare, success, failure } = request;
+    let api::TxnRequest {
+        compare,
+        success,
+        failure,
+    } = request;
     let ops = compare.len().max(success.len()).max(failure.len());
     let left = max_ops.checked_sub(ops).ok_or(ApiError::TooManyOps)?;
     if compare.iter().any(|compare| compare.key.is_empty()) {
@@ -106,10 +120,11 @@ struct Touched<'r> {
     deletes: Intervals<'r>,
 }
 
-/// What `ops` may change, if no path through them puts a key twice, or puts and deletes it. Deleting twice is fine.
+/// What `ops` may change, if no path through them puts a key twice, or puts and deletes it.
+/// Deleting twice is fine.
 ///
-/// The two branches of a transaction exclude each other, so they are not compared with one another, but
-/// each with everything around them.
+/// The two branches of a transaction exclude each other, so they are not compared with one another,
+/// but each with everything around them.
 fn changes(ops: &[api::RequestOp]) -> Result<Touched<'_>, ApiError> {
     let mut all = Touched::default();
     for op in ops.iter().filter_map(|op| op.request.as_ref()) {
@@ -149,8 +164,8 @@ impl<'r> Touched<'r> {
     }
 }
 
-/// Disjoint half-open intervals of keys, by their start. No end (`None`) is the end of all keys. Kept merged, so that
-/// a request of many operations costs no more than sorting them.
+/// Disjoint half-open intervals of keys, by their start. No end (`None`) is the end of all keys.
+/// Kept merged, so that a request of many operations costs no more than sorting them.
 #[derive(Default)]
 struct Intervals<'r>(BTreeMap<Bound<'r>, Option<Bound<'r>>>);
 
@@ -177,13 +192,16 @@ impl<'r> Intervals<'r> {
         if end.is_some_and(|end| end <= start) {
             return;
         }
-        // Swallow what the new interval touches: the last that begins at or before its end, and so on back.
+        // Swallow what the new interval touches: the last that begins at or before its end, and so
+        // on back.
         loop {
             let before = match end {
                 Some(end) => self.0.range(..=end).next_back(),
                 None => self.0.iter().next_back(),
             };
-            let Some((&other_start, &other_end)) = before else { break };
+            let Some((&other_start, &other_end)) = before else {
+                break;
+            };
             if other_end.is_some_and(|other_end| other_end < start) {
                 break;
             }
@@ -205,7 +223,8 @@ impl<'r> Intervals<'r> {
     fn contain_any(&self, keys: &BTreeSet<&'r [u8]>) -> bool {
         self.0.iter().any(|(start, end)| {
             let mut from = keys.range(start.0..);
-            from.next().is_some_and(|key| end.is_none_or(|end| (*key, false) < end))
+            from.next()
+                .is_some_and(|key| end.is_none_or(|end| (*key, false) < end))
         })
     }
 }

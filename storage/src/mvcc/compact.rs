@@ -1,18 +1,20 @@
 //! Removing history that nobody may read any more, a bounded step at a time.
 //!
-//! A compaction at `c` first moves the compact revision (an entry of the log, at once, on all members); then every
-//! version that no read at `c` or later can find is removed, whenever each member gets round to it. Those are the versions
-//! that have a successor at or below `c`, and tombstones below `c`.
+//! A compaction at `c` first moves the compact revision (an entry of the log, at once, on all
+//! members); then every version that no read at `c` or later can find is removed, whenever each
+//! member gets round to it. Those are the versions that have a successor at or below `c`, and
+//! tombstones below `c`.
 //!
-//! Only what changed since the previous compaction is looked at. The walk goes over the rows of `REV` from that compact
-//! revision to `c`; each row's version supersedes the one before it, so that one is removed; and
-//! a tombstone below `c` removes itself. What lies before the walk's start is, of each key, at most one version (the earlier
-//! walk left no more) and goes when the walk meets its successor. The start is inclusive: a tombstone exactly at the
-//! previous compact revision was kept and goes now.
+//! Only what changed since the previous compaction is looked at. The walk goes over the rows of
+//! `REV` from that compact revision to `c`; each row's version supersedes the one before it, so
+//! that one is removed; and a tombstone below `c` removes itself. What lies before the walk's start
+//! is, of each key, at most one version (the earlier walk left no more) and goes when the walk
+//! meets its successor. The start is inclusive: a tombstone exactly at the previous compact
+//! revision was kept and goes now.
 //!
-//! Every step's removals and the place where the next goes on are one batch, so the walk resumes after a
-//! restart. A further compaction while a walk is under way restarts from where it stands, with the new
-//! goal. The result depends on the last compact revision only, not on the steps.
+//! Every step's removals and the place where the next goes on are one batch, so the walk resumes
+//! after a restart. A further compaction while a walk is under way restarts from where it stands,
+//! with the new goal. The result depends on the last compact revision only, not on the steps.
 
 use super::record::{self, Kind, RevRow, Version};
 use super::view::find_row;
@@ -32,13 +34,20 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// Nothing was ever compacted.
-    pub(crate) const NEVER: Progress =
-        Progress { finished: NEVER_COMPACTED, next: (Revision(0), 0) };
+    pub(crate) const NEVER: Progress = Progress {
+        finished: NEVER_COMPACTED,
+        next: (Revision(0), 0),
+    };
 
     /// What is left to do changes to "everything up to a newer compact revision".
     pub(crate) fn retarget(&mut self) {
-        let from = if self.next.0 > Revision(0) { self.next.0 } else { self.finished };
-        // From the first change of that revision: under the old goal its tombstones may have been kept.
+        let from = if self.next.0 > Revision(0) {
+            self.next.0
+        } else {
+            self.finished
+        };
+        // From the first change of that revision: under the old goal its tombstones may have been
+        // kept.
         self.next = (from.max(Revision(1)), 0);
     }
 
@@ -51,7 +60,10 @@ impl Progress {
         row.split_first_chunk::<8>()
             .and_then(|(finished, next)| {
                 let finished = Revision(i64::from_be_bytes(*finished));
-                Some(Progress { finished, next: layout::split_rev_key(next)? })
+                Some(Progress {
+                    finished,
+                    next: layout::split_rev_key(next)?,
+                })
             })
             .ok_or_else(|| record::damaged("meta: the progress of the compaction".into()))
     }
@@ -75,7 +87,11 @@ pub(crate) fn step(
     target: Revision,
     rows: usize,
 ) -> Result<Step, Fault> {
-    let mut step = Step { batch: Batch::default(), freed: 0, progress };
+    let mut step = Step {
+        batch: Batch::default(),
+        freed: 0,
+        progress,
+    };
     let from = layout::rev_key(progress.next.0, progress.next.1);
     let to = layout::rev_key(target.next(), 0);
     let mut scan = read.scan(layout::REV, &from, Some(&to), Direction::Forward)?;
@@ -97,7 +113,10 @@ pub(crate) fn step(
             step.remove_version(row.key, row.revision, row.sub, 0);
         }
     }
-    step.progress = Progress { finished: target, next: (Revision(0), 0) };
+    step.progress = Progress {
+        finished: target,
+        next: (Revision(0), 0),
+    };
     Ok(step)
 }
 
@@ -109,7 +128,8 @@ impl Step {
 
     fn remove_version(&mut self, key: &[u8], revision: Revision, sub: u32, value_len: usize) {
         self.batch.delete(layout::KV, layout::kv_key(key, revision));
-        self.batch.delete(layout::REV, layout::rev_key(revision, sub));
+        self.batch
+            .delete(layout::REV, layout::rev_key(revision, sub));
         self.freed += record::logical_size(key, value_len);
     }
 }

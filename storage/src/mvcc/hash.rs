@@ -1,11 +1,12 @@
 //! A number that is equal on members that hold the same history.
 //!
-//! The definition is etcd's, byte for byte, so that its tools can compare what they get from us: CRC-32C over the word `key` and then,
-//! in order of revision, for each version what etcd's own store would hold for it: the revision in 17
-//! bytes (main, `_`, sub; and `t` if it is a tombstone), then the encoded `KeyValue` (of a tombstone: the key only).
-//! Versions above the revision asked for are left out; so are those at or below the compact revision, except
-//! the ones that are still the value of their key at the revision asked for. What compaction
-//! removes physically is thus never in the hash, however far the removal is.
+//! The definition is etcd's, byte for byte, so that its tools can compare what they get from us:
+//! CRC-32C over the word `key` and then, in order of revision, for each version what etcd's own
+//! store would hold for it: the revision in 17 bytes (main, `_`, sub; and `t` if it is a
+//! tombstone), then the encoded `KeyValue` (of a tombstone: the key only). Versions above the
+//! revision asked for are left out; so are those at or below the compact revision, except the ones
+//! that are still the value of their key at the revision asked for. What compaction removes
+//! physically is thus never in the hash, however far the removal is.
 //!
 //! It reads a frozen state from beginning to end and keeps nothing in memory.
 
@@ -47,7 +48,11 @@ pub(crate) fn hash_kv(read: &dyn Read, at: Revision, compacted: Revision) -> Res
         etcd_row(read, &row, &mut buffer)?;
         hash = crc32c::crc32c_append(hash, &buffer);
     }
-    Ok(HashKv { hash, compact_revision: compacted.0, hash_revision: at.0 })
+    Ok(HashKv {
+        hash,
+        compact_revision: compacted.0,
+        hash_revision: at.0,
+    })
 }
 
 /// Whether the version is what its key has at `at`.
@@ -68,7 +73,10 @@ fn etcd_row(read: &dyn Read, row: &RevRow<'_>, out: &mut Vec<u8>) -> Result<(), 
         Kind::Put => put_at(read, row)?.key_value(key),
         Kind::Tombstone => {
             out.push(b't');
-            KeyValue { key, ..KeyValue::default() }
+            KeyValue {
+                key,
+                ..KeyValue::default()
+            }
         }
     };
     record.encode(out).expect("a vector grows");
@@ -77,8 +85,12 @@ fn etcd_row(read: &dyn Read, row: &RevRow<'_>, out: &mut Vec<u8>) -> Result<(), 
 
 /// CRC-32C over the names, keys and values of everything but the bookkeeping in `META`.
 pub(crate) fn hash_all(read: &dyn Read) -> Result<u32, Fault> {
-    let spaces = layout::STATE_SPACES.iter().filter(|&&space| space != layout::META);
-    spaces.copied().try_fold(0, |hash, space| hash_space(read, space, hash))
+    let spaces = layout::STATE_SPACES
+        .iter()
+        .filter(|&&space| space != layout::META);
+    spaces
+        .copied()
+        .try_fold(0, |hash, space| hash_space(read, space, hash))
 }
 
 fn hash_space(read: &dyn Read, space: Space, hash: u32) -> Result<u32, Fault> {

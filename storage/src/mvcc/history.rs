@@ -1,7 +1,8 @@
 //! What happened at revisions `a..=b`, for watchers that are behind.
 //!
-//! The history of a revision is there whole as long as the revision is not below the compact revision: a put at it is the newest
-//! version of its key at or below it and stays, and so does a tombstone exactly at the compact revision.
+//! The history of a revision is there whole as long as the revision is not below the compact
+//! revision: a put at it is the newest version of its key at or below it and stays, and so does a
+//! tombstone exactly at the compact revision.
 
 use std::sync::Arc;
 
@@ -27,8 +28,9 @@ pub struct History {
     pub next: Revision,
 }
 
-/// The changes of `from..=through`, at least one revision and then until `max_bytes` are reached. What a change
-/// replaced is read as of the revision before it, so not for the revision `compacted` itself.
+/// The changes of `from..=through`, at least one revision and then until `max_bytes` are reached.
+/// What a change replaced is read as of the revision before it, so not for the revision `compacted`
+/// itself.
 pub(crate) fn read(
     read: &dyn Read,
     from: Revision,
@@ -39,7 +41,10 @@ pub(crate) fn read(
     let begin = layout::rev_key(from, 0);
     let end = layout::rev_key(through.next(), 0);
     let mut scan = read.scan(layout::REV, &begin, Some(&end), Direction::Forward)?;
-    let mut history = History { changes: Vec::new(), next: through.next().max(from) };
+    let mut history = History {
+        changes: Vec::new(),
+        next: through.next().max(from),
+    };
     let mut bytes = 0;
     let mut revision = Revision(0);
     let mut changes = Vec::new();
@@ -75,11 +80,19 @@ fn change(read: &dyn Read, row: &RevRow<'_>, compacted: Revision) -> Result<Chan
     let (kind, kv, created) = match row.kind {
         Kind::Put => {
             let version = put_at(read, row)?;
-            (EventType::Put, version.key_value(key.clone()), version.head.version == 1)
+            (
+                EventType::Put,
+                version.key_value(key.clone()),
+                version.head.version == 1,
+            )
         }
         Kind::Tombstone => {
             let mod_revision = row.revision.0;
-            let kv = KeyValue { key: key.clone(), mod_revision, ..KeyValue::default() };
+            let kv = KeyValue {
+                key: key.clone(),
+                mod_revision,
+                ..KeyValue::default()
+            };
             (EventType::Delete, kv, false)
         }
     };
@@ -87,9 +100,18 @@ fn change(read: &dyn Read, row: &RevRow<'_>, compacted: Revision) -> Result<Chan
     let prev = if created || before < compacted {
         None
     } else {
-        EngineView { read }.find(&key, before)?.map(|version| version.key_value(key))
+        EngineView { read }
+            .find(&key, before)?
+            .map(|version| version.key_value(key))
     };
-    Ok(Change { event: Event { r#type: kind as i32, kv: Some(kv), prev_kv: None }, prev })
+    Ok(Change {
+        event: Event {
+            r#type: kind as i32,
+            kv: Some(kv),
+            prev_kv: None,
+        },
+        prev,
+    })
 }
 
 /// The version a row of `REV` speaks of, which is a put.
@@ -97,6 +119,9 @@ pub(crate) fn put_at(read: &dyn Read, row: &RevRow<'_>) -> Result<Version, Fault
     find_row(read, row.key, row.revision)?
         .filter(|version| version.head.modified == row.revision && version.head.is_put())
         .ok_or_else(|| {
-            record::damaged(format!("rev: a put at {} that kv does not have", row.revision))
+            record::damaged(format!(
+                "rev: a put at {} that kv does not have",
+                row.revision
+            ))
         })
 }

@@ -1,9 +1,9 @@
 //! What is applied but not yet committed.
 //!
 //! The machine applies many entries and then writes once. Until then their rows wait here: in the
-//! batch, for the engine, and in an overlay, for the reads of later entries. The overlay keeps *every* pending version
-//! and not only the newest, so a read at any revision, also one between two pending ones, is a merge
-//! of overlay and engine and never forces a commit.
+//! batch, for the engine, and in an overlay, for the reads of later entries. The overlay keeps
+//! *every* pending version and not only the newest, so a read at any revision, also one between two
+//! pending ones, is a merge of overlay and engine and never forces a commit.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -47,16 +47,22 @@ impl Pending {
     /// Adds a version; the rows of both spaces.
     pub(crate) fn add_version(&mut self, key: Bytes, version: Version) {
         let head = &version.head;
-        self.batch.put(layout::KV, layout::kv_key(&key, head.modified), version.encode());
+        self.batch.put(
+            layout::KV,
+            layout::kv_key(&key, head.modified),
+            version.encode(),
+        );
         let row = layout::rev_key(head.modified, head.sub);
-        self.batch.put(layout::REV, row, record::encode_rev(head.kind, &key));
+        self.batch
+            .put(layout::REV, row, record::encode_rev(head.kind, &key));
         self.versions.insert((key, Reverse(head.modified)), version);
     }
 
     /// Adds a lease.
     pub(crate) fn add_lease(&mut self, lease: LeaseRecord) {
         let id = LeaseId(lease.id);
-        self.batch.put(layout::LEASE, layout::lease_key(id), lease.encode_to_vec());
+        self.batch
+            .put(layout::LEASE, layout::lease_key(id), lease.encode_to_vec());
         self.leases.insert(id, Some(lease));
     }
 
@@ -68,19 +74,27 @@ impl Pending {
 
     /// Attaches a key to a lease.
     pub(crate) fn attach(&mut self, id: LeaseId, key: &Bytes) {
-        self.batch.put(layout::LEASE_KEY, layout::lease_key_key(id, key), Vec::new());
+        self.batch.put(
+            layout::LEASE_KEY,
+            layout::lease_key_key(id, key),
+            Vec::new(),
+        );
         self.attached.insert((id, key.clone()), true);
     }
 
     /// Detaches a key from a lease.
     pub(crate) fn detach(&mut self, id: LeaseId, key: &Bytes) {
-        self.batch.delete(layout::LEASE_KEY, layout::lease_key_key(id, key));
+        self.batch
+            .delete(layout::LEASE_KEY, layout::lease_key_key(id, key));
         self.attached.insert((id, key.clone()), false);
     }
 
     /// The key space with what is pending on top of `read`.
     pub(crate) fn view<'a>(&'a self, read: &'a dyn Read) -> PendingView<'a> {
-        PendingView { committed: EngineView { read }, versions: &self.versions }
+        PendingView {
+            committed: EngineView { read },
+            versions: &self.versions,
+        }
     }
 
     /// Whether the lease exists.
@@ -93,13 +107,19 @@ impl Pending {
 
     /// The keys attached to a lease, in order.
     pub(crate) fn lease_keys(&self, read: &dyn Read, id: LeaseId) -> Result<Vec<Bytes>, Fault> {
-        let mut keys: BTreeMap<Bytes, bool> =
-            lease_keys(read, id)?.into_iter().map(|key| (key, true)).collect();
+        let mut keys: BTreeMap<Bytes, bool> = lease_keys(read, id)?
+            .into_iter()
+            .map(|key| (key, true))
+            .collect();
         let pending = self.attached.range((id, Bytes::new())..);
         for ((_, key), attached) in pending.take_while(|((of, _), _)| *of == id) {
             keys.insert(key.clone(), *attached);
         }
-        Ok(keys.into_iter().filter(|(_, attached)| *attached).map(|(key, _)| key).collect())
+        Ok(keys
+            .into_iter()
+            .filter(|(_, attached)| *attached)
+            .map(|(key, _)| key)
+            .collect())
     }
 }
 
@@ -130,7 +150,8 @@ impl PendingView<'_> {
         (found.0 == *key).then_some(version)
     }
 
-    /// The pending versions at `at` in `range`, tombstones included: what the rows below are merged with.
+    /// The pending versions at `at` in `range`, tombstones included: what the rows below are merged
+    /// with.
     fn pending_in<'v>(
         &'v self,
         range: &'v KeyRange,
@@ -155,7 +176,12 @@ impl View for PendingView<'_> {
         }
     }
 
-    fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>) -> Result<(), Fault> {
+    fn visit(
+        &self,
+        range: &KeyRange,
+        at: Revision,
+        visitor: &mut Visitor<'_>,
+    ) -> Result<(), Fault> {
         if let KeyRange::Point(key) = range {
             if let Some(version) = self.find(key, at)? {
                 // One key: whether to go on does not matter.

@@ -1,9 +1,9 @@
 //! What a range request asks of a view, with all its options: one scan.
 //!
-//! In this order: the keys in the range are counted, filtered by revision, sorted, cut at the limit. So `count` knows neither filter nor
-//! limit, and `more` says that the limit cut something. Values that will be thrown away are not copied:
-//! past the limit only heads are read, and a sorted query with a limit (the owner of a lock is
-//! one) fetches its few values at the end.
+//! In this order: the keys in the range are counted, filtered by revision, sorted, cut at the
+//! limit. So `count` knows neither filter nor limit, and `more` says that the limit cut something.
+//! Values that will be thrown away are not copied: past the limit only heads are read, and a sorted
+//! query with a limit (the owner of a lock is one) fetches its few values at the end.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -35,7 +35,10 @@ pub(crate) fn answer(
 ) -> Result<Answer, Fault> {
     let range = KeyRange::of(&request.key, &request.range_end);
     if request.count_only {
-        return Ok(Answer { count: count(view, &range, at)?, ..Answer::default() });
+        return Ok(Answer {
+            count: count(view, &range, at)?,
+            ..Answer::default()
+        });
     }
     let plan = Plan::of(request);
     let mut kvs: Vec<KeyValue> = Vec::new();
@@ -45,7 +48,11 @@ pub(crate) fn answer(
         count += 1;
         // One above the limit is kept, as the sign that there is more.
         if plan.passes(head) && (plan.sort.is_some() || kvs.len() <= plan.limit) {
-            let value = if plan.value_at_once { arena.copy(value) } else { Bytes::new() };
+            let value = if plan.value_at_once {
+                arena.copy(value)
+            } else {
+                Bytes::new()
+            };
             kvs.push(head.key_value(arena.copy(key), value));
         }
         ControlFlow::Continue(())
@@ -58,6 +65,10 @@ pub(crate) fn answer(
     for kv in &mut kvs {
         if request.keys_only {
             kv.value = Bytes::new();
+            // etcd answers from an index that knows no leases, unless it had to read the values.
+            if request.sort_target() != SortTarget::Value {
+                kv.lease = 0;
+            }
         } else if !plan.value_at_once
             && let Some(version) = view.find(&kv.key, at)?
         {
@@ -91,10 +102,17 @@ impl<'a> Plan<'a> {
             _ => usize::MAX,
         };
         let sort = Sort::of(request);
-        let by_value = sort.as_ref().is_some_and(|sort| sort.target == SortTarget::Value);
+        let by_value = sort
+            .as_ref()
+            .is_some_and(|sort| sort.target == SortTarget::Value);
         let late = sort.is_some() && limit != usize::MAX;
         let value_at_once = by_value || !(late || request.keys_only);
-        Plan { request, limit, sort, value_at_once }
+        Plan {
+            request,
+            limit,
+            sort,
+            value_at_once,
+        }
     }
 
     fn passes(&self, head: &Head) -> bool {
@@ -102,8 +120,15 @@ impl<'a> Plan<'a> {
             (min == 0 || revision.0 >= min) && (max == 0 || revision.0 <= max)
         };
         let request = self.request;
-        within(head.modified, request.min_mod_revision, request.max_mod_revision)
-            && within(head.created, request.min_create_revision, request.max_create_revision)
+        within(
+            head.modified,
+            request.min_mod_revision,
+            request.max_mod_revision,
+        ) && within(
+            head.created,
+            request.min_create_revision,
+            request.max_create_revision,
+        )
     }
 }
 
@@ -113,7 +138,8 @@ struct Sort {
 }
 
 impl Sort {
-    /// `None` if the order of the keys is what is wanted. A target other than the key without an order is ascending.
+    /// `None` if the order of the keys is what is wanted. A target other than the key without an
+    /// order is ascending.
     fn of(request: &RangeRequest) -> Option<Sort> {
         let target = request.sort_target();
         let descending = request.sort_order() == SortOrder::Descend;
@@ -128,7 +154,11 @@ impl Sort {
             SortTarget::Mod => a.mod_revision.cmp(&b.mod_revision),
             SortTarget::Value => a.value.cmp(&b.value),
         };
-        if self.descending { ascending.reverse() } else { ascending }
+        if self.descending {
+            ascending.reverse()
+        } else {
+            ascending
+        }
     }
 }
 

@@ -18,8 +18,14 @@ impl KeyRange {
     pub(crate) fn of(key: &Bytes, range_end: &Bytes) -> KeyRange {
         match &range_end[..] {
             [] => KeyRange::Point(key.clone()),
-            [0] => KeyRange::Interval { start: key.clone(), end: None },
-            _ => KeyRange::Interval { start: key.clone(), end: Some(range_end.clone()) },
+            [0] => KeyRange::Interval {
+                start: key.clone(),
+                end: None,
+            },
+            _ => KeyRange::Interval {
+                start: key.clone(),
+                end: Some(range_end.clone()),
+            },
         }
     }
 
@@ -28,9 +34,15 @@ impl KeyRange {
         match self {
             KeyRange::Point(key) => {
                 // The half-open interval that ends right behind the key.
-                KeyRange::Interval { start, end: Some(successor(key)) }
+                KeyRange::Interval {
+                    start,
+                    end: Some(successor(key)),
+                }
             }
-            KeyRange::Interval { end, .. } => KeyRange::Interval { start, end: end.clone() },
+            KeyRange::Interval { end, .. } => KeyRange::Interval {
+                start,
+                end: end.clone(),
+            },
         }
     }
 
@@ -100,7 +112,12 @@ mod tests {
     fn bounds_hold_the_rows_of_the_range_only() {
         let (from, to) = KeyRange::of(&bytes("b"), &bytes("")).kv_bounds();
         let to = to.expect("a point has an end");
-        for (key, inside) in [("b", true), ("a\u{7f}", false), ("b\0", false), ("ba", false)] {
+        for (key, inside) in [
+            ("b", true),
+            ("a\u{7f}", false),
+            ("b\0", false),
+            ("ba", false),
+        ] {
             let row = layout::kv_key(key.as_bytes(), crate::Revision(7));
             assert_eq!(from <= row && row < to, inside, "{key:?}");
         }

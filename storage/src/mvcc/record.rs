@@ -1,9 +1,10 @@
 //! One version of a key, and its bytes.
 //!
-//! The value of a row in `KV` is: kind (1 byte: 1 put, 2 tombstone), the number of the change within its revision (varint),
-//! and for a put how many revisions ago the key was created (varint: 0 for the put that creates it), the version
-//! (varint), the lease (varint, 0 for none) and then the value, to the end. Key and revision are in the row's key.
-//! The value of a row in `REV` is the kind and the user key.
+//! The value of a row in `KV` is: kind (1 byte: 1 put, 2 tombstone), the number of the change
+//! within its revision (varint), and for a put how many revisions ago the key was created (varint:
+//! 0 for the put that creates it), the version (varint), the lease (varint, 0 for none) and then
+//! the value, to the end. Key and revision are in the row's key. The value of a row in `REV` is the
+//! kind and the user key.
 
 use std::path::PathBuf;
 
@@ -58,7 +59,14 @@ impl Head {
     /// The head of a tombstone.
     pub(crate) fn tombstone(modified: Revision, sub: u32) -> Head {
         let kind = Kind::Tombstone;
-        Head { kind, modified, sub, created: Revision(0), version: 0, lease: LeaseId::NONE }
+        Head {
+            kind,
+            modified,
+            sub,
+            created: Revision(0),
+            version: 0,
+            lease: LeaseId::NONE,
+        }
     }
 
     pub(crate) fn is_put(&self) -> bool {
@@ -109,7 +117,11 @@ impl Version {
     /// The version in a row of `KV`, which shares the row's memory.
     pub(crate) fn decode(row: &Bytes, modified: Revision) -> Result<Version, Fault> {
         let (head, value) = decode(row, modified)?;
-        let value = if value.is_empty() { Bytes::new() } else { row.slice_ref(value) };
+        let value = if value.is_empty() {
+            Bytes::new()
+        } else {
+            row.slice_ref(value)
+        };
         Ok(Version { head, value })
     }
 }
@@ -125,13 +137,25 @@ fn decode_row(row: &[u8], modified: Revision) -> Option<(Head, &[u8])> {
     let mut varint = || decode_varint(&mut rest).ok();
     let sub = u32::try_from(varint()?).ok()?;
     if Kind::of(kind)? == Kind::Tombstone {
-        return rest.is_empty().then(|| (Head::tombstone(modified, sub), rest));
+        return rest
+            .is_empty()
+            .then(|| (Head::tombstone(modified, sub), rest));
     }
     let age = i64::try_from(varint()?).ok()?;
     let version = i64::try_from(varint()?).ok()?;
     let lease = LeaseId(varint()? as i64);
     let created = Revision(modified.0.checked_sub(age)?);
-    Some((Head { kind: Kind::Put, modified, sub, created, version, lease }, rest))
+    Some((
+        Head {
+            kind: Kind::Put,
+            modified,
+            sub,
+            created,
+            version,
+            lease,
+        },
+        rest,
+    ))
 }
 
 /// The bytes of a row in `REV`.
@@ -155,7 +179,12 @@ impl<'a> RevRow<'a> {
         let parts = layout::split_rev_key(row.0).zip(row.1.split_first());
         parts
             .and_then(|((revision, sub), (&kind, key))| {
-                Some(RevRow { revision, sub, kind: Kind::of(kind)?, key })
+                Some(RevRow {
+                    revision,
+                    sub,
+                    kind: Kind::of(kind)?,
+                    key,
+                })
             })
             .ok_or_else(|| damaged(format!("rev: a row {:02x?} that is no change", row.0)))
     }
@@ -168,7 +197,10 @@ pub(crate) fn logical_size(key: &[u8], value_len: usize) -> i64 {
 
 /// Bytes in the state store that make no sense.
 pub(crate) fn damaged(detail: String) -> Fault {
-    Fault::Damaged { path: PathBuf::from("state"), detail }
+    Fault::Damaged {
+        path: PathBuf::from("state"),
+        detail,
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +222,10 @@ mod tests {
             let row = Bytes::from(version.encode());
             assert_eq!(Version::decode(&row, Revision(900)), Ok(version));
         }
-        let tombstone = Version { head: Head::tombstone(Revision(5), 300), value: Bytes::new() };
+        let tombstone = Version {
+            head: Head::tombstone(Revision(5), 300),
+            value: Bytes::new(),
+        };
         let row = Bytes::from(tombstone.encode());
         assert_eq!(row[..], [2, 0xac, 0x02]);
         assert_eq!(Version::decode(&row, Revision(5)), Ok(tombstone));
@@ -198,7 +233,13 @@ mod tests {
 
     #[test]
     fn what_is_no_version_is_damage() {
-        for row in [&b""[..], b"\x03\x00", b"\x01\x00\x80", b"\x02\x00x", b"\x01\x00\x09\x01\x00"] {
+        for row in [
+            &b""[..],
+            b"\x03\x00",
+            b"\x01\x00\x80",
+            b"\x02\x00x",
+            b"\x01\x00\x09\x01\x00",
+        ] {
             let row = Bytes::copy_from_slice(row);
             let decoded = Version::decode(&row, Revision(5));
             if row[..] == b"\x01\x00\x09\x01\x00"[..] {

@@ -1,8 +1,9 @@
 //! Reading the key space at a revision.
 //!
-//! [`View`] is what the logic of requests reads through: either committed rows alone ([`EngineView`], for readers), or those
-//! with what is applied but not yet committed on top ([`super::pending::PendingView`], for the machine). So a range
-//! inside a transaction and a range of a reader are one piece of code.
+//! [`View`] is what the logic of requests reads through: either committed rows alone
+//! ([`EngineView`], for readers), or those with what is applied but not yet committed on top
+//! ([`super::pending::PendingView`], for the machine). So a range inside a transaction and a range
+//! of a reader are one piece of code.
 
 use std::ops::ControlFlow;
 
@@ -15,7 +16,8 @@ use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
 
-/// After so many rows that are not wanted, seek instead of stepping: a seek costs about this many steps.
+/// After so many rows that are not wanted, seek instead of stepping: a seek costs about this many
+/// steps.
 const STEPS_BEFORE_SEEK: usize = 8;
 
 /// Called with key, head and value of each version found, in key order; says whether to go on.
@@ -27,7 +29,8 @@ pub(crate) trait View {
     fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault>;
 
     /// Visits the version at `at` of every key in `range` that has one, tombstones left out.
-    fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>) -> Result<(), Fault>;
+    fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>)
+    -> Result<(), Fault>;
 }
 
 /// Committed rows.
@@ -40,7 +43,12 @@ impl View for EngineView<'_> {
         Ok(find_row(self.read, key, at)?.filter(|version| version.head.is_put()))
     }
 
-    fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>) -> Result<(), Fault> {
+    fn visit(
+        &self,
+        range: &KeyRange,
+        at: Revision,
+        visitor: &mut Visitor<'_>,
+    ) -> Result<(), Fault> {
         if let KeyRange::Point(key) = range {
             if let Some(version) = self.find(key, at)? {
                 // One key: whether to go on does not matter.
@@ -52,7 +60,9 @@ impl View for EngineView<'_> {
             return Ok(());
         }
         let (from, to) = range.kv_bounds();
-        let scan = self.read.scan(layout::KV, &from, to.as_deref(), Direction::Forward)?;
+        let scan = self
+            .read
+            .scan(layout::KV, &from, to.as_deref(), Direction::Forward)?;
         visit_rows(scan, at, visitor)
     }
 }
@@ -103,7 +113,8 @@ fn visit_rows(
         }
         skipped += 1;
         if skipped == STEPS_BEFORE_SEEK {
-            // Too new so far: on to the wanted revision. Found already: behind the last row of the key.
+            // Too new so far: on to the wanted revision. Found already: behind the last row of the
+            // key.
             let bound = if found { Revision(0) } else { at };
             let length = current.len();
             current.extend_from_slice(&(!(bound.0 as u64)).to_be_bytes());

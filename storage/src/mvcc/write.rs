@@ -1,7 +1,8 @@
 //! One write transaction: changes that share a revision.
 //!
-//! A [`Writer`] begins at a revision and, once it has changed something, is at the next: that is where its
-//! versions are written and what its later reads see. One that changes nothing leaves no trace and uses up no revision.
+//! A [`Writer`] begins at a revision and, once it has changed something, is at the next: that is
+//! where its versions are written and what its later reads see. One that changes nothing leaves no
+//! trace and uses up no revision.
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::PutRequest;
@@ -28,12 +29,22 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(read: &'a dyn Read, pending: &'a mut Pending, begin: Revision) -> Writer<'a> {
-        Writer { read, pending, begin, changes: Vec::new(), size: 0 }
+        Writer {
+            read,
+            pending,
+            begin,
+            changes: Vec::new(),
+            size: 0,
+        }
     }
 
     /// Where the transaction is: the revision it began at, or the next if it changed something.
     pub(crate) fn revision(&self) -> Revision {
-        if self.changes.is_empty() { self.begin } else { self.begin.next() }
+        if self.changes.is_empty() {
+            self.begin
+        } else {
+            self.begin.next()
+        }
     }
 
     /// The key space as the transaction sees it, its own changes included.
@@ -41,8 +52,8 @@ impl<'a> Writer<'a> {
         self.pending.view(self.read)
     }
 
-    /// Writes a key. Returns the version before. The request has been checked: if it says to keep value or
-    /// lease, there is one.
+    /// Writes a key. Returns the version before. The request has been checked: if it says to keep
+    /// value or lease, there is one.
     pub(crate) fn put(&mut self, request: &PutRequest) -> Result<Option<KeyValue>, Fault> {
         let key = request.key.clone();
         let before = self.view().find(&key, self.begin.next())?;
@@ -50,7 +61,11 @@ impl<'a> Writer<'a> {
             Some(old) => (old.head.lease, old.head.created, old.head.version + 1),
             None => (LeaseId::NONE, self.begin.next(), 1),
         };
-        let lease = if request.ignore_lease { old_lease } else { LeaseId(request.lease) };
+        let lease = if request.ignore_lease {
+            old_lease
+        } else {
+            LeaseId(request.lease)
+        };
         let value = match &before {
             Some(old) if request.ignore_value => old.value.clone(),
             _ => request.value.clone(),
@@ -64,7 +79,14 @@ impl<'a> Writer<'a> {
             }
         }
         let modified = self.begin.next();
-        let head = Head { kind: Kind::Put, modified, sub: self.sub(), created, version, lease };
+        let head = Head {
+            kind: Kind::Put,
+            modified,
+            sub: self.sub(),
+            created,
+            version,
+            lease,
+        };
         let written = Version { head, value };
         let event = written.key_value(key.clone());
         Ok(self.add(key, written, EventType::Put, event, before))
@@ -73,11 +95,18 @@ impl<'a> Writer<'a> {
     /// Deletes every key in `range`. Returns what was there.
     pub(crate) fn delete_range(&mut self, range: &KeyRange) -> Result<Vec<KeyValue>, Fault> {
         let mut found = Vec::new();
-        self.view().visit(range, self.begin.next(), &mut |key, head, value| {
-            let key = Bytes::copy_from_slice(key);
-            found.push((key, Version { head: *head, value: Bytes::copy_from_slice(value) }));
-            std::ops::ControlFlow::Continue(())
-        })?;
+        self.view()
+            .visit(range, self.begin.next(), &mut |key, head, value| {
+                let key = Bytes::copy_from_slice(key);
+                found.push((
+                    key,
+                    Version {
+                        head: *head,
+                        value: Bytes::copy_from_slice(value),
+                    },
+                ));
+                std::ops::ControlFlow::Continue(())
+            })?;
         let mut deleted = Vec::with_capacity(found.len());
         for (key, version) in found {
             deleted.extend(self.delete(key, version));
@@ -92,8 +121,15 @@ impl<'a> Writer<'a> {
         }
         let modified = self.begin.next();
         let head = Head::tombstone(modified, self.sub());
-        let event = KeyValue { key: key.clone(), mod_revision: modified.0, ..KeyValue::default() };
-        let written = Version { head, value: Bytes::new() };
+        let event = KeyValue {
+            key: key.clone(),
+            mod_revision: modified.0,
+            ..KeyValue::default()
+        };
+        let written = Version {
+            head,
+            value: Bytes::new(),
+        };
         self.add(key, written, EventType::Delete, event, Some(before))
     }
 
@@ -107,13 +143,22 @@ impl<'a> Writer<'a> {
     ) -> Option<KeyValue> {
         // Two versions under one name would corrupt the history: stop before.
         assert!(
-            before.as_ref().is_none_or(|old| old.head.modified < written.head.modified),
+            before
+                .as_ref()
+                .is_none_or(|old| old.head.modified < written.head.modified),
             "the rules for transactions let a key change once in a revision"
         );
         self.size += record::logical_size(&key, written.value.len());
         let prev = before.map(|old| old.key_value(key.clone()));
-        let event = Event { r#type: kind as i32, kv: Some(kv), prev_kv: None };
-        self.changes.push(Change { event, prev: prev.clone() });
+        let event = Event {
+            r#type: kind as i32,
+            kv: Some(kv),
+            prev_kv: None,
+        };
+        self.changes.push(Change {
+            event,
+            prev: prev.clone(),
+        });
         self.pending.add_version(key, written);
         prev
     }
@@ -123,7 +168,8 @@ impl<'a> Writer<'a> {
         u32::try_from(self.changes.len()).expect("a revision's changes fit in memory")
     }
 
-    /// Ends the transaction: the revision it is at, its changes, and what they add to the logical size.
+    /// Ends the transaction: the revision it is at, its changes, and what they add to the logical
+    /// size.
     pub(crate) fn finish(self) -> (Revision, Vec<Change>, i64) {
         (self.revision(), self.changes, self.size)
     }

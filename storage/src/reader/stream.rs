@@ -1,7 +1,7 @@
 //! A large range in pieces: bounded memory for the server, no limit for the client.
 //!
-//! All pieces are of one revision, that of the first; nothing is held open between them, so a slow client costs nothing, and a client
-//! so slow that its revision is compacted meanwhile is told so.
+//! All pieces are of one revision, that of the first; nothing is held open between them, so a slow
+//! client costs nothing, and a client so slow that its revision is compacted meanwhile is told so.
 
 use std::ops::ControlFlow;
 
@@ -48,17 +48,25 @@ impl RangeCursor {
 }
 
 impl Reader {
-    /// Begins a stream. The request must have passed [`crate::machine::validate::check_range`]; sorting and the revision
-    /// filters do not go with streaming and are not looked at.
+    /// Begins a stream. The request must have passed [`crate::machine::validate::check_range`];
+    /// sorting and the revision filters do not go with streaming and are not looked at.
     pub fn range_stream(&self, request: &api::RangeRequest) -> Result<RangeCursor, ReadError> {
         let (at, now) = self.resolve(request.revision)?;
         let rest = KeyRange::of(&request.key, &request.range_end);
         let request = request.clone();
-        Ok(RangeCursor { request, rest, at, now, sent: 0, finished: false })
+        Ok(RangeCursor {
+            request,
+            rest,
+            at,
+            now,
+            sent: 0,
+            finished: false,
+        })
     }
 
-    /// The next piece, of at least one key and then until about `max_bytes` are reached. The last one, and only it, has a header, `more`
-    /// and `count`; it may have no keys. `Compacted` if the revision went away.
+    /// The next piece, of at least one key and then until about `max_bytes` are reached. The last
+    /// one, and only it, has a header, `more` and `count`; it may have no keys. `Compacted` if the
+    /// revision went away.
     pub fn range_stream_step(
         &self,
         cursor: &mut RangeCursor,
@@ -77,10 +85,14 @@ impl Reader {
         if through || cursor.limit_left() == Some(0) {
             return self.finish(cursor, kvs, through);
         }
-        Ok(api::RangeResponse { kvs, ..api::RangeResponse::default() })
+        Ok(api::RangeResponse {
+            kvs,
+            ..api::RangeResponse::default()
+        })
     }
 
-    /// The last piece. What the limit cut off is counted, unless the piece reached the end of the range.
+    /// The last piece. What the limit cut off is counted, unless the piece reached the end of the
+    /// range.
     fn finish(
         &self,
         cursor: &mut RangeCursor,
@@ -96,7 +108,12 @@ impl Reader {
         cursor.finished = true;
         let more = uncounted > 0 && !cursor.request.count_only;
         let count = cursor.sent + uncounted;
-        Ok(api::RangeResponse { header: header(cursor.now), kvs, more, count })
+        Ok(api::RangeResponse {
+            header: header(cursor.now),
+            kvs,
+            more,
+            count,
+        })
     }
 }
 
@@ -117,8 +134,12 @@ fn piece(
             through = false;
             return ControlFlow::Break(());
         }
-        let value = if cursor.request.keys_only { Bytes::new() } else { arena.copy(value) };
-        let kv = head.key_value(arena.copy(key), value);
+        let kv = if cursor.request.keys_only {
+            let key_only = head.key_value(arena.copy(key), Bytes::new());
+            KeyValue { lease: 0, ..key_only }
+        } else {
+            head.key_value(arena.copy(key), arena.copy(value))
+        };
         bytes += prost::Message::encoded_len(&kv);
         kvs.push(kv);
         ControlFlow::Continue(())

@@ -4,7 +4,11 @@ use super::*;
 use crate::engine::rocks::{RocksEngine, RocksOptions};
 use crate::engine::{Batch, Durability, Read, Space};
 
-const SPACE: Space = Space { position: 0, name: "pairs", suffix_len: None };
+const SPACE: Space = Space {
+    position: 0,
+    name: "pairs",
+    suffix_len: None,
+};
 const SPACES: &[Space] = &[SPACE];
 
 fn open(dir: &Path) -> RocksEngine {
@@ -51,7 +55,10 @@ fn a_snapshot_replaces_a_store() {
     let fresh = dir.path().join("fresh");
     restore(&snapshot, &fresh).unwrap();
     assert_eq!(value_in(&fresh), "new");
-    assert!(write(&open(&store), &snapshot, 8, 3).is_err(), "never over another");
+    assert!(
+        write(&open(&store), &snapshot, 8, 3).is_err(),
+        "never over another"
+    );
 }
 
 #[test]
@@ -62,12 +69,17 @@ fn a_damaged_snapshot_leaves_the_store_alone() {
     for path in paths.chain([snapshot.join(MANIFEST)]) {
         let whole = fs::read(&path).unwrap();
         let mut flipped = whole.clone();
-        let Some(byte) = flipped.last_mut() else { continue };
+        let Some(byte) = flipped.last_mut() else {
+            continue;
+        };
         *byte ^= 1;
         for damaged in [&flipped[..], &whole[..whole.len() - 1], &[]] {
             fs::write(&path, damaged).unwrap();
             for result in [verify(&snapshot), restore(&snapshot, &store)] {
-                assert!(matches!(result, Err(Fault::Damaged { .. })), "{path:?}: {result:?}");
+                assert!(
+                    matches!(result, Err(Fault::Damaged { .. })),
+                    "{path:?}: {result:?}"
+                );
             }
         }
         fs::write(&path, whole).unwrap();
@@ -99,8 +111,17 @@ fn a_crash_during_restore_leaves_the_old_or_the_new() {
 
 #[test]
 fn a_manifest_reads_back_and_names_no_other_folder() {
-    let file = |name: &str| FileRecord { name: name.to_owned(), size: 5, crc: 0xabc };
-    let mut manifest = Manifest { format_version: 1, index: 9, term: 2, files: vec![file("CURRENT")] };
+    let file = |name: &str| FileRecord {
+        name: name.to_owned(),
+        size: 5,
+        crc: 0xabc,
+    };
+    let mut manifest = Manifest {
+        format_version: 1,
+        index: 9,
+        term: 2,
+        files: vec![file("CURRENT")],
+    };
     assert_eq!(Manifest::decode(&manifest.encode()), Some(manifest.clone()));
     manifest.files = vec![file("../../etc/passwd")];
     assert_eq!(Manifest::decode(&manifest.encode()), None);

@@ -50,7 +50,10 @@ fn the_invariants_hold_on_random_runs() {
         compacted += run.ended_by_compaction;
     }
     assert!(seen > 10_000, "only {seen} events were seen");
-    assert!(progressed > 300, "progress was told only {progressed} times");
+    assert!(
+        progressed > 300,
+        "progress was told only {progressed} times"
+    );
     assert!(compacted > 30, "only {compacted} watchers met a compaction");
 }
 
@@ -84,7 +87,11 @@ impl Run {
             self.check(stream);
             for (id, watcher) in &self.clients[&stream] {
                 let expected = expected(&self.world, watcher);
-                assert_eq!(watcher.seen, expected, "run {}: watcher {id} at the end", self.number);
+                assert_eq!(
+                    watcher.seen, expected,
+                    "run {}: watcher {id} at the end",
+                    self.number
+                );
             }
         }
         self
@@ -178,7 +185,11 @@ impl Run {
             Some(range) => {
                 let watcher = Watcher {
                     range,
-                    start: if start_revision == 0 { now + 1 } else { start_revision },
+                    start: if start_revision == 0 {
+                        now + 1
+                    } else {
+                        start_revision
+                    },
                     no_put: request.filters.contains(&0),
                     no_delete: request.filters.contains(&1),
                     may_fragment: request.fragment,
@@ -188,7 +199,11 @@ impl Run {
                 };
                 let watchers = self.clients.get_mut(&stream).expect("it is open");
                 let before = watchers.insert(ack.watch_id, watcher);
-                assert!(before.is_none(), "run {}: an id was given twice", self.number);
+                assert!(
+                    before.is_none(),
+                    "run {}: an id was given twice",
+                    self.number
+                );
             }
         }
         for response in &responses[1..] {
@@ -212,7 +227,10 @@ impl Run {
                 assert_eq!(revision, 0);
                 self.ended_by_compaction += 1;
                 let expected = expected(&self.world, &watcher);
-                assert!(expected.starts_with(&watcher.seen), "run {number}: before a compaction");
+                assert!(
+                    expected.starts_with(&watcher.seen),
+                    "run {number}: before a compaction"
+                );
             }
             return;
         }
@@ -225,12 +243,20 @@ impl Run {
             }
             return;
         }
-        let watcher = watchers.get_mut(&response.watch_id).expect("responses are for watchers");
+        let watcher = watchers
+            .get_mut(&response.watch_id)
+            .expect("responses are for watchers");
         self.seen += response.events.len();
         for event in &response.events {
             let kv = event.kv.as_ref().expect("events have keys");
-            assert!(kv.mod_revision > watcher.complete_to, "run {number}: progress overtook");
-            assert!(kv.mod_revision <= revision, "run {number}: the header is behind");
+            assert!(
+                kv.mod_revision > watcher.complete_to,
+                "run {number}: progress overtook"
+            );
+            assert!(
+                kv.mod_revision <= revision,
+                "run {number}: the header is behind"
+            );
             watcher.seen.push((
                 kv.mod_revision,
                 event.r#type() == EventType::Delete,
@@ -247,8 +273,13 @@ impl Run {
         assert!(watcher.may_fragment || !response.fragment);
         watcher.in_fragments = response.fragment;
         let last = watcher.seen.last().expect("some").0;
-        let cut = expected.get(watcher.seen.len()).is_some_and(|next| next.0 == last);
-        assert!(!cut || watcher.in_fragments, "run {number}: revision {last} was cut");
+        let cut = expected
+            .get(watcher.seen.len())
+            .is_some_and(|next| next.0 == last);
+        assert!(
+            !cut || watcher.in_fragments,
+            "run {number}: revision {last} was cut"
+        );
     }
 
     fn writes(&mut self) -> Vec<Write> {
@@ -279,23 +310,43 @@ impl Run {
 
 /// Everything up to `revision` must have been sent.
 fn check_progress(world: &World, watcher: &mut Watcher, revision: i64, number: u64) {
-    let due = expected(world, watcher).iter().filter(|(at, ..)| *at <= revision).count();
-    assert!(watcher.seen.len() >= due, "run {number}: progress to {revision} is premature");
-    assert!(!watcher.in_fragments, "run {number}: progress between fragments");
+    let due = expected(world, watcher)
+        .iter()
+        .filter(|(at, ..)| *at <= revision)
+        .count();
+    assert!(
+        watcher.seen.len() >= due,
+        "run {number}: progress to {revision} is premature"
+    );
+    assert!(
+        !watcher.in_fragments,
+        "run {number}: progress between fragments"
+    );
     watcher.complete_to = watcher.complete_to.max(revision);
 }
 
 /// What the watcher must be sent, from its start to now.
 fn expected(world: &World, watcher: &Watcher) -> Vec<Seen> {
-    let later = world.history.iter().filter(|changes| changes.revision.0 >= watcher.start);
+    let later = world
+        .history
+        .iter()
+        .filter(|changes| changes.revision.0 >= watcher.start);
     let changes = later.flat_map(|changes| &changes.changes);
     changes
         .map(|change| {
             let kv = change.event.kv.as_ref().expect("events have keys");
-            (kv.mod_revision, change.event.r#type() == EventType::Delete, kv.key.clone())
+            (
+                kv.mod_revision,
+                change.event.r#type() == EventType::Delete,
+                kv.key.clone(),
+            )
         })
         .filter(|(_, is_delete, key)| {
-            let filtered = if *is_delete { watcher.no_delete } else { watcher.no_put };
+            let filtered = if *is_delete {
+                watcher.no_delete
+            } else {
+                watcher.no_put
+            };
             !filtered && watcher.range.contains(key)
         })
         .collect()

@@ -1,8 +1,8 @@
 //! Golden scripts: what is done and what must come of it, in one file each.
 //!
-//! A line that begins with `>` is done; the lines after it, up to a blank line, a comment or the next such line, are all that comes of it.
-//! `settings` stands first if at all. Run the tests with `UPDATE_SCRIPTS=1` to write what came of it into
-//! the files, and read the difference.
+//! A line that begins with `>` is done; the lines after it, up to a blank line, a comment or the
+//! next such line, are all that comes of it. `settings` stands first if at all. Run the tests with
+//! `UPDATE_SCRIPTS=1` to write what came of it into the files, and read the difference.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -16,30 +16,73 @@ use conclave_storage::Revision;
 
 use super::world::{World, Write};
 
-#[test]
-fn scripts() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/watch/scripts");
-    let entries = fs::read_dir(folder).expect("the folder is there");
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
-    files.sort();
-    assert!(files.len() > 5, "the scripts are gone");
-    let mut different = String::new();
-    for file in files {
-        let expected = fs::read_to_string(&file).expect("readable");
-        let actual = run(&expected);
-        if env::var_os("UPDATE_SCRIPTS").is_some() {
-            fs::write(&file, &actual).expect("writable");
-        } else if actual != expected {
-            let name = file.file_name().expect("a file").to_string_lossy();
-            writeln!(different, "{name} should be:\n\n{actual}").expect("memory");
+macro_rules! scripts {
+    ($($name:ident)+) => {
+        $(
+            #[test]
+            fn $name() {
+                check(stringify!($name));
+            }
+        )+
+
+        #[test]
+        fn every_script_is_run() {
+            let entries = fs::read_dir(folder()).expect("the folder is there");
+            let mut files: Vec<_> =
+                entries.map(|entry| entry.expect("readable").path()).collect();
+            files.sort();
+            let mut named: Vec<_> = [$(stringify!($name)),+].map(file).into();
+            named.sort();
+            assert_eq!(files, named);
         }
+    };
+}
+
+scripts! {
+    a_future_start_waits
+    a_revision_stays_together_unless_fragmented
+    an_old_overflow_spares_a_new_watcher
+    catching_up_joins_without_a_gap
+    compaction_ends_a_watcher_that_needs_what_is_gone
+    each_watcher_has_its_own_view
+    live_watchers_get_each_revision
+    no_event_precedes_the_acknowledgement
+    nothing_is_lost_or_repeated_across_a_snapshot
+    nothing_is_lost_or_repeated_across_an_overflow
+    nothing_is_lost_or_repeated_across_an_overrun
+    old_history_holds_up_nobody
+    one_large_revision_goes_through
+    progress_is_told_to_the_quiet
+    progress_never_overtakes_an_event
+    requests_are_answered
+    watchers_are_bounded
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/watch/scripts")
+}
+
+fn file(name: &str) -> PathBuf {
+    folder().join(name).with_extension("txt")
+}
+
+fn check(name: &str) {
+    let file = file(name);
+    let expected = fs::read_to_string(&file).expect("readable");
+    let actual = run(&expected);
+    if env::var_os("UPDATE_SCRIPTS").is_some() {
+        fs::write(&file, &actual).expect("writable");
+    } else {
+        assert!(actual == expected, "{name}.txt should be:\n\n{actual}");
     }
-    assert!(different.is_empty(), "{different}");
 }
 
 /// The script with what really comes of it.
 fn run(script: &str) -> String {
-    let mut player = Player { world: World::new(World::settings()), stream: 1 };
+    let mut player = Player {
+        world: World::new(World::settings()),
+        stream: 1,
+    };
     let mut opened = false;
     let mut out = String::new();
     for line in script.lines() {
@@ -132,11 +175,17 @@ fn settings_of(text: &str) -> crate::watch::Settings {
 
 fn writes(text: &str) -> Vec<Write> {
     let write = |text: &str| {
-        let (key, value) = text.trim().split_once('=').expect("key=value, or key= to delete");
+        let (key, value) = text
+            .trim()
+            .split_once('=')
+            .expect("key=value, or key= to delete");
         let value = (!value.is_empty()).then(|| Bytes::copy_from_slice(value.as_bytes()));
         (Bytes::copy_from_slice(key.as_bytes()), value)
     };
-    text.split(' ').filter(|word| !word.is_empty()).map(write).collect()
+    text.split(' ')
+        .filter(|word| !word.is_empty())
+        .map(write)
+        .collect()
 }
 
 fn request(text: &str) -> WatchCreateRequest {
@@ -194,7 +243,11 @@ fn show_event(event: &Event) -> String {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         format!("{}={}", text(&kv.key), text(&kv.value))
     };
-    let sign = if event.r#type() == EventType::Delete { "-" } else { "+" };
+    let sign = if event.r#type() == EventType::Delete {
+        "-"
+    } else {
+        "+"
+    };
     let prev = event.prev_kv.as_ref();
     let prev = prev.map_or(String::new(), |prev| format!("(was {})", show_kv(prev)));
     format!("{}:{sign}{}{prev}", kv.mod_revision, show_kv(&kv))

@@ -1,4 +1,5 @@
-//! The real thing: a state machine in memory, the hub in its task, streams as the gRPC service runs them.
+//! The real thing: a state machine in memory, the hub in its task, streams as the gRPC service runs
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,36 +36,69 @@ impl Store {
     fn new(settings: Settings) -> Store {
         let engine = Arc::new(MemoryEngine::new());
         let (mut machine, reader) = Machine::open(engine, Limits::default()).expect("memory");
-        let members = vec![Member { id: 1, ..Member::default() }];
-        machine.bootstrap(&Genesis { cluster_id: 7, members }).expect("memory");
+        let members = vec![Member {
+            id: 1,
+            ..Member::default()
+        }];
+        machine
+            .bootstrap(&Genesis {
+                cluster_id: 7,
+                members,
+            })
+            .expect("memory");
         let (publisher, watches) = watch::new(reader.clone(), settings);
-        Store { machine, reader, publisher, watches, index: 0 }
+        Store {
+            machine,
+            reader,
+            publisher,
+            watches,
+            index: 0,
+        }
     }
 
     fn apply(&mut self, body: Body) -> Revision {
         self.index += 1;
-        let command = Command { header: Some(Header::default()), body: Some(body) };
-        let batch = Batch { version: PAYLOAD_VERSION, commands: vec![command] };
+        let command = Command {
+            header: Some(Header::default()),
+            body: Some(body),
+        };
+        let batch = Batch {
+            version: PAYLOAD_VERSION,
+            commands: vec![command],
+        };
         let payload = Bytes::from(batch.encode_to_vec());
         let outcomes = self.machine.apply(self.index, 1, &payload).expect("memory");
-        outcomes.into_iter().for_each(|outcome| drop(outcome.expect("allowed")));
+        outcomes
+            .into_iter()
+            .for_each(|outcome| drop(outcome.expect("allowed")));
         let effects = self.machine.commit().expect("memory");
-        self.publisher.publish(&effects.changes, self.reader.applied());
+        self.publisher
+            .publish(&effects.changes, self.reader.applied());
         self.reader.applied().revision
     }
 
     fn put(&mut self, key: &str, value: &str) -> Revision {
         let (key, value) = (Bytes::from(key.to_owned()), Bytes::from(value.to_owned()));
-        self.apply(Body::Put(PutRequest { key, value, ..PutRequest::default() }))
+        self.apply(Body::Put(PutRequest {
+            key,
+            value,
+            ..PutRequest::default()
+        }))
     }
 
     fn delete(&mut self, key: &str) -> Revision {
         let key = Bytes::from(key.to_owned());
-        self.apply(Body::DeleteRange(DeleteRangeRequest { key, ..DeleteRangeRequest::default() }))
+        self.apply(Body::DeleteRange(DeleteRangeRequest {
+            key,
+            ..DeleteRangeRequest::default()
+        }))
     }
 
     fn compact(&mut self, revision: Revision) {
-        self.apply(Body::Compaction(CompactionRequest { revision: revision.0, physical: false }));
+        self.apply(Body::Compaction(CompactionRequest {
+            revision: revision.0,
+            physical: false,
+        }));
         while self.machine.compact_step().expect("memory") {}
     }
 }
@@ -77,15 +111,26 @@ struct Client {
 impl Client {
     fn new(watches: &Watches) -> Client {
         let (requests, received) = mpsc::channel(10_000);
-        let header =
-            || ResponseHeader { cluster_id: 7, member_id: 1, raft_term: 3, revision: 0 };
+        let header = || ResponseHeader {
+            cluster_id: 7,
+            member_id: 1,
+            raft_term: 3,
+            revision: 0,
+        };
         let responses = watch::serve(watches.clone(), ReceiverStream::new(received), header);
-        Client { requests, responses }
+        Client {
+            requests,
+            responses,
+        }
     }
 
     fn send(&self, request: RequestUnion) {
-        let request = WatchRequest { request_union: Some(request) };
-        self.requests.try_send(Ok(request)).expect("the test sends less than fits");
+        let request = WatchRequest {
+            request_union: Some(request),
+        };
+        self.requests
+            .try_send(Ok(request))
+            .expect("the test sends less than fits");
     }
 
     fn create(&self, key: &'static str, range_end: &'static str, start_revision: i64) {
@@ -103,7 +148,10 @@ impl Client {
 
     async fn try_next(&mut self) -> Result<WatchResponse, Status> {
         let next = tokio::time::timeout(Duration::from_secs(30), self.responses.next());
-        let encoded = next.await.expect("something comes").expect("the stream says why it ends")?;
+        let encoded = next
+            .await
+            .expect("something comes")
+            .expect("the stream says why it ends")?;
         let mut bytes = Vec::new();
         encoded.encode(&mut bytes);
         Ok(WatchResponse::decode(&bytes[..]).expect("what was encoded can be decoded"))
@@ -126,7 +174,12 @@ async fn a_live_watcher_sees_a_write() {
     let mut client = Client::new(&store.watches);
     client.create("a", "", 0);
     let ack = client.next().await;
-    let header = ResponseHeader { cluster_id: 7, member_id: 1, raft_term: 3, revision: 1 };
+    let header = ResponseHeader {
+        cluster_id: 7,
+        member_id: 1,
+        raft_term: 3,
+        revision: 1,
+    };
     assert!(ack.created && !ack.canceled && ack.header == Some(header));
     store.put("b", "1");
     let at = store.put("a", "2");
@@ -134,9 +187,15 @@ async fn a_live_watcher_sees_a_write() {
     assert_eq!(revisions(&response), [at.0]);
     assert_eq!(response.events[0].kv.as_ref().expect("a key").value, "2");
     let stats = store.watches.stats();
-    assert_eq!((stats.streams(), stats.watchers(), stats.events()), (1, 1, 1));
+    assert_eq!(
+        (stats.streams(), stats.watchers(), stats.events()),
+        (1, 1, 1)
+    );
     drop(client);
-    assert_eq!((stats.streams(), stats.watchers(), stats.slow_watchers()), (0, 0, 0));
+    assert_eq!(
+        (stats.streams(), stats.watchers(), stats.slow_watchers()),
+        (0, 0, 0)
+    );
 }
 
 #[tokio::test]
@@ -165,7 +224,11 @@ async fn a_thousand_watchers_on_one_stream_see_one_write_each() {
 /// History is read from disk, the tail from the ring, the rest comes live: one unbroken series.
 #[tokio::test]
 async fn a_watcher_from_the_past_catches_up_and_goes_live() {
-    let settings = Settings { ring_bytes_max: 2_000, step_bytes_max: 500, ..settings() };
+    let settings = Settings {
+        ring_bytes_max: 2_000,
+        step_bytes_max: 500,
+        ..settings()
+    };
     let mut store = Store::new(settings);
     for _ in 0..100 {
         store.put("a", "value");
@@ -187,8 +250,8 @@ async fn a_watcher_from_the_past_catches_up_and_goes_live() {
     assert_eq!(seen, expected);
 }
 
-/// A client that stops reading is left behind at a bounded cost; the others notice nothing; and when it reads
-/// again, nothing is missing.
+/// A client that stops reading is left behind at a bounded cost; the others notice nothing; and
+/// when it reads again, nothing is missing.
 #[tokio::test]
 async fn a_stream_that_does_not_read_holds_up_nobody() {
     let settings = Settings {
@@ -224,7 +287,10 @@ async fn a_stream_that_does_not_read_holds_up_nobody() {
 
 #[tokio::test]
 async fn what_is_compacted_ends_a_watcher() {
-    let mut store = Store::new(Settings { ring_bytes_max: 100, ..settings() });
+    let mut store = Store::new(Settings {
+        ring_bytes_max: 100,
+        ..settings()
+    });
     for _ in 0..10 {
         store.put("a", "1");
     }
@@ -243,7 +309,10 @@ async fn what_is_compacted_ends_a_watcher() {
 
 #[tokio::test]
 async fn quiet_watchers_are_told_progress() {
-    let settings = Settings { progress_interval: Duration::from_millis(20), ..settings() };
+    let settings = Settings {
+        progress_interval: Duration::from_millis(20),
+        ..settings()
+    };
     let mut store = Store::new(settings);
     let mut client = Client::new(&store.watches);
     client.send(RequestUnion::CreateRequest(WatchCreateRequest {
@@ -270,7 +339,10 @@ async fn streams_end_with_the_publisher() {
     assert!(client.next().await.created);
     drop(store.publisher);
     let end = client.try_next().await.expect_err("it ends");
-    assert_eq!((end.code(), end.message()), (Code::Unavailable, "etcdserver: server stopped"));
+    assert_eq!(
+        (end.code(), end.message()),
+        (Code::Unavailable, "etcdserver: server stopped")
+    );
 }
 
 #[tokio::test]
@@ -286,8 +358,11 @@ async fn a_subscription_follows_a_key() {
     store.put("a", "1");
     store.put("b", "1");
     let range = KeyRange::One("a".into());
-    let mut subscription =
-        store.watches.subscribe(range.clone(), Revision(2)).await.expect("open");
+    let mut subscription = store
+        .watches
+        .subscribe(range.clone(), Revision(2))
+        .await
+        .expect("open");
     let mut seen = Vec::new();
     let mut expected = vec![2];
     for round in 0..200 {
@@ -314,8 +389,15 @@ async fn a_subscription_follows_a_key() {
     assert_eq!(seen, expected);
 
     store.compact(Revision(100));
-    let mut late = store.watches.subscribe(range, Revision(50)).await.expect("open");
-    assert_eq!(late.next().await.err(), Some(WatchError::Compacted(Revision(100))));
+    let mut late = store
+        .watches
+        .subscribe(range, Revision(50))
+        .await
+        .expect("open");
+    assert_eq!(
+        late.next().await.err(),
+        Some(WatchError::Compacted(Revision(100)))
+    );
     drop(store.publisher);
     assert_eq!(subscription.next().await.err(), Some(WatchError::Closed));
 }

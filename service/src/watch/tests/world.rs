@@ -13,7 +13,8 @@ use conclave_storage::machine::{Change, Changes};
 use prost::Message as _;
 use tokio::sync::oneshot;
 
-use crate::watch::hub::{self, Command, Hub, Mark, Message, QueueReader, Registered, StreamId};
+use crate::watch::hub::{Command, Hub, Registered, StreamId};
+use crate::watch::queue::{self, Mark, Message, QueueReader};
 use crate::watch::response::EncodedWatchResponse;
 use crate::watch::ring::{Found, ReadMax, Ring};
 use crate::watch::session::{Limits, Session};
@@ -59,7 +60,9 @@ impl World {
     }
 
     pub(super) fn now(&self) -> Revision {
-        self.history.last().map_or(Revision::EMPTY_STORE, |changes| changes.revision)
+        self.history
+            .last()
+            .map_or(Revision::EMPTY_STORE, |changes| changes.revision)
     }
 
     /// One revision, given to the ring.
@@ -88,17 +91,31 @@ impl World {
             };
             let (kind, kv) = match value {
                 Some(value) => {
-                    let kv = KeyValue { value: value.clone(), ..kv };
+                    let kv = KeyValue {
+                        value: value.clone(),
+                        ..kv
+                    };
                     self.keys.insert(key.clone(), kv.clone());
                     (EventType::Put, kv)
                 }
                 None => (EventType::Delete, kv),
             };
-            let event = Event { r#type: kind as i32, kv: Some(kv), prev_kv: None };
+            let event = Event {
+                r#type: kind as i32,
+                kv: Some(kv),
+                prev_kv: None,
+            };
             changes.push(Change { event, prev });
         }
-        let bytes = writes.iter().map(|(k, v)| 20 + k.len() + v.as_ref().map_or(0, Bytes::len)).sum();
-        let changes = Arc::new(Changes { revision, changes, bytes });
+        let bytes = writes
+            .iter()
+            .map(|(k, v)| 20 + k.len() + v.as_ref().map_or(0, Bytes::len))
+            .sum();
+        let changes = Arc::new(Changes {
+            revision,
+            changes,
+            bytes,
+        });
         self.history.push(Arc::clone(&changes));
         changes
     }
@@ -109,13 +126,18 @@ impl World {
     }
 
     pub(super) fn open(&mut self, id: StreamId) {
-        let (queue, reader) = hub::queue(&self.settings);
-        self.hub.command(Command::Open { stream: id, queue }, &self.ring);
+        let (queue, reader) = queue::queue(&self.settings);
+        self.hub
+            .command(Command::Open { stream: id, queue }, &self.ring);
         let limits = Limits {
             watchers_max: self.settings.watchers_per_stream_max,
             fragment_bytes: self.settings.fragment_bytes,
         };
-        let stream = Stream { session: Session::new(limits), queue: reader, newest_first: false };
+        let stream = Stream {
+            session: Session::new(limits),
+            queue: reader,
+            newest_first: false,
+        };
         self.streams.insert(id, stream);
     }
 
@@ -132,7 +154,8 @@ impl World {
     pub(super) fn cancel(&mut self, id: StreamId, watch_id: i64) {
         let now = self.now();
         if let Some(tag) = self.stream(id).session.cancel(watch_id, now) {
-            self.hub.command(Command::Forget { stream: id, tag }, &self.ring);
+            self.hub
+                .command(Command::Forget { stream: id, tag }, &self.ring);
         }
     }
 
@@ -149,7 +172,14 @@ impl World {
     fn send_mark(&mut self, id: StreamId, mark: Option<Mark>) {
         if let Some(mark) = mark {
             let at_least = self.now();
-            self.hub.command(Command::Mark { stream: id, mark, at_least }, &self.ring);
+            self.hub.command(
+                Command::Mark {
+                    stream: id,
+                    mark,
+                    at_least,
+                },
+                &self.ring,
+            );
         }
     }
 
@@ -161,10 +191,20 @@ impl World {
         }
         let asked: Vec<_> = watchers.iter().map(|watcher| watcher.tag).collect();
         let (answer, mut answered) = oneshot::channel();
-        self.hub.command(Command::Register { stream: id, watchers, answer }, &self.ring);
+        self.hub.command(
+            Command::Register {
+                stream: id,
+                watchers,
+                answer,
+            },
+            &self.ring,
+        );
         let registered: Registered = answered.try_recv().expect("the hub answers at once");
         self.stream(id).session.registered(&asked, &registered);
-        (asked.len() - registered.refused.len(), registered.refused.len())
+        (
+            asked.len() - registered.refused.len(),
+            registered.refused.len(),
+        )
     }
 
     /// The stream takes one message from its queue, if there is one. Returns what it was.
@@ -188,13 +228,17 @@ impl World {
         })
     }
 
-    /// A step of history for the lagging watchers. Returns what was read, and whether it was the last there is.
+    /// A step of history for the lagging watchers. Returns what was read, and whether it was the
+    /// last there is.
     pub(super) fn read(&mut self, id: StreamId) -> Option<(String, bool)> {
         let stream = self.stream(id);
         let (oldest, newest) = stream.session.needed()?;
         let from = if stream.newest_first { newest } else { oldest };
         stream.newest_first = !stream.newest_first;
-        let max = ReadMax { revisions: 1000, bytes: self.settings.step_bytes_max };
+        let max = ReadMax {
+            revisions: 1000,
+            bytes: self.settings.step_bytes_max,
+        };
         let found = lock(&self.ring).read(from, max);
         let (source, changes) = match found {
             Found::UpToDate => return Some(("nothing newer".to_owned(), true)),
@@ -214,7 +258,10 @@ impl World {
 
     fn read_disk(&self, from: Revision) -> Vec<Arc<Changes>> {
         let mut bytes = 0;
-        let later = self.history.iter().filter(|changes| changes.revision >= from);
+        let later = self
+            .history
+            .iter()
+            .filter(|changes| changes.revision >= from);
         let step = later.take_while(|changes| {
             let fits = bytes < self.settings.step_bytes_max;
             bytes += changes.bytes;
@@ -242,9 +289,15 @@ impl World {
         let responses = self.stream(id).session.take_responses();
         let decode = |response| {
             let mut bytes = Vec::new();
-            let encoded = EncodedWatchResponse { header: ResponseHeader::default(), response };
+            let encoded = EncodedWatchResponse {
+                header: ResponseHeader::default(),
+                response,
+            };
             let revision = encoded.response.revision;
-            let header = ResponseHeader { revision: revision.0, ..ResponseHeader::default() };
+            let header = ResponseHeader {
+                revision: revision.0,
+                ..ResponseHeader::default()
+            };
             EncodedWatchResponse { header, ..encoded }.encode(&mut bytes);
             WatchResponse::decode(&bytes[..]).expect("what was encoded can be decoded")
         };

@@ -4,7 +4,11 @@ use std::fs;
 
 use super::*;
 
-const ENTRIES: Space = Space { position: 0, name: "entries", suffix_len: None };
+const ENTRIES: Space = Space {
+    position: 0,
+    name: "entries",
+    suffix_len: None,
+};
 const SPACES: &[Space] = &[ENTRIES];
 const RECORDS: u32 = 200;
 
@@ -14,7 +18,8 @@ fn put(engine: &RocksEngine, number: u32, len: usize) {
     engine.write(batch, Durability::Synced).unwrap();
 }
 
-/// A store whose process died after `RECORDS` synced writes of `len` bytes: its folder, and the write-ahead log.
+/// A store whose process died after `RECORDS` synced writes of `len` bytes: its folder, and the
+/// write-ahead log.
 fn dead_store(len: usize) -> (tempfile::TempDir, PathBuf) {
     let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let engine = RocksEngine::open(live.path(), SPACES, RocksOptions::log()).unwrap();
@@ -77,22 +82,35 @@ fn a_tail_cut_anywhere_costs_the_last_record_only() {
             assert_eq!(count(&engine), RECORDS - 1, "{cut} of {len}");
             put(&engine, RECORDS - 1, len);
             drop(engine);
-            assert_eq!(count(&open(copy.path()).unwrap()), RECORDS, "and it goes on from there");
+            assert_eq!(
+                count(&open(copy.path()).unwrap()),
+                RECORDS,
+                "and it goes on from there"
+            );
         }
     }
 }
 
-/// Pages of the last write reach the disk in any order: a hole in it, or all of it zero, is torn as well.
+/// Pages of the last write reach the disk in any order: a hole in it, or all of it zero, is torn as
+/// well.
 #[test]
 fn a_holed_or_zero_tail_is_torn() {
     for holed in [false, true] {
         let (dir, log) = dead_store(40_000);
         let mut bytes = fs::read(&log).unwrap();
         let end = bytes.len();
-        let hole = if holed { end - 20_000..end - 15_000 } else { end - 39_000..end };
+        let hole = if holed {
+            end - 20_000..end - 15_000
+        } else {
+            end - 39_000..end
+        };
         bytes[hole].fill(0);
         fs::write(&log, &bytes).unwrap();
-        assert_eq!(count(&open(dir.path()).unwrap()), RECORDS - 1, "holed: {holed}");
+        assert_eq!(
+            count(&open(dir.path()).unwrap()),
+            RECORDS - 1,
+            "holed: {holed}"
+        );
     }
 }
 
@@ -105,30 +123,43 @@ fn zeros_after_the_last_record_are_nothing() {
     assert_eq!(count(&open(dir.path()).unwrap()), RECORDS);
 }
 
-/// Every byte of a header and of the payload, near the front, in the middle, and in the last block, where
-/// a damaged length looks like a short tail to the engine.
+/// Every byte of a header and of the payload, near the front, in the middle, and in the last block,
+/// where a damaged length looks like a short tail to the engine.
 #[test]
 fn damage_in_the_middle_refuses_to_open() {
     let (dir, log) = dead_store(100);
     let whole = fs::read(&log).unwrap();
     let end = whole.len();
-    for at in (0..20).chain(end / 2..end / 2 + 160).chain(end - 400..end - 240) {
+    for at in (0..20)
+        .chain(end / 2..end / 2 + 160)
+        .chain(end - 400..end - 240)
+    {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x40;
         fs::write(&log, &bytes).unwrap();
         match open(dir.path()) {
             Err(Fault::Damaged { detail, .. }) => assert!(detail.contains("restore"), "{detail}"),
-            other => panic!("byte {at} of {end}: {:?}", other.map(|engine| count(&engine))),
+            other => panic!(
+                "byte {at} of {end}: {:?}",
+                other.map(|engine| count(&engine))
+            ),
         }
     }
     for zeros in [0..1000, end / 2..end / 2 + 512] {
         let mut bytes = whole.clone();
         bytes[zeros.clone()].fill(0);
         fs::write(&log, &bytes).unwrap();
-        assert!(matches!(open(dir.path()), Err(Fault::Damaged { .. })), "{zeros:?}");
+        assert!(
+            matches!(open(dir.path()), Err(Fault::Damaged { .. })),
+            "{zeros:?}"
+        );
     }
     fs::write(&log, &whole).unwrap();
-    assert_eq!(count(&open(dir.path()).unwrap()), RECORDS, "looking changed nothing");
+    assert_eq!(
+        count(&open(dir.path()).unwrap()),
+        RECORDS,
+        "looking changed nothing"
+    );
 }
 
 #[test]
@@ -144,7 +175,9 @@ fn a_folder_that_cannot_be_made_is_an_engine_fault() {
     let file = dir.path().join("file");
     fs::write(&file, "in the way").unwrap();
     for options in [RocksOptions::log(), RocksOptions::state(1 << 20)] {
-        let fault = RocksEngine::open(&file.join("store"), SPACES, options).err().unwrap();
+        let fault = RocksEngine::open(&file.join("store"), SPACES, options)
+            .err()
+            .unwrap();
         assert!(matches!(fault, Fault::Engine { .. }), "{fault}");
         assert!(fault.to_string().contains("file/store"), "{fault}");
     }
@@ -158,12 +191,20 @@ fn a_damaged_file_is_damage_when_it_is_read() {
         put(&engine, number, 100);
     }
     drop(engine);
-    let table = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-    let table = table.filter(|path| path.extension().is_some_and(|e| e == "sst")).max().unwrap();
+    let table = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let table = table
+        .filter(|path| path.extension().is_some_and(|e| e == "sst"))
+        .max()
+        .unwrap();
     let mut bytes = fs::read(&table).unwrap();
     bytes[10] ^= 1;
     fs::write(&table, &bytes).unwrap();
     let engine = RocksEngine::open(dir.path(), SPACES, RocksOptions::state(1 << 20)).unwrap();
     let read = (0..100u32).map(|number| engine.get(ENTRIES, &number.to_be_bytes()));
-    assert!(read.into_iter().any(|value| matches!(value, Err(Fault::Damaged { .. }))));
+    assert!(
+        read.into_iter()
+            .any(|value| matches!(value, Err(Fault::Damaged { .. })))
+    );
 }

@@ -21,8 +21,9 @@
 //! status                  dump SPACE
 //! ```
 //!
-//! RANGE is `a` (a key), `a..c` or `a..` (to the end). `""` is nothing, `\0` a zero byte. An operation of a transaction is `put`, `del`, `get`,
-//! `txn` or `nothing` (an operation that says nothing).
+//! RANGE is `a` (a key), `a..c` or `a..` (to the end). `""` is nothing, `\0` a zero byte. An
+//! operation of a transaction is `put`, `del`, `get`, `txn` or `nothing` (an operation that says
+//! nothing).
 
 use bytes::Bytes;
 use conclave_proto::command::command::Body;
@@ -120,9 +121,10 @@ fn body(words: &mut Words) -> Body {
         "put" => Body::Put(put(words)),
         "del" => Body::DeleteRange(delete(words)),
         "txn" => Body::Txn(txn(words)),
-        "compact" => {
-            Body::Compaction(api::CompactionRequest { revision: words.number(), physical: false })
-        }
+        "compact" => Body::Compaction(api::CompactionRequest {
+            revision: words.number(),
+            physical: false,
+        }),
         "grant" => {
             let (id, ttl) = (words.number(), words.number());
             Body::LeaseGrant(api::LeaseGrantRequest { id, ttl })
@@ -145,7 +147,11 @@ fn body(words: &mut Words) -> Body {
             let member_id = words.number();
             let alarm = api::AlarmType::from_str_name(&words.next().to_uppercase());
             let alarm = alarm.expect("an alarm type") as i32;
-            Body::Alarm(api::AlarmRequest { action: action as i32, member_id, alarm })
+            Body::Alarm(api::AlarmRequest {
+                action: action as i32,
+                member_id,
+                alarm,
+            })
         }
         "attributes" => Body::MemberAttributes(MemberAttributes {
             member_id: words.number(),
@@ -158,7 +164,11 @@ fn body(words: &mut Words) -> Body {
 
 fn put(words: &mut Words) -> api::PutRequest {
     let (key, value) = (words.bytes(), words.bytes());
-    let mut request = api::PutRequest { key, value, ..api::PutRequest::default() };
+    let mut request = api::PutRequest {
+        key,
+        value,
+        ..api::PutRequest::default()
+    };
     words.options(|name, value| match name {
         "lease" => request.lease = value.parse().expect("a lease"),
         "prev" => request.prev_kv = true,
@@ -171,7 +181,11 @@ fn put(words: &mut Words) -> api::PutRequest {
 
 fn delete(words: &mut Words) -> api::DeleteRangeRequest {
     let (key, range_end) = words.range();
-    let mut request = api::DeleteRangeRequest { key, range_end, prev_kv: false };
+    let mut request = api::DeleteRangeRequest {
+        key,
+        range_end,
+        prev_kv: false,
+    };
     words.options(|name, _| match name {
         "prev" => request.prev_kv = true,
         other => panic!("del {other}"),
@@ -181,7 +195,11 @@ fn delete(words: &mut Words) -> api::DeleteRangeRequest {
 
 fn range(words: &mut Words) -> api::RangeRequest {
     let (key, range_end) = words.range();
-    let mut request = api::RangeRequest { key, range_end, ..api::RangeRequest::default() };
+    let mut request = api::RangeRequest {
+        key,
+        range_end,
+        ..api::RangeRequest::default()
+    };
     words.options(|name, value| {
         let number = || value.parse().expect("a number");
         match name {
@@ -209,7 +227,11 @@ fn txn(words: &mut Words) -> api::TxnRequest {
     let compare = words.list("[", "]", compare);
     let success = words.list("{", "}", operation);
     let failure = words.list("{", "}", operation);
-    api::TxnRequest { compare, success, failure }
+    api::TxnRequest {
+        compare,
+        success,
+        failure,
+    }
 }
 
 fn operation(words: &mut Words) -> api::RequestOp {
@@ -253,13 +275,20 @@ fn compare(words: &mut Words) -> api::Compare {
 fn change(words: &mut Words) -> Change {
     let kind = words.next();
     let id = words.number();
-    let mut member = || Member { id, peer_urls: vec![words.next()], ..Member::default() };
+    let mut member = || Member {
+        id,
+        peer_urls: vec![words.next()],
+        ..Member::default()
+    };
     match kind.as_str() {
         "add" => Change::Add(member()),
         "learner" => Change::AddLearner(member()),
         "promote" => Change::Promote { id },
         "remove" => Change::Remove { id },
-        "update" => Change::Update { id, peer_urls: member().peer_urls },
+        "update" => Change::Update {
+            id,
+            peer_urls: member().peer_urls,
+        },
         other => panic!("member {other}"),
     }
 }
@@ -287,11 +316,16 @@ impl Words {
 
     fn number<N: std::str::FromStr>(&mut self) -> N {
         let word = self.next();
-        word.parse().unwrap_or_else(|_| panic!("not a number: {word}"))
+        word.parse()
+            .unwrap_or_else(|_| panic!("not a number: {word}"))
     }
 
     fn number_or<N: std::str::FromStr>(&mut self, default: N) -> N {
-        if self.peek().is_some() { self.number() } else { default }
+        if self.peek().is_some() {
+            self.number()
+        } else {
+            default
+        }
     }
 
     fn bytes(&mut self) -> Bytes {
@@ -331,5 +365,9 @@ impl Words {
 }
 
 fn unescape(word: &str) -> Bytes {
-    if word == "\"\"" { Bytes::new() } else { word.replace("\\0", "\0").into_bytes().into() }
+    if word == "\"\"" {
+        Bytes::new()
+    } else {
+        word.replace("\\0", "\0").into_bytes().into()
+    }
 }

@@ -29,13 +29,20 @@ pub(super) fn outcome(out: &mut String, outcome: &Outcome) {
         Reply::Txn(response) => txn_lines(out, "", response),
         Reply::Compaction(response) => line!(out, "compaction{}", at(&response.header)),
         Reply::LeaseGrant(response) => {
-            let api::LeaseGrantResponse { header, id, ttl, .. } = response;
+            let api::LeaseGrantResponse {
+                header, id, ttl, ..
+            } = response;
             line!(out, "granted {id} ttl {ttl}{}", at(header));
         }
         Reply::LeaseRevoke(response) => line!(out, "revoked{}", at(&response.header)),
         Reply::LeaseExpire => line!(out, "expired"),
         Reply::Alarm(response) => {
-            line!(out, "alarms {}{}", alarms(&response.alarms), at(&response.header));
+            line!(
+                out,
+                "alarms {}{}",
+                alarms(&response.alarms),
+                at(&response.header)
+            );
         }
         Reply::MemberAttributes => line!(out, "attributes"),
         Reply::Members(members) => members_lines(out, members),
@@ -105,17 +112,35 @@ pub(super) fn key_at(out: &mut String, found: Result<Option<KeyValue>, ReadError
 
 pub(super) fn hash(out: &mut String, hash: Result<HashKv, ReadError>) {
     match hash {
-        Ok(HashKv { hash, compact_revision, hash_revision }) => {
-            line!(out, "hash {hash:08x} of {hash_revision}, compacted {compact_revision}");
+        Ok(HashKv {
+            hash,
+            compact_revision,
+            hash_revision,
+        }) => {
+            line!(
+                out,
+                "hash {hash:08x} of {hash_revision}, compacted {compact_revision}"
+            );
         }
         Err(error) => line!(out, "refused: {error}"),
     }
 }
 
 pub(super) fn lease(out: &mut String, lease: Option<&LeaseRecord>, keys: &[Bytes]) {
-    let Some(lease) = lease else { return line!(out, "no lease") };
-    let keys: Vec<_> = keys.iter().map(|key| format!(" {}", key.escape_ascii())).collect();
-    line!(out, "lease {} ttl {}{}", lease.id, lease.ttl_seconds, keys.concat());
+    let Some(lease) = lease else {
+        return line!(out, "no lease");
+    };
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|key| format!(" {}", key.escape_ascii()))
+        .collect();
+    line!(
+        out,
+        "lease {} ttl {}{}",
+        lease.id,
+        lease.ttl_seconds,
+        keys.concat()
+    );
 }
 
 pub(super) fn status(out: &mut String, reader: &Reader) {
@@ -134,7 +159,9 @@ pub(super) fn status(out: &mut String, reader: &Reader) {
 }
 
 pub(super) fn dump(out: &mut String, read: &dyn Read, space: Space) {
-    let mut scan = read.scan(space, &[], None, Direction::Forward).expect("scans");
+    let mut scan = read
+        .scan(space, &[], None, Direction::Forward)
+        .expect("scans");
     while let Some((key, value)) = scan.next().expect("scans") {
         line!(out, "{} => {}", key.escape_ascii(), value.escape_ascii());
     }
@@ -142,28 +169,47 @@ pub(super) fn dump(out: &mut String, read: &dyn Read, space: Space) {
 
 fn put(out: &mut String, indent: &str, response: &api::PutResponse) {
     line!(out, "{indent}put{}", at(&response.header));
-    for kv in &response.prev_kv {
+    if let Some(kv) = &response.prev_kv {
         line!(out, "{indent}  was {}", show(kv));
     }
 }
 
 fn delete(out: &mut String, indent: &str, response: &api::DeleteRangeResponse) {
-    line!(out, "{indent}deleted {}{}", response.deleted, at(&response.header));
+    line!(
+        out,
+        "{indent}deleted {}{}",
+        response.deleted,
+        at(&response.header)
+    );
     for kv in &response.prev_kvs {
         line!(out, "{indent}  was {}", show(kv));
     }
 }
 
 fn range_lines(out: &mut String, indent: &str, response: &api::RangeResponse) {
-    let api::RangeResponse { header, kvs, more, count } = response;
-    line!(out, "{indent}count {count}{}{}", if *more { " and more" } else { "" }, at(header));
+    let api::RangeResponse {
+        header,
+        kvs,
+        more,
+        count,
+    } = response;
+    line!(
+        out,
+        "{indent}count {count}{}{}",
+        if *more { " and more" } else { "" },
+        at(header)
+    );
     for kv in kvs {
         line!(out, "{indent}  {}", show(kv));
     }
 }
 
 fn txn_lines(out: &mut String, indent: &str, response: &api::TxnResponse) {
-    let branch = if response.succeeded { "success" } else { "failure" };
+    let branch = if response.succeeded {
+        "success"
+    } else {
+        "failure"
+    };
     line!(out, "{indent}{branch}{}", at(&response.header));
     let indent = format!("{indent}  ");
     for op in &response.responses {
@@ -178,9 +224,18 @@ fn txn_lines(out: &mut String, indent: &str, response: &api::TxnResponse) {
 
 fn members_lines(out: &mut String, members: &[Member]) {
     for member in members {
-        let Member { id, name, peer_urls, client_urls, is_learner } = member;
+        let Member {
+            id,
+            name,
+            peer_urls,
+            client_urls,
+            is_learner,
+        } = member;
         let learner = if *is_learner { " learner" } else { "" };
-        line!(out, "member {id} {name:?} peers {peer_urls:?} clients {client_urls:?}{learner}");
+        line!(
+            out,
+            "member {id} {name:?} peers {peer_urls:?} clients {client_urls:?}{learner}"
+        );
     }
 }
 
@@ -199,20 +254,37 @@ fn event(out: &mut String, revision: i64, change: &Change) {
             format!("{} deleted", kv.key.escape_ascii())
         }
     };
-    let was = change.prev.as_ref().map_or(String::new(), |kv| format!(" was {}", show(kv)));
+    let was = change
+        .prev
+        .as_ref()
+        .map_or(String::new(), |kv| format!(" was {}", show(kv)));
     line!(out, "@{revision} {what}{was}");
 }
 
 fn alarms(alarms: &[api::AlarmMember]) -> String {
     let show = |alarm: &api::AlarmMember| format!("{}:{:?}", alarm.member_id, alarm.alarm());
-    format!("[{}]", alarms.iter().map(show).collect::<Vec<_>>().join(" "))
+    format!(
+        "[{}]",
+        alarms.iter().map(show).collect::<Vec<_>>().join(" ")
+    )
 }
 
 /// `key="value" cCREATED mMODIFIED vVERSION`, and the lease if there is one.
 fn show(kv: &KeyValue) -> String {
-    let KeyValue { key, create_revision, mod_revision, version, value, lease } = kv;
+    let KeyValue {
+        key,
+        create_revision,
+        mod_revision,
+        version,
+        value,
+        lease,
+    } = kv;
     let (key, value) = (key.escape_ascii(), value.escape_ascii());
-    let lease = if *lease == 0 { String::new() } else { format!(" lease {lease}") };
+    let lease = if *lease == 0 {
+        String::new()
+    } else {
+        format!(" lease {lease}")
+    };
     format!("{key}=\"{value}\" c{create_revision} m{mod_revision} v{version}{lease}")
 }
 
@@ -221,7 +293,12 @@ fn at(header: &Option<api::ResponseHeader>) -> impl Display {
     match header {
         None => " (no header)".to_string(),
         Some(header) if *header == api::ResponseHeader::default() => " (empty header)".to_string(),
-        Some(api::ResponseHeader { cluster_id: 0, member_id: 0, revision, raft_term: 0 }) => {
+        Some(api::ResponseHeader {
+            cluster_id: 0,
+            member_id: 0,
+            revision,
+            raft_term: 0,
+        }) => {
             format!(" at {revision}")
         }
         Some(header) => panic!("a header of the machine: {header:?}"),

@@ -1,0 +1,167 @@
+//! Where a stream meets the rest: its place at the hub, and history in steps.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use conclave_proto::ApiError;
+use conclave_storage::Revision;
+use conclave_storage::machine::Changes;
+use conclave_storage::reader::ReadError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::hub::{Command, Registered, Registration, StreamId};
+use super::queue::{self, Mark, Message, QueueReader, Tag};
+use super::ring::{Found, ReadMax};
+use super::{Watches, lock};
+
+/// The hub is gone: the server stops.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed;
+
+/// A step of history, or why there is none.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Everything from the revision asked for up to but not including `next`.
+    Changes {
+        changes: Vec<Arc<Changes>>,
+        next: Revision,
+        /// Nothing newer was known.
+        is_last: bool,
+    },
+    /// What was asked for is gone; the compact revision.
+    Compacted(Revision),
+}
+
+impl Watches {
+    /// A new place at the hub.
+    pub(super) async fn open(&self) -> Result<Port, Closed> {
+        let stream = self.shared.next_stream.fetch_add(1, Ordering::Relaxed);
+        let (queue, reader) = queue::queue(&self.shared.settings);
+        self.commands
+            .send(Command::Open { stream, queue })
+            .await
+            .map_err(|_| Closed)?;
+        Ok(Port {
+            stream,
+            queue: reader,
+            watches: self.clone(),
+        })
+    }
+
+    /// A step of history from `from`, out of the ring if it is there. Reading the disk blocks, so
+    /// it is done where that disturbs nobody.
+    pub(super) async fn read(&self, from: Revision) -> Result<Step, ReadError> {
+        let bytes = self.shared.settings.step_bytes_max;
+        // The ring's changes are shared; the bound is on the responses that are made of them.
+        let found = lock(&self.shared.ring).read(
+            from,
+            ReadMax {
+                revisions: 1000,
+                bytes,
+            },
+        );
+        match found {
+            Found::UpToDate => {
+                return Ok(Step::Changes {
+                    changes: Vec::new(),
+                    next: from,
+                    is_last: true,
+                });
+            }
+            Found::Changes(changes, is_last) => {
+                let next = changes.last().map_or(from, |last| last.revision.next());
+                return Ok(Step::Changes {
+                    changes,
+                    next,
+                    is_last,
+                });
+            }
+            Found::Overrun(_) => {}
+        }
+        let reader = self.reader.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let through = reader.applied().revision;
+            match reader.history(from, through, bytes) {
+                Ok(history) => Ok(Step::Changes {
+                    is_last: history.next > through,
+                    changes: history.changes,
+                    next: history.next,
+                }),
+                Err(ReadError::Rejected(ApiError::Compacted)) => {
+                    Ok(Step::Compacted(reader.applied().compacted))
+                }
+                Err(error) => Err(error),
+            }
+        });
+        read.await
+            .expect("reading history does not panic, and is not cancelled once it runs")
+    }
+}
+
+/// A stream's place at the hub. Dropping it leaves.
+pub(super) struct Port {
+    stream: StreamId,
+    queue: QueueReader,
+    pub(super) watches: Watches,
+}
+
+impl Port {
+    /// Offers watchers to the hub and waits for its answer, which it gives at once.
+    pub(super) async fn register(&self, watchers: Vec<Registration>) -> Result<Registered, Closed> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Register {
+            stream: self.stream,
+            watchers,
+            answer,
+        })
+        .await?;
+        answered.await.map_err(|_| Closed)
+    }
+
+    pub(super) async fn forget(&self, tag: Tag) -> Result<(), Closed> {
+        self.send(Command::Forget {
+            stream: self.stream,
+            tag,
+        })
+        .await
+    }
+
+    /// Asks for a mark at or after what is applied now.
+    pub(super) async fn mark(&self, mark: Mark) -> Result<(), Closed> {
+        let at_least = self.watches.reader.applied().revision;
+        self.send(Command::Mark {
+            stream: self.stream,
+            mark,
+            at_least,
+        })
+        .await
+    }
+
+    /// The next message from the hub.
+    pub(super) async fn recv(&mut self) -> Result<Message, Closed> {
+        self.queue.recv().await.ok_or(Closed)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), Closed> {
+        self.watches
+            .commands
+            .send(command)
+            .await
+            .map_err(|_| Closed)
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let close = Command::Close {
+            stream: self.stream,
+        };
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.watches.commands.try_send(close) {
+            self.watches
+                .shared
+                .must_sweep
+                .store(true, Ordering::Release);
+            self.watches.shared.pushed.notify_one();
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What comes out of the machine: an outcome for each command, and the effects of a commit.
+
+use std::sync::Arc;
+
+use conclave_proto::command;
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb as api;
+use conclave_proto::mvccpb;
+
+use crate::ids::{LeaseId, Revision};
+
+/// What became of a command.
+pub type Outcome = Result<Reply, Rejected>;
+
+/// A command the rules refused. Final, and the same on every member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejected(pub ApiError);
+
+/// What a command that was carried out answers. Headers have the revision only; who, where and
+/// under which term is for the server to add.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(
+    missing_docs,
+    reason = "each is the answer to the command of that name"
+)]
+pub enum Reply {
+    Put(api::PutResponse),
+    DeleteRange(api::DeleteRangeResponse),
+    Txn(api::TxnResponse),
+    Compaction(api::CompactionResponse),
+    LeaseGrant(api::LeaseGrantResponse),
+    LeaseRevoke(api::LeaseRevokeResponse),
+    LeaseExpire,
+    Alarm(api::AlarmResponse),
+    MemberAttributes,
+    /// The members after the change.
+    Members(Vec<command::Member>),
+}
+
+/// What a commit made true, for whoever has to act on it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Effects {
+    /// The changes of keys, revision by revision.
+    pub changes: Vec<Arc<Changes>>,
+    /// Leases that began or ended, in order.
+    pub leases: Vec<LeaseEffect>,
+    /// The compact revision, if it moved.
+    pub compacted: Option<Revision>,
+    /// Whether the member list changed.
+    pub members_changed: bool,
+    /// Whether the raised alarms changed.
+    pub alarms_changed: bool,
+}
+
+/// Every change of one revision, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changes {
+    /// The revision.
+    pub revision: Revision,
+    /// The changes; never empty.
+    pub changes: Vec<Change>,
+    /// About the memory this holds.
+    pub bytes: usize,
+}
+
+/// What a change takes in memory besides keys and values.
+const CHANGE_OVERHEAD_BYTES: usize = size_of::<Change>();
+
+impl Changes {
+    pub(crate) fn new(revision: Revision, changes: Vec<Change>) -> Changes {
+        let of = |kv: &Option<mvccpb::KeyValue>| {
+            kv.as_ref().map_or(0, |kv| kv.key.len() + kv.value.len())
+        };
+        let bytes = changes
+            .iter()
+            .map(|change| CHANGE_OVERHEAD_BYTES + of(&change.event.kv) + of(&change.prev))
+            .sum();
+        Changes {
+            revision,
+            changes,
+            bytes,
+        }
+    }
+}
+
+/// One change of one key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The event as a watcher gets it, but without `prev_kv`.
+    pub event: mvccpb::Event,
+    /// The version it replaced, for the watchers that ask for it.
+    pub prev: Option<mvccpb::KeyValue>,
+}
+
+/// A lease began or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseEffect {
+    /// It began.
+    Granted {
+        /// The lease.
+        id: LeaseId,
+        /// As granted.
+        ttl_seconds: i64,
+    },
+    /// It was revoked or has expired.
+    Revoked {
+        /// The lease.
+        id: LeaseId,
+    },
+}

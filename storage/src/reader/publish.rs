@@ -1,0 +1,59 @@
+//! The publishing side of a reader, for the machine only.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use conclave_proto::etcdserverpb as api;
+
+use super::{Applied, Reader, Shared, lock};
+use crate::engine::Engine;
+use crate::ids::Revision;
+use crate::machine::member::Membership;
+
+impl Reader {
+    pub(crate) fn new(engine: Arc<dyn Engine>, cluster_id: u64) -> Reader {
+        let shared = Shared {
+            engine,
+            cluster_id: cluster_id.into(),
+            revision: AtomicI64::new(0),
+            compacted: AtomicI64::new(0),
+            compaction_finished: AtomicI64::new(0),
+            logical_size: AtomicI64::new(0),
+            term: AtomicU64::new(0),
+            index: AtomicU64::new(0),
+            membership: Mutex::default(),
+            alarms: Mutex::default(),
+            hashes: Mutex::default(),
+        };
+        Reader {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// The index last: who sees it sees all that belongs to it.
+    pub(crate) fn publish(&self, applied: &Applied, logical_size: i64, finished: Revision) {
+        let shared = &self.shared;
+        shared.revision.store(applied.revision.0, Ordering::Release);
+        shared
+            .compacted
+            .store(applied.compacted.0, Ordering::Release);
+        shared
+            .compaction_finished
+            .store(finished.0, Ordering::Release);
+        shared.logical_size.store(logical_size, Ordering::Release);
+        shared.term.store(applied.term, Ordering::Release);
+        shared.index.store(applied.index, Ordering::Release);
+    }
+
+    pub(crate) fn set_cluster_id(&self, cluster_id: u64) {
+        self.shared.cluster_id.store(cluster_id, Ordering::Release);
+    }
+
+    pub(crate) fn set_membership(&self, membership: &Membership) {
+        *lock(&self.shared.membership) = Arc::new(membership.clone());
+    }
+
+    pub(crate) fn set_alarms(&self, alarms: Vec<api::AlarmMember>) {
+        *lock(&self.shared.alarms) = Arc::new(alarms);
+    }
+}

@@ -1,0 +1,183 @@
+//! Data directories that cannot be used: the process says why in one line and exits with 1, and never serves.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use conclave_client::{Client, Keys};
+use harness::Process;
+use harness::process::{own_place, run_binary};
+
+#[test]
+fn another_version_is_named() {
+    let dir = stopped_member(1, 10);
+    fs::write(dir.path().join("member/VERSION"), "conclave format 999\n").unwrap();
+    let text = refusal(dir.path());
+    assert!(text.contains("format version 999"), "{text}");
+}
+
+#[test]
+fn a_version_that_is_no_number_is_named() {
+    let dir = stopped_member(1, 10);
+    fs::write(dir.path().join("member/VERSION"), "garbage").unwrap();
+    assert!(refusal(dir.path()).contains("VERSION"));
+}
+
+#[test]
+fn a_directory_in_use_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = Process::start_in(dir.path(), &[]);
+    let text = refusal(dir.path());
+    assert!(text.contains("in use by another process"), "{text}");
+    assert!(first.child().is_running(), "the first is not disturbed");
+}
+
+#[test]
+fn a_file_in_its_place_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("taken");
+    fs::write(&path, "a file").unwrap();
+    let text = refusal(&path);
+    assert!(text.contains(path.to_str().unwrap()), "{text}");
+}
+
+#[test]
+fn a_file_below_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("member"), "a file").unwrap();
+    let text = refusal(dir.path());
+    assert!(text.contains("member"), "{text}");
+}
+
+/// Bits flipped in the middle of the log, which holds entries that nothing else does.
+#[test]
+fn a_damaged_log_is_refused() {
+    let dir = killed_member(300, 1_000);
+    damage(&largest(&dir.path().join("member/log"), "log"));
+    let text = refusal(dir.path());
+    assert!(text.contains("member/log"), "{text}");
+}
+
+/// A log that was cut in the middle of its last record was being written when power failed: that is no damage.
+#[test]
+fn a_torn_tail_of_the_log_is_no_damage() {
+    let dir = killed_member(50, 100);
+    let log = largest(&dir.path().join("member/log"), "log");
+    let mut bytes = fs::read(&log).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes.truncate(end - 3);
+    fs::write(&log, bytes).unwrap();
+    harness::run(async {
+        let process = Process::start_in(dir.path(), &[]);
+        let client = Client::connect([process.endpoint()]).await.unwrap();
+        let count = client.range(Keys::prefix("k")).await.unwrap().count;
+        assert!(count >= 49, "{count} of 50");
+    });
+}
+
+/// Damage of the state shows at the latest when it is read: then there is an error, and never another value.
+#[test]
+fn a_damaged_state_never_answers_wrong() {
+    let dir = stopped_member(3_000, 1_000);
+    damage(&largest(&dir.path().join("member/state"), "sst"));
+    let arguments = own_place(dir.path(), "http://127.0.0.1:0");
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut child = run_binary(&arguments, &[]);
+    let Some(line) = child.line("ready to serve client requests") else {
+        assert_eq!(child.wait().code(), Some(1), "{:#?}", child.lines());
+        return;
+    };
+    let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let endpoint = format!("http://{}", fields["address"].as_str().unwrap());
+    harness::run(async {
+        let client = Client::connect([endpoint]).await.unwrap();
+        let outcome = client.range(Keys::prefix("k")).await;
+        assert!(outcome.is_err(), "damaged data was served: {} keys", outcome.unwrap().count);
+    });
+}
+
+#[test]
+fn a_missing_log_is_refused() {
+    let dir = stopped_member(100, 100);
+    fs::remove_dir_all(dir.path().join("member/log")).unwrap();
+    let text = refusal(dir.path());
+    assert!(text.contains("log"), "{text}");
+}
+
+/// The state can be built again from the log only as far as the log reaches back.
+#[test]
+fn a_missing_state_is_rebuilt_or_refused_but_not_forgotten() {
+    let dir = stopped_member(100, 100);
+    fs::remove_dir_all(dir.path().join("member/state")).unwrap();
+    let arguments = own_place(dir.path(), "http://127.0.0.1:0");
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut child = run_binary(&arguments, &[]);
+    let Some(line) = child.line("ready to serve client requests") else {
+        assert_eq!(child.wait().code(), Some(1), "{:#?}", child.lines());
+        return;
+    };
+    let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let endpoint = format!("http://{}", fields["address"].as_str().unwrap());
+    harness::run(async {
+        let client = Client::connect([endpoint]).await.unwrap();
+        assert_eq!(client.range(Keys::prefix("k")).await.unwrap().count, 100);
+    });
+}
+
+/// A directory with `count` keys of `length` bytes, left by a process that stopped.
+fn stopped_member(count: usize, length: usize) -> tempfile::TempDir {
+    let (dir, mut process) = written(count, length);
+    process.child().terminate();
+    assert!(process.child().wait().success());
+    dir
+}
+
+/// The same, left by a process that was killed.
+fn killed_member(count: usize, length: usize) -> tempfile::TempDir {
+    let (dir, mut process) = written(count, length);
+    process.child().kill();
+    dir
+}
+
+fn written(count: usize, length: usize) -> (tempfile::TempDir, Process) {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start_in(dir.path(), &[]);
+    harness::run(async {
+        let client = Client::connect([process.endpoint()]).await.unwrap();
+        for index in 0..count {
+            // Not compressible, so that the files are as large as they look.
+            let value: Vec<u8> = (0..length).map(|at| (at * 31 + index * 17) as u8).collect();
+            client.put(format!("k{index:05}"), value).await.unwrap();
+        }
+    });
+    (dir, process)
+}
+
+/// Starts on the directory, which must be refused; returns the one line that says why.
+fn refusal(data_dir: &Path) -> String {
+    let arguments = own_place(data_dir, "http://127.0.0.1:0");
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let mut child = run_binary(&arguments, &[]);
+    let code = child.wait().code();
+    let lines = child.lines();
+    assert_eq!(code, Some(1), "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.contains("panicked")), "{lines:#?}");
+    let reasons: Vec<_> = lines.iter().filter(|line| line.starts_with("conclave: ")).collect();
+    assert_eq!(reasons.len(), 1, "{lines:#?}");
+    reasons[0].clone()
+}
+
+fn largest(dir: &Path, extension: &str) -> PathBuf {
+    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|found| found == extension));
+    files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+}
+
+/// Flips bits in the middle of what is written in the file.
+fn damage(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let used = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    for byte in &mut bytes[used / 2..used / 2 + 16] {
+        *byte ^= 0x55;
+    }
+    fs::write(path, bytes).unwrap();
+}
