@@ -1,7 +1,8 @@
 //! Who is let in: the count of commands and bytes between the mailbox and the reply.
 //!
-//! The count is taken when a command is encoded and given back when its [`Permit`] is dropped, which is when its slot
-//! is answered or dropped. A caller that stops waiting gives nothing back: its command is still on its way.
+//! The count is taken when a command is encoded and given back when its [`Permit`] is dropped,
+//! which is when its slot is answered or dropped. A caller that stops waiting gives nothing back:
+//! its command is still on its way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -29,7 +30,8 @@ pub(crate) struct Permit {
 pub(crate) struct AlarmTurn<'a>(&'a AtomicBool);
 
 impl Admission {
-    /// Request ids begin at `first_request_id`, which the caller chooses so that two starts of a member do not repeat them.
+    /// Request ids begin at `first_request_id`, which the caller chooses so that two starts of a
+    /// member do not repeat them.
     pub(crate) fn new(first_request_id: u64) -> Arc<Admission> {
         Arc::new(Admission {
             commands: AtomicUsize::new(0),
@@ -39,14 +41,18 @@ impl Admission {
         })
     }
 
-    /// A place for a command of so many bytes, if there is one. Two callers at the edge may both be turned away
-    /// where one would have fitted; the bound itself holds.
+    /// A place for a command of so many bytes, if there is one. Two callers at the edge may both be
+    /// turned away where one would have fitted; the bound itself holds.
     pub(crate) fn admit(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
         let commands = self.commands.fetch_add(1, Ordering::Relaxed) + 1;
         let total = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         // From here on dropping the permit undoes both additions.
-        let permit = Permit { admission: Arc::clone(self), bytes };
-        let fits = commands <= limits::IN_FLIGHT_COMMANDS_MAX && total <= limits::IN_FLIGHT_BYTES_MAX;
+        let permit = Permit {
+            admission: Arc::clone(self),
+            bytes,
+        };
+        let fits =
+            commands <= limits::IN_FLIGHT_COMMANDS_MAX && total <= limits::IN_FLIGHT_BYTES_MAX;
         fits.then_some(permit)
     }
 
@@ -60,14 +66,17 @@ impl Admission {
 
     /// `None` while somebody else has the turn.
     pub(crate) fn alarm_turn(&self) -> Option<AlarmTurn<'_>> {
-        (!self.raising_alarm.swap(true, Ordering::Relaxed)).then_some(AlarmTurn(&self.raising_alarm))
+        (!self.raising_alarm.swap(true, Ordering::Relaxed))
+            .then_some(AlarmTurn(&self.raising_alarm))
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.commands.fetch_sub(1, Ordering::Relaxed);
-        self.admission.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.admission
+            .bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -84,8 +93,9 @@ mod tests {
     #[test]
     fn the_count_of_commands_is_bounded_and_given_back() {
         let admission = Admission::new(0);
-        let permits: Vec<_> =
-            (0..limits::IN_FLIGHT_COMMANDS_MAX).map(|_| admission.admit(1).expect("fits")).collect();
+        let permits: Vec<_> = (0..limits::IN_FLIGHT_COMMANDS_MAX)
+            .map(|_| admission.admit(1).expect("fits"))
+            .collect();
         assert!(admission.admit(1).is_none());
         drop(permits);
         assert_eq!(admission.commands(), 0);

@@ -1,8 +1,8 @@
 //! A member says who it is: its name and where clients reach it, as an entry of the log.
 //!
-//! When that entry is applied here, there is a leader, it has committed in its term, and this member has caught up with
-//! it: which is what "ready" means. A member whose attributes are known already, from an earlier life, reads the
-//! state linearizably instead, which says as much.
+//! When that entry is applied here, there is a leader, it has committed in its term, and this
+//! member has caught up with it: which is what "ready" means. A member whose attributes are known
+//! already, from an earlier life, reads the state linearizably instead, which says as much.
 
 use conclave_proto::command::{Member, MemberAttributes, command::Body};
 
@@ -15,12 +15,20 @@ pub(crate) async fn publish(handle: &Handle, config: &Config) {
     let attributes = MemberAttributes {
         member_id: handle.identity().member_id,
         name: config.name.clone(),
-        client_urls: config.advertise_client_urls.iter().map(MemberUrl::to_string).collect(),
+        client_urls: config
+            .advertise_client_urls
+            .iter()
+            .map(MemberUrl::to_string)
+            .collect(),
     };
     loop {
         // Until there is a leader there is nobody to tell, however long that takes.
         let mut standings = handle.standings();
-        if standings.wait_for(|standing| standing.leader != 0).await.is_err() {
+        if standings
+            .wait_for(|standing| standing.leader != 0)
+            .await
+            .is_err()
+        {
             return;
         }
         let members = handle.reader().members();

@@ -1,12 +1,14 @@
 //! The only file that reads time.
 //!
-//! Two clocks with two uses. The *monotonic* clock measures how long something takes and when a lease ends; it
-//! never jumps. The *wall* clock goes into the header of a command, for people and tools to read; nothing is
-//! decided by it. Both are behind [`Clock`], so that a simulation can skew and stop them.
+//! Two clocks with two uses. The *monotonic* clock measures how long something takes and when a
+//! lease ends; it never jumps. The *wall* clock goes into the header of a command, for people and
+//! tools to read; nothing is decided by it. Both are behind [`Clock`], so that a simulation can
+//! skew and stop them.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point on the monotonic clock: milliseconds since some moment before the process had a use for it.
+/// A point on the monotonic clock: milliseconds since some moment before the process had a use for
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub u64);
 
@@ -40,7 +42,9 @@ pub struct SystemClock {
 impl SystemClock {
     /// Moments count from here.
     pub fn new() -> SystemClock {
-        SystemClock { started: Instant::now() }
+        SystemClock {
+            started: Instant::now(),
+        }
     }
 }
 
@@ -57,7 +61,9 @@ impl Clock for SystemClock {
 
     fn wall_ms(&self) -> i64 {
         // A wall clock before 1970 is as good as none: it is only ever shown.
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
     }
 }

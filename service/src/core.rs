@@ -7,7 +7,8 @@
 //! | `applier` | the state machine | the driver |
 //! | `housekeeper` | (flushes the state) | the applier's tally |
 //!
-//! Each ends when what it waits for ends; so closing the mailbox ends them all, in order, with everything queued done.
+//! Each ends when what it waits for ends; so closing the mailbox ends them all, in order, with
+//! everything queued done.
 
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
@@ -141,13 +142,21 @@ struct Common {
 }
 
 impl Core {
-    /// Wakes the owners. Must be called in a tokio runtime, whose tasks it uses; blocks for as long as threads take to start.
+    /// Wakes the owners. Must be called in a tokio runtime, whose tasks it uses; blocks for as long
+    /// as threads take to start.
     pub fn start(
         stores: Stores,
         settings: Settings,
         stopping: CancellationToken,
     ) -> Result<Core, StartError> {
-        let Stores { identity, engine, machine, reader, log, log_state } = stores;
+        let Stores {
+            identity,
+            engine,
+            machine,
+            reader,
+            log,
+            log_state,
+        } = stores;
         let applied = reader.applied();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics =
@@ -156,7 +165,11 @@ impl Core {
         let common = Common {
             mailbox: Arc::default(),
             progress: Arc::new(Progress::new(applied.index)),
-            leases: Leases::new(Arc::clone(&clock), reader.clone(), settings.election_timeout),
+            leases: Leases::new(
+                Arc::clone(&clock),
+                reader.clone(),
+                settings.election_timeout,
+            ),
             tally,
             metrics: Arc::new(metrics),
             fatal: Fatal::new(stopping.clone()),
@@ -185,7 +198,10 @@ impl Core {
         let log_reader = LogReader::new(Arc::clone(&log), &log_state, conf_state, applied.index);
         let node_settings = settings.node(identity.member_id, applied.index, rand::random());
         let node = Node::new(node_settings, log_reader);
-        let mut threads = Threads { fatal: common.fatal.clone(), started: Vec::new() };
+        let mut threads = Threads {
+            fatal: common.fatal.clone(),
+            started: Vec::new(),
+        };
         let applying = sync_channel(limits::APPLY_QUEUE_BATCHES_MAX);
         threads.start("applier", {
             let applier = common.applier(machine, reader, publisher, applying.1);
@@ -226,8 +242,22 @@ impl Core {
         })?;
         let mut tasks = JoinSet::new();
         tasks.spawn_on(common.expiry(handle.clone()), &runtime::Handle::current());
-        let Common { metrics, fatal, mailbox, tally, .. } = common;
-        Ok(Core { handle, metrics, fatal, mailbox, tally, threads: threads.started, tasks })
+        let Common {
+            metrics,
+            fatal,
+            mailbox,
+            tally,
+            ..
+        } = common;
+        Ok(Core {
+            handle,
+            metrics,
+            fatal,
+            mailbox,
+            tally,
+            threads: threads.started,
+            tasks,
+        })
     }
 
     /// The way in.
@@ -286,6 +316,7 @@ impl Common {
             tally: Arc::clone(&self.tally),
             stats: Arc::clone(self.metrics.stats()),
             inbox,
+            runtime: runtime::Handle::current(),
         }
     }
 
@@ -330,7 +361,8 @@ impl Threads {
         owner: impl FnOnce() -> Result<(), conclave_storage::Fault> + Send + 'static,
     ) -> Result<(), StartError> {
         let thread = self.fatal.spawn(name, owner);
-        self.started.push(thread.map_err(|error| StartError::System(error.to_string()))?);
+        self.started
+            .push(thread.map_err(|error| StartError::System(error.to_string()))?);
         Ok(())
     }
 }

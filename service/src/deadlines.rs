@@ -1,8 +1,8 @@
 //! When leases end: the leader's memory, pure.
 //!
 //! A lease in the state has an id and a length; when it ends is known to the leader alone, and
-//! begins anew with every leader. [`Deadlines`] is that knowledge: time comes in as an argument, what is due comes out in
-//! batches, and every operation costs O(log n).
+//! begins anew with every leader. [`Deadlines`] is that knowledge: time comes in as an argument,
+//! what is due comes out in batches, and every operation costs O(log n).
 //!
 //! # A lease's life here
 //!
@@ -12,17 +12,20 @@
 //!     keep_alive└┘                 └─ proposal failed: due again later
 //! ```
 //!
-//! *Ending* is a one-way street: once a lease was handed out as due, a keep-alive finds it gone, whatever
-//! becomes of the proposal. Otherwise a client could be told "you have ten more seconds" by a leader whose revoke
-//! is already in the log. Only a new leader, which begins with all leases live, may find it alive again; and that
-//! is no lie either, since the old one told nobody that it had ended.
+//! *Ending* is a one-way street: once a lease was handed out as due, a keep-alive finds it gone,
+//! whatever becomes of the proposal. Otherwise a client could be told "you have ten more seconds"
+//! by a leader whose revoke is already in the log. Only a new leader, which begins with all leases
+//! live, may find it alive again; and that is no lie either, since the old one told nobody that it
+//! had ended.
 //!
 //! # Promotion
 //!
-//! A new leader may find a million leases. [`Deadlines::promote`] only notes the time; [`Deadlines::load`] takes them in page by
-//! page, in id order, and until that is done an unknown id may still be there: see [`Known`]. A loaded lease ends its
-//! full length (and an election timeout) after the promotion, however late it was loaded. Those that would already have ended
-//! while the page waited are due at once, which is right: so long has this leader been there for keep-alives.
+//! A new leader may find a million leases. [`Deadlines::promote`] only notes the time;
+//! [`Deadlines::load`] takes them in page by page, in id order, and until that is done an unknown
+//! id may still be there: see [`Known`]. A loaded lease ends its full length (and an election
+//! timeout) after the promotion, however late it was loaded. Those that would already have ended
+//! while the page waited are due at once, which is right: so long has this leader been there for
+//! keep-alives.
 //!
 //! Units are milliseconds, since sessions of another protocol will need them.
 
@@ -104,13 +107,9 @@ impl Deadlines {
     }
 
     /// Takes in a page of leases in id order, as the state has them now. The caller holds the lock
-    /// under which [`Deadlines::granted`] and [`Deadlines::revoked`] are called from before it read the page, so that no
-    /// change falls between the two. `last`: there are no more.
-    pub(crate) fn load(
-        &mut self,
-        page: impl IntoIterator<Item = (LeaseId, Duration)>,
-        last: bool,
-    ) {
+    /// under which [`Deadlines::granted`] and [`Deadlines::revoked`] are called from before it read
+    /// the page, so that no change falls between the two. `last`: there are no more.
+    pub(crate) fn load(&mut self, page: impl IntoIterator<Item = (LeaseId, Duration)>, last: bool) {
         for (id, ttl) in page {
             self.load_one(id, ttl);
             if let Some(reign) = &mut self.reign {
@@ -146,10 +145,12 @@ impl Deadlines {
         }
     }
 
-    /// What is known of a lease at `now`. One past its deadline is gone, also if nobody has asked for
-    /// the due ones yet.
+    /// What is known of a lease at `now`. One past its deadline is gone, also if nobody has asked
+    /// for the due ones yet.
     pub(crate) fn look_up(&self, now: Moment, id: LeaseId) -> Known {
-        let Some(reign) = &self.reign else { return Known::NotLeading };
+        let Some(reign) = &self.reign else {
+            return Known::NotLeading;
+        };
         match reign.leases.get(&id) {
             Some(lease) if !lease.ending && now < lease.at => Known::Live(lease.at, lease.ttl),
             Some(_) => Known::Gone,
@@ -173,25 +174,32 @@ impl Deadlines {
         self.reign.as_ref()?.queue.first().map(|&(at, _)| at)
     }
 
-    /// At most `max` leases whose time is up, longest overdue first. They are now ending: the caller proposes their revocation and then
-    /// says how it went, with [`Deadlines::ended`] or [`Deadlines::retry`].
+    /// At most `max` leases whose time is up, longest overdue first. They are now ending: the
+    /// caller proposes their revocation and then says how it went, with [`Deadlines::ended`] or
+    /// [`Deadlines::retry`].
     pub(crate) fn due(&mut self, now: Moment, max: usize) -> Vec<LeaseId> {
-        let Some(reign) = &mut self.reign else { return Vec::new() };
+        let Some(reign) = &mut self.reign else {
+            return Vec::new();
+        };
         let mut due = Vec::new();
         while due.len() < max
             && let Some(&(at, id)) = reign.queue.first()
             && at <= now
         {
             reign.queue.pop_first();
-            let lease = reign.leases.get_mut(&id).expect("what is in the queue is in the map");
+            let lease = reign
+                .leases
+                .get_mut(&id)
+                .expect("what is in the queue is in the map");
             lease.ending = true;
             due.push(id);
         }
         due
     }
 
-    /// The revocation was applied. That the leases are forgotten matters for those that were gone from the state already, of
-    /// which no [`Deadlines::revoked`] will tell; one granted anew meanwhile is not ending and stays.
+    /// The revocation was applied. That the leases are forgotten matters for those that were gone
+    /// from the state already, of which no [`Deadlines::revoked`] will tell; one granted anew
+    /// meanwhile is not ending and stays.
     pub(crate) fn ended(&mut self, ids: &[LeaseId]) {
         let Some(reign) = &mut self.reign else { return };
         for &id in ids {
@@ -222,7 +230,14 @@ impl Deadlines {
 
 impl Reign {
     fn set(&mut self, id: LeaseId, ttl: Duration, at: Moment) {
-        if let Some(before) = self.leases.insert(id, Deadline { ttl, at, ending: false }) {
+        if let Some(before) = self.leases.insert(
+            id,
+            Deadline {
+                ttl,
+                at,
+                ending: false,
+            },
+        ) {
             self.queue.remove(&(before.at, id));
         }
         self.queue.insert((at, id));
@@ -275,7 +290,10 @@ mod tests {
     fn keep_alive_gives_the_full_length_again() {
         let mut deadlines = leading();
         deadlines.granted(at(0), A, seconds(5));
-        assert_eq!(deadlines.keep_alive(at(4), A), Known::Live(at(9), seconds(5)));
+        assert_eq!(
+            deadlines.keep_alive(at(4), A),
+            Known::Live(at(9), seconds(5))
+        );
         assert_eq!(deadlines.due(at(8), 10), []);
         assert_eq!(deadlines.due(at(9), 10), [A]);
     }
@@ -328,7 +346,10 @@ mod tests {
         deadlines.load([(B, seconds(10)), (C, seconds(10))], true);
         assert_eq!(deadlines.load_after(), None);
         assert_eq!(deadlines.due(at(111), 10), [A, C]);
-        assert_eq!(deadlines.look_up(at(111), B), Known::Live(at(119), seconds(10)));
+        assert_eq!(
+            deadlines.look_up(at(111), B),
+            Known::Live(at(119), seconds(10))
+        );
     }
 
     #[test]

@@ -1,26 +1,30 @@
-//! The thread that owns the consensus: it takes what arrived, asks the [`Node`] what to do, and does it.
+//! The thread that owns the consensus: it takes what arrived, asks the [`Node`] what to do, and
+//! does it.
 //!
 //! ```text
-//! mailbox ─▶ pending commands ─pack─▶ Node ─▶ Work ─┬─▶ peers
-//!   ▲                                               ├─▶ log: by itself, or through the log writer ─┐
-//!   │                                               └─▶ committed entries, with slots ─▶ applier   │
-//!   └──────────────────────────── persisted ───────────────────────────────────────────────────────┘
+//! mailbox ─▶ pending ─pack─▶ Node ─▶ Work ─┬─▶ peers
+//!   ▲                                       ├─▶ log: by itself, or through the log writer ─┐
+//!   │                                       └─▶ committed entries, with slots ─▶ applier   │
+//!   └───────────────────────────── persisted ──────────────────────────────────────────────┘
 //! ```
 //!
 //! # Group commit
 //!
-//! While a sync runs nothing is proposed, unless there is enough for a full entry. Commands gather in the mailbox, which does not
-//! wake the driver for them, and when the sync ends they become one entry with one sync. So the batch size follows the load and the disk by
-//! itself, with no timer: one client alone never waits for company, and a thousand share.
+//! While a sync runs nothing is proposed, unless there is enough for a full entry. Commands gather
+//! in the mailbox, which does not wake the driver for them, and when the sync ends they become one
+//! entry with one sync. So the batch size follows the load and the disk by itself, with no timer:
+//! one client alone never waits for company, and a thousand share.
 //!
-//! A sole voter has no reason to overlap anything with its own sync, so there the driver calls the log by itself, in this
-//! thread: two wake-ups less for each entry. The applier still works beside it.
+//! A sole voter has no reason to overlap anything with its own sync, so there the driver calls the
+//! log by itself, in this thread: two wake-ups less for each entry. The applier still works beside
+//! it.
 //!
 //! # Reply slots
 //!
-//! The slots of a pack are queued with the position the pack was given ([`Placed`]). Raft commits in index order, so the
-//! front of the queue is always the next to meet its entry; same index and same term, and the slots travel on with the entry. If the
-//! leader's place is lost they are told so at once: their commands may still commit, under another leader, but nobody here will know.
+//! The slots of a pack are queued with the position the pack was given ([`Placed`]). Raft commits
+//! in index order, so the front of the queue is always the next to meet its entry; same index and
+//! same term, and the slots travel on with the entry. If the leader's place is lost they are told
+//! so at once: their commands may still commit, under another leader, but nobody here will know.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,8 +43,8 @@ use crate::handle::{Answer, Slot};
 use crate::leadership::Leases;
 use crate::limits;
 use crate::log_writer::{self, Numbered};
-use crate::metrics::Stats;
 use crate::mailbox::{Control, Mail, Mailbox, Proposal, ReadSlot, Waiting};
+use crate::metrics::Stats;
 use crate::peers::Peers;
 use crate::progress::Progress;
 
@@ -103,7 +107,10 @@ impl Driver {
         }
         loop {
             self.settle()?;
-            let mail = self.parts.mailbox.take(self.waiting_for(), self.until_tick());
+            let mail = self
+                .parts
+                .mailbox
+                .take(self.waiting_for(), self.until_tick());
             let closed = mail.closed;
             self.take_in(mail)?;
             if closed {
@@ -128,7 +135,11 @@ impl Driver {
 
     /// While the log writer is busy, commands may gather.
     fn waiting_for(&self) -> Waiting {
-        if self.is_writing() { Waiting::Control } else { Waiting::Everything }
+        if self.is_writing() {
+            Waiting::Control
+        } else {
+            Waiting::Everything
+        }
     }
 
     fn until_tick(&self) -> Duration {
@@ -146,7 +157,10 @@ impl Driver {
                     self.confirmed = number;
                     self.parts.node.persisted(number);
                 }
-                Control::Durable { applied, compact_through } => {
+                Control::Durable {
+                    applied,
+                    compact_through,
+                } => {
                     self.compact_log(applied, compact_through)?;
                 }
                 Control::Step(message) => {
@@ -178,7 +192,8 @@ impl Driver {
         self.parts.reads.tick();
         // Those who gave up need not wait for a leader any longer.
         self.parts.reads.retain(|slot| !slot.is_closed());
-        self.pending.retain(|proposal| !proposal.slot.is_abandoned());
+        self.pending
+            .retain(|proposal| !proposal.slot.is_abandoned());
     }
 
     /// Publishes who leads and does what goes with a change of it.
@@ -199,11 +214,17 @@ impl Driver {
             tracing::info!(term = standing.term, "this member leads");
             self.parts.leases.promoted();
         } else if before.is_leader && !standing.is_leader {
-            tracing::info!(term = standing.term, leader = standing.leader, "this member leads no more");
+            tracing::info!(
+                term = standing.term,
+                leader = standing.leader,
+                "this member leads no more"
+            );
             self.parts.leases.demoted();
         }
         if standing.is_leader && standing.is_sole_voter {
-            self.parts.progress.open_reads_from(self.parts.node.term_start());
+            self.parts
+                .progress
+                .open_reads_from(self.parts.node.term_start());
         } else {
             self.parts.progress.close_reads();
         }
@@ -214,7 +235,8 @@ impl Driver {
     /// Packs pending commands into entries.
     fn propose(&mut self) {
         if !self.standing.is_leader {
-            // With no leader they wait for one, or for their deadline. With another, they are for its ears.
+            // With no leader they wait for one, or for their deadline. With another, they are for
+            // its ears.
             if self.standing.leader != 0 {
                 for proposal in self.pending.drain(..) {
                     proposal.slot.answer(Answer::Refused(ApiError::NotLeader));
@@ -228,7 +250,11 @@ impl Driver {
                 return;
             }
             let payload = codec::pack(self.pending.iter().take(count).map(|p| &p.framed));
-            let slots = self.pending.drain(..count).map(|proposal| proposal.slot).collect();
+            let slots = self
+                .pending
+                .drain(..count)
+                .map(|proposal| proposal.slot)
+                .collect();
             match self.parts.node.propose(payload) {
                 Some(position) => self.placed.push_back(Placed { position, slots }),
                 None => answer_all(slots, || Answer::Refused(ApiError::RequestTooManyRequests)),
@@ -250,7 +276,13 @@ impl Driver {
     fn do_work(&mut self) -> Result<(), Fault> {
         while let Some(work) = self.parts.node.work() {
             self.follow_standing();
-            let Work { number, append, messages, committed, reads } = work;
+            let Work {
+                number,
+                append,
+                messages,
+                committed,
+                reads,
+            } = work;
             for outgoing in messages {
                 self.parts.peers.send(outgoing.to, outgoing.message);
             }
@@ -264,7 +296,9 @@ impl Driver {
             if let Some(append) = append {
                 self.append(number, append)?;
             }
-            self.parts.progress.set_committed(self.parts.node.committed_index());
+            self.parts
+                .progress
+                .set_committed(self.parts.node.committed_index());
         }
         Ok(())
     }
@@ -277,7 +311,8 @@ impl Driver {
             return Ok(());
         }
         self.written = number;
-        // The other end is gone only after a fault, which is reported there and ends this thread by the mailbox.
+        // The other end is gone only after a fault, which is reported there and ends this thread by
+        // the mailbox.
         let _ = self.parts.log_writer.send((number, append));
         Ok(())
     }
@@ -301,7 +336,10 @@ impl Driver {
     }
 
     fn slots_of(&mut self, position: Position) -> Vec<Slot> {
-        let Some(placed) = self.placed.pop_front_if(|p| p.position.index <= position.index) else {
+        let Some(placed) = self
+            .placed
+            .pop_front_if(|p| p.position.index <= position.index)
+        else {
             return Vec::new();
         };
         if placed.position == position {
@@ -311,8 +349,8 @@ impl Driver {
         Vec::new()
     }
 
-    /// The configuration is on disk before the entry that made it is applied: the state's applied index
-    /// must never be past a change that the log's configuration does not have.
+    /// The configuration is on disk before the entry that made it is applied: the state's applied
+    /// index must never be past a change that the log's configuration does not have.
     fn change_members(&mut self, entry: &CommittedEntry) -> Result<(), Fault> {
         self.parts.progress.close_reads();
         match self.parts.node.apply_change(entry) {
@@ -331,7 +369,10 @@ impl Driver {
             ),
         }
         // Whether reads may go on without asking is decided anew.
-        self.standing = Standing { is_sole_voter: false, ..self.standing };
+        self.standing = Standing {
+            is_sole_voter: false,
+            ..self.standing
+        };
         self.follow_standing();
         Ok(())
     }
@@ -349,8 +390,9 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// The end, by whatever way it came, a panic included: what is not in the log is refused. What is there but not
-    /// committed is dropped with its slots, whose callers are told that nobody knows.
+    /// The end, by whatever way it came, a panic included: what is not in the log is refused. What
+    /// is there but not committed is dropped with its slots, whose callers are told that nobody
+    /// knows.
     fn drop(&mut self) {
         self.parts.mailbox.close();
         let mail = self.parts.mailbox.take(Waiting::Everything, Duration::ZERO);

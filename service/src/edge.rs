@@ -32,9 +32,11 @@ use crate::limits;
 use crate::metrics::Metrics;
 
 mod front;
+mod gather;
 mod preface;
 
 use front::Front;
+use gather::{Gathered, Gathering, gather};
 use preface::Protocol;
 
 /// Connections at a time. One that is idle costs some 20 KiB; one more than this is closed at once.
@@ -120,7 +122,11 @@ pub async fn serve(
         // A child token has its own lock, which is touched at each wake-up of the connection.
         let ending = shutdown.child_token();
         let (protocols, front) = (Arc::clone(&protocols), front.clone());
-        connections.spawn(connection(stream, protocols, front, ending, place));
+        // Small responses must not wait for more to send. Without the option all still works, later.
+        let _ = stream.set_nodelay(true);
+        let (stream, outgoing) = gather(stream);
+        let served = connection(stream, protocols, front, ending, place);
+        connections.spawn(Gathering::new(served, outgoing));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
@@ -158,14 +164,12 @@ fn of_the_client(error: &io::Error) -> bool {
 /// One connection, from its first byte to its end. Errors end it and are nobody's business: the
 /// client knows, and the calls it had are counted.
 async fn connection(
-    stream: TcpStream,
+    stream: Gathered,
     protocols: Arc<Protocols>,
     front: Front,
     shutdown: CancellationToken,
     _place: OwnedSemaphorePermit,
 ) {
-    // Small responses must not wait for more to send. Without the option all still works, later.
-    let _ = stream.set_nodelay(true);
     let recognized = tokio::select! {
         biased;
         recognized = tokio::time::timeout(HEADER_TIMEOUT, preface::recognize(stream)) => recognized,

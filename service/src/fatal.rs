@@ -1,8 +1,9 @@
 //! The end that nobody asked for: a fault of the disk, or a panic in an owner's thread.
 //!
-//! Whoever meets one reports it here once and returns. The report is logged, kept for the exit status, and the whole server stops: after a
-//! failed write or sync nobody knows what is on disk, so nothing may be acknowledged that was not acknowledged before.
-//! Replies that are due are never sent; their slots are dropped, and the clients learn that the outcome is unknown.
+//! Whoever meets one reports it here once and returns. The report is logged, kept for the exit
+//! status, and the whole server stops: after a failed write or sync nobody knows what is on disk,
+//! so nothing may be acknowledged that was not acknowledged before. Replies that are due are never
+//! sent; their slots are dropped, and the clients learn that the outcome is unknown.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -39,19 +40,25 @@ pub(crate) struct Fatal {
 
 impl Fatal {
     pub(crate) fn new(stopping: CancellationToken) -> Fatal {
-        Fatal { first: Arc::default(), stopping }
+        Fatal {
+            first: Arc::default(),
+            stopping,
+        }
     }
 
     /// Keeps the first report, logs every one, stops the server.
     pub(crate) fn report(&self, error: FatalError) {
-        tracing::error!(%error, "the member stops: what it holds cannot be trusted to be on disk");
+        tracing::error!(%error, "the member stops");
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         first.get_or_insert(error);
         self.stopping.cancel();
     }
 
     pub(crate) fn reported(&self) -> Option<FatalError> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Starts an owner's thread. Its fault or panic is reported.
@@ -61,13 +68,15 @@ impl Fatal {
         owner: impl FnOnce() -> Result<(), Fault> + Send + 'static,
     ) -> std::io::Result<JoinHandle<()>> {
         let fatal = self.clone();
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            // The owner is gone after this either way, so nobody sees what a panic left behind.
-            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(owner)) {
-                Ok(Ok(())) => {}
-                Ok(Err(fault)) => fatal.report(fault.into()),
-                Err(_) => fatal.report(FatalError::Panic(name)),
-            }
-        })
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                // The owner is gone after this either way, so nobody sees what a panic left behind.
+                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(owner)) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(fault)) => fatal.report(fault.into()),
+                    Err(_) => fatal.report(FatalError::Panic(name)),
+                }
+            })
     }
 }

@@ -1,16 +1,18 @@
 //! All that the code of an API sees of the server: propose, read, watch, leases, status.
 //!
-//! A [`Handle`] is cheap to clone and knows nothing of gRPC. Whatever a front needs of the member goes through it, and
-//! nothing below it knows which front a command came from.
+//! A [`Handle`] is cheap to clone and knows nothing of gRPC. Whatever a front needs of the member
+//! goes through it, and nothing below it knows which front a command came from.
 //!
 //! # A proposal's four ends
 //!
-//! *Refused* before it reached the log: nothing happened, another member or a later attempt may do. *Rejected* by the state machine:
-//! deterministic and final. *Unknown*: it is or was in the log, and nobody can say yet whether it counts. And the reply. These
-//! are three variants of [`ProposeError`] and one `Ok`, and there is no conversion from one to another.
+//! *Refused* before it reached the log: nothing happened, another member or a later attempt may do.
+//! *Rejected* by the state machine: deterministic and final. *Unknown*: it is or was in the log,
+//! and nobody can say yet whether it counts. And the reply. These are three variants of
+//! [`ProposeError`] and one `Ok`, and there is no conversion from one to another.
 //!
-//! Calls of one task reach the log in the order they were made, as long as each is awaited up to its first suspension, since
-//! [`Handle::propose`] puts the command into the mailbox before it waits for anything.
+//! Calls of one task reach the log in the order they were made, as long as each is awaited up to
+//! its first suspension, since [`Handle::propose`] puts the command into the mailbox before it
+//! waits for anything.
 
 use std::fmt;
 use std::sync::Arc;
@@ -76,7 +78,8 @@ impl fmt::Display for ProposeError {
 
 impl std::error::Error for ProposeError {}
 
-/// Why a linearizable read may not look: no leader answered in time, too many wait, the server stops.
+/// Why a linearizable read may not look: no leader answered in time, too many wait, the server
+/// stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadRefused(pub ApiError);
 
@@ -130,7 +133,10 @@ pub(crate) enum Answer {
 
 impl Slot {
     pub(crate) fn new(reply: oneshot::Sender<Answer>, permit: Permit) -> Slot {
-        Slot { reply, _permit: permit }
+        Slot {
+            reply,
+            _permit: permit,
+        }
     }
 
     /// Answers. Nobody may be listening any more; that is theirs to know.
@@ -167,12 +173,14 @@ pub(crate) struct Shared {
 
 impl Handle {
     pub(crate) fn new(shared: Shared) -> Handle {
-        Handle { shared: Arc::new(shared) }
+        Handle {
+            shared: Arc::new(shared),
+        }
     }
 
-    /// Puts a command into the log and waits for its outcome, up to [`Settings::request_timeout`]. Fills the headers: the
-    /// command's, and that of the reply. A lease grant gets its id and least TTL here, since
-    /// neither may be chosen by the state machine.
+    /// Puts a command into the log and waits for its outcome, up to [`Settings::request_timeout`].
+    /// Fills the headers: the command's, and that of the reply. A lease grant gets its id and least
+    /// TTL here, since neither may be chosen by the state machine.
     pub async fn propose(&self, body: Body) -> Result<Reply, ProposeError> {
         let body = proposer::prepare(body, &self.shared.settings);
         let result = if let Err(error) = self.check_quota(&body) {
@@ -204,7 +212,8 @@ impl Handle {
         }
     }
 
-    /// Returns when a view taken from now on includes everything acknowledged anywhere before the call.
+    /// Returns when a view taken from now on includes everything acknowledged anywhere before the
+    /// call.
     pub async fn linearize(&self) -> Result<(), ReadRefused> {
         if self.shared.progress.may_read_at_once() {
             return Ok(());
@@ -256,7 +265,10 @@ impl Handle {
 
     /// A reply's header at a revision.
     pub fn header(&self, revision: Revision) -> ResponseHeader {
-        let mut header = ResponseHeader { revision: revision.0, ..Default::default() };
+        let mut header = ResponseHeader {
+            revision: revision.0,
+            ..Default::default()
+        };
         self.fill(&mut header);
         header
     }
@@ -337,15 +349,23 @@ impl Handle {
             .admit(framed.len())
             .ok_or(ApiError::RequestTooManyRequests)?;
         let (reply, waiting) = oneshot::channel();
-        let proposal = Proposal { framed, slot: Slot::new(reply, permit) };
-        shared.mailbox.propose(proposal).map_err(|_| ApiError::Stopped)?;
+        let proposal = Proposal {
+            framed,
+            slot: Slot::new(reply, permit),
+        };
+        shared
+            .mailbox
+            .propose(proposal)
+            .map_err(|_| ApiError::Stopped)?;
         Ok(waiting)
     }
 
     fn check_quota(&self, body: &Body) -> Result<(), ApiError> {
-        let Some(quota) = self.shared.settings.quota_bytes else { return Ok(()) };
+        let Some(quota) = self.shared.settings.quota_bytes else {
+            return Ok(());
+        };
         let cost = proposer::quota_cost(body);
-        if cost > 0 && self.shared.reader.logical_size().saturating_add(cost) > quota {
+        if cost > 0 && self.shared.reader.logical_size().saturating_add(cost) >= quota {
             return Err(ApiError::NoSpace);
         }
         Ok(())
@@ -362,8 +382,11 @@ impl Handle {
                 "the storage quota is used up: writes are refused until space is freed and the \
                  alarm is disarmed"
             );
-            if let Err(error) = self.propose_prepared(proposer::no_space_alarm(member_id)).await {
-                tracing::warn!(%error, "could not raise the alarm NOSPACE; the next write tries again");
+            if let Err(error) = self
+                .propose_prepared(proposer::no_space_alarm(member_id))
+                .await
+            {
+                tracing::warn!(%error, "could not raise the alarm NOSPACE; the next write will");
             }
         }
     }
@@ -377,7 +400,9 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("identity", &self.shared.identity).finish_non_exhaustive()
+        f.debug_struct("Handle")
+            .field("identity", &self.shared.identity)
+            .finish_non_exhaustive()
     }
 }
 

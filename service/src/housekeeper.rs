@@ -1,12 +1,14 @@
 //! The thread that makes the state durable now and then, so that the raft log can be shortened.
 //!
-//! The state has no write-ahead log of its own: the raft log is it, and what the state lost in a crash is applied again. So the
-//! log may forget only what a flush has put on disk. The housekeeper counts what was applied, flushes when it is enough, and tells the driver how far the log may
-//! be dropped: not quite to the flushed index, since a follower that lags is served from the log much
+//! The state has no write-ahead log of its own: the raft log is it, and what the state lost in a
+//! crash is applied again. So the log may forget only what a flush has put on disk. The housekeeper
+//! counts what was applied, flushes when it is enough, and tells the driver how far the log may be
+//! dropped: not quite to the flushed index, since a follower that lags is served from the log much
 //! more cheaply than with a snapshot.
 //!
-//! What is kept is bounded twice, by entries and by bytes, because an entry may be a pack of a thousand commands. Bytes are known at
-//! the flushes only, so the bound is kept to the grain of one flush.
+//! What is kept is bounded twice, by entries and by bytes, because an entry may be a pack of a
+//! thousand commands. Bytes are known at the flushes only, so the bound is kept to the grain of one
+//! flush.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -79,10 +81,15 @@ pub(crate) struct Retention {
 
 impl Retention {
     pub(crate) fn new(catch_up_entries: u64) -> Retention {
-        Retention { catch_up_entries, flushes: VecDeque::new(), total_bytes: 0 }
+        Retention {
+            catch_up_entries,
+            flushes: VecDeque::new(),
+            total_bytes: 0,
+        }
     }
 
-    /// The state is durable through `index`, `bytes` more than at the last flush. Returns the index through which the log can be dropped.
+    /// The state is durable through `index`, `bytes` more than at the last flush. Returns the index
+    /// through which the log can be dropped.
     pub(crate) fn flushed(&mut self, index: u64, bytes: u64) -> u64 {
         self.total_bytes += bytes;
         self.flushes.push_back((index, self.total_bytes));
@@ -128,12 +135,16 @@ impl Housekeeper {
             flushed_at = Some(self.clock.now());
             let compact_through = retention.flushed(applied, bytes);
             tracing::debug!(applied, compact_through, "the state is durable");
-            self.mailbox.control(Control::Durable { applied, compact_through });
+            self.mailbox.control(Control::Durable {
+                applied,
+                compact_through,
+            });
         }
         Ok(())
     }
 
-    /// Keeps the least distance between flushes, unless the bytes are many. False: the server stops.
+    /// Keeps the least distance between flushes, unless the bytes are many. False: the server
+    /// stops.
     fn pause(&self, flushed_at: crate::clock::Moment) -> bool {
         loop {
             let passed = self.clock.now().since(flushed_at);
@@ -175,8 +186,10 @@ mod tests {
 
     #[test]
     fn the_housekeeper_is_woken_once_for_enough() {
-        let (tally, woken) =
-            Tally::new(Settings { snapshot_count: 10, catch_up_entries: 0 });
+        let (tally, woken) = Tally::new(Settings {
+            snapshot_count: 10,
+            catch_up_entries: 0,
+        });
         tally.add(9, 0);
         assert!(woken.try_recv().is_err());
         tally.add(1, 0);

@@ -1,13 +1,14 @@
 //! What a member does because it leads: it knows when leases end, and ends them.
 //!
-//! [`Leases`] is shared by the applier (which tells it of grants and revokes in commit order), the driver (which
-//! tells it of promotions), the API (keep-alive, time to live) and one task, [`run`], which proposes the
-//! revocation of what is due. The mutex inside is held for one O(log n) operation at a time, or for a page
-//! of [`limits::LEASE_LOAD_MAX`] leases after a promotion.
+//! [`Leases`] is shared by the applier (which tells it of grants and revokes in commit order), the
+//! driver (which tells it of promotions), the API (keep-alive, time to live) and one task, [`run`],
+//! which proposes the revocation of what is due. The mutex inside is held for one O(log n)
+//! operation at a time, or for a page of [`limits::LEASE_LOAD_MAX`] leases after a promotion.
 //!
-//! Expiry is a proposal like any other: the state machine does not know that a clock was involved. It is
-//! proposed again until it was applied, and proposing it twice is harmless. There is no cap on revokes per second: the
-//! batches are bounded, and the next one begins when the last was applied, so expiry takes its place among the clients.
+//! Expiry is a proposal like any other: the state machine does not know that a clock was involved.
+//! It is proposed again until it was applied, and proposing it twice is harmless. There is no cap
+//! on revokes per second: the batches are bounded, and the next one begins when the last was
+//! applied, so expiry takes its place among the clients.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,14 +74,15 @@ impl Leases {
         }
     }
 
-    /// Renews a lease: its full length, in seconds, from now on. `None` if there is no such lease or it has ended, which
-    /// is the same to the client: a TTL of 0.
+    /// Renews a lease: its full length, in seconds, from now on. `None` if there is no such lease
+    /// or it has ended, which is the same to the client: a TTL of 0.
     pub fn keep_alive(&self, id: LeaseId) -> Result<Option<i64>, LeaseError> {
         let known = self.ask(id, |deadlines, now| deadlines.keep_alive(now, id))?;
         Ok(known.map(|(_, ttl)| whole_seconds(ttl)))
     }
 
-    /// The time a lease has left, without renewing it. `None` if there is no such lease or it has ended.
+    /// The time a lease has left, without renewing it. `None` if there is no such lease or it has
+    /// ended.
     pub fn time_to_live(&self, id: LeaseId) -> Result<Option<Remaining>, LeaseError> {
         let now = self.shared.clock.now();
         let known = self.ask(id, |deadlines, now| deadlines.look_up(now, id))?;
@@ -90,8 +92,8 @@ impl Leases {
         }))
     }
 
-    /// When a lease ends, as the leader knows it, for listing leases by expiry. `None` for one that has ended, is not loaded yet, or
-    /// if this member does not lead.
+    /// When a lease ends, as the leader knows it, for listing leases by expiry. `None` for one that
+    /// has ended, is not loaded yet, or if this member does not lead.
     pub fn ends_at(&self, id: LeaseId) -> Option<Moment> {
         match self.lock().look_up(self.shared.clock.now(), id) {
             Known::Live(at, _) => Some(at),
@@ -101,7 +103,8 @@ impl Leases {
 
     /// The driver: this member leads.
     pub(crate) fn promoted(&self) {
-        self.lock().promote(self.shared.clock.now(), self.shared.grace);
+        self.lock()
+            .promote(self.shared.clock.now(), self.shared.grace);
         self.shared.sooner.notify_one();
     }
 
@@ -137,7 +140,8 @@ impl Leases {
         }
     }
 
-    /// Answers from memory, or, right after a promotion, first takes the one lease in from the state.
+    /// Answers from memory, or, right after a promotion, first takes the one lease in from the
+    /// state.
     fn ask(
         &self,
         id: LeaseId,
@@ -162,39 +166,54 @@ impl Leases {
     /// Loads one page after a promotion. True: there may be more.
     fn load_page(&self) -> Result<bool, Fault> {
         let mut deadlines = self.lock();
-        let Some(after) = deadlines.load_after() else { return Ok(false) };
-        let page = self.shared.reader.leases_after(after, limits::LEASE_LOAD_MAX)?;
+        let Some(after) = deadlines.load_after() else {
+            return Ok(false);
+        };
+        let page = self
+            .shared
+            .reader
+            .leases_after(after, limits::LEASE_LOAD_MAX)?;
         let last = page.len() < limits::LEASE_LOAD_MAX;
-        let page = page.iter().map(|lease| (LeaseId(lease.id), ttl_duration(lease.ttl_seconds)));
+        let page = page
+            .iter()
+            .map(|lease| (LeaseId(lease.id), ttl_duration(lease.ttl_seconds)));
         deadlines.load(page, last);
         Ok(!last)
     }
 
     fn due(&self) -> Vec<LeaseId> {
-        self.lock().due(self.shared.clock.now(), limits::EXPIRE_BATCH_LEASES_MAX)
+        self.lock()
+            .due(self.shared.clock.now(), limits::EXPIRE_BATCH_LEASES_MAX)
     }
 
     /// How long there is nothing to do; `None` for ever.
     fn idle_for(&self) -> Option<Duration> {
         let next = self.lock().next();
-        // One millisecond more, since the clock rounds down and the timer may fire within the last one.
+        // One millisecond more, since the clock rounds down and the timer may fire within the last
+        // one.
         next.map(|at| at.since(self.shared.clock.now()) + Duration::from_millis(1))
     }
 
     /// A panic elsewhere cannot leave it half changed in a way that matters: the worst is a lease
     /// that is due once more.
     fn lock(&self) -> MutexGuard<'_, Deadlines> {
-        self.shared.deadlines.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .deadlines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Leases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Leases").field("remembered", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Leases")
+            .field("remembered", &self.lock().len())
+            .finish_non_exhaustive()
     }
 }
 
-/// Ends leases while this member leads. Returns when the server stops, or with the fault that must stop it.
+/// Ends leases while this member leads. Returns when the server stops, or with the fault that must
+/// stop it.
 pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
     let stopping = handle.stopping().clone();
     let leases = handle.leases().clone();
@@ -212,7 +231,10 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
             continue;
         }
         // A timer cannot be set for ever; a day is as good.
-        let idle = leases.idle_for().unwrap_or(Duration::MAX).min(Duration::from_secs(86_400));
+        let idle = leases
+            .idle_for()
+            .unwrap_or(Duration::MAX)
+            .min(Duration::from_secs(86_400));
         tokio::select! {
             () = tokio::time::sleep(idle) => {}
             () = leases.shared.sooner.notified() => {}
@@ -224,7 +246,10 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
 
 async fn expire(handle: &Handle, leases: &Leases, due: &[LeaseId]) {
     let ids = due.iter().map(|id| id.0).collect();
-    match handle.propose_prepared(Body::LeaseExpire(LeaseExpire { ids })).await {
+    match handle
+        .propose_prepared(Body::LeaseExpire(LeaseExpire { ids }))
+        .await
+    {
         Ok(_) => leases.lock().ended(due),
         Err(error) => {
             tracing::debug!(%error, leases = due.len(), "expired leases are proposed again");

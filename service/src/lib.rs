@@ -1,23 +1,25 @@
 //! The server: one member of a cluster, from its flags to its replies.
 //!
 //! ```text
-//!              edge ── rpc ── Handle ─┬─▶ mailbox ─▶ driver (Node, raft log) ─▶ applier (Machine) ─┐
-//!   clients ◀──────────────────────── │ ◀──────────────── replies ─────────────────────────────────┤
-//!                                     ├─▶ Reader ◀──────────── state ──────────────────────────────┤
-//!                                     └─▶ Watches ◀─────────── ring ───────────────────────────────┘
+//!             edge ── rpc ── Handle ─┬─▶ mailbox ─▶ driver (Node, log) ─▶ applier (Machine) ─┐
+//!   clients ◀─────────────────────── │ ◀────────────── replies ──────────────────────────────┤
+//!                                    ├─▶ Reader ◀────────── state ───────────────────────────┤
+//!                                    └─▶ Watches ◀───────── ring ────────────────────────────┘
 //! ```
 //!
-//! Three owners, each a thread: the *driver* owns the consensus and the raft log, the *applier* owns the state machine, the watch *hub* (a
-//! task) owns the watchers. They talk over bounded queues; everybody else holds a [`Handle`]. Async is
-//! at the network edge and in a few tasks that mostly sleep; the disk is touched by threads.
+//! Three owners, each a thread: the *driver* owns the consensus and the raft log, the *applier*
+//! owns the state machine, the watch *hub* (a task) owns the watchers. They talk over bounded
+//! queues; everybody else holds a [`Handle`]. Async is at the network edge and in a few tasks that
+//! mostly sleep; the disk is touched by threads.
 //!
-//! [`core`] puts the owners together, given two engines and who the member is; [`Server`] adds what a process has: a data
-//! directory, listeners, a log line when it is ready, an end.
+//! [`core`] puts the owners together, given two engines and who the member is; [`Server`] adds what
+//! a process has: a data directory, listeners, a log line when it is ready, an end.
 //!
 //! # The end
 //!
-//! One token stops everything: a signal, a caller of [`Server::shutdown`], or a fault. First the edge finishes or cuts what clients have begun, then the
-//! driver's mailbox is closed, and one owner after the other ends when its queue does. Every thread and task is joined.
+//! One token stops everything: a signal, a caller of [`Server::shutdown`], or a fault. First the
+//! edge finishes or cuts what clients have begun, then the driver's mailbox is closed, and one
+//! owner after the other ends when its queue does. Every thread and task is joined.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +48,7 @@ pub mod logging;
 pub mod metrics;
 pub mod peers;
 pub mod rpc;
+pub mod stores;
 pub mod watch;
 
 mod admission;
@@ -58,7 +61,6 @@ mod log_writer;
 mod mailbox;
 mod progress;
 mod proposer;
-mod stores;
 
 #[cfg(test)]
 mod server_tests;
@@ -86,7 +88,8 @@ pub enum StartError {
     },
     /// The data directory belongs to somebody else.
     #[error(
-        "{} holds a cluster this member is not part of: check --name, --initial-cluster and --data-dir",
+        "{} holds a cluster this member is not part of: check --name, --initial-cluster and \
+         --data-dir",
         data_dir.display()
     )]
     NotAMember {
@@ -112,17 +115,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a member: binds its listeners, opens its data, wakes its owners. Clients are served once it is ready.
+    /// Starts a member: binds its listeners, opens its data, wakes its owners. Clients are served
+    /// once it is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let listeners = bind(&config.listen_client_urls).await?;
-        let client_addresses: Vec<SocketAddr> =
-            listeners.iter().filter_map(|(_, listener)| listener.local_addr().ok()).collect();
+        let client_addresses: Vec<SocketAddr> = listeners
+            .iter()
+            .filter_map(|(_, listener)| listener.local_addr().ok())
+            .collect();
         let stopping = CancellationToken::new();
         let core = {
             let (config, stopping) = (config.clone(), stopping.clone());
             // Opening reads the raft log, which may take a second.
             tokio::task::spawn_blocking(move || {
-                Core::start(stores::open(&config)?, core::Settings::of(&config), stopping)
+                Core::start(
+                    stores::open(&config)?,
+                    core::Settings::of(&config),
+                    stopping,
+                )
             })
             .await
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
@@ -130,9 +140,21 @@ impl Server {
         let handle = core.handle().clone();
         let (is_ready, ready) = signal::channel(false);
         let (end, ended) = signal::channel(None);
-        let supervisor = Supervisor { config, core, listeners, is_ready, end };
+        let supervisor = Supervisor {
+            config,
+            core,
+            listeners,
+            is_ready,
+            end,
+        };
         tokio::spawn(supervisor.run());
-        Ok(Server { handle, client_addresses, ready, ended, stopping })
+        Ok(Server {
+            handle,
+            client_addresses,
+            ready,
+            ended,
+            stopping,
+        })
     }
 
     /// What fronts and tests use.
@@ -140,12 +162,14 @@ impl Server {
         &self.handle
     }
 
-    /// Where clients are served, in the order of the configured URLs; with the port the system gave, where 0 was asked for.
+    /// Where clients are served, in the order of the configured URLs; with the port the system
+    /// gave, where 0 was asked for.
     pub fn client_addresses(&self) -> &[SocketAddr] {
         &self.client_addresses
     }
 
-    /// Returns when there is a leader and this member's name and addresses are known to the cluster; or when it stops before.
+    /// Returns when there is a leader and this member's name and addresses are known to the
+    /// cluster; or when it stops before.
     pub async fn ready(&self) {
         // The sender is dropped at the end: then nobody waits any more either.
         let _ = self.ready.clone().wait_for(|ready| *ready).await;
@@ -160,8 +184,9 @@ impl Server {
         }
     }
 
-    /// Stops the server and returns when everything has ended.
-    pub async fn shutdown(&self) -> Result<(), FatalError> {
+    /// Stops the server and returns when everything has ended. The data directory is free for
+    /// another server as soon as no clone of the handle is left.
+    pub async fn shutdown(self) -> Result<(), FatalError> {
         self.stopping.cancel();
         self.stopped().await
     }
@@ -193,7 +218,13 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(self) {
-        let Supervisor { config, core, listeners, is_ready, end } = self;
+        let Supervisor {
+            config,
+            core,
+            listeners,
+            is_ready,
+            end,
+        } = self;
         let handle = core.handle().clone();
         let stopping = handle.stopping().clone();
         let mut edges = JoinSet::new();
@@ -231,7 +262,9 @@ fn serve(
         let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
         let (stopping, fatal) = (handle.stopping().clone(), core.fatal().clone());
         // The address, because with port 0 it is the only place that says where.
-        let address = listener.local_addr().map_or(String::new(), |address| address.to_string());
+        let address = listener
+            .local_addr()
+            .map_or(String::new(), |address| address.to_string());
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(async move {
             let served = edge::serve(listener, handle, metrics, settings, stopping).await;
@@ -254,8 +287,10 @@ async fn bind(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, TcpListener)>, Start
                 break;
             }
         }
-        let listener =
-            bound.map_err(|error| StartError::Listen { url: url.to_string(), error })?;
+        let listener = bound.map_err(|error| StartError::Listen {
+            url: url.to_string(),
+            error,
+        })?;
         listeners.push((url.clone(), listener));
     }
     Ok(listeners)

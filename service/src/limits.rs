@@ -1,71 +1,77 @@
-//! Every bound of the core, named, with the reason for its value. The bounds of a subsystem that nobody else
-//! needs to know (a stream's queue, a connection cap) stand beside that subsystem; those that hold the
-//! pipeline from a proposal to its reply together are here, because they only make sense next to each other.
+//! Every bound of the core, named, with the reason for its value. The bounds of a subsystem that
+//! nobody else needs to know (a stream's queue, a connection cap) stand beside that subsystem;
+//! those that hold the pipeline from a proposal to its reply together are here, because they only
+//! make sense next to each other.
 //!
-//! The rule behind them: a queue is as long as the work its reader does in a few tens of milliseconds, and
-//! whoever finds it full is told so at once. Nothing grows with the number of clients.
+//! The rule behind them: a queue is as long as the work its reader does in a few tens of
+//! milliseconds, and whoever finds it full is told so at once. Nothing grows with the number of
+//! clients.
 
 use std::time::Duration;
 
-/// Proposals between [`crate::handle::Handle::propose`] and their reply. etcd refuses when 5,000 entries are committed but
-/// not applied; we count from the mailbox on, so the bound must also hold what waits for a sync: four times as many,
-/// which 5,000 clients with one call each never reach and a runaway client meets in a fraction of a second.
+/// Proposals between [`crate::handle::Handle::propose`] and their reply. etcd refuses when 5,000
+/// entries are committed but not applied; we count from the mailbox on, so the bound must also hold
+/// what waits for a sync: four times as many, which 5,000 clients with one call each never reach
+/// and a runaway client meets in a fraction of a second.
 pub const IN_FLIGHT_COMMANDS_MAX: usize = 20_000;
 
-/// The same bound in encoded bytes. It is what keeps memory flat when the values are large: 1.5 MiB puts
-/// are refused after 170 of them, not after 20,000.
+/// The same bound in encoded bytes. It is what keeps memory flat when the values are large: 1.5 MiB
+/// puts are refused after 170 of them, not after 20,000.
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
-/// A pack of commands is closed when it has reached this size, so an entry is at most this and one command. Raft
-/// clones entries in its ready list and sends whole entries, and a follower must take one in a message.
+/// A pack of commands is closed when it has reached this size, so an entry is at most this and one
+/// command. Raft clones entries in its ready list and sends whole entries, and a follower must take
+/// one in a message.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
-/// A pack of commands is closed at this many: the applier answers a whole entry at once, and this keeps the first
-/// of them from waiting for more than a few milliseconds of work done for the others.
+/// A pack of commands is closed at this many: the applier answers a whole entry at once, and this
+/// keeps the first of them from waiting for more than a few milliseconds of work done for the
+/// others.
 pub const ENTRY_COMMANDS_MAX: usize = 1024;
 
-/// Read-index requests waiting in the driver. A linearizable read costs the driver a queue slot and nothing else,
-/// so this is a guard against leaks more than a limit on use.
+/// Read-index requests waiting in the driver. A linearizable read costs the driver a queue slot and
+/// nothing else, so this is a guard against leaks more than a limit on use.
 pub const WAITING_READS_MAX: usize = 100_000;
 
 /// Messages from peers waiting for the driver. Raft repeats what is dropped.
 pub const PEER_MESSAGES_MAX: usize = 4_096;
 
-/// Entries of the log kept in memory after they were appended, in bytes. Committed entries are read from here; only
-/// a member that fell behind this much is served from disk.
+/// Entries of the log kept in memory after they were appended, in bytes. Committed entries are read
+/// from here; only a member that fell behind this much is served from disk.
 pub const LOG_TAIL_BYTES_MAX: usize = 32 << 20;
 
 /// Bytes of committed entries raft hands out at a time: one applier batch.
 pub const COMMITTED_BYTES_MAX: u64 = 4 << 20;
 
-/// Bytes of log a leader sends in one message, and the messages it sends ahead of acknowledgements. Their product
-/// bounds what one slow follower can pin in the leader's memory.
+/// Bytes of log a leader sends in one message, and the messages it sends ahead of acknowledgements.
+/// Their product bounds what one slow follower can pin in the leader's memory.
 pub const APPEND_MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// See [`APPEND_MESSAGE_BYTES_MAX`].
 pub const APPEND_MESSAGES_IN_FLIGHT_MAX: usize = 256;
 
-/// Bytes of proposals raft takes on before the first of them commits. Above the admission bound, so that raft never has
-/// to drop what was admitted.
+/// Bytes of proposals raft takes on before the first of them commits. Above the admission bound, so
+/// that raft never has to drop what was admitted.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 2 * IN_FLIGHT_BYTES_MAX as u64;
 
-/// Batches queued from the driver to the applier. The driver waits when the queue is full: then the applier is the
-/// bottleneck, and handing it more would only move the queue.
+/// Batches queued from the driver to the applier. The driver waits when the queue is full: then the
+/// applier is the bottleneck, and handing it more would only move the queue.
 pub const APPLY_QUEUE_BATCHES_MAX: usize = 64;
 
-/// Payload bytes the applier gathers into one engine write. Larger batches save little and hold the replies of the
-/// first commands back.
+/// Payload bytes the applier gathers into one engine write. Larger batches save little and hold the
+/// replies of the first commands back.
 pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
 /// Commands the applier gathers into one engine write, for the same reason.
 pub const APPLY_BATCH_COMMANDS_MAX: usize = 2_048;
 
-/// Appends queued from the driver to the log writer: with a sync running, one batch can gather behind it.
+/// Appends queued from the driver to the log writer: with a sync running, one batch can gather
+/// behind it.
 pub const LOG_QUEUE_MAX: usize = 64;
 
-/// Payload applied since the last flush of the state that makes the housekeeper flush again. A restart replays at
-/// most twice this (a flush takes time), at some 50 MiB/s.
+/// Payload applied since the last flush of the state that makes the housekeeper flush again. A
+/// restart replays at most twice this (a flush takes time), at some 50 MiB/s.
 pub const FLUSH_AFTER_BYTES: u64 = 32 << 20;
-/// A flush for the number of commands alone waits this long after the last one: many small flushes cost the
-/// engine more compaction than the replay they save.
+/// A flush for the number of commands alone waits this long after the last one: many small flushes
+/// cost the engine more compaction than the replay they save.
 pub const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1_000);
 
 /// Log entries kept behind the durable applied index for followers that lag, as etcd's
@@ -74,7 +80,8 @@ pub const CATCH_UP_ENTRIES: u64 = 5_000;
 /// The same in bytes, since entries are packs of commands and may be large.
 pub const CATCH_UP_BYTES: u64 = 64 << 20;
 
-/// Leases revoked by one proposal. Each deletes its keys, so this bounds how long one entry keeps the applier.
+/// Leases revoked by one proposal. Each deletes its keys, so this bounds how long one entry keeps
+/// the applier.
 pub const EXPIRE_BATCH_LEASES_MAX: usize = 500;
 /// How long after a failed proposal the same leases are proposed again.
 pub const EXPIRE_RETRY: Duration = Duration::from_millis(500);

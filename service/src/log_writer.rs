@@ -1,11 +1,12 @@
 //! The thread that puts the raft log on disk while the driver goes on.
 //!
-//! With followers, the driver must not wait for the disk: it sends the same entries to them at the same time, answers heartbeats, takes
-//! their acknowledgements. So appends go here, and the answer is a [`Control::Persisted`] in the driver's mailbox. All that
-//! is queued when a sync ends is written by one more: see [`merge`].
+//! With followers, the driver must not wait for the disk: it sends the same entries to them at the
+//! same time, answers heartbeats, takes their acknowledgements. So appends go here, and the answer
+//! is a [`Control::Persisted`] in the driver's mailbox. All that is queued when a sync ends is
+//! written by one more: see [`merge`].
 //!
-//! A sole voter has nothing else to do while its disk is busy, and two thread switches an entry are as dear
-//! as the proposal itself; there the driver appends by itself and this thread sleeps.
+//! A sole voter has nothing else to do while its disk is busy, and two thread switches an entry are
+//! as dear as the proposal itself; there the driver appends by itself and this thread sleeps.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -19,8 +20,9 @@ use crate::metrics::Stats;
 /// An append and the number of the work it is part of.
 pub(crate) type Numbered = (u64, Append);
 
-/// The queue to the log writer. Bounded: the driver waits when it is full, which is as it should be, since what it would do instead is
-/// to produce more. The writer never waits for the driver, so the wait ends.
+/// The queue to the log writer. Bounded: the driver waits when it is full, which is as it should
+/// be, since what it would do instead is to produce more. The writer never waits for the driver, so
+/// the wait ends.
 pub(crate) fn queue() -> (SyncSender<Numbered>, Receiver<Numbered>) {
     sync_channel(limits::LOG_QUEUE_MAX)
 }
@@ -52,8 +54,8 @@ pub(crate) fn timed(log: &Log, append: &Append, stats: &Stats) -> Result<(), Fau
 /// One append that does what two do, one after the other.
 pub(crate) fn merge(mut first: Append, second: Append) -> Append {
     if let Some(start) = second.entries.first().map(|entry| entry.index) {
-        // What the second replaces need not be written. If it begins before the first, all of the first goes, and its own truncation
-        // covers that of the first.
+        // What the second replaces need not be written. If it begins before the first, all of the
+        // first goes, and its own truncation covers that of the first.
         first.entries.retain(|entry| entry.index < start);
         first.entries.extend(second.entries);
     }
@@ -72,13 +74,27 @@ mod tests {
 
     use super::*;
 
-    fn append(indexes: std::ops::RangeInclusive<u64>, term: u64, sync: bool) -> Append {
-        let entry = |index| Entry { index, term, kind: EntryKind::Normal, data: Bytes::new() };
-        Append { entries: indexes.map(entry).collect(), hard_state: None, conf_state: None, sync }
+    fn append(indexes: impl IntoIterator<Item = u64>, term: u64, sync: bool) -> Append {
+        let entry = |index| Entry {
+            index,
+            term,
+            kind: EntryKind::Normal,
+            data: Bytes::new(),
+        };
+        Append {
+            entries: indexes.into_iter().map(entry).collect(),
+            hard_state: None,
+            conf_state: None,
+            sync,
+        }
     }
 
     fn positions(append: &Append) -> Vec<(u64, u64)> {
-        append.entries.iter().map(|entry| (entry.index, entry.term)).collect()
+        append
+            .entries
+            .iter()
+            .map(|entry| (entry.index, entry.term))
+            .collect()
     }
 
     #[test]
@@ -98,9 +114,18 @@ mod tests {
 
     #[test]
     fn the_later_state_wins_and_an_absent_one_does_not() {
-        let state = |term| Some(HardState { term, vote: 0, commit: 0 });
-        let with = |term| Append { hard_state: state(term), ..append(1..=0, 1, false) };
+        let state = |term| {
+            Some(HardState {
+                term,
+                vote: 0,
+                commit: 0,
+            })
+        };
+        let with = |term| Append {
+            hard_state: state(term),
+            ..append([], 1, false)
+        };
         assert_eq!(merge(with(1), with(2)).hard_state, state(2));
-        assert_eq!(merge(with(1), append(1..=0, 1, false)).hard_state, state(1));
+        assert_eq!(merge(with(1), append([], 1, false)).hard_state, state(1));
     }
 }

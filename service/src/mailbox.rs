@@ -1,13 +1,14 @@
 //! The driver's mailbox: a bounded queue with two compartments and one reader.
 //!
-//! *Control* (a persisted append, a durable index, a peer's message, stop) wakes the driver always. *Commands* and *reads* wake it
-//! only when it is waiting for them. That is the difference from a channel, and the reason this is
-//! not one: while a sync runs, the driver has nothing to do with the commands that arrive, and waking it for
-//! each of them would cost a context switch a command, several times what proposing it costs. They
-//! gather here, and go into the next entry together.
+//! *Control* (a persisted append, a durable index, a peer's message, stop) wakes the driver always.
+//! *Commands* and *reads* wake it only when it is waiting for them. That is the difference from a
+//! channel, and the reason this is not one: while a sync runs, the driver has nothing to do with
+//! the commands that arrive, and waking it for each of them would cost a context switch a command,
+//! several times what proposing it costs. They gather here, and go into the next entry together.
 //!
 //! The commands' compartment needs no bound of its own: a command is let in by
-//! [`crate::handle::Admission`], which counts until the reply. Control messages are bounded by what they answer.
+//! [`crate::handle::Admission`], which counts until the reply. Control messages are bounded by what
+//! they answer.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -38,7 +39,8 @@ pub(crate) type ReadSlot = oneshot::Sender<Result<u64, ApiError>>;
 pub(crate) enum Control {
     /// The log writer: everything up to this work is on disk.
     Persisted(u64),
-    /// The housekeeper: the state is durable up to `applied`, and `compact_through` need not be kept in the log.
+    /// The housekeeper: the state is durable up to `applied`, and `compact_through` need not be
+    /// kept in the log.
     Durable { applied: u64, compact_through: u64 },
     /// A message from a peer, as it came.
     Step(Bytes),
@@ -126,8 +128,9 @@ impl Mailbox {
         self.wake.notify_all();
     }
 
-    /// Sleeps until there is something of the kind waited for, or for `at_most`; then takes everything. With
-    /// [`Waiting::Control`] commands and reads stay inside, unless the mailbox is closed.
+    /// Sleeps until there is something of the kind waited for, or for `at_most`; then takes
+    /// everything. With [`Waiting::Control`] commands and reads stay inside, unless the mailbox is
+    /// closed.
     pub(crate) fn take(&self, waiting: Waiting, at_most: Duration) -> Mail {
         let mut inside = self.lock();
         if !inside.has(waiting) && !at_most.is_zero() {
@@ -146,7 +149,11 @@ impl Mailbox {
             inside.mail.closed = closed;
             return Mail { closed, ..mail };
         }
-        Mail { control: std::mem::take(&mut inside.mail.control), closed, ..Mail::default() }
+        Mail {
+            control: std::mem::take(&mut inside.mail.control),
+            closed,
+            ..Mail::default()
+        }
     }
 
     fn wake_if(&self, inside: &mut Compartments, news: Waiting) {
@@ -163,7 +170,9 @@ impl Mailbox {
 
     /// A panic elsewhere cannot leave the queues half changed: every change is one push or take.
     fn lock(&self) -> MutexGuard<'_, Compartments> {
-        self.compartments.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.compartments
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

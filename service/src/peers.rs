@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::mailbox::{Control, Mailbox};
 
-/// Sends raft's messages. Never blocks and never fails: what cannot be sent is dropped, and raft repeats what matters.
+/// Sends raft's messages. Never blocks and never fails: what cannot be sent is dropped, and raft
+/// repeats what matters.
 pub trait Peers: Send + Sync + 'static {
     /// Sends one message to a member.
     fn send(&self, to: u64, message: Bytes);

@@ -1,16 +1,19 @@
-//! What the driver and the applier publish for everybody: who leads, how far the log is committed and applied.
+//! What the driver and the applier publish for everybody: who leads, how far the log is committed
+//! and applied.
 //!
-//! One writer for each value. The driver writes the standing, the committed index and [`Progress::open_reads_from`]; the applier writes the
-//! applied index and the compaction steps.
+//! One writer for each value. The driver writes the standing, the committed index and
+//! [`Progress::open_reads_from`]; the applier writes the applied index and the compaction steps.
 //!
 //! # Why a sole voter may answer linearizable reads without asking anybody
 //!
-//! A read is linearizable if it sees every write acknowledged before it began. In a cluster with one voter, only that member can
-//! commit, and it acknowledges a write after it applied it to the very state the read looks at: so the state at *any*
-//! moment after the read began will do. Two conditions remain. What was acknowledged by this member's previous
-//! life must have been replayed: hence "applied through the first entry of its own term", which comes after
-//! all of them in the log. And there must be no second voter: the driver closes the gate ([`Progress::close_reads`]) *before* it
-//! gives raft a configuration with one, and a read that found the gate open is ordered before that.
+//! A read is linearizable if it sees every write acknowledged before it began. In a cluster with
+//! one voter, only that member can commit, and it acknowledges a write after it applied it to the
+//! very state the read looks at: so the state at *any* moment after the read began will do. Two
+//! conditions remain. What was acknowledged by this member's previous life must have been replayed:
+//! hence "applied through the first entry of its own term", which comes after all of them in the
+//! log. And there must be no second voter: the driver closes the gate ([`Progress::close_reads`])
+//! *before* it gives raft a configuration with one, and a read that found the gate open is ordered
+//! before that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,7 +79,11 @@ impl Progress {
     pub(crate) async fn applied_through(&self, index: u64) {
         if self.applied() < index {
             // The sender is in `self`, so the wait cannot fail.
-            let _ = self.applied.subscribe().wait_for(|&applied| applied >= index).await;
+            let _ = self
+                .applied
+                .subscribe()
+                .wait_for(|&applied| applied >= index)
+                .await;
         }
     }
 
@@ -98,7 +105,8 @@ impl Progress {
         self.committed.store(index, Ordering::Relaxed);
     }
 
-    /// The driver, as a sole voter and leader: reads need not ask once `index`, the first of its term, is applied.
+    /// The driver, as a sole voter and leader: reads need not ask once `index`, the first of its
+    /// term, is applied.
     pub(crate) fn open_reads_from(&self, index: u64) {
         self.reads_from.store(index, Ordering::Release);
     }

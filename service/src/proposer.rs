@@ -1,5 +1,6 @@
-//! What the proposer decides, so that the state machine need not: ids, least TTLs, the quota's arithmetic, and the parts
-//! of a reply's header that differ from member to member. Pure, but for the random lease id.
+//! What the proposer decides, so that the state machine need not: ids, least TTLs, the quota's
+//! arithmetic, and the parts of a reply's header that differ from member to member. Pure, but for
+//! the random lease id.
 
 use std::time::Duration;
 
@@ -29,8 +30,8 @@ pub struct Settings {
     pub lease_ttl_seconds_min: i64,
 }
 
-/// A lease must outlive an election, or it would end while nobody can renew it: one and a half election timeouts, in
-/// whole seconds.
+/// A lease must outlive an election, or it would end while nobody can renew it: one and a half
+/// election timeouts, in whole seconds.
 pub(crate) fn lease_ttl_seconds_min(election_timeout: Duration) -> i64 {
     let millis = election_timeout.as_millis() * 3 / 2;
     i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX)
@@ -47,8 +48,8 @@ pub(crate) fn prepare(mut body: Body, settings: &Settings) -> Body {
     body
 }
 
-/// What a command adds to the logical size, by etcd's rule of thumb. Zero for one that only reads or deletes: it is let in however
-/// little space is left.
+/// What a command adds to the logical size, by etcd's rule of thumb. Zero for one that only reads
+/// or deletes: it is let in however little space is left.
 pub(crate) fn quota_cost(body: &Body) -> u64 {
     match body {
         Body::Put(put) => put_cost(put),
@@ -67,7 +68,8 @@ fn put_cost(put: &PutRequest) -> u64 {
     limits::QUOTA_PUT_OVERHEAD_BYTES + (put.key.len() + put.value.len()) as u64
 }
 
-/// The dearer of the two branches: which one is taken is not known yet. The depth of nesting is bounded by validation.
+/// The dearer of the two branches: which one is taken is not known yet. The depth of nesting is
+/// bounded by validation.
 fn txn_cost(txn: &TxnRequest) -> u64 {
     let branch = |ops: &[RequestOp]| -> u64 {
         ops.iter()
@@ -98,7 +100,8 @@ pub(crate) fn no_space_alarm(member_id: u64) -> Body {
     })
 }
 
-/// Calls `fill` on the reply's header. Those inside a transaction's reply carry a revision only, as etcd's do.
+/// Calls `fill` on the reply's header. Those inside a transaction's reply carry a revision only, as
+/// etcd's do.
 pub(crate) fn fill_header(reply: &mut Reply, fill: impl FnOnce(&mut ResponseHeader)) {
     let header = match reply {
         Reply::Put(response) => &mut response.header,

@@ -2,15 +2,17 @@
 //!
 //! # A fresh directory
 //!
-//! Two things are written before the first entry: the cluster's beginning into the state (durably), then the first voters into the log
-//! (durably). A crash between or before leaves a directory that the next start finishes: the state knows whether it has begun, the
-//! log whether it has voters, and the beginning is a function of the configuration.
+//! Two things are written before the first entry: the cluster's beginning into the state (durably),
+//! then the first voters into the log (durably). A crash between or before leaves a directory that
+//! the next start finishes: the state knows whether it has begun, the log whether it has voters,
+//! and the beginning is a function of the configuration.
 //!
 //! # Two stores, one story
 //!
-//! What the state has applied must be in the log or before it, for entries in a gap between would be lost. A state behind the log
-//! is the usual case after a crash, and is caught up by applying again; a state ahead of the log, or a log that
-//! begins after the state's end, is a directory put together from two, and is refused.
+//! What the state has applied must be in the log or before it, for entries in a gap between would
+//! be lost. A state behind the log is the usual case after a crash, and is caught up by applying
+//! again; a state ahead of the log, or a log that begins after the state's end, is a directory put
+//! together from two, and is refused.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,18 +55,22 @@ pub(crate) fn open(config: &Config) -> Result<Stores, StartError> {
         Arc::new(log),
         Arc::new(state),
         &Identity::of(config),
-        Limits { compaction_rows: rows },
+        Limits {
+            compaction_rows: rows,
+        },
         config.initial_cluster_state == InitialClusterState::New,
     )?;
     stores.ok_or_else(|| match config.initial_cluster_state {
         InitialClusterState::Existing => StartError::CannotJoin,
-        InitialClusterState::New => StartError::NotAMember { data_dir: config.data_dir.clone() },
+        InitialClusterState::New => StartError::NotAMember {
+            data_dir: config.data_dir.clone(),
+        },
     })
 }
 
 impl Stores {
-    /// The same on engines that are open already. `None` if they are empty and `may_begin` is false, or if this member is not one of
-    /// the cluster in there.
+    /// The same on engines that are open already. `None` if they are empty and `may_begin` is
+    /// false, or if this member is not one of the cluster in there.
     pub fn on(
         log_engine: Arc<dyn Engine>,
         state_engine: Arc<dyn Engine>,
@@ -80,16 +86,36 @@ impl Stores {
                 return Ok(None);
             }
             let members = origin.members.clone();
-            machine.bootstrap(&Genesis { cluster_id: origin.cluster_id, members })?;
+            machine.bootstrap(&Genesis {
+                cluster_id: origin.cluster_id,
+                members,
+            })?;
         }
         if log_state.conf_state.is_empty() {
-            let voters = reader.members().iter().filter(|m| !m.is_learner).map(|m| m.id).collect();
+            let voters = reader
+                .members()
+                .iter()
+                .filter(|m| !m.is_learner)
+                .map(|m| m.id)
+                .collect();
             log.bootstrap(node::initial_conf_state(voters))?;
             (log, log_state) = Log::open(log_engine)?;
         }
-        let Some(member_id) = own_id(origin, &reader.members()) else { return Ok(None) };
-        let identity = handle::Identity { cluster_id: reader.cluster_id(), member_id };
-        Ok(Some(Stores { identity, engine: state_engine, machine, reader, log, log_state }))
+        let Some(member_id) = own_id(origin, &reader.members()) else {
+            return Ok(None);
+        };
+        let identity = handle::Identity {
+            cluster_id: reader.cluster_id(),
+            member_id,
+        };
+        Ok(Some(Stores {
+            identity,
+            engine: state_engine,
+            machine,
+            reader,
+            log,
+            log_state,
+        }))
     }
 }
 
@@ -97,14 +123,20 @@ impl Stores {
 fn own_id(origin: &Identity, members: &[Member]) -> Option<u64> {
     match members {
         [lone] => Some(lone.id),
-        several => {
-            several.iter().find(|member| member.id == origin.member_id).map(|member| member.id)
-        }
+        several => several
+            .iter()
+            .find(|member| member.id == origin.member_id)
+            .map(|member| member.id),
     }
 }
 
 fn check_one_story(applied: u64, log: &LogState) -> Result<(), Fault> {
-    let damaged = |detail| Err(Fault::Damaged { path: Path::new("member").to_owned(), detail });
+    let damaged = |detail| {
+        Err(Fault::Damaged {
+            path: Path::new("member").to_owned(),
+            detail,
+        })
+    };
     if applied > log.last_index {
         return damaged(format!(
             "the state has applied entry {applied}, and the raft log ends at {}: the log was lost, \

@@ -180,15 +180,14 @@ impl Reader {
 
     /// Answers a transaction that [`crate::machine::validate::is_read_only`].
     pub fn txn(&self, request: &api::TxnRequest) -> Result<api::TxnResponse, ReadError> {
-        let outcome = self.read_frozen(0, |read, at, _| {
+        self.read_frozen(0, |read, at, _| {
             // Loaded after the state was frozen, as it must be.
             let compacted = self.compacted();
             match txn::read_only(&EngineView { read }, request, at, compacted) {
                 Err(ReadError::Fault(fault)) => Err(fault),
                 outcome => Ok(outcome),
             }
-        })?;
-        outcome
+        })?
     }
 
     /// The changes of `from..=through`: whole revisions, at least one, and then until about

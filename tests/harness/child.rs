@@ -144,8 +144,8 @@ impl Drop for Child {
         if std::thread::panicking() {
             eprintln!("log of process {}:", self.pid());
             let lines = self.lines();
-            for line in lines.iter().skip(lines.len().saturating_sub(50)) {
-                eprintln!("  {line}");
+            for line in lines.iter().skip(lines.len().saturating_sub(20)) {
+                eprintln!("  {}", line.chars().take(300).collect::<String>());
             }
         }
     }

@@ -15,7 +15,7 @@ const VALUE_BYTES: usize = 256 << 10;
 fn nothing_acknowledged_is_lost_on_a_full_disk() {
     let dir = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::mount(dir.path()) else {
-        println!("skipped: this user may not mount a tmpfs, so there is no disk to fill");
+        eprintln!("skipped: this user may not mount a tmpfs, so there is no disk to fill");
         return;
     };
     let mut process = Process::start_in(&disk.path, &[]);

@@ -77,7 +77,7 @@ fn on<F: Future<Output = ()>>(
 ) {
     let backend = backend.or_as_asked();
     if let (Backend::Etcd, [reason]) = (backend, not_on_etcd_because) {
-        println!("skipped on etcd 3.4: {reason}");
+        eprintln!("skipped on etcd 3.4: {reason}");
         return;
     }
     harness::run(async { test(Node::start_with(backend, flags).await).await });

@@ -9,7 +9,7 @@ suite![
     history_is_whole_at_each_revision,
     history_respects_filters_and_range,
     history_has_previous_values,
-    a_compacted_previous_value_is_absent,
+    a_compacted_previous_value_is_absent_or_right,
     a_start_in_the_future_waits,
     a_start_at_the_next_revision_is_now,
     a_future_start_is_not_told_of_what_came_before,
@@ -56,14 +56,16 @@ async fn history_has_previous_values(node: Node) {
     assert_eq!(previous(&mut watching, 3).await, [None, Some(2), Some(3)]);
 }
 
-async fn a_compacted_previous_value_is_absent(node: Node) {
+/// etcd answers nothing; a server that still knows the value may say so.
+async fn a_compacted_previous_value_is_absent_or_right(node: Node) {
     for value in ["1", "2", "3", "4"] {
         node.put("a", value).await;
     }
     node.compact(4).await;
     let request = WatchCreateRequest { prev_kv: true, ..watch("a") };
     let mut watching = Watching::on(&node, from(4, request)).await;
-    assert_eq!(previous(&mut watching, 2).await, [None, Some(4)]);
+    let told = previous(&mut watching, 2).await;
+    assert!(matches!(told[..], [None | Some(3), Some(4)]), "{told:?}");
 }
 
 async fn a_start_in_the_future_waits(node: Node) {

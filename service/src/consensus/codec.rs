@@ -1,8 +1,9 @@
 //! A log entry's payload, put together without encoding anything twice.
 //!
-//! A payload is a `conclave.command.Batch`. In protobuf a message is the concatenation of its fields, and a repeated
-//! field is its elements one after the other, each behind its tag and length. So a batch of commands that are already encoded is made by
-//! copying: the version field, then each command as [`frame`] left it. The decoder is the generated one.
+//! A payload is a `conclave.command.Batch`. In protobuf a message is the concatenation of its
+//! fields, and a repeated field is its elements one after the other, each behind its tag and
+//! length. So a batch of commands that are already encoded is made by copying: the version field,
+//! then each command as [`frame`] left it. The decoder is the generated one.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
@@ -50,7 +51,11 @@ mod tests {
 
     fn put(request_id: u64, value_len: usize) -> Command {
         Command {
-            header: Some(Header { request_id, member_id: 7, ..Header::default() }),
+            header: Some(Header {
+                request_id,
+                member_id: 7,
+                ..Header::default()
+            }),
             body: Some(Body::Put(PutRequest {
                 key: Bytes::from_static(b"k"),
                 value: Bytes::from(vec![b'v'; value_len]),
@@ -64,7 +69,10 @@ mod tests {
         for lens in [&[][..], &[0], &[5, 0, 300], &[100_000, 1]] {
             let commands: Vec<_> = (1..).zip(lens).map(|(id, &len)| put(id, len)).collect();
             let framed: Vec<_> = commands.iter().map(frame).collect();
-            let batch = Batch { version: 1, commands };
+            let batch = Batch {
+                version: 1,
+                commands,
+            };
             assert_eq!(pack(framed.iter()), batch.encode_to_vec());
         }
     }

@@ -1,8 +1,9 @@
 //! Golden scripts for [`Node`]: inputs and all that comes of them, in one text.
 //!
-//! A script is a list of steps, each `> command` with the lines it prints below. Comments begin with `#`. Nodes run on
-//! engines in memory. Messages are taken up by an imaginary network, from which a script delivers them or lets them be lost. With
-//! `CONCLAVE_BLESS=1` in the environment the scripts are rewritten with what was printed; read the difference.
+//! A script is a list of steps, each `> command` with the lines it prints below. Comments begin
+//! with `#`. Nodes run on engines in memory. Messages are taken up by an imaginary network, from
+//! which a script delivers them or lets them be lost. With `CONCLAVE_BLESS=1` in the environment
+//! the scripts are rewritten with what was printed; read the difference.
 //!
 //! | command | |
 //! |---|---|
@@ -15,7 +16,7 @@
 //! | `persisted N` | confirms the last append |
 //! | `deliver A B` | everything the network has from A for B |
 //! | `lose` | everything the network has |
-//! | `settle` | work, confirm and deliver everywhere until there is nothing left; prints work that commits |
+//! | `settle` | work, confirm and deliver everywhere until nothing is left; prints the commits |
 //! | `change N add M` | applies the addition of a voter, as if it had been committed |
 //! | `standing N` | who leads, as N sees it |
 
@@ -51,7 +52,8 @@ struct Member {
 fn open(id: u64, engine: &MemoryEngine, voters: &[u64], applied: u64) -> Member {
     let (mut log, mut state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
     if state.conf_state.is_empty() {
-        log.bootstrap(node::initial_conf_state(voters.to_vec())).expect("in memory");
+        log.bootstrap(node::initial_conf_state(voters.to_vec()))
+            .expect("in memory");
         (log, state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
     }
     let log = Arc::new(log);
@@ -66,7 +68,12 @@ fn open(id: u64, engine: &MemoryEngine, voters: &[u64], applied: u64) -> Member 
         seed: id,
     };
     let node = Node::new(settings, reader);
-    Member { engine: engine.clone(), log, node, last_append: 0 }
+    Member {
+        engine: engine.clone(),
+        log,
+        node,
+        last_append: 0,
+    }
 }
 
 impl World {
@@ -76,13 +83,17 @@ impl World {
         let mut out = String::new();
         match words[0] {
             "start" => {
-                let voters: Vec<u64> = words[3].split(',').map(|v| v.parse().expect("id")).collect();
+                let voters: Vec<u64> = words[3]
+                    .split(',')
+                    .map(|v| v.parse().expect("id"))
+                    .collect();
                 let member = open(number(1), &MemoryEngine::new(), &voters, 0);
                 self.members.insert(number(1), member);
             }
             "restart" => {
                 let engine = self.member(number(1)).engine.crash_keeping(0);
-                self.members.insert(number(1), open(number(1), &engine, &[], number(3)));
+                self.members
+                    .insert(number(1), open(number(1), &engine, &[], number(3)));
             }
             "campaign" => self.member(number(1)).node.campaign(),
             "tick" => {
@@ -90,7 +101,11 @@ impl World {
                 (0..times).for_each(|_| self.member(number(1)).node.tick());
             }
             "read" => {
-                let context = Context { member_id: number(1), boot_id: 1, counter: number(2) };
+                let context = Context {
+                    member_id: number(1),
+                    boot_id: 1,
+                    counter: number(2),
+                };
                 self.member(number(1)).node.read_index(context);
             }
             "compact" => {
@@ -123,8 +138,13 @@ impl World {
             "change" => self.member(number(1)).add_voter(number(3)),
             "standing" => {
                 let member = self.member(number(1));
-                writeln!(out, "{:?}, term starts at {}", member.node.standing(), member.node.term_start())
-                    .expect("in memory");
+                writeln!(
+                    out,
+                    "{:?}, term starts at {}",
+                    member.node.standing(),
+                    member.node.term_start()
+                )
+                .expect("in memory");
             }
             other => panic!("no such command: {other}"),
         }
@@ -137,13 +157,16 @@ impl World {
 
     fn work(&mut self, id: u64, out: &mut String) -> bool {
         let member = self.member(id);
-        let Some(work) = member.node.work() else { return false };
+        let Some(work) = member.node.work() else {
+            return false;
+        };
         if let Some(append) = &work.append {
             member.log.append(append).expect("in memory");
             member.last_append = work.number;
         }
         out.push_str(&show(&work));
-        self.network.extend(work.messages.into_iter().map(|message| (id, message)));
+        self.network
+            .extend(work.messages.into_iter().map(|message| (id, message)));
         true
     }
 
@@ -152,7 +175,10 @@ impl World {
             if !which(from, outgoing.to) {
                 self.network.push((from, outgoing));
             } else if let Some(member) = self.members.get_mut(&outgoing.to) {
-                member.node.step(&outgoing.message).expect("a message of a node");
+                member
+                    .node
+                    .step(&outgoing.message)
+                    .expect("a message of a node");
             }
         }
     }
@@ -190,7 +216,11 @@ impl Member {
             payload: change.write_to_bytes().expect("in memory").into(),
         };
         let conf_state = self.node.apply_change(&entry).expect("our own");
-        let append = Append { conf_state: Some(conf_state), sync: true, ..Append::default() };
+        let append = Append {
+            conf_state: Some(conf_state),
+            sync: true,
+            ..Append::default()
+        };
         self.log.append(&append).expect("in memory");
     }
 }
@@ -204,13 +234,21 @@ fn show(work: &Work) -> String {
             .map(|e| format!(" {}@{} {}", e.index, e.term, text(&e.data)))
             .collect();
         let state = append.hard_state.map_or(String::new(), |state| {
-            format!("; term {} vote {} commit {}", state.term, state.vote, state.commit)
+            format!(
+                "; term {} vote {} commit {}",
+                state.term, state.vote, state.commit
+            )
         });
         writeln!(out, "append{}{state}", entries.join(",")).expect("in memory");
     }
     for outgoing in &work.messages {
-        writeln!(out, "send {}: {}", outgoing.to, show_message(&outgoing.message))
-            .expect("in memory");
+        writeln!(
+            out,
+            "send {}: {}",
+            outgoing.to,
+            show_message(&outgoing.message)
+        )
+        .expect("in memory");
     }
     for entry in &work.committed {
         let Position { index, term } = entry.position;
@@ -241,7 +279,11 @@ fn show_message(message: &Bytes) -> String {
 }
 
 fn text(data: &Bytes) -> String {
-    if data.is_empty() { "-".to_owned() } else { String::from_utf8_lossy(data).into_owned() }
+    if data.is_empty() {
+        "-".to_owned()
+    } else {
+        String::from_utf8_lossy(data).into_owned()
+    }
 }
 
 /// The script with every step's output as it is now.

@@ -1,8 +1,8 @@
 //! The library's log lines, as ours.
 //!
-//! It writes through `slog` and tells at "info" and "warn" what is part of a normal life: elections, terms, rejected
-//! votes. An operator should not meet a warning that asks for nothing, so all of it is a step quieter here; what matters (who leads
-//! now) the driver says itself.
+//! It writes through `slog` and tells at "info" and "warn" what is part of a normal life:
+//! elections, terms, rejected votes. An operator should not meet a warning that asks for nothing,
+//! so all of it is a step quieter here; what matters (who leads now) the driver says itself.
 
 use std::fmt;
 

@@ -2,13 +2,15 @@
 //!
 //! # The model
 //!
-//! [`node::Node`] is a function with a memory. Inputs go in one at a time: a tick of the clock, a message from a
-//! peer, a payload to propose, "work number 7 is on disk". Whenever the caller likes, it asks for one [`node::Work`]: what to
-//! append, what to send and when, what is committed. The node never waits, reads no clock, draws no random numbers but from its
-//! own seed, and writes nothing. In production a thread drives it (`driver.rs`); in the simulator a loop does.
+//! [`node::Node`] is a function with a memory. Inputs go in one at a time: a tick of the clock, a
+//! message from a peer, a payload to propose, "work number 7 is on disk". Whenever the caller
+//! likes, it asks for one [`node::Work`]: what to append, what to send and when, what is committed.
+//! The node never waits, reads no clock, draws no random numbers but from its own seed, and writes
+//! nothing. In production a thread drives it (`driver.rs`); in the simulator a loop does.
 //!
-//! Underneath is the `raft` crate. Its types end here: peers carry its messages as opaque bytes, the log keeps its entries as
-//! (index, term, kind, bytes), and the rest of the program would not notice another library.
+//! Underneath is the `raft` crate. Its types end here: peers carry its messages as opaque bytes,
+//! the log keeps its entries as (index, term, kind, bytes), and the rest of the program would not
+//! notice another library.
 //!
 //! # One command, from proposal to commit, on a sole voter
 //!
@@ -20,27 +22,29 @@
 //! applied(8)
 //! ```
 //!
-//! With followers, the messages of #5 leave at once, while the leader's own disk is still busy (the leader is one more voter
-//! whose acknowledgement is its `persisted`); what a follower answers leaves only after its own `persisted`.
+//! With followers, the messages of #5 leave at once, while the leader's own disk is still busy (the
+//! leader is one more voter whose acknowledgement is its `persisted`); what a follower answers
+//! leaves only after its own `persisted`.
 //!
 //! # Many commands, one entry
 //!
-//! The payload of an entry is a `Batch`: all the commands that arrived while the last sync ran. The library clones an
-//! entry from its unstable log into every ready list, looks its term up, and counts its size several times; none of that
-//! is dear for one entry, all of it is for a thousand. Commands are encoded once, by the task
-//! that proposes them, and [`codec`] puts them together by copying bytes.
+//! The payload of an entry is a `Batch`: all the commands that arrived while the last sync ran. The
+//! library clones an entry from its unstable log into every ready list, looks its term up, and
+//! counts its size several times; none of that is dear for one entry, all of it is for a thousand.
+//! Commands are encoded once, by the task that proposes them, and [`codec`] puts them together by
+//! copying bytes.
 //!
 //! # Invariants
 //!
 //! 1. Work is handed out in number order and everything in it must be done in that order.
 //! 2. Nothing is committed here before it is durable here: the library hands out committed entries
 //!    only up to what [`node::Node::persisted`] has confirmed.
-//! 3. A position (index, term) names one payload for ever. An entry that commits at the index with another term
-//!    is another entry, and whoever waits for the first is told that it was lost.
-//! 4. A read-index context is used once: (member, boot, counter). The library keys pending reads by it, so a context
-//!    used twice could answer a later read with an earlier index. See [`reads`].
-//! 5. The randomized election timeout is drawn from the node's own seed, after every change of role or term: the same inputs
-//!    give the same outputs.
+//! 3. A position (index, term) names one payload for ever. An entry that commits at the index with
+//!    another term is another entry, and whoever waits for the first is told that it was lost.
+//! 4. A read-index context is used once: (member, boot, counter). The library keys pending reads by
+//!    it, so a context used twice could answer a later read with an earlier index. See [`reads`].
+//! 5. The randomized election timeout is drawn from the node's own seed, after every change of role
+//!    or term: the same inputs give the same outputs.
 //! 6. After a start, nothing at or below the applied index the node was given is committed again.
 
 pub mod codec;

@@ -71,14 +71,16 @@ pub struct ReadAnswer {
     pub index: u64,
 }
 
-/// What there is to do, all of it since the last time. The order: send, hand over what is committed, append.
+/// What there is to do, all of it since the last time. The order: send, hand over what is
+/// committed, append.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Work {
     /// Names the append for [`Node::persisted`].
     pub number: u64,
     /// What to put on disk, and whether to sync.
     pub append: Option<Append>,
-    /// What may leave now. (What must wait for the append is kept back and comes with a later work.)
+    /// What may leave now. (What must wait for the append is kept back and comes with a later
+    /// work.)
     pub messages: Vec<Outgoing>,
     /// What may be applied now, in order.
     pub committed: Vec<CommittedEntry>,
@@ -99,7 +101,8 @@ pub struct Node {
     pinned: Option<(StateRole, u64)>,
     /// The index a leader's term begins with.
     term_start: u64,
-    /// Appends handed out and not yet confirmed: the work's number and the last index it made durable.
+    /// Appends handed out and not yet confirmed: the work's number and the last index it made
+    /// durable.
     appends: VecDeque<(u64, Option<u64>)>,
     /// Messages that wait for the append of a work.
     held: VecDeque<(u64, Vec<Outgoing>)>,
@@ -152,7 +155,8 @@ impl Node {
 
     /// Stands for election now. A sole voter wins at once.
     pub fn campaign(&mut self) {
-        // Fails only while a configuration change waits to be applied; the next election timeout tries again.
+        // Fails only while a configuration change waits to be applied; the next election timeout
+        // tries again.
         let _ = self.raw.campaign();
         self.after_input();
     }
@@ -161,7 +165,8 @@ impl Node {
     pub fn step(&mut self, message: &Bytes) -> Result<(), Malformed> {
         let message = Message::parse_from_carllerche_bytes(message).map_err(|_| Malformed)?;
         match message.get_msg_type() {
-            // Snapshots come by a way of their own, and what a member tells itself comes from nobody else.
+            // Snapshots come by a way of their own, and what a member tells itself comes from
+            // nobody else.
             MessageType::MsgSnapshot
             | MessageType::MsgHup
             | MessageType::MsgBeat
@@ -176,7 +181,8 @@ impl Node {
         Ok(())
     }
 
-    /// Puts a payload at the end of the log. `None` if this member does not lead or may not take more.
+    /// Puts a payload at the end of the log. `None` if this member does not lead or may not take
+    /// more.
     pub fn propose(&mut self, payload: Vec<u8>) -> Option<Position> {
         // A follower would pass it on, and the proposer would never learn where it went.
         if self.raw.raft.state != StateRole::Leader {
@@ -184,7 +190,10 @@ impl Node {
         }
         self.raw.propose(Vec::new(), payload).ok()?;
         let index = self.raw.raft.raft_log.last_index();
-        Some(Position { index, term: self.raw.raft.term })
+        Some(Position {
+            index,
+            term: self.raw.raft.term,
+        })
     }
 
     /// Begins a read-index round. There may never be an answer: see [`super::reads`].
@@ -202,10 +211,19 @@ impl Node {
                 self.raw.mut_store().persisted(index);
             }
         }
-        // Work without an append was done when it was handed out, so if nothing is on its way any more everything is.
-        let through = if self.appends.is_empty() { self.last_number } else { number };
+        // Work without an append was done when it was handed out, so if nothing is on its way any
+        // more everything is.
+        let through = if self.appends.is_empty() {
+            self.last_number
+        } else {
+            number
+        };
         self.raw.on_persist_ready(through);
-        while self.held.front().is_some_and(|(waits_for, _)| *waits_for <= through) {
+        while self
+            .held
+            .front()
+            .is_some_and(|(waits_for, _)| *waits_for <= through)
+        {
             let (_, messages) = self.held.pop_front().expect("there is a front");
             self.released.extend(messages);
         }
@@ -219,8 +237,9 @@ impl Node {
         }
     }
 
-    /// Takes up a committed configuration change; must be called for each, in order, before the next
-    /// [`Node::work`]. Returns the configuration to put on disk with the log. A change that cannot be decoded was not made by us.
+    /// Takes up a committed configuration change; must be called for each, in order, before the
+    /// next [`Node::work`]. Returns the configuration to put on disk with the log. A change that
+    /// cannot be decoded was not made by us.
     pub fn apply_change(&mut self, entry: &CommittedEntry) -> Result<Bytes, Malformed> {
         let applied = match entry.kind {
             EntryKind::Normal => return Err(Malformed),
@@ -238,7 +257,8 @@ impl Node {
         Ok(encode_conf_state(&conf_state))
     }
 
-    /// The log will forget everything through `index`, all of it applied and not needed by a follower.
+    /// The log will forget everything through `index`, all of it applied and not needed by a
+    /// follower.
     pub fn compact(&mut self, index: u64) {
         self.raw.mut_store().compact(index);
     }
@@ -278,26 +298,45 @@ impl Node {
             if released.is_empty() {
                 return None;
             }
-            return Some(Work { messages: released, ..Work::default() });
+            return Some(Work {
+                messages: released,
+                ..Work::default()
+            });
         }
         let mut ready = self.raw.ready();
-        assert!(ready.snapshot().is_empty(), "a snapshot cannot have come in: step refuses them");
+        assert!(
+            ready.snapshot().is_empty(),
+            "a snapshot cannot have come in: step refuses them"
+        );
         let number = ready.number();
         self.last_number = number;
-        let mut work = Work { number, messages: released, ..Work::default() };
-        work.messages.extend(ready.take_messages().iter().map(encode));
-        work.committed = ready.take_committed_entries().into_iter().map(committed).collect();
+        let mut work = Work {
+            number,
+            messages: released,
+            ..Work::default()
+        };
+        work.messages
+            .extend(ready.take_messages().iter().map(encode));
+        work.committed = ready
+            .take_committed_entries()
+            .into_iter()
+            .map(committed)
+            .collect();
         work.reads = ready
             .take_read_states()
             .into_iter()
-            .map(|read| ReadAnswer { context: read.request_ctx, index: read.index })
+            .map(|read| ReadAnswer {
+                context: read.request_ctx,
+                index: read.index,
+            })
             .collect();
         let waiting: Vec<_> = ready.take_persisted_messages().iter().map(encode).collect();
         work.append = self.take_append(&mut ready);
         self.raw.advance_append_async(ready);
 
         if let Some(append) = &work.append {
-            self.appends.push_back((number, append.entries.last().map(|entry| entry.index)));
+            self.appends
+                .push_back((number, append.entries.last().map(|entry| entry.index)));
         }
         if self.appends.is_empty() {
             work.messages.extend(waiting);
@@ -308,16 +347,17 @@ impl Node {
         Some(work)
     }
 
-    /// What of a ready list goes to disk. A commit index alone does not: it is written with the next append, and
-    /// if that never comes, it is found again by the next election (raft's paper calls it volatile). On a sole voter this saves every
-    /// second write.
+    /// What of a ready list goes to disk. A commit index alone does not: it is written with the
+    /// next append, and if that never comes, it is found again by the next election (raft's paper
+    /// calls it volatile). On a sole voter this saves every second write.
     fn take_append(&mut self, ready: &mut raft::Ready) -> Option<Append> {
         if !ready.must_sync() {
             return None;
         }
         let entries = ready.take_entries();
         if let Some(first) = entries.first() {
-            // What an append on its way has written from here on is replaced, so its confirmation says nothing about it.
+            // What an append on its way has written from here on is replaced, so its confirmation
+            // says nothing about it.
             for (_, last_index) in &mut self.appends {
                 *last_index = (*last_index).map(|last| last.min(first.index - 1));
             }
@@ -332,7 +372,8 @@ impl Node {
         Some(append)
     }
 
-    /// After every input: pins the election timeout if the library drew a new one, and notes where a leader's term begins.
+    /// After every input: pins the election timeout if the library drew a new one, and notes where
+    /// a leader's term begins.
     fn after_input(&mut self) {
         let now = (self.raw.raft.state, self.raw.raft.term);
         if self.pinned == Some(now) {
@@ -361,7 +402,9 @@ impl Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("standing", &self.standing()).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("standing", &self.standing())
+            .finish_non_exhaustive()
     }
 }
 
@@ -376,11 +419,18 @@ pub fn decode_conf_state(bytes: &Bytes) -> Result<ConfState, Malformed> {
 }
 
 fn encode_conf_state(conf_state: &ConfState) -> Bytes {
-    conf_state.write_to_bytes().expect("writing to memory").into()
+    conf_state
+        .write_to_bytes()
+        .expect("writing to memory")
+        .into()
 }
 
 fn hard_state(state: &HardState) -> log::HardState {
-    log::HardState { term: state.term, vote: state.vote, commit: state.commit }
+    log::HardState {
+        term: state.term,
+        vote: state.vote,
+        commit: state.commit,
+    }
 }
 
 fn encode(message: &Message) -> Outgoing {
@@ -392,7 +442,10 @@ fn encode(message: &Message) -> Outgoing {
 
 fn committed(entry: raft::eraftpb::Entry) -> CommittedEntry {
     CommittedEntry {
-        position: Position { index: entry.index, term: entry.term },
+        position: Position {
+            index: entry.index,
+            term: entry.term,
+        },
         kind: kind(&entry),
         payload: entry.data,
     }

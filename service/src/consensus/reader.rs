@@ -1,19 +1,21 @@
 //! The raft log as the library reads it: the disk, and the tail of it that is still in memory.
 //!
-//! The library asks its storage for three things all the time: the term of a recent index, the entries that just became
-//! committed, the entries a follower lacks. All three are nearly always about the last few entries, and some of those are
-//! not on disk yet: a ready list counts as *in the storage* as soon as it is handed out, and is written while the node goes on. So
-//! the tail serves two ends: what is being written can be read, and what was written need not be read back.
+//! The library asks its storage for three things all the time: the term of a recent index, the
+//! entries that just became committed, the entries a follower lacks. All three are nearly always
+//! about the last few entries, and some of those are not on disk yet: a ready list counts as *in
+//! the storage* as soon as it is handed out, and is written while the node goes on. So the tail
+//! serves two ends: what is being written can be read, and what was written need not be read back.
 //!
 //! # Invariants
 //!
 //! 1. The tail is contiguous and ends at `last_index`; everything before it is on disk.
-//! 2. What is not known to be on disk is never dropped from the tail. What is, is dropped from the front beyond
-//!    [`limits::LOG_TAIL_BYTES_MAX`].
+//! 2. What is not known to be on disk is never dropped from the tail. What is, is dropped from the
+//!    front beyond [`limits::LOG_TAIL_BYTES_MAX`].
 //! 3. `first_index` moves before the disk forgets, so nothing is looked for that may be gone.
 //!
-//! A read that fails cannot be answered with an error the library would survive, nor should it be: the log cannot be trusted any
-//! more. The fault is logged, for it names the path, and the library panics, which ends the driver and with it the process.
+//! A read that fails cannot be answered with an error the library would survive, nor should it be:
+//! the log cannot be trusted any more. The fault is logged, for it names the path, and the library
+//! panics, which ends the driver and with it the process.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,16 +45,24 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads `log` from where `state`, which came with it, says it stands. `applied` raises the commit index: the state
-    /// machine has applied nothing uncommitted, and the log's own record of the commit index may lag.
+    /// Reads `log` from where `state`, which came with it, says it stands. `applied` raises the
+    /// commit index: the state machine has applied nothing uncommitted, and the log's own record of
+    /// the commit index may lag.
     pub fn new(log: Arc<Log>, state: &LogState, conf_state: ConfState, applied: u64) -> Reader {
         let mut hard_state = HardState::default();
         hard_state.term = state.hard_state.term;
         hard_state.vote = state.hard_state.vote;
-        hard_state.commit = state.hard_state.commit.max(applied).max(state.first_index - 1);
+        hard_state.commit = state
+            .hard_state
+            .commit
+            .max(applied)
+            .max(state.first_index - 1);
         Reader {
             log,
-            initial: RaftState { hard_state, conf_state },
+            initial: RaftState {
+                hard_state,
+                conf_state,
+            },
             first_index: state.first_index,
             last_index: state.last_index,
             compacted_term: state.compacted_term,
@@ -62,9 +72,12 @@ impl Reader {
         }
     }
 
-    /// Entries are on their way to the disk; from now on they can be read here. A suffix of what was there is replaced.
+    /// Entries are on their way to the disk; from now on they can be read here. A suffix of what
+    /// was there is replaced.
     pub(super) fn append(&mut self, entries: Vec<Entry>) {
-        let Some(first) = entries.first().map(|entry| entry.index) else { return };
+        let Some(first) = entries.first().map(|entry| entry.index) else {
+            return;
+        };
         let kept = first.saturating_sub(self.tail_first());
         while self.tail.len() as u64 > kept {
             let dropped = self.tail.pop_back().expect("longer than what is kept");
@@ -80,7 +93,10 @@ impl Reader {
     pub(super) fn persisted(&mut self, index: u64) {
         self.persisted = self.persisted.max(index.min(self.last_index));
         while self.tail_bytes > limits::LOG_TAIL_BYTES_MAX as u64
-            && self.tail.front().is_some_and(|entry| entry.index <= self.persisted)
+            && self
+                .tail
+                .front()
+                .is_some_and(|entry| entry.index <= self.persisted)
         {
             let dropped = self.tail.pop_front().expect("there is a front");
             self.tail_bytes -= size(&dropped);
@@ -113,7 +129,7 @@ impl Reader {
         self.tail.get(usize::try_from(position).ok()?)
     }
 
-    fn from_disk(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>> {
+    fn read_disk(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>> {
         let entries = self.log.entries(low, high, max_bytes).map_err(failed)?;
         Ok(entries.into_iter().map(to_raft).collect())
     }
@@ -134,21 +150,27 @@ impl Storage for Reader {
         if low < self.first_index {
             return Err(Error::Store(StorageError::Compacted));
         }
-        assert!(high <= self.last_index + 1, "entries up to {high} of a log to {}", self.last_index);
+        assert!(
+            high <= self.last_index + 1,
+            "entries up to {high} of a log to {}",
+            self.last_index
+        );
         let max_bytes = max_size.into().unwrap_or(u64::MAX);
         let tail_first = self.tail_first();
         let mut out = Vec::new();
         let mut bytes = 0;
         if low < tail_first {
             let disk_high = high.min(tail_first);
-            out = self.from_disk(low, disk_high, max_bytes)?;
+            out = self.read_disk(low, disk_high, max_bytes)?;
             bytes = out.iter().map(size).sum();
             if (out.len() as u64) < disk_high - low {
                 return Ok(out);
             }
         }
         for index in low.max(tail_first)..high {
-            let entry = self.in_tail(index).expect("the tail is contiguous to the last index");
+            let entry = self
+                .in_tail(index)
+                .expect("the tail is contiguous to the last index");
             bytes += size(entry);
             if bytes > max_bytes && !out.is_empty() {
                 break;
@@ -199,10 +221,12 @@ fn size(entry: &Entry) -> u64 {
 }
 
 fn to_raft(entry: log::Entry) -> Entry {
-    let mut out = Entry::default();
-    out.index = entry.index;
-    out.term = entry.term;
-    out.data = entry.data;
+    let mut out = Entry {
+        index: entry.index,
+        term: entry.term,
+        data: entry.data,
+        ..Entry::default()
+    };
     out.set_entry_type(match entry.kind {
         EntryKind::Normal => EntryType::EntryNormal,
         EntryKind::ConfChange => EntryType::EntryConfChange,

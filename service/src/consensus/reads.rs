@@ -1,17 +1,19 @@
 //! Read-index rounds: which index must be applied before a linearizable read may look.
 //!
-//! All reads that wait when a round begins share it: one exchange of heartbeats with a majority serves
-//! them all, and reads that come meanwhile go into the next. [`Reads`] is the bookkeeping, pure; [`super::node::Node`] asks raft.
+//! All reads that wait when a round begins share it: one exchange of heartbeats with a majority
+//! serves them all, and reads that come meanwhile go into the next. [`Reads`] is the bookkeeping,
+//! pure; [`super::node::Node`] asks raft.
 //!
 //! # Why a context is used once
 //!
-//! Raft names a round by the context we give it and keeps rounds in a map by that name. A name used twice
-//! meets the acknowledgements of its first use, which may be older than the reads that wait now. So a name is (member, boot, counter),
-//! a round that got no answer is *given up* and its reads begin again in a new one, and an answer counts only if it is for the round
-//! in progress and leader and term are those under which it was asked.
+//! Raft names a round by the context we give it and keeps rounds in a map by that name. A name used
+//! twice meets the acknowledgements of its first use, which may be older than the reads that wait
+//! now. So a name is (member, boot, counter), a round that got no answer is *given up* and its
+//! reads begin again in a new one, and an answer counts only if it is for the round in progress and
+//! leader and term are those under which it was asked.
 //!
-//! Raft drops a read silently when there is no leader or the leader has not yet committed in its term, hence the giving
-//! up after [`Reads::patience_ticks`].
+//! Raft drops a read silently when there is no leader or the leader has not yet committed in its
+//! term, hence the giving up after [`Reads::patience_ticks`].
 
 use super::Standing;
 
@@ -29,7 +31,10 @@ pub struct Context {
 impl Context {
     /// 24 bytes, big-endian.
     pub fn encode(self) -> Vec<u8> {
-        [self.member_id, self.boot_id, self.counter].iter().flat_map(|n| n.to_be_bytes()).collect()
+        [self.member_id, self.boot_id, self.counter]
+            .iter()
+            .flat_map(|n| n.to_be_bytes())
+            .collect()
     }
 }
 
@@ -53,8 +58,17 @@ struct Round<S> {
 impl<S> Reads<S> {
     /// Nobody waits. `boot_id` must differ from that of every other life of the member.
     pub fn new(member_id: u64, boot_id: u64, patience_ticks: u32) -> Reads<S> {
-        let next = Context { member_id, boot_id, counter: 1 };
-        Reads { next, patience_ticks, waiting: Vec::new(), round: None }
+        let next = Context {
+            member_id,
+            boot_id,
+            counter: 1,
+        };
+        Reads {
+            next,
+            patience_ticks,
+            waiting: Vec::new(),
+            round: None,
+        }
     }
 
     /// More reads wait.
@@ -66,7 +80,8 @@ impl<S> Reads<S> {
         }
     }
 
-    /// The context to ask raft with, if reads wait, no round is in progress and there is a leader to ask.
+    /// The context to ask raft with, if reads wait, no round is in progress and there is a leader
+    /// to ask.
     pub fn begin(&mut self, standing: Standing) -> Option<Context> {
         if self.round.is_some() || self.waiting.is_empty() || standing.leader == 0 {
             return None;
@@ -74,13 +89,21 @@ impl<S> Reads<S> {
         let context = self.next;
         self.next.counter += 1;
         let slots = std::mem::take(&mut self.waiting);
-        self.round = Some(Round { context, standing, ticks: 0, slots });
+        self.round = Some(Round {
+            context,
+            standing,
+            ticks: 0,
+            slots,
+        });
         Some(context)
     }
 
     /// Raft's answer: the reads it is for. Empty for an answer to a round that was given up.
     pub fn answered(&mut self, context: &[u8], standing: Standing) -> Vec<S> {
-        match self.round.take_if(|round| round.context.encode() == context) {
+        match self
+            .round
+            .take_if(|round| round.context.encode() == context)
+        {
             Some(round) if round.is_under(standing) => round.slots,
             Some(round) => {
                 self.again(round);
@@ -180,7 +203,10 @@ mod tests {
     fn a_round_begun_under_another_term_does_not_count() {
         let mut reads = reads(vec![1]);
         let context = reads.begin(LED_BY_2).expect("one waits");
-        let later = Standing { term: 6, ..LED_BY_2 };
+        let later = Standing {
+            term: 6,
+            ..LED_BY_2
+        };
         assert_eq!(reads.answered(&context.encode(), later), [] as [u32; 0]);
         let again = reads.begin(later).expect("it waits again");
         assert_eq!(reads.answered(&again.encode(), later), [1]);
@@ -202,7 +228,13 @@ mod tests {
     #[test]
     fn nothing_is_asked_without_a_leader() {
         let mut reads = reads(vec![1, 2]);
-        assert_eq!(reads.begin(Standing { leader: 0, ..LED_BY_2 }), None);
+        assert_eq!(
+            reads.begin(Standing {
+                leader: 0,
+                ..LED_BY_2
+            }),
+            None
+        );
         reads.retain(|&slot| slot == 2);
         assert_eq!(reads.drain(), [2]);
     }

@@ -27,7 +27,10 @@ struct Disks {
 impl Disks {
     /// What a restarted process finds: of what was not synced, nothing.
     fn crashed(&self) -> Disks {
-        Disks { log: self.log.crash_keeping(0), state: self.state.crash_keeping(0) }
+        Disks {
+            log: self.log.crash_keeping(0),
+            state: self.state.crash_keeping(0),
+        }
     }
 
     fn start(&self) -> Core {
@@ -50,13 +53,24 @@ fn settings() -> Settings {
 
 fn put(key: &str, value: impl Into<Bytes>) -> Body {
     let key = Bytes::copy_from_slice(key.as_bytes());
-    Body::Put(PutRequest { key, value: value.into(), ..PutRequest::default() })
+    Body::Put(PutRequest {
+        key,
+        value: value.into(),
+        ..PutRequest::default()
+    })
 }
 
 fn get(handle: &Handle, key: &str) -> Option<Bytes> {
     let key = Bytes::copy_from_slice(key.as_bytes());
-    let answer = handle.reader().range(&RangeRequest { key, ..RangeRequest::default() });
-    answer.expect("readable").kvs.first().map(|kv| kv.value.clone())
+    let answer = handle.reader().range(&RangeRequest {
+        key,
+        ..RangeRequest::default()
+    });
+    answer
+        .expect("readable")
+        .kvs
+        .first()
+        .map(|kv| kv.value.clone())
 }
 
 fn count(handle: &Handle) -> i64 {
@@ -70,7 +84,10 @@ fn count(handle: &Handle) -> i64 {
 }
 
 async fn grant(handle: &Handle, id: i64, ttl: i64) -> (i64, i64) {
-    match handle.propose(Body::LeaseGrant(LeaseGrantRequest { id, ttl })).await {
+    match handle
+        .propose(Body::LeaseGrant(LeaseGrantRequest { id, ttl }))
+        .await
+    {
         Ok(Reply::LeaseGrant(granted)) => (granted.id, granted.ttl),
         other => panic!("a grant, not {other:?}"),
     }
@@ -83,12 +100,16 @@ async fn writes_of_many_are_answered_and_survive_a_restart() {
     let writers: Vec<_> = (0..2_000)
         .map(|n| {
             let handle = core.handle().clone();
-            tokio::spawn(async move { handle.propose(put(&format!("k{n}"), format!("v{n}"))).await })
+            tokio::spawn(
+                async move { handle.propose(put(&format!("k{n}"), format!("v{n}"))).await },
+            )
         })
         .collect();
     let mut revisions = Vec::new();
     for writer in writers {
-        let Ok(Ok(Reply::Put(reply))) = writer.await else { panic!("every put is answered") };
+        let Ok(Ok(Reply::Put(reply))) = writer.await else {
+            panic!("every put is answered")
+        };
         let header = reply.header.expect("filled");
         assert_eq!(header.cluster_id, core.handle().identity().cluster_id);
         assert_eq!(header.member_id, core.handle().identity().member_id);
@@ -100,7 +121,10 @@ async fn writes_of_many_are_answered_and_survive_a_restart() {
     core.stop().await.expect("no fault");
 
     let core = disks.start();
-    core.handle().linearize().await.expect("a sole voter leads at once");
+    core.handle()
+        .linearize()
+        .await
+        .expect("a sole voter leads at once");
     assert_eq!(count(core.handle()), 2_000);
     assert_eq!(get(core.handle(), "k1234").as_deref(), Some(&b"v1234"[..]));
     core.stop().await.expect("no fault");
@@ -114,7 +138,10 @@ async fn a_crash_loses_nothing_acknowledged() {
         core.handle().linearize().await.expect("it leads");
         assert_eq!(count(core.handle()), life * 50);
         for n in 0..50 {
-            core.handle().propose(put(&format!("{life}/{n}"), "v")).await.expect("acknowledged");
+            core.handle()
+                .propose(put(&format!("{life}/{n}"), "v"))
+                .await
+                .expect("acknowledged");
         }
         let crashed = disks.crashed();
         core.stop().await.expect("no fault");
@@ -126,7 +153,10 @@ async fn a_crash_loses_nothing_acknowledged() {
 async fn a_failed_write_of_the_log_ends_the_server_without_a_reply() {
     let disks = Disks::default();
     let core = disks.start();
-    core.handle().propose(put("before", "v")).await.expect("acknowledged");
+    core.handle()
+        .propose(put("before", "v"))
+        .await
+        .expect("acknowledged");
     disks.log.fail_next_write();
     let outcome = core.handle().propose(put("after", "v")).await;
     assert_eq!(outcome, Err(ProposeError::Unknown(ApiError::Stopped)));
@@ -158,21 +188,31 @@ async fn a_failed_write_of_the_state_ends_the_server_without_a_reply() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_compacted_behind_the_flushed_state() {
     let disks = Disks::default();
-    let few = Settings { snapshot_count: 10, catch_up_entries: 5, ..settings() };
+    let few = Settings {
+        snapshot_count: 10,
+        catch_up_entries: 5,
+        ..settings()
+    };
     let core = disks.start_with(few);
     for n in 0..100 {
-        core.handle().propose(put("k", format!("{n}"))).await.expect("acknowledged");
+        core.handle()
+            .propose(put("k", format!("{n}")))
+            .await
+            .expect("acknowledged");
     }
     // The flush is somebody else's business; wait for its consequence.
     let crashed = loop {
         let crashed = disks.crashed();
-        let (log, state) = conclave_storage::log::Log::open(Arc::new(crashed.log.clone()))
-            .expect("a sound log");
+        let (log, state) =
+            conclave_storage::log::Log::open(Arc::new(crashed.log.clone())).expect("a sound log");
         if state.first_index > 1 {
             assert!(log.last_index() > state.first_index + 3);
             break crashed;
         }
-        core.handle().propose(put("k", "99")).await.expect("acknowledged");
+        core.handle()
+            .propose(put("k", "99"))
+            .await
+            .expect("acknowledged");
     };
     core.stop().await.expect("no fault");
     let core = crashed.start();
@@ -184,21 +224,36 @@ async fn the_log_is_compacted_behind_the_flushed_state() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_refused_before_the_log() {
     let disks = Disks::default();
-    let core = disks.start_with(Settings { max_request_bytes: 1_000, ..settings() });
+    let core = disks.start_with(Settings {
+        max_request_bytes: 1_000,
+        ..settings()
+    });
     let refused = core.handle().propose(put("k", vec![0; 1_000])).await;
-    assert_eq!(refused, Err(ProposeError::Refused(ApiError::RequestTooLarge)));
-    core.handle().propose(put("k", vec![0; 900])).await.expect("it fits");
+    assert_eq!(
+        refused,
+        Err(ProposeError::Refused(ApiError::RequestTooLarge))
+    );
+    core.handle()
+        .propose(put("k", vec![0; 900]))
+        .await
+        .expect("it fits");
     core.stop().await.expect("no fault");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_used_up_quota_raises_the_alarm_and_lets_deletes_pass() {
     let disks = Disks::default();
-    let core = disks.start_with(Settings { quota_bytes: Some(10_000), ..settings() });
+    let core = disks.start_with(Settings {
+        quota_bytes: Some(10_000),
+        ..settings()
+    });
     let handle = core.handle();
     let mut puts = 0;
     let refused = loop {
-        match handle.propose(put(&format!("k{puts}"), vec![0; 1_000])).await {
+        match handle
+            .propose(put(&format!("k{puts}"), vec![0; 1_000]))
+            .await
+        {
             Ok(_) => puts += 1,
             Err(error) => break error,
         }
@@ -208,9 +263,18 @@ async fn a_used_up_quota_raises_the_alarm_and_lets_deletes_pass() {
     assert_eq!(handle.reader().alarms().len(), 1);
     // Small enough for the quota, but the alarm stands.
     let rejected = handle.propose(put("tiny", "")).await;
-    assert_eq!(rejected.map_err(ProposeError::api_error), Err(ApiError::NoSpace));
-    let delete = DeleteRangeRequest { key: Bytes::from_static(b"k0"), ..Default::default() };
-    handle.propose(Body::DeleteRange(delete)).await.expect("deletes free space");
+    assert_eq!(
+        rejected.map_err(ProposeError::api_error),
+        Err(ApiError::NoSpace)
+    );
+    let delete = DeleteRangeRequest {
+        key: Bytes::from_static(b"k0"),
+        ..Default::default()
+    };
+    handle
+        .propose(Body::DeleteRange(delete))
+        .await
+        .expect("deletes free space");
     core.stop().await.expect("no fault");
 }
 
@@ -228,24 +292,36 @@ async fn leases_begin_anew_with_the_leader_and_end_by_proposal() {
         lease: chosen,
         ..PutRequest::default()
     };
-    core.handle().propose(Body::Put(with_lease)).await.expect("the lease is there");
+    core.handle()
+        .propose(Body::Put(with_lease))
+        .await
+        .expect("the lease is there");
     core.stop().await.expect("no fault");
 
     let core = disks.start();
     let handle = core.handle();
     handle.linearize().await.expect("it leads");
     let leases = handle.leases();
-    let left = leases.time_to_live(LeaseId(7)).expect("it leads").expect("it is there");
+    let left = leases
+        .time_to_live(LeaseId(7))
+        .expect("it leads")
+        .expect("it is there");
     assert_eq!(left.granted_seconds, 600);
     assert!(left.ttl_seconds >= 599);
     assert_eq!(leases.keep_alive(LeaseId(7)).expect("it leads"), Some(600));
     assert_eq!(leases.keep_alive(LeaseId(8)).expect("it leads"), None);
-    assert_eq!(leases.keep_alive(LeaseId(chosen)).expect("it leads"), Some(2));
+    assert_eq!(
+        leases.keep_alive(LeaseId(chosen)).expect("it leads"),
+        Some(2)
+    );
     while get(handle, "leased").is_some() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(leases.keep_alive(LeaseId(chosen)).expect("it leads"), None);
-    assert_eq!(leases.time_to_live(LeaseId(chosen)).expect("it leads"), None);
+    assert_eq!(
+        leases.time_to_live(LeaseId(chosen)).expect("it leads"),
+        None
+    );
     handle
         .propose(Body::LeaseRevoke(LeaseRevokeRequest { id: 7 }))
         .await
@@ -259,12 +335,24 @@ async fn a_physical_compaction_can_be_waited_for() {
     let disks = Disks::default();
     let core = disks.start();
     for n in 0..20 {
-        core.handle().propose(put("k", format!("{n}"))).await.expect("acknowledged");
+        core.handle()
+            .propose(put("k", format!("{n}")))
+            .await
+            .expect("acknowledged");
     }
-    let request = CompactionRequest { revision: 15, physical: true };
-    core.handle().propose(Body::Compaction(request)).await.expect("it is not too early");
+    let request = CompactionRequest {
+        revision: 15,
+        physical: true,
+    };
+    core.handle()
+        .propose(Body::Compaction(request))
+        .await
+        .expect("it is not too early");
     let revision = conclave_storage::Revision(15);
-    core.handle().wait_compaction(revision).await.expect("not stopping");
+    core.handle()
+        .wait_compaction(revision)
+        .await
+        .expect("not stopping");
     assert!(core.handle().reader().compaction_finished() >= revision);
     core.stop().await.expect("no fault");
 }

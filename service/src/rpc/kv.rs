@@ -115,7 +115,11 @@ impl Service {
 /// A range is long if it may touch more than one key. A small limit does not make it short: the
 /// response counts all keys of the range, so all of them are looked at.
 fn length(request: &RangeRequest) -> Length {
-    if request.range_end.is_empty() { Length::Short } else { Length::Long }
+    if request.range_end.is_empty() {
+        Length::Short
+    } else {
+        Length::Long
+    }
 }
 
 fn length_of_txn(request: &TxnRequest) -> Length {

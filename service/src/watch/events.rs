@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(joined, events.bytes()[..]);
         for (event, change) in events.each().zip(&changes.changes) {
             let response = WatchResponse::decode(event).expect("valid");
-            assert_eq!(response.events, [change.event.clone()]);
+            assert_eq!(response.events, std::slice::from_ref(&change.event));
         }
     }
 }

@@ -137,6 +137,11 @@ impl Port {
         .await
     }
 
+    /// The next message from the hub, if it is there.
+    pub(super) fn try_recv(&mut self) -> Option<Message> {
+        self.queue.try_recv()
+    }
+
     /// The next message from the hub.
     pub(super) async fn recv(&mut self) -> Result<Message, Closed> {
         self.queue.recv().await.ok_or(Closed)

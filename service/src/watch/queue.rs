@@ -155,7 +155,6 @@ impl QueueReader {
     }
 
     /// The next message, if it is there.
-    #[cfg(test)]
     pub(crate) fn try_recv(&mut self) -> Option<Message> {
         let (message, bytes) = self.messages.try_recv().ok()?;
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);

@@ -148,8 +148,17 @@ where
     };
     let mut tick = pin!(tokio::time::sleep(with_jitter(settings.progress_interval)));
     let mut has_requests = true;
+    let mut may_look_first = true;
     loop {
         serving.flush().await;
+        // Usually it is the hub that wakes a stream. One message is taken before all the other
+        // ends are asked, but not a second, or a busy hub would keep the client from being heard.
+        if may_look_first && let Some(message) = serving.port.try_recv() {
+            serving.message(message);
+            may_look_first = false;
+            continue;
+        }
+        may_look_first = true;
         tokio::select! {
             biased;
             request = requests.next(), if has_requests => match request {

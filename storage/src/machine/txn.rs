@@ -246,11 +246,15 @@ fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, 
         && accepts(compare, order(compare, &never_written, &[])))
 }
 
-/// How what is there relates to what the comparison names. A target without its operand is compared
-/// with 0, or with the empty value.
+/// How what is there relates to what the comparison names. A number missing from the request is 0; a
+/// value missing from it equals every value, and so does a target nobody knows: etcd skips what it cannot
+/// compare.
 fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
     let union = compare.target_union.as_ref();
-    match compare.target() {
+    let Ok(target) = CompareTarget::try_from(compare.target) else {
+        return Ordering::Equal;
+    };
+    match target {
         CompareTarget::Version => head.version.cmp(&match union {
             Some(TargetUnion::Version(version)) => *version,
             _ => 0,
@@ -267,18 +271,20 @@ fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
             Some(TargetUnion::Lease(lease)) => *lease,
             _ => 0,
         }),
-        CompareTarget::Value => value.cmp(match union {
-            Some(TargetUnion::Value(value)) => value,
-            _ => &[],
-        }),
+        CompareTarget::Value => match union {
+            Some(TargetUnion::Value(operand)) => value.cmp(operand),
+            _ => Ordering::Equal,
+        },
     }
 }
 
+/// A result nobody knows refuses nothing, as in etcd.
 fn accepts(compare: &api::Compare, order: Ordering) -> bool {
-    match compare.result() {
-        CompareResult::Equal => order == Ordering::Equal,
-        CompareResult::NotEqual => order != Ordering::Equal,
-        CompareResult::Greater => order == Ordering::Greater,
-        CompareResult::Less => order == Ordering::Less,
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => order == Ordering::Equal,
+        Ok(CompareResult::NotEqual) => order != Ordering::Equal,
+        Ok(CompareResult::Greater) => order == Ordering::Greater,
+        Ok(CompareResult::Less) => order == Ordering::Less,
+        Err(_) => true,
     }
 }

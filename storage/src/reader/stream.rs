@@ -136,7 +136,10 @@ fn piece(
         }
         let kv = if cursor.request.keys_only {
             let key_only = head.key_value(arena.copy(key), Bytes::new());
-            KeyValue { lease: 0, ..key_only }
+            KeyValue {
+                lease: 0,
+                ..key_only
+            }
         } else {
             head.key_value(arena.copy(key), arena.copy(value))
         };

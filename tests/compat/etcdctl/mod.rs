@@ -119,6 +119,8 @@ fn mask_json(value: &mut serde_json::Value) {
         for (name, field) in fields {
             match name.as_str() {
                 "cluster_id" | "member_id" | "raft_term" => *field = "<own>".into(),
+                // Of the client's own log lines.
+                "ts" | "target" => *field = "<own>".into(),
                 _ => mask_json(field),
             }
         }

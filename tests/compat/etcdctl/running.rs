@@ -15,7 +15,8 @@ fn watch_prints_what_happens() {
         etcdctl(node, "put m x", "");
         etcdctl(node, "put zz not-watched", "");
         etcdctl(node, "del a", "");
-        watch.line("DELETE").unwrap();
+        etcdctl(node, "put a the-end", "");
+        watch.line("the-end").unwrap();
         vec![watch]
     });
 }
@@ -28,6 +29,8 @@ fn watch_runs_a_command_for_each_event() {
         watch.line("\"first\"").unwrap();
         etcdctl(node, "put a second", "");
         watch.line("\"second\"").unwrap();
+        etcdctl(node, "put a the-end", "");
+        watch.line("\"the-end\"").unwrap();
         vec![watch]
     });
 }
@@ -49,11 +52,11 @@ fn watch_of_compacted_history_says_so() {
 fn watch_survives_being_killed_by_its_user() {
     each(|node| {
         let mut watch = start(node, "watch a --rev=1");
-        etcdctl(node, "put a 1", "");
-        watch.line("PUT").unwrap();
+        etcdctl(node, "put a told", "");
+        watch.line("told").unwrap();
         watch.kill();
         let again = start(node, "watch a --rev=2");
-        again.line("PUT").unwrap();
+        again.line("told").unwrap();
         vec![watch, again]
     });
 }

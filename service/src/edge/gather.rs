@@ -1,0 +1,318 @@
+//! Many responses, one `write`.
+//!
+//! Left alone, a connection with a thousand watchers that are told of one event makes a thousand
+//! `write` calls, and spends more on them than on all else together. There are two reasons.
+//!
+//! - Tokio runs what was woken last first. A response wakes its connection, which is then run
+//!   before the next of the responses that are ready. So a connection that is woken goes to the end
+//!   of its worker's queue once, and runs when they have arrived. If nothing else is ready it runs
+//!   at once, and the price is one empty poll.
+//! - h2 writes each data frame of more than 256 bytes by itself and flushes after it. So its writes
+//!   are gathered, a flush means nothing, and what was gathered is written when the connection has
+//!   nothing more to say for now, which is when its poll is over.
+//!
+//! Large writes are not gathered: for them a copy would cost more than a call. What is gathered is
+//! bounded; at the bound the connection waits for the socket as it would without us.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+/// Bytes gathered at most: several of the largest frames, and no more than a socket takes at once.
+const GATHERED_BYTES_MAX: usize = 64 << 10;
+/// A write of this size goes out by itself.
+const LARGE_WRITE_BYTES: usize = 16 << 10;
+/// What a quiet connection keeps of its buffer.
+const KEPT_BYTES: usize = 4 << 10;
+
+/// A connection's socket, for the one who serves it in a [`Gathering`] task.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    reading: OwnedReadHalf,
+    outgoing: Outgoing,
+}
+
+/// The writing half with what waits for it, shared by the socket and the task.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing(Arc<Mutex<Buffered<OwnedWriteHalf>>>);
+
+#[derive(Debug)]
+struct Buffered<W> {
+    writing: W,
+    bytes: Vec<u8>,
+    /// How many of `bytes` are written.
+    written: usize,
+}
+
+/// Divides a socket into what the task's future uses and what the task writes with.
+pub(super) fn gather(stream: TcpStream) -> (Gathered, Outgoing) {
+    let (reading, writing) = stream.into_split();
+    let buffered = Buffered {
+        writing,
+        bytes: Vec::new(),
+        written: 0,
+    };
+    let outgoing = Outgoing(Arc::new(Mutex::new(buffered)));
+    (
+        Gathered {
+            reading,
+            outgoing: outgoing.clone(),
+        },
+        outgoing,
+    )
+}
+
+impl Outgoing {
+    fn lock(&self) -> MutexGuard<'_, Buffered<OwnedWriteHalf>> {
+        // Nothing that panics is called while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Buffered<W> {
+    /// Takes the slices, or passes them on if they are large. Waits while there is no room.
+    fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let count = slices.iter().map(|slice| slice.len()).sum();
+        if count >= LARGE_WRITE_BYTES {
+            ready!(self.poll_drain(cx))?;
+            return Pin::new(&mut self.writing).poll_write_vectored(cx, slices);
+        }
+        if self.bytes.len() + count > GATHERED_BYTES_MAX {
+            ready!(self.poll_drain(cx))?;
+        }
+        slices
+            .iter()
+            .for_each(|slice| self.bytes.extend_from_slice(slice));
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes all that is gathered.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.bytes.len() {
+            let rest = &self.bytes[self.written..];
+            let count = ready!(Pin::new(&mut self.writing).poll_write(cx, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += count;
+        }
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.written = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Gathered {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().reading).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Gathered {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.outgoing.lock().poll_take(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.outgoing.lock().poll_take(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// The task does it.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut buffered = self.outgoing.lock();
+        ready!(buffered.poll_drain(cx))?;
+        Pin::new(&mut buffered.writing).poll_shutdown(cx)
+    }
+}
+
+/// The task of a connection. See the module.
+pub(super) struct Gathering<F> {
+    connection: Pin<Box<F>>,
+    outgoing: Outgoing,
+    has_waited: bool,
+}
+
+impl<F> Gathering<F> {
+    /// `connection` serves the socket `outgoing` came with.
+    pub(super) fn new(connection: F, outgoing: Outgoing) -> Gathering<F> {
+        Gathering {
+            connection: Box::pin(connection),
+            outgoing,
+            has_waited: false,
+        }
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Gathering<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.has_waited = !this.has_waited;
+        if this.has_waited {
+            // A task that wakes itself while it runs is put at the end of the queue.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let polled = this.connection.as_mut().poll(cx);
+        match this.outgoing.lock().poll_drain(cx) {
+            // The socket cannot be written any more, so there is no one to serve.
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            // When the connection is over, what the socket does not take at once is not waited for:
+            // an orderly end has drained it, in `poll_shutdown`.
+            Poll::Ready(Ok(())) | Poll::Pending => polled,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Remembers each write, and takes ten bytes of the first.
+    #[derive(Default)]
+    struct Writes(Vec<usize>);
+
+    impl AsyncWrite for Writes {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = if self.0.is_empty() {
+                bytes.len().min(10)
+            } else {
+                bytes.len()
+            };
+            self.get_mut().0.push(count);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn small_writes_are_gathered_and_large_ones_passed_on() {
+        let mut buffered = Buffered {
+            writing: Writes::default(),
+            bytes: Vec::new(),
+            written: 0,
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut take = |buffered: &mut Buffered<Writes>, size: usize| {
+            let bytes = vec![0; size];
+            assert!(
+                buffered
+                    .poll_take(&mut cx, &[IoSlice::new(&bytes)])
+                    .is_ready()
+            );
+        };
+        (0..100).for_each(|_| take(&mut buffered, 300));
+        assert!(buffered.writing.0.is_empty());
+        take(&mut buffered, 20_000);
+        assert_eq!(buffered.writing.0, [10, 29_990, 20_000]);
+        (0..300).for_each(|_| take(&mut buffered, 300));
+        assert_eq!(
+            buffered.writing.0[3..],
+            [218 * 300],
+            "as much as fits in 64 KiB"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_written_arrives() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut client, (stream, _)) = (client.expect("connects"), accepted.expect("accepts"));
+        let (mut socket, outgoing) = gather(stream);
+        let served = tokio::spawn(Gathering::new(
+            async move {
+                let mut asked = [0; 3];
+                socket.read_exact(&mut asked).await.expect("asked");
+                for _ in 0..1000 {
+                    socket.write_all(&asked).await.expect("the client reads");
+                }
+                socket
+                    .write_all(&[b'x'; 100_000])
+                    .await
+                    .expect("the client reads");
+                // The rest is not flushed by anyone but the task.
+                socket.write_all(b"end").await.expect("the client reads");
+                socket.read_exact(&mut asked).await.expect("thanked");
+            },
+            outgoing,
+        ));
+        client.write_all(b"abc").await.expect("served");
+        let mut got = vec![0; 3000 + 100_000 + 3];
+        client.read_exact(&mut got).await.expect("served");
+        assert!(got.starts_with(b"abcabc") && got.ends_with(b"xxxend"));
+        client.write_all(b"abc").await.expect("served");
+        served.await.expect("no panics");
+    }
+
+    #[tokio::test]
+    async fn others_that_are_ready_go_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_client, (stream, _)) = (client.expect("connects"), accepted.expect("accepts"));
+        let (_socket, outgoing) = gather(stream);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let note = |name: &'static str| {
+            let order = Arc::clone(&order);
+            async move { order.lock().expect("no panics").push(name) }
+        };
+        let connection = tokio::spawn(Gathering::new(note("connection"), outgoing));
+        let others = [tokio::spawn(note("first")), tokio::spawn(note("second"))];
+        for task in others {
+            task.await.expect("no panics");
+        }
+        connection.await.expect("no panics");
+        assert_eq!(
+            *order.lock().expect("no panics"),
+            ["first", "second", "connection"]
+        );
+    }
+}
