@@ -28,13 +28,24 @@ const TOP: &[&str] = &[
     "tests",
 ];
 
-/// What the state machine's crate must not be able to reach: time, chance, threads, the network, consensus.
-const NOT_IN_STORAGE: &[&str] =
-    &["tokio", "tonic", "rand", "raft", "hyper", "axum", "conclave-service"];
+/// What the state machine's crate must not be able to reach: time, chance, threads, the network,
+/// consensus.
+const NOT_IN_STORAGE: &[&str] = &[
+    "tokio",
+    "tonic",
+    "rand",
+    "raft",
+    "hyper",
+    "axum",
+    "conclave-service",
+];
 
 /// Errors that no test of the wire meets, and why.
 const NOT_ON_THE_WIRE: &[(ApiError, &str)] = &[
-    (ApiError::WatchCanceled, "etcd's clients make it; no server sends it"),
+    (
+        ApiError::WatchCanceled,
+        "etcd's clients make it; no server sends it",
+    ),
     (ApiError::MemberExist, MEMBERSHIP),
     (ApiError::PeerURLExist, MEMBERSHIP),
     (ApiError::MemberNotEnoughStarted, MEMBERSHIP),
@@ -56,9 +67,18 @@ const NOT_ON_THE_WIRE: &[(ApiError, &str)] = &[
     (ApiError::Timeout, LOAD),
     (ApiError::TimeoutWaitAppliedIndex, LOAD),
     (ApiError::RequestTooManyRequests, LOAD),
-    (ApiError::Stopped, "the connection goes at the same moment, so a client sees either"),
-    (ApiError::Canceled, "a client that canceled does not see the answer"),
-    (ApiError::DeadlineExceeded, "the client's own clock answers first"),
+    (
+        ApiError::Stopped,
+        "the connection goes at the same moment, so a client sees either",
+    ),
+    (
+        ApiError::Canceled,
+        "a client that canceled does not see the answer",
+    ),
+    (
+        ApiError::DeadlineExceeded,
+        "the client's own clock answers first",
+    ),
     (ApiError::RootUserNotExist, AUTH),
     (ApiError::RootRoleNotExist, AUTH),
     (ApiError::UserAlreadyExist, AUTH),
@@ -105,7 +125,11 @@ fn lines_are_of_a_readable_width() {
         for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
             let chars = line.chars().count();
             if chars > LINE_CHARS_MAX {
-                wide.push(format!("{}:{} has {chars} characters", shown(&path), number + 1));
+                wide.push(format!(
+                    "{}:{} has {chars} characters",
+                    shown(&path),
+                    number + 1
+                ));
             }
         }
     }
@@ -117,7 +141,9 @@ fn the_state_machine_cannot_reach_the_world() {
     let manifest = fs::read_to_string(root().join("storage/Cargo.toml")).unwrap();
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap();
     let dependencies = dependencies.split("\n[").next().unwrap();
-    let names = dependencies.lines().map(|line| line.split(['.', ' ', '=']).next().unwrap());
+    let names = dependencies
+        .lines()
+        .map(|line| line.split(['.', ' ', '=']).next().unwrap());
     none(names.filter(|name| NOT_IN_STORAGE.contains(name)));
 }
 
@@ -129,24 +155,34 @@ fn one_file_names_rocksdb() {
 
 #[test]
 fn raft_stays_inside_consensus() {
-    only_in(&["raft::", "protobuf::"], &["service/src/consensus/"], &["service/src"]);
+    only_in(
+        &["raft::", "protobuf::"],
+        &["service/src/consensus/"],
+        &["service/src"],
+    );
 }
 
 #[test]
 fn one_file_reads_the_clock() {
     let allowed = ["service/src/clock.rs"];
-    only_in(&["Instant::now", "SystemTime::now"], &allowed, &["storage/src", "service/src"]);
+    only_in(
+        &["Instant::now", "SystemTime::now"],
+        &allowed,
+        &["storage/src", "service/src"],
+    );
 }
 
 #[test]
 fn the_top_is_as_agreed() {
-    let entries = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name());
+    let entries = fs::read_dir(root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
     let names = entries.map(|name| name.to_string_lossy().into_owned());
     // Tools need dot-files where they are; what a build or a run leaves is not part of the tree.
     let left = |name: &str| name == "target" || name == "data" || name.ends_with(".conclave");
-    none(names.filter(|name| {
-        !name.starts_with('.') && !left(name) && !TOP.contains(&name.as_str())
-    }));
+    none(
+        names.filter(|name| !name.starts_with('.') && !left(name) && !TOP.contains(&name.as_str())),
+    );
 }
 
 #[test]
@@ -154,7 +190,11 @@ fn links_lead_somewhere() {
     let mut broken = Vec::new();
     for path in files(&root(), "md") {
         let text = fs::read_to_string(&path).unwrap();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
             let target = link.split('#').next().unwrap();
             let elsewhere = target.contains("://") || target.starts_with("mailto:");
             if !elsewhere && !target.is_empty() && !path.parent().unwrap().join(target).exists() {
@@ -173,7 +213,10 @@ fn every_flag_has_its_help() {
     let lines: Vec<_> = help.lines().collect();
     let mut flags = 0;
     for (index, line) in lines.iter().enumerate() {
-        let Some(flag) = line.trim_start().strip_prefix("--").or(line.trim().strip_prefix("-h, --"))
+        let Some(flag) = line
+            .trim_start()
+            .strip_prefix("--")
+            .or(line.trim().strip_prefix("-h, --"))
         else {
             continue;
         };
@@ -181,7 +224,10 @@ fn every_flag_has_its_help() {
         // Beside the flag after two blanks, or on the next line.
         let beside = flag.split_once("  ").map_or("", |(_, text)| text).trim();
         let below = lines.get(index + 1).map_or("", |line| line.trim());
-        assert!(!beside.is_empty() || !(below.is_empty() || below.starts_with("--")), "{line}");
+        assert!(
+            !beside.is_empty() || !(below.is_empty() || below.starts_with("--")),
+            "{line}"
+        );
     }
     assert!(flags > 20, "the help has {flags} flags");
 }
@@ -191,7 +237,10 @@ fn tests_do_not_sleep_and_are_not_put_off() {
     let banned = ["sleep(", "#[ignore", "todo!", "unimplemented!", "dbg!"];
     let tests = root().join("tests");
     let mut found = Vec::new();
-    for path in files(&tests, "rs").iter().filter(|path| !path.ends_with("tidy.rs")) {
+    // The load generator is no test: it paces itself and samples.
+    let is_test =
+        |path: &&PathBuf| !path.ends_with("tidy.rs") && !path.starts_with(tests.join("bench"));
+    for path in files(&tests, "rs").iter().filter(is_test) {
         let text = fs::read_to_string(path).unwrap();
         found.extend(
             banned
@@ -209,12 +258,17 @@ fn every_error_is_met_on_the_wire_or_has_a_reason_not_to_be() {
     for path in files(&root().join("tests/wire"), "rs") {
         let text = fs::read_to_string(path).unwrap();
         for rest in text.split("ApiError::").skip(1) {
-            let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+            let name: String = rest
+                .chars()
+                .take_while(char::is_ascii_alphanumeric)
+                .collect();
             met.insert(name);
         }
     }
-    let excused: BTreeSet<_> =
-        NOT_ON_THE_WIRE.iter().map(|(error, _)| format!("{error:?}")).collect();
+    let excused: BTreeSet<_> = NOT_ON_THE_WIRE
+        .iter()
+        .map(|(error, _)| format!("{error:?}"))
+        .collect();
     let all = ApiError::ALL.iter().map(|error| format!("{error:?}"));
     none(all.filter(|name| met.contains(name) == excused.contains(name)));
 }
@@ -222,15 +276,26 @@ fn every_error_is_met_on_the_wire_or_has_a_reason_not_to_be() {
 /// Nothing is left over.
 #[track_caller]
 fn none<T: ToString>(offenders: impl IntoIterator<Item = T>) {
-    let offenders: Vec<_> = offenders.into_iter().map(|offender| offender.to_string()).collect();
-    assert!(offenders.is_empty(), "{} offenders:\n{}", offenders.len(), offenders.join("\n"));
+    let offenders: Vec<_> = offenders
+        .into_iter()
+        .map(|offender| offender.to_string())
+        .collect();
+    assert!(
+        offenders.is_empty(),
+        "{} offenders:\n{}",
+        offenders.len(),
+        offenders.join("\n")
+    );
 }
 
 /// The words occur, outside comments and tests, in the allowed files only.
 #[track_caller]
 fn only_in(words: &[&str], allowed: &[&str], folders: &[&str]) {
     let mut found = Vec::new();
-    for path in folders.iter().flat_map(|folder| files(&root().join(folder), "rs")) {
+    for path in folders
+        .iter()
+        .flat_map(|folder| files(&root().join(folder), "rs"))
+    {
         let name = shown(&path);
         if allowed.iter().any(|allowed| name.starts_with(allowed)) || name.contains("tests") {
             continue;
@@ -256,7 +321,10 @@ fn names(line: &str, word: &str) -> bool {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 fn shown(path: &Path) -> String {

@@ -25,6 +25,26 @@ impl Moment {
     }
 }
 
+/// Measures short times, such as how busy a connection is. Nothing that matters hangs on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopwatch {
+    started: Instant,
+}
+
+impl Stopwatch {
+    /// Starts one.
+    pub(crate) fn start() -> Stopwatch {
+        Stopwatch {
+            started: Instant::now(),
+        }
+    }
+
+    /// How long it has been running.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
 /// The seam to time.
 pub trait Clock: Send + Sync + 'static {
     /// Now, on the clock that never jumps.

@@ -38,7 +38,7 @@ pub const PEER_MESSAGES_MAX: usize = 4_096;
 
 /// Entries of the log kept in memory after they were appended, in bytes. Committed entries are read
 /// from here; only a member that fell behind this much is served from disk.
-pub const LOG_TAIL_BYTES_MAX: usize = 32 << 20;
+pub const LOG_TAIL_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of committed entries raft hands out at a time: one applier batch.
 pub const COMMITTED_BYTES_MAX: u64 = 4 << 20;

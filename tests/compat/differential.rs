@@ -1,6 +1,8 @@
-//! The same random requests to Conclave and to etcd, one after the other; the same replies, to the last field.
+//! The same random requests to Conclave and to etcd, one after the other; the same replies, to
+//! the last field.
 //!
-//! `CONCLAVE_TEST_SEED=7` runs that seed alone. A failure prints the seed, the step and both replies.
+//! `CONCLAVE_TEST_SEED=7` runs that seed alone. A failure prints the seed, the step and both
+//! replies.
 
 use std::fmt::Debug;
 
@@ -38,7 +40,9 @@ async fn run(seed: u64) {
         let step = generator.step();
         let ours = reply(&conclave, &step).await;
         let theirs = reply(&etcd, &step).await;
-        assert_eq!(ours.text, theirs.text, "seed {seed}, step {number}, {step:#?}");
+        same(&ours.text, &theirs.text, || {
+            format!("seed {seed}, step {number}, {step:#?}")
+        });
         generator.revision = theirs.revision.max(generator.revision);
         if let (Step::Compact(request), true) = (&step, theirs.is_ok) {
             compacted = request.revision;
@@ -52,6 +56,28 @@ async fn run(seed: u64) {
         assert_eq!(ours, theirs, "seed {seed}, watch {number}, {watch:#?}");
     }
     compare_hashes(seed, &conclave, &etcd, compacted).await;
+}
+
+/// The texts are the same; else shows where they begin to differ.
+#[track_caller]
+fn same(ours: &str, theirs: &str, what: impl FnOnce() -> String) {
+    if ours == theirs {
+        return;
+    }
+    let common = ours
+        .lines()
+        .zip(theirs.lines())
+        .take_while(|(ours, theirs)| ours == theirs);
+    let before = common.count().saturating_sub(8);
+    let near = |text: &str| {
+        text.lines()
+            .skip(before)
+            .take(20)
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let (what, ours, theirs) = (what(), near(ours), near(theirs));
+    panic!("{what}\n--- Conclave, from line {before}\n{ours}\n--- etcd\n{theirs}");
 }
 
 /// A reply in comparable form.
@@ -99,19 +125,18 @@ async fn lease_reply(node: &Node, step: Step) -> Reply {
             mask::header(&mut reply.header);
             revision_of(&reply.header)
         }),
-        Step::LeaseTimeToLive(request) => {
-            settle(stub.lease_time_to_live(request).await, |reply| {
-                mask::time_to_live(reply);
-                revision_of(&reply.header)
-            })
-        }
-        Step::LeaseLeases => {
-            settle(stub.lease_leases(pb::LeaseLeasesRequest {}).await, |reply| {
+        Step::LeaseTimeToLive(request) => settle(stub.lease_time_to_live(request).await, |reply| {
+            mask::time_to_live(reply);
+            revision_of(&reply.header)
+        }),
+        Step::LeaseLeases => settle(
+            stub.lease_leases(pb::LeaseLeasesRequest {}).await,
+            |reply| {
                 mask::header(&mut reply.header);
                 reply.leases.sort_unstable_by_key(|lease| lease.id);
                 revision_of(&reply.header)
-            })
-        }
+            },
+        ),
         other => unreachable!("not about a lease: {other:?}"),
     }
 }
@@ -124,17 +149,28 @@ fn settle<T: Debug>(
     match outcome.map(Response::into_inner) {
         Ok(mut reply) => {
             let revision = revise(&mut reply);
-            Reply { text: format!("{reply:#?}"), revision, is_ok: true }
+            Reply {
+                text: format!("{reply:#?}"),
+                revision,
+                is_ok: true,
+            }
         }
         Err(status) => {
             let text = format!("{:?}: {}", status.code(), status.message());
-            Reply { text, revision: 0, is_ok: false }
+            Reply {
+                text,
+                revision: 0,
+                is_ok: false,
+            }
         }
     }
 }
 
 async fn compare_all_keys(seed: u64, conclave: &Node, etcd: &Node) {
-    let (ours, theirs) = (conclave.range(everything()).await, etcd.range(everything()).await);
+    let (ours, theirs) = (
+        conclave.range(everything()).await,
+        etcd.range(everything()).await,
+    );
     assert_eq!(ours.kvs, theirs.kvs, "seed {seed}, all keys at the end");
 }
 
@@ -144,7 +180,11 @@ async fn watched(node: &Node, create: &pb::WatchCreateRequest) -> Vec<String> {
     node.put(create.key.clone(), "the end").await;
     let end = node.delete(create.key.clone()).await;
     // Without deletes the put is the last that is told.
-    let end = if create.filters.contains(&1) { end - 1 } else { end };
+    let end = if create.filters.contains(&1) {
+        end - 1
+    } else {
+        end
+    };
     let mut told = Vec::new();
     loop {
         let response = watching.next().await;
@@ -156,20 +196,31 @@ async fn watched(node: &Node, create: &pb::WatchCreateRequest) -> Vec<String> {
     }
 }
 
-/// The hash is over every kept version of every key, so equal hashes are equal histories. After a compaction the
-/// versions may keep different tombstones; then there is nothing to compare.
+/// The hash is over every kept version of every key, so equal hashes are equal histories. After a
+/// compaction the versions may keep different tombstones; then there is nothing to compare.
 async fn compare_hashes(seed: u64, conclave: &Node, etcd: &Node, compacted: i64) {
     if compacted > 0 {
         return;
     }
     let hash = |node: &Node| {
         let mut stub = node.maintenance();
-        async move { stub.hash_kv(pb::HashKvRequest { revision: 0 }).await.unwrap().into_inner().hash }
+        async move {
+            stub.hash_kv(pb::HashKvRequest { revision: 0 })
+                .await
+                .unwrap()
+                .into_inner()
+                .hash
+        }
     };
-    assert_eq!(hash(conclave).await, hash(etcd).await, "seed {seed}, hash at the end");
+    assert_eq!(
+        hash(conclave).await,
+        hash(etcd).await,
+        "seed {seed}, hash at the end"
+    );
 }
 
-/// Every second seed would compact; this one never does, so that the hashes are compared in any case.
+/// Every second seed would compact; this one never does, so that the hashes are compared in any
+/// case.
 #[test]
 fn the_same_history_has_the_same_hash() {
     harness::run(async {
@@ -180,7 +231,11 @@ fn the_same_history_has_the_same_hash() {
             node.put("a", "1").await;
             node.put_with(api::put_leased("b", "2", 7)).await;
             node.delete("a").await;
-            node.txn(api::all([api::op(api::put("c", "3")), api::op(api::delete("b"))])).await;
+            node.txn(api::all([
+                api::op(api::put("c", "3")),
+                api::op(api::delete("b")),
+            ]))
+            .await;
             node.put("a", vec![b'x'; 10_000]).await;
         }
         compare_hashes(0, &conclave, &etcd, 0).await;

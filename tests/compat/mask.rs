@@ -10,14 +10,21 @@ use crate::differences::mask_range;
 pub(crate) fn header(header: &mut Option<pb::ResponseHeader>) {
     if let Some(header) = header {
         let revision = header.revision;
-        *header = pb::ResponseHeader { revision, ..Default::default() };
+        *header = pb::ResponseHeader {
+            revision,
+            ..Default::default()
+        };
     }
 }
 
 /// A reply to a transaction, down through nested ones.
 pub(crate) fn txn(request: &pb::TxnRequest, reply: &mut pb::TxnResponse) {
     header(&mut reply.header);
-    let branch = if reply.succeeded { &request.success } else { &request.failure };
+    let branch = if reply.succeeded {
+        &request.success
+    } else {
+        &request.failure
+    };
     for (operation, response) in branch.iter().zip(&mut reply.responses) {
         match (&operation.request, &mut response.response) {
             (Some(Request::RequestRange(request)), Some(Response::ResponseRange(reply))) => {

@@ -12,26 +12,35 @@ pub const OPEN: &[u8] = b"\0";
 
 /// Sets a key.
 pub fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> pb::PutRequest {
-    pb::PutRequest { key: key.into(), value: value.into(), ..Default::default() }
+    pb::PutRequest {
+        key: key.into(),
+        value: value.into(),
+        ..Default::default()
+    }
 }
 
 /// Sets a key under a lease.
-pub fn put_leased(
-    key: impl Into<Bytes>,
-    value: impl Into<Bytes>,
-    lease: i64,
-) -> pb::PutRequest {
-    pb::PutRequest { lease, ..put(key, value) }
+pub fn put_leased(key: impl Into<Bytes>, value: impl Into<Bytes>, lease: i64) -> pb::PutRequest {
+    pb::PutRequest {
+        lease,
+        ..put(key, value)
+    }
 }
 
 /// Reads one key.
 pub fn get(key: impl Into<Bytes>) -> pb::RangeRequest {
-    pb::RangeRequest { key: key.into(), ..Default::default() }
+    pb::RangeRequest {
+        key: key.into(),
+        ..Default::default()
+    }
 }
 
 /// Reads `key..end`.
 pub fn range(key: impl Into<Bytes>, end: impl Into<Bytes>) -> pb::RangeRequest {
-    pb::RangeRequest { range_end: end.into(), ..get(key) }
+    pb::RangeRequest {
+        range_end: end.into(),
+        ..get(key)
+    }
 }
 
 /// Reads every key.
@@ -41,27 +50,42 @@ pub fn everything() -> pb::RangeRequest {
 
 /// Removes one key.
 pub fn delete(key: impl Into<Bytes>) -> pb::DeleteRangeRequest {
-    pb::DeleteRangeRequest { key: key.into(), ..Default::default() }
+    pb::DeleteRangeRequest {
+        key: key.into(),
+        ..Default::default()
+    }
 }
 
 /// Removes `key..end`.
 pub fn delete_range(key: impl Into<Bytes>, end: impl Into<Bytes>) -> pb::DeleteRangeRequest {
-    pb::DeleteRangeRequest { range_end: end.into(), ..delete(key) }
+    pb::DeleteRangeRequest {
+        range_end: end.into(),
+        ..delete(key)
+    }
 }
 
 /// Forgets history before `revision`.
 pub fn compaction(revision: i64) -> pb::CompactionRequest {
-    pb::CompactionRequest { revision, physical: false }
+    pb::CompactionRequest {
+        revision,
+        physical: false,
+    }
 }
 
 /// Watches one key.
 pub fn watch(key: impl Into<Bytes>) -> pb::WatchCreateRequest {
-    pb::WatchCreateRequest { key: key.into(), ..Default::default() }
+    pb::WatchCreateRequest {
+        key: key.into(),
+        ..Default::default()
+    }
 }
 
 /// Watches `key..end`.
 pub fn watch_range(key: impl Into<Bytes>, end: impl Into<Bytes>) -> pb::WatchCreateRequest {
-    pb::WatchCreateRequest { range_end: end.into(), ..watch(key) }
+    pb::WatchCreateRequest {
+        range_end: end.into(),
+        ..watch(key)
+    }
 }
 
 /// A transaction.
@@ -85,7 +109,9 @@ pub fn all(operations: impl IntoIterator<Item = pb::RequestOp>) -> pb::TxnReques
 
 /// A request as an operation of a transaction.
 pub fn op(request: impl IntoOp) -> pb::RequestOp {
-    pb::RequestOp { request: Some(request.into_op()) }
+    pb::RequestOp {
+        request: Some(request.into_op()),
+    }
 }
 
 /// What can be an operation of a transaction.
@@ -119,11 +145,7 @@ impl IntoOp for pb::TxnRequest {
 }
 
 /// A comparison; the operand says which property of the key is meant.
-pub fn compare(
-    key: impl Into<Bytes>,
-    result: CompareResult,
-    operand: TargetUnion,
-) -> pb::Compare {
+pub fn compare(key: impl Into<Bytes>, result: CompareResult, operand: TargetUnion) -> pb::Compare {
     let target = match operand {
         TargetUnion::Version(_) => CompareTarget::Version,
         TargetUnion::CreateRevision(_) => CompareTarget::Create,
@@ -152,22 +174,32 @@ pub fn is_absent(key: impl Into<Bytes>) -> pb::Compare {
 
 /// The comparison for every key up to `end`.
 pub fn over(compare: pb::Compare, end: impl Into<Bytes>) -> pb::Compare {
-    pb::Compare { range_end: end.into(), ..compare }
+    pb::Compare {
+        range_end: end.into(),
+        ..compare
+    }
 }
 
 /// The revision in a header.
 pub fn revision_of(header: &Option<pb::ResponseHeader>) -> i64 {
-    header.as_ref().expect("every reply of this kind has a header").revision
+    header
+        .as_ref()
+        .expect("every reply of this kind has a header")
+        .revision
 }
 
 /// The keys, as text.
 pub fn keys(kvs: &[KeyValue]) -> Vec<String> {
-    kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect()
+    kvs.iter()
+        .map(|kv| String::from_utf8_lossy(&kv.key).into_owned())
+        .collect()
 }
 
 /// The values, as text.
 pub fn values(kvs: &[KeyValue]) -> Vec<String> {
-    kvs.iter().map(|kv| String::from_utf8_lossy(&kv.value).into_owned()).collect()
+    kvs.iter()
+        .map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
+        .collect()
 }
 
 /// `key=value` or `-key`, with the revision, in order.
@@ -179,7 +211,11 @@ pub fn told(events: &[Event]) -> Vec<String> {
             let key = String::from_utf8_lossy(&kv.key);
             match event.r#type() {
                 EventType::Put => {
-                    format!("{key}={}@{}", String::from_utf8_lossy(&kv.value), kv.mod_revision)
+                    format!(
+                        "{key}={}@{}",
+                        String::from_utf8_lossy(&kv.value),
+                        kv.mod_revision
+                    )
                 }
                 EventType::Delete => format!("-{key}@{}", kv.mod_revision),
             }

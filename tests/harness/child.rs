@@ -41,7 +41,9 @@ impl Child {
         let mut command = Command::new(program.as_ref());
         command.args(arguments).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(environment.iter().copied());
         let mut child = command
             .spawn()
@@ -51,7 +53,12 @@ impl Child {
         let out = child.stdout.take().expect("piped above");
         let err = child.stderr.take().expect("piped above");
         let readers = vec![read_lines(out, &log), read_lines(err, &log)];
-        Self { child, log, readers, status: None }
+        Self {
+            child,
+            log,
+            readers,
+            status: None,
+        }
     }
 
     /// The process id.
@@ -76,7 +83,11 @@ impl Child {
                 return None;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line {part:?} within {DEADLINE:?}: {:#?}", state.lines);
+            assert!(
+                !left.is_zero(),
+                "no line {part:?} within {DEADLINE:?}: {:#?}",
+                state.lines
+            );
             state = self.log.wait(state, left);
         }
     }
@@ -90,7 +101,10 @@ impl Child {
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
-        assert!(status.is_ok_and(|status| status.success()), "cannot send {name} to {pid}");
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "cannot send {name} to {pid}"
+        );
     }
 
     /// Ends the child without letting it do anything more, and waits until it is gone.
@@ -117,7 +131,11 @@ impl Child {
         let mut state = self.log.lock();
         while state.open_pipes > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "still running after {limit:?}: {:#?}", state.lines);
+            assert!(
+                !left.is_zero(),
+                "still running after {limit:?}: {:#?}",
+                state.lines
+            );
             state = self.log.wait(state, left);
         }
         drop(state);
@@ -163,7 +181,10 @@ impl Log {
         state: MutexGuard<'a, LogState>,
         limit: Duration,
     ) -> MutexGuard<'a, LogState> {
-        self.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0
+        self.changed
+            .wait_timeout(state, limit)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
     }
 }
 
@@ -172,7 +193,10 @@ fn read_lines(pipe: impl Read + Send + 'static, log: &Arc<Log>) -> JoinHandle<()
     std::thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
-        while pipe.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        while pipe
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|length| length > 0)
+        {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
             line.clear();
             log.lock().lines.push(text);

@@ -9,7 +9,8 @@ use crate::child::Child;
 
 /// Where Debian puts it.
 const ETCD: &str = "/usr/bin/etcd";
-/// etcd cannot choose its ports itself, so another process may take one between our choice and its start.
+/// etcd cannot choose its ports itself, so another process may take one between our choice and
+/// its start.
 const ATTEMPTS: usize = 5;
 
 /// A running etcd of one member.
@@ -33,7 +34,10 @@ impl Etcd {
             let client = format!("http://127.0.0.1:{}", free_port());
             let peer = format!("http://127.0.0.1:{}", free_port());
             let mut arguments: Vec<String> = [
-                ("data-dir", dir.path().to_str().expect("a temporary path is text")),
+                (
+                    "data-dir",
+                    dir.path().to_str().expect("a temporary path is text"),
+                ),
                 ("listen-client-urls", &client),
                 ("advertise-client-urls", &client),
                 ("listen-peer-urls", &peer),
@@ -48,10 +52,17 @@ impl Etcd {
             arguments.extend(flags.iter().map(|&flag| as_3_4_names_it(flag)));
             let mut child = Child::spawn(ETCD, &arguments, &[]);
             if child.line("serving client traffic").is_some() {
-                return Self { child, endpoint: client, _dir: dir };
+                return Self {
+                    child,
+                    endpoint: client,
+                    _dir: dir,
+                };
             }
             child.wait();
-            let taken = child.lines().iter().any(|line| line.contains("address already in use"));
+            let taken = child
+                .lines()
+                .iter()
+                .any(|line| line.contains("address already in use"));
             assert!(taken, "etcd did not start: {:#?}", child.lines());
         }
         panic!("no free ports for etcd in {ATTEMPTS} attempts");
@@ -70,10 +81,16 @@ impl Etcd {
 
 /// Flags that had another name before 3.6.
 fn as_3_4_names_it(flag: &str) -> String {
-    flag.replace("--watch-progress-notify", "--experimental-watch-progress-notify")
+    flag.replace(
+        "--watch-progress-notify",
+        "--experimental-watch-progress-notify",
+    )
 }
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }

@@ -19,7 +19,10 @@ pub struct Answer {
 impl Answer {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
@@ -42,7 +45,10 @@ pub async fn request(address: &str, method: &str, path: &str, body: &str) -> Ans
     );
     within("an HTTP answer", async {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        stream.write_all(text.as_bytes()).await.expect("a request can be sent");
+        stream
+            .write_all(text.as_bytes())
+            .await
+            .expect("a request can be sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");
         parse(&answer)
@@ -54,17 +60,30 @@ fn parse(answer: &[u8]) -> Answer {
     let answer = String::from_utf8_lossy(answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let mut lines = head.lines();
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .unwrap_or_default();
     let headers: Vec<_> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
         .collect();
-    let chunked = headers.iter().any(|(name, value)| {
-        name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked")
-    });
-    let body = if chunked { without_chunks(body) } else { body.to_owned() };
-    let status = status.parse().unwrap_or_else(|_| panic!("not HTTP: {head}"));
-    Answer { status, headers, body }
+    let chunked = headers
+        .iter()
+        .any(|(name, value)| name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked"));
+    let body = if chunked {
+        without_chunks(body)
+    } else {
+        body.to_owned()
+    };
+    let status = status
+        .parse()
+        .unwrap_or_else(|_| panic!("not HTTP: {head}"));
+    Answer {
+        status,
+        headers,
+        body,
+    }
 }
 
 fn without_chunks(mut rest: &str) -> String {

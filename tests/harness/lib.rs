@@ -1,15 +1,15 @@
 //! What every tier of the suite stands on: servers to test, and short words for talking to them.
 //!
-//! A [`Node`] is one running member behind a gRPC endpoint. Three kinds exist, and a test of the API
-//! cannot tell them apart:
+//! A [`Node`] is one running member behind a gRPC endpoint. Three kinds exist, and a test of the
+//! API cannot tell them apart:
 //!
 //! * [`Server`], Conclave inside the test's own process: fast, and the one to debug;
 //! * [`Process`], the real binary: signals, flags, restarts;
 //! * [`Etcd`], a real etcd, which is how the tests themselves are tested.
 //!
-//! Every node has its own directory and its own ports, chosen by the system. Nothing waits for time to
-//! pass: a test waits for an answer, a log line or a condition, each with a deadline ([`within`],
-//! [`eventually`]), so a hang is a failure that says where.
+//! Every node has its own directory and its own ports, chosen by the system. Nothing waits for
+//! time to pass: a test waits for an answer, a log line or a condition, each with a deadline
+//! ([`within`], [`eventually`]), so a hang is a failure that says where.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -61,5 +61,9 @@ pub fn refused<T: Debug>(outcome: Result<T, Status>, error: ApiError) {
 pub fn fails<T: Debug>(outcome: Result<T, Status>, code: Code, part: &str) {
     let status = outcome.expect_err("should have failed");
     assert_eq!(status.code(), code, "{status:?}");
-    assert!(status.message().contains(part), "{:?} does not say {part:?}", status.message());
+    assert!(
+        status.message().contains(part),
+        "{:?} does not say {part:?}",
+        status.message()
+    );
 }

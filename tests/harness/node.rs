@@ -159,13 +159,21 @@ impl Node {
 
     /// Removes a key; returns the revision.
     pub async fn delete(&self, key: impl Into<Bytes>) -> i64 {
-        let response = self.kv().delete_range(api::delete(key)).await.expect("a delete");
+        let response = self
+            .kv()
+            .delete_range(api::delete(key))
+            .await
+            .expect("a delete");
         api::revision_of(&response.into_inner().header)
     }
 
     /// A range.
     pub async fn range(&self, request: pb::RangeRequest) -> pb::RangeResponse {
-        self.kv().range(request).await.expect("a range").into_inner()
+        self.kv()
+            .range(request)
+            .await
+            .expect("a range")
+            .into_inner()
     }
 
     /// One key.
@@ -175,7 +183,9 @@ impl Node {
 
     /// The value of one key, as text.
     pub async fn value(&self, key: impl Into<Bytes>) -> Option<String> {
-        self.get(key).await.map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
+        self.get(key)
+            .await
+            .map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
     }
 
     /// The current revision.
@@ -190,14 +200,22 @@ impl Node {
 
     /// Forgets history, and returns when it is gone.
     pub async fn compact(&self, revision: i64) {
-        let request = pb::CompactionRequest { revision, physical: true };
+        let request = pb::CompactionRequest {
+            revision,
+            physical: true,
+        };
         self.kv().compact(request).await.expect("a compaction");
     }
 
     /// Grants a lease; returns its TTL.
     pub async fn grant(&self, id: i64, ttl: i64) -> i64 {
         let request = pb::LeaseGrantRequest { id, ttl };
-        self.leases().lease_grant(request).await.expect("a grant").into_inner().ttl
+        self.leases()
+            .lease_grant(request)
+            .await
+            .expect("a grant")
+            .into_inner()
+            .ttl
     }
 }
 

@@ -34,7 +34,13 @@ impl Process {
     pub fn start_in(data_dir: &Path, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let (child, endpoint) = serve(data_dir, "http://127.0.0.1:0", &flags);
-        Self { child, endpoint, data_dir: data_dir.to_owned(), flags, _owned_dir: None }
+        Self {
+            child,
+            endpoint,
+            data_dir: data_dir.to_owned(),
+            flags,
+            _owned_dir: None,
+        }
     }
 
     /// Where clients connect.
@@ -104,21 +110,26 @@ fn address_in(line: &str) -> String {
     let fields: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));
     let address = fields["address"].as_str();
-    address.unwrap_or_else(|| panic!("no address in {line}")).to_owned()
+    address
+        .unwrap_or_else(|| panic!("no address in {line}"))
+        .to_owned()
 }
 
 /// `conclave` beside this test binary's directory.
 pub fn binary() -> PathBuf {
     static CHECK: Once = Once::new();
     let test = std::env::current_exe().expect("a running program has a path");
-    let profile = test.ancestors().nth(2).expect("tests run in target/<profile>/deps");
+    let profile = test
+        .ancestors()
+        .nth(2)
+        .expect("tests run in target/<profile>/deps");
     let binary = profile.join("conclave");
     CHECK.call_once(|| check_is_current(&binary));
     binary
 }
 
-/// Cargo does not build the binary for the tests of another package, so a stale one is a real danger: the
-/// tests would prove something about yesterday.
+/// Cargo does not build the binary for the tests of another package, so a stale one is a real
+/// danger: the tests would prove something about yesterday.
 fn check_is_current(binary: &Path) {
     const ADVICE: &str = "run `cargo build --release --workspace --bin conclave` first";
     let Some(built) = modified(binary) else {
@@ -127,10 +138,16 @@ fn check_is_current(binary: &Path) {
     let sources = std::fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
     for source in sources.split_whitespace().skip(1) {
         let newer = modified(Path::new(source)).is_some_and(|changed| changed > built);
-        assert!(!newer, "{} is older than {source}: {ADVICE}", binary.display());
+        assert!(
+            !newer,
+            "{} is older than {source}: {ADVICE}",
+            binary.display()
+        );
     }
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+    std::fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }

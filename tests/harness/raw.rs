@@ -10,9 +10,14 @@ use tonic::{Request, Status};
 /// Calls `path` with `message` as the body of its one frame; returns the reply's.
 pub async fn call(channel: Channel, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
     let mut grpc = Grpc::new(channel);
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    grpc.ready()
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))?;
     let path = PathAndQuery::from_static(path);
-    Ok(grpc.unary(Request::new(message), path, Unchanged).await?.into_inner())
+    Ok(grpc
+        .unary(Request::new(message), path, Unchanged)
+        .await?
+        .into_inner())
 }
 
 /// Bytes as they are.

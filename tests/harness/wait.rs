@@ -38,7 +38,10 @@ where
         if let Some(found) = probe().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "{what}: did not come about in time");
+        assert!(
+            Instant::now() < deadline,
+            "{what}: did not come about in time"
+        );
         ticks.tick().await;
     }
 }

@@ -19,17 +19,24 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Opens a stream with these requests on it. At least one must make the server answer, because etcd opens
-    /// its side with the first answer.
+    /// Opens a stream with these requests on it. At least one must make the server answer,
+    /// because etcd opens its side with the first answer.
     pub async fn open(node: &Node, first: impl IntoIterator<Item = RequestUnion>) -> Self {
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         for request in first {
-            let request = pb::WatchRequest { request_union: Some(request) };
-            requests.try_send(request).expect("fewer than the channel holds");
+            let request = pb::WatchRequest {
+                request_union: Some(request),
+            };
+            requests
+                .try_send(request)
+                .expect("fewer than the channel holds");
         }
         let mut stub = node.watches();
         let answer = within("a watch stream", stub.watch(ReceiverStream::new(receiver))).await;
-        Self { requests, responses: answer.expect("a watch stream").into_inner() }
+        Self {
+            requests,
+            responses: answer.expect("a watch stream").into_inner(),
+        }
     }
 
     /// Opens a stream with one watcher, which must be accepted.
@@ -41,17 +48,28 @@ impl Watching {
 
     /// Sends a request.
     pub async fn send(&self, request: RequestUnion) {
-        let request = pb::WatchRequest { request_union: Some(request) };
-        self.requests.send(request).await.expect("the stream is open");
+        let request = pb::WatchRequest {
+            request_union: Some(request),
+        };
+        self.requests
+            .send(request)
+            .await
+            .expect("the stream is open");
     }
 
     /// Sends a request that asks for nothing.
     pub async fn send_empty(&self) {
-        let request = pb::WatchRequest { request_union: None };
-        self.requests.send(request).await.expect("the stream is open");
+        let request = pb::WatchRequest {
+            request_union: None,
+        };
+        self.requests
+            .send(request)
+            .await
+            .expect("the stream is open");
     }
 
-    /// Adds a watcher, which must be accepted, with nothing else coming first; returns the acknowledgement.
+    /// Adds a watcher, which must be accepted, with nothing else coming first; returns the
+    /// acknowledgement.
     pub async fn create(&mut self, create: pb::WatchCreateRequest) -> pb::WatchResponse {
         self.send(create_request(create)).await;
         self.expect_created().await
@@ -59,17 +77,24 @@ impl Watching {
 
     /// Ends a watcher.
     pub async fn cancel(&self, watch_id: i64) {
-        self.send(RequestUnion::CancelRequest(pb::WatchCancelRequest { watch_id })).await;
+        self.send(RequestUnion::CancelRequest(pb::WatchCancelRequest {
+            watch_id,
+        }))
+        .await;
     }
 
     /// Asks how far the stream is.
     pub async fn ask_progress(&self) {
-        self.send(RequestUnion::ProgressRequest(pb::WatchProgressRequest {})).await;
+        self.send(RequestUnion::ProgressRequest(pb::WatchProgressRequest {}))
+            .await;
     }
 
     /// The next response.
     pub async fn next(&mut self) -> pb::WatchResponse {
-        self.result().await.expect("a response").expect("the stream is open")
+        self.result()
+            .await
+            .expect("a response")
+            .expect("the stream is open")
     }
 
     /// The next response, end or error.
@@ -80,7 +105,10 @@ impl Watching {
     /// The next response, which must be events only; as `key=value@revision` and `-key@revision`.
     pub async fn told(&mut self) -> Vec<String> {
         let response = self.next().await;
-        assert!(!response.created && !response.canceled, "not events: {response:?}");
+        assert!(
+            !response.created && !response.canceled,
+            "not events: {response:?}"
+        );
         assert!(!response.events.is_empty(), "not events: {response:?}");
         api::told(&response.events)
     }
@@ -96,8 +124,14 @@ impl Watching {
 
     async fn expect_created(&mut self) -> pb::WatchResponse {
         let response = self.next().await;
-        assert!(response.created && !response.canceled, "not accepted: {response:?}");
-        assert!(response.events.is_empty(), "an acknowledgement has no events: {response:?}");
+        assert!(
+            response.created && !response.canceled,
+            "not accepted: {response:?}"
+        );
+        assert!(
+            response.events.is_empty(),
+            "an acknowledgement has no events: {response:?}"
+        );
         response
     }
 }

@@ -1,4 +1,5 @@
-//! Data directories that cannot be used: the process says why in one line and exits with 1, and never serves.
+//! Data directories that cannot be used: the process says why in one line and exits with 1, and
+//! never serves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,8 @@ fn a_damaged_log_is_refused() {
     assert!(text.contains("member/log"), "{text}");
 }
 
-/// A log that was cut in the middle of its last record was being written when power failed: that is no damage.
+/// A log that was cut in the middle of its last record was being written when power failed: that
+/// is no damage.
 #[test]
 fn a_torn_tail_of_the_log_is_no_damage() {
     let dir = killed_member(50, 100);
@@ -74,7 +76,8 @@ fn a_torn_tail_of_the_log_is_no_damage() {
     });
 }
 
-/// Damage of the state shows at the latest when it is read: then there is an error, and never another value.
+/// Damage of the state shows at the latest when it is read: then there is an error, and never
+/// another value.
 #[test]
 fn a_damaged_state_never_answers_wrong() {
     let dir = stopped_member(3_000, 1_000);
@@ -91,7 +94,11 @@ fn a_damaged_state_never_answers_wrong() {
     harness::run(async {
         let client = Client::connect([endpoint]).await.unwrap();
         let outcome = client.range(Keys::prefix("k")).await;
-        assert!(outcome.is_err(), "damaged data was served: {} keys", outcome.unwrap().count);
+        assert!(
+            outcome.is_err(),
+            "damaged data was served: {} keys",
+            outcome.unwrap().count
+        );
     });
 }
 
@@ -160,16 +167,26 @@ fn refusal(data_dir: &Path) -> String {
     let code = child.wait().code();
     let lines = child.lines();
     assert_eq!(code, Some(1), "{lines:#?}");
-    assert!(lines.iter().all(|line| !line.contains("panicked")), "{lines:#?}");
-    let reasons: Vec<_> = lines.iter().filter(|line| line.starts_with("conclave: ")).collect();
+    assert!(
+        lines.iter().all(|line| !line.contains("panicked")),
+        "{lines:#?}"
+    );
+    let reasons: Vec<_> = lines
+        .iter()
+        .filter(|line| line.starts_with("conclave: "))
+        .collect();
     assert_eq!(reasons.len(), 1, "{lines:#?}");
     reasons[0].clone()
 }
 
 fn largest(dir: &Path, extension: &str) -> PathBuf {
-    let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.extension().is_some_and(|found| found == extension));
-    files.max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+    files
+        .max_by_key(|path| fs::metadata(path).unwrap().len())
+        .unwrap()
 }
 
 /// Flips bits in the middle of what is written in the file.

@@ -1,5 +1,5 @@
-//! A disk that fills up: the member stops or refuses, and what it had acknowledged is there once there is
-//! room again.
+//! A disk that fills up: the member stops or refuses, and what it had acknowledged is there once
+//! there is room again.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,7 +28,10 @@ fn nothing_acknowledged_is_lost_on_a_full_disk() {
         let client = Client::connect([process.endpoint()]).await.unwrap();
         for index in 0..acknowledged {
             let kv = client.get(format!("k{index}")).await.unwrap();
-            assert_eq!(kv.unwrap_or_else(|| panic!("k{index} is lost")).value.len(), VALUE_BYTES);
+            assert_eq!(
+                kv.unwrap_or_else(|| panic!("k{index} is lost")).value.len(),
+                VALUE_BYTES
+            );
         }
         client.put("after", "1").await.unwrap();
     });
@@ -38,8 +41,13 @@ fn nothing_acknowledged_is_lost_on_a_full_disk() {
 async fn fill(endpoint: String) -> usize {
     let client = Client::connect([endpoint]).await.unwrap();
     for index in 0.. {
-        let value: Vec<u8> = (0..VALUE_BYTES).map(|at| (at * at / 7 + index) as u8).collect();
-        if within("an answer", client.put(format!("k{index}"), value)).await.is_err() {
+        let value: Vec<u8> = (0..VALUE_BYTES)
+            .map(|at| (at * at / 7 + index) as u8)
+            .collect();
+        if within("an answer", client.put(format!("k{index}"), value))
+            .await
+            .is_err()
+        {
             return index;
         }
     }
@@ -54,7 +62,10 @@ struct Disk {
 impl Disk {
     fn mount(path: &Path) -> Option<Self> {
         let path = path.to_owned();
-        let mounted = run("mount", &["-t", "tmpfs", "-o", SMALL, "tmpfs", path.to_str()?]);
+        let mounted = run(
+            "mount",
+            &["-t", "tmpfs", "-o", SMALL, "tmpfs", path.to_str()?],
+        );
         mounted.then_some(Self { path })
     }
 
@@ -72,6 +83,9 @@ impl Drop for Disk {
 }
 
 fn run(program: &str, arguments: &[&str]) -> bool {
-    let quietly = Command::new(program).args(arguments).stderr(Stdio::null()).status();
+    let quietly = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::null())
+        .status();
     quietly.is_ok_and(|status| status.success())
 }

@@ -9,7 +9,10 @@ fn an_unknown_flag_names_the_nearest() {
     let (code, lines) = ended(run_binary(&["--listen-client-url=http://127.0.0.1:0"], &[]));
     assert_eq!(code, 2);
     let text = lines.join("\n");
-    assert!(text.contains("'--listen-client-url'") || text.contains("--listen-client-url"), "{text}");
+    assert!(
+        text.contains("'--listen-client-url'") || text.contains("--listen-client-url"),
+        "{text}"
+    );
     assert!(text.contains("--listen-client-urls"), "{text}");
 }
 
@@ -23,9 +26,16 @@ fn an_argument_that_is_no_flag_is_refused() {
 fn version_begins_as_scripts_expect() {
     for flag in ["--version", "-version", "--version=true"] {
         let (code, lines) = ended(run_binary(&[flag], &[]));
-        assert_eq!((code, lines[0].as_str()), (0, "etcd Version: 3.7.1"), "{flag}: {lines:#?}");
+        assert_eq!(
+            (code, lines[0].as_str()),
+            (0, "etcd Version: 3.7.1"),
+            "{flag}: {lines:#?}"
+        );
         let own = format!("Conclave Version: {}", env!("CARGO_PKG_VERSION"));
-        assert!(lines.iter().any(|line| line.starts_with(&own)), "{lines:#?}");
+        assert!(
+            lines.iter().any(|line| line.starts_with(&own)),
+            "{lines:#?}"
+        );
     }
 }
 
@@ -33,8 +43,16 @@ fn version_begins_as_scripts_expect() {
 fn help_lists_the_flags() {
     let (code, lines) = ended(run_binary(&["--help"], &[]));
     assert_eq!(code, 0);
-    for flag in ["--name", "--data-dir", "--listen-client-urls", "--quota-backend-bytes"] {
-        assert!(lines.iter().any(|line| line.trim_start().starts_with(flag)), "no {flag}");
+    for flag in [
+        "--name",
+        "--data-dir",
+        "--listen-client-urls",
+        "--quota-backend-bytes",
+    ] {
+        assert!(
+            lines.iter().any(|line| line.trim_start().starts_with(flag)),
+            "no {flag}"
+        );
     }
 }
 
@@ -46,12 +64,22 @@ fn a_value_that_is_none_is_refused_with_its_flag() {
         ("--listen-client-urls=here", "--listen-client-urls"),
         ("--max-txn-ops=-1", "--max-txn-ops"),
         ("--log-level=loud", "--log-level"),
-        ("--watch-progress-notify-interval=5", "--watch-progress-notify-interval"),
-        ("--initial-cluster=other=http://localhost:2380", "--initial-cluster"),
+        (
+            "--watch-progress-notify-interval=5",
+            "--watch-progress-notify-interval",
+        ),
+        (
+            "--initial-cluster=other=http://localhost:2380",
+            "--initial-cluster",
+        ),
     ] {
         let (code, lines) = ended(run_binary(&[argument], &[]));
         assert_eq!((code, lines.len()), (1, 1), "{argument}: {lines:#?}");
-        assert!(lines[0].starts_with("conclave: ") && lines[0].contains(flag), "{}", lines[0]);
+        assert!(
+            lines[0].starts_with("conclave: ") && lines[0].contains(flag),
+            "{}",
+            lines[0]
+        );
     }
 }
 
@@ -75,7 +103,13 @@ fn the_environment_configures() {
     harness::run(async {
         let client = conclave_client::Client::connect([endpoint]).await.unwrap();
         let request = conclave_client::api::MemberListRequest { linearizable: true };
-        let members = client.cluster().member_list(request).await.unwrap().into_inner().members;
+        let members = client
+            .cluster()
+            .member_list(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .members;
         assert_eq!(members[0].name, "from-environment");
     });
 }
@@ -84,7 +118,11 @@ fn the_environment_configures() {
 fn a_flag_given_twice_in_two_ways_is_refused() {
     let (code, lines) = ended(run_binary(&["--name=a"], &[("ETCD_NAME", "b")]));
     assert_eq!((code, lines.len()), (1, 1), "{lines:#?}");
-    assert!(lines[0].contains("--name") && lines[0].contains("ETCD_NAME"), "{}", lines[0]);
+    assert!(
+        lines[0].contains("--name") && lines[0].contains("ETCD_NAME"),
+        "{}",
+        lines[0]
+    );
 }
 
 #[test]
@@ -129,7 +167,10 @@ fn an_address_in_use_is_one_line() {
     let (code, lines) = ended(run_binary(&arguments, &[]));
     assert_eq!(code, 1);
     let text = lines.last().unwrap();
-    assert!(text.starts_with("conclave: cannot listen on") && text.contains("in use"), "{text}");
+    assert!(
+        text.starts_with("conclave: cannot listen on") && text.contains("in use"),
+        "{text}"
+    );
 }
 
 /// The exit code and everything written.

@@ -1,16 +1,16 @@
-//! SIGKILL in a loop, under load: whatever was acknowledged is there afterwards, at its revision, and a
-//! watcher that resumes sees every revision once.
+//! SIGKILL in a loop, under load: whatever was acknowledged is there afterwards, at its revision,
+//! and a watcher that resumes sees every revision once.
 //!
-//! Each round lets writers run until enough is acknowledged, kills the process amid their next writes and starts
-//! it again on the same data and port. A write without an answer may or may not be there; one with an answer
-//! must be.
+//! Each round lets writers run until enough is acknowledged, kills the process amid their next
+//! writes and starts it again on the same data and port. A write without an answer may or may not
+//! be there; one with an answer must be.
 
 use std::sync::{Arc, Mutex};
 
 use conclave_client::{Client, Keys};
-use conclave_proto::etcdserverpb::{HashKvRequest, RangeRequest};
 use conclave_proto::etcdserverpb::kv_client::KvClient;
 use conclave_proto::etcdserverpb::maintenance_client::MaintenanceClient;
+use conclave_proto::etcdserverpb::{HashKvRequest, RangeRequest};
 use harness::api::{get, put, revision_of};
 use harness::node::connect;
 use harness::{Process, eventually, within};
@@ -84,39 +84,73 @@ async fn write_until_it_fails(
     let mut kv = KvClient::new(connect(&endpoint));
     for number in 0.. {
         let value = format!("{round}/{number}");
-        let Ok(reply) = kv.put(put(key.clone(), value.clone())).await else { return };
+        let Ok(reply) = kv.put(put(key.clone(), value.clone())).await else {
+            return;
+        };
         let revision = revision_of(&reply.into_inner().header);
-        acknowledged.lock().unwrap().push(Write { key: key.clone(), value, revision });
+        acknowledged.lock().unwrap().push(Write {
+            key: key.clone(),
+            value,
+            revision,
+        });
     }
 }
 
-/// Every write is readable at its revision, the present is not before it, and the history that was hashed before
-/// has the same hash.
+/// Every write is readable at its revision, the present is not before it, and the history that
+/// was hashed before has the same hash.
 async fn check(endpoint: &str, writes: &[Write], noted: Option<(i64, u32)>) {
     let mut kv = KvClient::new(connect(endpoint));
     for write in writes {
-        let then = RangeRequest { revision: write.revision, ..get(write.key.clone()) };
-        let reply = kv.range(then).await.unwrap_or_else(|error| panic!("{write:?}: {error}"));
+        let then = RangeRequest {
+            revision: write.revision,
+            ..get(write.key.clone())
+        };
+        let reply = kv
+            .range(then)
+            .await
+            .unwrap_or_else(|error| panic!("{write:?}: {error}"));
         let reply = reply.into_inner();
-        let kv = reply.kvs.first().unwrap_or_else(|| panic!("{write:?} is lost"));
-        assert_eq!((&kv.value[..], kv.mod_revision), (write.value.as_bytes(), write.revision));
-        assert!(revision_of(&reply.header) >= write.revision, "the revision went back");
+        let kv = reply
+            .kvs
+            .first()
+            .unwrap_or_else(|| panic!("{write:?} is lost"));
+        assert_eq!(
+            (&kv.value[..], kv.mod_revision),
+            (write.value.as_bytes(), write.revision)
+        );
+        assert!(
+            revision_of(&reply.header) >= write.revision,
+            "the revision went back"
+        );
     }
     if let Some((revision, hash)) = noted {
-        assert_eq!(hash_at(endpoint, revision).await, hash, "the history up to {revision}");
+        assert_eq!(
+            hash_at(endpoint, revision).await,
+            hash,
+            "the history up to {revision}"
+        );
     }
 }
 
 /// The revision and the hash of the history up to it.
 async fn note(endpoint: &str) -> (i64, u32) {
-    let reply = KvClient::new(connect(endpoint)).range(get("w0")).await.unwrap().into_inner();
+    let reply = KvClient::new(connect(endpoint))
+        .range(get("w0"))
+        .await
+        .unwrap()
+        .into_inner();
     let revision = revision_of(&reply.header);
     (revision, hash_at(endpoint, revision).await)
 }
 
 async fn hash_at(endpoint: &str, revision: i64) -> u32 {
     let mut maintenance = MaintenanceClient::new(connect(endpoint));
-    maintenance.hash_kv(HashKvRequest { revision }).await.unwrap().into_inner().hash
+    maintenance
+        .hash_kv(HashKvRequest { revision })
+        .await
+        .unwrap()
+        .into_inner()
+        .hash
 }
 
 /// What a watcher is doing and has seen.
@@ -128,12 +162,20 @@ struct Watched {
 /// Watches through every crash with one client, which resumes by itself.
 async fn watch_from_the_start(endpoint: &str) -> Watched {
     let client = Client::connect([endpoint]).await.unwrap();
-    let mut watch = client.watch(Keys::prefix("w")).from(2).open().await.unwrap();
+    let mut watch = client
+        .watch(Keys::prefix("w"))
+        .from(2)
+        .open()
+        .await
+        .unwrap();
     let revisions = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&revisions);
     let task = tokio::spawn(async move {
         while let Some(batch) = watch.next().await.expect("a watch survives its server") {
-            let of_batch = batch.events.iter().map(|event| event.kv.as_ref().unwrap().mod_revision);
+            let of_batch = batch
+                .events
+                .iter()
+                .map(|event| event.kv.as_ref().unwrap().mod_revision);
             seen.lock().unwrap().extend(of_batch);
         }
     });
@@ -149,10 +191,14 @@ async fn check_watch(watched: &Watched, last: i64) {
     .await;
     watched.task.abort();
     let revisions = watched.revisions.lock().unwrap();
-    assert!(revisions.iter().copied().eq(2..=last), "each revision once and in order");
+    assert!(
+        revisions.iter().copied().eq(2..=last),
+        "each revision once and in order"
+    );
 }
 
-/// Killed while nothing is under way, many times in a row: a start must not need a clean end before it.
+/// Killed while nothing is under way, many times in a row: a start must not need a clean end
+/// before it.
 #[test]
 fn a_start_survives_being_killed_at_once() {
     harness::run(async {
@@ -164,7 +210,10 @@ fn a_start_survives_being_killed_at_once() {
         }
         let client = Client::connect([process.endpoint()]).await.unwrap();
         assert_eq!(client.get("a").await.unwrap().unwrap().mod_revision, 2);
-        assert_eq!(client.put("a", "2").await.unwrap().header.unwrap().revision, 3);
+        assert_eq!(
+            client.put("a", "2").await.unwrap().header.unwrap().revision,
+            3
+        );
     });
 }
 
@@ -175,7 +224,10 @@ fn compaction_and_leases_survive() {
         let mut process = Process::start(&[]);
         let client = Client::connect([process.endpoint()]).await.unwrap();
         let lease = client.grant(600).await.unwrap();
-        let request = conclave_client::api::PutRequest { lease: lease.id(), ..put("leased", "1") };
+        let request = conclave_client::api::PutRequest {
+            lease: lease.id(),
+            ..put("leased", "1")
+        };
         client.put_with(request).await.unwrap();
         for value in 0..20 {
             client.put("a", value.to_string()).await.unwrap();
@@ -183,9 +235,15 @@ fn compaction_and_leases_survive() {
         client.compact(15, false).await.unwrap();
         process.kill_and_restart();
         let client = Client::connect([process.endpoint()]).await.unwrap();
-        let past = RangeRequest { revision: 14, ..get("a") };
+        let past = RangeRequest {
+            revision: 14,
+            ..get("a")
+        };
         let error = client.range_with(past).await.unwrap_err();
-        assert_eq!(error.to_string(), "etcdserver: mvcc: required revision has been compacted");
+        assert_eq!(
+            error.to_string(),
+            "etcdserver: mvcc: required revision has been compacted"
+        );
         let live = client.time_to_live(lease.id(), true).await.unwrap();
         assert_eq!((live.granted_ttl, live.keys.len()), (600, 1));
         client.revoke(lease.id()).await.unwrap();

@@ -13,7 +13,8 @@ const STREAMS: usize = 20;
 const REVISIONS: usize = 60;
 const PUTS: usize = 20;
 const VALUE_BYTES: usize = 32 << 10;
-/// Of the events, as many as there are streams would be 770 MB if each stream kept its own; one copy is 39 MB.
+/// Of the events, as many as there are streams would be 770 MB if each stream kept its own; one
+/// copy is 39 MB.
 const GROWTH_MAX_KIB: u64 = 400 << 10;
 
 #[test]
@@ -29,15 +30,29 @@ fn streams_that_are_never_read_hurt_nobody() {
         let before = memory_kib(&mut process);
         for _ in 0..REVISIONS {
             let puts = (0..PUTS).map(|index| op(put(format!("k{index}"), vec![7; VALUE_BYTES])));
-            let revision = client.txn(all(puts)).await.unwrap().header.unwrap().revision;
-            let told = harness::within("the event", lively.next()).await.unwrap().unwrap();
+            let revision = client
+                .txn(all(puts))
+                .await
+                .unwrap()
+                .header
+                .unwrap()
+                .revision;
+            let told = harness::within("the event", lively.next())
+                .await
+                .unwrap()
+                .unwrap();
             assert_eq!(told.revision, revision, "others are not held up");
         }
         let growth = memory_kib(&mut process).saturating_sub(before);
         assert!(growth < GROWTH_MAX_KIB, "grew by {growth} KiB");
         process.child().terminate();
-        let status = process.child().wait_at_most(std::time::Duration::from_millis(1_500));
-        assert!(status.success(), "stalled streams do not keep it from stopping");
+        let status = process
+            .child()
+            .wait_at_most(std::time::Duration::from_millis(1_500));
+        assert!(
+            status.success(),
+            "stalled streams do not keep it from stopping"
+        );
         drop(stalled);
     });
 }
@@ -46,11 +61,16 @@ fn streams_that_are_never_read_hurt_nobody() {
 async fn stalled_watch(endpoint: &str) -> Streaming<WatchResponse> {
     let create = RequestUnion::CreateRequest(watch_range("k", "l"));
     let requests = tokio_stream::StreamExt::chain(
-        tokio_stream::iter([WatchRequest { request_union: Some(create) }]),
+        tokio_stream::iter([WatchRequest {
+            request_union: Some(create),
+        }]),
         tokio_stream::pending(),
     );
-    let mut responses =
-        WatchClient::new(connect(endpoint)).watch(requests).await.unwrap().into_inner();
+    let mut responses = WatchClient::new(connect(endpoint))
+        .watch(requests)
+        .await
+        .unwrap()
+        .into_inner();
     assert!(responses.message().await.unwrap().unwrap().created);
     responses
 }
@@ -59,6 +79,9 @@ async fn stalled_watch(endpoint: &str) -> Streaming<WatchResponse> {
 fn memory_kib(process: &mut Process) -> u64 {
     let path = format!("/proc/{}/status", process.child().pid());
     let status = std::fs::read_to_string(path).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -1,4 +1,5 @@
-//! SIGTERM: the process ends by itself, at once, with success, and without a line that alarms anybody.
+//! SIGTERM: the process ends by itself, at once, with success, and without a line that alarms
+//! anybody.
 
 use std::time::Duration;
 
@@ -27,11 +28,17 @@ fn open_streams_and_waiting_calls_do_not_keep_it() {
         let mut process = Process::start(&[]);
         let client = Client::connect([process.endpoint()]).await.unwrap();
         let watch = client.watch(Keys::prefix("")).open().await.unwrap();
-        let (one, two) = (client.grant(60).await.unwrap(), client.grant(60).await.unwrap());
+        let (one, two) = (
+            client.grant(60).await.unwrap(),
+            client.grant(60).await.unwrap(),
+        );
         let held = client.lock("l", &one).await.unwrap();
         let observed = client.observe("e").await;
         let mut locks = LockClient::new(connect(process.endpoint()));
-        let request = LockRequest { name: "l".into(), lease: two.id() };
+        let request = LockRequest {
+            name: "l".into(),
+            lease: two.id(),
+        };
         let waiter = tokio::spawn(async move { locks.lock(request).await });
         eventually("the waiter to queue", || async {
             (client.range(Keys::prefix("l/")).await.unwrap().count == 2).then_some(())
@@ -83,7 +90,10 @@ fn stops(process: &mut Process) {
     assert_eq!(status.code(), Some(0), "{:#?}", process.child().lines());
     for line in process.child().lines() {
         let fields: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert!(fields["ts"].is_string() && fields["msg"].is_string(), "{line}");
+        assert!(
+            fields["ts"].is_string() && fields["msg"].is_string(),
+            "{line}"
+        );
         assert!(fields["caller"].is_string(), "{line}");
         let level = fields["level"].as_str().unwrap();
         assert!(level == "info" || level == "debug", "{line}");

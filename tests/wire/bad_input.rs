@@ -20,9 +20,16 @@ suite![
 ];
 
 async fn a_message_that_does_not_decode(node: Node) {
-    for bytes in [&b"\xff"[..], b"\x0a\x05ab", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"] {
-        let outcome =
-            raw::call(node.channel(), "/etcdserverpb.KV/Range", Bytes::copy_from_slice(bytes));
+    for bytes in [
+        &b"\xff"[..],
+        b"\x0a\x05ab",
+        b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+    ] {
+        let outcome = raw::call(
+            node.channel(),
+            "/etcdserverpb.KV/Range",
+            Bytes::copy_from_slice(bytes),
+        );
         fails(outcome.await, Code::Internal, "");
     }
 }
@@ -35,7 +42,11 @@ async fn a_text_that_is_not_utf8(node: Node) {
 
 async fn an_unknown_field_is_ignored(node: Node) {
     node.put("a", "1").await;
-    let mut message = RangeRequest { key: "a".into(), ..Default::default() }.encode_to_vec();
+    let mut message = RangeRequest {
+        key: "a".into(),
+        ..Default::default()
+    }
+    .encode_to_vec();
     message.extend_from_slice(b"\xfa\x7f\x03xyz");
     let reply = raw::call(node.channel(), "/etcdserverpb.KV/Range", message.into()).await;
     let reply = conclave_proto::etcdserverpb::RangeResponse::decode(reply.unwrap()).unwrap();
@@ -54,12 +65,22 @@ async fn an_unknown_method(node: Node) {
 
 async fn an_empty_message_is_a_message(node: Node) {
     let outcome = raw::call(node.channel(), "/etcdserverpb.KV/Range", Bytes::new()).await;
-    fails(outcome, Code::InvalidArgument, "etcdserver: key is not provided");
-    let outcome = raw::call(node.channel(), "/etcdserverpb.Maintenance/Status", Bytes::new()).await;
+    fails(
+        outcome,
+        Code::InvalidArgument,
+        "etcdserver: key is not provided",
+    );
+    let outcome = raw::call(
+        node.channel(),
+        "/etcdserverpb.Maintenance/Status",
+        Bytes::new(),
+    )
+    .await;
     assert!(outcome.is_ok());
 }
 
-/// The gRPC layer takes half a MiB more than a request may have, and refuses in its own words beyond.
+/// The gRPC layer takes half a MiB more than a request may have, and refuses in its own words
+/// beyond.
 async fn a_message_above_what_is_received(node: Node) {
     let outcome = node.kv().put(put("a", vec![b'x'; 2_200_000])).await;
     fails(outcome, Code::ResourceExhausted, "larger than max");
@@ -79,6 +100,9 @@ async fn the_connection_survives(node: Node) {
 async fn a_body_that_is_no_grpc(node: Node) {
     let answer = http1::request(node.address(), "POST", "/etcdserverpb.KV/Range", "{}").await;
     let grpc_status = answer.header("grpc-status").unwrap_or("0");
-    assert!((400..500).contains(&answer.status) || grpc_status != "0", "{answer:?}");
+    assert!(
+        (400..500).contains(&answer.status) || grpc_status != "0",
+        "{answer:?}"
+    );
     assert_eq!(node.revision().await, 1);
 }

@@ -35,7 +35,10 @@ async fn ranges_and_deletes(node: Node) {
     assert_eq!(client.range(Keys::prefix("a/")).await.unwrap().count, 2);
     assert_eq!(client.range(Keys::prefix("")).await.unwrap().count, 3);
     assert_eq!(client.range(Keys::from("a/2")).await.unwrap().count, 2);
-    assert_eq!(client.range(Keys::range("a/1", "a/2")).await.unwrap().count, 1);
+    assert_eq!(
+        client.range(Keys::range("a/1", "a/2")).await.unwrap().count,
+        1
+    );
     assert_eq!(client.delete(Keys::prefix("a/")).await.unwrap().deleted, 2);
     assert_eq!(client.delete("b/1").await.unwrap().deleted, 1);
 }
@@ -54,14 +57,28 @@ async fn errors_are_recognised(node: Node) {
     let error = client.put("", "1").await.unwrap_err();
     assert!(matches!(error, Error::Api(ApiError::EmptyKey)), "{error:?}");
     assert!(!error.is_unavailable());
-    let error = client.txn(all([op(put("a", "1")), op(put("a", "2"))])).await.unwrap_err();
-    assert!(matches!(error, Error::Api(ApiError::DuplicateKey)), "{error:?}");
-    assert!(matches!(client.revoke(9).await, Err(Error::Api(ApiError::LeaseNotFound))));
+    let error = client
+        .txn(all([op(put("a", "1")), op(put("a", "2"))]))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Api(ApiError::DuplicateKey)),
+        "{error:?}"
+    );
+    assert!(matches!(
+        client.revoke(9).await,
+        Err(Error::Api(ApiError::LeaseNotFound))
+    ));
 }
 
 async fn a_watch_sees_what_happens_after_it_opened(node: Node) {
     let client = node.client().await;
-    let mut watch = client.watch(Keys::prefix("a")).with_previous().open().await.unwrap();
+    let mut watch = client
+        .watch(Keys::prefix("a"))
+        .with_previous()
+        .open()
+        .await
+        .unwrap();
     client.put("a", "1").await.unwrap();
     client.put("b", "1").await.unwrap();
     client.delete("a").await.unwrap();
@@ -80,7 +97,12 @@ async fn a_watch_begins_in_the_past(node: Node) {
     let mut revisions = Vec::new();
     while revisions.len() < 2 {
         let batch = within("a change", watch.next()).await.unwrap().unwrap();
-        revisions.extend(batch.events.iter().map(|event| event.kv.as_ref().unwrap().mod_revision));
+        revisions.extend(
+            batch
+                .events
+                .iter()
+                .map(|event| event.kv.as_ref().unwrap().mod_revision),
+        );
     }
     assert_eq!(revisions, [3, 4]);
 }
@@ -93,11 +115,15 @@ async fn a_watch_that_comes_too_late_says_so(node: Node) {
     client.compact(4, true).await.unwrap();
     let mut watch = client.watch("a").from(2).open().await.unwrap();
     let error = within("the end", watch.next()).await.unwrap_err();
-    assert!(matches!(error, Error::Compacted { revision: 4 }), "{error:?}");
+    assert!(
+        matches!(error, Error::Compacted { revision: 4 }),
+        "{error:?}"
+    );
     assert!(watch.next().await.unwrap().is_none(), "the watch is over");
 }
 
-/// A lease of 2 s without a keeper is the clock: when it has gone, the kept one must still be there.
+/// A lease of 2 s without a keeper is the clock: when it has gone, the kept one must still be
+/// there.
 async fn a_lease_is_kept_alive(node: Node) {
     let client = node.client().await;
     let kept = client.grant(2).await.unwrap();
@@ -123,7 +149,10 @@ async fn a_revoked_lease_is_lost(node: Node) {
 
 async fn a_lock_passes_on(node: Node) {
     let client = node.client().await;
-    let (one, two) = (client.grant(60).await.unwrap(), client.grant(60).await.unwrap());
+    let (one, two) = (
+        client.grant(60).await.unwrap(),
+        client.grant(60).await.unwrap(),
+    );
     let first = client.lock("l", &one).await.unwrap();
     let key = first.key().clone();
     assert!(client.get(key.clone()).await.unwrap().is_some());
@@ -135,17 +164,29 @@ async fn a_lock_passes_on(node: Node) {
 async fn an_election_is_observed(node: Node) {
     let client = node.client().await;
     let lease = client.grant(60).await.unwrap();
-    assert!(matches!(client.leader("e").await, Err(Error::Api(ApiError::ElectionNoLeader))));
+    assert!(matches!(
+        client.leader("e").await,
+        Err(Error::Api(ApiError::ElectionNoLeader))
+    ));
     let leadership = client.campaign("e", "one", &lease).await.unwrap();
     assert_eq!(client.leader("e").await.unwrap().value, "one");
     let mut observed = client.observe("e").await.unwrap();
-    let first = within("the leader", observed.message()).await.unwrap().unwrap();
+    let first = within("the leader", observed.message())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(first.kv.unwrap().value, "one");
     leadership.proclaim("two").await.unwrap();
-    let second = within("the leader", observed.message()).await.unwrap().unwrap();
+    let second = within("the leader", observed.message())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(second.kv.unwrap().value, "two");
     leadership.resign().await.unwrap();
-    assert!(matches!(client.leader("e").await, Err(Error::Api(ApiError::ElectionNoLeader))));
+    assert!(matches!(
+        client.leader("e").await,
+        Err(Error::Api(ApiError::ElectionNoLeader))
+    ));
 }
 
 async fn several_endpoints_can_be_given(node: Node) {

@@ -42,7 +42,10 @@ async fn a_lower_revision_is_refused(node: Node) {
 async fn a_future_revision_is_refused(node: Node) {
     versions(&node, 2).await;
     refused(node.kv().compact(compaction(4)).await, ApiError::FutureRev);
-    let physical = CompactionRequest { revision: i64::MAX, physical: true };
+    let physical = CompactionRequest {
+        revision: i64::MAX,
+        physical: true,
+    };
     refused(node.kv().compact(physical).await, ApiError::FutureRev);
 }
 
@@ -55,7 +58,15 @@ async fn the_current_revision_can_be_compacted(node: Node) {
     versions(&node, 5).await;
     node.compact(6).await;
     assert_eq!(node.value("a").await.unwrap(), "5");
-    assert_eq!(node.range(RangeRequest { revision: 6, ..get("a") }).await.count, 1);
+    assert_eq!(
+        node.range(RangeRequest {
+            revision: 6,
+            ..get("a")
+        })
+        .await
+        .count,
+        1
+    );
 }
 
 async fn it_is_no_revision(node: Node) {
@@ -70,8 +81,16 @@ async fn the_latest_versions_stay(node: Node) {
     node.put("b", "1").await;
     node.put("a", "last").await;
     node.compact(5).await;
-    let at = node.range(RangeRequest { revision: 5, ..everything() }).await;
-    assert_eq!((keys(&at.kvs), values(&at.kvs)), (strings(["a", "b"]), strings(["3", "1"])));
+    let at = node
+        .range(RangeRequest {
+            revision: 5,
+            ..everything()
+        })
+        .await;
+    assert_eq!(
+        (keys(&at.kvs), values(&at.kvs)),
+        (strings(["a", "b"]), strings(["3", "1"]))
+    );
     assert_eq!((at.kvs[0].create_revision, at.kvs[0].version), (2, 3));
     assert_eq!(values(&node.range(everything()).await.kvs), ["last", "1"]);
 }
@@ -81,13 +100,21 @@ async fn deleted_keys_are_gone_before_it(node: Node) {
     node.delete("a").await;
     node.put("b", "1").await;
     node.compact(6).await;
-    let at = node.range(RangeRequest { revision: 6, ..everything() }).await;
+    let at = node
+        .range(RangeRequest {
+            revision: 6,
+            ..everything()
+        })
+        .await;
     assert_eq!(keys(&at.kvs), ["b"]);
 }
 
 async fn physical_waits_and_answers_the_same(node: Node) {
     versions(&node, 200).await;
-    let request = CompactionRequest { revision: 150, physical: true };
+    let request = CompactionRequest {
+        revision: 150,
+        physical: true,
+    };
     let reply = node.kv().compact(request).await.unwrap().into_inner();
     assert_eq!(revision_of(&reply.header), 201);
     refused(node.kv().compact(request).await, ApiError::Compacted);
@@ -96,7 +123,10 @@ async fn physical_waits_and_answers_the_same(node: Node) {
 async fn many_versions_are_compacted(node: Node) {
     versions(&node, 1_500).await;
     node.compact(1_400).await;
-    let past = |revision| RangeRequest { revision, ..get("a") };
+    let past = |revision| RangeRequest {
+        revision,
+        ..get("a")
+    };
     refused(node.kv().range(past(1_399)).await, ApiError::Compacted);
     assert_eq!(values(&node.range(past(1_400)).await.kvs), ["1399"]);
     assert_eq!(values(&node.range(past(1_450)).await.kvs), ["1449"]);

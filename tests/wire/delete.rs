@@ -64,21 +64,35 @@ async fn an_end_at_or_below_the_key_removes_nothing(node: Node) {
 async fn prev_kvs_are_what_was_there(node: Node) {
     abc(&node).await;
     node.put("b", "new").await;
-    let request = DeleteRangeRequest { prev_kv: true, ..delete_range("a", "c") };
+    let request = DeleteRangeRequest {
+        prev_kv: true,
+        ..delete_range("a", "c")
+    };
     let reply = remove(&node, request).await;
     assert_eq!(keys(&reply.prev_kvs), ["a", "b"]);
     assert_eq!(values(&reply.prev_kvs), ["1", "new"]);
-    assert_eq!((reply.prev_kvs[1].version, reply.prev_kvs[1].mod_revision), (2, 5));
+    assert_eq!(
+        (reply.prev_kvs[1].version, reply.prev_kvs[1].mod_revision),
+        (2, 5)
+    );
 }
 
 async fn without_prev_kv_there_are_none(node: Node) {
     abc(&node).await;
-    assert!(remove(&node, delete_range("a", "c")).await.prev_kvs.is_empty());
+    assert!(
+        remove(&node, delete_range("a", "c"))
+            .await
+            .prev_kvs
+            .is_empty()
+    );
 }
 
 async fn an_empty_key_is_refused(node: Node) {
     refused(node.kv().delete_range(delete("")).await, ApiError::EmptyKey);
-    refused(node.kv().delete_range(delete_range("", OPEN)).await, ApiError::EmptyKey);
+    refused(
+        node.kv().delete_range(delete_range("", OPEN)).await,
+        ApiError::EmptyKey,
+    );
 }
 
 async fn a_deleted_key_starts_anew(node: Node) {

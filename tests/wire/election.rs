@@ -37,7 +37,10 @@ async fn the_only_candidate_leads(node: Node) {
     let key = lead(&node, "e", 7, "me").await;
     assert_eq!((&key.name[..], key.rev, key.lease), (&b"e"[..], 2, 7));
     let kv = node.get(key.key).await.unwrap();
-    assert_eq!((&kv.value[..], kv.lease, kv.create_revision), (&b"me"[..], 7, 2));
+    assert_eq!(
+        (&kv.value[..], kv.lease, kv.create_revision),
+        (&b"me"[..], 7, 2)
+    );
 }
 
 async fn the_key_is_name_and_lease(node: Node) {
@@ -66,8 +69,10 @@ async fn a_candidate_that_gives_up_leaves_the_queue(node: Node) {
     let second = candidate(&node, "e", 2, "two").await;
     let third = candidate(&node, "e", 3, "three").await;
     second.abort();
-    eventually("the candidacy to go", || async { node.get("e/2").await.is_none().then_some(()) })
-        .await;
+    eventually("the candidacy to go", || async {
+        node.get("e/2").await.is_none().then_some(())
+    })
+    .await;
     resign(&node, Some(first)).await.unwrap();
     assert_eq!(elected(third).await.key, "e/3");
 }
@@ -77,9 +82,15 @@ async fn a_revoked_lease_ends_the_leadership(node: Node) {
     node.grant(2, 600).await;
     let first = lead(&node, "e", 1, "one").await;
     let second = candidate(&node, "e", 2, "two").await;
-    node.leases().lease_revoke(LeaseRevokeRequest { id: 1 }).await.unwrap();
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id: 1 })
+        .await
+        .unwrap();
     elected(second).await;
-    refused(proclaim(&node, Some(first), "still me").await, ApiError::ElectionNotLeader);
+    refused(
+        proclaim(&node, Some(first), "still me").await,
+        ApiError::ElectionNotLeader,
+    );
 }
 
 async fn campaigning_again_changes_the_value(node: Node) {
@@ -115,11 +126,17 @@ async fn proclaim_after_the_end_is_refused(node: Node) {
     node.grant(7, 600).await;
     let key = lead(&node, "e", 7, "one").await;
     resign(&node, Some(key.clone())).await.unwrap();
-    refused(proclaim(&node, Some(key), "two").await, ApiError::ElectionNotLeader);
+    refused(
+        proclaim(&node, Some(key), "two").await,
+        ApiError::ElectionNotLeader,
+    );
 }
 
 async fn proclaim_without_a_leader_is_refused(node: Node) {
-    refused(proclaim(&node, None, "x").await, ApiError::ElectionLeaderMissing);
+    refused(
+        proclaim(&node, None, "x").await,
+        ApiError::ElectionLeaderMissing,
+    );
 }
 
 async fn leader_without_one_is_refused(node: Node) {
@@ -152,7 +169,11 @@ async fn resign_after_the_end_is_no_error(node: Node) {
     resign(&node, Some(key.clone())).await.unwrap();
     lead(&node, "e", 7, "again").await;
     resign(&node, Some(key)).await.unwrap();
-    assert_eq!(leader(&node, "e").await.unwrap(), "again", "an old key ends nothing");
+    assert_eq!(
+        leader(&node, "e").await.unwrap(),
+        "again",
+        "an old key ends nothing"
+    );
 }
 
 async fn resign_without_a_leader_is_refused(node: Node) {
@@ -191,7 +212,10 @@ async fn observe_waits_for_the_first_leader(node: Node) {
         told(&mut observed).await
     });
     lead(&node, "e", 7, "first").await;
-    assert_eq!(within("the first leader", observing).await.unwrap(), "first");
+    assert_eq!(
+        within("the first leader", observing).await.unwrap(),
+        "first"
+    );
 }
 
 async fn elections_of_other_names_are_free(node: Node) {
@@ -204,7 +228,11 @@ async fn elections_of_other_names_are_free(node: Node) {
 }
 
 fn campaign_request(name: &'static str, lease: i64, value: &'static str) -> CampaignRequest {
-    CampaignRequest { name: name.into(), lease, value: value.into() }
+    CampaignRequest {
+        name: name.into(),
+        lease,
+        value: value.into(),
+    }
 }
 
 async fn lead(node: &Node, name: &'static str, lease: i64, value: &'static str) -> LeaderKey {
@@ -225,7 +253,12 @@ async fn candidate(
     let mut stub = node.elections();
     let request = campaign_request(name, lease, value);
     let waiter = tokio::spawn(async move {
-        stub.campaign(request).await.unwrap().into_inner().leader.unwrap()
+        stub.campaign(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .leader
+            .unwrap()
     });
     let key = format!("{name}/{lease:x}");
     eventually("the candidate's key", || node.get(key.clone())).await;
@@ -237,7 +270,10 @@ async fn elected(candidate: JoinHandle<LeaderKey>) -> LeaderKey {
 }
 
 async fn leader(node: &Node, name: &'static str) -> Result<String, Status> {
-    let reply = node.elections().leader(LeaderRequest { name: name.into() }).await?;
+    let reply = node
+        .elections()
+        .leader(LeaderRequest { name: name.into() })
+        .await?;
     let value = reply.into_inner().kv.unwrap().value;
     Ok(String::from_utf8_lossy(&value).into_owned())
 }
@@ -247,12 +283,18 @@ async fn proclaim(
     leader: Option<LeaderKey>,
     value: &'static str,
 ) -> Result<(), Status> {
-    let request = ProclaimRequest { leader, value: value.into() };
+    let request = ProclaimRequest {
+        leader,
+        value: value.into(),
+    };
     node.elections().proclaim(request).await.map(drop)
 }
 
 async fn resign(node: &Node, leader: Option<LeaderKey>) -> Result<(), Status> {
-    node.elections().resign(ResignRequest { leader }).await.map(drop)
+    node.elections()
+        .resign(ResignRequest { leader })
+        .await
+        .map(drop)
 }
 
 async fn observe(node: &Node, name: &'static str) -> Streaming<LeaderResponse> {
@@ -262,6 +304,9 @@ async fn observe(node: &Node, name: &'static str) -> Streaming<LeaderResponse> {
 }
 
 async fn told(observed: &mut Streaming<LeaderResponse>) -> String {
-    let reply = within("a leader", observed.message()).await.unwrap().unwrap();
+    let reply = within("a leader", observed.message())
+        .await
+        .unwrap()
+        .unwrap();
     String::from_utf8_lossy(&reply.kv.unwrap().value).into_owned()
 }

@@ -84,7 +84,10 @@ async fn the_longest_ttl_is_granted(node: Node) {
 }
 
 async fn a_longer_ttl_is_refused(node: Node) {
-    refused(grant(&node, 1, 9_000_000_001).await, ApiError::LeaseTTLTooLarge);
+    refused(
+        grant(&node, 1, 9_000_000_001).await,
+        ApiError::LeaseTTLTooLarge,
+    );
     refused(grant(&node, 0, i64::MAX).await, ApiError::LeaseTTLTooLarge);
     assert!(ids(&node).await.is_empty());
 }
@@ -105,7 +108,10 @@ async fn a_revoked_lease_is_unknown(node: Node) {
     node.grant(7, 60).await;
     revoke(&node, 7).await.unwrap();
     refused(revoke(&node, 7).await, ApiError::LeaseNotFound);
-    refused(node.kv().put(put_leased("a", "1", 7)).await, ApiError::LeaseNotFound);
+    refused(
+        node.kv().put(put_leased("a", "1", 7)).await,
+        ApiError::LeaseNotFound,
+    );
     assert_eq!(time_to_live(&node, 7).await.ttl, -1);
 }
 
@@ -181,20 +187,36 @@ async fn a_negative_id_is_an_id(node: Node) {
 }
 
 async fn grant(node: &Node, id: i64, ttl: i64) -> Result<LeaseGrantResponse, Status> {
-    Ok(node.leases().lease_grant(LeaseGrantRequest { id, ttl }).await?.into_inner())
+    Ok(node
+        .leases()
+        .lease_grant(LeaseGrantRequest { id, ttl })
+        .await?
+        .into_inner())
 }
 
 async fn revoke(node: &Node, id: i64) -> Result<(), Status> {
-    node.leases().lease_revoke(LeaseRevokeRequest { id }).await.map(drop)
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id })
+        .await
+        .map(drop)
 }
 
 async fn time_to_live(node: &Node, id: i64) -> LeaseTimeToLiveResponse {
     let request = LeaseTimeToLiveRequest { id, keys: false };
-    node.leases().lease_time_to_live(request).await.unwrap().into_inner()
+    node.leases()
+        .lease_time_to_live(request)
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 async fn ids(node: &Node) -> Vec<i64> {
-    let reply = node.leases().lease_leases(LeaseLeasesRequest {}).await.unwrap().into_inner();
+    let reply = node
+        .leases()
+        .lease_leases(LeaseLeasesRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     reply.leases.iter().map(|lease| lease.id).collect()
 }
 
@@ -203,7 +225,10 @@ async fn keep_alive(node: &Node, ids: &[i64]) -> Streaming<LeaseKeepAliveRespons
     let requests: Vec<_> = ids.iter().map(|&id| LeaseKeepAliveRequest { id }).collect();
     let mut stub = node.leases();
     let stream = stub.lease_keep_alive(tokio_stream::iter(requests));
-    within("a keep-alive stream", stream).await.unwrap().into_inner()
+    within("a keep-alive stream", stream)
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 async fn next(replies: &mut Streaming<LeaseKeepAliveResponse>) -> LeaseKeepAliveResponse {

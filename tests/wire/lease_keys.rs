@@ -3,9 +3,7 @@
 use conclave_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
 };
-use harness::api::{
-    all, delete, everything, keys, op, put, put_leased, revision_of, watch_range,
-};
+use harness::api::{all, delete, everything, keys, op, put, put_leased, revision_of, watch_range};
 use harness::{Node, Watching, eventually};
 
 suite![
@@ -29,7 +27,11 @@ async fn revoking_deletes_all_keys_in_one_revision(node: Node) {
         node.put_with(put_leased(key, "1", 7)).await;
     }
     node.put("d", "stays").await;
-    let reply = node.leases().lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    let reply = node
+        .leases()
+        .lease_revoke(LeaseRevokeRequest { id: 7 })
+        .await
+        .unwrap();
     assert_eq!(revision_of(&reply.into_inner().header), 6);
     let left = node.range(everything()).await;
     assert_eq!(keys(&left.kvs), ["d"]);
@@ -40,7 +42,10 @@ async fn revoking_without_keys_is_no_revision(node: Node) {
     node.grant(7, 600).await;
     node.put_with(put_leased("a", "1", 7)).await;
     node.delete("a").await;
-    node.leases().lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id: 7 })
+        .await
+        .unwrap();
     assert_eq!(node.revision().await, 3);
 }
 
@@ -56,7 +61,12 @@ async fn keys_are_listed_if_asked_only(node: Node) {
     node.grant(7, 600).await;
     node.put_with(put_leased("a", "1", 7)).await;
     let request = LeaseTimeToLiveRequest { id: 7, keys: false };
-    let reply = node.leases().lease_time_to_live(request).await.unwrap().into_inner();
+    let reply = node
+        .leases()
+        .lease_time_to_live(request)
+        .await
+        .unwrap()
+        .into_inner();
     assert!(reply.keys.is_empty());
 }
 
@@ -67,7 +77,10 @@ async fn another_lease_takes_a_key_over(node: Node) {
     node.put_with(put_leased("a", "2", 8)).await;
     assert!(attached(&node, 7).await.is_empty());
     assert_eq!(attached(&node, 8).await, ["a"]);
-    node.leases().lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id: 7 })
+        .await
+        .unwrap();
     assert_eq!(node.value("a").await.unwrap(), "2");
 }
 
@@ -76,7 +89,10 @@ async fn a_put_without_lease_detaches(node: Node) {
     node.put_with(put_leased("a", "1", 7)).await;
     node.put("a", "2").await;
     assert!(attached(&node, 7).await.is_empty());
-    node.leases().lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id: 7 })
+        .await
+        .unwrap();
     assert_eq!(node.value("a").await.unwrap(), "2");
 }
 
@@ -86,16 +102,27 @@ async fn a_deleted_key_is_detached(node: Node) {
     node.delete("a").await;
     assert!(attached(&node, 7).await.is_empty());
     node.put("a", "2").await;
-    node.leases().lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id: 7 })
+        .await
+        .unwrap();
     assert_eq!(node.value("a").await.unwrap(), "2");
 }
 
 async fn a_key_put_in_a_txn_is_attached(node: Node) {
     node.grant(7, 600).await;
     node.put_with(put_leased("gone", "1", 7)).await;
-    let keep = PutRequest { ignore_lease: true, ..put("kept", "2") };
+    let keep = PutRequest {
+        ignore_lease: true,
+        ..put("kept", "2")
+    };
     node.put_with(put_leased("kept", "1", 7)).await;
-    node.txn(all([op(put_leased("a", "1", 7)), op(delete("gone")), op(keep)])).await;
+    node.txn(all([
+        op(put_leased("a", "1", 7)),
+        op(delete("gone")),
+        op(keep),
+    ]))
+    .await;
     assert_eq!(attached(&node, 7).await, ["a", "kept"]);
 }
 
@@ -106,7 +133,12 @@ async fn expiry_deletes_the_keys(node: Node) {
     let mut watching = Watching::on(&node, watch_range("a", "z")).await;
     assert_eq!(watching.told().await, ["-a@4", "-b@4"]);
     let request = LeaseTimeToLiveRequest { id: 7, keys: true };
-    let reply = node.leases().lease_time_to_live(request).await.unwrap().into_inner();
+    let reply = node
+        .leases()
+        .lease_time_to_live(request)
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(reply.ttl, -1);
 }
 
@@ -129,7 +161,12 @@ async fn a_kept_lease_outlives_its_ttl(node: Node) {
     }
     eventually("the end of the other lease", || async {
         let renewal = tokio_stream::iter([LeaseKeepAliveRequest { id: 7 }]);
-        let mut replies = node.leases().lease_keep_alive(renewal).await.unwrap().into_inner();
+        let mut replies = node
+            .leases()
+            .lease_keep_alive(renewal)
+            .await
+            .unwrap()
+            .into_inner();
         assert_eq!(replies.message().await.unwrap().unwrap().ttl, 2);
         node.get("lost").await.is_none().then_some(())
     })
@@ -151,9 +188,17 @@ async fn many_leases_expire_together(node: Node) {
 
 async fn attached(node: &Node, id: i64) -> Vec<String> {
     let request = LeaseTimeToLiveRequest { id, keys: true };
-    let reply = node.leases().lease_time_to_live(request).await.unwrap().into_inner();
-    let mut keys: Vec<_> =
-        reply.keys.iter().map(|key| String::from_utf8_lossy(key).into_owned()).collect();
+    let reply = node
+        .leases()
+        .lease_time_to_live(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut keys: Vec<_> = reply
+        .keys
+        .iter()
+        .map(|key| String::from_utf8_lossy(key).into_owned())
+        .collect();
     keys.sort_unstable();
     keys
 }

@@ -33,7 +33,10 @@ async fn a_free_lock_is_had_at_once(node: Node) {
 
 async fn the_key_is_name_and_lease(node: Node) {
     node.grant(0xabc, 600).await;
-    assert_eq!(lock(&node, "jobs/1", 0xabc).await.unwrap().key, "jobs/1/abc");
+    assert_eq!(
+        lock(&node, "jobs/1", 0xabc).await.unwrap().key,
+        "jobs/1/abc"
+    );
 }
 
 async fn the_second_waits_for_the_first(node: Node) {
@@ -42,7 +45,13 @@ async fn the_second_waits_for_the_first(node: Node) {
     let first = lock(&node, "l", 1).await.unwrap();
     let second = waiting(&node, "l", 2).await;
     assert!(!second.is_finished());
-    let unlocked = node.locks().unlock(UnlockRequest { key: first.key.clone() }).await.unwrap();
+    let unlocked = node
+        .locks()
+        .unlock(UnlockRequest {
+            key: first.key.clone(),
+        })
+        .await
+        .unwrap();
     assert!(unlocked.into_inner().header.is_some());
     assert_eq!(had(second).await.key, "l/2");
     assert_eq!(node.get(first.key).await, None);
@@ -60,7 +69,12 @@ async fn waiters_are_served_in_order(node: Node) {
     let mut holder = 4;
     for (id, waiter) in waiters {
         assert!(!waiter.is_finished());
-        node.locks().unlock(UnlockRequest { key: format!("l/{holder}").into() }).await.unwrap();
+        node.locks()
+            .unlock(UnlockRequest {
+                key: format!("l/{holder}").into(),
+            })
+            .await
+            .unwrap();
         assert_eq!(had(waiter).await.key, format!("l/{id}"));
         holder = id;
     }
@@ -71,7 +85,10 @@ async fn a_revoked_lease_frees_the_lock(node: Node) {
     node.grant(2, 600).await;
     lock(&node, "l", 1).await.unwrap();
     let second = waiting(&node, "l", 2).await;
-    node.leases().lease_revoke(LeaseRevokeRequest { id: 1 }).await.unwrap();
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id: 1 })
+        .await
+        .unwrap();
     assert_eq!(had(second).await.key, "l/2");
 }
 
@@ -87,7 +104,10 @@ async fn a_waiter_that_gives_up_leaves_the_queue(node: Node) {
         node.get("l/2").await.is_none().then_some(())
     })
     .await;
-    node.locks().unlock(UnlockRequest { key: "l/1".into() }).await.unwrap();
+    node.locks()
+        .unlock(UnlockRequest { key: "l/1".into() })
+        .await
+        .unwrap();
     assert_eq!(had(third).await.key, "l/3");
 }
 
@@ -110,8 +130,16 @@ async fn without_a_lease_the_server_opens_a_session(node: Node) {
     let lease = node.get(reply.key.clone()).await.unwrap().lease;
     assert!(lease != 0);
     assert_eq!(reply.key, format!("l/{lease:x}"));
-    let request = LeaseTimeToLiveRequest { id: lease, keys: true };
-    let lease = node.leases().lease_time_to_live(request).await.unwrap().into_inner();
+    let request = LeaseTimeToLiveRequest {
+        id: lease,
+        keys: true,
+    };
+    let lease = node
+        .leases()
+        .lease_time_to_live(request)
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((lease.granted_ttl, lease.keys), (60, vec![reply.key]));
 }
 
@@ -120,7 +148,11 @@ async fn an_unknown_lease_is_refused(node: Node) {
 }
 
 async fn unlocking_what_is_not_locked_is_no_error(node: Node) {
-    let reply = node.locks().unlock(UnlockRequest { key: "l/99".into() }).await.unwrap();
+    let reply = node
+        .locks()
+        .unlock(UnlockRequest { key: "l/99".into() })
+        .await
+        .unwrap();
     assert_eq!(revision_of(&reply.into_inner().header), 1);
 }
 
@@ -131,13 +163,19 @@ async fn the_key_fences_writes(node: Node) {
     assert!(!node.txn(guarded()).await.succeeded);
     assert_eq!(node.value("guarded").await.unwrap(), "1");
     node.txn(all([op(put("guarded", "0"))])).await;
-    node.locks().unlock(UnlockRequest { key: key.clone() }).await.unwrap();
+    node.locks()
+        .unlock(UnlockRequest { key: key.clone() })
+        .await
+        .unwrap();
     assert!(node.txn(guarded()).await.succeeded, "the lock is lost");
     assert_eq!(node.value("guarded").await.unwrap(), "0");
 }
 
 async fn lock(node: &Node, name: &'static str, lease: i64) -> Result<LockResponse, Status> {
-    let request = LockRequest { name: name.into(), lease };
+    let request = LockRequest {
+        name: name.into(),
+        lease,
+    };
     let mut stub = node.locks();
     Ok(within("the lock", stub.lock(request)).await?.into_inner())
 }
@@ -149,7 +187,10 @@ async fn waiting(
     lease: i64,
 ) -> JoinHandle<Result<LockResponse, Status>> {
     let mut stub = node.locks();
-    let request = LockRequest { name: name.into(), lease };
+    let request = LockRequest {
+        name: name.into(),
+        lease,
+    };
     let waiter = tokio::spawn(async move { Ok(stub.lock(request).await?.into_inner()) });
     let key = format!("{name}/{lease:x}");
     eventually("the waiter's key", || node.get(key.clone())).await;

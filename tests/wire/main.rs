@@ -1,5 +1,5 @@
-//! The API over a real socket: every option and edge of the contract, asked by stubs that know nothing
-//! of the server.
+//! The API over a real socket: every option and edge of the contract, asked by stubs that know
+//! nothing of the server.
 //!
 //! One list of tests, run against each backend. A module's list is at its head:
 //!
@@ -11,8 +11,9 @@
 //! ];
 //! ```
 //!
-//! `CONCLAVE_TEST_SERVER=etcd` runs all of it against real etcd 3.4 instead, which is how the tests
-//! themselves are tested; what that version does otherwise is skipped there with the reason printed.
+//! `CONCLAVE_TEST_SERVER=etcd` runs all of it against real etcd 3.4 instead, which is how the
+//! tests themselves are tested; what that version does otherwise is skipped there with the reason
+//! printed.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::future::Future;

@@ -53,7 +53,10 @@ async fn status_reports_an_api_level_clients_accept(node: Node) {
 async fn status_has_sizes_and_quota(node: Node) {
     node.put("a", vec![b'x'; 100_000]).await;
     let status = status(&node).await;
-    assert!(status.db_size >= 0 && status.db_size_in_use > 100_000, "{status:?}");
+    assert!(
+        status.db_size >= 0 && status.db_size_in_use > 100_000,
+        "{status:?}"
+    );
     assert_eq!(status.db_size_quota, 2 << 30);
 }
 
@@ -70,7 +73,13 @@ async fn the_applied_index_grows(node: Node) {
 
 async fn hash_is_stable(node: Node) {
     node.put("a", "1").await;
-    let hash = || async { node.maintenance().hash(HashRequest {}).await.unwrap().into_inner() };
+    let hash = || async {
+        node.maintenance()
+            .hash(HashRequest {})
+            .await
+            .unwrap()
+            .into_inner()
+    };
     let first = hash().await;
     assert!(first.header.is_some());
     assert_eq!(hash().await.hash, first.hash);
@@ -98,7 +107,8 @@ async fn hashkv_of_a_revision_does_not_change(node: Node) {
     assert_ne!(hash_kv(&node, 0).await, then);
 }
 
-/// The hash at the compaction revision is over what compaction keeps, so it is the same before and after.
+/// The hash at the compaction revision is over what compaction keeps, so it is the same before
+/// and after.
 async fn hashkv_survives_compaction(node: Node) {
     some_history(&node).await;
     node.compact(3).await;
@@ -106,18 +116,31 @@ async fn hashkv_survives_compaction(node: Node) {
     node.put("later", "1").await;
     assert_eq!((hash_kv(&node, 5).await, hash_kv(&node, 7).await), before);
     let request = HashKvRequest { revision: 3 };
-    let kept = node.maintenance().hash_kv(request).await.unwrap().into_inner();
+    let kept = node
+        .maintenance()
+        .hash_kv(request)
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(kept.compact_revision, 3);
 }
 
 async fn hashkv_names_its_revision(node: Node) {
     some_history(&node).await;
-    let reply = node.maintenance().hash_kv(HashKvRequest { revision: 4 }).await.unwrap();
+    let reply = node
+        .maintenance()
+        .hash_kv(HashKvRequest { revision: 4 })
+        .await
+        .unwrap();
     let reply = reply.into_inner();
     assert_eq!((reply.hash_revision, reply.compact_revision), (4, -1));
     assert_eq!(revision_of(&reply.header), 7);
     node.compact(5).await;
-    let reply = node.maintenance().hash_kv(HashKvRequest { revision: 0 }).await.unwrap();
+    let reply = node
+        .maintenance()
+        .hash_kv(HashKvRequest { revision: 0 })
+        .await
+        .unwrap();
     let reply = reply.into_inner();
     assert_eq!((reply.hash_revision, reply.compact_revision), (7, 5));
 }
@@ -137,9 +160,17 @@ async fn hashkv_of_bad_revisions_is_refused(node: Node) {
 async fn defragment_changes_nothing(node: Node) {
     some_history(&node).await;
     let before = (node.range(everything()).await, hash_kv(&node, 0).await);
-    let reply = node.maintenance().defragment(DefragmentRequest {}).await.unwrap().into_inner();
+    let reply = node
+        .maintenance()
+        .defragment(DefragmentRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(reply.header, None);
-    assert_eq!((node.range(everything()).await, hash_kv(&node, 0).await), before);
+    assert_eq!(
+        (node.range(everything()).await, hash_kv(&node, 0).await),
+        before
+    );
 }
 
 async fn no_alarm_is_an_empty_list(node: Node) {
@@ -148,31 +179,66 @@ async fn no_alarm_is_an_empty_list(node: Node) {
 }
 
 async fn an_alarm_is_raised_and_cleared(node: Node) {
-    let raised = AlarmMember { member_id: 42, alarm: AlarmType::Nospace as i32 };
-    assert_eq!(alarm(&node, AlarmAction::Activate, 42, AlarmType::Nospace).await, [raised]);
-    assert_eq!(alarm(&node, AlarmAction::Get, 0, AlarmType::None).await, [raised]);
-    assert_eq!(alarm(&node, AlarmAction::Get, 0, AlarmType::Nospace).await, [raised]);
-    assert!(alarm(&node, AlarmAction::Get, 0, AlarmType::Corrupt).await.is_empty());
-    assert_eq!(alarm(&node, AlarmAction::Deactivate, 42, AlarmType::Nospace).await, [raised]);
-    assert!(alarm(&node, AlarmAction::Get, 0, AlarmType::None).await.is_empty());
+    let raised = AlarmMember {
+        member_id: 42,
+        alarm: AlarmType::Nospace as i32,
+    };
+    assert_eq!(
+        alarm(&node, AlarmAction::Activate, 42, AlarmType::Nospace).await,
+        [raised]
+    );
+    assert_eq!(
+        alarm(&node, AlarmAction::Get, 0, AlarmType::None).await,
+        [raised]
+    );
+    assert_eq!(
+        alarm(&node, AlarmAction::Get, 0, AlarmType::Nospace).await,
+        [raised]
+    );
+    assert!(
+        alarm(&node, AlarmAction::Get, 0, AlarmType::Corrupt)
+            .await
+            .is_empty()
+    );
+    assert_eq!(
+        alarm(&node, AlarmAction::Deactivate, 42, AlarmType::Nospace).await,
+        [raised]
+    );
+    assert!(
+        alarm(&node, AlarmAction::Get, 0, AlarmType::None)
+            .await
+            .is_empty()
+    );
 }
 
 async fn raising_twice_is_raising_once(node: Node) {
     for _ in 0..2 {
         alarm(&node, AlarmAction::Activate, 42, AlarmType::Nospace).await;
     }
-    assert_eq!(alarm(&node, AlarmAction::Get, 0, AlarmType::None).await.len(), 1);
+    assert_eq!(
+        alarm(&node, AlarmAction::Get, 0, AlarmType::None)
+            .await
+            .len(),
+        1
+    );
 }
 
 async fn clearing_what_is_not_raised_is_an_empty_list(node: Node) {
-    assert!(alarm(&node, AlarmAction::Deactivate, 42, AlarmType::Nospace).await.is_empty());
+    assert!(
+        alarm(&node, AlarmAction::Deactivate, 42, AlarmType::Nospace)
+            .await
+            .is_empty()
+    );
 }
 
 async fn no_space_refuses_what_grows(node: Node) {
     node.put("a", "1").await;
     alarm(&node, AlarmAction::Activate, 42, AlarmType::Nospace).await;
     refused(node.kv().put(put("a", "1")).await, ApiError::NoSpace);
-    refused(node.kv().txn(all([op(put("a", "1"))])).await, ApiError::NoSpace);
+    refused(
+        node.kv().txn(all([op(put("a", "1"))])).await,
+        ApiError::NoSpace,
+    );
     let grant = LeaseGrantRequest { ttl: 60, id: 0 };
     refused(node.leases().lease_grant(grant).await, ApiError::NoSpace);
     assert_eq!(node.revision().await, 2);
@@ -185,9 +251,15 @@ async fn no_space_lets_the_rest_through(node: Node) {
     }
     alarm(&node, AlarmAction::Activate, 42, AlarmType::Nospace).await;
     assert_eq!(node.delete("a").await, 5);
-    assert_eq!(revision_of(&node.txn(all([op(delete("b"))])).await.header), 6);
+    assert_eq!(
+        revision_of(&node.txn(all([op(delete("b"))])).await.header),
+        6
+    );
     node.compact(5).await;
-    node.leases().lease_revoke(LeaseRevokeRequest { id: 7 }).await.unwrap();
+    node.leases()
+        .lease_revoke(LeaseRevokeRequest { id: 7 })
+        .await
+        .unwrap();
     assert_eq!(node.range(everything()).await.count, 0);
     alarm(&node, AlarmAction::Deactivate, 42, AlarmType::Nospace).await;
     assert_eq!(node.put("a", "again").await, 8);
@@ -205,7 +277,10 @@ async fn corrupt_refuses_writes(node: Node) {
     alarm(&node, AlarmAction::Activate, 42, AlarmType::Corrupt).await;
     refused(node.kv().put(put("a", "2")).await, ApiError::Corrupt);
     refused(node.kv().delete_range(delete("a")).await, ApiError::Corrupt);
-    refused(node.kv().txn(all([op(put("a", "2"))])).await, ApiError::Corrupt);
+    refused(
+        node.kv().txn(all([op(put("a", "2"))])).await,
+        ApiError::Corrupt,
+    );
     refused(node.kv().compact(compaction(2)).await, ApiError::Corrupt);
     let grant = LeaseGrantRequest { ttl: 60, id: 0 };
     refused(node.leases().lease_grant(grant).await, ApiError::Corrupt);
@@ -221,7 +296,8 @@ async fn corrupt_lets_reads_through(node: Node) {
     assert_eq!(node.put("a", "2").await, 3);
 }
 
-/// Writes until the store is full; then deletes and compaction still work, and clearing the alarm is by hand.
+/// Writes until the store is full; then deletes and compaction still work, and clearing the alarm
+/// is by hand.
 async fn a_full_quota_raises_the_alarm(node: Node) {
     let mut outcome = Ok(());
     for index in 0..100 {
@@ -238,7 +314,13 @@ async fn a_full_quota_raises_the_alarm(node: Node) {
     })
     .await;
     let member_id = status(&node).await.header.unwrap().member_id;
-    assert_eq!(alarms, [AlarmMember { member_id, alarm: AlarmType::Nospace as i32 }]);
+    assert_eq!(
+        alarms,
+        [AlarmMember {
+            member_id,
+            alarm: AlarmType::Nospace as i32
+        }]
+    );
     refused(node.kv().put(put("small", "")).await, ApiError::NoSpace);
     node.delete("k0").await;
 }
@@ -254,11 +336,20 @@ async fn some_history(node: &Node) {
 
 async fn hash_kv(node: &Node, revision: i64) -> u32 {
     let request = HashKvRequest { revision };
-    node.maintenance().hash_kv(request).await.unwrap().into_inner().hash
+    node.maintenance()
+        .hash_kv(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .hash
 }
 
 async fn status(node: &Node) -> StatusResponse {
-    node.maintenance().status(StatusRequest {}).await.unwrap().into_inner()
+    node.maintenance()
+        .status(StatusRequest {})
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 async fn alarm(
@@ -267,6 +358,15 @@ async fn alarm(
     member_id: u64,
     alarm: AlarmType,
 ) -> Vec<AlarmMember> {
-    let request = AlarmRequest { action: action as i32, member_id, alarm: alarm as i32 };
-    node.maintenance().alarm(request).await.unwrap().into_inner().alarms
+    let request = AlarmRequest {
+        action: action as i32,
+        member_id,
+        alarm: alarm as i32,
+    };
+    node.maintenance()
+        .alarm(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .alarms
 }

@@ -18,23 +18,29 @@ suite![
 ];
 
 async fn requiring_a_leader_is_fine_when_there_is_one(node: Node) {
-    let reply = node.kv().put(with("hasleader", "true", put("a", "1"))).await;
+    let reply = node
+        .kv()
+        .put(with("hasleader", "true", put("a", "1")))
+        .await;
     assert!(reply.is_ok());
 }
 
 async fn a_watch_can_require_a_leader(node: Node) {
-    let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(watch("a"))) };
+    let create = WatchRequest {
+        request_union: Some(RequestUnion::CreateRequest(watch("a"))),
+    };
     // Never ends, as the requests of a client that is still there.
-    let requests = tokio_stream::StreamExt::chain(
-        tokio_stream::iter([create]),
-        tokio_stream::pending(),
-    );
+    let requests =
+        tokio_stream::StreamExt::chain(tokio_stream::iter([create]), tokio_stream::pending());
     let mut stub = node.watches();
     let stream = stub.watch(with("hasleader", "true", requests));
     let mut responses = within("a watch", stream).await.unwrap().into_inner();
     assert!(responses.message().await.unwrap().unwrap().created);
     node.put("a", "1").await;
-    let told = within("an event", responses.message()).await.unwrap().unwrap();
+    let told = within("an event", responses.message())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(told.events.len(), 1);
 }
 
@@ -49,16 +55,34 @@ async fn an_api_version_that_is_no_text_is_refused(node: Node) {
     let mut request = Request::new(get("a"));
     let value = MetadataValue::try_from(&[0xff, 0xfe][..]).unwrap();
     request.metadata_mut().insert("client-api-version", value);
-    refused(node.kv().range(request).await, ApiError::InvalidClientAPIVersion);
+    refused(
+        node.kv().range(request).await,
+        ApiError::InvalidClientAPIVersion,
+    );
 }
 
 async fn a_token_plays_no_part_while_auth_is_off(node: Node) {
-    assert!(node.kv().put(with("token", "abc.1", put("a", "1"))).await.is_ok());
-    assert!(node.kv().put(with("authorization", "abc.1", put("a", "1"))).await.is_ok());
+    assert!(
+        node.kv()
+            .put(with("token", "abc.1", put("a", "1")))
+            .await
+            .is_ok()
+    );
+    assert!(
+        node.kv()
+            .put(with("authorization", "abc.1", put("a", "1")))
+            .await
+            .is_ok()
+    );
 }
 
 async fn unknown_metadata_is_ignored(node: Node) {
-    assert!(node.kv().put(with("x-trace", "1", put("a", "1"))).await.is_ok());
+    assert!(
+        node.kv()
+            .put(with("x-trace", "1", put("a", "1")))
+            .await
+            .is_ok()
+    );
 }
 
 /// A lock that cannot be had within the deadline of the request.
@@ -66,13 +90,19 @@ async fn a_deadline_is_kept(node: Node) {
     use conclave_proto::v3lockpb::LockRequest;
     node.grant(1, 600).await;
     node.grant(2, 600).await;
-    let lock = |lease| LockRequest { name: "l".into(), lease };
+    let lock = |lease| LockRequest {
+        name: "l".into(),
+        lease,
+    };
     node.locks().lock(lock(1)).await.unwrap();
     let mut request = Request::new(lock(2));
     request.set_timeout(std::time::Duration::from_millis(300));
     let outcome = within("an answer", node.locks().lock(request)).await;
     let code = outcome.unwrap_err().code();
-    assert!(matches!(code, tonic::Code::DeadlineExceeded | tonic::Code::Cancelled), "{code:?}");
+    assert!(
+        matches!(code, tonic::Code::DeadlineExceeded | tonic::Code::Cancelled),
+        "{code:?}"
+    );
     harness::eventually("the waiter to leave the queue", || async {
         node.get("l/2").await.is_none().then_some(())
     })
@@ -81,6 +111,8 @@ async fn a_deadline_is_kept(node: Node) {
 
 fn with<T>(name: &'static str, value: &'static str, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    request.metadata_mut().insert(name, MetadataValue::from_static(value));
+    request
+        .metadata_mut()
+        .insert(name, MetadataValue::from_static(value));
     request
 }

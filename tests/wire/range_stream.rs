@@ -26,7 +26,13 @@ async fn the_pieces_are_the_range(node: Node) {
     for key in ["a", "b", "c"] {
         node.put(key, key).await;
     }
-    for request in [everything(), range("b", OPEN), get("a"), get("x"), range("c", "a")] {
+    for request in [
+        everything(),
+        range("b", OPEN),
+        get("a"),
+        get("x"),
+        range("c", "a"),
+    ] {
         let merged = merge(stream(&node, request.clone()).await.unwrap());
         assert_eq!(merged, node.range(request).await);
     }
@@ -45,7 +51,11 @@ async fn a_large_range_comes_in_pieces(node: Node) {
     let pieces = stream(&node, everything()).await.unwrap();
     assert!(pieces.len() > 1);
     let (last, before) = pieces.split_last().unwrap();
-    assert!(before.iter().all(|piece| piece.header.is_none() && piece.count == 0 && !piece.more));
+    assert!(
+        before
+            .iter()
+            .all(|piece| piece.header.is_none() && piece.count == 0 && !piece.more)
+    );
     assert!(last.header.is_some() && last.count == 1_000);
     assert_eq!(merge(pieces), node.range(everything()).await);
 }
@@ -54,10 +64,19 @@ async fn a_limit_cuts_and_says_more(node: Node) {
     for index in 0..50 {
         node.put(format!("k{index:04}"), "x").await;
     }
-    let request = RangeRequest { limit: 20, ..everything() };
+    let request = RangeRequest {
+        limit: 20,
+        ..everything()
+    };
     let merged = merge(stream(&node, request).await.unwrap());
-    assert_eq!((merged.kvs.len(), merged.more, merged.count), (20, true, 50));
-    let request = RangeRequest { limit: 50, ..everything() };
+    assert_eq!(
+        (merged.kvs.len(), merged.more, merged.count),
+        (20, true, 50)
+    );
+    let request = RangeRequest {
+        limit: 50,
+        ..everything()
+    };
     assert!(!merge(stream(&node, request).await.unwrap()).more);
 }
 
@@ -65,7 +84,10 @@ async fn count_only_is_one_piece(node: Node) {
     for index in 0..50 {
         node.put(format!("k{index:04}"), "x").await;
     }
-    let request = RangeRequest { count_only: true, ..everything() };
+    let request = RangeRequest {
+        count_only: true,
+        ..everything()
+    };
     let pieces = stream(&node, request).await.unwrap();
     assert_eq!(pieces.len(), 1);
     assert_eq!((pieces[0].count, pieces[0].kvs.len()), (50, 0));
@@ -73,15 +95,24 @@ async fn count_only_is_one_piece(node: Node) {
 
 async fn keys_only_has_no_values(node: Node) {
     node.put("a", "1").await;
-    let request = RangeRequest { keys_only: true, ..everything() };
+    let request = RangeRequest {
+        keys_only: true,
+        ..everything()
+    };
     let merged = merge(stream(&node, request).await.unwrap());
-    assert_eq!((keys(&merged.kvs), values(&merged.kvs)), (vec!["a".into()], vec!["".into()]));
+    assert_eq!(
+        (keys(&merged.kvs), values(&merged.kvs)),
+        (vec!["a".into()], vec!["".into()])
+    );
 }
 
 async fn a_past_revision_is_as_it_was(node: Node) {
     let first = node.put("a", "1").await;
     node.put("a", "2").await;
-    let request = RangeRequest { revision: first, ..everything() };
+    let request = RangeRequest {
+        revision: first,
+        ..everything()
+    };
     let merged = merge(stream(&node, request.clone()).await.unwrap());
     assert_eq!(values(&merged.kvs), ["1"]);
     assert_eq!(merged, node.range(request).await);
@@ -94,7 +125,10 @@ async fn the_revision_is_that_of_the_start(node: Node) {
     }
     let before = node.revision().await;
     let mut stub = node.kv();
-    let mut pieces = within("a stream", stub.range_stream(everything())).await.unwrap().into_inner();
+    let mut pieces = within("a stream", stub.range_stream(everything()))
+        .await
+        .unwrap()
+        .into_inner();
     let mut merged = piece(pieces.message().await.unwrap().unwrap());
     node.put("k1999", "changed").await;
     node.put("l", "new").await;
@@ -108,12 +142,31 @@ async fn the_revision_is_that_of_the_start(node: Node) {
 
 async fn order_and_filters_are_not_implemented(node: Node) {
     let requests = [
-        RangeRequest { sort_order: 2, ..everything() },
-        RangeRequest { sort_target: 3, sort_order: 1, ..everything() },
-        RangeRequest { min_mod_revision: 1, ..everything() },
-        RangeRequest { max_mod_revision: 1, ..everything() },
-        RangeRequest { min_create_revision: 1, ..everything() },
-        RangeRequest { max_create_revision: 1, ..everything() },
+        RangeRequest {
+            sort_order: 2,
+            ..everything()
+        },
+        RangeRequest {
+            sort_target: 3,
+            sort_order: 1,
+            ..everything()
+        },
+        RangeRequest {
+            min_mod_revision: 1,
+            ..everything()
+        },
+        RangeRequest {
+            max_mod_revision: 1,
+            ..everything()
+        },
+        RangeRequest {
+            min_create_revision: 1,
+            ..everything()
+        },
+        RangeRequest {
+            max_create_revision: 1,
+            ..everything()
+        },
     ];
     for request in requests {
         fails(stream(&node, request).await, Code::Unimplemented, "");
@@ -123,14 +176,20 @@ async fn order_and_filters_are_not_implemented(node: Node) {
 async fn key_order_is_the_order(node: Node) {
     node.put("b", "1").await;
     node.put("a", "1").await;
-    let request = RangeRequest { sort_order: 1, ..everything() };
+    let request = RangeRequest {
+        sort_order: 1,
+        ..everything()
+    };
     let merged = merge(stream(&node, request).await.unwrap());
     assert_eq!(keys(&merged.kvs), ["a", "b"]);
 }
 
 async fn bad_requests_are_refused(node: Node) {
     refused(stream(&node, get("")).await, ApiError::EmptyKey);
-    let request = RangeRequest { sort_target: 9, ..everything() };
+    let request = RangeRequest {
+        sort_target: 9,
+        ..everything()
+    };
     refused(stream(&node, request).await, ApiError::InvalidSortOption);
 }
 
@@ -139,14 +198,19 @@ async fn bad_revisions_are_refused(node: Node) {
         node.put("a", value).await;
     }
     node.compact(3).await;
-    let at = |revision| RangeRequest { revision, ..everything() };
+    let at = |revision| RangeRequest {
+        revision,
+        ..everything()
+    };
     refused(stream(&node, at(2)).await, ApiError::Compacted);
     refused(stream(&node, at(9)).await, ApiError::FutureRev);
 }
 
 async fn stream(node: &Node, request: RangeRequest) -> Result<Vec<RangeResponse>, Status> {
     let mut stub = node.kv();
-    let mut pieces = within("a stream", stub.range_stream(request)).await?.into_inner();
+    let mut pieces = within("a stream", stub.range_stream(request))
+        .await?
+        .into_inner();
     let mut all = Vec::new();
     while let Some(next) = within("a piece", pieces.message()).await? {
         all.push(piece(next));
@@ -155,7 +219,9 @@ async fn stream(node: &Node, request: RangeRequest) -> Result<Vec<RangeResponse>
 }
 
 fn piece(response: conclave_proto::etcdserverpb::RangeStreamResponse) -> RangeResponse {
-    response.range_response.expect("a piece is a range response")
+    response
+        .range_response
+        .expect("a piece is a range response")
 }
 
 /// As protobuf merges messages: lists are joined, of the rest what is set last counts.
@@ -165,7 +231,11 @@ fn merge(pieces: Vec<RangeResponse>) -> RangeResponse {
         merged.kvs.extend(piece.kvs);
         merged.header = piece.header.or(merged.header);
         merged.more |= piece.more;
-        merged.count = if piece.count == 0 { merged.count } else { piece.count };
+        merged.count = if piece.count == 0 {
+            merged.count
+        } else {
+            piece.count
+        };
     }
     merged
 }

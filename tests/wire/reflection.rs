@@ -29,10 +29,16 @@ const SERVICES: &[(&str, usize)] = &[
 async fn services_are_listed(node: Node) {
     let listed = services(&node).await;
     for (service, _) in SERVICES {
-        assert!(listed.iter().any(|name| name == service), "{service} is not in {listed:?}");
+        assert!(
+            listed.iter().any(|name| name == service),
+            "{service} is not in {listed:?}"
+        );
     }
     assert!(listed.iter().any(|name| name == "grpc.health.v1.Health"));
-    assert!(!listed.iter().any(|name| name.contains("conclave")), "that is between members");
+    assert!(
+        !listed.iter().any(|name| name.contains("conclave")),
+        "that is between members"
+    );
 }
 
 /// Every method of every service, with every message it needs, down to the last field.
@@ -45,11 +51,17 @@ async fn every_method_is_described(node: Node) {
         let messages = messages_of(&known);
         for (method, input, output) in described {
             for message in [input, output] {
-                assert!(messages.contains(&message), "{service}/{method} needs {message}");
+                assert!(
+                    messages.contains(&message),
+                    "{service}/{method} needs {message}"
+                );
             }
         }
         for field_type in field_types(&known) {
-            assert!(messages.contains(&field_type), "a field of {service} is {field_type}");
+            assert!(
+                messages.contains(&field_type),
+                "a field of {service} is {field_type}"
+            );
         }
     }
 }
@@ -59,7 +71,11 @@ async fn a_file_is_found_by_its_name(node: Node) {
     let name = of_kv[0].name().to_owned();
     let by_name = files(&node, ask::FileByFilename(name)).await;
     assert_eq!(by_name[0], of_kv[0]);
-    let of_method = files(&node, ask::FileContainingSymbol("etcdserverpb.KV.Range".into())).await;
+    let of_method = files(
+        &node,
+        ask::FileContainingSymbol("etcdserverpb.KV.Range".into()),
+    )
+    .await;
     assert_eq!(of_method[0], of_kv[0]);
 }
 
@@ -86,11 +102,13 @@ async fn the_alpha_version_answers_the_same(node: Node) {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let mut stub =
-        v1alpha::server_reflection_client::ServerReflectionClient::new(node.channel());
+    let mut stub = v1alpha::server_reflection_client::ServerReflectionClient::new(node.channel());
     let call = stub.server_reflection_info(tokio_stream::iter([request]));
     let mut replies = within("reflection", call).await.unwrap().into_inner();
-    let reply = within("reflection", replies.message()).await.unwrap().unwrap();
+    let reply = within("reflection", replies.message())
+        .await
+        .unwrap()
+        .unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = reply.message_response else {
         panic!("{reply:?}")
     };
@@ -106,9 +124,11 @@ use v1::server_reflection_request::MessageRequest as ask;
 async fn services(node: &Node) -> Vec<String> {
     use v1::server_reflection_response::MessageResponse;
     match v1_answer(node, ask::ListServices(String::new())).await {
-        MessageResponse::ListServicesResponse(list) => {
-            list.service.into_iter().map(|service| service.name).collect()
-        }
+        MessageResponse::ListServicesResponse(list) => list
+            .service
+            .into_iter()
+            .map(|service| service.name)
+            .collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -125,10 +145,7 @@ async fn files(node: &Node, question: ask) -> Vec<FileDescriptorProto> {
     }
 }
 
-async fn v1_answer(
-    node: &Node,
-    question: ask,
-) -> v1::server_reflection_response::MessageResponse {
+async fn v1_answer(node: &Node, question: ask) -> v1::server_reflection_response::MessageResponse {
     v1_result(node, question).await.unwrap()
 }
 
@@ -136,8 +153,10 @@ async fn v1_result(
     node: &Node,
     question: ask,
 ) -> Result<v1::server_reflection_response::MessageResponse, tonic::Status> {
-    let request =
-        v1::ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+    let request = v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(question),
+    };
     let mut stub = v1::server_reflection_client::ServerReflectionClient::new(node.channel());
     let call = stub.server_reflection_info(tokio_stream::iter([request]));
     let mut replies = within("reflection", call).await?.into_inner();
@@ -174,7 +193,11 @@ fn methods_of(files: &[FileDescriptorProto], service: &str) -> Vec<(String, Stri
         .flat_map(|described| &described.method)
         .map(|method| {
             let plain = |text: &str| text.trim_start_matches('.').to_owned();
-            (method.name().to_owned(), plain(method.input_type()), plain(method.output_type()))
+            (
+                method.name().to_owned(),
+                plain(method.input_type()),
+                plain(method.output_type()),
+            )
         })
         .collect()
 }
@@ -183,7 +206,11 @@ fn methods_of(files: &[FileDescriptorProto], service: &str) -> Vec<(String, Stri
 fn messages_of(files: &[FileDescriptorProto]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in files {
-        names.extend(file.enum_type.iter().map(|e| format!("{}.{}", file.package(), e.name())));
+        names.extend(
+            file.enum_type
+                .iter()
+                .map(|e| format!("{}.{}", file.package(), e.name())),
+        );
         for message in &file.message_type {
             add_message(&mut names, file.package(), message);
         }
@@ -193,7 +220,12 @@ fn messages_of(files: &[FileDescriptorProto]) -> BTreeSet<String> {
 
 fn add_message(names: &mut BTreeSet<String>, outer: &str, message: &DescriptorProto) {
     let name = format!("{outer}.{}", message.name());
-    names.extend(message.enum_type.iter().map(|e| format!("{name}.{}", e.name())));
+    names.extend(
+        message
+            .enum_type
+            .iter()
+            .map(|e| format!("{name}.{}", e.name())),
+    );
     for nested in &message.nested_type {
         add_message(names, &name, nested);
     }
@@ -205,5 +237,7 @@ fn field_types(files: &[FileDescriptorProto]) -> BTreeSet<String> {
     let messages = files.iter().flat_map(|file| &file.message_type);
     let fields = messages.flat_map(|message| &message.field);
     let named = fields.filter(|field| !field.type_name().is_empty());
-    named.map(|field| field.type_name().trim_start_matches('.').to_owned()).collect()
+    named
+        .map(|field| field.type_name().trim_start_matches('.').to_owned())
+        .collect()
 }

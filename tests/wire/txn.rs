@@ -41,7 +41,9 @@ async fn an_empty_txn_succeeds_and_writes_nothing(node: Node) {
 }
 
 async fn without_compares_the_success_branch_runs(node: Node) {
-    let reply = node.txn(txn([], [op(put("a", "yes"))], [op(put("a", "no"))])).await;
+    let reply = node
+        .txn(txn([], [op(put("a", "yes"))], [op(put("a", "no"))]))
+        .await;
     assert!(reply.succeeded);
     assert_eq!(node.value("a").await.unwrap(), "yes");
 }
@@ -69,7 +71,10 @@ async fn all_writes_are_one_revision(node: Node) {
     assert_eq!(revision_of(&reply.header), 3);
     assert_eq!(node.revision().await, 3);
     let kvs = node.range(everything()).await.kvs;
-    assert!(kvs.iter().all(|kv| kv.mod_revision == 3 && kv.version == 1), "{kvs:?}");
+    assert!(
+        kvs.iter().all(|kv| kv.mod_revision == 3 && kv.version == 1),
+        "{kvs:?}"
+    );
 }
 
 async fn a_txn_that_only_reads_is_no_revision(node: Node) {
@@ -82,20 +87,29 @@ async fn a_txn_that_only_reads_is_no_revision(node: Node) {
 
 async fn a_delete_that_finds_nothing_is_no_revision(node: Node) {
     node.put("a", "1").await;
-    let reply = node.txn(all([op(delete("x")), op(delete_range("y", OPEN))])).await;
+    let reply = node
+        .txn(all([op(delete("x")), op(delete_range("y", OPEN))]))
+        .await;
     assert_eq!(revision_of(&reply.header), 2);
     assert_eq!(deleted(&reply.responses[0]).deleted, 0);
 }
 
 async fn the_branch_not_taken_does_nothing(node: Node) {
-    let reply = node.txn(txn([value_is("a", "1")], [op(put("a", "x"))], [])).await;
+    let reply = node
+        .txn(txn([value_is("a", "1")], [op(put("a", "x"))], []))
+        .await;
     assert!(!reply.succeeded && reply.responses.is_empty());
     assert_eq!(revision_of(&reply.header), 1);
 }
 
 async fn there_is_one_reply_for_each_operation(node: Node) {
     node.put("c", "3").await;
-    let operations = [op(put("a", "1")), op(range("a", "z")), op(delete("c")), op(get("c"))];
+    let operations = [
+        op(put("a", "1")),
+        op(range("a", "z")),
+        op(delete("c")),
+        op(get("c")),
+    ];
     let reply = node.txn(all(operations)).await;
     assert_eq!(reply.responses.len(), 4);
     assert_eq!(putted(&reply.responses[0]).prev_kv, None);
@@ -106,11 +120,19 @@ async fn there_is_one_reply_for_each_operation(node: Node) {
 
 async fn later_reads_see_earlier_writes(node: Node) {
     node.put("a", "old").await;
-    let operations = [op(get("a")), op(put("a", "new")), op(get("a")), op(everything())];
+    let operations = [
+        op(get("a")),
+        op(put("a", "new")),
+        op(get("a")),
+        op(everything()),
+    ];
     let reply = node.txn(all(operations)).await;
     assert_eq!(values(&ranged(&reply.responses[0]).kvs), ["old"]);
     let after = &ranged(&reply.responses[2]).kvs[0];
-    assert_eq!((&after.value[..], after.mod_revision, after.version), (&b"new"[..], 3, 2));
+    assert_eq!(
+        (&after.value[..], after.mod_revision, after.version),
+        (&b"new"[..], 3, 2)
+    );
     assert_eq!(ranged(&reply.responses[3]).kvs[0], *after);
 }
 
@@ -122,7 +144,10 @@ async fn earlier_reads_do_not_see_later_writes(node: Node) {
 
 async fn deletes_see_earlier_puts_of_other_keys(node: Node) {
     node.put("b", "1").await;
-    let read = RangeRequest { count_only: true, ..everything() };
+    let read = RangeRequest {
+        count_only: true,
+        ..everything()
+    };
     let operations = [op(put("a", "1")), op(delete_range("b", OPEN)), op(read)];
     let reply = node.txn(all(operations)).await;
     assert_eq!(deleted(&reply.responses[1]).deleted, 1);
@@ -131,8 +156,13 @@ async fn deletes_see_earlier_puts_of_other_keys(node: Node) {
 
 async fn sub_replies_carry_the_revision_only(node: Node) {
     node.put("b", "1").await;
-    let reply = node.txn(all([op(put("a", "1")), op(delete("b")), op(get("a"))])).await;
-    let only = Some(ResponseHeader { revision: 3, ..Default::default() });
+    let reply = node
+        .txn(all([op(put("a", "1")), op(delete("b")), op(get("a"))]))
+        .await;
+    let only = Some(ResponseHeader {
+        revision: 3,
+        ..Default::default()
+    });
     assert_eq!(putted(&reply.responses[0]).header, only);
     assert_eq!(deleted(&reply.responses[1]).header, only);
     assert_eq!(ranged(&reply.responses[2]).header, only);
@@ -142,7 +172,9 @@ async fn sub_replies_carry_the_revision_only(node: Node) {
 
 async fn a_read_after_a_write_reports_the_new_revision(node: Node) {
     node.put("a", "1").await;
-    let reply = node.txn(all([op(get("a")), op(put("b", "1")), op(get("a"))])).await;
+    let reply = node
+        .txn(all([op(get("a")), op(put("b", "1")), op(get("a"))]))
+        .await;
     assert_eq!(revision_of(&ranged(&reply.responses[0]).header), 2);
     assert_eq!(revision_of(&ranged(&reply.responses[2]).header), 3);
 }
@@ -150,7 +182,10 @@ async fn a_read_after_a_write_reports_the_new_revision(node: Node) {
 async fn a_past_revision_inside_a_txn(node: Node) {
     let first = node.put("a", "1").await;
     node.put("a", "2").await;
-    let past = RangeRequest { revision: first, ..get("a") };
+    let past = RangeRequest {
+        revision: first,
+        ..get("a")
+    };
     let reply = node.txn(all([op(put("a", "3")), op(past.clone())])).await;
     assert_eq!(values(&ranged(&reply.responses[1]).kvs), ["1"]);
     let reply = node.txn(all([op(past)])).await;
@@ -160,18 +195,34 @@ async fn a_past_revision_inside_a_txn(node: Node) {
 async fn prev_kv_inside_a_txn(node: Node) {
     node.put("a", "1").await;
     node.put("b", "2").await;
-    let replace = PutRequest { prev_kv: true, ..put("a", "new") };
-    let remove = DeleteRangeRequest { prev_kv: true, ..delete("b") };
+    let replace = PutRequest {
+        prev_kv: true,
+        ..put("a", "new")
+    };
+    let remove = DeleteRangeRequest {
+        prev_kv: true,
+        ..delete("b")
+    };
     let reply = node.txn(all([op(replace), op(remove)])).await;
-    assert_eq!(putted(&reply.responses[0]).prev_kv.as_ref().unwrap().value, "1");
+    assert_eq!(
+        putted(&reply.responses[0]).prev_kv.as_ref().unwrap().value,
+        "1"
+    );
     assert_eq!(values(&deleted(&reply.responses[1]).prev_kvs), ["2"]);
 }
 
 async fn puts_under_a_lease(node: Node) {
     node.grant(7, 600).await;
-    node.txn(all([op(put_leased("a", "1", 7)), op(put_leased("b", "1", 7))])).await;
+    node.txn(all([
+        op(put_leased("a", "1", 7)),
+        op(put_leased("b", "1", 7)),
+    ]))
+    .await;
     let kvs = node.range(everything()).await.kvs;
-    assert!(kvs.len() == 2 && kvs.iter().all(|kv| kv.lease == 7), "{kvs:?}");
+    assert!(
+        kvs.len() == 2 && kvs.iter().all(|kv| kv.lease == 7),
+        "{kvs:?}"
+    );
 }
 
 async fn nested_txns_run_in_their_place(node: Node) {
@@ -180,13 +231,25 @@ async fn nested_txns_run_in_their_place(node: Node) {
     let reply = node.txn(outer).await;
     let inner = nested(&reply.responses[1]);
     assert!(inner.succeeded);
-    assert_eq!(values(&ranged(&inner.responses[1]).kvs), ["1"], "the outer put came before");
-    assert_eq!(keys(&ranged(&reply.responses[2]).kvs), ["a", "b"], "the inner put came before");
+    assert_eq!(
+        values(&ranged(&inner.responses[1]).kvs),
+        ["1"],
+        "the outer put came before"
+    );
+    assert_eq!(
+        keys(&ranged(&reply.responses[2]).kvs),
+        ["a", "b"],
+        "the inner put came before"
+    );
     assert_eq!(node.revision().await, 2);
 }
 
 async fn nested_compares_see_the_state_before_the_txn(node: Node) {
-    let inner = txn([is_absent("a")], [op(put("b", "absent"))], [op(put("b", "present"))]);
+    let inner = txn(
+        [is_absent("a")],
+        [op(put("b", "absent"))],
+        [op(put("b", "present"))],
+    );
     node.txn(all([op(put("a", "1")), op(inner)])).await;
     assert_eq!(node.value("b").await.unwrap(), "absent");
 }
@@ -207,7 +270,10 @@ async fn a_nested_branch_not_taken_does_nothing(node: Node) {
 
 async fn read_only_txns_can_be_serializable(node: Node) {
     node.put("a", "1").await;
-    let read = RangeRequest { serializable: true, ..get("a") };
+    let read = RangeRequest {
+        serializable: true,
+        ..get("a")
+    };
     let reply = node.txn(all([op(read.clone()), op(read)])).await;
     assert_eq!(values(&ranged(&reply.responses[1]).kvs), ["1"]);
 }

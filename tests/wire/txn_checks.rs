@@ -41,7 +41,10 @@ async fn a_key_can_be_put_once(node: Node) {
 }
 
 async fn a_key_put_and_deleted_is_a_duplicate(node: Node) {
-    let either = [all([op(put("a", "1")), op(delete("a"))]), all([op(delete("a")), op(put("a", "1"))])];
+    let either = [
+        all([op(put("a", "1")), op(delete("a"))]),
+        all([op(delete("a")), op(put("a", "1"))]),
+    ];
     for request in either {
         refused(node.kv().txn(request).await, ApiError::DuplicateKey);
     }
@@ -51,7 +54,10 @@ async fn a_put_in_a_deleted_range_is_a_duplicate(node: Node) {
     let request = all([op(delete_range("a", "c")), op(put("b", "1"))]);
     refused(node.kv().txn(request).await, ApiError::DuplicateKey);
     let beside = all([op(delete_range("a", "c")), op(put("c", "1"))]);
-    assert!(node.txn(beside).await.succeeded, "the end of a range is not in it");
+    assert!(
+        node.txn(beside).await.succeeded,
+        "the end of a range is not in it"
+    );
 }
 
 async fn a_put_in_an_open_deleted_range_is_a_duplicate(node: Node) {
@@ -66,14 +72,26 @@ async fn a_put_in_an_open_deleted_range_is_a_duplicate(node: Node) {
 async fn deletes_may_overlap(node: Node) {
     node.put("a", "1").await;
     node.put("b", "1").await;
-    let request = all([op(delete_range("a", "c")), op(delete("a")), op(delete_range("a", OPEN))]);
+    let request = all([
+        op(delete_range("a", "c")),
+        op(delete("a")),
+        op(delete_range("a", OPEN)),
+    ]);
     let reply = node.txn(request).await;
-    let counts: Vec<_> = reply.responses.iter().map(|reply| deleted(reply).deleted).collect();
+    let counts: Vec<_> = reply
+        .responses
+        .iter()
+        .map(|reply| deleted(reply).deleted)
+        .collect();
     assert_eq!(counts, [2, 0, 0]);
 }
 
 async fn the_branches_do_not_collide(node: Node) {
-    let request = txn([value_is("a", "1")], [op(put("a", "2"))], [op(put("a", "1"))]);
+    let request = txn(
+        [value_is("a", "1")],
+        [op(put("a", "2"))],
+        [op(put("a", "1"))],
+    );
     assert!(!node.txn(request).await.succeeded);
     assert_eq!(node.value("a").await.unwrap(), "1");
 }
@@ -90,7 +108,11 @@ async fn nested_puts_collide_with_each_other(node: Node) {
 }
 
 async fn nested_branches_do_not_collide(node: Node) {
-    let inner = txn([value_is("x", "1")], [op(put("a", "1"))], [op(put("a", "2"))]);
+    let inner = txn(
+        [value_is("x", "1")],
+        [op(put("a", "1"))],
+        [op(put("a", "2"))],
+    );
     assert!(node.txn(all([op(inner)])).await.succeeded);
     assert_eq!(node.value("a").await.unwrap(), "2");
 }
@@ -103,13 +125,19 @@ async fn nested_deletes_collide_with_outer_puts(node: Node) {
 async fn too_many_operations(node: Node) {
     assert!(node.txn(all(puts(128))).await.succeeded);
     refused(node.kv().txn(all(puts(129))).await, ApiError::TooManyOps);
-    refused(node.kv().txn(txn([], [], puts(129))).await, ApiError::TooManyOps);
+    refused(
+        node.kv().txn(txn([], [], puts(129))).await,
+        ApiError::TooManyOps,
+    );
 }
 
 async fn too_many_compares(node: Node) {
     let compares = |count| (0..count).map(|_| value_is("a", "1"));
     assert!(!node.txn(txn(compares(128), [], [])).await.succeeded);
-    refused(node.kv().txn(txn(compares(129), [], [])).await, ApiError::TooManyOps);
+    refused(
+        node.kv().txn(txn(compares(129), [], [])).await,
+        ApiError::TooManyOps,
+    );
 }
 
 async fn nested_operations_share_the_budget(node: Node) {
@@ -148,22 +176,52 @@ async fn an_operation_without_a_request_is_refused(node: Node) {
 
 async fn a_bad_put_inside_is_refused(node: Node) {
     node.put("a", "1").await;
-    let value = PutRequest { ignore_value: true, ..put("a", "2") };
-    refused(node.kv().txn(all([op(value)])).await, ApiError::ValueProvided);
-    let lease = PutRequest { ignore_lease: true, ..put_leased("a", "2", 7) };
-    refused(node.kv().txn(all([op(lease)])).await, ApiError::LeaseProvided);
+    let value = PutRequest {
+        ignore_value: true,
+        ..put("a", "2")
+    };
+    refused(
+        node.kv().txn(all([op(value)])).await,
+        ApiError::ValueProvided,
+    );
+    let lease = PutRequest {
+        ignore_lease: true,
+        ..put_leased("a", "2", 7)
+    };
+    refused(
+        node.kv().txn(all([op(lease)])).await,
+        ApiError::LeaseProvided,
+    );
 }
 
 async fn a_bad_sort_inside_is_refused(node: Node) {
-    let request = RangeRequest { sort_order: 7, ..everything() };
-    refused(node.kv().txn(all([op(request)])).await, ApiError::InvalidSortOption);
+    let request = RangeRequest {
+        sort_order: 7,
+        ..everything()
+    };
+    refused(
+        node.kv().txn(all([op(request)])).await,
+        ApiError::InvalidSortOption,
+    );
 }
 
 async fn a_missing_key_to_keep_is_refused(node: Node) {
-    let keep_value = PutRequest { ignore_value: true, ..put("a", "") };
-    refused(node.kv().txn(all([op(keep_value)])).await, ApiError::KeyNotFound);
-    let keep_lease = PutRequest { ignore_lease: true, ..put("a", "1") };
-    refused(node.kv().txn(all([op(keep_lease)])).await, ApiError::KeyNotFound);
+    let keep_value = PutRequest {
+        ignore_value: true,
+        ..put("a", "")
+    };
+    refused(
+        node.kv().txn(all([op(keep_value)])).await,
+        ApiError::KeyNotFound,
+    );
+    let keep_lease = PutRequest {
+        ignore_lease: true,
+        ..put("a", "1")
+    };
+    refused(
+        node.kv().txn(all([op(keep_lease)])).await,
+        ApiError::KeyNotFound,
+    );
 }
 
 async fn an_unknown_lease_inside_is_refused(node: Node) {
@@ -173,8 +231,14 @@ async fn an_unknown_lease_inside_is_refused(node: Node) {
 }
 
 async fn a_future_revision_inside_is_refused(node: Node) {
-    let future = RangeRequest { revision: 5, ..get("a") };
-    refused(node.kv().txn(all([op(future.clone())])).await, ApiError::FutureRev);
+    let future = RangeRequest {
+        revision: 5,
+        ..get("a")
+    };
+    refused(
+        node.kv().txn(all([op(future.clone())])).await,
+        ApiError::FutureRev,
+    );
     let writing = all([op(put("a", "1")), op(future)]);
     refused(node.kv().txn(writing).await, ApiError::FutureRev);
     assert_eq!(node.revision().await, 1);
@@ -185,25 +249,43 @@ async fn a_compacted_revision_inside_is_refused(node: Node) {
         node.put("a", value).await;
     }
     node.compact(3).await;
-    let past = RangeRequest { revision: 2, ..get("a") };
-    refused(node.kv().txn(all([op(past.clone())])).await, ApiError::Compacted);
+    let past = RangeRequest {
+        revision: 2,
+        ..get("a")
+    };
+    refused(
+        node.kv().txn(all([op(past.clone())])).await,
+        ApiError::Compacted,
+    );
     let writing = all([op(put("a", "4")), op(past)]);
     refused(node.kv().txn(writing).await, ApiError::Compacted);
     assert_eq!(node.revision().await, 4);
 }
 
 async fn what_the_branch_not_taken_needs_may_be_missing(node: Node) {
-    let other = [op(put_leased("a", "1", 9)), op(RangeRequest { revision: 99, ..get("a") })];
+    let other = [
+        op(put_leased("a", "1", 9)),
+        op(RangeRequest {
+            revision: 99,
+            ..get("a")
+        }),
+    ];
     let reply = node.txn(txn([], [op(put("b", "1"))], other)).await;
     assert!(reply.succeeded);
 }
 
 async fn a_refused_txn_writes_nothing(node: Node) {
     node.put("a", "1").await;
-    let future = RangeRequest { revision: 99, ..get("a") };
+    let future = RangeRequest {
+        revision: 99,
+        ..get("a")
+    };
     let request = all([op(put("a", "2")), op(delete("b")), op(future)]);
     refused(node.kv().txn(request).await, ApiError::FutureRev);
-    assert_eq!((node.value("a").await.unwrap(), node.revision().await), ("1".to_owned(), 2));
+    assert_eq!(
+        (node.value("a").await.unwrap(), node.revision().await),
+        ("1".to_owned(), 2)
+    );
 }
 
 async fn a_large_txn_is_refused(node: Node) {
@@ -213,5 +295,7 @@ async fn a_large_txn_is_refused(node: Node) {
 }
 
 fn puts(count: usize) -> Vec<RequestOp> {
-    (0..count).map(|index| op(put(format!("k{index}"), "x"))).collect()
+    (0..count)
+        .map(|index| op(put(format!("k{index}"), "x")))
+        .collect()
 }

@@ -138,7 +138,10 @@ async fn a_missing_operand_is_zero(node: Node) {
 /// etcd takes an operator it does not know for one that always holds.
 async fn an_unknown_operator_never_refuses(node: Node) {
     node.put("a", "1").await;
-    let compare = Compare { result: 9, ..compare("a", Equal, Version(5)) };
+    let compare = Compare {
+        result: 9,
+        ..compare("a", Equal, Version(5))
+    };
     assert!(holds(&node, compare).await);
 }
 

@@ -13,34 +13,78 @@ suite![
 
 async fn membership_changes(node: Node) {
     let mut stub = node.cluster();
-    is_named(stub.member_add(pb::MemberAddRequest::default()).await, "Cluster/MemberAdd");
-    is_named(stub.member_remove(pb::MemberRemoveRequest::default()).await, "Cluster/MemberRemove");
-    is_named(stub.member_update(pb::MemberUpdateRequest::default()).await, "Cluster/MemberUpdate");
+    is_named(
+        stub.member_add(pb::MemberAddRequest::default()).await,
+        "Cluster/MemberAdd",
+    );
+    is_named(
+        stub.member_remove(pb::MemberRemoveRequest::default()).await,
+        "Cluster/MemberRemove",
+    );
+    is_named(
+        stub.member_update(pb::MemberUpdateRequest::default()).await,
+        "Cluster/MemberUpdate",
+    );
     let promote = pb::MemberPromoteRequest::default();
     is_named(stub.member_promote(promote).await, "Cluster/MemberPromote");
 }
 
 async fn auth(node: Node) {
     let mut stub = node.auth();
-    is_named(stub.auth_enable(pb::AuthEnableRequest {}).await, "Auth/AuthEnable");
-    is_named(stub.auth_disable(pb::AuthDisableRequest {}).await, "Auth/AuthDisable");
-    is_named(stub.authenticate(pb::AuthenticateRequest::default()).await, "Auth/Authenticate");
-    is_named(stub.user_add(pb::AuthUserAddRequest::default()).await, "Auth/UserAdd");
-    is_named(stub.user_list(pb::AuthUserListRequest {}).await, "Auth/UserList");
-    is_named(stub.role_add(pb::AuthRoleAddRequest::default()).await, "Auth/RoleAdd");
-    is_named(stub.role_list(pb::AuthRoleListRequest {}).await, "Auth/RoleList");
+    is_named(
+        stub.auth_enable(pb::AuthEnableRequest {}).await,
+        "Auth/AuthEnable",
+    );
+    is_named(
+        stub.auth_disable(pb::AuthDisableRequest {}).await,
+        "Auth/AuthDisable",
+    );
+    is_named(
+        stub.authenticate(pb::AuthenticateRequest::default()).await,
+        "Auth/Authenticate",
+    );
+    is_named(
+        stub.user_add(pb::AuthUserAddRequest::default()).await,
+        "Auth/UserAdd",
+    );
+    is_named(
+        stub.user_list(pb::AuthUserListRequest {}).await,
+        "Auth/UserList",
+    );
+    is_named(
+        stub.role_add(pb::AuthRoleAddRequest::default()).await,
+        "Auth/RoleAdd",
+    );
+    is_named(
+        stub.role_list(pb::AuthRoleListRequest {}).await,
+        "Auth/RoleList",
+    );
 }
 
 async fn auth_status_says_it_is_off(node: Node) {
-    let reply = node.auth().auth_status(pb::AuthStatusRequest {}).await.unwrap().into_inner();
+    let reply = node
+        .auth()
+        .auth_status(pb::AuthStatusRequest {})
+        .await
+        .unwrap()
+        .into_inner();
     assert!(!reply.enabled && reply.header.is_some());
 }
 
 async fn the_rest_of_maintenance(node: Node) {
     let mut stub = node.maintenance();
-    is_named(stub.move_leader(pb::MoveLeaderRequest::default()).await, "Maintenance/MoveLeader");
-    is_named(stub.downgrade(pb::DowngradeRequest::default()).await, "Maintenance/Downgrade");
-    is_named(stub.snapshot(pb::SnapshotRequest {}).await.map(drop), "Maintenance/Snapshot");
+    is_named(
+        stub.move_leader(pb::MoveLeaderRequest::default()).await,
+        "Maintenance/MoveLeader",
+    );
+    is_named(
+        stub.downgrade(pb::DowngradeRequest::default()).await,
+        "Maintenance/Downgrade",
+    );
+    is_named(
+        stub.snapshot(pb::SnapshotRequest {}).await.map(drop),
+        "Maintenance/Snapshot",
+    );
 }
 
 /// The answer names the method and says that it is this version which lacks it.

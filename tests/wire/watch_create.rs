@@ -32,7 +32,10 @@ async fn the_acknowledgement_comes_first(node: Node) {
     for value in ["1", "2", "3"] {
         node.put("a", value).await;
     }
-    let from_the_start = WatchCreateRequest { start_revision: 1, ..watch("a") };
+    let from_the_start = WatchCreateRequest {
+        start_revision: 1,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, from_the_start).await;
     assert_eq!(watching.told_at_least(3).await, ["a=1@2", "a=2@3", "a=3@4"]);
 }
@@ -55,7 +58,10 @@ async fn ids_are_given_from_zero(node: Node) {
 }
 
 async fn a_chosen_id_is_kept(node: Node) {
-    let chosen = WatchCreateRequest { watch_id: 77, ..watch("a") };
+    let chosen = WatchCreateRequest {
+        watch_id: 77,
+        ..watch("a")
+    };
     let mut watching = Watching::open(&node, [create_request(chosen)]).await;
     assert_eq!(watching.next().await.watch_id, 77);
     node.put("a", "1").await;
@@ -63,14 +69,20 @@ async fn a_chosen_id_is_kept(node: Node) {
 }
 
 async fn a_given_id_skips_chosen_ones(node: Node) {
-    let chosen = WatchCreateRequest { watch_id: 1, ..watch("a") };
+    let chosen = WatchCreateRequest {
+        watch_id: 1,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, chosen).await;
     assert_eq!(watching.create(watch("a")).await.watch_id, 0);
     assert_eq!(watching.create(watch("a")).await.watch_id, 2);
 }
 
 async fn a_duplicate_id_is_refused(node: Node) {
-    let chosen = || WatchCreateRequest { watch_id: 5, ..watch("a") };
+    let chosen = || WatchCreateRequest {
+        watch_id: 5,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, chosen()).await;
     watching.send(create_request(chosen())).await;
     let refusal = watching.next().await;
@@ -80,7 +92,10 @@ async fn a_duplicate_id_is_refused(node: Node) {
 }
 
 async fn a_freed_id_can_be_chosen_again(node: Node) {
-    let chosen = || WatchCreateRequest { watch_id: 5, ..watch("a") };
+    let chosen = || WatchCreateRequest {
+        watch_id: 5,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, chosen()).await;
     watching.cancel(5).await;
     assert!(watching.next().await.canceled);
@@ -95,7 +110,10 @@ async fn an_empty_range_is_refused(node: Node) {
 }
 
 async fn a_negative_start_is_refused(node: Node) {
-    let negative = WatchCreateRequest { start_revision: -1, ..watch("a") };
+    let negative = WatchCreateRequest {
+        start_revision: -1,
+        ..watch("a")
+    };
     let mut watching = Watching::open(&node, [create_request(negative)]).await;
     assert_refused(&watching.next().await, ApiError::Compacted.text());
 }
@@ -123,15 +141,25 @@ async fn a_compacted_start_is_canceled(node: Node) {
         node.put("a", value).await;
     }
     node.compact(4).await;
-    let past = WatchCreateRequest { start_revision: 3, ..watch("a") };
+    let past = WatchCreateRequest {
+        start_revision: 3,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, past).await;
     let end = watching.next().await;
-    assert!(end.canceled && !end.created && end.events.is_empty(), "{end:?}");
+    assert!(
+        end.canceled && !end.created && end.events.is_empty(),
+        "{end:?}"
+    );
     assert_eq!((end.compact_revision, revision_of(&end.header)), (4, 0));
     assert_eq!((end.watch_id, end.cancel_reason.as_str()), (0, ""));
     node.put("a", "5").await;
     let ack = watching.create(watch("b")).await;
-    assert_eq!(revision_of(&ack.header), 6, "nothing more was told of the first");
+    assert_eq!(
+        revision_of(&ack.header),
+        6,
+        "nothing more was told of the first"
+    );
 }
 
 async fn the_compaction_revision_can_be_the_start(node: Node) {
@@ -139,7 +167,10 @@ async fn the_compaction_revision_can_be_the_start(node: Node) {
         node.put("a", value).await;
     }
     node.compact(4).await;
-    let at = WatchCreateRequest { start_revision: 4, ..watch("a") };
+    let at = WatchCreateRequest {
+        start_revision: 4,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, at).await;
     assert_eq!(watching.told_at_least(2).await, ["a=3@4", "a=4@5"]);
 }
@@ -149,7 +180,10 @@ async fn cancel_is_acknowledged(node: Node) {
     node.put("b", "1").await;
     watching.cancel(0).await;
     let end = watching.next().await;
-    assert!(end.canceled && !end.created && end.events.is_empty(), "{end:?}");
+    assert!(
+        end.canceled && !end.created && end.events.is_empty(),
+        "{end:?}"
+    );
     assert_eq!((end.watch_id, revision_of(&end.header)), (0, 2));
     assert_eq!((end.compact_revision, end.cancel_reason.as_str()), (0, ""));
 }
@@ -209,6 +243,9 @@ async fn many_watchers_on_a_stream(node: Node) {
 #[track_caller]
 fn assert_refused(response: &conclave_proto::etcdserverpb::WatchResponse, reason: &str) {
     assert!(response.created && response.canceled, "{response:?}");
-    assert_eq!((response.watch_id, response.cancel_reason.as_str()), (-1, reason));
+    assert_eq!(
+        (response.watch_id, response.cancel_reason.as_str()),
+        (-1, reason)
+    );
     assert!(response.events.is_empty());
 }

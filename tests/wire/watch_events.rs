@@ -81,7 +81,10 @@ async fn an_interval_excludes_its_end(node: Node) {
     for key in ["a", "b", "cz", "d", "c"] {
         node.put(key, "1").await;
     }
-    assert_eq!(watching.told_at_least(3).await, ["b=1@3", "cz=1@4", "c=1@6"]);
+    assert_eq!(
+        watching.told_at_least(3).await,
+        ["b=1@3", "cz=1@4", "c=1@6"]
+    );
 }
 
 async fn an_open_end_reaches_the_last_key(node: Node) {
@@ -94,7 +97,9 @@ async fn an_open_end_reaches_the_last_key(node: Node) {
 
 async fn a_revision_is_told_as_a_whole(node: Node) {
     let mut watching = Watching::on(&node, watch_range("a", "z")).await;
-    let puts: Vec<_> = (0..100).map(|index| op(put(format!("k{index:03}"), "1"))).collect();
+    let puts: Vec<_> = (0..100)
+        .map(|index| op(put(format!("k{index:03}"), "1")))
+        .collect();
     node.txn(all(puts)).await;
     assert_eq!(watching.told().await.len(), 100);
 }
@@ -102,7 +107,8 @@ async fn a_revision_is_told_as_a_whole(node: Node) {
 async fn events_of_a_revision_are_in_the_order_of_the_txn(node: Node) {
     node.put("m", "1").await;
     let mut watching = Watching::on(&node, watch_range("a", OPEN)).await;
-    node.txn(all([op(put("z", "1")), op(delete("m")), op(put("b", "1"))])).await;
+    node.txn(all([op(put("z", "1")), op(delete("m")), op(put("b", "1"))]))
+        .await;
     assert_eq!(watching.told().await, ["z=1@3", "-m@3", "b=1@3"]);
 }
 
@@ -111,7 +117,10 @@ async fn a_deleted_range_is_told_as_a_whole(node: Node) {
         node.put(key, "1").await;
     }
     let mut watching = Watching::on(&node, watch_range("a", OPEN)).await;
-    node.kv().delete_range(delete_range("a", "c")).await.unwrap();
+    node.kv()
+        .delete_range(delete_range("a", "c"))
+        .await
+        .unwrap();
     assert_eq!(watching.told().await, ["-a@5", "-b@5"]);
 }
 
@@ -138,7 +147,10 @@ async fn a_put_of_the_same_value_is_told(node: Node) {
 
 async fn previous_values_are_told_if_asked(node: Node) {
     node.put("a", "1").await;
-    let request = WatchCreateRequest { prev_kv: true, ..watch("a") };
+    let request = WatchCreateRequest {
+        prev_kv: true,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, request).await;
     let before = node.get("a").await;
     node.put("a", "2").await;
@@ -151,7 +163,10 @@ async fn previous_values_are_told_if_asked(node: Node) {
 async fn previous_values_are_not_told_unasked(node: Node) {
     node.put("a", "1").await;
     let mut watching = Watching::on(&node, watch("a")).await;
-    let asking = WatchCreateRequest { prev_kv: true, ..watch("a") };
+    let asking = WatchCreateRequest {
+        prev_kv: true,
+        ..watch("a")
+    };
     watching.create(asking).await;
     node.put("a", "2").await;
     for _ in 0..2 {
@@ -161,31 +176,51 @@ async fn previous_values_are_not_told_unasked(node: Node) {
 }
 
 async fn a_created_key_has_no_previous_value(node: Node) {
-    let request = WatchCreateRequest { prev_kv: true, ..watch("a") };
+    let request = WatchCreateRequest {
+        prev_kv: true,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, request).await;
     node.put("a", "1").await;
     assert_eq!(watching.next().await.events[0].prev_kv, None);
     node.delete("a").await;
     watching.told().await;
     node.put("a", "2").await;
-    assert_eq!(watching.next().await.events[0].prev_kv, None, "the key was deleted before");
+    assert_eq!(
+        watching.next().await.events[0].prev_kv,
+        None,
+        "the key was deleted before"
+    );
 }
 
 async fn a_previous_value_is_the_one_before_the_txn(node: Node) {
     node.put("a", "1").await;
     node.put("b", "2").await;
-    let request = WatchCreateRequest { prev_kv: true, ..watch_range("a", "z") };
+    let request = WatchCreateRequest {
+        prev_kv: true,
+        ..watch_range("a", "z")
+    };
     let mut watching = Watching::on(&node, request).await;
-    node.txn(all([op(put("b", "3")), op(put("c", "4")), op(delete("a"))])).await;
+    node.txn(all([op(put("b", "3")), op(put("c", "4")), op(delete("a"))]))
+        .await;
     let events = watching.next().await.events;
-    let previous: Vec<_> =
-        events.iter().map(|event| event.prev_kv.as_ref().map(|kv| kv.mod_revision)).collect();
+    let previous: Vec<_> = events
+        .iter()
+        .map(|event| event.prev_kv.as_ref().map(|kv| kv.mod_revision))
+        .collect();
     assert_eq!(previous, [Some(3), None, Some(2)]);
 }
 
 async fn noput_drops_puts(node: Node) {
     let filters = vec![FilterType::Noput as i32];
-    let mut watching = Watching::on(&node, WatchCreateRequest { filters, ..watch("a") }).await;
+    let mut watching = Watching::on(
+        &node,
+        WatchCreateRequest {
+            filters,
+            ..watch("a")
+        },
+    )
+    .await;
     node.put("a", "1").await;
     node.delete("a").await;
     assert_eq!(watching.told().await, ["-a@3"]);
@@ -193,7 +228,10 @@ async fn noput_drops_puts(node: Node) {
 
 async fn nodelete_drops_deletes(node: Node) {
     let filters = vec![FilterType::Nodelete as i32];
-    let request = WatchCreateRequest { filters, ..watch_range("a", "c") };
+    let request = WatchCreateRequest {
+        filters,
+        ..watch_range("a", "c")
+    };
     let mut watching = Watching::on(&node, request).await;
     node.put("a", "1").await;
     node.txn(all([op(delete("a")), op(put("b", "1"))])).await;
@@ -202,7 +240,11 @@ async fn nodelete_drops_deletes(node: Node) {
 
 async fn both_filters_drop_all(node: Node) {
     let filters = vec![FilterType::Nodelete as i32, FilterType::Noput as i32];
-    let request = WatchCreateRequest { filters, start_revision: 1, ..watch("a") };
+    let request = WatchCreateRequest {
+        filters,
+        start_revision: 1,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, request).await;
     node.put("a", "1").await;
     node.delete("a").await;
@@ -246,7 +288,14 @@ async fn the_header_is_at_or_after_the_last_event(node: Node) {
     while seen < 20 {
         let response = watching.next().await;
         seen += response.events.len();
-        let last = response.events.last().unwrap().kv.as_ref().unwrap().mod_revision;
+        let last = response
+            .events
+            .last()
+            .unwrap()
+            .kv
+            .as_ref()
+            .unwrap()
+            .mod_revision;
         assert!(revision_of(&response.header) >= last);
     }
 }
@@ -263,31 +312,47 @@ async fn streams_are_independent(node: Node) {
 
 async fn large_revisions_are_fragmented_if_asked(node: Node) {
     large_keys(&node).await;
-    let request =
-        WatchCreateRequest { prev_kv: true, fragment: true, ..watch_range("k", "l") };
+    let request = WatchCreateRequest {
+        prev_kv: true,
+        fragment: true,
+        ..watch_range("k", "l")
+    };
     let mut watching = Watching::on(&node, request).await;
-    node.kv().delete_range(delete_range("k", "l")).await.unwrap();
+    node.kv()
+        .delete_range(delete_range("k", "l"))
+        .await
+        .unwrap();
     let mut pieces = vec![watching.next().await];
     while pieces.last().unwrap().fragment {
         pieces.push(watching.next().await);
     }
     assert!(pieces.len() > 1, "4.5 MB are more than one message");
     assert!(pieces.iter().all(|piece| !piece.events.is_empty()));
-    let told: Vec<_> = pieces.iter().flat_map(|piece| harness::api::told(&piece.events)).collect();
+    let told: Vec<_> = pieces
+        .iter()
+        .flat_map(|piece| harness::api::told(&piece.events))
+        .collect();
     assert_eq!(told, ["-k0@7", "-k1@7", "-k2@7", "-k3@7", "-k4@7"]);
 }
 
 async fn large_revisions_are_whole_unasked(node: Node) {
     large_keys(&node).await;
-    let request = WatchCreateRequest { prev_kv: true, ..watch_range("k", "l") };
+    let request = WatchCreateRequest {
+        prev_kv: true,
+        ..watch_range("k", "l")
+    };
     let mut watching = Watching::on(&node, request).await;
-    node.kv().delete_range(delete_range("k", "l")).await.unwrap();
+    node.kv()
+        .delete_range(delete_range("k", "l"))
+        .await
+        .unwrap();
     let response = watching.next().await;
     assert!(!response.fragment);
     assert_eq!(response.events.len(), 5);
 }
 
-/// Five keys of 900 kB, so that deleting them at once with their values is more than one message may hold.
+/// Five keys of 900 kB, so that deleting them at once with their values is more than one message
+/// may hold.
 async fn large_keys(node: &Node) {
     for index in 0..5 {
         node.put(format!("k{index}"), vec![b'x'; 900_000]).await;

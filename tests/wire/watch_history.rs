@@ -32,7 +32,10 @@ async fn history_is_whole_at_each_revision(node: Node) {
     node.txn(all([op(put("b", "1")), op(put("a", "1"))])).await;
     node.txn(all([op(put("c", "1")), op(delete("a"))])).await;
     let mut watching = Watching::on(&node, from(2, watch_range("a", OPEN))).await;
-    assert_eq!(watching.told_at_least(4).await, ["b=1@2", "a=1@2", "c=1@3", "-a@3"]);
+    assert_eq!(
+        watching.told_at_least(4).await,
+        ["b=1@2", "a=1@2", "c=1@3", "-a@3"]
+    );
 }
 
 async fn history_respects_filters_and_range(node: Node) {
@@ -40,7 +43,10 @@ async fn history_respects_filters_and_range(node: Node) {
         node.put(key, "1").await;
     }
     node.delete("b").await;
-    let request = WatchCreateRequest { filters: vec![0], ..watch_range("b", "d") };
+    let request = WatchCreateRequest {
+        filters: vec![0],
+        ..watch_range("b", "d")
+    };
     let mut watching = Watching::on(&node, from(1, request)).await;
     assert_eq!(watching.told().await, ["-b@6"], "puts are filtered out");
     let mut watching = Watching::on(&node, from(4, watch_range("b", "d"))).await;
@@ -51,7 +57,10 @@ async fn history_has_previous_values(node: Node) {
     node.put("a", "1").await;
     node.put("a", "2").await;
     node.delete("a").await;
-    let request = WatchCreateRequest { prev_kv: true, ..watch("a") };
+    let request = WatchCreateRequest {
+        prev_kv: true,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, from(1, request)).await;
     assert_eq!(previous(&mut watching, 3).await, [None, Some(2), Some(3)]);
 }
@@ -62,7 +71,10 @@ async fn a_compacted_previous_value_is_absent_or_right(node: Node) {
         node.put("a", value).await;
     }
     node.compact(4).await;
-    let request = WatchCreateRequest { prev_kv: true, ..watch("a") };
+    let request = WatchCreateRequest {
+        prev_kv: true,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, from(4, request)).await;
     let told = previous(&mut watching, 2).await;
     assert!(matches!(told[..], [None | Some(3), Some(4)]), "{told:?}");
@@ -137,8 +149,12 @@ async fn many_past_revisions_are_told_once_in_order(node: Node) {
         node.put("a", value.to_string()).await;
     }
     let mut watching = Watching::on(&node, from(2, watch("a"))).await;
-    let told = watching.told_at_least(usize::try_from(REVISIONS).unwrap()).await;
-    let expected: Vec<_> = (0..REVISIONS).map(|value| format!("a={value}@{}", value + 2)).collect();
+    let told = watching
+        .told_at_least(usize::try_from(REVISIONS).unwrap())
+        .await;
+    let expected: Vec<_> = (0..REVISIONS)
+        .map(|value| format!("a={value}@{}", value + 2))
+        .collect();
     assert!(told == expected, "{:?} .. {:?}", told.first(), told.last());
 }
 
@@ -150,11 +166,17 @@ async fn two_starts_meet_at_the_end(node: Node) {
     let mut late = Watching::on(&node, from(4, watch("a"))).await;
     node.put("a", "4").await;
     assert_eq!(late.told_at_least(2).await, ["a=3@4", "a=4@5"]);
-    assert_eq!(early.told_at_least(4).await, ["a=1@2", "a=2@3", "a=3@4", "a=4@5"]);
+    assert_eq!(
+        early.told_at_least(4).await,
+        ["a=1@2", "a=2@3", "a=3@4", "a=4@5"]
+    );
 }
 
 fn from(start_revision: i64, request: WatchCreateRequest) -> WatchCreateRequest {
-    WatchCreateRequest { start_revision, ..request }
+    WatchCreateRequest {
+        start_revision,
+        ..request
+    }
 }
 
 /// The revisions of the previous values of `count` events.

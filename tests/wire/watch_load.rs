@@ -49,7 +49,8 @@ async fn many_streams_see_the_same_order(node: Node) {
         streams.push(Watching::on(&node, watch_range("a", "c")).await);
     }
     for value in 0..PUTS {
-        node.put(if value % 3 == 0 { "a" } else { "b" }, value.to_string()).await;
+        node.put(if value % 3 == 0 { "a" } else { "b" }, value.to_string())
+            .await;
     }
     let first = streams[0].told_at_least(PUTS).await;
     for stream in &mut streams[1..] {
@@ -65,7 +66,9 @@ async fn concurrent_writers_are_seen_in_revision_order(node: Node) {
         let mut kv = node.kv();
         tokio::spawn(async move {
             for value in 0..PUTS {
-                kv.put(put(format!("w{writer}"), value.to_string())).await.unwrap();
+                kv.put(put(format!("w{writer}"), value.to_string()))
+                    .await
+                    .unwrap();
             }
         })
     });
@@ -90,7 +93,10 @@ async fn watchers_opened_amid_writes_miss_nothing(node: Node) {
         }
     });
     for start_revision in [2, 10, 50, 100, 200] {
-        let request = WatchCreateRequest { start_revision, ..watch("a") };
+        let request = WatchCreateRequest {
+            start_revision,
+            ..watch("a")
+        };
         let mut watching = Watching::on(&node, request).await;
         let mut next = start_revision;
         while next <= PUTS {

@@ -38,11 +38,18 @@ async fn asked_progress_follows_the_events(node: Node) {
         let response = watching.next().await;
         if response.watch_id == -1 {
             progress = revision_of(&response.header);
-            assert!(told >= progress, "progress {progress} overtook event {}", told + 1);
+            assert!(
+                told >= progress,
+                "progress {progress} overtook event {}",
+                told + 1
+            );
         }
         for event in &response.events {
             told = event.kv.as_ref().unwrap().mod_revision;
-            assert!(told > progress, "event {told} came after progress {progress}");
+            assert!(
+                told > progress,
+                "event {told} came after progress {progress}"
+            );
         }
     }
 }
@@ -51,14 +58,20 @@ async fn asked_progress_waits_for_history(node: Node) {
     for value in 0..500 {
         node.put("a", value.to_string()).await;
     }
-    let past = WatchCreateRequest { start_revision: 2, ..watch("a") };
+    let past = WatchCreateRequest {
+        start_revision: 2,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, past).await;
     watching.ask_progress().await;
     let mut last = 1;
     while last < 501 {
         let response = watching.next().await;
         if response.watch_id == -1 {
-            assert!(last >= revision_of(&response.header), "progress overtook history");
+            assert!(
+                last >= revision_of(&response.header),
+                "progress overtook history"
+            );
         }
         if let Some(event) = response.events.last() {
             last = event.kv.as_ref().unwrap().mod_revision;
@@ -82,7 +95,10 @@ async fn asked_progress_after_cancel_is_not_answered(node: Node) {
 }
 
 async fn progress_each_interval(node: Node) {
-    let request = WatchCreateRequest { progress_notify: true, ..watch("a") };
+    let request = WatchCreateRequest {
+        progress_notify: true,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, request).await;
     for _ in 0..3 {
         let progress = watching.next().await;
@@ -93,7 +109,10 @@ async fn progress_each_interval(node: Node) {
 
 async fn progress_only_where_asked_for(node: Node) {
     let mut watching = Watching::on(&node, watch("a")).await;
-    let request = WatchCreateRequest { progress_notify: true, ..watch("b") };
+    let request = WatchCreateRequest {
+        progress_notify: true,
+        ..watch("b")
+    };
     watching.create(request).await;
     for _ in 0..3 {
         assert_eq!(watching.next().await.watch_id, 1);
@@ -101,7 +120,10 @@ async fn progress_only_where_asked_for(node: Node) {
 }
 
 async fn progress_has_the_current_revision(node: Node) {
-    let request = WatchCreateRequest { progress_notify: true, ..watch("a") };
+    let request = WatchCreateRequest {
+        progress_notify: true,
+        ..watch("a")
+    };
     let mut watching = Watching::on(&node, request).await;
     node.put("b", "1").await;
     node.put("b", "2").await;

@@ -35,7 +35,11 @@ impl Error {
     /// True when the server could not be reached or had no leader, so that a later attempt may succeed.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Status(status) => status.code() == Code::Unavailable,
+            // What a server says has no source. What has one broke on the way, under whatever code: a
+            // connection lost in the middle of a stream is `Unknown`.
+            Self::Status(status) => {
+                status.code() == Code::Unavailable || std::error::Error::source(&**status).is_some()
+            }
             Self::Api(error) => error.code() == conclave_proto::errors::Code::Unavailable,
             Self::Endpoint(_)
             | Self::Compacted { .. }

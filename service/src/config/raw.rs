@@ -4,6 +4,7 @@
 //! read is decided here. Flags whose default depends on another flag are `None` if not given.
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
+use conclave_storage::engine::rocks::RocksOptions;
 
 use super::ConfigError;
 
@@ -44,7 +45,9 @@ pub struct Raw {
     #[arg(short, long, action = ArgAction::Help, help_heading = "Other")]
     help: Option<bool>,
     /// Print the versions of the API and of this program
-    #[arg(long, help_heading = "Other")]
+    #[arg(long, num_args = 0..=1, require_equals = true, action = ArgAction::Set,
+        default_value = "false", default_missing_value = "true", value_parser = parse_bool,
+        hide_default_value = true, help_heading = "Other")]
     pub(super) version: bool,
 }
 
@@ -80,7 +83,7 @@ pub(super) struct MemberFlags {
     #[arg(long, value_name = "BYTES", default_value = "0")]
     pub(super) quota_backend_bytes: String,
     /// Memory for the cache of blocks read from disk
-    #[arg(long, value_name = "BYTES", default_value = "268435456")]
+    #[arg(long, value_name = "BYTES", default_value_t = RocksOptions::STATE_CACHE_BYTES.to_string())]
     pub(super) state_cache_bytes: String,
     /// Most operations in one transaction
     #[arg(long, value_name = "N", default_value = "128")]

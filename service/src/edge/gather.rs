@@ -4,9 +4,10 @@
 //! `write` calls, and spends more on them than on all else together. There are two reasons.
 //!
 //! - Tokio runs what was woken last first. A response wakes its connection, which is then run
-//!   before the next of the responses that are ready. So a connection that is woken goes to the end
-//!   of its worker's queue once, and runs when they have arrived. If nothing else is ready it runs
-//!   at once, and the price is one empty poll.
+//!   before the next of the responses that are ready. So a connection that wrote a moment ago goes
+//!   to the end of its worker's queue once when it is woken, and runs when they have arrived. Only
+//!   then: to go to the end of a queue wakes another worker, which a client that calls once in a
+//!   while should not have to pay for.
 //! - h2 writes each data frame of more than 256 bytes by itself and flushes after it. So its writes
 //!   are gathered, a flush means nothing, and what was gathered is written when the connection has
 //!   nothing more to say for now, which is when its poll is over.
@@ -18,15 +19,21 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::clock::Stopwatch;
+
 /// Bytes gathered at most: several of the largest frames, and no more than a socket takes at once.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
 /// A write of this size goes out by itself.
 const LARGE_WRITE_BYTES: usize = 16 << 10;
+/// A connection that wrote this recently may have more to write at once. Well below the round trip
+/// of a client that makes one call after the other.
+const BUSY: Duration = Duration::from_micros(40);
 /// What a quiet connection keeps of its buffer.
 const KEPT_BYTES: usize = 4 << 10;
 
@@ -160,6 +167,9 @@ pub(super) struct Gathering<F> {
     connection: Pin<Box<F>>,
     outgoing: Outgoing,
     has_waited: bool,
+    since_write: Option<Stopwatch>,
+    /// [`BUSY`].
+    busy: Duration,
 }
 
 impl<F> Gathering<F> {
@@ -169,6 +179,8 @@ impl<F> Gathering<F> {
             connection: Box::pin(connection),
             outgoing,
             has_waited: false,
+            since_write: None,
+            busy: BUSY,
         }
     }
 }
@@ -178,14 +190,22 @@ impl<F: Future<Output = ()>> Future for Gathering<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        this.has_waited = !this.has_waited;
+        let is_busy = || {
+            this.since_write
+                .is_some_and(|since| since.elapsed() < this.busy)
+        };
+        this.has_waited = !this.has_waited && is_busy();
         if this.has_waited {
             // A task that wakes itself while it runs is put at the end of the queue.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let polled = this.connection.as_mut().poll(cx);
-        match this.outgoing.lock().poll_drain(cx) {
+        let mut outgoing = this.outgoing.lock();
+        if !outgoing.bytes.is_empty() {
+            this.since_write = Some(Stopwatch::start());
+        }
+        match outgoing.poll_drain(cx) {
             // The socket cannot be written any more, so there is no one to serve.
             Poll::Ready(Err(_)) => Poll::Ready(()),
             // When the connection is over, what the socket does not take at once is not waited for:
@@ -293,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_that_are_ready_go_first() {
+    async fn a_busy_connection_lets_others_go_first() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
@@ -304,7 +324,10 @@ mod tests {
             let order = Arc::clone(&order);
             async move { order.lock().expect("no panics").push(name) }
         };
-        let connection = tokio::spawn(Gathering::new(note("connection"), outgoing));
+        let mut connection = Gathering::new(note("connection"), outgoing);
+        connection.since_write = Some(Stopwatch::start());
+        connection.busy = Duration::MAX;
+        let connection = tokio::spawn(connection);
         let others = [tokio::spawn(note("first")), tokio::spawn(note("second"))];
         for task in others {
             task.await.expect("no panics");

@@ -6,10 +6,10 @@
 //! cursor is from the end, and where its events come from:
 //!
 //! ```text
-//!   applier ──push──▶ ring ──▶ hub ──try_send──▶ queue of a stream ──▶ session ──▶ responses ──▶ client
-//!                      │                                               │  ▲
-//!                      └────────── a little behind ────────────────────┼──┤
-//!   state on disk ─────────────── far behind ──────────────────────────┘──┘
+//!   applier ──push──▶ ring ──▶ hub ──try_send──▶ queue ──▶ session ──responses──▶ client
+//!                      │                                     ▲
+//!                      ├────────── a little behind ──────────┤
+//!   state on disk ─────┴──────────────── far behind ─────────┘
 //! ```
 //!
 //! 1. The applier calls [`Publisher::publish`] after a commit. The changes go into the [`ring`],
@@ -122,7 +122,7 @@ impl Settings {
     pub fn new(max_request_bytes: usize, progress_interval: Duration) -> Settings {
         Settings {
             // Some seconds of writes of a kibibyte at full speed: longer than a client's hiccup.
-            ring_bytes_max: 64 << 20,
+            ring_bytes_max: 16 << 20,
             // Several wake-ups' worth; each message is everything the hub found in one turn.
             queue_messages_max: 32,
             // Ten thousand streams that do not read and share nothing would hold 2.5 GiB.

@@ -179,7 +179,7 @@ impl Model {
                     return Err(ApiError::FutureRev);
                 }
                 Request::RequestRange(range)
-                    if range.revision > 0 && range.revision < self.compacted =>
+                    if range.revision != 0 && range.revision < self.compacted =>
                 {
                     return Err(ApiError::Compacted);
                 }

@@ -186,7 +186,8 @@ fn range_at(
     })
 }
 
-/// Whether the revision a range names can be read.
+/// Whether the revision a range names can be read. One below zero means the latest to a range by
+/// itself; within a transaction etcd takes it for a number, and so do we.
 fn readable(
     request: &api::RangeRequest,
     now: Revision,
@@ -194,7 +195,7 @@ fn readable(
 ) -> Result<(), ApiError> {
     match Revision(request.revision) {
         at if at > now => Err(ApiError::FutureRev),
-        at if at > Revision(0) && at < compacted => Err(ApiError::Compacted),
+        at if at != Revision(0) && at < compacted => Err(ApiError::Compacted),
         _ => Ok(()),
     }
 }

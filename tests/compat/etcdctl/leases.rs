@@ -20,18 +20,31 @@ fn life_of_a_lease(node: &Node) {
     let id = said.out.split(' ').nth(1).unwrap().to_owned();
     assert_eq!(said.out, format!("lease {id} granted with TTL(600s)\n"));
 
-    assert_eq!(etcdctl(node, &format!("put a 1 --lease={id}"), "").out, "OK\n");
-    assert_eq!(etcdctl(node, &format!("put b 1 --lease={id}"), "").out, "OK\n");
-    assert_eq!(etcdctl(node, "lease list", "").out, format!("found 1 leases\n{id}\n"));
+    assert_eq!(
+        etcdctl(node, &format!("put a 1 --lease={id}"), "").out,
+        "OK\n"
+    );
+    assert_eq!(
+        etcdctl(node, &format!("put b 1 --lease={id}"), "").out,
+        "OK\n"
+    );
+    assert_eq!(
+        etcdctl(node, "lease list", "").out,
+        format!("found 1 leases\n{id}\n")
+    );
 
     let said = etcdctl(node, &format!("lease timetolive {id}"), "");
     assert!(
-        said.out.starts_with(&format!("lease {id} granted with TTL(600s), remaining(")),
+        said.out
+            .starts_with(&format!("lease {id} granted with TTL(600s), remaining(")),
         "{said:?}"
     );
     let said = etcdctl(node, &format!("lease timetolive {id} --keys"), "");
     assert!(said.out.contains("attached keys("), "{said:?}");
-    assert!(said.out.contains("[a b]") || said.out.contains("[b a]"), "{said:?}");
+    assert!(
+        said.out.contains("[a b]") || said.out.contains("[b a]"),
+        "{said:?}"
+    );
 
     let said = etcdctl(node, &format!("lease keep-alive --once {id}"), "");
     assert_eq!(said.out, format!("lease {id} keepalived with TTL(600)\n"));

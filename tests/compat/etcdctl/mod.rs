@@ -1,5 +1,5 @@
-//! Debian's `etcdctl`, every verb that reads or writes keys, leases, locks and elections, against Conclave and
-//! against etcd: the same output, the same exit status.
+//! Debian's `etcdctl`, every verb that reads or writes keys, leases, locks and elections, against
+//! Conclave and against etcd: the same output, the same exit status.
 //!
 //! [`Pair::same`] runs a command against both and compares. What is each server's own (ids, terms,
 //! addresses) is masked; see [`masked`].
@@ -69,7 +69,9 @@ pub(crate) fn etcdctl(node: &Node, command: &str, input: &str) -> Said {
     // A command that does not read its input may be gone already.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
-    let output = process.wait_with_output().expect("a child can be waited for");
+    let output = process
+        .wait_with_output()
+        .expect("a child can be waited for");
     Said {
         success: output.status.success(),
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -84,7 +86,9 @@ pub(crate) fn start(node: &Node, command: &str) -> Child {
 
 fn words(node: &Node, command: &str) -> Vec<String> {
     let endpoint = format!("--endpoints={}", node.address());
-    let words = command.split(' ').map(|word| if word == "''" { "" } else { word }.to_owned());
+    let words = command
+        .split(' ')
+        .map(|word| if word == "''" { "" } else { word }.to_owned());
     std::iter::once(endpoint).chain(words).collect()
 }
 
@@ -92,10 +96,16 @@ fn words(node: &Node, command: &str) -> Vec<String> {
 fn masked(said: Said, node: &Node) -> Said {
     let mask = |text: String| {
         let text = text.replace(node.address(), "<address>");
-        let lines = text.lines().map(|line| mask_line(line).unwrap_or_else(|| line.to_owned()));
+        let lines = text
+            .lines()
+            .map(|line| mask_line(line).unwrap_or_else(|| line.to_owned()));
         lines.collect::<Vec<_>>().join("\n")
     };
-    Said { success: said.success, out: mask(said.out), err: mask(said.err) }
+    Said {
+        success: said.success,
+        out: mask(said.out),
+        err: mask(said.err),
+    }
 }
 
 fn mask_line(line: &str) -> Option<String> {
@@ -110,7 +120,9 @@ fn mask_line(line: &str) -> Option<String> {
     }
     // Ids the server chose are 16 hexadecimal digits.
     let is_id = |word: &&str| word.len() == 16 && word.chars().all(|c| c.is_ascii_hexdigit());
-    let word = line.split(|c: char| !c.is_ascii_alphanumeric()).find(is_id)?;
+    let word = line
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .find(is_id)?;
     Some(line.replace(word, "<id>"))
 }
 
