@@ -7,8 +7,8 @@
 //! Three kinds of row:
 //!
 //! - most have one code, both in the table and on the wire;
-//! - those with `on the wire Unknown` are declared with a code that clients know them by, but
-//!   reach them as `Unknown`: etcd's server looks them up in the wrong table. We do as it does;
+//! - those with `on the wire Unknown` are declared with a code that clients know them by, but reach
+//!   them as `Unknown`: etcd's server looks them up in the wrong table. We do as it does;
 //! - the last few have neither prefix nor code: etcd lets their raw text through as `Unknown`.
 //!
 //! `Unavailable` invites clients to try a read again. Whatever else is added, use it for

@@ -153,8 +153,8 @@ impl Applier {
         Ok(effects.compacted.is_some())
     }
 
-    /// To wake a task from outside the runtime costs a lock and perhaps a system call; from inside, next
-    /// to nothing. So a batch of any size costs the first only once.
+    /// To wake a task from outside the runtime costs a lock and perhaps a system call; from inside,
+    /// next to nothing. So a batch of any size costs the first only once.
     fn answer(&self, answers: Vec<(Slot, Outcome)>) {
         if answers.len() <= ANSWERS_FROM_HERE_MAX {
             answer_each(answers);

@@ -122,7 +122,8 @@ pub async fn serve(
         // A child token has its own lock, which is touched at each wake-up of the connection.
         let ending = shutdown.child_token();
         let (protocols, front) = (Arc::clone(&protocols), front.clone());
-        // Small responses must not wait for more to send. Without the option all still works, later.
+        // Small responses must not wait for more to send. Without the option all still works,
+        // later.
         let _ = stream.set_nodelay(true);
         let (stream, outgoing) = gather(stream);
         let served = connection(stream, protocols, front, ending, place);

@@ -19,8 +19,8 @@ pub struct Identity {
     pub member_id: u64,
     /// The id of the cluster.
     pub cluster_id: u64,
-    /// The members of the new cluster, by id. None has started: names and client URLs follow when a
-    /// member publishes its attributes.
+    /// The members of the new cluster, by id. None has started: names and client URLs follow when
+    /// a member publishes its attributes.
     pub members: Vec<Member>,
 }
 

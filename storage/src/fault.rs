@@ -20,13 +20,19 @@ pub enum Fault {
         detail: String,
     },
     /// Another process holds the directory.
-    #[error("{} is in use by another process; stop it, or give this one another --data-dir", path.display())]
+    #[error(
+        "{} is in use by another process; stop it, or give this one another --data-dir",
+        path.display()
+    )]
     InUse {
         /// The locked directory.
         path: PathBuf,
     },
     /// The directory was written by another format version.
-    #[error("{} has format version {found}, this program reads {expected}; {advice}", path.display())]
+    #[error(
+        "{} has format version {found}, this program reads {expected}; {advice}",
+        path.display()
+    )]
     Version {
         /// The directory.
         path: PathBuf,

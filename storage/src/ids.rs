@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A point in the history of the key space: the `revision` of the API. An empty store is at revision 1 and
-/// the first write makes it 2.
+/// A point in the history of the key space: the `revision` of the API. An empty store is at
+/// revision 1 and the first write makes it 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(pub i64);
 

@@ -19,8 +19,8 @@
 //! * the commit index is not before the compaction point, so that raft accepts the pair.
 //!
 //! Opening reads the whole log once. Its keys must be read to find a hole, and keys lie beside
-//! their data, so the checksums come almost for free; 100,000 entries of 1.3 KiB take 0.15 to 0.3 s.
-//! The bound is the caller's: it is what the log is allowed to retain.
+//! their data, so the checksums come almost for free; 100,000 entries of 1.3 KiB take 0.15 to 0.3
+//! s. The bound is the caller's: it is what the log is allowed to retain.
 //!
 //! In memory are the bounds and where each term begins, so [`Log::term`] reads nothing. Any thread
 //! may read; writers exclude one another, and readers wait for no write. A writer takes out of the

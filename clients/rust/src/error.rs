@@ -9,15 +9,16 @@ pub enum Error {
     /// The endpoint list is unusable: a mistake in the caller's configuration.
     #[error("bad endpoint: {0}")]
     Endpoint(String),
-    /// The server answered with an error of the API. It decided, so the request had no effect, unless the error is
-    /// a timeout.
+    /// The server answered with an error of the API. It decided, so the request had no effect,
+    /// unless the error is a timeout.
     #[error("{0}")]
     Api(ApiError),
-    /// The transport failed, or the server said something outside the API. A write may have happened.
+    /// The transport failed, or the server said something outside the API. A write may have
+    /// happened.
     #[error("{}: {}", .0.code(), .0.message())]
     Status(Box<Status>),
-    /// The server compacted the history a watch wanted to read; it can go on from `revision`, having missed what was
-    /// before.
+    /// The server compacted the history a watch wanted to read; it can go on from `revision`,
+    /// having missed what was before.
     #[error("the history before revision {revision} has been compacted")]
     Compacted {
         /// The lowest revision that can still be watched.
@@ -32,11 +33,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// True when the server could not be reached or had no leader, so that a later attempt may succeed.
+    /// True when the server could not be reached or had no leader, so that a later attempt may
+    /// succeed.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            // What a server says has no source. What has one broke on the way, under whatever code: a
-            // connection lost in the middle of a stream is `Unknown`.
+            // What a server says has no source. What has one broke on the way, under whatever code:
+            // a connection lost in the middle of a stream is `Unknown`.
             Self::Status(status) => {
                 status.code() == Code::Unavailable || std::error::Error::source(&**status).is_some()
             }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-/// A single key or an interval of keys, in the API's encoding: `end` is exclusive; empty means the key alone, and a
-/// single zero byte means "to the last key".
+/// A single key or an interval of keys, in the API's encoding: `end` is exclusive; empty means the
+/// key alone, and a single zero byte means "to the last key".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// The key, or the first of the interval.
@@ -57,8 +57,8 @@ impl<T: Into<Bytes>> From<T> for Keys {
     }
 }
 
-/// The first key after all that start with `prefix`: the last byte that can grow is grown and the rest
-/// dropped. Where none can, nothing comes after, which the API writes as a zero byte.
+/// The first key after all that start with `prefix`: the last byte that can grow is grown and the
+/// rest dropped. Where none can, nothing comes after, which the API writes as a zero byte.
 fn after_prefix(prefix: &[u8]) -> Bytes {
     match prefix.iter().rposition(|&byte| byte < u8::MAX) {
         Some(last) => {

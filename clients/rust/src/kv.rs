@@ -72,7 +72,8 @@ impl Client {
         Ok(self.kv().txn(request).await?.into_inner())
     }
 
-    /// Forgets the history before `revision`; with `physical`, returns when its space has been given back.
+    /// Forgets the history before `revision`; with `physical`, returns when its space has been
+    /// given back.
     pub async fn compact(&self, revision: i64, physical: bool) -> Result<(), Error> {
         self.kv()
             .compact(CompactionRequest { revision, physical })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{
@@ -18,8 +19,8 @@ const RENEWALS_PER_TTL: u32 = 3;
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// Grants a lease of at least `ttl_seconds` (the server may raise it) and keeps it alive in the background
-    /// until the returned value is dropped or revoked.
+    /// Grants a lease of at least `ttl_seconds` (the server may raise it) and keeps it alive in the
+    /// background until the returned value is dropped or revoked.
     pub async fn grant(&self, ttl_seconds: i64) -> Result<KeptLease, Error> {
         let request = LeaseGrantRequest {
             ttl: ttl_seconds,
@@ -37,8 +38,8 @@ impl Client {
         })
     }
 
-    /// How long a lease has to live, in seconds; `ttl` is -1 when there is none of this id. With `keys`, also what
-    /// is attached to it.
+    /// How long a lease has to live, in seconds; `ttl` is -1 when there is none of this id. With
+    /// `keys`, also what is attached to it.
     pub async fn time_to_live(
         &self,
         id: i64,
@@ -61,8 +62,8 @@ impl Client {
     }
 }
 
-/// A lease with a task that renews it. Dropping it stops the renewals, so the lease ends one TTL later;
-/// [`KeptLease::revoke`] ends it at once.
+/// A lease with a task that renews it. Dropping it stops the renewals, so the lease ends one TTL
+/// later; [`KeptLease::revoke`] ends it at once.
 #[derive(Debug)]
 pub struct KeptLease {
     client: Client,
@@ -83,8 +84,8 @@ impl KeptLease {
         self.ttl
     }
 
-    /// Returns when the lease is lost: the server does not know it any more, or could not be reached for a
-    /// whole TTL. Whatever the lease guarded must be given up then.
+    /// Returns when the lease is lost: the server does not know it any more, or could not be
+    /// reached for a whole TTL. Whatever the lease guarded must be given up then.
     pub async fn lost(&self) {
         let mut alive = self.alive.clone();
         // An error means that the keeper is gone, which is a loss as well.
@@ -104,24 +105,15 @@ impl Drop for KeptLease {
     }
 }
 
-/// Renews until the lease is lost. One deadline rules: the last confirmed renewal, measured from when it was *sent*,
-/// plus the TTL. Past it the lease may be gone, whatever the network says.
+/// Renews until the lease is lost. One deadline rules: the last confirmed renewal, measured from
+/// when it was *sent*, plus the TTL. Past it the lease may be gone, whatever the network says.
 async fn keep(client: Client, id: i64, ttl: i64, alive: watch::Sender<bool>) {
     let ttl = Duration::from_secs(ttl.max(1).unsigned_abs());
-    let mut deadline = tokio::time::Instant::now() + ttl;
-    loop {
-        match tokio::time::timeout_at(
-            deadline,
-            renew_on_one_stream(&client, id, ttl, &mut deadline),
-        )
-        .await
-        {
-            Ok(Renewals::Broken) if tokio::time::Instant::now() + RECONNECT_PAUSE < deadline => {
-                tokio::time::sleep(RECONNECT_PAUSE).await;
-            }
-            Ok(Renewals::Broken | Renewals::Expired) => break,
-            Err(_) if tokio::time::Instant::now() < deadline => {} // the deadline moved meanwhile
-            Err(_) => break,
+    let mut deadline = Instant::now() + ttl;
+    while let Renewals::Broken = renew_on_one_stream(&client, id, ttl, &mut deadline).await {
+        tokio::time::sleep_until(deadline.min(Instant::now() + RECONNECT_PAUSE)).await;
+        if Instant::now() >= deadline {
+            break;
         }
     }
     alive.send_replace(false);
@@ -130,37 +122,36 @@ async fn keep(client: Client, id: i64, ttl: i64, alive: watch::Sender<bool>) {
 enum Renewals {
     /// The stream failed; the lease may still live.
     Broken,
-    /// The server says that there is no such lease.
-    Expired,
+    /// The server says that there is no such lease, or said nothing for a whole TTL.
+    Lost,
 }
 
 async fn renew_on_one_stream(
     client: &Client,
     id: i64,
     ttl: Duration,
-    deadline: &mut tokio::time::Instant,
+    deadline: &mut Instant,
 ) -> Renewals {
     let (requests, receiver) = mpsc::channel(1);
+    let mut leases = client.leases();
+    let mut sent = Instant::now();
     if requests.send(LeaseKeepAliveRequest { id }).await.is_err() {
         return Renewals::Broken;
     }
-    let mut sent = tokio::time::Instant::now();
-    let Ok(replies) = client
-        .leases()
-        .lease_keep_alive(ReceiverStream::new(receiver))
-        .await
-    else {
-        return Renewals::Broken;
+    let opening = leases.lease_keep_alive(ReceiverStream::new(receiver));
+    let mut replies = match timeout_at(*deadline, opening).await {
+        Ok(Ok(replies)) => replies.into_inner(),
+        Ok(Err(_)) => return Renewals::Broken,
+        Err(_) => return Renewals::Lost,
     };
-    let mut replies = replies.into_inner();
     loop {
-        match replies.message().await {
-            Ok(Some(reply)) if reply.ttl > 0 => *deadline = sent + ttl,
-            Ok(Some(_)) => return Renewals::Expired,
-            Ok(None) | Err(_) => return Renewals::Broken,
+        match timeout_at(*deadline, replies.message()).await {
+            Ok(Ok(Some(reply))) if reply.ttl > 0 => *deadline = sent + ttl,
+            Ok(Ok(Some(_))) | Err(_) => return Renewals::Lost,
+            Ok(Ok(None) | Err(_)) => return Renewals::Broken,
         }
         tokio::time::sleep(ttl / RENEWALS_PER_TTL).await;
-        sent = tokio::time::Instant::now();
+        sent = Instant::now();
         if requests.send(LeaseKeepAliveRequest { id }).await.is_err() {
             return Renewals::Broken;
         }

@@ -16,13 +16,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The client is thin: requests and replies are the API's own messages ([`api`]), and what it adds is what
-//! every user would otherwise write again. A [`watch::Watch`] resumes where it was when its connection breaks, a
-//! [`lease::KeptLease`] keeps itself alive and says when it could not, a [`lock::Lock`] and an
-//! [`election::Leadership`] carry the key that proves them, so that a transaction can be guarded by it.
+//! The client is thin: requests and replies are the API's own messages ([`api`]), and what it adds
+//! is what every user would otherwise write again. A [`watch::Watch`] resumes where it was when its
+//! connection breaks, a [`lease::KeptLease`] keeps itself alive and says when it could not, a
+//! [`lock::Lock`] and an [`election::Leadership`] carry the key that proves them, so that a
+//! transaction can be guarded by it.
 //!
-//! Writes are never retried here: after a broken connection nobody but the caller knows whether a second
-//! attempt would be a repetition. The error says whether the write may have happened.
+//! Writes are never retried here: after a broken connection nobody but the caller knows whether a
+//! second attempt would be a repetition. The error says whether the write may have happened.
 
 use std::time::Duration;
 
@@ -56,8 +57,8 @@ use api::watch_client::WatchClient;
 
 /// How long a connection attempt may take before another endpoint is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle connection is probed, so that a dead machine is noticed without traffic. The server refuses
-/// clients that ping more often than every 5 s.
+/// How often an idle connection is probed, so that a dead machine is noticed without traffic. The
+/// server refuses clients that ping more often than every 5 s.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a probe may stay unanswered.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,8 +70,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the servers at `endpoints` (`http://host:port`). Requests are spread over those that answer.
-    /// Connections are made when first needed, so a server that is down is met by the first request, not here.
+    /// A client of the servers at `endpoints` (`http://host:port`). Requests are spread over those
+    /// that answer.
+    /// Connections are made when first needed, so a server that is down is met by the first
+    /// request, not here.
     ///
     /// # Errors
     /// [`Error::Endpoint`] for a URL that is none, or for an empty list.

@@ -7,7 +7,8 @@ use crate::lease::KeptLease;
 use crate::{Client, Error};
 
 impl Client {
-    /// Waits until the lock `name` is held under `lease`. Dropping the future gives the place in the queue up.
+    /// Waits until the lock `name` is held under `lease`. Dropping the future gives the place in
+    /// the queue up.
     pub async fn lock(&self, name: impl Into<Bytes>, lease: &KeptLease) -> Result<Lock, Error> {
         let request = LockRequest {
             name: name.into(),
@@ -21,8 +22,9 @@ impl Client {
     }
 }
 
-/// A held lock. It is held as long as its key exists, that is, as long as its lease lives; a write that must not
-/// happen without the lock compares [`Lock::key`]'s create revision in its transaction.
+/// A held lock. It is held as long as its key exists, that is, as long as its lease lives; a write
+/// that must not happen without the lock compares [`Lock::key`]'s create revision in its
+/// transaction.
 #[derive(Debug)]
 pub struct Lock {
     client: Client,

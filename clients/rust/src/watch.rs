@@ -93,12 +93,12 @@ pub struct Batch {
 }
 
 impl Watch {
-    /// The next changes; `None` after the server ended the watch, which it does not do by itself. When the
-    /// connection breaks, it is made again and the watch goes on where it was.
+    /// The next changes; `None` after the server ended the watch, which it does not do by itself.
+    /// When the connection breaks, it is made again and the watch goes on where it was.
     ///
     /// # Errors
-    /// [`Error::Compacted`] when the events to come next do not exist any more, [`Error::WatchCanceled`] when the
-    /// server refuses to go on. The watch is over then.
+    /// [`Error::Compacted`] when the events to come next do not exist any more,
+    /// [`Error::WatchCanceled`] when the server refuses to go on. The watch is over then.
     pub async fn next(&mut self) -> Result<Option<Batch>, Error> {
         while !self.ended {
             let Some(stream) = &mut self.stream else {

@@ -83,7 +83,11 @@ pub(super) struct MemberFlags {
     #[arg(long, value_name = "BYTES", default_value = "0")]
     pub(super) quota_backend_bytes: String,
     /// Memory for the cache of blocks read from disk
-    #[arg(long, value_name = "BYTES", default_value_t = RocksOptions::STATE_CACHE_BYTES.to_string())]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = RocksOptions::STATE_CACHE_BYTES.to_string()
+    )]
     pub(super) state_cache_bytes: String,
     /// Most operations in one transaction
     #[arg(long, value_name = "N", default_value = "128")]

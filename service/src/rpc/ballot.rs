@@ -36,7 +36,6 @@ use conclave_proto::mvccpb::event::EventType;
 use conclave_storage::machine::Change;
 use conclave_storage::{LeaseId, Revision};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 use tonic::Status;
 
 use super::{Context, Length, status};
@@ -90,7 +89,7 @@ pub(super) async fn contend(context: &Context, wish: Wish) -> Result<Place, Stat
 
 /// The task behind [`contend`].
 async fn run(context: Context, wish: Wish, mut answer: oneshot::Sender<Result<Place, Status>>) {
-    let deadline = wish.patience.map(|patience| Instant::now() + patience);
+    let patience = passed(wish.patience);
     let contender = match Contender::enter(&context, wish).await {
         Ok(contender) => contender,
         Err(status) => {
@@ -104,7 +103,7 @@ async fn run(context: Context, wish: Wish, mut answer: oneshot::Sender<Result<Pl
         biased;
         turn = contender.wait() => turn,
         () = answer.closed() => Err(Status::cancelled("context canceled")),
-        () = passed(deadline) => Err(Status::deadline_exceeded("context deadline exceeded")),
+        () = patience => Err(Status::deadline_exceeded("context deadline exceeded")),
         () = stopping.cancelled() => Err(status::of_api(ApiError::Stopped)),
         () = contender.keep_lease_alive() => Err(session_expired()),
     };
@@ -127,11 +126,14 @@ async fn run(context: Context, wish: Wish, mut answer: oneshot::Sender<Result<Pl
     }
 }
 
-/// Resolves at a deadline, if there is one.
-async fn passed(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
+/// Resolves when this much time has passed since the call, if a time is given.
+fn passed(time: Option<Duration>) -> impl Future<Output = ()> {
+    let sleep = time.map(tokio::time::sleep);
+    async {
+        match sleep {
+            Some(sleep) => sleep.await,
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -46,9 +46,9 @@ pub struct RocksOptions {
 }
 
 impl RocksOptions {
-    /// Enough for the indexes, the filters and the busy part of a few hundred MiB of data; what does
-    /// not fit is in the system's page cache, some microseconds away. It fills with what is read:
-    /// writes alone leave a member at about 140 MiB, and reads add no more than this.
+    /// Enough for the indexes, the filters and the busy part of a few hundred MiB of data; what
+    /// does not fit is in the system's page cache, some microseconds away. It fills with what
+    /// is read: writes alone leave a member at about 140 MiB, and reads add no more than this.
     pub const STATE_CACHE_BYTES: usize = 128 * MIB;
 
     /// For the raft log: durable when a synced write returns.

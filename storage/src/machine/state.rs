@@ -15,8 +15,8 @@ pub(crate) struct State {
     pub(crate) term: u64,
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
-    /// Bytes of all versions that are not removed yet. Equal on members once they have removed what
-    /// is compacted.
+    /// Bytes of all versions that are not removed yet. Equal on members once they have removed
+    /// what is compacted.
     pub(crate) size: i64,
 }
 

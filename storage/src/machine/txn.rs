@@ -247,9 +247,9 @@ fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, 
         && accepts(compare, order(compare, &never_written, &[])))
 }
 
-/// How what is there relates to what the comparison names. A number missing from the request is 0; a
-/// value missing from it equals every value, and so does a target nobody knows: etcd skips what it cannot
-/// compare.
+/// How what is there relates to what the comparison names. A number missing from the request is 0;
+/// a value missing from it equals every value, and so does a target nobody knows: etcd skips what
+/// it cannot compare.
 fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
     let union = compare.target_union.as_ref();
     let Ok(target) = CompareTarget::try_from(compare.target) else {

@@ -126,7 +126,8 @@ pub(crate) struct ServerUse {
     pub(crate) pid: u32,
     /// Processor seconds from the first request to the last answer.
     pub(crate) cpu_seconds: f64,
-    /// Processor seconds from there until the process was quiet: work put off is work all the same.
+    /// Processor seconds from there until the process was quiet: work put off is work all the
+    /// same.
     pub(crate) cpu_seconds_after: f64,
     /// Both of the above, in milliseconds, for 1,000 requests answered (events, for a watch):
     /// the same number as microseconds for one.

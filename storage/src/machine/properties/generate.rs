@@ -1,5 +1,5 @@
-//! Random requests, as likely as possible to get in each other's way: few keys, few leases, revisions
-//! near the present.
+//! Random requests, as likely as possible to get in each other's way: few keys, few leases,
+//! revisions near the present.
 
 use bytes::Bytes;
 use conclave_proto::command::LeaseExpire;
