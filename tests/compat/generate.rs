@@ -200,7 +200,8 @@ impl Generator {
         }
         if self.one_in(4) {
             request.sort_target = self.random.random_range(0..5);
-            request.sort_order = self.random.random_range(0..3);
+            let orders = if request.limit > 0 { 1..3 } else { 0..3 };
+            request.sort_order = self.random.random_range(orders);
         }
         for filter in [
             &mut request.min_mod_revision,
@@ -255,7 +256,9 @@ impl Generator {
             pb::compare::CompareResult::Equal,
             operand,
         );
-        compare.result = self.random.random_range(0..4);
+        // Beyond 3 there is none: such a result refuses nothing.
+        let results = if self.one_in(20) { 6 } else { 4 };
+        compare.result = self.random.random_range(0..results);
         if self.one_in(4) {
             compare.range_end = self.end(true);
         }
@@ -263,7 +266,7 @@ impl Generator {
             compare.target_union = None;
         }
         if self.one_in(20) {
-            compare.target = self.random.random_range(0..5);
+            compare.target = self.random.random_range(0..7);
         }
         compare
     }

@@ -12,6 +12,10 @@ use super::{ConfigError, Notice, NoticeLevel};
 
 const PREFIX: &str = "ETCD_";
 
+/// What a command line asks for once. In the environment these names belong to others: images set
+/// `ETCD_VERSION` to the release they were made of.
+const COMMAND_LINE_ONLY: &[&str] = &["help", "version"];
+
 /// Variables of that form that are no flags and mean something to etcd or its tests only.
 const KNOWN_VARIABLES: &[&str] = &["ETCD_VERIFY", "ETCD_UNSUPPORTED_ARCH"];
 
@@ -74,7 +78,8 @@ impl Arguments {
         given: &[String],
     ) -> Result<(), ConfigError> {
         let flag = name[PREFIX.len()..].to_lowercase().replace('_', "-");
-        let known = is_own(&flag) || foreign::find(&flag).is_some();
+        let known = !COMMAND_LINE_ONLY.contains(&flag.as_str())
+            && (is_own(&flag) || foreign::find(&flag).is_some());
         if !known || environment_name(&flag) != name {
             if !KNOWN_VARIABLES.contains(&name) {
                 let text = format!("the environment variable {name} is not known and ignored");

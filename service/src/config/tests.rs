@@ -80,7 +80,7 @@ fn an_empty_command_line_gives_etcds_defaults() {
         (100, 1_000)
     );
     assert_eq!(config.quota_backend_bytes, Some(2 << 30));
-    assert_eq!(config.state_cache_bytes, 128 << 20);
+    assert_eq!(config.state_cache_bytes, 256 << 20);
     assert_eq!(
         (config.max_txn_ops, config.max_request_bytes),
         (128, 1_572_864)

@@ -16,7 +16,8 @@ impl Machine {
     pub(super) fn put(&mut self, request: &api::PutRequest) -> Result<api::PutResponse, ReadError> {
         self.alarms.check_growth()?;
         validate::check_put(request)?;
-        self.check_put_now(request)?;
+        self.check_lease_of(request)?;
+        self.check_kept_by(request)?;
         self.write(|writer| put(writer, request))
     }
 
@@ -29,12 +30,17 @@ impl Machine {
         self.write(|writer| delete_range(writer, request))
     }
 
-    /// What a put needs of the state: its lease, and the key if it keeps something of it.
-    pub(super) fn check_put_now(&self, request: &api::PutRequest) -> Result<(), ReadError> {
+    /// The lease a put names must be there.
+    pub(super) fn check_lease_of(&self, request: &api::PutRequest) -> Result<(), ReadError> {
         let lease = LeaseId(request.lease);
         if lease != LeaseId::NONE && !self.pending.has_lease(&*self.engine, lease)? {
             return Err(ApiError::LeaseNotFound.into());
         }
+        Ok(())
+    }
+
+    /// The key must be there, if a put keeps something of it.
+    pub(super) fn check_kept_by(&self, request: &api::PutRequest) -> Result<(), ReadError> {
         if request.ignore_value || request.ignore_lease {
             let view = self.pending.view(&*self.engine);
             if view.find(&request.key, self.state.revision)?.is_none() {

@@ -62,7 +62,8 @@ impl Model {
     fn dispatch(&mut self, body: &Body) -> Result<Reply, ApiError> {
         match body {
             Body::Put(request) => {
-                self.check_put(request)?;
+                self.check_lease(request)?;
+                self.check_kept(request)?;
                 Ok(Reply::Put(self.write(|write| write.put(request))))
             }
             Body::DeleteRange(request) => Ok(Reply::DeleteRange(
@@ -161,15 +162,19 @@ impl Model {
         result
     }
 
-    fn check_put(&self, request: &api::PutRequest) -> Result<(), ApiError> {
-        if request.lease != 0 && !self.leases.contains_key(&request.lease) {
-            return Err(ApiError::LeaseNotFound);
+    fn check_lease(&self, request: &api::PutRequest) -> Result<(), ApiError> {
+        match request.lease == 0 || self.leases.contains_key(&request.lease) {
+            true => Ok(()),
+            false => Err(ApiError::LeaseNotFound),
         }
+    }
+
+    fn check_kept(&self, request: &api::PutRequest) -> Result<(), ApiError> {
         let keeps = request.ignore_value || request.ignore_lease;
-        if keeps && !self.now().contains_key(&request.key) {
-            return Err(ApiError::KeyNotFound);
+        match !keeps || self.now().contains_key(&request.key) {
+            true => Ok(()),
+            false => Err(ApiError::KeyNotFound),
         }
-        Ok(())
     }
 
     fn check_taken(&self, request: &api::TxnRequest) -> Result<(), ApiError> {
@@ -183,7 +188,10 @@ impl Model {
                 {
                     return Err(ApiError::Compacted);
                 }
-                Request::RequestPut(put) => self.check_put(put)?,
+                Request::RequestPut(put) => {
+                    self.check_kept(put)?;
+                    self.check_lease(put)?;
+                }
                 Request::RequestTxn(nested) => self.check_taken(nested)?,
                 Request::RequestRange(_) | Request::RequestDeleteRange(_) => {}
             }

@@ -62,7 +62,11 @@ impl Machine {
                 Some(Request::RequestRange(range)) => {
                     readable(range, self.state.revision, self.state.compacted)?;
                 }
-                Some(Request::RequestPut(put)) => self.check_put_now(put)?,
+                // In this order within a transaction, and in the other outside, as etcd has it.
+                Some(Request::RequestPut(put)) => {
+                    self.check_kept_by(put)?;
+                    self.check_lease_of(put)?;
+                }
                 Some(Request::RequestTxn(txn)) => self.check_path(txn, next(&mut nested))?,
                 Some(Request::RequestDeleteRange(_)) | None => {}
             }
@@ -247,9 +251,8 @@ fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, 
         && accepts(compare, order(compare, &never_written, &[])))
 }
 
-/// How what is there relates to what the comparison names. A number missing from the request is 0;
-/// a value missing from it equals every value, and so does a target nobody knows: etcd skips what
-/// it cannot compare.
+/// How what is there relates to what the comparison names. A target without its operand is compared
+/// with 0, or with the empty value; a target nobody knows is equal to anything, as in etcd.
 fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
     let union = compare.target_union.as_ref();
     let Ok(target) = CompareTarget::try_from(compare.target) else {
@@ -272,10 +275,10 @@ fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
             Some(TargetUnion::Lease(lease)) => *lease,
             _ => 0,
         }),
-        CompareTarget::Value => match union {
-            Some(TargetUnion::Value(operand)) => value.cmp(operand),
-            _ => Ordering::Equal,
-        },
+        CompareTarget::Value => value.cmp(match union {
+            Some(TargetUnion::Value(operand)) => operand,
+            _ => &[],
+        }),
     }
 }
 
