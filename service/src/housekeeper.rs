@@ -56,9 +56,13 @@ impl Tally {
 
     /// A batch was applied.
     pub(crate) fn add(&self, commands: u64, bytes: u64) {
-        let commands = self.commands.fetch_add(commands, Ordering::Relaxed) + commands;
-        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if commands >= self.snapshot_count || bytes >= limits::FLUSH_AFTER_BYTES {
+        let reaches = |counter: &AtomicU64, more: u64, bound: u64| {
+            let before = counter.fetch_add(more, Ordering::Relaxed);
+            before < bound && before + more >= bound
+        };
+        // Once each, not at every batch from then on: the housekeeper may have a pause to keep.
+        let by_commands = reaches(&self.commands, commands, self.snapshot_count);
+        if reaches(&self.bytes, bytes, limits::FLUSH_AFTER_BYTES) || by_commands {
             // Full: it has been told. Closed: it is stopping.
             let _ = self.wake.try_send(());
         }

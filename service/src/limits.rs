@@ -69,10 +69,10 @@ pub const LOG_QUEUE_MAX: usize = 64;
 
 /// Payload applied since the last flush of the state that makes the housekeeper flush again. A
 /// restart replays at most twice this (a flush takes time), at some 50 MiB/s.
-pub const FLUSH_AFTER_BYTES: u64 = 32 << 20;
+pub const FLUSH_AFTER_BYTES: u64 = 64 << 20;
 /// A flush for the number of commands alone waits this long after the last one: many small flushes
 /// cost the engine more compaction than the replay they save.
-pub const FLUSH_INTERVAL_MIN: Duration = Duration::from_millis(1_000);
+pub const FLUSH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 
 /// Log entries kept behind the durable applied index for followers that lag, as etcd's
 /// `--experimental-snapshot-catchup-entries` does.

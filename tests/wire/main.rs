@@ -48,6 +48,7 @@ mod cluster;
 mod compact;
 mod delete;
 mod election;
+mod etcd_client;
 mod lease;
 mod lease_keys;
 mod lock;

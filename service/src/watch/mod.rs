@@ -122,7 +122,7 @@ impl Settings {
     pub fn new(max_request_bytes: usize, progress_interval: Duration) -> Settings {
         Settings {
             // Some seconds of writes of a kibibyte at full speed: longer than a client's hiccup.
-            ring_bytes_max: 16 << 20,
+            ring_bytes_max: 8 << 20,
             // Several wake-ups' worth; each message is everything the hub found in one turn.
             queue_messages_max: 32,
             // Ten thousand streams that do not read and share nothing would hold 2.5 GiB.

@@ -66,7 +66,7 @@ impl RocksOptions {
         RocksOptions {
             wal: false,
             cache_bytes,
-            memtable_bytes: 16 * MIB,
+            memtable_bytes: 24 * MIB,
             compression: true,
         }
     }
