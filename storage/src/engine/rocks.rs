@@ -46,9 +46,9 @@ pub struct RocksOptions {
 }
 
 impl RocksOptions {
-    /// Enough for the indexes, the filters and the busy part of a few hundred MiB of data; what does
-    /// not fit is in the system's page cache, some microseconds away. It fills with what is read:
-    /// writes alone leave a member at about 140 MiB, and reads add no more than this.
+    /// Enough for the indexes, the filters and the busy part of a few hundred MiB of data; what
+    /// does not fit is in the system's page cache, some microseconds away. It fills with what is
+    /// read: writes alone leave a member at about 145 MiB, and reads add no more than this.
     pub const STATE_CACHE_BYTES: usize = 256 * MIB;
 
     /// For the raft log: durable when a synced write returns.
@@ -201,8 +201,8 @@ fn space_options(space: &Space, options: &RocksOptions, cache: &Cache) -> Option
     family.set_write_buffer_size(options.memtable_bytes);
     family.set_max_write_buffer_number(3);
     if options.wal {
-        // What is in the log's files is deleted soon, oldest first, and hardly ever read: merging them
-        // early would be work for nothing.
+        // What is in the log's files is deleted soon, oldest first, and hardly ever read: merging
+        // them early would be work for nothing.
         family.set_level_zero_file_num_compaction_trigger(16);
         family.set_level_zero_slowdown_writes_trigger(40);
         family.set_level_zero_stop_writes_trigger(60);
