@@ -2,7 +2,7 @@
 //!
 //! A script is a list of steps, each `> command` with the lines it prints below. Comments begin
 //! with `#`. Nodes run on engines in memory. Messages are taken up by an imaginary network, from
-//! which a script delivers them or lets them be lost. With `CONCLAVE_BLESS=1` in the environment
+//! which a script delivers them or lets them be lost. With `UPDATE_SCRIPTS=1` in the environment
 //! the scripts are rewritten with what was printed; read the difference.
 //!
 //! | command | |
@@ -313,7 +313,7 @@ fn scripts() {
     for file in files {
         let script = std::fs::read_to_string(&file).expect("readable");
         let now = replay(&script);
-        if std::env::var_os("CONCLAVE_BLESS").is_some() {
+        if std::env::var_os("UPDATE_SCRIPTS").is_some() {
             std::fs::write(&file, &now).expect("writable");
         } else {
             assert_eq!(now, script, "{}", file.display());
