@@ -15,7 +15,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 # Tests talk to the server with etcd's own client and compare it with etcd. Another client they use, a crate, compiles
 # etcd's proto files with protoc; nothing of ours does.
-TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler
+TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev
 
 .PHONY: help run test bench lint fmt packages cargo
 

@@ -210,15 +210,12 @@ fn log_entry() {
 
 #[test]
 fn peer_frame() {
-    let messages = peer::RaftMessages {
-        sequence: 1,
-        messages: vec!["m".into()],
-        crc32c: 0x0403_0201,
+    let content = Some(peer::parcel::Content::Raft("m".into()));
+    let frame = peer::Frame {
+        hello: None,
+        parcels: vec![peer::Parcel { content }],
     };
-    let frame = peer::RaftFrame {
-        frame: Some(peer::raft_frame::Frame::Messages(messages)),
-    };
-    golden(frame, "12 0a 08 01 12 01 6d 1d 01 02 03 04");
+    golden(frame, "12 03 0a 01 6d");
 }
 
 /// Decoding takes slices of the message it came in instead of copies: a put's value is copied

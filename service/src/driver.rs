@@ -32,6 +32,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use conclave_proto::ApiError;
+use conclave_proto::peer::{Parcel, parcel::Content};
 use conclave_storage::Fault;
 use conclave_storage::log::{Append, EntryKind, Log};
 
@@ -163,11 +164,11 @@ impl Driver {
                 } => {
                     self.compact_log(applied, compact_through)?;
                 }
-                Control::Step(message) => {
-                    if self.parts.node.step(&message).is_err() {
-                        tracing::warn!("a peer sent what is no raft message");
-                    }
-                }
+                Control::Parcel { from, parcel } => self.take_parcel(from, parcel),
+                Control::PeerClosed(_)
+                | Control::PeerUnreachable(_)
+                | Control::SnapshotSent { .. }
+                | Control::SnapshotReceived(_) => {}
             }
         }
         if !mail.commands.is_empty() {
@@ -177,6 +178,15 @@ impl Driver {
             self.parts.reads.add(mail.reads);
         }
         Ok(())
+    }
+
+    fn take_parcel(&mut self, from: u64, parcel: Parcel) {
+        let Some(Content::Raft(message)) = parcel.content else {
+            return;
+        };
+        if self.parts.node.step(&message).is_err() {
+            tracing::warn!(from, "a peer sent what is no raft message");
+        }
     }
 
     /// At most one tick at a time: a thread that was held up for a second must not make up for it
@@ -284,7 +294,8 @@ impl Driver {
                 reads,
             } = work;
             for outgoing in messages {
-                self.parts.peers.send(outgoing.to, outgoing.message);
+                let content = Some(Content::Raft(outgoing.message));
+                self.parts.peers.send(outgoing.to, Parcel { content });
             }
             for read in reads {
                 for slot in self.parts.reads.answered(&read.context, self.standing) {

@@ -247,7 +247,7 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
 async fn expire(handle: &Handle, leases: &Leases, due: &[LeaseId]) {
     let ids = due.iter().map(|id| id.0).collect();
     match handle
-        .propose_prepared(Body::LeaseExpire(LeaseExpire { ids }))
+        .propose_prepared(Body::LeaseExpire(LeaseExpire { ids, term: 0 }))
         .await
     {
         Ok(_) => leases.lock().ended(due),

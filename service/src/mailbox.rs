@@ -18,9 +18,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use conclave_proto::ApiError;
+use conclave_proto::peer::Parcel;
 
 use crate::handle::Slot;
 use crate::limits;
+use crate::peers::ReceivedSnapshot;
 
 /// A command on its way into the log: encoded once, by the task that proposes it.
 #[derive(Debug)]
@@ -42,8 +44,16 @@ pub(crate) enum Control {
     /// The housekeeper: the state is durable up to `applied`, and `compact_through` need not be
     /// kept in the log.
     Durable { applied: u64, compact_through: u64 },
-    /// A message from a peer, as it came.
-    Step(Bytes),
+    /// What a member sent us.
+    Parcel { from: u64, parcel: Parcel },
+    /// A member closed its connection to us.
+    PeerClosed(u64),
+    /// Something sent to a member was lost.
+    PeerUnreachable(u64),
+    /// What became of a snapshot for a member.
+    SnapshotSent { to: u64, arrived: bool },
+    /// A snapshot has come.
+    SnapshotReceived(ReceivedSnapshot),
 }
 
 /// What the driver takes out at a time.
@@ -110,7 +120,7 @@ impl Mailbox {
     /// Adds a control message. A peer's message is dropped when too many wait; raft repeats it.
     pub(crate) fn control(&self, control: Control) {
         let mut inside = self.lock();
-        if matches!(control, Control::Step(_)) {
+        if matches!(control, Control::Parcel { .. }) {
             if inside.peer_messages >= limits::PEER_MESSAGES_MAX {
                 return;
             }
@@ -192,6 +202,11 @@ mod tests {
 
     const NO_TIME: Duration = Duration::ZERO;
 
+    fn parcel() -> Control {
+        let parcel = Parcel::default();
+        Control::Parcel { from: 2, parcel }
+    }
+
     fn read_slot() -> ReadSlot {
         oneshot::channel().0
     }
@@ -223,11 +238,11 @@ mod tests {
     fn peer_messages_are_dropped_above_the_bound() {
         let mailbox = Mailbox::default();
         for _ in 0..limits::PEER_MESSAGES_MAX + 5 {
-            mailbox.control(Control::Step(Bytes::new()));
+            mailbox.control(parcel());
         }
         let mail = mailbox.take(Waiting::Everything, NO_TIME);
         assert_eq!(mail.control.len(), limits::PEER_MESSAGES_MAX);
-        mailbox.control(Control::Step(Bytes::new()));
+        mailbox.control(parcel());
         assert_eq!(mailbox.take(Waiting::Everything, NO_TIME).control.len(), 1);
     }
 }

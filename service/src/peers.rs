@@ -1,30 +1,113 @@
-//! The seam to the other members: bytes to a member, and no promise that they arrive.
+//! The seam to the other members: parcels to a member, and no promise that they arrive.
+//!
+//! [`Peers`] is what the driver and the API need of the network, [`Inbox`] what the network tells
+//! the driver. `peer/` implements the first on gRPC and calls the second.
 
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
+use conclave_proto::command::Member;
+use conclave_proto::peer::{Parcel, answer, question};
+
+use crate::clock::Moment;
 use crate::mailbox::{Control, Mailbox};
 
-/// Sends raft's messages. Never blocks and never fails: what cannot be sent is dropped, and raft
-/// repeats what matters.
+/// The other members. No method blocks.
 pub trait Peers: Send + Sync + 'static {
-    /// Sends one message to a member.
-    fn send(&self, to: u64, message: Bytes);
+    /// Sends one parcel to a member. What cannot be sent is dropped: raft repeats what matters, and
+    /// commands have a deadline. Parcels to one member arrive in order, if they arrive.
+    fn send(&self, to: u64, parcel: Parcel);
+
+    /// Sends a snapshot, with the raft message that announces it. How it went is told by
+    /// [`Inbox::snapshot_sent`], always.
+    fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>);
+
+    /// Who is in the cluster now, this member included, and who was. Connections to others end.
+    fn set_members(&self, members: &[Member], removed: &[u64]);
+
+    /// Asks a member.
+    fn ask(&self, to: u64, question: question::Question) -> Asking;
+
+    /// Since when a connection to this member stands without a break.
+    fn connected_since(&self, to: u64) -> Option<Moment>;
 }
+
+/// An answer on its way.
+pub type Asking = Pin<Box<dyn Future<Output = Result<answer::Answer, Unreachable>> + Send>>;
+
+/// A member that could not be asked: not connected, gone meanwhile, or too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable;
 
 /// A member without peers. There is nobody to send to, so nothing is ever given to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoPeers;
 
 impl Peers for NoPeers {
-    fn send(&self, to: u64, _message: Bytes) {
+    fn send(&self, to: u64, _parcel: Parcel) {
         tracing::debug!(to, "a message to a member nobody can reach");
+    }
+
+    fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
+        tracing::debug!(to, "a snapshot to a member nobody can reach");
+    }
+
+    fn set_members(&self, _members: &[Member], _removed: &[u64]) {}
+
+    fn ask(&self, _to: u64, _question: question::Question) -> Asking {
+        Box::pin(std::future::ready(Err(Unreachable)))
+    }
+
+    fn connected_since(&self, _to: u64) -> Option<Moment> {
+        None
     }
 }
 
-/// Where raft's messages from the other members go.
-#[derive(Clone, Debug)]
+/// A checkpoint of the state on this member's disk, to be sent. Removed with its last holder.
+#[derive(Debug)]
+pub struct SnapshotFiles {
+    /// The folder; everything in it belongs to the snapshot.
+    pub dir: PathBuf,
+    /// Last log entry the state includes.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// Names and sizes in bytes of the files in the folder.
+    pub files: Vec<(String, u64)>,
+}
+
+impl Drop for SnapshotFiles {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            let dir = self.dir.display();
+            tracing::warn!(%dir, %error, "a snapshot that was sent cannot be removed");
+        }
+    }
+}
+
+/// A snapshot that has been received whole: every file checked and synced.
+#[derive(Debug)]
+pub struct ReceivedSnapshot {
+    /// The folder of the files, beside the state's.
+    pub dir: PathBuf,
+    /// The raft message that announces it.
+    pub raft_message: Bytes,
+    /// Last log entry the state in it includes.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// Told whether it was put in place. If it was not, the folder is the receiver's to remove.
+    pub installed: oneshot::Sender<bool>,
+}
+
+/// What the network tells the driver.
+#[derive(Clone)]
 pub struct Inbox {
     mailbox: Arc<Mailbox>,
 }
@@ -34,8 +117,34 @@ impl Inbox {
         Inbox { mailbox }
     }
 
-    /// A message has come. It is dropped when too many wait.
-    pub fn receive(&self, message: Bytes) {
-        self.mailbox.control(Control::Step(message));
+    /// A parcel has come. It is dropped when too many wait.
+    pub fn receive(&self, from: u64, parcel: Parcel) {
+        self.mailbox.control(Control::Parcel { from, parcel });
+    }
+
+    /// The other side closed the connection it had made to us: most likely its process is gone.
+    pub fn closed(&self, from: u64) {
+        self.mailbox.control(Control::PeerClosed(from));
+    }
+
+    /// Something sent to this member was lost.
+    pub fn unreachable(&self, to: u64) {
+        self.mailbox.control(Control::PeerUnreachable(to));
+    }
+
+    /// What became of a snapshot: whether the other side has it in place, or needs none.
+    pub fn snapshot_sent(&self, to: u64, arrived: bool) {
+        self.mailbox.control(Control::SnapshotSent { to, arrived });
+    }
+
+    /// A snapshot has come and should be put in place.
+    pub fn snapshot_received(&self, snapshot: ReceivedSnapshot) {
+        self.mailbox.control(Control::SnapshotReceived(snapshot));
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
     }
 }

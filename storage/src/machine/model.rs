@@ -111,7 +111,7 @@ impl Model {
                     header: self.header(),
                 }))
             }
-            Body::LeaseExpire(LeaseExpire { ids }) => {
+            Body::LeaseExpire(LeaseExpire { ids, .. }) => {
                 for id in ids {
                     let _ = self.revoke(*id);
                 }

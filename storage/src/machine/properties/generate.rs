@@ -140,7 +140,7 @@ pub(super) fn txn() -> impl Strategy<Value = api::TxnRequest> {
 pub(super) fn body() -> impl Strategy<Value = Body> {
     let grant = (1..4i64, 1..9i64)
         .prop_map(|(id, ttl)| Body::LeaseGrant(api::LeaseGrantRequest { id, ttl }));
-    let expire = vec(1..4i64, 0..3).prop_map(|ids| Body::LeaseExpire(LeaseExpire { ids }));
+    let expire = vec(1..4i64, 0..3).prop_map(|ids| Body::LeaseExpire(LeaseExpire { ids, term: 0 }));
     let compaction = (0..30i64).prop_map(|revision| {
         Body::Compaction(api::CompactionRequest {
             revision,

@@ -135,7 +135,7 @@ fn body(words: &mut Words) -> Body {
             while words.peek().is_some_and(|word| word != ";" && word != "}") {
                 ids.push(words.number());
             }
-            Body::LeaseExpire(LeaseExpire { ids })
+            Body::LeaseExpire(LeaseExpire { ids, term: 0 })
         }
         "alarm" => {
             let action = match words.next().as_str() {
