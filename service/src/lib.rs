@@ -41,6 +41,7 @@ pub mod edge;
 pub mod fatal;
 pub mod handle;
 pub mod http;
+pub mod join;
 pub mod identity;
 pub mod leadership;
 pub mod limits;
@@ -53,14 +54,17 @@ pub mod watch;
 
 mod admission;
 mod applier;
+mod away;
 mod attributes;
 mod deadlines;
 mod driver;
+mod forward;
 mod housekeeper;
 mod log_writer;
 mod mailbox;
 mod progress;
 mod proposer;
+pub mod reconfiguration;
 
 #[cfg(test)]
 mod server_tests;
@@ -86,19 +90,12 @@ pub enum StartError {
         /// The system's words.
         error: io::Error,
     },
-    /// The data directory belongs to somebody else.
+    /// The cluster goes on without this member.
     #[error(
-        "{} holds a cluster this member is not part of: check --name, --initial-cluster and \
-         --data-dir",
-        data_dir.display()
+        "the member has been permanently removed from the cluster; to add it anew, empty its data \
+         directory, run `etcdctl member add` and start it with --initial-cluster-state=existing"
     )]
-    NotAMember {
-        /// As configured.
-        data_dir: std::path::PathBuf,
-    },
-    /// An empty data directory and `--initial-cluster-state=existing`.
-    #[error("joining a running cluster is not available in this version")]
-    CannotJoin,
+    Removed,
     /// The system would not give us a thread, or the metrics clash.
     #[error("cannot start: {0}")]
     System(String),
@@ -124,18 +121,23 @@ impl Server {
             .filter_map(|(_, listener)| listener.local_addr().ok())
             .collect();
         let stopping = CancellationToken::new();
-        let core = {
-            let (config, stopping) = (config.clone(), stopping.clone());
+        let opened = {
+            let config = config.clone();
             // Opening reads the raft log, which may take a second.
-            tokio::task::spawn_blocking(move || {
-                Core::start(
-                    stores::open(&config)?,
-                    core::Settings::of(&config),
-                    stopping,
-                )
+            blocking(move || stores::open(&config)).await?
+        };
+        let origin = match opened.needs_origin()? {
+            true => Some(join::Origin::New(identity::Identity::of(&config))),
+            false => None,
+        };
+        let core = {
+            let (settings, stopping) = (core::Settings::of(&config), stopping.clone());
+            blocking(move || {
+                let stores = opened.into_stores(origin, false)?;
+                let connect = |_, _| std::sync::Arc::new(peers::NoPeers) as _;
+                Core::start(stores, settings, stopping, connect)
             })
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+            .await?
         };
         let handle = core.handle().clone();
         let (is_ready, ready) = signal::channel(false);
@@ -274,6 +276,13 @@ fn serve(
             }
         });
     }
+}
+
+/// Runs what blocks where it holds up nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// One listener for each URL: on the first of its addresses that can be had.
