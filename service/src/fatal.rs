@@ -21,6 +21,9 @@ pub enum FatalError {
     /// A bug: the thread's or task's name. Its message has been printed.
     #[error("{0} panicked")]
     Panic(&'static str),
+    /// Another member said so: this one's log and votes are not wanted any more.
+    #[error("the member has been permanently removed from the cluster")]
+    Removed,
     /// A listener failed for good.
     #[error("serving {address} failed: {detail}")]
     Listener {

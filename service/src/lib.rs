@@ -46,9 +46,11 @@ pub mod leadership;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod peer;
 pub mod peers;
 pub mod rpc;
 pub mod stores;
+pub mod tls;
 pub mod watch;
 
 mod admission;
