@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use conclave_proto::ApiError;
-use conclave_proto::peer::{Answer, HashKvReply, Introduction, TimeToLive, answer, question};
+use conclave_proto::peer::{HashKvReply, Introduction, TimeToLive, answer, question};
 use conclave_storage::LeaseId;
 use conclave_storage::reader::ReadError;
 
@@ -149,7 +149,7 @@ async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
 }
 
 /// Answers another member.
-pub(crate) async fn answer(handle: &Handle, question: question::Question) -> Answer {
+pub(crate) async fn answer(handle: &Handle, question: question::Question) -> answer::Answer {
     let answered = match question {
         question::Question::KeepAlive(_) | question::Question::TimeToLive(_) => {
             of_leases(handle, question).await
@@ -157,16 +157,13 @@ pub(crate) async fn answer(handle: &Handle, question: question::Question) -> Ans
         question::Question::LearnerReady(id) => learner_ready(handle, id).await,
         question::Question::HashKv(request) => hash_kv(handle, request.revision).await,
     };
-    let answer = match answered {
+    match answered {
         Ok(answer) => answer,
         Err(LeaseError::Refused(error)) => answer::Answer::Error(error.text().to_owned()),
         Err(LeaseError::Fault(fault)) => {
             tracing::error!(%fault, "cannot read the state");
             answer::Answer::Error("conclave: this member cannot read its state".to_owned())
         }
-    };
-    Answer {
-        answer: Some(answer),
     }
 }
 

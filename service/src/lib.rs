@@ -47,9 +47,11 @@ pub mod leadership;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod peer;
 pub mod peers;
 pub mod rpc;
 pub mod stores;
+pub mod tls;
 pub mod watch;
 
 mod admission;
@@ -62,6 +64,7 @@ mod forward;
 mod housekeeper;
 mod log_writer;
 mod mailbox;
+mod network;
 mod progress;
 mod proposer;
 pub mod reconfiguration;
@@ -75,6 +78,7 @@ pub use handle::Handle;
 
 use crate::config::MemberUrl;
 use crate::core::Core;
+use crate::peer::Network;
 
 /// Why a member cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +120,7 @@ impl Server {
     /// once it is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let listeners = bind(&config.listen_client_urls).await?;
+        let peer_listeners = bind(&config.listen_peer_urls).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
             .filter_map(|(_, listener)| listener.local_addr().ok())
@@ -130,12 +135,11 @@ impl Server {
             true => Some(join::Origin::New(identity::Identity::of(&config))),
             false => None,
         };
-        let core = {
-            let (settings, stopping) = (core::Settings::of(&config), stopping.clone());
+        let (core, network) = {
+            let (config, stopping) = (config.clone(), stopping.clone());
             blocking(move || {
                 let stores = opened.into_stores(origin, false)?;
-                let connect = |_, _| std::sync::Arc::new(peers::NoPeers) as _;
-                Core::start(stores, settings, stopping, connect)
+                network::start(stores, &config, stopping)
             })
             .await?
         };
@@ -145,7 +149,9 @@ impl Server {
         let supervisor = Supervisor {
             config,
             core,
+            network,
             listeners,
+            peer_listeners,
             is_ready,
             end,
         };
@@ -188,7 +194,14 @@ impl Server {
 
     /// Stops the server and returns when everything has ended. The data directory is free for
     /// another server as soon as no clone of the handle is left.
+    ///
+    /// A leader hands over first, so that the others need no election.
     pub async fn shutdown(self) -> Result<(), FatalError> {
+        let handed_over = self.handle.transfer_leadership(None);
+        if let Ok(Err(error)) = tokio::time::timeout(limits::HAND_OVER_MAX, handed_over).await {
+            // It did not lead, or there is nobody to lead instead.
+            tracing::debug!(%error, "leadership is not handed over");
+        }
         self.stopping.cancel();
         self.stopped().await
     }
@@ -213,7 +226,9 @@ impl std::fmt::Debug for Server {
 struct Supervisor {
     config: Config,
     core: Core,
+    network: Arc<Network>,
     listeners: Vec<(MemberUrl, TcpListener)>,
+    peer_listeners: Vec<(MemberUrl, TcpListener)>,
     is_ready: signal::Sender<bool>,
     end: signal::Sender<Option<Result<(), FatalError>>>,
 }
@@ -223,13 +238,27 @@ impl Supervisor {
         let Supervisor {
             config,
             core,
+            network,
             listeners,
+            peer_listeners,
             is_ready,
             end,
         } = self;
         let handle = core.handle().clone();
         let stopping = handle.stopping().clone();
         let mut edges = JoinSet::new();
+        // Other members are served to the very end: what clients have begun needs them.
+        let mut peers = JoinSet::new();
+        let peers_stopping = CancellationToken::new();
+        for (url, listener) in peer_listeners {
+            let served = network::serve(
+                (url, listener),
+                Arc::clone(&network),
+                &core,
+                peers_stopping.clone(),
+            );
+            peers.spawn(served);
+        }
         tokio::select! {
             () = attributes::publish(&handle, &config) => {
                 serve(&mut edges, listeners, &core, &config);
@@ -244,6 +273,9 @@ impl Supervisor {
             }
         }
         let outcome = core.stop().await;
+        peers_stopping.cancel();
+        network.stop().await;
+        while peers.join_next().await.is_some() {}
         end.send_replace(Some(outcome));
     }
 }

@@ -111,5 +111,8 @@ pub const REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
 /// How long the member waits between attempts to publish its own name and addresses.
 pub const PUBLISH_RETRY: Duration = Duration::from_millis(200);
 
+/// A leader that is asked to stop waits so long for its successor.
+pub const HAND_OVER_MAX: Duration = Duration::from_millis(500);
+
 /// Client calls that are running when the server stops get this long to end.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(700);

@@ -124,12 +124,6 @@ pub(super) fn check_initial_cluster(
             "it does not have this member, whose --name is {name:?}"
         )));
     };
-    if members.len() > 1 {
-        return Err(refuse(
-            "a cluster of several members is not available in this version, name only this one"
-                .to_owned(),
-        ));
-    }
     if own.peer_urls != peer_urls {
         return Err(refuse(format!(
             "--initial-advertise-peer-urls says {:?} of the same member, make them equal",

@@ -62,6 +62,11 @@ impl MemberUrl {
         &self.host
     }
 
+    /// Whether connections to it begin with TLS.
+    pub fn is_tls(&self) -> bool {
+        self.text.starts_with("https://")
+    }
+
     /// The port; 0 asks the system for a free one.
     pub fn port(&self) -> u16 {
         self.port

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use conclave_proto::command::{Member, MemberChange, MemberUrls, member_change};
 use conclave_storage::machine::member::Change;
 use prost::Message as _;
-use protobuf::{Clear as _, Message as _};
+use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, ConfState};
 
 use super::node::Malformed;
@@ -68,7 +68,7 @@ impl Configuration {
     pub(crate) fn decode(bytes: &Bytes) -> Result<Configuration, Malformed> {
         let mut conf_state =
             ConfState::parse_from_carllerche_bytes(bytes).map_err(|_| Malformed)?;
-        conf_state.unknown_fields.clear();
+        conf_state.unknown_fields = Default::default();
         let MadeAt { index } = MadeAt::decode(bytes.clone()).map_err(|_| Malformed)?;
         Ok(Configuration { conf_state, index })
     }

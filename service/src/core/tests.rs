@@ -117,7 +117,7 @@ async fn writes_of_many_are_answered_and_survive_a_restart() {
         let header = reply.header.expect("filled");
         assert_eq!(header.cluster_id, core.handle().identity().cluster_id);
         assert_eq!(header.member_id, core.handle().identity().member_id);
-        assert_eq!(header.raft_term, 1);
+        assert_eq!(header.raft_term, 2);
         revisions.push(header.revision);
     }
     revisions.sort_unstable();

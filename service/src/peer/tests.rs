@@ -1,0 +1,1 @@
+//! Networks that talk to each other.
