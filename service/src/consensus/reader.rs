@@ -141,6 +141,8 @@ impl Reader {
 
     /// A snapshot can be had, or none any more.
     pub(super) fn offer(&mut self, offer: Option<(Position, Configuration)>) {
+        // Whoever asked meanwhile asked for this one.
+        self.wanted.set(false);
         self.offered = offer;
     }
 

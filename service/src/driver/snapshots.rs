@@ -29,7 +29,7 @@ use conclave_storage::machine::{Limits, Machine};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, snapshot};
 
-use super::{Driver, hex};
+use super::Driver;
 use crate::applier::ToApply;
 use crate::consensus::configuration::Configuration;
 use crate::consensus::node::OutgoingSnapshot;
@@ -117,7 +117,7 @@ impl Driver {
                     index: files.index,
                     term: files.term,
                 };
-                tracing::info!(index = files.index, "a snapshot can be sent");
+                tracing::debug!(index = files.index, "a snapshot can be sent");
                 let configuration = Configuration::of(&members, files.index);
                 self.parts
                     .node
@@ -136,13 +136,11 @@ impl Driver {
             self.parts.node.snapshot_sent(to, false);
             return;
         };
-        tracing::info!(to = hex(to), index = files.index, "sending a snapshot");
         self.snapshots.receiving.push(to);
         self.parts.peers.send_snapshot(to, message, files);
     }
 
     pub(super) fn snapshot_sent(&mut self, to: u64, arrived: bool) {
-        tracing::info!(to = hex(to), arrived, "a snapshot was sent");
         self.parts.node.snapshot_sent(to, arrived);
         self.snapshots.receiving.retain(|&receiver| receiver != to);
         if self.snapshots.receiving.is_empty() {
