@@ -29,6 +29,7 @@ mod duration;
 mod error;
 mod foreign;
 pub mod raw;
+mod security;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -36,6 +37,7 @@ mod version;
 
 pub use check::check;
 pub use error::ConfigError;
+pub use security::{PeerTls, TlsFiles, TlsIdentity, TlsVersion};
 pub use url::{InitialMember, MemberUrl};
 pub use version::{API_VERSION, version_text};
 
@@ -125,6 +127,9 @@ pub struct Config {
     pub compaction_batch_limit: u64,
     /// Whether the log is written without waiting for the disk. Loses acknowledged writes.
     pub unsafe_no_fsync: bool,
+    /// How connections between members are secured; `None` without TLS. There if any peer URL
+    /// begins with `https://`.
+    pub peer_tls: Option<PeerTls>,
     /// The least severe events logged.
     pub log_level: LogLevel,
     /// The form of a log line; `None` chooses by whether the output is a terminal.

@@ -29,7 +29,7 @@ impl Urls {
                  give the URLs clients reach this member on"
             )));
         }
-        Ok(Urls {
+        let urls = Urls {
             listen_client: listen_urls(
                 "listen-client-urls",
                 member
@@ -60,7 +60,22 @@ impl Urls {
                     .unwrap_or(DEFAULT_PEER_URL),
                 notices,
             )?,
-        })
+        };
+        without_tls("listen-client-urls", &urls.listen_client)?;
+        without_tls("advertise-client-urls", &urls.advertise_client)?;
+        Ok(urls)
+    }
+}
+
+/// Clients are served without TLS so far.
+fn without_tls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
+    match urls.iter().find(|url| url.is_tls()) {
+        None => Ok(()),
+        Some(url) => Err(ConfigError::invalid(
+            flag,
+            url.as_str(),
+            "TLS is not available in this version, use http://",
+        )),
     }
 }
 

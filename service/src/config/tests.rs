@@ -296,9 +296,9 @@ fn urls_must_fit_together() {
              given: give the URLs clients reach this member on",
         ),
         (
-            "--listen-peer-urls=https://127.0.0.1:1",
-            "--listen-peer-urls is \"https://127.0.0.1:1\": TLS is not available in this version, \
-             use http://",
+            "--listen-client-urls=https://127.0.0.1:1 --advertise-client-urls=http://a:1",
+            "--listen-client-urls is \"https://127.0.0.1:1\": TLS is not available in this \
+             version, use http://",
         ),
         (
             "--listen-peer-urls=http://node:1",
@@ -335,6 +335,90 @@ fn urls_must_fit_together() {
     let (_, notices) = run("--advertise-client-urls=http://0.0.0.0:1", "");
     assert_eq!(notices.len(), 1);
     assert_eq!(notices[0].level, NoticeLevel::Warn);
+}
+
+/// What is given with every command line of these tests: URLs that need a certificate.
+const SECURE_URLS: &str = "--listen-peer-urls=https://127.0.0.1:1 \
+                           --initial-advertise-peer-urls=https://a:1";
+
+#[test]
+fn tls_between_members_is_read() {
+    let config = config(&format!(
+        "{SECURE_URLS} --peer-cert-file=c --peer-key-file=k --peer-trusted-ca-file=ca \
+         --peer-client-cert-auth --peer-cert-allowed-cn=a,b --peer-skip-client-san-verification \
+         --tls-min-version=TLS1.3"
+    ));
+    let tls = config.peer_tls.expect("configured");
+    let files = TlsFiles {
+        cert: "c".into(),
+        key: "k".into(),
+    };
+    assert_eq!(tls.identity, TlsIdentity::Files(files));
+    assert_eq!(tls.client_identity, None);
+    assert_eq!(tls.trusted_ca_file, Some("ca".into()));
+    assert_eq!(tls.allowed_cns, ["a", "b"]);
+    assert!(tls.skip_client_san_verification && tls.allowed_hostnames.is_empty());
+    assert_eq!(
+        (tls.min_version, tls.max_version),
+        (TlsVersion::Tls13, TlsVersion::Tls13)
+    );
+    let (config, notices) = run(
+        &format!("{SECURE_URLS} --peer-auto-tls --self-signed-cert-validity=3"),
+        "",
+    );
+    let identity = config.peer_tls.map(|tls| tls.identity);
+    assert_eq!(
+        identity,
+        Some(TlsIdentity::SelfSigned { validity_years: 3 })
+    );
+    assert_eq!(notices, []);
+    let (config, notices) = run("--peer-auto-tls", "");
+    assert!(config.peer_tls.is_some());
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].text.contains("begins with https://"));
+    assert_eq!(run("--peer-client-cert-auth=false", "").0.peer_tls, None);
+}
+
+#[test]
+fn tls_between_members_must_be_whole() {
+    for (arguments, text) in [
+        (
+            "",
+            "https://127.0.0.1:1 begins with https:// and there is no certificate: give \
+             --peer-cert-file, --peer-key-file and --peer-trusted-ca-file, or --peer-auto-tls",
+        ),
+        (
+            "--peer-cert-file=c",
+            "--peer-cert-file is given and --peer-key-file is not: give both",
+        ),
+        (
+            "--peer-cert-file=c --peer-key-file=k",
+            "--peer-cert-file is given and --peer-trusted-ca-file is not: give the CA that signs \
+             the members' certificates",
+        ),
+        (
+            "--peer-auto-tls --peer-client-cert-auth",
+            "--peer-client-cert-auth is given and --peer-auto-tls makes certificates nobody can \
+             check: give --peer-cert-file and --peer-key-file instead",
+        ),
+        (
+            "--tls-min-version=TLS1.1",
+            "--tls-min-version is \"TLS1.1\": write TLS1.2 or TLS1.3",
+        ),
+        (
+            "--tls-min-version=TLS1.3 --tls-max-version=TLS1.2",
+            "--tls-min-version is TLS1.3 and --tls-max-version TLS1.2: no version is left",
+        ),
+        (
+            "--self-signed-cert-validity=0",
+            "--self-signed-cert-validity is \"0\": give a number of years from 1 to 100",
+        ),
+    ] {
+        let arguments = format!("{SECURE_URLS} {arguments}");
+        assert_eq!(error(&arguments, ""), (text.to_owned(), 1));
+    }
+    let (text, _) = error("--peer-trusted-ca-file=ca", "");
+    assert!(text.starts_with("--peer-trusted-ca-file is given and --peer-cert-file is not"));
 }
 
 #[test]
@@ -381,6 +465,7 @@ fn help_and_version_are_texts() {
         let headings = [
             "Member:",
             "Clustering:",
+            "Security:",
             "Logging:",
             "Features:",
             "Unsafe:",

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// `http://host:port`, as given. Ordered and compared by its text, as etcd does.
+/// `http://host:port` or `https://host:port`, as given. Ordered and compared by its text, as etcd does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberUrl {
     text: String,
@@ -25,10 +25,7 @@ impl MemberUrl {
     pub fn parse(text: &str) -> Result<MemberUrl, String> {
         let text = text.trim();
         let authority = match text.split_once("://") {
-            Some(("http", authority)) => authority,
-            Some(("https", _)) => {
-                return Err("TLS is not available in this version, use http://".to_owned());
-            }
+            Some(("http" | "https", authority)) => authority,
             Some(("unix" | "unixs", _)) => {
                 return Err(
                     "Unix sockets are not available in this version, use http://".to_owned(),
@@ -164,6 +161,7 @@ mod tests {
             ("http://[::1]:2379", vec!["[::1]:2379"]),
             ("http://:2379", vec!["[::]:2379", "0.0.0.0:2379"]),
             ("http://node-1.example:2379", vec![]),
+            ("https://127.0.0.1:2380", vec!["127.0.0.1:2380"]),
         ] {
             let url = MemberUrl::parse(text).expect(text);
             let expected: Vec<SocketAddr> = addresses
@@ -172,6 +170,7 @@ mod tests {
                 .collect();
             assert_eq!(url.bind_addresses(), expected, "{text}");
             assert_eq!(url.to_string(), text);
+            assert_eq!(url.is_tls(), text.starts_with("https:"));
         }
     }
 
@@ -198,10 +197,6 @@ mod tests {
                 "\"70000\" is not a port, 0 to 65535",
             ),
             ("ftp://localhost:21", "unknown scheme \"ftp\", use http://"),
-            (
-                "https://localhost:2379",
-                "TLS is not available in this version, use http://",
-            ),
             (
                 "unix://a",
                 "Unix sockets are not available in this version, use http://",

@@ -18,6 +18,7 @@ use conclave_proto::peer::peer_client::PeerClient;
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
+use super::traffic::Counts;
 use super::{Common, chain, lock};
 use crate::clock::Moment;
 
@@ -46,11 +47,16 @@ struct Standing {
 }
 
 impl Link {
-    pub(super) fn new(id: u64, urls: Vec<String>, ending: CancellationToken) -> Link {
+    pub(super) fn new(
+        id: u64,
+        urls: Vec<String>,
+        counts: Arc<Counts>,
+        ending: CancellationToken,
+    ) -> Link {
         Link {
             id,
             urls,
-            queue: Arc::default(),
+            queue: Arc::new(Queue::new(counts)),
             standing: Mutex::default(),
             ending,
             sends_snapshot: AtomicBool::new(false),
@@ -107,9 +113,9 @@ impl Drop for SnapshotTurn {
     }
 }
 
-/// How an attempt ended.
+/// Why an attempt did not lead to a connection.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum Refused {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error("{}", chain(.0))]
@@ -118,18 +124,15 @@ enum Ended {
     Stranger(#[from] Stranger),
     #[error("no answer within {0:?}")]
     Silence(Duration),
-    /// It stood, and its end has been logged.
-    #[error("the connection broke")]
-    Broke,
 }
 
-impl Ended {
-    /// Whether there is somebody, and it will not have us. That does not change by the second.
-    fn is_refusal(&self) -> bool {
+impl Refused {
+    /// Whether there is somebody, and it is not for us. That does not change by the second.
+    fn is_final(&self) -> bool {
         match self {
-            Ended::Call(status) => status.code() == Code::FailedPrecondition,
-            Ended::Stranger(_) => true,
-            Ended::Dial(_) | Ended::Silence(_) | Ended::Broke => false,
+            Refused::Call(status) => status.code() == Code::FailedPrecondition,
+            Refused::Stranger(_) => true,
+            Refused::Dial(_) | Refused::Silence(_) => false,
         }
     }
 }
@@ -146,48 +149,48 @@ pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
 async fn keep(link: &Link, common: &Common) {
     let dialling = Dialling::of(common);
     let mut pauses = Pauses::new(common.settings.election_timeout);
-    let mut told = String::new();
+    // The last reason for each URL.
+    let mut told = vec![String::new(); link.urls.len()];
+    // The URL that was good last time is tried first.
+    let mut first = 0;
     loop {
-        for url in &link.urls {
-            let Err(ended) = session(link, common, &dialling, url).await else {
-                continue;
+        for step in 0..link.urls.len() {
+            let at = (first + step) % link.urls.len();
+            let url = &link.urls[at];
+            let Err(refused) = session(link, common, &dialling, url).await else {
+                first = at;
+                pauses.reset();
+                told.fill(String::new());
+                break;
             };
-            if let Ended::Call(status) = &ended
+            if let Refused::Call(status) = &refused
                 && says_removed(status)
             {
                 (common.on_removed)();
                 return;
             }
-            match &ended {
-                Ended::Broke => {
-                    pauses.reset();
-                    told.clear();
-                }
-                refused => {
-                    let reason = refused.to_string();
-                    // The same reason, twice a second for a day, tells nothing new.
-                    if reason != told {
-                        let member = format!("{:x}", link.id);
-                        tracing::warn!(member, %url, reason, "cannot connect to a member");
-                        told = reason;
-                    }
-                    if refused.is_refusal() {
-                        pauses.lengthen();
-                    }
-                }
+            if refused.is_final() {
+                pauses.lengthen();
+            }
+            let reason = refused.to_string();
+            // The same reason, twice a second for a day, tells nothing new.
+            if reason != told[at] {
+                let member = format!("{:x}", link.id);
+                tracing::warn!(member, %url, reason, "cannot connect to a member");
+                told[at] = reason;
             }
         }
         tokio::time::sleep(pauses.next()).await;
     }
 }
 
-/// One connection, from dialling to its end. Returns never `Ok`; the type lets `?` be used.
+/// One connection, from dialling to its end. `Ok` if it stood before it broke.
 async fn session(
     link: &Link,
     common: &Common,
     dialling: &Dialling,
     url: &str,
-) -> Result<(), Ended> {
+) -> Result<(), Refused> {
     let connection = dialling.dial(url).await?;
     let mut client = connection.client();
     let identity = common.settings.identity();
@@ -201,7 +204,7 @@ async fn session(
     };
     let (hello, mut hellos) = tokio::time::timeout(dialling.patience, opening)
         .await
-        .map_err(|_elapsed| Ended::Silence(dialling.patience))??;
+        .map_err(|_elapsed| Refused::Silence(dialling.patience))??;
     identity.check_answer(hello.as_ref(), link.id)?;
     *lock(&link.standing) = Some(Standing {
         client,
@@ -216,7 +219,7 @@ async fn session(
     };
     drop(breaks);
     tracing::warn!(member, %url, reason, "disconnected from a member");
-    Err(Ended::Broke)
+    Ok(())
 }
 
 /// The end of a connection, on every way out: others must not find it any more, and the driver must

@@ -71,17 +71,20 @@ mod queue;
 mod serve;
 mod service;
 pub mod snapshot;
+mod traffic;
 
 #[cfg(test)]
 mod tests;
 
 pub use introduce::{IntroduceError, introduce};
 pub use serve::serve;
+pub use traffic::Traffic;
 
 use hello::Identity;
 use incoming::Incoming;
 use link::Link;
 use queue::Pushed;
+use traffic::Counts;
 
 /// Bytes of one message from a member, before it is decoded. Raft's largest is an append of
 /// [`limits::APPEND_MESSAGE_BYTES_MAX`], or of one entry if that is larger, so the largest
@@ -204,6 +207,8 @@ pub struct Network {
 #[derive(Default)]
 struct Members {
     links: BTreeMap<u64, Arc<Link>>,
+    /// Of everybody who is or was a member, this one excepted: counts go on when a link is replaced.
+    counts: BTreeMap<u64, Arc<Counts>>,
     removed: BTreeSet<u64>,
 }
 
@@ -242,6 +247,17 @@ impl Network {
         self.common.stopping.cancel();
         let mut tasks = std::mem::take(&mut *lock(&self.common.tasks));
         while tasks.join_next().await.is_some() {}
+    }
+
+    /// Bytes exchanged with every other member since the process started.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        let members = lock(&self.members);
+        let counts = members.counts.iter();
+        counts.map(|(id, counts)| counts.now(*id)).collect()
+    }
+
+    fn counts(&self, from: u64) -> Option<Arc<Counts>> {
+        lock(&self.members).counts.get(&from).cloned()
     }
 
     fn link(&self, to: u64) -> Option<Arc<Link>> {
@@ -286,7 +302,8 @@ impl Peers for Network {
 
     fn set_members(&self, members: &[Member], removed: &[u64]) {
         let own = self.common.settings.member_id;
-        let mut inside = lock(&self.members);
+        let mut guard = lock(&self.members);
+        let inside = &mut *guard;
         inside.removed.extend(removed.iter().copied());
         for gone in removed {
             self.incoming.end(*gone);
@@ -301,9 +318,15 @@ impl Peers for Network {
         };
         inside.links.retain(keep);
         for member in members.iter().filter(|member| member.id != own) {
+            let counts = Arc::clone(inside.counts.entry(member.id).or_default());
             inside.links.entry(member.id).or_insert_with(|| {
                 let ending = self.common.stopping.child_token();
-                let link = Arc::new(Link::new(member.id, member.peer_urls.clone(), ending));
+                let link = Arc::new(Link::new(
+                    member.id,
+                    member.peer_urls.clone(),
+                    counts,
+                    ending,
+                ));
                 let running = link::run(Arc::clone(&link), Arc::clone(&self.common));
                 self.common.spawn(running);
                 link

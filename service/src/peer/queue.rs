@@ -20,6 +20,7 @@ use tokio_stream::Stream;
 use conclave_proto::peer::{Frame, Hello, Parcel};
 
 use super::lock;
+use super::traffic::Counts;
 use crate::limits;
 
 /// Parcels that wait for one member.
@@ -48,6 +49,7 @@ pub(super) enum Pushed {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     inside: Mutex<Inside>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +65,14 @@ struct Inside {
 }
 
 impl Queue {
+    /// A closed queue that counts what it hands out.
+    pub(super) fn new(counts: Arc<Counts>) -> Queue {
+        Queue {
+            inside: Mutex::default(),
+            counts,
+        }
+    }
+
     /// Adds a parcel, if there is a connection and room.
     pub(super) fn push(&self, parcel: Parcel) -> Pushed {
         let parcel_bytes = parcel.encoded_len();
@@ -151,16 +161,18 @@ impl Stream for Frames {
             inside.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
+        let (parcels, frame_bytes) = inside.gather();
+        this.queue.counts.sent(frame_bytes);
         Poll::Ready(Some(Frame {
             hello: None,
-            parcels: inside.gather(),
+            parcels,
         }))
     }
 }
 
 impl Inside {
-    /// The parcels of the next frame: at least one.
-    fn gather(&mut self) -> Vec<Parcel> {
+    /// The parcels of the next frame, at least one, and their size.
+    fn gather(&mut self) -> (Vec<Parcel>, usize) {
         let mut frame_bytes = 0;
         let mut count = 0;
         for parcel in &self.parcels {
@@ -174,7 +186,7 @@ impl Inside {
         self.queue_bytes -= frame_bytes;
         // There is room again; should it fill up once more, that is worth telling again.
         self.loss_told = false;
-        self.parcels.drain(..count).collect()
+        (self.parcels.drain(..count).collect(), frame_bytes)
     }
 }
 

@@ -155,6 +155,10 @@ impl Service {
             };
             match frame {
                 Ok(Some(frame)) => {
+                    if let Some(counts) = self.network.counts(from) {
+                        let sizes = frame.parcels.iter().map(prost::Message::encoded_len);
+                        counts.received(sizes.sum());
+                    }
                     for parcel in frame.parcels {
                         common.inbox.receive(from, parcel);
                     }

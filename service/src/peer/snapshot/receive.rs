@@ -147,8 +147,17 @@ impl Receiver {
             term: start.term,
             installed,
         });
-        // Without a limit: the folder is the driver's until it answers, or drops the question.
-        if answer.await == Ok(true) {
+        // Without a limit of time: the folder is the driver's until it answers.
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = common.stopping.cancelled() => {
+                // Nobody knows whose it is now. The next start removes it, or has it in place.
+                folder.is_ours = false;
+                return report(Outcome::NotInstalled, "this member stops");
+            }
+        };
+        if answer == Ok(true) {
             folder.is_ours = false;
             return report(Outcome::Received, "");
         }
