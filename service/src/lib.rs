@@ -42,6 +42,7 @@ pub mod fatal;
 pub mod handle;
 pub mod http;
 pub mod identity;
+pub mod join;
 pub mod leadership;
 pub mod limits;
 pub mod logging;
@@ -96,9 +97,9 @@ pub enum StartError {
         /// As configured.
         data_dir: std::path::PathBuf,
     },
-    /// An empty data directory and `--initial-cluster-state=existing`.
-    #[error("joining a running cluster is not available in this version")]
-    CannotJoin,
+    /// An empty data directory, and the other members object, or do not answer where they must.
+    #[error(transparent)]
+    Join(#[from] join::JoinError),
     /// The system would not give us a thread, or the metrics clash.
     #[error("cannot start: {0}")]
     System(String),

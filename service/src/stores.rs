@@ -60,11 +60,8 @@ pub(crate) fn open(config: &Config) -> Result<Stores, StartError> {
         },
         config.initial_cluster_state == InitialClusterState::New,
     )?;
-    stores.ok_or_else(|| match config.initial_cluster_state {
-        InitialClusterState::Existing => StartError::CannotJoin,
-        InitialClusterState::New => StartError::NotAMember {
-            data_dir: config.data_dir.clone(),
-        },
+    stores.ok_or_else(|| StartError::NotAMember {
+        data_dir: config.data_dir.clone(),
     })
 }
 
