@@ -41,8 +41,8 @@ pub mod edge;
 pub mod fatal;
 pub mod handle;
 pub mod http;
-pub mod join;
 pub mod identity;
+pub mod join;
 pub mod leadership;
 pub mod limits;
 pub mod logging;
@@ -79,6 +79,7 @@ pub use handle::Handle;
 use crate::config::MemberUrl;
 use crate::core::Core;
 use crate::peer::Network;
+use crate::tls::Tls;
 
 /// Why a member cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,12 @@ pub enum StartError {
          directory, run `etcdctl member add` and start it with --initial-cluster-state=existing"
     )]
     Removed,
+    /// An empty data directory, and the other members object, or do not answer where they must.
+    #[error(transparent)]
+    Join(#[from] join::JoinError),
+    /// Certificates that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// The system would not give us a thread, or the metrics clash.
     #[error("cannot start: {0}")]
     System(String),
@@ -126,20 +133,22 @@ impl Server {
             .filter_map(|(_, listener)| listener.local_addr().ok())
             .collect();
         let stopping = CancellationToken::new();
+        let tls = network::open_tls(&config)?;
         let opened = {
             let config = config.clone();
             // Opening reads the raft log, which may take a second.
             blocking(move || stores::open(&config)).await?
         };
         let origin = match opened.needs_origin()? {
-            true => Some(join::Origin::New(identity::Identity::of(&config))),
+            true => Some(network::origin(&config, tls.clone()).await?),
             false => None,
         };
         let (core, network) = {
             let (config, stopping) = (config.clone(), stopping.clone());
+            let tls = tls.clone();
             blocking(move || {
-                let stores = opened.into_stores(origin, false)?;
-                network::start(stores, &config, stopping)
+                let stores = opened.into_stores(origin, config.force_new_cluster)?;
+                network::start(stores, &config, tls, stopping)
             })
             .await?
         };
@@ -150,6 +159,7 @@ impl Server {
             config,
             core,
             network,
+            tls,
             listeners,
             peer_listeners,
             is_ready,
@@ -227,6 +237,7 @@ struct Supervisor {
     config: Config,
     core: Core,
     network: Arc<Network>,
+    tls: Option<Arc<Tls>>,
     listeners: Vec<(MemberUrl, TcpListener)>,
     peer_listeners: Vec<(MemberUrl, TcpListener)>,
     is_ready: signal::Sender<bool>,
@@ -239,6 +250,7 @@ impl Supervisor {
             config,
             core,
             network,
+            tls,
             listeners,
             peer_listeners,
             is_ready,
@@ -254,6 +266,7 @@ impl Supervisor {
             let served = network::serve(
                 (url, listener),
                 Arc::clone(&network),
+                tls.clone(),
                 &core,
                 peers_stopping.clone(),
             );

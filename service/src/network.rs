@@ -12,20 +12,44 @@ use crate::config::{Config, MemberUrl};
 use crate::core::{self, Core, Neighbourhood};
 use crate::fatal::FatalError;
 use crate::forward;
+use crate::clock::SystemClock;
 use crate::handle::Handle;
+use crate::join::{self, Origin, Patience};
 use crate::peer::{self, Answers, BoxFuture, Network, Parts};
 use crate::peers::{Inbox, Peers};
 use crate::stores::Stores;
+use crate::tls::Tls;
+
+/// The certificates of connections between members, if they are secured.
+pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    let open = |files| Tls::open(files, &config.data_dir, &SystemClock::new()).map(Arc::new);
+    Ok(config.peer_tls.clone().map(open).transpose()?)
+}
+
+/// What a member with an empty directory becomes, having asked the others.
+pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Origin, StartError> {
+    let patience = Patience::default();
+    let timeout = patience.round;
+    let introduce = move |urls: Vec<MemberUrl>| {
+        let tls = tls.clone();
+        async move {
+            let introduced = peer::introduce(&urls, tls, timeout).await;
+            introduced.map_err(|error| error.to_string())
+        }
+    };
+    Ok(join::origin(config, patience, introduce).await?)
+}
 
 /// Wakes the owners, with the other members in reach. Must be called in a runtime.
 pub(crate) fn start(
     stores: Stores,
     config: &Config,
+    tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
 ) -> Result<(Core, Arc<Network>), StartError> {
     let network = OnceLock::new();
     let connect = |inbox, neighbourhood| {
-        let network = network.get_or_init(|| connect(config, inbox, neighbourhood));
+        let network = network.get_or_init(|| connect(config, tls, inbox, neighbourhood));
         Arc::clone(network) as Arc<dyn Peers>
     };
     let core = Core::start(stores, core::Settings::of(config), stopping, connect)?;
@@ -33,7 +57,12 @@ pub(crate) fn start(
     Ok((core, network.expect("a core that starts connects")))
 }
 
-fn connect(config: &Config, inbox: Inbox, neighbourhood: Neighbourhood) -> Arc<Network> {
+fn connect(
+    config: &Config,
+    tls: Option<Arc<Tls>>,
+    inbox: Inbox,
+    neighbourhood: Neighbourhood,
+) -> Arc<Network> {
     let Neighbourhood {
         identity,
         clock,
@@ -49,7 +78,7 @@ fn connect(config: &Config, inbox: Inbox, neighbourhood: Neighbourhood) -> Arc<N
             max_request_bytes: config.max_request_bytes,
             snapshot_bytes_per_second: peer::SNAPSHOT_BYTES_PER_SECOND,
             snapshot_dir: config.member_dir(),
-            tls: None,
+            tls,
         },
         inbox,
         clock,
@@ -65,6 +94,7 @@ fn connect(config: &Config, inbox: Inbox, neighbourhood: Neighbourhood) -> Arc<N
 pub(crate) fn serve(
     (url, listener): (MemberUrl, TcpListener),
     network: Arc<Network>,
+    tls: Option<Arc<Tls>>,
     core: &Core,
     stopping: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
@@ -74,8 +104,9 @@ pub(crate) fn serve(
         .local_addr()
         .map_or(String::new(), |address| address.to_string());
     tracing::info!(%url, address, "ready to serve other members");
+    let tls = tls.filter(|_| url.is_tls());
     async move {
-        if let Err(error) = peer::serve(listener, network, answers, None, stopping).await {
+        if let Err(error) = peer::serve(listener, network, answers, tls, stopping).await {
             let (address, detail) = (url.to_string(), error.to_string());
             fatal.report(FatalError::Listener { address, detail });
         }

@@ -44,8 +44,8 @@ impl Settings {
     pub(crate) fn of(config: &Config) -> Settings {
         Settings {
             strict: config.strict_reconfig_check,
-            max_learners: 1,
-            auto_promote_learners: false,
+            max_learners: config.max_learners,
+            auto_promote_learners: config.auto_promote_learners,
         }
     }
 }

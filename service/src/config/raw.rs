@@ -142,6 +142,14 @@ pub(super) struct ClusteringFlags {
         action = ArgAction::Set, default_value = "true", default_missing_value = "true",
         value_parser = parse_bool)]
     pub(super) strict_reconfig_check: bool,
+    /// Most learners at a time: members that receive everything and do not vote
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) max_learners: String,
+    /// Make a learner a voter as soon as it has caught up; etcd has no such flag
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) auto_promote_learners: bool,
 }
 
 /// TLS between members.
@@ -241,6 +249,15 @@ pub(super) struct FeatureFlags {
     /// Applied entries kept in the raft log for members that are behind
     #[arg(long, value_name = "N", default_value = "5000")]
     pub(super) snapshot_catchup_entries: String,
+    /// Features to turn on or off: Name=true,... LeaseCheckpoint has an effect, others of etcd have
+    /// none
+    #[arg(
+        long,
+        value_name = "GATES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) feature_gates: String,
 }
 
 /// What can lose data.
@@ -252,6 +269,11 @@ pub(super) struct UnsafeFlags {
         action = ArgAction::Set, default_value = "false", default_missing_value = "true",
         value_parser = parse_bool)]
     pub(super) unsafe_no_fsync: bool,
+    /// Begin a cluster of this member alone with the data it has: for when the others are lost
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) force_new_cluster: bool,
 }
 
 /// Reads arguments that [`super::arguments::collect`] has brought into form.
@@ -269,7 +291,7 @@ pub fn parse(flags: &[String]) -> Result<Parsed, ConfigError> {
 }
 
 /// The spellings Go reads as a boolean.
-fn parse_bool(text: &str) -> Result<bool, String> {
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
