@@ -193,7 +193,10 @@ fn log_entry() {
         header: Some(header),
         body: Some(command::command::Body::Put(put)),
     };
-    let expire = command::LeaseExpire { ids: vec![1, 300], term: 0 };
+    let expire = command::LeaseExpire {
+        ids: vec![1, 300],
+        term: 0,
+    };
     let expire = command::Command {
         header: None,
         body: Some(command::command::Body::LeaseExpire(expire)),
