@@ -19,15 +19,19 @@ use tonic::{Code, Status};
 
 pub mod api;
 pub mod child;
+pub mod cluster;
 pub mod etcd;
+pub mod history;
 pub mod http1;
 pub mod node;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod server;
 pub mod wait;
 pub mod watching;
 
+pub use cluster::Cluster;
 pub use etcd::Etcd;
 pub use node::{Backend, Node};
 pub use process::Process;

@@ -1,0 +1,98 @@
+//! A healthy cluster.
+
+use harness::child::Child;
+use harness::{Cluster, eventually, within};
+
+use crate::on_three;
+
+#[test]
+fn three_elect_one() {
+    on_three(&[], |cluster| async move {
+        let leader = cluster.leader().await;
+        let id = cluster.id(leader, leader).await;
+        for number in cluster.numbers() {
+            let status = cluster.status(number).await.unwrap();
+            assert_eq!(status.leader, id, "member {number}");
+        }
+        let members = cluster.list(leader).await;
+        let mut names: Vec<_> = members.iter().map(|member| &member.name[..]).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["m0", "m1", "m2"]);
+        assert!(
+            members.iter().all(|member| !member.client_urls.is_empty()),
+            "{members:?}"
+        );
+    });
+}
+
+/// An answered put is read at once through every other member.
+#[test]
+fn what_is_put_through_one_is_read_through_all() {
+    on_three(&[], |cluster| async move {
+        for through in cluster.numbers() {
+            for round in 0..10 {
+                let value = format!("{through}/{round}");
+                cluster.put(through, "a", &value).await;
+                for reader in cluster.numbers() {
+                    let found = cluster.get(reader, "a").await.unwrap();
+                    assert_eq!(found.as_ref(), Some(&value), "member {reader}");
+                }
+            }
+        }
+        cluster.expect_same_history().await;
+    });
+}
+
+#[test]
+fn a_lone_first_member_of_three_does_not_serve() {
+    harness::run(async {
+        let mut cluster = Cluster::prepare(3, &[], "a-test");
+        cluster.respawn(0);
+        // It waits for the others, and says nothing about being ready until they are there.
+        let early = cluster.child(0).lines();
+        cluster.respawn(1);
+        for number in 0..2 {
+            cluster.member(number).expect_ready();
+        }
+        let ready = |line: &String| line.contains("ready to serve client requests");
+        assert!(!early.iter().any(ready), "{early:#?}");
+        cluster.put(0, "a", "1").await;
+        cluster.respawn(2);
+        cluster.member(2).expect_ready();
+        assert_eq!(cluster.get(2, "a").await.unwrap().as_deref(), Some("1"));
+    });
+}
+
+#[test]
+fn etcdctl_moves_the_leader() {
+    on_three(&[], |cluster| async move {
+        let old = cluster.leader().await;
+        let new = cluster.others(old)[0];
+        let id = format!("{:x}", cluster.id(old, new).await);
+        let endpoints = cluster.endpoints().join(",");
+        let endpoints = format!("--endpoints={endpoints}");
+        let arguments = [endpoints.as_str(), "move-leader", id.as_str()];
+        let mut etcdctl = Child::spawn("/usr/bin/etcdctl", &arguments, &[("ETCDCTL_API", "3")]);
+        let status = etcdctl.wait();
+        assert!(status.success(), "{:#?}", etcdctl.lines());
+        let said = etcdctl.lines().join("\n");
+        assert!(said.contains("Leadership transferred"), "{said}");
+        eventually("the new leader to lead", || async {
+            (cluster.leader().await == new).then_some(())
+        })
+        .await;
+        cluster.put(old, "a", "1").await;
+    });
+}
+
+/// Handing over costs no timeout: no write in between is refused or takes long.
+#[test]
+fn writes_go_on_while_leadership_moves() {
+    on_three(&[], |cluster| async move {
+        for target in [0, 1, 2, 0, 1, 2] {
+            cluster.move_leader(target).await;
+            within("a put", cluster.put(target, "a", "1")).await;
+        }
+        cluster.expect_same_history().await;
+    });
+}

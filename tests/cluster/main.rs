@@ -1,0 +1,67 @@
+//! Several members, each a process: elections, faults of processes and of links, members that come
+//! and go, and what clients see of it.
+//!
+//! `CONCLAVE_TEST_SERVER=etcd` runs all of it against real etcd 3.4, which is how the tests
+//! themselves are tested. What that version cannot pass says so ([`not_on_etcd`]).
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod basics;
+mod behind;
+mod chaos;
+mod checker;
+mod failover;
+mod membership;
+mod namespaces;
+mod partition;
+mod quorum;
+mod refused;
+mod rolling;
+mod sessions;
+
+use std::future::Future;
+
+use harness::Cluster;
+use harness::history::{self, Recorder, Truth, follow, operations, watches};
+
+/// Runs a test on a fresh cluster of three.
+fn on_three<F: Future<Output = ()>>(flags: &[&str], test: impl FnOnce(Cluster) -> F) {
+    harness::run(async { test(Cluster::start(3, flags).await).await });
+}
+
+/// True, with the reason printed, if this is etcd 3.4, of which more cannot be asked.
+fn not_on_etcd(cluster: &Cluster, reason: &str) -> bool {
+    if cluster.is_etcd() {
+        eprintln!("skipped on etcd 3.4: {reason}");
+    }
+    cluster.is_etcd()
+}
+
+/// Checks everything that was recorded, and that all members tell the same history. The cluster
+/// must be whole.
+async fn check_history(cluster: &Cluster, recorder: &Recorder, followers: &[history::Follower]) {
+    let last = cluster.expect_same_history().await;
+    let mut truth = None;
+    for number in cluster.alive() {
+        let events = follow::tell_all(cluster.endpoint(number), last).await;
+        let (told, violations) = Truth::replay(events);
+        history::expect_none(&violations);
+        let first = truth.get_or_insert_with(|| told.clone());
+        assert_eq!(
+            first.events(),
+            told.events(),
+            "member {number} tells another history"
+        );
+    }
+    let truth = truth.expect("a cluster has a member");
+    let done = recorder.operations();
+    history::expect_none(&operations::check(&done, &truth, history::load::PREFIX));
+    for follower in followers {
+        let concerns = |event: &&history::Event| event.key.starts_with(follower.prefix());
+        let events = truth.events().iter().filter(concerns);
+        let until = events.map(|event| event.revision).max().unwrap_or(0);
+        follower.reach(until).await;
+        let (told, range) = (follower.events(), (follower.from(), last));
+        let (name, prefix) = (follower.name(), follower.prefix());
+        history::expect_none(&watches::check(name, &told, &truth, prefix, range));
+    }
+}

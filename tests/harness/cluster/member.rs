@@ -1,0 +1,218 @@
+//! One process of a cluster, running or not.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::Backend;
+use crate::child::Child;
+use crate::cluster::ELECTION;
+use crate::process::binary;
+use crate::proxy::{Network, free_address};
+
+/// Where Debian puts it.
+const ETCD: &str = "/usr/bin/etcd";
+
+/// A member of a cluster.
+#[derive(Debug)]
+pub struct Member {
+    backend: Backend,
+    number: usize,
+    token: String,
+    endpoint: String,
+    /// Where it listens for peers.
+    listens: SocketAddr,
+    /// What it tells peers to dial: the forwarder.
+    advertises: SocketAddr,
+    /// `new` or `existing`, and all members, once known.
+    cluster: (&'static str, String),
+    flags: Vec<String>,
+    dir: TempDir,
+    child: Option<Child>,
+    paused: bool,
+    removed: bool,
+}
+
+impl Member {
+    /// A member that was never started, with addresses and a directory of its own.
+    pub(super) fn new(
+        backend: Backend,
+        number: usize,
+        token: &str,
+        network: &Network,
+        flags: &[String],
+    ) -> Self {
+        let listens = free_address();
+        Self {
+            backend,
+            number,
+            token: token.to_owned(),
+            endpoint: format!("http://{}", free_address()),
+            listens,
+            advertises: network.forward(number, listens),
+            cluster: ("new", String::new()),
+            flags: flags.to_vec(),
+            dir: tempfile::tempdir().expect("a temporary directory"),
+            child: None,
+            paused: false,
+            removed: false,
+        }
+    }
+
+    /// Its name: `m0`.
+    pub fn name(&self) -> String {
+        format!("m{}", self.number)
+    }
+
+    /// Where its clients connect.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The URL its peers dial.
+    pub fn peer_url(&self) -> String {
+        format!("http://{}", self.advertises)
+    }
+
+    /// Itself as `--initial-cluster` has it.
+    pub fn entry(&self) -> String {
+        format!("{}={}", self.name(), self.peer_url())
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Makes it a founder of a cluster of these members.
+    pub fn found(&mut self, all: &str) {
+        self.cluster = ("new", all.to_owned());
+    }
+
+    /// Makes it join a cluster that exists and has these members.
+    pub fn join(&mut self, all: &str) {
+        self.cluster = ("existing", all.to_owned());
+    }
+
+    /// Changes the name of the cluster it believes to be of.
+    pub fn set_token(&mut self, token: &str) {
+        token.clone_into(&mut self.token);
+    }
+
+    /// Its process, running or ended.
+    pub fn child(&mut self) -> &mut Child {
+        self.child.as_mut().expect("the member was started")
+    }
+
+    /// Whether it runs and is not stopped.
+    pub fn is_alive(&self) -> bool {
+        self.child.is_some() && !self.paused
+    }
+
+    /// Whether it was removed.
+    pub fn is_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// Starts the process; does not wait until it serves.
+    pub fn spawn(&mut self, network: &Network) {
+        let (program, arguments) = self.command();
+        let child = Child::spawn(program, &arguments, &[]);
+        network.set_process(self.number, child.pid());
+        self.child = Some(child);
+        self.paused = false;
+    }
+
+    /// Waits until the process serves clients.
+    pub fn expect_ready(&mut self) {
+        let line = match self.backend {
+            Backend::Etcd => "serving client traffic",
+            Backend::Process | Backend::InProcess => "ready to serve client requests",
+        };
+        let name = self.name();
+        let child = self.child();
+        if child.line(line).is_none() {
+            let status = child.wait();
+            panic!("{name} did not start ({status}): {:#?}", child.lines());
+        }
+    }
+
+    pub(super) fn kill(&mut self) {
+        self.child().kill();
+        self.forget_child();
+    }
+
+    pub(super) fn terminate(&mut self) {
+        self.child().terminate();
+        self.child().wait();
+        self.forget_child();
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.child().signal("STOP");
+        self.paused = true;
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.child().signal("CONT");
+        self.paused = false;
+    }
+
+    pub(super) fn wipe(&mut self) {
+        assert!(self.child.is_none(), "its process must have ended");
+        fs::remove_dir_all(self.data_dir()).expect("its directory can be removed");
+    }
+
+    pub(super) fn set_removed(&mut self) {
+        self.removed = true;
+    }
+
+    fn forget_child(&mut self) {
+        self.child = None;
+        self.paused = false;
+    }
+
+    /// Program and arguments.
+    pub fn command(&self) -> (PathBuf, Vec<String>) {
+        let data_dir = self.data_dir();
+        let data_dir = data_dir.to_str().expect("a temporary path is text");
+        let (state, all) = &self.cluster;
+        let mut arguments = vec![
+            format!("--name={}", self.name()),
+            format!("--data-dir={data_dir}"),
+            format!("--listen-client-urls={}", self.endpoint),
+            format!("--advertise-client-urls={}", self.endpoint),
+            format!("--listen-peer-urls=http://{}", self.listens),
+            format!("--initial-advertise-peer-urls={}", self.peer_url()),
+            format!("--initial-cluster={all}"),
+            format!("--initial-cluster-token={}", self.token),
+            format!("--initial-cluster-state={state}"),
+            format!("--heartbeat-interval={}", ELECTION.as_millis() / 10),
+            format!("--election-timeout={}", ELECTION.as_millis()),
+        ];
+        let flags = self.flags.iter();
+        if self.backend == Backend::Etcd {
+            // 3.4 logs in another way unless told, has no name yet for the entries it keeps below
+            // a snapshot (5,000), and does not ask for votes before it asks for votes.
+            arguments.extend(["--logger=zap", "--log-outputs=stderr"].map(str::to_owned));
+            arguments.push("--pre-vote=true".to_owned());
+            let known = |flag: &&String| !flag.starts_with("--snapshot-catchup-entries");
+            arguments.extend(flags.filter(known).cloned());
+            return (Path::new(ETCD).to_owned(), arguments);
+        }
+        arguments.push("--log-format=json".to_owned());
+        arguments.extend(flags.cloned());
+        (binary(), arguments)
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // A stopped process does not read what it is told, and its pipes would stay open.
+        if let Some(child) = &mut self.child {
+            child.kill();
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The network between members, where it can be cut.
+//!
+//! Each member listens on one address and *advertises* another, which is a forwarder's: whoever
+//! dials the member dials the forwarder. So every connection between two members passes here, and
+//! rules say what happens to it.
+//!
+//! A link is directed, and so are bytes on a connection; who dialled whom is another matter. A
+//! member that is silenced towards another must be so on the connections it made and on those it
+//! accepted. To know both ends, the forwarder asks the kernel whose socket is on the other side of
+//! an accepted connection: the inode in `/proc/net/tcp`, looked for in `/proc/<pid>/fd` of every
+//! member. Nothing in the bytes tells it, whatever protocol they are of.
+//!
+//! * **cut**: connections between the two are closed and new ones closed at once, as when a
+//!   process is gone or a firewall rejects.
+//! * **held**: bytes from one to the other stay where they are; connections stay open and nobody
+//!   is told, as when packets are dropped. What was held goes on when the link is healed, as TCP
+//!   would send it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::path::Path;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// Bytes on their way through a forwarder, at most, for each direction of a connection.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// What is forbidden now, by the numbers of the members, and whose process is whose.
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    /// Smaller number first.
+    cut: BTreeSet<(usize, usize)>,
+    /// From, to.
+    held: BTreeSet<(usize, usize)>,
+    /// Process id to member.
+    processes: BTreeMap<u32, usize>,
+}
+
+/// All forwarders of one cluster.
+#[derive(Debug)]
+pub struct Network {
+    rules: watch::Sender<Rules>,
+    /// Its own, so that a test may block its threads while it waits for a process. `None` once it
+    /// is being dropped.
+    runtime: Option<Runtime>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime needs nothing but memory and threads");
+        Self {
+            rules: watch::Sender::default(),
+            runtime: Some(runtime),
+        }
+    }
+}
+
+impl Network {
+    /// Starts a forwarder in front of a member; returns the address to dial.
+    pub fn forward(&self, member: usize, target: SocketAddr) -> SocketAddr {
+        let listener = StdTcpListener::bind((own_address(), 0)).expect("a free port");
+        listener
+            .set_nonblocking(true)
+            .expect("a socket can be made not to block");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let rules = self.rules.subscribe();
+        let runtime = self.runtime.as_ref().expect("it is not being dropped");
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a listening socket");
+            while let Ok((accepted, dialler)) = listener.accept().await {
+                let from = owner(dialler, address, &rules.borrow().processes);
+                tokio::spawn(carry(accepted, from, member, target, rules.clone()));
+            }
+        });
+        address
+    }
+
+    /// Says whose process this is, so that what it dials is known to be the member's.
+    pub fn set_process(&self, member: usize, pid: u32) {
+        self.rules.send_modify(|rules| {
+            rules.processes.insert(pid, member);
+        });
+    }
+
+    /// Closes the connections between two members, and any they make.
+    pub fn cut(&self, one: usize, other: usize) {
+        self.rules.send_modify(|rules| {
+            rules.cut.insert(pair(one, other));
+        });
+    }
+
+    /// Lets nothing through from one member to another. The other direction stays as it is.
+    pub fn hold(&self, from: usize, to: usize) {
+        self.rules.send_modify(|rules| {
+            rules.held.insert((from, to));
+        });
+    }
+
+    /// Ends everything that [`Network::cut`] and [`Network::hold`] began.
+    pub fn heal(&self) {
+        self.rules.send_modify(|rules| {
+            rules.cut.clear();
+            rules.held.clear();
+        });
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Rules {
+    fn cuts(&self, one: Option<usize>, other: usize) -> bool {
+        one.is_some_and(|one| self.cut.contains(&pair(one, other)))
+    }
+}
+
+fn pair(one: usize, other: usize) -> (usize, usize) {
+    (one.min(other), one.max(other))
+}
+
+/// A loopback address that no other test process uses: ports chosen there and let go again are
+/// not taken by another before the member binds them, and outgoing connections, which come from
+/// 127.0.0.1, do not take them either.
+pub fn own_address() -> IpAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 64 | (high & 63), middle, low.max(1)))
+}
+
+/// A free port on [`own_address`].
+pub fn free_address() -> SocketAddr {
+    StdTcpListener::bind((own_address(), 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a free port")
+}
+
+/// Forwards one connection until an end closes it or a cut does.
+async fn carry(
+    dialled: TcpStream,
+    from: Option<usize>,
+    to: usize,
+    target: SocketAddr,
+    mut rules: watch::Receiver<Rules>,
+) {
+    if rules.borrow_and_update().cuts(from, to) {
+        return;
+    }
+    let Ok(onward) = TcpStream::connect(target).await else {
+        return;
+    };
+    let _ = (dialled.set_nodelay(true), onward.set_nodelay(true));
+    let (dialler_out, dialler_in) = dialled.into_split();
+    let (member_out, member_in) = onward.into_split();
+    let there = pump(dialler_out, member_in, from, Some(to), rules.clone());
+    let back = pump(member_out, dialler_in, Some(to), from, rules.clone());
+    let cut = rules.wait_for(|rules| rules.cuts(from, to));
+    tokio::select! {
+        // Either direction ending ends the connection. gRPC and etcd's peers, all that passes
+        // here, use both directions or none.
+        _ = there => {}
+        _ = back => {}
+        _ = cut => {}
+    }
+}
+
+/// Moves bytes one way, except while that way is held.
+async fn pump(
+    mut reader: OwnedReadHalf,
+    mut writer: OwnedWriteHalf,
+    from: Option<usize>,
+    to: Option<usize>,
+    mut rules: watch::Receiver<Rules>,
+) -> io::Result<()> {
+    let link = from.zip(to);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let length = reader.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        let free = |rules: &Rules| link.is_none_or(|link| !rules.held.contains(&link));
+        rules.wait_for(free).await.map_err(io::Error::other)?;
+        writer.write_all(&buffer[..length]).await?;
+    }
+}
+
+/// The member whose process has the socket that is bound to `dialler` and connected to us.
+fn owner(dialler: SocketAddr, us: SocketAddr, processes: &BTreeMap<u32, usize>) -> Option<usize> {
+    let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
+    let (local, remote) = (in_hex(dialler)?, in_hex(us)?);
+    let line = table.lines().find(|line| {
+        let mut columns = line.split_whitespace().skip(1);
+        columns.next() == Some(&local) && columns.next() == Some(&remote)
+    })?;
+    let wanted = format!("socket:[{}]", line.split_whitespace().nth(9)?);
+    let has = |pid: &u32| {
+        let files = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        links.any(|link| link == Path::new(&wanted))
+    };
+    processes
+        .iter()
+        .find(|(pid, _)| has(pid))
+        .map(|(_, member)| *member)
+}
+
+/// An address as `/proc/net/tcp` has it: the four bytes as one number of the machine's own order.
+fn in_hex(address: SocketAddr) -> Option<String> {
+    let SocketAddr::V4(address) = address else {
+        return None;
+    };
+    let ip = u32::from_ne_bytes(address.ip().octets());
+    Some(format!("{ip:08X}:{:04X}", address.port()))
+}
