@@ -115,9 +115,13 @@ impl Driver {
 
     pub(super) fn tell_peers_who_is_there(&self) {
         let membership = &self.membership.membership;
-        self.parts
-            .peers
-            .set_members(&membership.members(), &membership.removed());
+        let members = membership.members();
+        // A member that joins has no state yet, and was introduced to the others.
+        if !members.is_empty() {
+            self.parts
+                .peers
+                .set_members(&members, &membership.removed());
+        }
     }
 
     pub(super) fn leave_if_removed(&mut self) {
