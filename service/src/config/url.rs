@@ -3,7 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// `http://host:port` or `https://host:port`, as given. Ordered and compared by its text, as etcd does.
+/// `http://host:port` or `https://host:port`, as given. Ordered and compared by its text, as etcd
+/// does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberUrl {
     text: String,
