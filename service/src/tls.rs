@@ -9,10 +9,10 @@
 //! # Who is let in
 //!
 //! A member shows its certificate in both directions. The other side must have one signed by
-//! `--peer-trusted-ca-file` that has begun, has not ended and is not revoked; with an allowed common
-//! name or host name it must have that as well ([`verify`]). Who dials checks that the certificate
-//! is valid for the host of the URL. Who is dialled checks that the certificate names the address
-//! the connection comes from ([`address`]), unless it names none at all, or
+//! `--peer-trusted-ca-file` that has begun, has not ended and is not revoked; with an allowed
+//! common name or host name it must have that as well ([`verify`]). Who dials checks that the
+//! certificate is valid for the host of the URL. Who is dialled checks that the certificate names
+//! the address the connection comes from ([`address`]), unless it names none at all, or
 //! `--peer-skip-client-san-verification` is given: etcd's rule.
 //!
 //! With `--peer-auto-tls` a member makes a certificate for itself and believes any other: what is

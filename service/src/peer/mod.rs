@@ -207,7 +207,7 @@ pub struct Network {
 #[derive(Default)]
 struct Members {
     links: BTreeMap<u64, Arc<Link>>,
-    /// Of everybody who is or was a member, this one excepted: counts go on when a link is replaced.
+    /// Of everybody else who is or was a member: counts go on when a link is replaced.
     counts: BTreeMap<u64, Arc<Counts>>,
     removed: BTreeSet<u64>,
 }

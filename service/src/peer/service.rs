@@ -149,7 +149,7 @@ impl Service {
             let frame = tokio::select! {
                 frame = frames.message() => frame,
                 () = holding.closed() => break "it left".to_owned(),
-                () = begun.ending.cancelled() => break "it is connected anew, or removed".to_owned(),
+                () = begun.ending.cancelled() => break "it came anew, or is removed".to_owned(),
                 () = self.ending.cancelled() => break "this member stops".to_owned(),
                 () = common.stopping.cancelled() => break "this member stops".to_owned(),
             };

@@ -5,10 +5,10 @@
 //! is never resumed: raft asks for a new one after a failure, and by then there is a newer state to
 //! send.
 //!
-//! The sender ([`send`]) reads a piece at a time off the runtime, keeps to a rate, and waits for the
-//! report. The receiver ([`Receiver`]) refuses what it has no use for before any data is sent, has
-//! a thread write the files and sync them as they grow ([`write`]), and gives the folder to raft;
-//! the sender hears that it arrived only once it is in place.
+//! The sender ([`send`]) reads a piece at a time off the runtime, keeps to a rate, and waits for
+//! the report. The receiver ([`Receiver`]) refuses what it has no use for before any data is sent,
+//! has a thread write the files and sync them as they grow ([`write`]), and gives the folder to
+//! raft; the sender hears that it arrived only once it is in place.
 //!
 //! The raft message that announces the snapshot travels inside the start, and reaches raft together
 //! with the files. So raft never believes in a snapshot whose files are not there.

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -57,6 +58,27 @@ impl Authority {
         files
     }
 
+    /// A list with one revoked certificate.
+    pub(crate) fn revoke(&self, serial: u64) -> PathBuf {
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2100, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: serial.into(),
+                revocation_time: date_time_ymd(2024, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("signed");
+        let path = self.dir.path().join("crl.der");
+        fs::write(&path, list.der()).expect("written");
+        path
+    }
+
     pub(crate) fn config(&self, files: TlsFiles) -> PeerTls {
         PeerTls {
             identity: TlsIdentity::Files(files),
@@ -78,7 +100,7 @@ pub(crate) fn open(config: PeerTls) -> Result<Arc<Tls>, TlsError> {
 }
 
 /// Makes a file as new as if it had been written later: two writes may share a tick of the clock.
-fn touch(path: &Path) {
+pub(crate) fn touch(path: &Path) {
     let file = File::options().write(true).open(path).expect("it exists");
     let modified = file.metadata().and_then(|m| m.modified()).expect("a time");
     file.set_modified(modified + Duration::from_secs(10))

@@ -4,8 +4,8 @@ use rcgen::{CertificateParams, SanType, date_time_ymd};
 
 use super::super::dial::Dialling;
 use super::*;
-use crate::config::PeerTls;
-use crate::tls::tests::{Authority, open};
+use crate::config::{PeerTls, TlsIdentity};
+use crate::tls::tests::{Authority, open, touch};
 
 /// A member that shows a certificate of `ca`, with some settings changed.
 async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut PeerTls)) -> Party {
@@ -78,6 +78,37 @@ async fn others_are_turned_away_with_the_reason() {
     assert!(error.contains("certificate expired"), "{error}");
     b.stop().await;
     c.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_refused() {
+    let ca = Authority::new();
+    let list = ca.revoke(66);
+    let b = secured(2, &ca, |tls| tls.crl_file = Some(list)).await;
+    let with_serial = |serial: u64| shown(&ca, |params| params.serial_number = Some(serial.into()));
+    assert_eq!(knock(&b, with_serial(65)).await, Ok(2));
+    let error = knock(&b, with_serial(66)).await.expect_err("refused");
+    assert!(error.contains("CertificateRevoked"), "{error}");
+    b.stop().await;
+}
+
+/// The files are exchanged under a member that runs.
+#[tokio::test]
+async fn a_renewal_needs_no_restart() {
+    let ca = Authority::new();
+    let files = ca.issue("renewed", |params| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    });
+    let identity = TlsIdentity::Files(files.clone());
+    let b = secured(2, &ca, |tls| tls.identity = identity).await;
+    assert!(knock(&b, shown(&ca, |_| {})).await.is_err());
+    let good = ca.issue("good", |_| {});
+    std::fs::copy(&good.cert, &files.cert).expect("copied");
+    std::fs::copy(&good.key, &files.key).expect("copied");
+    touch(&files.cert);
+    assert_eq!(knock(&b, shown(&ca, |_| {})).await, Ok(2));
+    b.stop().await;
 }
 
 #[tokio::test]
