@@ -25,7 +25,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +71,7 @@ pub use handle::Handle;
 
 use crate::config::MemberUrl;
 use crate::core::Core;
+use crate::edge::listener::Listener;
 
 /// Why a member cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +122,10 @@ impl Server {
         let listeners = bind(&config.listen_client_urls).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
-            .filter_map(|(_, listener)| listener.local_addr().ok())
+            .filter_map(|(_, listener)| match listener {
+                Listener::Tcp(listener) => listener.local_addr().ok(),
+                Listener::Unix(_) => None,
+            })
             .collect();
         let stopping = CancellationToken::new();
         let core = {
@@ -163,8 +166,8 @@ impl Server {
         &self.handle
     }
 
-    /// Where clients are served, in the order of the configured URLs; with the port the system
-    /// gave, where 0 was asked for.
+    /// The ports clients are served on, in the order of the configured URLs; with the port the
+    /// system gave, where 0 was asked for. Unix sockets are where the configuration says.
     pub fn client_addresses(&self) -> &[SocketAddr] {
         &self.client_addresses
     }
@@ -212,7 +215,7 @@ impl std::fmt::Debug for Server {
 struct Supervisor {
     config: Config,
     core: Core,
-    listeners: Vec<(MemberUrl, TcpListener)>,
+    listeners: Vec<(MemberUrl, Listener)>,
     is_ready: signal::Sender<bool>,
     end: signal::Sender<Option<Result<(), FatalError>>>,
 }
@@ -250,7 +253,7 @@ impl Supervisor {
 /// Serves every listener, and says so.
 fn serve(
     edges: &mut JoinSet<()>,
-    listeners: Vec<(MemberUrl, TcpListener)>,
+    listeners: Vec<(MemberUrl, Listener)>,
     core: &Core,
     config: &Config,
 ) {
@@ -263,9 +266,7 @@ fn serve(
         let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
         let (stopping, fatal) = (handle.stopping().clone(), core.fatal().clone());
         // The address, because with port 0 it is the only place that says where.
-        let address = listener
-            .local_addr()
-            .map_or(String::new(), |address| address.to_string());
+        let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(async move {
             let served = edge::serve(listener, handle, metrics, settings, stopping).await;
@@ -277,17 +278,11 @@ fn serve(
     }
 }
 
-/// One listener for each URL: on the first of its addresses that can be had.
-async fn bind(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, TcpListener)>, StartError> {
+/// One listener for each URL.
+async fn bind(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, Listener)>, StartError> {
     let mut listeners = Vec::new();
     for url in urls {
-        let mut bound = Err(io::Error::other("it names no address of this machine"));
-        for address in url.bind_addresses() {
-            bound = TcpListener::bind(address).await;
-            if bound.is_ok() {
-                break;
-            }
-        }
+        let bound = Listener::bind(url).await;
         let listener = bound.map_err(|error| StartError::Listen {
             url: url.to_string(),
             error,
