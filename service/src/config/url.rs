@@ -55,8 +55,8 @@ impl MemberUrl {
         })
     }
 
-    /// All that follows the scheme is the path, as in etcd: `unix://localhost:2379` is a file in the
-    /// working directory whose name has a colon.
+    /// All that follows the scheme is the path, as in etcd: `unix://localhost:2379` is a file in
+    /// the working directory whose name has a colon.
     fn of_socket(text: &str, path: &str) -> Result<MemberUrl, String> {
         if path.is_empty() {
             return Err("write it as unix:///path/of/the/socket".to_owned());
