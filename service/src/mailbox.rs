@@ -139,8 +139,12 @@ pub(crate) enum Control {
     SnapshotReceived(ReceivedSnapshot),
     /// A snapshot was made, or could not be.
     SnapshotTaken(Taken),
-    /// The applier: these are not in the log and never will be; propose them anew.
-    Again(Vec<Proposal>),
+    /// The applier: these are not in the log and never will be; propose them anew. Not at once if
+    /// the leader refused them, since then this member is behind in who that is.
+    Again {
+        proposals: Vec<Proposal>,
+        at_once: bool,
+    },
     /// Hand leadership to this member, or to whoever is best placed.
     Transfer { to: Option<u64>, done: Done },
     /// Somebody wants to know.
@@ -287,7 +291,10 @@ impl Compartments {
         let everything = waiting == Waiting::Everything;
         mail.closed
             || !mail.control.is_empty()
-            || (everything && (!mail.commands.is_empty() || !mail.changes.is_empty() || !mail.reads.is_empty()))
+            || (everything
+                && (!mail.commands.is_empty()
+                    || !mail.changes.is_empty()
+                    || !mail.reads.is_empty()))
     }
 }
 

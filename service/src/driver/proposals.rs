@@ -56,7 +56,8 @@ impl Driver {
             self.forwarded_bytes += bytes;
             let commands = forward.commands.into_iter().map(Proposal::of_another);
             self.pending.extend(commands);
-            self.changes.extend(forward.change.map(Proposal::change_of_another));
+            self.changes
+                .extend(forward.change.map(Proposal::change_of_another));
             return;
         };
         let refusal = Refusal {
@@ -90,8 +91,33 @@ impl Driver {
             }
             match self.parts.node.propose(payload) {
                 Some(position) => self.place(position, packed),
-                None => answer_all(packed, || Answer::Refused(ApiError::RequestTooManyRequests)),
+                None => self.not_proposed(packed),
             }
+        }
+    }
+
+    /// Raft has no room for these, or this member was removed and whoever leads next takes them.
+    fn not_proposed(&mut self, proposals: Vec<Proposal>) {
+        let term = self.standing.term;
+        let (own, others): (Vec<_>, Vec<_>) = proposals
+            .into_iter()
+            .partition(|proposal| proposal.slot.is_some());
+        for proposal in &others {
+            let Some((member_id, request_id)) = codec::origin(proposal.framed()) else {
+                continue;
+            };
+            let refusal = Refusal {
+                term,
+                request_ids: vec![request_id],
+                reason: Reason::Busy.into(),
+            };
+            let content = Some(Content::Refusal(refusal));
+            self.parts.peers.send(member_id, Parcel { content });
+        }
+        if self.is_leaving() {
+            self.held_back.extend(own);
+        } else {
+            answer_all(own, || Answer::Refused(ApiError::RequestTooManyRequests));
         }
     }
 
