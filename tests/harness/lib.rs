@@ -23,6 +23,7 @@ pub mod cluster;
 pub mod etcd;
 pub mod history;
 pub mod http1;
+pub mod netns;
 pub mod node;
 pub mod process;
 pub mod proxy;

@@ -111,6 +111,11 @@ impl Member {
         self.child.is_some() && !self.paused
     }
 
+    /// Whether it is stopped and can go on.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// Whether it was removed.
     pub fn is_removed(&self) -> bool {
         self.removed
