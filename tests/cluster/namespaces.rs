@@ -47,7 +47,10 @@ fn packets_are_lost() {
         for number in 0..3 {
             let found = etcdctl(&network, &[number], "get k --prefix --keys-only -w json");
             let found = found.unwrap_or_default();
-            assert!(found.contains(&format!("\"count\":{written}")), "{number}: {found}");
+            assert!(
+                found.contains(&format!("\"count\":{written}")),
+                "{number}: {found}"
+            );
         }
     }));
 }

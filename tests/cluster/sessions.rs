@@ -8,8 +8,8 @@ use conclave_proto::v3lockpb::{LockRequest, UnlockRequest};
 use harness::cluster::ELECTION;
 use harness::wait::eventually_by;
 use harness::{Cluster, api, eventually, within};
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::IntervalStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{not_on_etcd, on_three};
 
@@ -27,7 +27,13 @@ fn a_lock_outlives_its_leader() {
         let first = lock(&cluster, through, 1).await;
         let waiting = tokio::spawn({
             let mut stub = cluster.locks(through);
-            async move { stub.lock(LockRequest { name: "l".into(), lease: 2 }).await }
+            async move {
+                stub.lock(LockRequest {
+                    name: "l".into(),
+                    lease: 2,
+                })
+                .await
+            }
         });
         eventually("the second to queue", || async {
             cluster.get(through, "l/2").await.ok()?.map(drop)
@@ -38,7 +44,10 @@ fn a_lock_outlives_its_leader() {
         assert!(!waiting.is_finished(), "the first holds it");
         let mut stub = cluster.locks(through);
         stub.unlock(UnlockRequest { key: first }).await.unwrap();
-        let second = within("the lock to be passed on", waiting).await.unwrap().unwrap();
+        let second = within("the lock to be passed on", waiting)
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(second.into_inner().key, "l/2");
         cluster.restart(leader);
     });
@@ -57,7 +66,9 @@ fn an_elected_one_outlives_the_leader_of_the_cluster() {
             value: value.to_owned().into(),
         };
         let mut stub = cluster.elections(through);
-        let first = within("to win", stub.campaign(campaign(1, "one"))).await.unwrap();
+        let first = within("to win", stub.campaign(campaign(1, "one")))
+            .await
+            .unwrap();
         let second = tokio::spawn({
             let (mut stub, request) = (cluster.elections(through), campaign(2, "two"));
             async move { stub.campaign(request).await }
@@ -68,10 +79,15 @@ fn an_elected_one_outlives_the_leader_of_the_cluster() {
         .await;
         cluster.kill(leader);
         cluster.wait_writable(&[through]).await;
-        let asked = stub.leader(LeaderRequest { name: "e".into() }).await.unwrap();
+        let asked = stub
+            .leader(LeaderRequest { name: "e".into() })
+            .await
+            .unwrap();
         assert_eq!(asked.into_inner().kv.unwrap().value, "one");
         let leader_key = first.into_inner().leader;
-        stub.resign(ResignRequest { leader: leader_key }).await.unwrap();
+        stub.resign(ResignRequest { leader: leader_key })
+            .await
+            .unwrap();
         let won = within("the second to win", second).await.unwrap().unwrap();
         assert_eq!(won.into_inner().leader.unwrap().key, "e/2");
         cluster.restart(leader);
@@ -98,7 +114,10 @@ fn a_lease_kept_alive_outlives_its_leaders() {
             }
             cluster.wait_writable(&cluster.numbers()).await;
         }
-        assert!(cluster.get(through, "kept").await.unwrap().is_some(), "it expired");
+        assert!(
+            cluster.get(through, "kept").await.unwrap().is_some(),
+            "it expired"
+        );
         // Nobody keeps it alive any more.
         keeper.abort();
         gone(&cluster, through, "kept").await;
@@ -147,7 +166,10 @@ fn a_paused_leader_ends_no_lease() {
         cluster.wait_writable(&[leader]).await;
         for _ in 0..50 {
             cluster.put(leader, "work", "goes on").await;
-            assert!(cluster.get(through, "kept").await.unwrap().is_some(), "it was revoked");
+            assert!(
+                cluster.get(through, "kept").await.unwrap().is_some(),
+                "it was revoked"
+            );
         }
         keeper.abort();
     });
@@ -165,7 +187,10 @@ async fn put_leased(cluster: &Cluster, through: usize, key: &'static str, lease:
 }
 
 async fn lock(cluster: &Cluster, through: usize, lease: i64) -> bytes::Bytes {
-    let request = LockRequest { name: "l".into(), lease };
+    let request = LockRequest {
+        name: "l".into(),
+        lease,
+    };
     let locked = within("the lock", cluster.locks(through).lock(request)).await;
     locked.unwrap().into_inner().key
 }
@@ -176,16 +201,33 @@ fn keep_alive(cluster: &Cluster, through: usize, id: i64) -> tokio::task::JoinHa
     let mut stub = cluster.leases(through);
     let third = Duration::from_millis(TTL as u64 * 1000 / 3);
     tokio::spawn(async move {
-        let mut retries = tokio::time::interval(Duration::from_millis(100));
+        let mut ticks = tokio::time::interval(third);
         loop {
-            retries.tick().await;
-            let ticks = IntervalStream::new(tokio::time::interval(third));
-            let requests = ticks.map(move |_| pb::LeaseKeepAliveRequest { id });
-            let Ok(answers) = stub.lease_keep_alive(requests).await else { continue };
+            // Requests come from here and not from a timer of the stream's own: a stream whose
+            // requests do not end would go on keeping alive after this task has ended.
+            let (requests, receiver) = mpsc::channel(1);
+            requests
+                .send(pb::LeaseKeepAliveRequest { id })
+                .await
+                .unwrap();
+            let asked = stub.lease_keep_alive(ReceiverStream::new(receiver));
+            let Ok(Ok(answers)) = tokio::time::timeout(third, asked).await else {
+                ticks.tick().await;
+                continue;
+            };
             let mut answers = answers.into_inner();
             // Without a leader a server may leave a request without an answer.
-            let patience = third * 3 / 2;
-            while let Ok(Ok(Some(_))) = tokio::time::timeout(patience, answers.message()).await {}
+            while let Ok(Ok(Some(_))) = tokio::time::timeout(third, answers.message()).await {
+                ticks.tick().await;
+                if requests
+                    .send(pb::LeaseKeepAliveRequest { id })
+                    .await
+                    .is_err()
+                {
+                    break;
+                }
+            }
+            ticks.tick().await;
         }
     })
 }
@@ -197,8 +239,6 @@ async fn gone(cluster: &Cluster, through: usize, key: &str) {
     let what = "a lease nobody keeps alive to end";
     eventually_by(Instant::now() + limit, what, || async {
         let found = cluster.get(through, key).await.ok()?;
-        let t = cluster.leases(through).lease_time_to_live(pb::LeaseTimeToLiveRequest { id: 7, keys: false }).await;
-        eprintln!("DEBUG {:?}", t.map(|t| t.into_inner().ttl));
         found.is_none().then_some(())
     })
     .await;
