@@ -36,6 +36,15 @@ pub(crate) fn restarted(restarted: &Restarted, json: Option<&Path>) -> Result<()
     publish(&(restart_line(restarted) + "\n"), restarted, json)
 }
 
+/// Of `failover` and `catch-up`: lines of text, and all there is to know.
+pub(crate) fn lines(
+    lines: &[String],
+    value: &impl Serialize,
+    json: Option<&Path>,
+) -> Result<(), Failure> {
+    publish(&(lines.join("\n") + "\n"), value, json)
+}
+
 /// `-` is standard output, and then the text is left out; any other path gets the JSON beside it.
 fn publish(text: &str, value: &impl Serialize, json: Option<&Path>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();

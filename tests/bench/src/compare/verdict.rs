@@ -107,7 +107,7 @@ fn server(scenario: Scenario, of: fn(&ServerUse) -> f64) -> Reading {
             .get(&scenario)?
             .server
             .as_ref()
-            .filter(|used| used.pid > 0)
+            .filter(|used| used.processes > 0)
             .map(of)
     })
 }
