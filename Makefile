@@ -1,5 +1,5 @@
-# `make run` starts a member, `make test` runs every test. Both work on a fresh Debian or Ubuntu with a Rust
-# toolchain and install what else they need; a second time they need no network.
+# `make run` starts a member, `make cluster` three, `make test` runs every test. They work on a fresh Debian or Ubuntu
+# with a Rust toolchain and install what else they need; a second time they need no network.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,14 +17,15 @@ BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 # etcd's proto files with protoc; nothing of ours does.
 TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev
 
-.PHONY: help run test bench lint fmt packages cargo
+.PHONY: help run cluster cluster-member test bench lint fmt packages cargo
 
 help:
-	@echo 'make run     build and start a member; its data is in default.conclave, its flags in ARGS="..."'
-	@echo 'make test    build everything and run every test'
-	@echo 'make bench   load an endpoint; see ARGS="--help"'
-	@echo 'make lint    what CI says about the source, apart from the tests'
-	@echo 'make fmt     format the source'
+	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
+	@echo 'make cluster  build and start three members on this machine, to kill one and watch'
+	@echo 'make test     build everything and run every test'
+	@echo 'make bench    load an endpoint; see ARGS="--help"'
+	@echo 'make lint     what CI says about the source, apart from the tests'
+	@echo 'make fmt      format the source'
 
 # The binary is picked out of a build of the workspace, so that dependencies have the features they have in
 # `make test` and are not compiled twice.
@@ -32,6 +33,15 @@ run: cargo
 	@.ci/packages $(BUILD_PACKAGES)
 	cargo build --release --locked --workspace --bin conclave
 	@exec "$$CARGO_TARGET_DIR/release/conclave" $(ARGS)
+
+cluster: cargo
+	@.ci/packages $(BUILD_PACKAGES)
+	cargo build --release --locked --workspace --bin conclave
+	@exec deploy/cluster.sh $(ARGS)
+
+# One of its members, after it was killed. The binary is there, since the cluster runs.
+cluster-member:
+	@exec deploy/cluster.sh --member "$(NAME)" $(ARGS)
 
 test: cargo packages
 	cargo build --release --workspace --locked

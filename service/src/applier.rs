@@ -6,7 +6,8 @@
 //! ```
 //!
 //! There is one way to apply, for a leader with clients waiting and for a follower or a restart
-//! with none: an entry comes with its reply slots, or with an empty list of them. All that has
+//! with none: an entry comes with its reply slots, or with an empty list of them. Commands that are
+//! proposed through this member and put into the log by another are kept in [`Away`], by name. All that has
 //! queued up, within bounds, shares one engine write.
 //!
 //! The order of the last four steps is the order of what they promise. The state is readable before
@@ -20,16 +21,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 
+use conclave_proto::peer::Refusal;
 use conclave_storage::Fault;
+use conclave_storage::engine::Engine;
 use conclave_storage::log::EntryKind;
-use conclave_storage::machine::{Machine, Outcome};
+use conclave_storage::machine::{Done, Machine, Outcome};
 use conclave_storage::reader::Reader;
 
-use crate::consensus::CommittedEntry;
+use crate::away::Away;
+use crate::consensus::{CommittedEntry, Position, configuration};
 use crate::handle::{Answer, Slot};
 use crate::housekeeper::Tally;
 use crate::leadership::Leases;
 use crate::limits;
+use crate::mailbox::{Mailbox, Proposal};
 use crate::metrics::Stats;
 use crate::progress::Progress;
 use crate::watch::Publisher;
@@ -37,17 +42,31 @@ use crate::watch::Publisher;
 /// So few are answered where they are: another task would only make them wait for its turn.
 const ANSWERS_FROM_HERE_MAX: usize = 2;
 
-/// A committed entry and who waits for its commands' outcomes: nobody, or one slot a command, in
-/// order.
-#[derive(Debug)]
-pub(crate) struct ToApply {
-    pub(crate) entry: CommittedEntry,
-    pub(crate) slots: Vec<Slot>,
+/// What the driver gives to the applier, in order.
+pub(crate) enum ToApply {
+    /// A committed entry, and who waits for the outcomes of commands in it: those of this member
+    /// that were put into the log here, in order.
+    Entry {
+        entry: CommittedEntry,
+        proposals: Vec<Proposal>,
+    },
+    /// Commands of this member that are on their way into the log elsewhere, or were when this
+    /// member lost its place as the leader of this term.
+    Away { term: u64, proposals: Vec<Proposal> },
+    /// Some of those that the leader did not take.
+    Refused(Refusal),
+    /// Some of those may be waited for by nobody any more.
+    Sweep,
+    /// The state goes on in another engine.
+    Install { engine: Arc<dyn Engine>, index: u64 },
 }
 
 /// See the module.
 pub(crate) struct Applier {
+    pub(crate) member_id: u64,
     pub(crate) machine: Machine,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) away: Away,
     pub(crate) reader: Reader,
     pub(crate) publisher: Publisher,
     pub(crate) progress: Arc<Progress>,
@@ -103,43 +122,100 @@ impl Applier {
         }
     }
 
-    fn apply(&mut self, entries: Vec<ToApply>, batch: &mut Batch) -> Result<(), Fault> {
-        for ToApply { entry, slots } in entries {
-            let outcomes = self.apply_entry(&entry)?;
-            batch.index = entry.position.index;
-            batch.commands += outcomes.len();
-            batch.bytes += entry.payload.len();
-            if slots.is_empty() {
-                continue;
+    fn apply(&mut self, work: Vec<ToApply>, batch: &mut Batch) -> Result<(), Fault> {
+        for item in work {
+            match item {
+                ToApply::Entry { entry, proposals } => {
+                    self.apply_entry(&entry, proposals, batch)?;
+                }
+                ToApply::Away { term, proposals } => self.away.add(term, proposals),
+                ToApply::Refused(refusal) => self.away.refused(&refusal, &self.mailbox),
+                ToApply::Sweep => self.away.sweep(),
+                ToApply::Install { engine, index } => {
+                    // What is applied so far belongs to the state that ends here.
+                    self.commit(std::mem::take(batch))?;
+                    self.install(engine, index)?;
+                }
             }
-            assert_eq!(
-                slots.len(),
-                outcomes.len(),
-                "entry {} has as many outcomes as it was packed from commands",
-                entry.position.index,
-            );
-            batch.answers.extend(slots.into_iter().zip(outcomes));
         }
         Ok(())
     }
 
-    fn apply_entry(&mut self, entry: &CommittedEntry) -> Result<Vec<Outcome>, Fault> {
-        let position = entry.position;
-        match entry.kind {
-            EntryKind::Normal => self
-                .machine
-                .apply(position.index, position.term, &entry.payload),
-            // Nobody proposes membership changes yet; one that was made must still move the applied
-            // index.
+    fn apply_entry(
+        &mut self,
+        entry: &CommittedEntry,
+        proposals: Vec<Proposal>,
+        batch: &mut Batch,
+    ) -> Result<(), Fault> {
+        let Position { index, term } = entry.position;
+        self.away.passed(term, &self.mailbox);
+        let done = match entry.kind {
+            EntryKind::Normal => self.machine.apply(index, term, &entry.payload)?,
             EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                self.machine
-                    .apply(position.index, position.term, &bytes::Bytes::new())
+                self.apply_change(index, term, &entry.payload)?
+            }
+        };
+        batch.index = index;
+        batch.commands += done.len();
+        batch.bytes += entry.payload.len();
+        let mut placed = proposals.into_iter();
+        for done in done {
+            if done.member_id != self.member_id {
+                continue;
+            }
+            let proposal = match placed.next() {
+                Some(proposal) => Some(proposal),
+                None => self.away.take(done.request_id),
+            };
+            if let Some(slot) = proposal.and_then(|proposal| proposal.slot) {
+                assert_eq!(
+                    slot.request_id(),
+                    done.request_id,
+                    "the commands of entry {index} are applied in the order they were packed",
+                );
+                batch.answers.push((slot, done.outcome));
             }
         }
+        Ok(())
+    }
+
+    fn apply_change(
+        &mut self,
+        index: u64,
+        term: u64,
+        payload: &bytes::Bytes,
+    ) -> Result<Vec<Done>, Fault> {
+        let read = configuration::change_in(payload).ok();
+        let read = read.and_then(|change| Some((configuration::to_machine(&change)?, change)));
+        let Some((change, wire)) = read else {
+            // The driver has said so; the applied index moves all the same.
+            return self.machine.apply(index, term, &bytes::Bytes::new());
+        };
+        let header = wire.header.unwrap_or_default();
+        let outcome = self.machine.apply_member(index, term, change)?;
+        Ok(vec![Done {
+            member_id: header.member_id,
+            request_id: header.request_id,
+            outcome,
+        }])
+    }
+
+    /// Watchers find that the ring begins anew and read what they miss from the new state.
+    fn install(&mut self, engine: Arc<dyn Engine>, index: u64) -> Result<(), Fault> {
+        let before = self.reader.engine();
+        self.machine.replace(engine)?;
+        before.discard();
+        self.away.lost();
+        self.publisher.publish(&[], self.reader.applied());
+        self.progress.set_applied(index);
+        Ok(())
     }
 
     /// Writes, publishes, answers. True if there is something to compact.
     fn commit(&mut self, batch: Batch) -> Result<bool, Fault> {
+        if batch.index == 0 {
+            return Ok(false);
+        }
         let effects = {
             let _timer = self.stats.backend_commit.start_timer();
             self.machine.commit()?

@@ -28,7 +28,9 @@ mod check;
 mod duration;
 mod error;
 mod foreign;
+mod gates;
 pub mod raw;
+mod security;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -36,6 +38,7 @@ mod version;
 
 pub use check::check;
 pub use error::ConfigError;
+pub use security::{PeerTls, TlsFiles, TlsIdentity, TlsVersion};
 pub use url::{InitialMember, MemberUrl};
 pub use version::{API_VERSION, version_text};
 
@@ -94,6 +97,9 @@ pub struct Config {
     pub snapshot_count: u64,
     /// Applied entries kept in the raft log for followers that are behind.
     pub snapshot_catchup_entries: u64,
+    /// Whether the time a lease has left is kept in the log, so that it survives a change of
+    /// leader.
+    pub lease_checkpoint: bool,
     /// Milliseconds between two heartbeats of the leader; one raft tick.
     pub heartbeat_interval_ms: u64,
     /// Milliseconds without a heartbeat after which a follower stands for election; at least five
@@ -119,12 +125,21 @@ pub struct Config {
     pub pre_vote: bool,
     /// Whether a membership change that would endanger the quorum is refused.
     pub strict_reconfig_check: bool,
+    /// Learners at a time; at least one.
+    pub max_learners: usize,
+    /// Whether the leader makes a learner that has caught up a voter without being asked.
+    pub auto_promote_learners: bool,
     /// How often an idle watch that asked for progress is told the revision.
     pub watch_progress_notify_interval: Duration,
     /// Revisions deleted in one step of a compaction.
     pub compaction_batch_limit: u64,
     /// Whether the log is written without waiting for the disk. Loses acknowledged writes.
     pub unsafe_no_fsync: bool,
+    /// How connections between members are secured; `None` without TLS. There if any peer URL
+    /// begins with `https://`.
+    pub peer_tls: Option<PeerTls>,
+    /// Whether the member leaves all others behind and goes on alone with the data it has.
+    pub force_new_cluster: bool,
     /// The least severe events logged.
     pub log_level: LogLevel,
     /// The form of a log line; `None` chooses by whether the output is a terminal.

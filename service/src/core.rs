@@ -19,16 +19,18 @@ use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use conclave_storage::engine::Engine;
 use conclave_storage::machine::Machine;
+use conclave_storage::reader::Reader;
 
 use crate::StartError;
 use crate::admission::Admission;
+use crate::away::Away;
 use crate::applier::Applier;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::consensus::reader::Reader as LogReader;
 use crate::consensus::reads::Reads;
+use crate::consensus::configuration::Configuration;
 use crate::consensus::{Node, node};
 use crate::driver::{Driver, Parts};
 use crate::fatal::{Fatal, FatalError};
@@ -37,10 +39,10 @@ use crate::housekeeper::{self, Housekeeper, Tally};
 use crate::leadership::{self, Leases};
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::peers::{Inbox, NoPeers, Peers};
+use crate::peers::{Inbox, Peers};
 use crate::progress::Progress;
 use crate::stores::Stores;
-use crate::{limits, log_writer, proposer, watch};
+use crate::{limits, log_writer, proposer, reconfiguration, watch};
 
 /// What of the core is configured.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +67,8 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// See [`watch::Settings`].
     pub watch_progress_interval: Duration,
+    /// Who judges membership changes, and how strictly.
+    pub reconfiguration: reconfiguration::Settings,
 }
 
 impl Settings {
@@ -81,6 +85,7 @@ impl Settings {
             max_txn_ops: config.max_txn_ops,
             max_request_bytes: config.max_request_bytes,
             watch_progress_interval: config.watch_progress_notify_interval,
+            reconfiguration: reconfiguration::Settings::of(config),
         }
     }
 
@@ -91,6 +96,7 @@ impl Settings {
             quota_bytes: self.quota_bytes,
             request_timeout: handle::request_timeout(self.election_timeout),
             lease_ttl_seconds_min: proposer::lease_ttl_seconds_min(self.election_timeout),
+            reconfiguration: self.reconfiguration,
         }
     }
 
@@ -129,6 +135,17 @@ pub struct Core {
     tasks: JoinSet<()>,
 }
 
+/// What the way to the other members needs of this one.
+pub struct Neighbourhood {
+    /// Who this member is.
+    pub identity: handle::Identity,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The state.
+    pub reader: Reader,
+    pub(crate) fatal: Fatal,
+}
+
 /// What several owners share.
 struct Common {
     clock: Arc<dyn Clock>,
@@ -143,19 +160,21 @@ struct Common {
 
 impl Core {
     /// Wakes the owners. Must be called in a tokio runtime, whose tasks it uses; blocks for as long
-    /// as threads take to start.
+    /// as threads take to start. `connect` makes the way to the other members.
     pub fn start(
         stores: Stores,
         settings: Settings,
         stopping: CancellationToken,
+        connect: impl FnOnce(Inbox, Neighbourhood) -> Arc<dyn Peers>,
     ) -> Result<Core, StartError> {
         let Stores {
             identity,
-            engine,
             machine,
             reader,
             log,
             log_state,
+            initial_members,
+            state_folder,
         } = stores;
         let applied = reader.applied();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -177,6 +196,16 @@ impl Core {
             stopping,
         };
         let (publisher, watches) = watch::new(reader.clone(), settings.watches());
+        let peers = connect(
+            Inbox::new(Arc::clone(&common.mailbox)),
+            Neighbourhood {
+                identity,
+                clock: Arc::clone(&common.clock),
+                reader: reader.clone(),
+                fatal: common.fatal.clone(),
+            },
+        );
+        peers.set_members(&initial_members, &[]);
         let handle = Handle::new(Shared {
             identity,
             settings: settings.requests(),
@@ -187,24 +216,29 @@ impl Core {
             leases: common.leases.clone(),
             reader: reader.clone(),
             watches,
-            engine: Arc::clone(&engine),
+            peers: Arc::clone(&peers),
             stats: Arc::clone(common.metrics.stats()),
             stopping: common.stopping.clone(),
         });
 
-        let conf_state = node::decode_conf_state(&log_state.conf_state)
-            .map_err(|_| StartError::System("the raft log's voters cannot be read".to_owned()))?;
+        let unreadable = |_| StartError::System("the raft log's voters cannot be read".to_owned());
+        let Configuration {
+            conf_state,
+            index: configured_at,
+        } = Configuration::decode(&log_state.conf_state).map_err(unreadable)?;
         let log = Arc::new(log);
         let log_reader = LogReader::new(Arc::clone(&log), &log_state, conf_state, applied.index);
         let node_settings = settings.node(identity.member_id, applied.index, rand::random());
-        let node = Node::new(node_settings, log_reader);
+        let node = Node::new(node_settings, log_reader, configured_at);
         let mut threads = Threads {
             fatal: common.fatal.clone(),
             started: Vec::new(),
         };
         let applying = sync_channel(limits::APPLY_QUEUE_BATCHES_MAX);
         threads.start("applier", {
-            let applier = common.applier(machine, reader, publisher, applying.1);
+            let reader = reader.clone();
+            let applier =
+                common.applier(identity.member_id, machine, reader, publisher, applying.1);
             move || applier.run()
         })?;
         let (appends, to_append) = log_writer::queue();
@@ -214,14 +248,14 @@ impl Core {
             move || log_writer::run(&log, &to_append, &mailbox, &stats)
         })?;
         threads.start("housekeeper", {
-            let housekeeper = common.housekeeper(&settings, engine, woken);
+            let housekeeper = common.housekeeper(&settings, reader.clone(), woken);
             move || housekeeper.run()
         })?;
         threads.start("driver", {
             let reads = Reads::new(
                 identity.member_id,
                 rand::random(),
-                u32::try_from(node_settings.election_ticks).unwrap_or(u32::MAX),
+                limits::READ_PATIENCE_TICKS,
             );
             let driver = Driver::new(Parts {
                 node,
@@ -229,19 +263,28 @@ impl Core {
                 log_writer: appends,
                 applier: applying.0,
                 mailbox: Arc::clone(&common.mailbox),
-                peers: Arc::new(NoPeers) as Arc<dyn Peers>,
+                peers,
+                membership: (*reader.membership()).clone(),
+                member_id: identity.member_id,
+                state_folder,
+                fatal: common.fatal.clone(),
                 progress: Arc::clone(&common.progress),
                 leases: common.leases.clone(),
                 reads,
                 clock: Arc::clone(&common.clock),
                 stats: Arc::clone(common.metrics.stats()),
                 tick: settings.heartbeat_interval,
+                election_timeout: settings.election_timeout,
                 sync: settings.sync,
             });
             move || driver.run()
         })?;
         let mut tasks = JoinSet::new();
-        tasks.spawn_on(common.expiry(handle.clone()), &runtime::Handle::current());
+        let runtime = runtime::Handle::current();
+        tasks.spawn_on(common.expiry(handle.clone()), &runtime);
+        if settings.reconfiguration.auto_promote_learners {
+            tasks.spawn_on(reconfiguration::promote_learners(handle.clone()), &runtime);
+        }
         let Common {
             metrics,
             fatal,
@@ -268,11 +311,6 @@ impl Core {
     /// What is measured.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
-    }
-
-    /// Where messages of other members go.
-    pub fn inbox(&self) -> Inbox {
-        Inbox::new(Arc::clone(&self.mailbox))
     }
 
     pub(crate) fn fatal(&self) -> &Fatal {
@@ -302,13 +340,17 @@ impl Core {
 impl Common {
     fn applier(
         &self,
+        member_id: u64,
         machine: Machine,
-        reader: conclave_storage::reader::Reader,
+        reader: Reader,
         publisher: watch::Publisher,
         inbox: std::sync::mpsc::Receiver<Vec<crate::applier::ToApply>>,
     ) -> Applier {
         Applier {
+            member_id,
             machine,
+            mailbox: Arc::clone(&self.mailbox),
+            away: Away::default(),
             reader,
             publisher,
             progress: Arc::clone(&self.progress),
@@ -323,12 +365,12 @@ impl Common {
     fn housekeeper(
         &self,
         settings: &Settings,
-        engine: Arc<dyn Engine>,
+        reader: Reader,
         woken: std::sync::mpsc::Receiver<()>,
     ) -> Housekeeper {
         Housekeeper {
             settings: settings.housekeeping(),
-            engine,
+            reader,
             tally: Arc::clone(&self.tally),
             woken,
             progress: Arc::clone(&self.progress),

@@ -45,6 +45,7 @@ pub(crate) struct Deadlines {
 
 #[derive(Debug)]
 struct Reign {
+    term: u64,
     since: Moment,
     /// Added to the first deadline of every lease found at the promotion.
     grace: Duration,
@@ -83,14 +84,20 @@ pub(crate) enum Known {
 
 impl Deadlines {
     /// This member leads from `now` on. All that was remembered of an earlier reign is void.
-    pub(crate) fn promote(&mut self, now: Moment, grace: Duration) {
+    pub(crate) fn promote(&mut self, term: u64, now: Moment, grace: Duration) {
         self.reign = Some(Reign {
+            term,
             since: now,
             grace,
             loading: Loading::After(None),
             leases: HashMap::new(),
             queue: BTreeSet::new(),
         });
+    }
+
+    /// The term of the reign; 0 on a member that does not lead.
+    pub(crate) fn term(&self) -> u64 {
+        self.reign.as_ref().map_or(0, |reign| reign.term)
     }
 
     /// This member does not lead any more.
@@ -268,7 +275,7 @@ mod tests {
 
     fn leading() -> Deadlines {
         let mut deadlines = Deadlines::default();
-        deadlines.promote(at(0), seconds(1));
+        deadlines.promote(1, at(0), seconds(1));
         deadlines.load([], true);
         deadlines
     }
@@ -336,7 +343,7 @@ mod tests {
     #[test]
     fn a_new_leader_counts_from_its_promotion() {
         let mut deadlines = Deadlines::default();
-        deadlines.promote(at(100), seconds(1));
+        deadlines.promote(1, at(100), seconds(1));
         assert_eq!(deadlines.load_after(), Some(None));
         assert_eq!(deadlines.look_up(at(100), A), Known::Ask);
         deadlines.load([(A, seconds(10))], false);

@@ -19,12 +19,22 @@
 //! log by itself, in this thread: two wake-ups less for each entry. The applier still works beside
 //! it.
 //!
-//! # Reply slots
+//! # Commands on their way
 //!
-//! The slots of a pack are queued with the position the pack was given ([`Placed`]). Raft commits
-//! in index order, so the front of the queue is always the next to meet its entry; same index and
-//! same term, and the slots travel on with the entry. If the leader's place is lost they are told
-//! so at once: their commands may still commit, under another leader, but nobody here will know.
+//! A command that was put into the log here waits in a queue with its position ([`Placed`]). Raft
+//! commits in index order, so the front of the queue is always the next to meet its entry; same
+//! index and same term, and its slot travels on with the entry.
+//!
+//! On a member that does not lead, commands go to the leader in a parcel ([`proposals`]). From then
+//! on they are *away*: the applier keeps them until an entry brings their outcome. The same becomes
+//! of placed commands when the leader loses its place. What is away is bound to a term: a leader
+//! proposes only what was sent to it under its own term. So once an entry of a later term is
+//! applied, a command away under an earlier one can never come, and the applier hands it back to be
+//! proposed anew. An election costs a client time, and nothing else.
+//!
+//! # Snapshots
+//!
+//! See [`snapshots`], and [`membership`] for changes of who is in the cluster.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,27 +44,42 @@ use std::time::Duration;
 use conclave_proto::ApiError;
 use conclave_proto::peer::{Parcel, parcel::Content};
 use conclave_storage::Fault;
-use conclave_storage::log::{Append, EntryKind, Log};
+use conclave_storage::log::{Append, Log};
+use conclave_storage::machine::member::Membership;
 
 use crate::applier::ToApply;
 use crate::clock::{Clock, Moment};
 use crate::consensus::reads::Reads;
-use crate::consensus::{CommittedEntry, Node, Position, Standing, Work, codec};
-use crate::handle::{Answer, Slot};
+use crate::consensus::{Node, Position, Standing, Work};
+use crate::fatal::Fatal;
+use crate::handle::Answer;
 use crate::leadership::Leases;
-use crate::limits;
-use crate::log_writer::{self, Numbered};
+use crate::log_writer::{self, Job};
 use crate::mailbox::{Control, Mail, Mailbox, Proposal, ReadSlot, Waiting};
 use crate::metrics::Stats;
 use crate::peers::Peers;
 use crate::progress::Progress;
 
+mod membership;
+mod proposals;
+mod snapshots;
+mod transfer;
+
+pub(crate) use snapshots::{StateFolder, Taken};
+pub(crate) use transfer::Done;
+
 /// What the driver is given to work with.
 pub(crate) struct Parts {
     pub(crate) node: Node,
     pub(crate) log: Arc<Log>,
-    pub(crate) log_writer: SyncSender<Numbered>,
+    pub(crate) log_writer: SyncSender<Job>,
     pub(crate) applier: SyncSender<Vec<ToApply>>,
+    /// As of the state's applied index.
+    pub(crate) membership: Membership,
+    pub(crate) member_id: u64,
+    /// `None` for a state in memory, which cannot be sent or replaced.
+    pub(crate) state_folder: Option<StateFolder>,
+    pub(crate) fatal: Fatal,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) progress: Arc<Progress>,
@@ -63,6 +88,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) tick: Duration,
+    /// How long an append may take before a leader looks for a successor.
+    pub(crate) election_timeout: Duration,
     /// False: `--unsafe-no-fsync`.
     pub(crate) sync: bool,
 }
@@ -74,34 +101,58 @@ pub(crate) struct Driver {
     next_tick: Moment,
     /// Taken from the mailbox, not proposed yet.
     pending: VecDeque<Proposal>,
+    /// Bytes of those in `pending` that other members sent.
+    forwarded_bytes: usize,
+    /// Membership changes, not proposed yet.
+    changes: VecDeque<Proposal>,
+    /// Came back, to be proposed with the next tick or under the next leader.
+    held_back: Vec<Proposal>,
+    /// Something may be away.
+    away: bool,
     /// Proposed, not committed yet, in log order.
     placed: VecDeque<Placed>,
     /// The last work given to the log writer, and the last it has confirmed.
     written: u64,
     confirmed: u64,
+    /// Since when the log writer has been busy without confirming anything.
+    writing_since: Moment,
+    membership: membership::Followed,
+    snapshots: snapshots::Traffic,
+    transfer: transfer::Transfer,
 }
 
+/// Commands of this member in the log.
 struct Placed {
     position: Position,
-    slots: Vec<Slot>,
+    proposals: Vec<Proposal>,
 }
 
 impl Driver {
     pub(crate) fn new(parts: Parts) -> Driver {
-        let next_tick = parts.clock.now().after(parts.tick);
+        let now = parts.clock.now();
+        let membership = membership::Followed::new(parts.membership.clone());
         Driver {
+            next_tick: now.after(parts.tick),
             parts,
             standing: Standing::default(),
-            next_tick,
             pending: VecDeque::new(),
+            forwarded_bytes: 0,
+            changes: VecDeque::new(),
+            held_back: Vec::new(),
+            away: false,
             placed: VecDeque::new(),
             written: 0,
             confirmed: 0,
+            writing_since: now,
+            membership,
+            snapshots: snapshots::Traffic::default(),
+            transfer: transfer::Transfer::default(),
         }
     }
 
     /// Runs until the mailbox is closed.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
+        self.tell_peers_who_is_there();
         if self.parts.node.standing().is_sole_voter {
             // Nobody else could be leader: why wait for an election timeout?
             self.parts.node.campaign();
@@ -117,9 +168,11 @@ impl Driver {
             if closed {
                 return Ok(());
             }
+            self.parts.node.applied(self.parts.progress.applied());
             self.tick();
             self.follow_standing();
             self.propose();
+            self.propose_changes();
         }
     }
 
@@ -156,6 +209,8 @@ impl Driver {
             match control {
                 Control::Persisted(number) => {
                     self.confirmed = number;
+                    self.writing_since = self.parts.clock.now();
+                    self.install_through(number)?;
                     self.parts.node.persisted(number);
                 }
                 Control::Durable {
@@ -164,29 +219,25 @@ impl Driver {
                 } => {
                     self.compact_log(applied, compact_through)?;
                 }
-                Control::Parcel { from, parcel } => self.take_parcel(from, parcel),
-                Control::PeerClosed(_)
-                | Control::PeerUnreachable(_)
-                | Control::SnapshotSent { .. }
-                | Control::SnapshotReceived(_) => {}
+                Control::Parcel { from, parcel } => self.take_parcel(from, parcel)?,
+                Control::PeerClosed(from) => self.parts.node.suspect(from),
+                Control::PeerUnreachable(to) => self.parts.node.unreachable(to),
+                Control::SnapshotSent { to, arrived } => self.snapshot_sent(to, arrived),
+                Control::SnapshotReceived(snapshot) => self.snapshot_received(snapshot)?,
+                Control::SnapshotTaken(taken) => self.snapshot_taken(taken),
+                Control::Again(proposals) => self.held_back.extend(proposals),
+                Control::Transfer { to, done } => self.begin_transfer(to, done),
+                Control::Look(look) => look.at(&self.parts.node),
             }
         }
         if !mail.commands.is_empty() {
             self.pending.extend(mail.commands);
         }
+        self.changes.extend(mail.changes);
         if !mail.reads.is_empty() {
             self.parts.reads.add(mail.reads);
         }
         Ok(())
-    }
-
-    fn take_parcel(&mut self, from: u64, parcel: Parcel) {
-        let Some(Content::Raft(message)) = parcel.content else {
-            return;
-        };
-        if self.parts.node.step(&message).is_err() {
-            tracing::warn!(from, "a peer sent what is no raft message");
-        }
     }
 
     /// At most one tick at a time: a thread that was held up for a second must not make up for it
@@ -197,13 +248,16 @@ impl Driver {
             return;
         }
         self.next_tick = now.after(self.parts.tick);
-        self.parts.node.applied(self.parts.progress.applied());
         self.parts.node.tick();
         self.parts.reads.tick();
         // Those who gave up need not wait for a leader any longer.
         self.parts.reads.retain(|slot| !slot.is_closed());
-        self.pending
-            .retain(|proposal| !proposal.slot.is_abandoned());
+        self.release_held_back();
+        self.forget_abandoned();
+        self.watch_disk(now);
+        self.follow_transfer();
+        self.leave_if_removed();
+        self.take_snapshot_if_wanted();
     }
 
     /// Publishes who leads and does what goes with a change of it.
@@ -216,20 +270,21 @@ impl Driver {
         let same_reign = before.is_leader && standing.is_leader && before.term == standing.term;
         if !same_reign {
             self.parts.progress.close_reads();
-            for placed in self.placed.drain(..) {
-                answer_all(placed.slots, || Answer::Lost(ApiError::LeaderChanged));
-            }
+            self.leader_changed(before.is_leader);
         }
         if standing.is_leader && !same_reign {
             tracing::info!(term = standing.term, "this member leads");
-            self.parts.leases.promoted();
+            self.parts.leases.promoted(standing.term);
         } else if before.is_leader && !standing.is_leader {
             tracing::info!(
                 term = standing.term,
-                leader = standing.leader,
+                leader = hex(standing.leader),
                 "this member leads no more"
             );
             self.parts.leases.demoted();
+        } else if standing.leader != before.leader && standing.leader != 0 {
+            let leader = hex(standing.leader);
+            tracing::info!(term = standing.term, leader, "another member leads");
         }
         if standing.is_leader && standing.is_sole_voter {
             self.parts
@@ -239,37 +294,9 @@ impl Driver {
             self.parts.progress.close_reads();
         }
         self.parts.reads.standing_changed(standing);
-        self.parts.progress.set_standing(standing);
-    }
-
-    /// Packs pending commands into entries.
-    fn propose(&mut self) {
-        if !self.standing.is_leader {
-            // With no leader they wait for one, or for their deadline. With another, they are for
-            // its ears.
-            if self.standing.leader != 0 {
-                for proposal in self.pending.drain(..) {
-                    proposal.slot.answer(Answer::Refused(ApiError::NotLeader));
-                }
-            }
-            return;
-        }
-        while !self.pending.is_empty() {
-            let (count, is_full) = next_pack(&self.pending);
-            if self.is_writing() && !is_full {
-                return;
-            }
-            let payload = codec::pack(self.pending.iter().take(count).map(|p| &p.framed));
-            let slots = self
-                .pending
-                .drain(..count)
-                .map(|proposal| proposal.slot)
-                .collect();
-            match self.parts.node.propose(payload) {
-                Some(position) => self.placed.push_back(Placed { position, slots }),
-                None => answer_all(slots, || Answer::Refused(ApiError::RequestTooManyRequests)),
-            }
-        }
+        let now = self.parts.clock.now();
+        self.parts.progress.set_standing(standing, now);
+        self.follow_transfer();
     }
 
     /// Begins a round of reads. True if one was begun.
@@ -292,6 +319,8 @@ impl Driver {
                 messages,
                 committed,
                 reads,
+                snapshots,
+                restore,
             } = work;
             for outgoing in messages {
                 let content = Some(Content::Raft(outgoing.message));
@@ -303,7 +332,13 @@ impl Driver {
                     let _ = slot.send(Ok(read.index));
                 }
             }
+            for snapshot in snapshots {
+                self.send_snapshot(snapshot);
+            }
             self.hand_over(committed)?;
+            if let Some(restore) = restore {
+                self.restore(number, restore);
+            }
             if let Some(append) = append {
                 self.append(number, append)?;
             }
@@ -321,75 +356,30 @@ impl Driver {
             self.parts.node.persisted(number);
             return Ok(());
         }
+        self.write(number, Job::Append(number, append));
+        Ok(())
+    }
+
+    /// Gives the log writer something to do.
+    fn write(&mut self, number: u64, job: Job) {
+        if !self.is_writing() {
+            self.writing_since = self.parts.clock.now();
+        }
         self.written = number;
         // The other end is gone only after a fault, which is reported there and ends this thread by
         // the mailbox.
-        let _ = self.parts.log_writer.send((number, append));
-        Ok(())
+        let _ = self.parts.log_writer.send(job);
     }
 
-    /// Gives committed entries, each with its slots, to the applier.
-    fn hand_over(&mut self, committed: Vec<CommittedEntry>) -> Result<(), Fault> {
-        if committed.is_empty() {
-            return Ok(());
-        }
-        let mut batch = Vec::with_capacity(committed.len());
-        for entry in committed {
-            if entry.kind != EntryKind::Normal {
-                self.change_members(&entry)?;
-            }
-            let slots = self.slots_of(entry.position);
-            batch.push(ToApply { entry, slots });
-        }
-        // As above. The slots are dropped: their callers learn that the server stopped.
-        let _ = self.parts.applier.send(batch);
-        Ok(())
-    }
-
-    fn slots_of(&mut self, position: Position) -> Vec<Slot> {
-        let Some(placed) = self
-            .placed
-            .pop_front_if(|p| p.position.index <= position.index)
-        else {
-            return Vec::new();
-        };
-        if placed.position == position {
-            return placed.slots;
-        }
-        answer_all(placed.slots, || Answer::Lost(ApiError::LeaderChanged));
-        Vec::new()
-    }
-
-    /// The configuration is on disk before the entry that made it is applied: the state's applied
-    /// index must never be past a change that the log's configuration does not have.
-    fn change_members(&mut self, entry: &CommittedEntry) -> Result<(), Fault> {
-        self.parts.progress.close_reads();
-        match self.parts.node.apply_change(entry) {
-            Ok(conf_state) => {
-                let append = Append {
-                    entries: Vec::new(),
-                    hard_state: None,
-                    conf_state: Some(conf_state),
-                    sync: self.parts.sync,
-                };
-                self.parts.log.append(&append)?;
-            }
-            Err(_) => tracing::warn!(
-                index = entry.position.index,
-                "a membership change in the log is not one this release can make"
-            ),
-        }
-        // Whether reads may go on without asking is decided anew.
-        self.standing = Standing {
-            is_sole_voter: false,
-            ..self.standing
-        };
-        self.follow_standing();
-        Ok(())
+    /// Gives the applier something to do. As above: if it is gone the slots are dropped, and their
+    /// callers learn that the server stopped.
+    fn tell_applier(&self, work: Vec<ToApply>) {
+        let _ = self.parts.applier.send(work);
     }
 
     fn compact_log(&mut self, applied: u64, through: u64) -> Result<(), Fault> {
         self.parts.node.applied(applied);
+        let through = self.snapshots.keeps_from().map_or(through, |first| through.min(first));
         if through < self.parts.node.first_index() {
             return Ok(());
         }
@@ -407,8 +397,9 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.parts.mailbox.close();
         let mail = self.parts.mailbox.take(Waiting::Everything, Duration::ZERO);
-        for proposal in self.pending.drain(..).chain(mail.commands) {
-            proposal.slot.answer(Answer::Refused(ApiError::Stopped));
+        let unsent = self.pending.drain(..).chain(self.changes.drain(..));
+        for proposal in unsent.chain(self.held_back.drain(..)).chain(mail.commands).chain(mail.changes) {
+            proposal.answer(Answer::Refused(ApiError::Stopped));
         }
         for slot in self.parts.reads.drain().into_iter().chain(mail.reads) {
             let _ = slot.send(Err(ApiError::Stopped));
@@ -416,20 +407,7 @@ impl Drop for Driver {
     }
 }
 
-/// How many of the pending commands go into the next entry, and whether it is full with them.
-fn next_pack(pending: &VecDeque<Proposal>) -> (usize, bool) {
-    let mut bytes = 0;
-    for (count, proposal) in (1..).zip(pending) {
-        bytes += proposal.framed.len();
-        if bytes >= limits::ENTRY_BYTES_MAX || count >= limits::ENTRY_COMMANDS_MAX {
-            return (count, true);
-        }
-    }
-    (pending.len(), false)
-}
-
-fn answer_all(slots: Vec<Slot>, answer: impl Fn() -> Answer) {
-    for slot in slots {
-        slot.answer(answer());
-    }
+/// An id as members are named everywhere.
+fn hex(id: u64) -> String {
+    format!("{id:x}")
 }

@@ -33,7 +33,7 @@ use crate::metrics::Metrics;
 
 mod front;
 mod gather;
-mod preface;
+pub(crate) mod preface;
 
 use front::Front;
 use gather::{Gathered, Gathering, gather};

@@ -21,6 +21,9 @@ pub enum FatalError {
     /// A bug: the thread's or task's name. Its message has been printed.
     #[error("{0} panicked")]
     Panic(&'static str),
+    /// The cluster goes on without this member. etcd's words, which scripts look for.
+    #[error("the member has been permanently removed from the cluster")]
+    Removed,
     /// A listener failed for good.
     #[error("serving {address} failed: {detail}")]
     Listener {

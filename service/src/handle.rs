@@ -23,18 +23,21 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use conclave_proto::ApiError;
-use conclave_proto::command::{Command, Header, command::Body};
+use conclave_proto::command::member_change::Change;
+use conclave_proto::command::{Command, Header, MemberChange, command::Body};
 use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::machine::{Outcome, Rejected, Reply};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, Revision};
 
 use crate::admission::{Admission, Permit};
-use crate::clock::Clock;
-use crate::consensus::codec;
+use crate::clock::{Clock, Moment};
+use crate::consensus::{Node, codec};
 use crate::leadership::Leases;
-use crate::mailbox::{Mailbox, Proposal};
+use crate::limits;
+use crate::mailbox::{Control, Look, Mailbox, Payload, Proposal};
 use crate::metrics::Stats;
+use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::proposer;
 use crate::watch::Watches;
@@ -116,6 +119,7 @@ pub struct Status {
 /// Where a command's outcome goes. Dropping it says the server stopped before there was one.
 #[derive(Debug)]
 pub(crate) struct Slot {
+    request_id: u64,
     reply: oneshot::Sender<Answer>,
     _permit: Permit,
 }
@@ -132,11 +136,21 @@ pub(crate) enum Answer {
 }
 
 impl Slot {
-    pub(crate) fn new(reply: oneshot::Sender<Answer>, permit: Permit) -> Slot {
+    pub(crate) fn new(
+        request_id: u64,
+        reply: oneshot::Sender<Answer>,
+        permit: Permit,
+    ) -> Slot {
         Slot {
+            request_id,
             reply,
             _permit: permit,
         }
+    }
+
+    /// Names the command among those of this member.
+    pub(crate) fn request_id(&self) -> u64 {
+        self.request_id
     }
 
     /// Answers. Nobody may be listening any more; that is theirs to know.
@@ -166,7 +180,7 @@ pub(crate) struct Shared {
     pub(crate) leases: Leases,
     pub(crate) reader: Reader,
     pub(crate) watches: Watches,
-    pub(crate) engine: Arc<dyn conclave_storage::engine::Engine>,
+    pub(crate) peers: Arc<dyn Peers>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) stopping: CancellationToken,
 }
@@ -198,6 +212,17 @@ impl Handle {
     /// [`Handle::propose`] without the quota: for what must work when space is short.
     pub(crate) async fn propose_prepared(&self, body: Body) -> Result<Reply, ProposeError> {
         let waiting = self.enqueue(body).map_err(ProposeError::Refused)?;
+        self.outcome(waiting).await
+    }
+
+    /// Proposes a membership change and waits until it is made.
+    pub(crate) async fn propose_change(&self, change: Change) -> Result<Reply, ProposeError> {
+        let waiting = self.enqueue_change(change);
+        self.outcome(waiting.map_err(ProposeError::Refused)?).await
+    }
+
+    async fn outcome(&self, waiting: oneshot::Receiver<Answer>) -> Result<Reply, ProposeError> {
+        let begun = self.shared.clock.now();
         match tokio::time::timeout(self.shared.settings.request_timeout, waiting).await {
             Ok(Ok(Answer::Outcome(Ok(mut reply)))) => {
                 proposer::fill_header(&mut reply, |header| self.fill(header));
@@ -208,8 +233,23 @@ impl Handle {
             Ok(Ok(Answer::Lost(error))) => Err(ProposeError::Unknown(error)),
             // The slot was dropped: a fault, or the stop came between log and reply.
             Ok(Err(_)) => Err(ProposeError::Unknown(ApiError::Stopped)),
-            Err(_) => Err(ProposeError::Unknown(ApiError::Timeout)),
+            Err(_) => Err(ProposeError::Unknown(self.why_late(begun))),
         }
+    }
+
+    /// What etcd would say of a command proposed at `begun` that has had no answer.
+    fn why_late(&self, begun: Moment) -> ApiError {
+        let (standing, elected) = self.shared.progress.leader_since();
+        let elections = self.shared.settings.request_timeout - limits::REQUEST_TIMEOUT_BASE;
+        if begun < elected && elected.since(begun) < elections {
+            return ApiError::TimeoutDueToLeaderFail;
+        }
+        let connected = self.shared.peers.connected_since(standing.leader);
+        let is_other = standing.leader != 0 && !standing.is_leader;
+        if is_other && connected.is_none_or(|since| since > begun) {
+            return ApiError::TimeoutDueToConnectionLost;
+        }
+        ApiError::Timeout
     }
 
     /// Returns when a view taken from now on includes everything acknowledged anywhere before the
@@ -219,12 +259,32 @@ impl Handle {
             return Ok(());
         }
         let round_trip = async {
-            let (slot, index) = oneshot::channel();
-            self.shared.mailbox.read(slot)?;
-            let index = index.await.map_err(|_| ApiError::Stopped)??;
+            let index = self.read_index().await?;
             self.shared.progress.applied_through(index).await;
             Ok(())
         };
+        self.in_time(round_trip).await
+    }
+
+    /// Returns when it is sure that this member led after the call, if it did.
+    pub(crate) async fn confirm_leadership(&self) -> Result<(), ReadRefused> {
+        if self.shared.progress.may_read_at_once() {
+            return Ok(());
+        }
+        self.in_time(async { self.read_index().await.map(drop) })
+            .await
+    }
+
+    async fn read_index(&self) -> Result<u64, ApiError> {
+        let (slot, index) = oneshot::channel();
+        self.shared.mailbox.read(slot)?;
+        index.await.map_err(|_| ApiError::Stopped)?
+    }
+
+    async fn in_time(
+        &self,
+        round_trip: impl Future<Output = Result<(), ApiError>>,
+    ) -> Result<(), ReadRefused> {
         tokio::select! {
             result = tokio::time::timeout(self.shared.settings.request_timeout, round_trip) => {
                 result.unwrap_or(Err(ApiError::Timeout)).map_err(ReadRefused)
@@ -309,15 +369,39 @@ impl Handle {
 
     /// Reclaims the space of deleted keys (`Maintenance.Defragment`). Reads and writes go on.
     pub async fn reclaim(&self) -> Result<(), Fault> {
-        let engine = Arc::clone(&self.shared.engine);
+        let engine = self.shared.reader.engine();
         tokio::task::spawn_blocking(move || engine.reclaim())
             .await
             .expect("reclaiming does not panic, and blocking tasks are not cancelled once running")
     }
 
-    /// The state's engine, for backups: [`conclave_storage::snapshot`] takes it.
-    pub fn engine(&self) -> &Arc<dyn conclave_storage::engine::Engine> {
-        &self.shared.engine
+    /// The other members.
+    pub fn peers(&self) -> &Arc<dyn Peers> {
+        &self.shared.peers
+    }
+
+    /// Hands leadership to this voter, or to whoever is best placed. Returns when it leads.
+    pub async fn transfer_leadership(&self, to: Option<u64>) -> Result<(), ApiError> {
+        let (done, outcome) = oneshot::channel();
+        self.shared.mailbox.control(Control::Transfer { to, done });
+        tokio::time::timeout(self.shared.settings.request_timeout, outcome)
+            .await
+            .map_err(|_| ApiError::Timeout)?
+            .map_err(|_| ApiError::Stopped)?
+    }
+
+    /// Looks at the consensus.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (found, answer) = oneshot::channel();
+        let look = Look::new(move |node| {
+            // Nobody listening is nobody's loss.
+            let _ = found.send(look(node));
+        });
+        self.shared.mailbox.control(Control::Look(look));
+        answer.await.map_err(|_| ApiError::Stopped)
     }
 
     /// Cancelled when the server begins to stop.
@@ -331,33 +415,62 @@ impl Handle {
         if shared.stopping.is_cancelled() {
             return Err(ApiError::Stopped);
         }
+        let (request_id, header) = self.command_header();
         let command = Command {
-            header: Some(Header {
-                request_id: shared.admission.next_request_id(),
-                member_id: shared.identity.member_id,
-                wall_time_ms: shared.clock.wall_ms(),
-                ..Header::default()
-            }),
+            header: Some(header),
             body: Some(body),
         };
         if command.encoded_len() > shared.settings.max_request_bytes {
             return Err(ApiError::RequestTooLarge);
         }
         let framed = codec::frame(&command);
-        let permit = shared
-            .admission
-            .admit(framed.len())
-            .ok_or(ApiError::RequestTooManyRequests)?;
-        let (reply, waiting) = oneshot::channel();
-        let proposal = Proposal {
-            framed,
-            slot: Slot::new(reply, permit),
-        };
+        let (slot, waiting) = self.slot(request_id, framed.len())?;
         shared
             .mailbox
-            .propose(proposal)
+            .propose(Proposal::command(framed, slot))
             .map_err(|_| ApiError::Stopped)?;
         Ok(waiting)
+    }
+
+    fn enqueue_change(&self, change: Change) -> Result<oneshot::Receiver<Answer>, ApiError> {
+        if self.shared.stopping.is_cancelled() {
+            return Err(ApiError::Stopped);
+        }
+        let (request_id, header) = self.command_header();
+        let change = MemberChange {
+            header: Some(header),
+            change: Some(change),
+        };
+        let (slot, waiting) = self.slot(request_id, change.encoded_len())?;
+        let proposal = Proposal {
+            payload: Payload::Change(Box::new(change)),
+            slot: Some(slot),
+        };
+        let proposed = self.shared.mailbox.propose(proposal);
+        proposed.map_err(|_| ApiError::Stopped)?;
+        Ok(waiting)
+    }
+
+    fn command_header(&self) -> (u64, Header) {
+        let request_id = self.shared.admission.next_request_id();
+        let header = Header {
+            request_id,
+            member_id: self.shared.identity.member_id,
+            wall_time_ms: self.shared.clock.wall_ms(),
+            ..Header::default()
+        };
+        (request_id, header)
+    }
+
+    fn slot(
+        &self,
+        request_id: u64,
+        bytes: usize,
+    ) -> Result<(Slot, oneshot::Receiver<Answer>), ApiError> {
+        let permit = self.shared.admission.admit(bytes);
+        let permit = permit.ok_or(ApiError::RequestTooManyRequests)?;
+        let (reply, waiting) = oneshot::channel();
+        Ok((Slot::new(request_id, reply, permit), waiting))
     }
 
     fn check_quota(&self, body: &Body) -> Result<(), ApiError> {

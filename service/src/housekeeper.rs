@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
 use conclave_storage::Fault;
-use conclave_storage::engine::Engine;
+use conclave_storage::reader::Reader;
 
 use crate::clock::Clock;
 use crate::limits;
@@ -111,7 +111,7 @@ impl Retention {
 /// See the module.
 pub(crate) struct Housekeeper {
     pub(crate) settings: Settings,
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) reader: Reader,
     pub(crate) tally: Arc<Tally>,
     pub(crate) woken: Receiver<()>,
     pub(crate) progress: Arc<Progress>,
@@ -135,7 +135,7 @@ impl Housekeeper {
             let applied = self.progress.applied();
             let bytes = self.tally.bytes.swap(0, Ordering::Relaxed);
             self.tally.commands.store(0, Ordering::Relaxed);
-            self.engine.flush()?;
+            self.reader.engine().flush()?;
             flushed_at = Some(self.clock.now());
             let compact_through = retention.flushed(applied, bytes);
             tracing::debug!(applied, compact_through, "the state is durable");

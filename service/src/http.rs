@@ -210,7 +210,7 @@ fn health_json(healthy: bool, reason: &str) -> String {
     )
 }
 
-async fn version() -> Response {
+pub(crate) async fn version() -> Response {
     let (api, cluster) = (API_VERSION, CLUSTER_VERSION);
     let versions =
         format!(r#"{{"etcdserver":"{api}","etcdcluster":"{cluster}","storage":"{cluster}"}}"#);

@@ -101,10 +101,10 @@ impl Leases {
         }
     }
 
-    /// The driver: this member leads.
-    pub(crate) fn promoted(&self) {
+    /// The driver: this member leads in `term`.
+    pub(crate) fn promoted(&self, term: u64) {
         self.lock()
-            .promote(self.shared.clock.now(), self.shared.grace);
+            .promote(term, self.shared.clock.now(), self.shared.grace);
         self.shared.sooner.notify_one();
     }
 
@@ -181,9 +181,12 @@ impl Leases {
         Ok(!last)
     }
 
-    fn due(&self) -> Vec<LeaseId> {
-        self.lock()
-            .due(self.shared.clock.now(), limits::EXPIRE_BATCH_LEASES_MAX)
+    /// What is due, and under which term.
+    fn due(&self) -> (u64, Vec<LeaseId>) {
+        let mut deadlines = self.lock();
+        let now = self.shared.clock.now();
+        let due = deadlines.due(now, limits::EXPIRE_BATCH_LEASES_MAX);
+        (deadlines.term(), due)
     }
 
     /// How long there is nothing to do; `None` for ever.
@@ -222,10 +225,10 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
             tokio::task::yield_now().await;
             continue;
         }
-        let due = leases.due();
+        let (term, due) = leases.due();
         if !due.is_empty() {
             tokio::select! {
-                () = expire(&handle, &leases, &due) => {}
+                () = expire(&handle, &leases, term, &due) => {}
                 () = stopping.cancelled() => {}
             }
             continue;
@@ -244,10 +247,11 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn expire(handle: &Handle, leases: &Leases, due: &[LeaseId]) {
+async fn expire(handle: &Handle, leases: &Leases, term: u64, due: &[LeaseId]) {
     let ids = due.iter().map(|id| id.0).collect();
+    // Bound to the term in which they were found due: see `LeaseExpire`.
     match handle
-        .propose_prepared(Body::LeaseExpire(LeaseExpire { ids, term: 0 }))
+        .propose_prepared(Body::LeaseExpire(LeaseExpire { ids, term }))
         .await
     {
         Ok(_) => leases.lock().ended(due),

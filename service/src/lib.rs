@@ -42,25 +42,32 @@ pub mod fatal;
 pub mod handle;
 pub mod http;
 pub mod identity;
+pub mod join;
 pub mod leadership;
 pub mod limits;
 pub mod logging;
 pub mod metrics;
+pub mod peer;
 pub mod peers;
 pub mod rpc;
 pub mod stores;
+pub mod tls;
 pub mod watch;
 
 mod admission;
 mod applier;
+mod away;
 mod attributes;
 mod deadlines;
 mod driver;
+mod forward;
 mod housekeeper;
 mod log_writer;
 mod mailbox;
+mod network;
 mod progress;
 mod proposer;
+pub mod reconfiguration;
 
 #[cfg(test)]
 mod server_tests;
@@ -71,6 +78,8 @@ pub use handle::Handle;
 
 use crate::config::MemberUrl;
 use crate::core::Core;
+use crate::peer::Network;
+use crate::tls::Tls;
 
 /// Why a member cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -86,19 +95,18 @@ pub enum StartError {
         /// The system's words.
         error: io::Error,
     },
-    /// The data directory belongs to somebody else.
+    /// The cluster goes on without this member.
     #[error(
-        "{} holds a cluster this member is not part of: check --name, --initial-cluster and \
-         --data-dir",
-        data_dir.display()
+        "the member has been permanently removed from the cluster; to add it anew, empty its data \
+         directory, run `etcdctl member add` and start it with --initial-cluster-state=existing"
     )]
-    NotAMember {
-        /// As configured.
-        data_dir: std::path::PathBuf,
-    },
-    /// An empty data directory and `--initial-cluster-state=existing`.
-    #[error("joining a running cluster is not available in this version")]
-    CannotJoin,
+    Removed,
+    /// An empty data directory, and the other members object, or do not answer where they must.
+    #[error(transparent)]
+    Join(#[from] join::JoinError),
+    /// Certificates that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// The system would not give us a thread, or the metrics clash.
     #[error("cannot start: {0}")]
     System(String),
@@ -119,23 +127,30 @@ impl Server {
     /// once it is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let listeners = bind(&config.listen_client_urls).await?;
+        let peer_listeners = bind(&config.listen_peer_urls).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
             .filter_map(|(_, listener)| listener.local_addr().ok())
             .collect();
         let stopping = CancellationToken::new();
-        let core = {
-            let (config, stopping) = (config.clone(), stopping.clone());
+        let tls = network::open_tls(&config)?;
+        let opened = {
+            let config = config.clone();
             // Opening reads the raft log, which may take a second.
-            tokio::task::spawn_blocking(move || {
-                Core::start(
-                    stores::open(&config)?,
-                    core::Settings::of(&config),
-                    stopping,
-                )
+            blocking(move || stores::open(&config)).await?
+        };
+        let origin = match opened.needs_origin()? {
+            true => Some(network::origin(&config, tls.clone()).await?),
+            false => None,
+        };
+        let (core, network) = {
+            let (config, stopping) = (config.clone(), stopping.clone());
+            let tls = tls.clone();
+            blocking(move || {
+                let stores = opened.into_stores(origin, config.force_new_cluster)?;
+                network::start(stores, &config, tls, stopping)
             })
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?
+            .await?
         };
         let handle = core.handle().clone();
         let (is_ready, ready) = signal::channel(false);
@@ -143,7 +158,10 @@ impl Server {
         let supervisor = Supervisor {
             config,
             core,
+            network,
+            tls,
             listeners,
+            peer_listeners,
             is_ready,
             end,
         };
@@ -186,7 +204,14 @@ impl Server {
 
     /// Stops the server and returns when everything has ended. The data directory is free for
     /// another server as soon as no clone of the handle is left.
+    ///
+    /// A leader hands over first, so that the others need no election.
     pub async fn shutdown(self) -> Result<(), FatalError> {
+        let handed_over = self.handle.transfer_leadership(None);
+        if let Ok(Err(error)) = tokio::time::timeout(limits::HAND_OVER_MAX, handed_over).await {
+            // It did not lead, or there is nobody to lead instead.
+            tracing::debug!(%error, "leadership is not handed over");
+        }
         self.stopping.cancel();
         self.stopped().await
     }
@@ -211,7 +236,10 @@ impl std::fmt::Debug for Server {
 struct Supervisor {
     config: Config,
     core: Core,
+    network: Arc<Network>,
+    tls: Option<Arc<Tls>>,
     listeners: Vec<(MemberUrl, TcpListener)>,
+    peer_listeners: Vec<(MemberUrl, TcpListener)>,
     is_ready: signal::Sender<bool>,
     end: signal::Sender<Option<Result<(), FatalError>>>,
 }
@@ -221,13 +249,29 @@ impl Supervisor {
         let Supervisor {
             config,
             core,
+            network,
+            tls,
             listeners,
+            peer_listeners,
             is_ready,
             end,
         } = self;
         let handle = core.handle().clone();
         let stopping = handle.stopping().clone();
         let mut edges = JoinSet::new();
+        // Other members are served to the very end: what clients have begun needs them.
+        let mut peers = JoinSet::new();
+        let peers_stopping = CancellationToken::new();
+        for (url, listener) in peer_listeners {
+            let served = network::serve(
+                (url, listener),
+                Arc::clone(&network),
+                tls.clone(),
+                &core,
+                peers_stopping.clone(),
+            );
+            peers.spawn(served);
+        }
         tokio::select! {
             () = attributes::publish(&handle, &config) => {
                 serve(&mut edges, listeners, &core, &config);
@@ -242,6 +286,9 @@ impl Supervisor {
             }
         }
         let outcome = core.stop().await;
+        peers_stopping.cancel();
+        network.stop().await;
+        while peers.join_next().await.is_some() {}
         end.send_replace(Some(outcome));
     }
 }
@@ -274,6 +321,13 @@ fn serve(
             }
         });
     }
+}
+
+/// Runs what blocks where it holds up nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// One listener for each URL: on the first of its addresses that can be had.

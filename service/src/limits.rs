@@ -29,6 +29,15 @@ pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// others.
 pub const ENTRY_COMMANDS_MAX: usize = 1024;
 
+/// Bytes of commands from other members that wait in a leader for its log. Each of them bounds its
+/// own clients; this bounds what the leader holds for all of them.
+pub const FORWARDED_BYTES_MAX: usize = 256 << 20;
+/// Membership changes waiting for the one before them.
+pub const WAITING_CHANGES_MAX: usize = 64;
+
+/// Ticks after which a read-index round without an answer is begun anew. A new leader drops rounds
+/// that come before it has committed in its term, which takes it milliseconds.
+pub const READ_PATIENCE_TICKS: u32 = 2;
 /// Read-index requests waiting in the driver. A linearizable read costs the driver a queue slot and
 /// nothing else, so this is a guard against leaks more than a limit on use.
 pub const WAITING_READS_MAX: usize = 100_000;
@@ -101,6 +110,9 @@ pub const REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);
 
 /// How long the member waits between attempts to publish its own name and addresses.
 pub const PUBLISH_RETRY: Duration = Duration::from_millis(200);
+
+/// A leader that is asked to stop waits so long for its successor.
+pub const HAND_OVER_MAX: Duration = Duration::from_millis(500);
 
 /// Client calls that are running when the server stops get this long to end.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(700);

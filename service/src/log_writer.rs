@@ -8,39 +8,77 @@
 //! A sole voter has nothing else to do while its disk is busy, and two thread switches an entry are
 //! as dear as the proposal itself; there the driver appends by itself and this thread sleeps.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use conclave_storage::Fault;
 use conclave_storage::log::{Append, Log};
+use conclave_storage::{Fault, place};
 
+use crate::consensus::{Position, Restore};
 use crate::limits;
 use crate::mailbox::{Control, Mailbox};
 use crate::metrics::Stats;
 
-/// An append and the number of the work it is part of.
-pub(crate) type Numbered = (u64, Append);
+/// Something to put on disk, with the number of the work it is part of.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// See [`Append`].
+    Append(u64, Append),
+    /// A received snapshot takes the place of state and log.
+    Restore {
+        number: u64,
+        member_dir: PathBuf,
+        /// The folder of the new state, in `member_dir`.
+        dir: PathBuf,
+        restore: Restore,
+    },
+}
 
 /// The queue to the log writer. Bounded: the driver waits when it is full, which is as it should
 /// be, since what it would do instead is to produce more. The writer never waits for the driver, so
 /// the wait ends.
-pub(crate) fn queue() -> (SyncSender<Numbered>, Receiver<Numbered>) {
+pub(crate) fn queue() -> (SyncSender<Job>, Receiver<Job>) {
     sync_channel(limits::LOG_QUEUE_MAX)
 }
 
 /// Runs until the driver drops its end of the queue.
 pub(crate) fn run(
     log: &Log,
-    appends: &Receiver<Numbered>,
+    jobs: &Receiver<Job>,
     mailbox: &Mailbox,
     stats: &Stats,
 ) -> Result<(), Fault> {
-    while let Ok((mut number, mut append)) = appends.recv() {
-        for (later_number, later) in appends.try_iter() {
-            number = later_number;
-            append = merge(append, later);
-        }
-        timed(log, &append, stats)?;
+    let mut next = jobs.recv().ok();
+    while let Some(job) = next.take() {
+        let number = match job {
+            Job::Append(mut number, mut append) => {
+                while let Ok(later) = jobs.try_recv() {
+                    let Job::Append(later_number, later) = later else {
+                        next = Some(later);
+                        break;
+                    };
+                    number = later_number;
+                    append = merge(append, later);
+                }
+                timed(log, &append, stats)?;
+                number
+            }
+            Job::Restore {
+                number,
+                member_dir,
+                dir,
+                restore,
+            } => {
+                let Position { index, term } = restore.position;
+                place::change(&member_dir, &dir, index, term)?;
+                log.restore(index, term, restore.configuration)?;
+                number
+            }
+        };
         mailbox.control(Control::Persisted(number));
+        if next.is_none() {
+            next = jobs.recv().ok();
+        }
     }
     Ok(())
 }

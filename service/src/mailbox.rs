@@ -11,6 +11,7 @@
 //! they answer.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,19 +19,101 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use conclave_proto::ApiError;
+use conclave_proto::command::MemberChange;
 use conclave_proto::peer::Parcel;
 
-use crate::handle::Slot;
+use crate::consensus::Node;
+use crate::driver::{Done, Taken};
+use crate::handle::{Answer, Slot};
 use crate::limits;
 use crate::peers::ReceivedSnapshot;
 
 /// A command on its way into the log: encoded once, by the task that proposes it.
 #[derive(Debug)]
 pub(crate) struct Proposal {
-    /// The command, framed by [`crate::consensus::codec::frame`].
-    pub(crate) framed: Bytes,
-    /// Where the outcome goes.
-    pub(crate) slot: Slot,
+    pub(crate) payload: Payload,
+    /// Where the outcome goes. None for one of another member, which follows it by itself.
+    pub(crate) slot: Option<Slot>,
+}
+
+/// What is proposed.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// A command, framed by [`crate::consensus::codec::frame`].
+    Command(Bytes),
+    /// A membership change.
+    Change(Box<MemberChange>),
+}
+
+impl Proposal {
+    /// A command of this member.
+    pub(crate) fn command(framed: Bytes, slot: Slot) -> Proposal {
+        Proposal {
+            payload: Payload::Command(framed),
+            slot: Some(slot),
+        }
+    }
+
+    pub(crate) fn of_another(framed: Bytes) -> Proposal {
+        Proposal {
+            payload: Payload::Command(framed),
+            slot: None,
+        }
+    }
+
+    pub(crate) fn change_of_another(change: MemberChange) -> Proposal {
+        Proposal {
+            payload: Payload::Change(Box::new(change)),
+            slot: None,
+        }
+    }
+
+    /// The command. Membership changes have a queue of their own.
+    pub(crate) fn framed(&self) -> &Bytes {
+        match &self.payload {
+            Payload::Command(framed) => framed,
+            Payload::Change(_) => unreachable!("a membership change among commands"),
+        }
+    }
+
+    /// The membership change; see [`Proposal::framed`].
+    pub(crate) fn change(&self) -> &MemberChange {
+        match &self.payload {
+            Payload::Change(change) => change,
+            Payload::Command(_) => unreachable!("a command among membership changes"),
+        }
+    }
+
+    /// Whether its caller gave up.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.slot.as_ref().is_some_and(Slot::is_abandoned)
+    }
+
+    /// Tells the caller, if it is one of ours.
+    pub(crate) fn answer(self, answer: Answer) {
+        if let Some(slot) = self.slot {
+            slot.answer(answer);
+        }
+    }
+}
+
+/// A look at the consensus from elsewhere.
+pub(crate) struct Look(Box<dyn FnOnce(&Node) + Send>);
+
+impl Look {
+    pub(crate) fn new(look: impl FnOnce(&Node) + Send + 'static) -> Look {
+        Look(Box::new(look))
+    }
+
+    pub(crate) fn at(self, node: &Node) {
+        (self.0)(node);
+    }
+}
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
 }
 
 /// What a linearizable read waits for: the index that must be applied before it may look.
@@ -54,6 +137,14 @@ pub(crate) enum Control {
     SnapshotSent { to: u64, arrived: bool },
     /// A snapshot has come.
     SnapshotReceived(ReceivedSnapshot),
+    /// A snapshot was made, or could not be.
+    SnapshotTaken(Taken),
+    /// The applier: these are not in the log and never will be; propose them anew.
+    Again(Vec<Proposal>),
+    /// Hand leadership to this member, or to whoever is best placed.
+    Transfer { to: Option<u64>, done: Done },
+    /// Somebody wants to know.
+    Look(Look),
 }
 
 /// What the driver takes out at a time.
@@ -61,6 +152,7 @@ pub(crate) enum Control {
 pub(crate) struct Mail {
     pub(crate) control: Vec<Control>,
     pub(crate) commands: VecDeque<Proposal>,
+    pub(crate) changes: Vec<Proposal>,
     pub(crate) reads: Vec<ReadSlot>,
     pub(crate) closed: bool,
 }
@@ -98,7 +190,10 @@ impl Mailbox {
         if inside.mail.closed {
             return Err(proposal);
         }
-        inside.mail.commands.push_back(proposal);
+        match proposal.payload {
+            Payload::Command(_) => inside.mail.commands.push_back(proposal),
+            Payload::Change(_) => inside.mail.changes.push(proposal),
+        }
         self.wake_if(&mut inside, Waiting::Everything);
         Ok(())
     }
@@ -192,7 +287,7 @@ impl Compartments {
         let everything = waiting == Waiting::Everything;
         mail.closed
             || !mail.control.is_empty()
-            || (everything && (!mail.commands.is_empty() || !mail.reads.is_empty()))
+            || (everything && (!mail.commands.is_empty() || !mail.changes.is_empty() || !mail.reads.is_empty()))
     }
 }
 

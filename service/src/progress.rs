@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
+use crate::clock::Moment;
 use crate::consensus::Standing;
 
 const CLOSED: u64 = u64::MAX;
@@ -27,6 +28,8 @@ const CLOSED: u64 = u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Progress {
     standing: watch::Sender<Standing>,
+    /// When the leader of the standing was found.
+    leader_found: AtomicU64,
     leader_changes: AtomicU64,
     committed: AtomicU64,
     /// Reads need not ask once this index is applied; [`CLOSED`] while they must ask.
@@ -41,6 +44,7 @@ impl Progress {
     pub(crate) fn new(applied: u64) -> Progress {
         Progress {
             standing: watch::Sender::new(Standing::default()),
+            leader_found: AtomicU64::new(0),
             leader_changes: AtomicU64::new(0),
             committed: AtomicU64::new(applied),
             reads_from: AtomicU64::new(CLOSED),
@@ -52,6 +56,12 @@ impl Progress {
 
     pub(crate) fn standing(&self) -> Standing {
         *self.standing.borrow()
+    }
+
+    /// The standing, and since when there has been its leader.
+    pub(crate) fn leader_since(&self) -> (Standing, Moment) {
+        let found = self.leader_found.load(Ordering::Relaxed);
+        (self.standing(), Moment(found))
     }
 
     pub(crate) fn standings(&self) -> watch::Receiver<Standing> {
@@ -93,9 +103,10 @@ impl Progress {
     }
 
     /// The driver: who leads has changed.
-    pub(crate) fn set_standing(&self, standing: Standing) {
+    pub(crate) fn set_standing(&self, standing: Standing, now: Moment) {
         let before = self.standing.send_replace(standing);
         if standing.leader != before.leader && standing.leader != 0 {
+            self.leader_found.store(now.0, Ordering::Relaxed);
             self.leader_changes.fetch_add(1, Ordering::Relaxed);
         }
     }

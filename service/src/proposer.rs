@@ -28,6 +28,8 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// The least TTL a lease is granted, in seconds.
     pub lease_ttl_seconds_min: i64,
+    /// Who judges membership changes, and how strictly.
+    pub reconfiguration: crate::reconfiguration::Settings,
 }
 
 /// A lease must outlive an election, or it would end while nobody can renew it: one and a half

@@ -13,7 +13,8 @@ fn config(data_dir: &Path) -> Config {
     let any_port = vec![MemberUrl::parse("http://127.0.0.1:0").expect("a url")];
     Config {
         data_dir: data_dir.to_owned(),
-        listen_client_urls: any_port,
+        listen_client_urls: any_port.clone(),
+        listen_peer_urls: any_port,
         ..Config::default()
     }
 }

@@ -2,131 +2,254 @@
 //!
 //! # A fresh directory
 //!
-//! Two things are written before the first entry: the cluster's beginning into the state (durably),
-//! then the first voters into the log (durably). A crash between or before leaves a directory that
-//! the next start finishes: the state knows whether it has begun, the log whether it has voters,
-//! and the beginning is a function of the configuration.
+//! It belongs to nobody, so somebody has to say what it becomes ([`Origin`]). For the first members
+//! of a new cluster three things are written before the first entry, each durably: the cluster's
+//! beginning into the state, the first voters into the log, and last the log's identity. A crash
+//! between leaves a directory that the next start finishes. A member that joins a running cluster
+//! writes its identity alone; everything else comes from the leader, with a snapshot.
+//!
+//! From then on who the member is stands in the log, and the flags that speak of a cluster's
+//! beginning are not looked at.
 //!
 //! # Two stores, one story
 //!
 //! What the state has applied must be in the log or before it, for entries in a gap between would
 //! be lost. A state behind the log is the usual case after a crash, and is caught up by applying
-//! again; a state ahead of the log, or a log that begins after the state's end, is a directory put
-//! together from two, and is refused.
+//! again. A state that just came with a snapshot may be ahead of the log: see
+//! [`conclave_storage::place`]. Any other state ahead of the log, or a log that begins after the
+//! state's end, is a directory put together from two, and is refused.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use conclave_proto::command::Member;
 use conclave_storage::engine::Engine;
 use conclave_storage::engine::rocks::{RocksEngine, RocksOptions};
-use conclave_storage::log::{Log, LogState};
-use conclave_storage::machine::{Genesis, Limits, Machine};
+use conclave_storage::log::{EntryKind, Log, LogState};
+use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, layout, snapshot};
+use conclave_storage::{Fault, layout, place};
 
 use crate::StartError;
-use crate::config::{Config, InitialClusterState};
-use crate::consensus::node;
+use crate::config::Config;
+use crate::consensus::configuration::{self, Configuration};
+use crate::driver::StateFolder;
 use crate::handle;
 use crate::identity::Identity;
+use crate::join::Origin;
 
 /// A member's stores, opened and of one story.
 pub struct Stores {
     pub(crate) identity: handle::Identity,
-    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) machine: Machine,
     pub(crate) reader: Reader,
     pub(crate) log: Log,
     pub(crate) log_state: LogState,
+    /// Who is there, for a member whose state has not come yet.
+    pub(crate) initial_members: Vec<Member>,
+    pub(crate) state_folder: Option<StateFolder>,
 }
+
+/// The two stores, open; perhaps of nobody yet.
+pub(crate) struct Opened {
+    log_engine: Arc<dyn Engine>,
+    machine: Machine,
+    reader: Reader,
+    log: Log,
+    log_state: LogState,
+    member_dir: Option<PathBuf>,
+    open_state: Option<OpenState>,
+}
+
+type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>;
 
 /// Opens the directory a configuration names, or makes it.
-pub(crate) fn open(config: &Config) -> Result<Stores, StartError> {
-    layout::check_or_create_version(&config.member_dir())?;
-    let state_dir = config.state_dir();
-    snapshot::finish_restore(&state_dir)?;
+pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
+    let member_dir = config.member_dir();
+    layout::check_or_create_version(&member_dir)?;
     let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, RocksOptions::log())?;
+    // The log's lock is ours, so nobody else is using what is swept here.
+    place::sweep(&member_dir)?;
+    let place = place::current(&member_dir)?;
     let cache_bytes = usize::try_from(config.state_cache_bytes).unwrap_or(usize::MAX);
-    let options = RocksOptions::state(cache_bytes);
-    let state = RocksEngine::open(&state_dir, layout::STATE_SPACES, options)?;
+    let open_state: OpenState = Arc::new(move |dir| {
+        let options = RocksOptions::state(cache_bytes);
+        let engine = RocksEngine::open(dir, layout::STATE_SPACES, options)?;
+        Ok(Arc::new(engine))
+    });
+    let state = open_state(&place.dir)?;
     let rows = usize::try_from(config.compaction_batch_limit).unwrap_or(usize::MAX);
-    let stores = Stores::on(
-        Arc::new(log),
-        Arc::new(state),
-        &Identity::of(config),
-        Limits {
-            compaction_rows: rows,
-        },
-        config.initial_cluster_state == InitialClusterState::New,
-    )?;
-    stores.ok_or_else(|| match config.initial_cluster_state {
-        InitialClusterState::Existing => StartError::CannotJoin,
-        InitialClusterState::New => StartError::NotAMember {
-            data_dir: config.data_dir.clone(),
-        },
-    })
+    let limits = Limits {
+        compaction_rows: rows,
+    };
+    let mut opened = Opened::on(Arc::new(log), state, limits, place.snapshot)?;
+    opened.member_dir = Some(member_dir);
+    opened.open_state = Some(open_state);
+    Ok(opened)
 }
 
-impl Stores {
-    /// The same on engines that are open already. `None` if they are empty and `may_begin` is
-    /// false, or if this member is not one of the cluster in there.
-    pub fn on(
+impl Opened {
+    /// The same on engines that are open already. `snapshot` is where the state began, if it came
+    /// with one.
+    pub(crate) fn on(
         log_engine: Arc<dyn Engine>,
         state_engine: Arc<dyn Engine>,
-        origin: &Identity,
         limits: Limits,
-        may_begin: bool,
-    ) -> Result<Option<Stores>, Fault> {
-        let (mut machine, reader) = Machine::open(Arc::clone(&state_engine), limits)?;
-        let (mut log, mut log_state) = Log::open(Arc::clone(&log_engine))?;
-        check_one_story(reader.applied().index, &log_state)?;
-        if reader.cluster_id() == 0 {
-            if !may_begin {
-                return Ok(None);
-            }
-            let members = origin.members.clone();
-            machine.bootstrap(&Genesis {
-                cluster_id: origin.cluster_id,
-                members,
-            })?;
-        }
-        if log_state.conf_state.is_empty() {
-            let voters = reader
-                .members()
-                .iter()
-                .filter(|m| !m.is_learner)
-                .map(|m| m.id)
-                .collect();
-            log.bootstrap(node::initial_conf_state(voters))?;
-            (log, log_state) = Log::open(log_engine)?;
-        }
-        let Some(member_id) = own_id(origin, &reader.members()) else {
-            return Ok(None);
-        };
-        let identity = handle::Identity {
-            cluster_id: reader.cluster_id(),
-            member_id,
-        };
-        Ok(Some(Stores {
-            identity,
-            engine: state_engine,
+        snapshot: Option<(u64, u64)>,
+    ) -> Result<Opened, Fault> {
+        let (machine, reader) = Machine::open(state_engine, limits)?;
+        let (log, log_state) = Log::open(Arc::clone(&log_engine))?;
+        let mut opened = Opened {
+            log_engine,
             machine,
             reader,
             log,
             log_state,
-        }))
+            member_dir: None,
+            open_state: None,
+        };
+        opened.finish_installation(snapshot)?;
+        check_one_story(opened.reader.applied().index, &opened.log_state)?;
+        Ok(opened)
+    }
+
+    /// Whether somebody has to say what this member becomes, or whom it can turn to.
+    pub(crate) fn needs_origin(&self) -> Result<bool, Fault> {
+        Ok(self.reader.cluster_id() == 0 || self.log.identity()?.is_none())
+    }
+
+    /// The stores of a member. `origin` is needed if [`Opened::needs_origin`].
+    pub(crate) fn into_stores(
+        mut self,
+        origin: Option<Origin>,
+        force_new_cluster: bool,
+    ) -> Result<Stores, StartError> {
+        let mut initial_members = Vec::new();
+        match origin {
+            Some(Origin::New(identity)) => self.begin(&identity)?,
+            Some(Origin::Joined {
+                cluster_id,
+                member_id,
+                members,
+            }) => {
+                self.log.set_identity(cluster_id, member_id)?;
+                initial_members = members;
+            }
+            None => {}
+        }
+        let identity = self.log.identity()?;
+        let (cluster_id, member_id) = identity.ok_or_else(|| {
+            StartError::System("a data directory without an identity".to_owned())
+        })?;
+        let membership = self.reader.membership();
+        if membership.removed().contains(&member_id) && !force_new_cluster {
+            return Err(StartError::Removed);
+        }
+        if force_new_cluster {
+            self.force_sole_member(member_id)?;
+        }
+        let state_folder = self.member_dir.zip(self.open_state);
+        Ok(Stores {
+            identity: handle::Identity {
+                cluster_id,
+                member_id,
+            },
+            state_folder: state_folder.map(|(member_dir, open)| StateFolder {
+                member_dir,
+                open,
+                reader: self.reader.clone(),
+            }),
+            machine: self.machine,
+            reader: self.reader,
+            log: self.log,
+            log_state: self.log_state,
+            initial_members,
+        })
+    }
+
+    /// Writes the beginning of a cluster, or what a crash left of it to write.
+    fn begin(&mut self, identity: &Identity) -> Result<(), Fault> {
+        if self.reader.cluster_id() == 0 {
+            self.machine.bootstrap(&Genesis {
+                cluster_id: identity.cluster_id,
+                members: identity.members.clone(),
+            })?;
+        }
+        if self.log_state.conf_state.is_empty() {
+            let (index, term) = GENESIS;
+            self.restart_log(index, term)?;
+        }
+        let member_id = own_id(identity, &self.reader.members());
+        self.log
+            .set_identity(self.reader.cluster_id(), member_id)
+    }
+
+    /// Lets the log begin after what the state has, with the state's members.
+    fn restart_log(&mut self, index: u64, term: u64) -> Result<(), Fault> {
+        let configuration = Configuration::of(&self.reader.members(), index);
+        self.log.restore(index, term, configuration.encode())?;
+        (self.log, self.log_state) = Log::open(Arc::clone(&self.log_engine))?;
+        Ok(())
+    }
+
+    /// A crash may have come between the state of a snapshot and its log.
+    fn finish_installation(&mut self, snapshot: Option<(u64, u64)>) -> Result<(), Fault> {
+        let Some((index, term)) = snapshot else {
+            return Ok(());
+        };
+        if self.reader.applied().index == index && self.log.term(index)? != Some(term) {
+            tracing::info!(index, "finishing the installation of a snapshot");
+            self.restart_log(index, term)?;
+        }
+        Ok(())
+    }
+
+    /// Makes this member the only one, with all that is known to be committed and nothing else.
+    fn force_sole_member(&mut self, member_id: u64) -> Result<(), Fault> {
+        let committed = self.log_state.hard_state.commit;
+        let entries = self
+            .log
+            .entries(self.reader.applied().index + 1, committed + 1, u64::MAX)?;
+        for entry in entries {
+            let change = match entry.kind {
+                EntryKind::Normal => None,
+                EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
+                    let change = configuration::change_in(&entry.data).ok();
+                    change.and_then(|change| configuration::to_machine(&change))
+                }
+            };
+            match (entry.kind, change) {
+                (EntryKind::Normal, _) => {
+                    self.machine.apply(entry.index, entry.term, &entry.data)?;
+                }
+                (_, Some(change)) => {
+                    // A change that the rules refuse is none; both verdicts are fine.
+                    let _ = self
+                        .machine
+                        .apply_member(entry.index, entry.term, change)?;
+                }
+                (_, None) => {
+                    let nothing = bytes::Bytes::new();
+                    self.machine.apply(entry.index, entry.term, &nothing)?;
+                }
+            }
+        }
+        self.machine.commit()?;
+        self.machine.force_sole_member(member_id)?;
+        let applied = self.reader.applied();
+        tracing::warn!(
+            index = applied.index,
+            "this member is a new cluster of one; the others must not be started again"
+        );
+        self.restart_log(applied.index, applied.term)
     }
 }
 
 /// Which of the members this is. A lone member stays who it was when its URLs change.
-fn own_id(origin: &Identity, members: &[Member]) -> Option<u64> {
+fn own_id(identity: &Identity, members: &[Member]) -> u64 {
     match members {
-        [lone] => Some(lone.id),
-        several => several
-            .iter()
-            .find(|member| member.id == origin.member_id)
-            .map(|member| member.id),
+        [lone] => lone.id,
+        _ => identity.member_id,
     }
 }
 

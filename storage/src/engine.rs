@@ -164,6 +164,9 @@ pub trait Engine: Read + Send + Sync + 'static {
     /// Reclaims space of deleted keys now rather than in the background. Reads and writes go on.
     fn reclaim(&self) -> Result<(), Fault>;
 
+    /// The store has no future: its folder is removed when the last holder of the engine lets go.
+    fn discard(&self);
+
     /// Bytes on disk (or in memory, for the memory engine).
     fn size_on_disk(&self) -> u64;
 }

@@ -28,7 +28,7 @@ pub const LOG_ENTRIES: Space = Space {
     name: "entries",
     suffix_len: None,
 };
-/// Hard state, configuration state and the compaction point, by name -> CRC-32C of name and record
+/// Hard state, configuration state, compaction point and identity, by name -> CRC-32C of name and record
 /// (4), record.
 pub const LOG_META: Space = Space {
     position: 1,
@@ -41,6 +41,9 @@ pub const LOG_HARD_STATE: &[u8] = b"hard_state";
 pub const LOG_CONF_STATE: &[u8] = b"conf_state";
 /// In `LOG_META`: index (8) and term (8) of the last entry that is gone: the log begins after it.
 pub const LOG_COMPACTED: &[u8] = b"compacted";
+
+/// In `LOG_META`: ids of the cluster (8) and of the member (8) whose log this is.
+pub const LOG_IDENTITY: &[u8] = b"identity";
 
 /// The spaces of the state store.
 pub const STATE_SPACES: &[Space] = &[KV, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META];

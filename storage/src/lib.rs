@@ -20,6 +20,7 @@ pub mod layout;
 pub mod log;
 pub mod machine;
 pub mod mvcc;
+pub mod place;
 pub mod reader;
 pub mod snapshot;
 

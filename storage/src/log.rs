@@ -34,7 +34,9 @@ use bytes::Bytes;
 
 use crate::engine::{Batch, Direction, Durability, Engine};
 use crate::fault::Fault;
-use crate::layout::{LOG_COMPACTED, LOG_CONF_STATE, LOG_ENTRIES, LOG_HARD_STATE, LOG_META};
+use crate::layout::{
+    LOG_COMPACTED, LOG_CONF_STATE, LOG_ENTRIES, LOG_HARD_STATE, LOG_IDENTITY, LOG_META,
+};
 
 mod entry;
 #[cfg(test)]
@@ -343,23 +345,6 @@ impl Log {
         self.engine.write(batch, Durability::Eventual)
     }
 
-    /// Gives a fresh member its first configuration. Durable when it returns.
-    ///
-    /// # Panics
-    /// When the log is not empty.
-    ///
-    /// # Errors
-    /// When the engine fails.
-    pub fn bootstrap(&self, conf_state: Bytes) -> Result<(), Fault> {
-        assert_eq!(self.last_index(), 0, "only an empty log is bootstrapped");
-        let conf_state = Some(conf_state);
-        self.append(&Append {
-            conf_state,
-            sync: true,
-            ..Append::default()
-        })
-    }
-
     /// Empties the log and lets it begin after `index`: what is up to there came with a snapshot,
     /// whose configuration is `conf_state`. Durable when it returns. The commit index becomes
     /// `index`, and the saved term at least `term`, with no vote in it if it is raised.
@@ -396,6 +381,26 @@ impl Log {
             terms,
             hard_state,
         };
+        self.engine.write(batch, Durability::Synced)
+    }
+
+    /// Cluster and member this log belongs to, if it was ever said.
+    ///
+    /// # Errors
+    /// [`Fault::Damaged`] when the record does not check.
+    pub fn identity(&self) -> Result<Option<(u64, u64)>, Fault> {
+        let ids = numbers(&*self.engine, LOG_IDENTITY)?;
+        Ok(ids.map(|[cluster_id, member_id]| (cluster_id, member_id)))
+    }
+
+    /// Says which cluster and member this log belongs to. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn set_identity(&self, cluster_id: u64, member_id: u64) -> Result<(), Fault> {
+        let record = entry::encode_numbers(&[cluster_id, member_id]);
+        let mut batch = Batch::default();
+        batch.put(LOG_META, LOG_IDENTITY, entry::seal(LOG_IDENTITY, &record));
         self.engine.write(batch, Durability::Synced)
     }
 

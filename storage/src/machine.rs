@@ -59,11 +59,14 @@ mod script;
 
 use alarm::Alarms;
 use member::Membership;
-pub use outcome::{Change, Changes, Effects, LeaseEffect, Outcome, Rejected, Reply};
+pub use outcome::{Change, Changes, Done, Effects, LeaseEffect, Outcome, Rejected, Reply};
 pub(crate) use state::State;
 
 /// The version of a log entry's payload this program writes and reads.
 pub const PAYLOAD_VERSION: u32 = 1;
+
+/// Index and term of what a cluster begins with. The first entry of the log comes after it.
+pub const GENESIS: (u64, u64) = (1, 1);
 
 /// How much is done at a time. Never what is allowed: see the module's third invariant.
 #[derive(Clone, Copy, Debug)]
@@ -146,12 +149,15 @@ impl Machine {
         ))
     }
 
-    /// Writes the beginning of a cluster into an empty store, durably.
+    /// Writes the beginning of a cluster into an empty store, durably. It counts as the entry
+    /// [`GENESIS`], which is in nobody's log: so whoever joins later cannot begin with the log, and
+    /// gets the beginning with a snapshot.
     pub fn bootstrap(&mut self, genesis: &Genesis) -> Result<(), Fault> {
         assert!(
             self.reader.cluster_id() == 0 && genesis.cluster_id != 0,
             "a cluster begins once"
         );
+        (self.state.index, self.state.term) = GENESIS;
         let mut batch = Batch::default();
         batch.put(
             layout::META,
@@ -171,15 +177,69 @@ impl Machine {
         Ok(())
     }
 
+    /// Goes on with another state, that of a snapshot from the leader, which `engine` holds. The
+    /// read side follows. To be called with nothing applied and not committed.
+    ///
+    /// # Panics
+    /// When the snapshot is not ahead of this state: consensus takes no other.
+    pub fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fault> {
+        assert!(!self.dirty, "what is applied is committed first");
+        let (next, _) = Machine::open(Arc::clone(&engine), self.limits)?;
+        assert!(
+            next.state.index > self.state.index,
+            "a snapshot at {} over a state at {}",
+            next.state.index,
+            self.state.index
+        );
+        self.reader.set_cluster_id(next.reader.cluster_id());
+        self.reader.replace_engine(engine, next.state.compacted);
+        let reader = self.reader.clone();
+        *self = Machine { reader, ..next };
+        self.effects.members_changed = true;
+        self.effects.alarms_changed = true;
+        self.publish();
+        self.effects = Effects::default();
+        Ok(())
+    }
+
+    /// Makes a lone member the only one there is, durably: for a cluster whose majority is lost for
+    /// ever. The others are removed members from now on.
+    pub fn force_sole_member(&mut self, id: u64) -> Result<(), Fault> {
+        let mut batch = Batch::default();
+        for member in self.membership.members() {
+            if member.id == id {
+                let is_learner = false;
+                let voter = command::Member {
+                    is_learner,
+                    ..member
+                };
+                self.membership.set(voter, &mut batch);
+            } else {
+                let change = member::Change::Remove { id: member.id };
+                self.membership.apply(change, &mut batch);
+            }
+        }
+        self.engine.write(batch, Durability::Eventual)?;
+        self.engine.flush()?;
+        self.effects.members_changed = true;
+        self.publish();
+        self.effects = Effects::default();
+        Ok(())
+    }
+
     /// Applies one entry of the log: a batch of commands, with one outcome each; or the empty entry
     /// of a new leader.
-    pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Vec<Outcome>, Fault> {
+    pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Vec<Done>, Fault> {
         let commands = decode(index, payload)?;
         self.advance(index, term);
-        commands
-            .into_iter()
-            .map(|body| split(self.dispatch(body)))
-            .collect()
+        let done = commands.into_iter().map(|(header, body)| {
+            Ok(Done {
+                member_id: header.member_id,
+                request_id: header.request_id,
+                outcome: split(self.dispatch(body))?,
+            })
+        });
+        done.collect()
     }
 
     /// Applies one configuration change entry of the log.
@@ -262,7 +322,13 @@ impl Machine {
             Body::Compaction(request) => self.compaction(&request).map(Reply::Compaction),
             Body::LeaseGrant(request) => self.lease_grant(&request).map(Reply::LeaseGrant),
             Body::LeaseRevoke(request) => self.lease_revoke(&request).map(Reply::LeaseRevoke),
-            Body::LeaseExpire(request) => self.lease_expire(&request).map(|()| Reply::LeaseExpire),
+            Body::LeaseExpire(request) => {
+                // What a deposed leader found does not count any more.
+                if request.term == 0 || request.term == self.state.term {
+                    self.lease_expire(&request)?;
+                }
+                Ok(Reply::LeaseExpire)
+            }
             Body::Alarm(request) => Ok(Reply::Alarm(self.alarm(&request))),
             Body::MemberAttributes(request) => {
                 self.member_attributes(&request);
@@ -354,7 +420,7 @@ pub(crate) fn header(revision: Revision) -> Option<api::ResponseHeader> {
 }
 
 /// The commands of an entry, which share its memory.
-fn decode(index: u64, payload: &Bytes) -> Result<Vec<Body>, Fault> {
+fn decode(index: u64, payload: &Bytes) -> Result<Vec<(command::Header, Body)>, Fault> {
     if payload.is_empty() {
         return Ok(Vec::new());
     }
@@ -369,10 +435,12 @@ fn decode(index: u64, payload: &Bytes) -> Result<Vec<Body>, Fault> {
             advice: "a newer release wrote it: run that release on this member",
         });
     }
-    let bodies = batch.commands.into_iter().map(|command| command.body);
-    bodies
-        .map(|body| body.ok_or_else(|| broken("a command of a newer release")))
-        .collect()
+    let commands = batch.commands.into_iter().map(|command| {
+        let body = command.body;
+        let body = body.ok_or_else(|| broken("a command of a newer release"))?;
+        Ok((command.header.unwrap_or_default(), body))
+    });
+    commands.collect()
 }
 
 /// Tells an outcome from a fault.

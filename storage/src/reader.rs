@@ -11,10 +11,13 @@
 //!   take the frozen state, then the published compact revision. If the read is not below it,
 //!   nothing it needs was missing. If it is, the read is refused, or, if it only wanted the latest,
 //!   done again at the latest of now.
+//!
+//! A snapshot from the leader replaces the engine. Both rules hold across that as well, since the
+//! compact revision is published before the new engine and the revision after it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use conclave_proto::command::Member;
@@ -90,7 +93,8 @@ pub struct Reader {
 }
 
 struct Shared {
-    engine: Arc<dyn Engine>,
+    /// Replaced when a snapshot is installed; see [`Reader::engine`].
+    engine: RwLock<Arc<dyn Engine>>,
     cluster_id: AtomicU64,
     revision: AtomicI64,
     compacted: AtomicI64,
@@ -152,7 +156,7 @@ impl Reader {
     pub fn sizes(&self) -> Sizes {
         Sizes {
             logical: self.logical_size(),
-            on_disk: self.shared.engine.size_on_disk(),
+            on_disk: self.engine().size_on_disk(),
         }
     }
 
@@ -200,7 +204,8 @@ impl Reader {
         max_bytes: usize,
     ) -> Result<History, ReadError> {
         let through = through.min(self.revision());
-        let snapshot = self.shared.engine.snapshot();
+        let engine = self.engine();
+        let snapshot = engine.snapshot();
         let compacted = self.compacted();
         if from < compacted {
             return Err(ApiError::Compacted.into());
@@ -246,7 +251,13 @@ impl Reader {
     /// A hash of everything in the store, what is not removed yet included. Stable while nothing is
     /// written; not to be compared between members.
     pub fn hash(&self) -> Result<u32, Fault> {
-        hash::hash_all(&*self.shared.engine.snapshot())
+        hash::hash_all(&*self.engine().snapshot())
+    }
+
+    /// The engine the state is in now. Who holds it across a change reads the old state to the end.
+    pub fn engine(&self) -> Arc<dyn Engine> {
+        let engine = self.shared.engine.read();
+        Arc::clone(&engine.unwrap_or_else(PoisonError::into_inner))
     }
 
     fn revision(&self) -> Revision {
@@ -267,7 +278,8 @@ impl Reader {
     ) -> Result<T, ReadError> {
         loop {
             let (at, now) = self.resolve(wanted)?;
-            let snapshot = self.shared.engine.snapshot();
+            let engine = self.engine();
+            let snapshot = engine.snapshot();
             if at >= self.compacted() {
                 return Ok(read(&*snapshot, at, now)?);
             }
@@ -282,7 +294,7 @@ impl Reader {
     ) -> Result<T, ReadError> {
         loop {
             let (at, now) = self.resolve(wanted)?;
-            let result = read(&*self.shared.engine, at, now)?;
+            let result = read(&*self.engine(), at, now)?;
             if at >= self.compacted() {
                 return Ok(result);
             }

@@ -1,12 +1,15 @@
 //! Step two, what concerns addresses: where this member listens, what it tells others, and whom the
 //! cluster begins with.
 
+use std::collections::BTreeMap;
+
 use super::raw::Raw;
 use super::url::{InitialMember, MemberUrl, parse_initial_cluster, parse_urls};
 use super::{ConfigError, InitialClusterState, Notice, NoticeLevel};
 
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
+const ONLY_CLIENTS: &str = "Unix sockets are for clients, members reach each other over http://";
 
 /// The four lists of URLs; none is empty.
 pub(super) struct Urls {
@@ -29,7 +32,7 @@ impl Urls {
                  give the URLs clients reach this member on"
             )));
         }
-        Ok(Urls {
+        let urls = Urls {
             listen_client: listen_urls(
                 "listen-client-urls",
                 member
@@ -37,12 +40,15 @@ impl Urls {
                     .as_deref()
                     .unwrap_or(DEFAULT_CLIENT_URL),
             )?,
-            listen_peer: listen_urls(
+            listen_peer: no_sockets(
                 "listen-peer-urls",
-                member
-                    .listen_peer_urls
-                    .as_deref()
-                    .unwrap_or(DEFAULT_PEER_URL),
+                listen_urls(
+                    "listen-peer-urls",
+                    member
+                        .listen_peer_urls
+                        .as_deref()
+                        .unwrap_or(DEFAULT_PEER_URL),
+                )?,
             )?,
             advertise_client: advertised_urls(
                 "advertise-client-urls",
@@ -52,21 +58,49 @@ impl Urls {
                     .unwrap_or(DEFAULT_CLIENT_URL),
                 notices,
             )?,
-            initial_advertise_peer: advertised_urls(
+            initial_advertise_peer: no_sockets(
                 "initial-advertise-peer-urls",
-                clustering
-                    .initial_advertise_peer_urls
-                    .as_deref()
-                    .unwrap_or(DEFAULT_PEER_URL),
-                notices,
+                advertised_urls(
+                    "initial-advertise-peer-urls",
+                    clustering
+                        .initial_advertise_peer_urls
+                        .as_deref()
+                        .unwrap_or(DEFAULT_PEER_URL),
+                    notices,
+                )?,
             )?,
-        })
+        };
+        without_tls("listen-client-urls", &urls.listen_client)?;
+        without_tls("advertise-client-urls", &urls.advertise_client)?;
+        Ok(urls)
+    }
+}
+
+/// Clients are served without TLS so far.
+fn without_tls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
+    match urls.iter().find(|url| url.is_tls()) {
+        None => Ok(()),
+        Some(url) => Err(ConfigError::invalid(
+            flag,
+            url.as_str(),
+            "TLS is not available in this version, use http://",
+        )),
+    }
+}
+
+/// Members are on different machines; only clients may be on this one.
+fn no_sockets(flag: &'static str, urls: Vec<MemberUrl>) -> Result<Vec<MemberUrl>, ConfigError> {
+    match urls.iter().find(|url| url.socket_path().is_some()) {
+        None => Ok(urls),
+        Some(url) => Err(ConfigError::invalid(flag, url.as_str(), ONLY_CLIENTS)),
     }
 }
 
 fn listen_urls(flag: &'static str, text: &str) -> Result<Vec<MemberUrl>, ConfigError> {
     let urls = parse_urls(text).map_err(|reason| ConfigError::invalid(flag, text, reason))?;
-    match urls.iter().find(|url| url.bind_addresses().is_empty()) {
+    let cannot_be_bound =
+        |url: &&MemberUrl| url.socket_path().is_none() && url.bind_addresses().is_empty();
+    match urls.iter().find(cannot_be_bound) {
         None => Ok(urls),
         Some(url) => Err(ConfigError::invalid(
             flag,
@@ -118,18 +152,14 @@ pub(super) fn check_initial_cluster(
         }]);
     };
     let refuse = |reason: String| ConfigError::invalid("initial-cluster", text, reason);
-    let members = parse_initial_cluster(text).map_err(refuse)?;
+    let members = parse_initial_cluster(text)
+        .and_then(distinct)
+        .map_err(refuse)?;
     let Some(own) = members.iter().find(|member| member.name == name) else {
         return Err(refuse(format!(
             "it does not have this member, whose --name is {name:?}"
         )));
     };
-    if members.len() > 1 {
-        return Err(refuse(
-            "a cluster of several members is not available in this version, name only this one"
-                .to_owned(),
-        ));
-    }
     if own.peer_urls != peer_urls {
         return Err(refuse(format!(
             "--initial-advertise-peer-urls says {:?} of the same member, make them equal",
@@ -139,6 +169,28 @@ pub(super) fn check_initial_cluster(
                 .collect::<Vec<_>>()
                 .join(","),
         )));
+    }
+    Ok(members)
+}
+
+/// Members are known by their URLs: their ids come from them, and one that joins finds itself by
+/// them. So no URL may stand there twice, and all must be of a kind members can use.
+fn distinct(members: Vec<InitialMember>) -> Result<Vec<InitialMember>, String> {
+    let mut owners: BTreeMap<&MemberUrl, &str> = BTreeMap::new();
+    for member in &members {
+        for url in &member.peer_urls {
+            if url.socket_path().is_some() {
+                return Err(format!("{url}: {ONLY_CLIENTS}"));
+            }
+            let name = member.name.as_str();
+            match owners.insert(url, name) {
+                None => {}
+                Some(other) if other == name => return Err(format!("{name:?} has {url} twice")),
+                Some(other) => {
+                    return Err(format!("{other:?} and {name:?} both have {url}"));
+                }
+            }
+        }
     }
     Ok(members)
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
 use super::duration::parse_duration;
+use super::gates::check_feature_gates;
 use super::raw::Raw;
+use super::security::check_peer_tls;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
 
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
@@ -43,8 +45,19 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let keepalive_timeout = &member.grpc_keepalive_timeout;
     let compaction_batch = &features.compaction_batch_limit;
     let streams = &member.max_concurrent_streams;
+    let initial_cluster = check_initial_cluster(raw, &name, &urls.initial_advertise_peer)?;
+    let mut peer_urls = vec![
+        urls.listen_peer.as_slice(),
+        urls.initial_advertise_peer.as_slice(),
+    ];
+    peer_urls.extend(
+        initial_cluster
+            .iter()
+            .map(|member| member.peer_urls.as_slice()),
+    );
+    let peer_tls = check_peer_tls(&raw.security, &urls.listen_peer, &peer_urls, notices)?;
     Ok(Config {
-        initial_cluster: check_initial_cluster(raw, &name, &urls.initial_advertise_peer)?,
+        initial_cluster,
         name,
         data_dir,
         wal_dir,
@@ -56,6 +69,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         initial_cluster_token: clustering.initial_cluster_token.clone(),
         snapshot_count: number("snapshot-count", &member.snapshot_count, 1..=u64::MAX)?,
         snapshot_catchup_entries: number("snapshot-catchup-entries", catchup, 0..=u64::MAX)?,
+        lease_checkpoint: check_feature_gates(&features.feature_gates, notices)?,
         heartbeat_interval_ms,
         election_timeout_ms,
         quota_backend_bytes: check_quota(&member.quota_backend_bytes)?,
@@ -69,9 +83,13 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         enable_grpc_gateway: member.enable_grpc_gateway,
         pre_vote: clustering.pre_vote,
         strict_reconfig_check: clustering.strict_reconfig_check,
+        max_learners: number("max-learners", &clustering.max_learners, 1..=usize::MAX)?,
+        auto_promote_learners: clustering.auto_promote_learners,
         watch_progress_notify_interval: check_progress_interval(raw)?,
         compaction_batch_limit: number("compaction-batch-limit", compaction_batch, 1..=u64::MAX)?,
         unsafe_no_fsync: raw.unsafe_features.unsafe_no_fsync,
+        peer_tls,
+        force_new_cluster: raw.unsafe_features.force_new_cluster,
         log_level: check_log_level(&raw.logging.log_level)?,
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_output: check_log_output(&raw.logging.log_outputs)?,

@@ -77,7 +77,7 @@ const fn refused_switch(name: &'static str, hint: &'static str) -> ForeignFlag {
 
 const NO_BBOLT: &str = "the store is RocksDB";
 const NO_TRACING: &str = "nothing is traced";
-const ONE_MEMBER: &str = "members are not compared with each other";
+const NO_COMPARISON: &str = "the hashes of members are not compared yet";
 
 const NO_TLS: &str = "remove it and use http:// URLs, on a network you trust";
 const NO_AUTH: &str = "remove it, and let only trusted clients reach the client URLs";
@@ -107,13 +107,12 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     ignored_switch("socket-reuse-address", "addresses are always reused"),
     ignored(
         "raft-read-timeout",
-        "there are no other members to read from",
+        "a member that falls silent is noticed by its heartbeats",
     ),
     ignored(
         "raft-write-timeout",
-        "there are no other members to write to",
+        "what a member does not take in is dropped and sent again",
     ),
-    ignored("feature-gates", "the gates of etcd have no counterpart"),
     refused(
         "config-file",
         &[""],
@@ -167,27 +166,17 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     refused("client-cert-allowed-hostname", &[""], NO_TLS),
     refused("trusted-ca-file", &[""], NO_TLS),
     refused_switch("auto-tls", NO_TLS),
-    refused("peer-cert-file", &[""], NO_TLS),
-    refused("peer-key-file", &[""], NO_TLS),
-    refused_switch("peer-client-cert-auth", NO_TLS),
-    refused("peer-client-cert-file", &[""], NO_TLS),
-    refused("peer-client-key-file", &[""], NO_TLS),
-    refused("peer-trusted-ca-file", &[""], NO_TLS),
-    refused("peer-cert-allowed-cn", &[""], NO_TLS),
-    refused("peer-cert-allowed-hostname", &[""], NO_TLS),
-    refused_switch("peer-auto-tls", NO_TLS),
-    refused("self-signed-cert-validity", &["1"], NO_TLS),
-    refused("peer-crl-file", &[""], NO_TLS),
-    refused("cipher-suites", &[""], NO_TLS),
+    refused(
+        "cipher-suites",
+        &[""],
+        "remove it: only suites without known weaknesses are offered",
+    ),
     refused("cors", &["*"], "remove it: no origin is refused"),
     refused(
         "host-whitelist",
         &["*"],
         "remove it: no host name is refused",
     ),
-    refused("tls-min-version", &["TLS1.2"], NO_TLS),
-    refused("tls-max-version", &[""], NO_TLS),
-    refused_switch("peer-skip-client-san-verification", NO_TLS),
     // Auth.
     refused("auth-token", &["simple"], NO_AUTH),
     refused("bcrypt-cost", &["10"], NO_AUTH),
@@ -217,18 +206,13 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     ignored("distributed-tracing-instance-id", NO_TRACING),
     ignored("distributed-tracing-sampling-rate", NO_TRACING),
     // Features.
-    ignored("corrupt-check-time", ONE_MEMBER),
-    ignored("compact-hash-check-time", ONE_MEMBER),
+    ignored("corrupt-check-time", NO_COMPARISON),
+    ignored("compact-hash-check-time", NO_COMPARISON),
     ignored(
         "warning-apply-duration",
         "slow requests are counted, not logged",
     ),
     ignored("bootstrap-defrag-threshold-megabytes", NO_BBOLT),
-    refused(
-        "max-learners",
-        &["1"],
-        "remove it: a cluster has one member",
-    ),
     ignored(
         "compaction-sleep-interval",
         "compaction gives way to requests by itself",
@@ -237,6 +221,4 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
         "downgrade-check-time",
         "there are no other versions to go back to",
     ),
-    // Unsafe.
-    refused_switch("force-new-cluster", "remove it: a cluster has one member"),
 ];

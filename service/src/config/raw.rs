@@ -36,6 +36,8 @@ pub struct Raw {
     #[command(flatten)]
     pub(super) clustering: ClusteringFlags,
     #[command(flatten)]
+    pub(super) security: SecurityFlags,
+    #[command(flatten)]
     pub(super) logging: LoggingFlags,
     #[command(flatten)]
     pub(super) features: FeatureFlags,
@@ -140,6 +142,83 @@ pub(super) struct ClusteringFlags {
         action = ArgAction::Set, default_value = "true", default_missing_value = "true",
         value_parser = parse_bool)]
     pub(super) strict_reconfig_check: bool,
+    /// Most learners at a time: members that receive everything and do not vote
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) max_learners: String,
+    /// Make a learner a voter as soon as it has caught up; etcd has no such flag
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) auto_promote_learners: bool,
+}
+
+/// TLS between members.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Security")]
+pub(super) struct SecurityFlags {
+    /// Certificate this member shows to other members, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) peer_cert_file: Option<String>,
+    /// Key of that certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) peer_key_file: Option<String>,
+    /// Certificate this member shows to members it dials, if another
+    #[arg(long, value_name = "FILE")]
+    pub(super) peer_client_cert_file: Option<String>,
+    /// Key of that certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) peer_client_key_file: Option<String>,
+    /// CA that signs the members' certificates, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) peer_trusted_ca_file: Option<String>,
+    /// Have members that connect show a certificate; always so with a CA
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) peer_client_cert_auth: bool,
+    /// Common names other members' certificates may have, with commas between them
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) peer_cert_allowed_cn: String,
+    /// Host names one of which other members' certificates must be valid for
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) peer_cert_allowed_hostname: String,
+    /// Certificates of members that are revoked, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    pub(super) peer_crl_file: Option<String>,
+    /// Let members connect from addresses their certificates do not name
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) peer_skip_client_san_verification: bool,
+    /// Encrypt with a certificate made here, which proves nothing to other members
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) peer_auto_tls: bool,
+    /// Years such a certificate is valid
+    #[arg(long, value_name = "YEARS", default_value = "1")]
+    pub(super) self_signed_cert_validity: String,
+    /// Oldest version of TLS spoken: TLS1.2 or TLS1.3
+    #[arg(long, value_name = "VERSION", default_value = "TLS1.2")]
+    pub(super) tls_min_version: String,
+    /// Newest version of TLS spoken [default: the newest there is]
+    #[arg(
+        long,
+        value_name = "VERSION",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) tls_max_version: String,
 }
 
 /// What is logged, how and where.
@@ -170,6 +249,15 @@ pub(super) struct FeatureFlags {
     /// Applied entries kept in the raft log for members that are behind
     #[arg(long, value_name = "N", default_value = "5000")]
     pub(super) snapshot_catchup_entries: String,
+    /// Features to turn on or off: Name=true,... LeaseCheckpoint has an effect, others of etcd have
+    /// none
+    #[arg(
+        long,
+        value_name = "GATES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) feature_gates: String,
 }
 
 /// What can lose data.
@@ -181,6 +269,11 @@ pub(super) struct UnsafeFlags {
         action = ArgAction::Set, default_value = "false", default_missing_value = "true",
         value_parser = parse_bool)]
     pub(super) unsafe_no_fsync: bool,
+    /// Begin a cluster of this member alone with the data it has: for when the others are lost
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) force_new_cluster: bool,
 }
 
 /// Reads arguments that [`super::arguments::collect`] has brought into form.
@@ -198,7 +291,7 @@ pub fn parse(flags: &[String]) -> Result<Parsed, ConfigError> {
 }
 
 /// The spellings Go reads as a boolean.
-fn parse_bool(text: &str) -> Result<bool, String> {
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -1,6 +1,6 @@
 //! Command lines and environments, and what comes of them: a configuration or the exact error text.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
@@ -97,7 +97,9 @@ fn an_empty_command_line_gives_etcds_defaults() {
         Duration::from_secs(600)
     );
     assert_eq!(config.compaction_batch_limit, 1_000);
-    assert!(!config.unsafe_no_fsync);
+    assert!(!config.unsafe_no_fsync && !config.force_new_cluster);
+    assert_eq!(config.max_learners, 1);
+    assert!(!config.auto_promote_learners && !config.lease_checkpoint);
     assert_eq!(config.log_level, LogLevel::Info);
     assert_eq!(
         (config.log_format, config.log_output),
@@ -130,6 +132,96 @@ fn a_harness_command_line_is_understood() {
         (config.log_level, config.log_output),
         (LogLevel::Off, LogOutput::Stdout)
     );
+}
+
+#[test]
+fn a_cluster_of_several_members_is_named() {
+    let config = config(
+        "--name b --initial-advertise-peer-urls http://b:2,http://b:1 --initial-cluster-state \
+         existing --initial-cluster-token t --initial-cluster \
+         c=http://c:1,b=http://b:1,a=http://a:1,b=http://b:2 --max-learners 3 \
+         --auto-promote-learners --force-new-cluster=true --strict-reconfig-check=false",
+    );
+    let members: Vec<(&str, Vec<&str>)> = config
+        .initial_cluster
+        .iter()
+        .map(|member| (member.name.as_str(), texts(&member.peer_urls)))
+        .collect();
+    assert_eq!(
+        members,
+        [
+            ("a", vec!["http://a:1"]),
+            ("b", vec!["http://b:1", "http://b:2"]),
+            ("c", vec!["http://c:1"]),
+        ]
+    );
+    assert_eq!(config.own_entry().name, "b");
+    assert_eq!(config.initial_cluster_state, InitialClusterState::Existing);
+    assert_eq!(config.initial_cluster_token, "t");
+    assert_eq!(config.max_learners, 3);
+    assert!(config.auto_promote_learners && config.force_new_cluster);
+    assert!(!config.strict_reconfig_check);
+}
+
+#[test]
+fn clients_may_come_through_a_file() {
+    let config = config(
+        "--listen-client-urls=unix:///run/c.sock,http://localhost:1 \
+         --advertise-client-urls=unix:///run/c.sock",
+    );
+    let sockets: Vec<_> = config
+        .listen_client_urls
+        .iter()
+        .map(MemberUrl::socket_path)
+        .collect();
+    assert_eq!(sockets, [Some(Path::new("/run/c.sock")), None]);
+}
+
+#[test]
+fn gates_are_known_by_name() {
+    let (first, notices) = run("--feature-gates=LeaseCheckpoint=true", "");
+    assert!(first.lease_checkpoint);
+    assert_eq!(notices, []);
+    let (both, notices) = run(
+        "",
+        "ETCD_FEATURE_GATES=LeaseCheckpointPersist=true,LeaseCheckpoint=true,\
+         FastLeaseKeepAlive=false",
+    );
+    assert!(both.lease_checkpoint);
+    assert_eq!(
+        notices,
+        [Notice {
+            level: NoticeLevel::Info,
+            text: "--feature-gates has FastLeaseKeepAlive, which is ignored: a renewal never \
+                   waits for the disk"
+                .to_owned(),
+        }]
+    );
+    let off = config("--feature-gates=LeaseCheckpoint=true,LeaseCheckpoint=false");
+    assert!(!off.lease_checkpoint);
+    for (gates, reason) in [
+        (
+            "LeaseCheckpoint",
+            "write \"LeaseCheckpoint\" as LeaseCheckpoint=true or LeaseCheckpoint=false",
+        ),
+        (
+            "LeaseCheckpoint=on",
+            "LeaseCheckpoint is \"on\": write true or false",
+        ),
+        (
+            "LeaseCheckpointPersist=true",
+            "LeaseCheckpointPersist needs LeaseCheckpoint=true as well",
+        ),
+        (
+            "LeasCheckpoint=true",
+            "\"LeasCheckpoint\" is none of CompactHashCheck, FastLeaseKeepAlive, \
+             InitialCorruptCheck, LeaseCheckpoint, LeaseCheckpointPersist, PriorityRequest, \
+             SetMemberLocalAddr, StopGRPCServiceOnDefrag, TxnModeWriteWithSharedBuffer",
+        ),
+    ] {
+        let text = format!("--feature-gates is {gates:?}: {reason}");
+        assert_eq!(error(&format!("--feature-gates={gates}"), ""), (text, 1));
+    }
 }
 
 #[test]
@@ -212,7 +304,7 @@ fn what_has_no_meaning_here_is_accepted_and_said() {
     // What is not here, at the value that asks for nothing.
     let (_, notices) = run(
         "--client-cert-auth=false --auto-compaction-retention 0 --auto-compaction-mode revision \
-         --cors=* --max-learners=1",
+         --cors=*",
         "",
     );
     assert_eq!(notices, []);
@@ -281,6 +373,11 @@ fn errors_name_the_flag_and_what_to_do() {
             "",
             "--name is \"a,b\": give a name without `,`, `=` and `/`",
         ),
+        (
+            "--max-learners=0",
+            "",
+            "--max-learners is \"0\": give a whole number from 1 to 18446744073709551615",
+        ),
         ("--data-dir=", "", "--data-dir is \"\": name a directory"),
     ] {
         assert_eq!(error(arguments, environment), (text.to_owned(), 1));
@@ -296,9 +393,9 @@ fn urls_must_fit_together() {
              given: give the URLs clients reach this member on",
         ),
         (
-            "--listen-peer-urls=https://127.0.0.1:1",
-            "--listen-peer-urls is \"https://127.0.0.1:1\": TLS is not available in this version, \
-             use http://",
+            "--listen-client-urls=https://127.0.0.1:1 --advertise-client-urls=http://a:1",
+            "--listen-client-urls is \"https://127.0.0.1:1\": TLS is not available in this \
+             version, use http://",
         ),
         (
             "--listen-peer-urls=http://node:1",
@@ -310,9 +407,30 @@ fn urls_must_fit_together() {
             "--advertise-client-urls is \"http://:1\": name the host others connect to",
         ),
         (
-            "--initial-cluster=default=http://localhost:2380,b=http://b:2380",
-            "--initial-cluster is \"default=http://localhost:2380,b=http://b:2380\": a cluster of \
-             several members is not available in this version, name only this one",
+            "--initial-cluster=default=http://localhost:2380,b=http://localhost:2380",
+            "--initial-cluster is \"default=http://localhost:2380,b=http://localhost:2380\": \
+             \"b\" and \"default\" both have http://localhost:2380",
+        ),
+        (
+            "--initial-cluster=default=http://localhost:2380,default=http://localhost:2380",
+            "--initial-cluster is \
+             \"default=http://localhost:2380,default=http://localhost:2380\": \"default\" has \
+             http://localhost:2380 twice",
+        ),
+        (
+            "--initial-cluster=default=unix://a",
+            "--initial-cluster is \"default=unix://a\": unix://a: Unix sockets are for clients, \
+             members reach each other over http://",
+        ),
+        (
+            "--listen-peer-urls=unix://a",
+            "--listen-peer-urls is \"unix://a\": Unix sockets are for clients, members reach each \
+             other over http://",
+        ),
+        (
+            "--listen-client-urls=unixs://a --advertise-client-urls=unix://a",
+            "--listen-client-urls is \"unixs://a\": TLS is not available in this version, use \
+             unix://",
         ),
         (
             "--initial-cluster=b=http://b:2380",
@@ -335,6 +453,90 @@ fn urls_must_fit_together() {
     let (_, notices) = run("--advertise-client-urls=http://0.0.0.0:1", "");
     assert_eq!(notices.len(), 1);
     assert_eq!(notices[0].level, NoticeLevel::Warn);
+}
+
+/// What is given with every command line of these tests: URLs that need a certificate.
+const SECURE_URLS: &str = "--listen-peer-urls=https://127.0.0.1:1 \
+                           --initial-advertise-peer-urls=https://a:1";
+
+#[test]
+fn tls_between_members_is_read() {
+    let config = config(&format!(
+        "{SECURE_URLS} --peer-cert-file=c --peer-key-file=k --peer-trusted-ca-file=ca \
+         --peer-client-cert-auth --peer-cert-allowed-cn=a,b --peer-skip-client-san-verification \
+         --tls-min-version=TLS1.3"
+    ));
+    let tls = config.peer_tls.expect("configured");
+    let files = TlsFiles {
+        cert: "c".into(),
+        key: "k".into(),
+    };
+    assert_eq!(tls.identity, TlsIdentity::Files(files));
+    assert_eq!(tls.client_identity, None);
+    assert_eq!(tls.trusted_ca_file, Some("ca".into()));
+    assert_eq!(tls.allowed_cns, ["a", "b"]);
+    assert!(tls.skip_client_san_verification && tls.allowed_hostnames.is_empty());
+    assert_eq!(
+        (tls.min_version, tls.max_version),
+        (TlsVersion::Tls13, TlsVersion::Tls13)
+    );
+    let (config, notices) = run(
+        &format!("{SECURE_URLS} --peer-auto-tls --self-signed-cert-validity=3"),
+        "",
+    );
+    let identity = config.peer_tls.map(|tls| tls.identity);
+    assert_eq!(
+        identity,
+        Some(TlsIdentity::SelfSigned { validity_years: 3 })
+    );
+    assert_eq!(notices, []);
+    let (config, notices) = run("--peer-auto-tls", "");
+    assert!(config.peer_tls.is_some());
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].text.contains("begins with https://"));
+    assert_eq!(run("--peer-client-cert-auth=false", "").0.peer_tls, None);
+}
+
+#[test]
+fn tls_between_members_must_be_whole() {
+    for (arguments, text) in [
+        (
+            "",
+            "https://127.0.0.1:1 begins with https:// and there is no certificate: give \
+             --peer-cert-file, --peer-key-file and --peer-trusted-ca-file, or --peer-auto-tls",
+        ),
+        (
+            "--peer-cert-file=c",
+            "--peer-cert-file is given and --peer-key-file is not: give both",
+        ),
+        (
+            "--peer-cert-file=c --peer-key-file=k",
+            "--peer-cert-file is given and --peer-trusted-ca-file is not: give the CA that signs \
+             the members' certificates",
+        ),
+        (
+            "--peer-auto-tls --peer-client-cert-auth",
+            "--peer-client-cert-auth is given and --peer-auto-tls makes certificates nobody can \
+             check: give --peer-cert-file and --peer-key-file instead",
+        ),
+        (
+            "--tls-min-version=TLS1.1",
+            "--tls-min-version is \"TLS1.1\": write TLS1.2 or TLS1.3",
+        ),
+        (
+            "--tls-min-version=TLS1.3 --tls-max-version=TLS1.2",
+            "--tls-min-version is TLS1.3 and --tls-max-version TLS1.2: no version is left",
+        ),
+        (
+            "--self-signed-cert-validity=0",
+            "--self-signed-cert-validity is \"0\": give a number of years from 1 to 100",
+        ),
+    ] {
+        let arguments = format!("{SECURE_URLS} {arguments}");
+        assert_eq!(error(&arguments, ""), (text.to_owned(), 1));
+    }
+    let (text, _) = error("--peer-trusted-ca-file=ca", "");
+    assert!(text.starts_with("--peer-trusted-ca-file is given and --peer-cert-file is not"));
 }
 
 #[test]
@@ -381,6 +583,7 @@ fn help_and_version_are_texts() {
         let headings = [
             "Member:",
             "Clustering:",
+            "Security:",
             "Logging:",
             "Features:",
             "Unsafe:",

@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
-/// `http://host:port`, as given. Ordered and compared by its text, as etcd does.
+/// `http://host:port`, `https://host:port` or `unix://path`, as given. Ordered and compared by its
+/// text, as etcd does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberUrl {
     text: String,
     host: String,
     port: u16,
+    /// The path of a Unix socket, instead of a host and a port.
+    socket: Option<PathBuf>,
 }
 
 /// One member of an initial cluster.
@@ -25,14 +29,10 @@ impl MemberUrl {
     pub fn parse(text: &str) -> Result<MemberUrl, String> {
         let text = text.trim();
         let authority = match text.split_once("://") {
-            Some(("http", authority)) => authority,
-            Some(("https", _)) => {
-                return Err("TLS is not available in this version, use http://".to_owned());
-            }
-            Some(("unix" | "unixs", _)) => {
-                return Err(
-                    "Unix sockets are not available in this version, use http://".to_owned(),
-                );
+            Some(("http" | "https", authority)) => authority,
+            Some(("unix", path)) => return MemberUrl::of_socket(text, path),
+            Some(("unixs", _)) => {
+                return Err("TLS is not available in this version, use unix://".to_owned());
             }
             Some((scheme, _)) => return Err(format!("unknown scheme {scheme:?}, use http://")),
             None => return Err("write it as http://host:port".to_owned()),
@@ -49,6 +49,21 @@ impl MemberUrl {
             text: text.to_owned(),
             host: host.to_owned(),
             port,
+            socket: None,
+        })
+    }
+
+    /// All that follows the scheme is the path, as in etcd: `unix://localhost:2379` is a file in the
+    /// working directory whose name has a colon.
+    fn of_socket(text: &str, path: &str) -> Result<MemberUrl, String> {
+        if path.is_empty() {
+            return Err("write it as unix:///path/of/the/socket".to_owned());
+        }
+        Ok(MemberUrl {
+            text: text.to_owned(),
+            host: String::new(),
+            port: 0,
+            socket: Some(PathBuf::from(path)),
         })
     }
 
@@ -57,9 +72,20 @@ impl MemberUrl {
         &self.text
     }
 
-    /// The host, without the brackets of an IPv6 address. Empty means every address.
+    /// The path of the Unix socket, if the URL names one.
+    pub fn socket_path(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// The host, without the brackets of an IPv6 address. Empty means every address, unless the URL
+    /// names a Unix socket.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether connections to it begin with TLS.
+    pub fn is_tls(&self) -> bool {
+        self.text.starts_with("https://")
     }
 
     /// The port; 0 asks the system for a free one.
@@ -68,8 +94,12 @@ impl MemberUrl {
     }
 
     /// The addresses to listen on, best first: the first that can be bound is meant. Empty if the
-    /// host is a name other than `localhost`, which cannot be listened on.
+    /// host is a name other than `localhost`, which cannot be listened on, or if this is a Unix
+    /// socket.
     pub fn bind_addresses(&self) -> Vec<SocketAddr> {
+        if self.socket.is_some() {
+            return Vec::new();
+        }
         let [v4, v6]: [IpAddr; 2] = match self.host.as_str() {
             // On Linux a socket on the unspecified IPv6 address serves IPv4 as well.
             "" => [Ipv6Addr::UNSPECIFIED.into(), Ipv4Addr::UNSPECIFIED.into()],
@@ -90,11 +120,12 @@ impl MemberUrl {
 
     /// Whether the host stands for every address, which nobody can connect to from elsewhere.
     pub fn is_unspecified(&self) -> bool {
-        self.host.is_empty()
-            || self
-                .host
+        let unspecified = || {
+            self.host
                 .parse()
                 .is_ok_and(|ip: IpAddr| ip.is_unspecified())
+        };
+        self.socket.is_none() && (self.host.is_empty() || unspecified())
     }
 }
 
@@ -159,6 +190,7 @@ mod tests {
             ("http://[::1]:2379", vec!["[::1]:2379"]),
             ("http://:2379", vec!["[::]:2379", "0.0.0.0:2379"]),
             ("http://node-1.example:2379", vec![]),
+            ("https://127.0.0.1:2380", vec!["127.0.0.1:2380"]),
         ] {
             let url = MemberUrl::parse(text).expect(text);
             let expected: Vec<SocketAddr> = addresses
@@ -167,7 +199,26 @@ mod tests {
                 .collect();
             assert_eq!(url.bind_addresses(), expected, "{text}");
             assert_eq!(url.to_string(), text);
+            assert_eq!(url.is_tls(), text.starts_with("https:"));
         }
+    }
+
+    /// etcd's own tests write a host and a port, and mean a file of that name.
+    #[test]
+    fn a_unix_socket_is_a_path() {
+        for (text, path) in [
+            ("unix:///run/conclave.sock", "/run/conclave.sock"),
+            ("unix://conclave.sock", "conclave.sock"),
+            ("unix://localhost:2379", "localhost:2379"),
+        ] {
+            let url = MemberUrl::parse(text).expect(text);
+            assert_eq!(url.socket_path(), Some(Path::new(path)), "{text}");
+            assert_eq!(url.bind_addresses(), []);
+            assert!(!url.is_unspecified());
+            assert_eq!(url.to_string(), text);
+        }
+        let tcp = MemberUrl::parse("http://localhost:1").expect("a url");
+        assert_eq!(tcp.socket_path(), None);
     }
 
     #[test]
@@ -194,12 +245,12 @@ mod tests {
             ),
             ("ftp://localhost:21", "unknown scheme \"ftp\", use http://"),
             (
-                "https://localhost:2379",
-                "TLS is not available in this version, use http://",
+                "unix://",
+                "write it as unix:///path/of/the/socket",
             ),
             (
-                "unix://a",
-                "Unix sockets are not available in this version, use http://",
+                "unixs://a",
+                "TLS is not available in this version, use unix://",
             ),
         ] {
             assert_eq!(MemberUrl::parse(text), Err(reason.to_owned()), "{text}");

@@ -9,7 +9,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
-use conclave_proto::command::Command;
+use conclave_proto::command::{Batch, Command, Header};
+use conclave_proto::peer::Forward;
 
 /// Fields of `Batch`, as in `conclave/command.proto`.
 const VERSION_FIELD: u32 = 1;
@@ -42,9 +43,23 @@ pub fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u8> {
     out
 }
 
+/// The names of what another member asked to be proposed, for a refusal.
+pub fn request_ids(forward: &Forward) -> Vec<u64> {
+    let id = |header: Option<Header>| header.map(|header| header.request_id);
+    let commands = forward.commands.iter().filter_map(|framed| {
+        // One element of a batch is a batch of one.
+        let batch = Batch::decode(framed.clone()).ok()?;
+        id(batch.commands.into_iter().next()?.header)
+    });
+    let change = forward.change.as_ref();
+    commands
+        .chain(change.and_then(|change| id(change.header.clone())))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use conclave_proto::command::{Batch, Header, command::Body};
+    use conclave_proto::command::command::Body;
     use conclave_proto::etcdserverpb::PutRequest;
 
     use super::*;

@@ -32,7 +32,8 @@ use raft::eraftpb::{ConfChange, ConfChangeType, Message};
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, EntryKind, Log};
 
-use super::node::{self, CommittedEntry, Node, Outgoing, Position, Settings, Work};
+use super::configuration::Configuration;
+use super::node::{CommittedEntry, Node, Outgoing, Position, Settings, Work};
 use super::reader::Reader;
 use super::reads::Context;
 
@@ -52,12 +53,17 @@ struct Member {
 fn open(id: u64, engine: &MemoryEngine, voters: &[u64], applied: u64) -> Member {
     let (mut log, mut state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
     if state.conf_state.is_empty() {
-        log.bootstrap(node::initial_conf_state(voters.to_vec()))
-            .expect("in memory");
+        log.append(&Append {
+            conf_state: Some(configuration(voters, 0)),
+            sync: true,
+            ..Append::default()
+        })
+        .expect("in memory");
         (log, state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
     }
     let log = Arc::new(log);
-    let conf_state = node::decode_conf_state(&state.conf_state).expect("our own");
+    let Configuration { conf_state, index } =
+        Configuration::decode(&state.conf_state).expect("our own");
     let reader = Reader::new(Arc::clone(&log), &state, conf_state, applied);
     let settings = Settings {
         member_id: id,
@@ -67,7 +73,7 @@ fn open(id: u64, engine: &MemoryEngine, voters: &[u64], applied: u64) -> Member 
         applied,
         seed: id,
     };
-    let node = Node::new(settings, reader);
+    let node = Node::new(settings, reader, index);
     Member {
         engine: engine.clone(),
         log,
@@ -205,19 +211,32 @@ impl World {
     }
 }
 
+fn configuration(voters: &[u64], index: u64) -> Bytes {
+    let members: Vec<_> = voters
+        .iter()
+        .map(|&id| conclave_proto::command::Member {
+            id,
+            ..Default::default()
+        })
+        .collect();
+    Configuration::of(&members, index).encode()
+}
+
 impl Member {
     fn add_voter(&mut self, id: u64) {
         let mut change = ConfChange::default();
         change.set_change_type(ConfChangeType::AddNode);
         change.node_id = id;
         let entry = CommittedEntry {
-            position: Position { index: 0, term: 0 },
+            position: Position {
+                index: u64::MAX,
+                term: 0,
+            },
             kind: EntryKind::ConfChange,
             payload: change.write_to_bytes().expect("in memory").into(),
         };
-        let conf_state = self.node.apply_change(&entry).expect("our own");
         let append = Append {
-            conf_state: Some(conf_state),
+            conf_state: self.node.apply_change(&entry).expect("our own"),
             sync: true,
             ..Append::default()
         };

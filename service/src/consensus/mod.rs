@@ -43,20 +43,22 @@
 //!    another term is another entry, and whoever waits for the first is told that it was lost.
 //! 4. A read-index context is used once: (member, boot, counter). The library keys pending reads by
 //!    it, so a context used twice could answer a later read with an earlier index. See [`reads`].
-//! 5. The randomized election timeout is drawn from the node's own seed, after every change of role
-//!    or term: the same inputs give the same outputs.
+//! 5. The election timeout is the node's own to choose ([`timing`]), after every change of role,
+//!    term or leader: the same inputs give the same outputs.
 //! 6. After a start, nothing at or below the applied index the node was given is committed again.
 
 pub mod codec;
+pub(crate) mod configuration;
 mod logger;
 pub mod node;
 pub mod reader;
 pub mod reads;
+mod timing;
 
 #[cfg(test)]
 mod golden;
 
-pub use node::{CommittedEntry, Node, Outgoing, Position, Work};
+pub use node::{CommittedEntry, Node, NotProposed, Outgoing, Position, Restore, Work};
 
 /// Who leads, from where this member stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

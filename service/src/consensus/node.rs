@@ -5,11 +5,14 @@ use std::fmt;
 
 use bytes::Bytes;
 use protobuf::Message as _;
-use raft::eraftpb::{ConfChange, ConfChangeV2, ConfState, HardState, Message, MessageType};
-use raft::{Config, RawNode, ReadOnlyOption, StateRole};
+use raft::eraftpb::{HardState, Message, MessageType};
+use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 
+use conclave_proto::command::{MemberChange, member_change};
 use conclave_storage::log::{self, Append, EntryKind};
 
+use super::configuration::{self, Configuration};
+use super::timing::Suspicion;
 use super::Standing;
 use super::logger;
 use super::reader::{Reader, from_raft, kind};
@@ -71,8 +74,37 @@ pub struct ReadAnswer {
     pub index: u64,
 }
 
+/// A snapshot that a member needs, to be sent with what the reader was offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingSnapshot {
+    /// The member it is for.
+    pub to: u64,
+    /// The library's message that announces it, encoded.
+    pub message: Bytes,
+}
+
+/// A snapshot that has come and takes the place of log and state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// The last entry in it.
+    pub position: Position,
+    /// The configuration to put on disk with the log.
+    pub configuration: Bytes,
+}
+
+/// Why a membership change was not put into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotProposed {
+    /// This member does not lead.
+    NotLeader,
+    /// Later: one change at a time, or leadership is being handed over.
+    Busy,
+    /// It says nothing this release knows.
+    Malformed,
+}
+
 /// What there is to do, all of it since the last time. The order: send, hand over what is
-/// committed, append.
+/// committed, restore, append.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Work {
     /// Names the append for [`Node::persisted`].
@@ -86,19 +118,44 @@ pub struct Work {
     pub committed: Vec<CommittedEntry>,
     /// Read-index rounds that are answered.
     pub reads: Vec<ReadAnswer>,
+    /// Snapshots to send.
+    pub snapshots: Vec<OutgoingSnapshot>,
+    /// A snapshot to put in place; confirmed like an append, by the work's number. An append of the
+    /// same work comes after it.
+    pub restore: Option<Restore>,
 }
 
 /// A peer's message that cannot be taken: not one of the library's, or of a kind no peer may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
+/// Why a peer's message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// See [`Malformed`].
+    Malformed,
+    /// The leader knows this member to have acknowledged entries that are not in its log: what was
+    /// on its disk is lost, and with it the votes it gave.
+    LogLost {
+        /// What the leader knows to be here.
+        expected: u64,
+        /// What is.
+        last_index: u64,
+    },
+}
+
 /// See the module above.
 pub struct Node {
-    raw: RawNode<Reader>,
-    settings: Settings,
-    random: u64,
-    /// Role and term for which the election timeout was last pinned.
-    pinned: Option<(StateRole, u64)>,
+    pub(super) raw: RawNode<Reader>,
+    pub(super) settings: Settings,
+    pub(super) random: u64,
+    /// Role, term and leader for which the election timeout was last pinned.
+    pub(super) pinned: Option<(StateRole, u64, u64)>,
+    pub(super) suspicion: Option<Suspicion>,
+    /// Role and term after the last input.
+    role: (StateRole, u64),
+    /// The entry of the last membership change in the configuration.
+    configured_at: u64,
     /// The index a leader's term begins with.
     term_start: u64,
     /// Appends handed out and not yet confirmed: the work's number and the last index it made
@@ -112,8 +169,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// A follower that has just woken up.
-    pub fn new(settings: Settings, reader: Reader) -> Node {
+    /// A follower that has just woken up. `configured_at` is the index that came with the
+    /// configuration.
+    pub fn new(settings: Settings, reader: Reader, configured_at: u64) -> Node {
         let config = Config {
             id: settings.member_id,
             election_tick: settings.election_ticks,
@@ -137,6 +195,9 @@ impl Node {
             settings,
             random: settings.seed,
             pinned: None,
+            suspicion: None,
+            role: (StateRole::Follower, 0),
+            configured_at,
             term_start: 0,
             appends: VecDeque::new(),
             held: VecDeque::new(),
@@ -150,6 +211,7 @@ impl Node {
     /// A tick of the clock.
     pub fn tick(&mut self) {
         self.raw.tick();
+        self.follow_suspicion();
         self.after_input();
     }
 
@@ -162,23 +224,144 @@ impl Node {
     }
 
     /// A message from a peer.
-    pub fn step(&mut self, message: &Bytes) -> Result<(), Malformed> {
-        let message = Message::parse_from_carllerche_bytes(message).map_err(|_| Malformed)?;
+    pub fn step(&mut self, message: &Bytes) -> Result<(), Refused> {
+        let message =
+            Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
+        let last_index = self.raw.raft.raft_log.last_index();
         match message.get_msg_type() {
-            // Snapshots come by a way of their own, and what a member tells itself comes from
-            // nobody else.
+            // A leader sends the lesser of its commit index and what this member acknowledged.
+            MessageType::MsgHeartbeat
+                if message.commit > last_index && message.term >= self.raw.raft.term =>
+            {
+                let expected = message.commit;
+                return Err(Refused::LogLost {
+                    expected,
+                    last_index,
+                });
+            }
+            // Snapshots come by a way of their own, commands too, and what a member tells itself
+            // comes from nobody else.
             MessageType::MsgSnapshot
+            | MessageType::MsgPropose
+            | MessageType::MsgTransferLeader
             | MessageType::MsgHup
             | MessageType::MsgBeat
             | MessageType::MsgUnreachable
             | MessageType::MsgSnapStatus
-            | MessageType::MsgCheckQuorum => return Err(Malformed),
+            | MessageType::MsgCheckQuorum => return Err(Refused::Malformed),
             _ => {}
         }
         // An error here says that the message came too late to matter.
         let _ = self.raw.step(message);
         self.after_input();
         Ok(())
+    }
+
+    /// The message that announces a snapshot whose files are here. If raft takes it, the next work
+    /// has a [`Restore`].
+    pub fn step_snapshot(&mut self, message: &Bytes) -> Result<(), Malformed> {
+        let message = Message::parse_from_carllerche_bytes(message).map_err(|_| Malformed)?;
+        if message.get_msg_type() != MessageType::MsgSnapshot {
+            return Err(Malformed);
+        }
+        let _ = self.raw.step(message);
+        self.after_input();
+        Ok(())
+    }
+
+    /// Something sent to a member was lost.
+    pub fn unreachable(&mut self, member_id: u64) {
+        self.raw.report_unreachable(member_id);
+    }
+
+    /// What became of a snapshot for a member.
+    pub fn snapshot_sent(&mut self, to: u64, arrived: bool) {
+        let status = match arrived {
+            true => SnapshotStatus::Finish,
+            false => SnapshotStatus::Failure,
+        };
+        self.raw.report_snapshot(to, status);
+    }
+
+    /// Whether a member needs a snapshot and none was offered. Asks once for each need.
+    pub fn wants_snapshot(&mut self) -> bool {
+        self.raw.mut_store().take_wanted()
+    }
+
+    /// A snapshot of the state of these members, up to `position`, can be sent from now on; or none
+    /// any more.
+    pub(crate) fn offer_snapshot(&mut self, offer: Option<(Position, Configuration)>) {
+        self.raw.mut_store().offer(offer);
+    }
+
+    /// Hands leadership to a voter. Nothing is proposed meanwhile; it ends, one way or the other,
+    /// within an election timeout.
+    pub fn transfer_leader(&mut self, to: u64) {
+        self.raw.transfer_leader(to);
+    }
+
+    /// Whether leadership is being handed over.
+    pub fn is_transferring(&self) -> bool {
+        self.raw.raft.lead_transferee.is_some()
+    }
+
+    /// The voter that is best placed to lead instead of this member: heard of lately, with the
+    /// longest log. `None` if there is none.
+    pub fn successor(&self) -> Option<u64> {
+        let raft = &self.raw.raft;
+        let voters = raft.prs().conf().voters().clone();
+        let others = raft
+            .prs()
+            .iter()
+            .filter(|&(&id, progress)| {
+                id != raft.id && progress.recent_active && voters.contains(id)
+            })
+            .map(|(&id, progress)| (progress.matched, std::cmp::Reverse(id)));
+        others.max().map(|(_, std::cmp::Reverse(id))| id)
+    }
+
+    /// The last entry of this member's log.
+    pub fn last_index(&self) -> u64 {
+        self.raw.raft.raft_log.last_index()
+    }
+
+    /// Whether a member may lead.
+    pub fn is_voter(&self, member_id: u64) -> bool {
+        self.raw.raft.prs().conf().voters().contains(member_id)
+    }
+
+    /// Leads no longer, without a successor.
+    pub fn resign(&mut self) {
+        let term = self.raw.raft.term;
+        self.raw.raft.become_follower(term, 0);
+        self.after_input();
+    }
+
+    /// How far the leader knows another member's log to agree with its own.
+    pub fn matched(&self, member_id: u64) -> Option<u64> {
+        let progress = self.raw.raft.prs().get(member_id)?;
+        Some(progress.matched)
+    }
+
+    /// Puts a membership change at the end of the log: one at a time.
+    pub fn propose_change(&mut self, change: &MemberChange) -> Result<Position, NotProposed> {
+        let raft = &self.raw.raft;
+        if raft.state != StateRole::Leader {
+            return Err(NotProposed::NotLeader);
+        }
+        // Raft would put an empty entry in its place.
+        if raft.has_pending_conf() || raft.lead_transferee.is_some() {
+            return Err(NotProposed::Busy);
+        }
+        let change = configuration::to_raft(change).ok_or(NotProposed::Malformed)?;
+        self.raw
+            .propose_conf_change(Vec::new(), change)
+            .map_err(|_| NotProposed::Busy)?;
+        let index = self.raw.raft.raft_log.last_index();
+        Ok(Position {
+            index,
+            term: self.raw.raft.term,
+        })
     }
 
     /// Puts a payload at the end of the log. `None` if this member does not lead or may not take
@@ -237,24 +420,28 @@ impl Node {
         }
     }
 
-    /// Takes up a committed configuration change; must be called for each, in order, before the
-    /// next [`Node::work`]. Returns the configuration to put on disk with the log. A change that
-    /// cannot be decoded was not made by us.
-    pub fn apply_change(&mut self, entry: &CommittedEntry) -> Result<Bytes, Malformed> {
-        let applied = match entry.kind {
-            EntryKind::Normal => return Err(Malformed),
-            EntryKind::ConfChange => {
-                let change = ConfChange::parse_from_carllerche_bytes(&entry.payload);
-                self.raw.apply_conf_change(&change.map_err(|_| Malformed)?)
-            }
-            EntryKind::ConfChangeV2 => {
-                let change = ConfChangeV2::parse_from_carllerche_bytes(&entry.payload);
-                self.raw.apply_conf_change(&change.map_err(|_| Malformed)?)
-            }
-        };
-        let conf_state = applied.map_err(|_| Malformed)?;
+    /// Takes up a committed membership change that the rules allow; must be called for each such
+    /// change, in order, before the next [`Node::work`]. Returns the configuration to put on disk
+    /// with the log, or `None` if it is there already.
+    pub fn apply_change(&mut self, entry: &CommittedEntry) -> Result<Option<Bytes>, Malformed> {
+        if entry.kind != EntryKind::ConfChange {
+            return Err(Malformed);
+        }
+        if entry.position.index <= self.configured_at {
+            return Ok(None);
+        }
+        let (change, ours) = configuration::from_raft(&entry.payload)?;
+        self.configured_at = entry.position.index;
+        if matches!(ours.change, Some(member_change::Change::Update(_))) {
+            return Ok(None);
+        }
+        let conf_state = self.raw.apply_conf_change(&change).map_err(|_| Malformed)?;
         self.after_input();
-        Ok(encode_conf_state(&conf_state))
+        let configuration = Configuration {
+            conf_state,
+            index: entry.position.index,
+        };
+        Ok(Some(configuration.encode()))
     }
 
     /// The log will forget everything through `index`, all of it applied and not needed by a
@@ -304,10 +491,6 @@ impl Node {
             });
         }
         let mut ready = self.raw.ready();
-        assert!(
-            ready.snapshot().is_empty(),
-            "a snapshot cannot have come in: step refuses them"
-        );
         let number = ready.number();
         self.last_number = number;
         let mut work = Work {
@@ -315,8 +498,19 @@ impl Node {
             messages: released,
             ..Work::default()
         };
-        work.messages
-            .extend(ready.take_messages().iter().map(encode));
+        if !ready.snapshot().is_empty() {
+            work.restore = Some(self.take_restore(&ready));
+        }
+        for message in ready.take_messages() {
+            if message.get_msg_type() == MessageType::MsgSnapshot {
+                work.snapshots.push(OutgoingSnapshot {
+                    to: message.to,
+                    message: encode(&message).message,
+                });
+            } else {
+                work.messages.push(encode(&message));
+            }
+        }
         work.committed = ready
             .take_committed_entries()
             .into_iter()
@@ -334,9 +528,11 @@ impl Node {
         work.append = self.take_append(&mut ready);
         self.raw.advance_append_async(ready);
 
-        if let Some(append) = &work.append {
+        if work.append.is_some() || work.restore.is_some() {
+            let entries = work.append.as_ref().map(|append| &append.entries);
+            let last = entries.and_then(|entries| entries.last());
             self.appends
-                .push_back((number, append.entries.last().map(|entry| entry.index)));
+                .push_back((number, last.map(|entry| entry.index)));
         }
         if self.appends.is_empty() {
             work.messages.extend(waiting);
@@ -345,6 +541,29 @@ impl Node {
             self.held.push_back((number, waiting));
         }
         Some(work)
+    }
+
+    /// The snapshot in a ready list. From here on the reader begins after it.
+    fn take_restore(&mut self, ready: &raft::Ready) -> Restore {
+        let metadata = ready.snapshot().get_metadata();
+        let position = Position {
+            index: metadata.index,
+            term: metadata.term,
+        };
+        // What is on its way to the disk is replaced.
+        for (_, last_index) in &mut self.appends {
+            *last_index = None;
+        }
+        self.raw.mut_store().restore(position.index, position.term);
+        self.configured_at = position.index;
+        let configuration = Configuration {
+            conf_state: metadata.get_conf_state().clone(),
+            index: position.index,
+        };
+        Restore {
+            position,
+            configuration: configuration.encode(),
+        }
     }
 
     /// What of a ready list goes to disk. A commit index alone does not: it is written with the
@@ -372,31 +591,18 @@ impl Node {
         Some(append)
     }
 
-    /// After every input: pins the election timeout if the library drew a new one, and notes where
-    /// a leader's term begins.
+    /// After every input: pins the election timeout, and notes where a leader's term begins.
     fn after_input(&mut self) {
+        self.pin_timeout();
         let now = (self.raw.raft.state, self.raw.raft.term);
-        if self.pinned == Some(now) {
+        if self.role == now {
             return;
         }
-        self.pinned = Some(now);
-        let least = self.settings.election_ticks as u64;
-        let timeout = least + self.draw() % least;
-        let timeout = usize::try_from(timeout).expect("less than twice a usize that is small");
-        self.raw.raft.set_randomized_election_timeout(timeout);
+        self.role = now;
         if self.raw.raft.state == StateRole::Leader {
             // Nothing was proposed since: the last entry is the empty one the term begins with.
             self.term_start = self.raw.raft.raft_log.last_index();
         }
-    }
-
-    /// SplitMix64: one addition and a mix, good enough for timeouts and the same everywhere.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 
@@ -406,23 +612,6 @@ impl fmt::Debug for Node {
             .field("standing", &self.standing())
             .finish_non_exhaustive()
     }
-}
-
-/// The configuration of a cluster that begins with these voters, as the log keeps it.
-pub fn initial_conf_state(voters: Vec<u64>) -> Bytes {
-    encode_conf_state(&ConfState::from((voters, Vec::new())))
-}
-
-/// Reads what [`initial_conf_state`] or [`Node::apply_change`] made.
-pub fn decode_conf_state(bytes: &Bytes) -> Result<ConfState, Malformed> {
-    ConfState::parse_from_carllerche_bytes(bytes).map_err(|_| Malformed)
-}
-
-fn encode_conf_state(conf_state: &ConfState) -> Bytes {
-    conf_state
-        .write_to_bytes()
-        .expect("writing to memory")
-        .into()
 }
 
 fn hard_state(state: &HardState) -> log::HardState {

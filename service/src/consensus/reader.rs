@@ -17,6 +17,7 @@
 //! the log cannot be trusted any more. The fault is logged, for it names the path, and the library
 //! panics, which ends the driver and with it the process.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 use conclave_storage::Fault;
 use conclave_storage::log::{self, EntryKind, Log, LogState};
 
+use super::configuration::Configuration;
+use super::node::Position;
 use crate::limits;
 
 /// What an entry costs beside its data: enough for its index, term, kind and field tags.
@@ -42,6 +45,10 @@ pub struct Reader {
     tail: VecDeque<Entry>,
     tail_bytes: u64,
     persisted: u64,
+    /// The snapshot that can be sent to those who lack what the log has dropped.
+    offered: Option<(Position, Configuration)>,
+    /// Somebody lacks it, and none was there.
+    wanted: Cell<bool>,
 }
 
 impl Reader {
@@ -69,6 +76,8 @@ impl Reader {
             tail: VecDeque::new(),
             tail_bytes: 0,
             persisted: state.last_index,
+            offered: None,
+            wanted: Cell::new(false),
         }
     }
 
@@ -117,6 +126,29 @@ impl Reader {
             let dropped = self.tail.pop_front().expect("there is a front");
             self.tail_bytes -= size(&dropped);
         }
+    }
+
+    /// A snapshot takes the place of all that was here.
+    pub(super) fn restore(&mut self, index: u64, term: u64) {
+        self.first_index = index + 1;
+        self.last_index = index;
+        self.compacted_term = term;
+        self.tail.clear();
+        self.tail_bytes = 0;
+        self.persisted = index;
+        self.offered = None;
+    }
+
+    /// A snapshot can be had, or none any more.
+    pub(super) fn offer(&mut self, offer: Option<(Position, Configuration)>) {
+        // Whoever asked meanwhile asked for this one.
+        self.wanted.set(false);
+        self.offered = offer;
+    }
+
+    /// Whether a snapshot was asked for in vain since the last time.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        self.wanted.take()
     }
 
     /// The index of the tail's first entry, or the one after the last if the tail is empty.
@@ -205,9 +237,27 @@ impl Storage for Reader {
         Ok(self.last_index)
     }
 
-    /// Followers that need what the log has dropped wait until snapshots are made.
-    fn snapshot(&self, _request_index: u64, _to: u64) -> Result<Snapshot> {
-        Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+    /// A follower that needs what the log has dropped waits until a snapshot is made that it can go
+    /// on from, and that knows of it. The message has its position only; the files go another way.
+    fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
+        let useful = self.offered.as_ref().filter(|(position, configuration)| {
+            let ConfState {
+                voters, learners, ..
+            } = &configuration.conf_state;
+            position.index + 1 >= self.first_index
+                && position.index >= request_index
+                && (voters.contains(&to) || learners.contains(&to))
+        });
+        let Some((position, configuration)) = useful else {
+            self.wanted.set(true);
+            return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+        };
+        let mut snapshot = Snapshot::default();
+        let metadata = snapshot.mut_metadata();
+        metadata.index = position.index;
+        metadata.term = position.term;
+        metadata.set_conf_state(configuration.conf_state.clone());
+        Ok(snapshot)
     }
 }
 

@@ -16,6 +16,9 @@ use conclave_storage::machine::{Limits, Reply};
 use super::*;
 use crate::handle::ProposeError;
 use crate::identity::Identity;
+use crate::join::Origin;
+use crate::peers::NoPeers;
+use crate::stores::Opened;
 
 /// A member's two disks.
 #[derive(Clone, Default)]
@@ -40,10 +43,11 @@ impl Disks {
     fn start_with(&self, settings: Settings) -> Core {
         let origin = Identity::of(&Config::default());
         let (log, state) = (Arc::new(self.log.clone()), Arc::new(self.state.clone()));
-        let stores = Stores::on(log, state, &origin, Limits::default(), true)
-            .expect("sound disks")
-            .expect("a member of its cluster");
-        Core::start(stores, settings, CancellationToken::new()).expect("threads")
+        let opened = Opened::on(log, state, Limits::default(), None).expect("sound disks");
+        let origin = opened.needs_origin().expect("sound").then_some(Origin::New(origin));
+        let stores = opened.into_stores(origin, false).expect("of its cluster");
+        let nobody = |_, _| Arc::new(NoPeers) as Arc<dyn Peers>;
+        Core::start(stores, settings, CancellationToken::new(), nobody).expect("threads")
     }
 }
 
@@ -113,7 +117,7 @@ async fn writes_of_many_are_answered_and_survive_a_restart() {
         let header = reply.header.expect("filled");
         assert_eq!(header.cluster_id, core.handle().identity().cluster_id);
         assert_eq!(header.member_id, core.handle().identity().member_id);
-        assert_eq!(header.raft_term, 1);
+        assert_eq!(header.raft_term, 2);
         revisions.push(header.revision);
     }
     revisions.sort_unstable();

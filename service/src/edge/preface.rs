@@ -15,7 +15,7 @@ const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The protocols served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2.
@@ -24,7 +24,7 @@ pub(super) enum Protocol {
 
 /// A stream with the bytes put back that were read from it.
 #[derive(Debug)]
-pub(super) struct Rewound<S> {
+pub(crate) struct Rewound<S> {
     stream: S,
     bytes: [u8; HTTP2.len()],
     /// The part of `bytes` still to be read.
@@ -32,7 +32,7 @@ pub(super) struct Rewound<S> {
 }
 
 /// Reads as much as it takes to know the protocol.
-pub(super) async fn recognize<S>(mut stream: S) -> io::Result<(Protocol, Rewound<S>)>
+pub(crate) async fn recognize<S>(mut stream: S) -> io::Result<(Protocol, Rewound<S>)>
 where
     S: AsyncRead + Unpin,
 {

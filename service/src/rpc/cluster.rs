@@ -1,4 +1,4 @@
-//! `etcdserverpb.Cluster`: who is a member. Changing that is not in this version.
+//! `etcdserverpb.Cluster`: who is a member, and changing that.
 
 use conclave_proto::command;
 use conclave_proto::etcdserverpb as pb;
@@ -7,7 +7,8 @@ use conclave_storage::Revision;
 use tonic::{Request, Response, Status};
 
 use super::method::Method;
-use super::{Context, not_yet, reply};
+use super::{Context, reply, status};
+use crate::reconfiguration::{self, Changed};
 
 /// See the module.
 #[derive(Clone)]
@@ -22,17 +23,36 @@ impl Service {
 
     /// The header has no revision: membership is not part of the key space's history.
     async fn list(&self, request: pb::MemberListRequest) -> Result<pb::MemberListResponse, Status> {
-        let handle = &self.context.handle;
         if request.linearizable {
             self.context.linearize().await?;
         }
-        let members = handle.reader().members();
-        Ok(pb::MemberListResponse {
-            header: Some(handle.header(Revision(0))),
-            members: members.into_iter().map(to_wire).collect(),
+        let (header, members) = self.members_after(Ok(self.context.handle.reader().members()))?;
+        Ok(pb::MemberListResponse { header, members })
+    }
+
+    async fn add(&self, request: pb::MemberAddRequest) -> Result<pb::MemberAddResponse, Status> {
+        let pb::MemberAddRequest {
+            peer_urls,
+            is_learner,
+        } = request;
+        let added = reconfiguration::add(&self.context.handle, &peer_urls, is_learner).await;
+        let (member, members) = added.map_err(status::of_proposal)?;
+        let (header, members) = self.members_after(Ok(members))?;
+        Ok(pb::MemberAddResponse {
+            header,
+            member: Some(to_wire(member)),
+            members,
         })
     }
+
+    fn members_after(&self, changed: Changed) -> Result<HeaderAndMembers, Status> {
+        let members = changed.map_err(status::of_proposal)?;
+        let header = self.context.handle.header(Revision(0));
+        Ok((Some(header), members.into_iter().map(to_wire).collect()))
+    }
 }
+
+type HeaderAndMembers = (Option<pb::ResponseHeader>, Vec<pb::Member>);
 
 /// A member as clients see it.
 pub(crate) fn to_wire(member: command::Member) -> pb::Member {
@@ -60,7 +80,7 @@ impl Cluster for Service {
         request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
         let call = self.context.admit(Method::MemberAdd, request.metadata())?;
-        not_yet(call, Method::MemberAdd)
+        reply(call, self.add(request.into_inner()).await)
     }
 
     async fn member_remove(
@@ -70,7 +90,11 @@ impl Cluster for Service {
         let call = self
             .context
             .admit(Method::MemberRemove, request.metadata())?;
-        not_yet(call, Method::MemberRemove)
+        let changed = reconfiguration::remove(&self.context.handle, request.into_inner().id).await;
+        let answer = self.members_after(changed).map(|(header, members)| {
+            pb::MemberRemoveResponse { header, members }
+        });
+        reply(call, answer)
     }
 
     async fn member_update(
@@ -80,7 +104,12 @@ impl Cluster for Service {
         let call = self
             .context
             .admit(Method::MemberUpdate, request.metadata())?;
-        not_yet(call, Method::MemberUpdate)
+        let pb::MemberUpdateRequest { id, peer_urls } = request.into_inner();
+        let changed = reconfiguration::update(&self.context.handle, id, &peer_urls).await;
+        let answer = self.members_after(changed).map(|(header, members)| {
+            pb::MemberUpdateResponse { header, members }
+        });
+        reply(call, answer)
     }
 
     async fn member_promote(
@@ -90,6 +119,10 @@ impl Cluster for Service {
         let call = self
             .context
             .admit(Method::MemberPromote, request.metadata())?;
-        not_yet(call, Method::MemberPromote)
+        let changed = reconfiguration::promote(&self.context.handle, request.into_inner().id).await;
+        let answer = self.members_after(changed).map(|(header, members)| {
+            pb::MemberPromoteResponse { header, members }
+        });
+        reply(call, answer)
     }
 }

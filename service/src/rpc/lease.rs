@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::method::Method;
 use super::stream::{Counted, Unfold};
 use super::{Context, reply, status};
+use crate::forward;
 
 /// See the module.
 #[derive(Clone)]
@@ -56,7 +57,9 @@ impl Service {
     ) -> Result<LeaseTimeToLiveResponse, Status> {
         let handle = &self.context.handle;
         let id = LeaseId(request.id);
-        let remaining = handle.leases().time_to_live(id).map_err(status::of_lease)?;
+        let remaining = forward::time_to_live(handle, id)
+            .await
+            .map_err(status::of_lease)?;
         let mut response = LeaseTimeToLiveResponse {
             header: self.context.header_now(),
             id: request.id,
@@ -92,11 +95,11 @@ impl Service {
 }
 
 /// Renews one lease. One that does not exist (any more) is answered with a TTL of 0.
-fn keep_alive(
+async fn keep_alive(
     context: &Context,
     request: LeaseKeepAliveRequest,
 ) -> Result<LeaseKeepAliveResponse, Status> {
-    let renewed = context.handle.leases().keep_alive(LeaseId(request.id));
+    let renewed = forward::keep_alive(&context.handle, LeaseId(request.id)).await;
     context.stats.leases_renewed.inc();
     let ttl = renewed.map_err(status::of_lease)?.unwrap_or(0);
     Ok(LeaseKeepAliveResponse {
@@ -117,7 +120,7 @@ fn keep_alives(context: Context, requests: Streaming<LeaseKeepAliveRequest>) -> 
         (context, requests),
         |(context, mut requests)| async move {
             let answer = match requests.message().await {
-                Ok(Some(request)) => keep_alive(&context, request),
+                Ok(Some(request)) => keep_alive(&context, request).await,
                 Ok(None) => return None,
                 Err(status) => Err(status),
             };

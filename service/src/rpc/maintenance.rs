@@ -194,7 +194,10 @@ impl Maintenance for Service {
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
         let call = self.context.admit(Method::MoveLeader, request.metadata())?;
-        not_yet(call, Method::MoveLeader)
+        let to = request.into_inner().target_id;
+        let moved = self.context.handle.transfer_leadership(Some(to)).await;
+        let answer = moved.map(|()| pb::MoveLeaderResponse { header: None });
+        reply(call, answer.map_err(status::of_api))
     }
 
     async fn downgrade(

@@ -415,6 +415,8 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn discard(&self) {}
+
     fn size_on_disk(&self) -> u64 {
         let image = self.disk().current.clone();
         let pairs = image.spaces.iter().flat_map(|map| map.iter());

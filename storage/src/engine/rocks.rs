@@ -20,6 +20,7 @@
 //! such key" without touching data.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
@@ -75,9 +76,28 @@ impl RocksOptions {
 /// An open RocksDB instance. Dropping it flushes and releases the folder.
 pub struct RocksEngine {
     db: DB,
+    /// After the instance, which must be closed before its folder goes.
+    folder: Folder,
     dir: PathBuf,
     spaces: &'static [Space],
     wal: bool,
+}
+
+/// The folder of an instance that is closed.
+struct Folder {
+    dir: PathBuf,
+    discarded: AtomicBool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if *self.discarded.get_mut()
+            && let Err(error) = std::fs::remove_dir_all(&self.dir)
+        {
+            let dir = self.dir.display();
+            tracing::warn!(%dir, %error, "cannot remove a store that was replaced");
+        }
+    }
 }
 
 impl RocksEngine {
@@ -107,6 +127,10 @@ impl RocksEngine {
             .map_err(|e| fault("open", dir, &e))?;
         Ok(RocksEngine {
             db,
+            folder: Folder {
+                dir: dir.to_owned(),
+                discarded: AtomicBool::new(false),
+            },
             dir: dir.to_owned(),
             spaces,
             wal: options.wal,
@@ -487,6 +511,10 @@ impl Engine for RocksEngine {
                 .compact_range_cf(self.family(*space), None::<&[u8]>, None::<&[u8]>);
         }
         Ok(())
+    }
+
+    fn discard(&self) {
+        self.folder.discarded.store(true, Ordering::Relaxed);
     }
 
     fn size_on_disk(&self) -> u64 {

@@ -107,7 +107,7 @@ fn a_fresh_log_is_empty_and_is_bootstrapped() {
     };
     assert_eq!(state, fresh);
     assert_eq!(log.term(0).unwrap(), Some(0));
-    log.bootstrap(Bytes::from_static(b"one voter")).unwrap();
+    log.append(&configured("one voter")).unwrap();
     let (state, entries) = reopened(&engine.crash());
     assert_eq!(state.conf_state, "one voter");
     assert_eq!(entries, []);
@@ -337,12 +337,20 @@ fn terms_that_go_back_are_damage() {
     assert_damaged(&engine, "after one of 5");
 }
 
+fn configured(conf_state: &'static str) -> Append {
+    Append {
+        conf_state: Some(conf_state.into()),
+        sync: true,
+        ..Append::default()
+    }
+}
+
 type Step = Box<dyn Fn(&Log) -> Result<(), Fault>>;
 
 /// A day in the life of a log, as steps of one batch each.
 fn steps() -> Vec<Step> {
     vec![
-        Box::new(|log| log.bootstrap(Bytes::from_static(b"conf"))),
+        Box::new(|log| log.append(&configured("conf"))),
         Box::new(|log| log.append(&append(1, 3, 1))),
         Box::new(|log| {
             log.append(&Append {

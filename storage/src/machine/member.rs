@@ -124,6 +124,16 @@ impl Membership {
         }
     }
 
+    /// The members as of after a change, for those who follow the log without the state. Whether
+    /// the change was made; one that [`Membership::check`] refuses is not.
+    pub fn follow(&mut self, change: &Change) -> bool {
+        let allowed = self.check(change).is_ok();
+        if allowed {
+            self.apply(change.clone(), &mut Batch::default());
+        }
+        allowed
+    }
+
     /// Makes a change that [`Membership::check`] allows.
     pub(crate) fn apply(&mut self, change: Change, batch: &mut Batch) {
         match change {

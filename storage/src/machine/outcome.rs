@@ -12,6 +12,17 @@ use crate::ids::{LeaseId, Revision};
 /// What became of a command.
 pub type Outcome = Result<Reply, Rejected>;
 
+/// A command that was applied, and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// The member that proposed it.
+    pub member_id: u64,
+    /// Its name among those of that member.
+    pub request_id: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
 /// A command the rules refused. Final, and the same on every member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -196,10 +196,9 @@ impl Stage {
     pub(super) fn apply(&mut self, bodies: Vec<Body>) -> VecDeque<super::Outcome> {
         self.index += 1;
         let payload = payload(bodies);
-        self.machine
-            .apply(self.index, 1, &payload)
-            .expect("applies")
-            .into()
+        let done = self.machine.apply(self.index, 1, &payload);
+        let done = done.expect("applies").into_iter();
+        done.map(|done| done.outcome).collect()
     }
 
     /// Says how far the log is, where entries were applied past the stage.

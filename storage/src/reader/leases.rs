@@ -15,16 +15,13 @@ use crate::mvcc::record::damaged;
 impl Reader {
     /// A lease, if there is one with that id.
     pub fn lease(&self, id: LeaseId) -> Result<Option<LeaseRecord>, Fault> {
-        let row = self
-            .shared
-            .engine
-            .get(layout::LEASE, &layout::lease_key(id))?;
+        let row = self.engine().get(layout::LEASE, &layout::lease_key(id))?;
         row.map(|row| decode_lease(&row)).transpose()
     }
 
     /// The keys attached to a lease, in order.
     pub fn lease_keys(&self, id: LeaseId) -> Result<Vec<Bytes>, Fault> {
-        pending::lease_keys(&*self.shared.engine, id)
+        pending::lease_keys(&*self.engine(), id)
     }
 
     /// All leases.
@@ -43,7 +40,7 @@ impl Reader {
             None => Vec::new(),
             Some(id) => [&layout::lease_key(id)[..], &[0]].concat(),
         };
-        let engine = &self.shared.engine;
+        let engine = self.engine();
         let mut scan = engine.scan(layout::LEASE, &from, None, Direction::Forward)?;
         let mut leases = Vec::new();
         while leases.len() < max

@@ -1,7 +1,7 @@
 //! The publishing side of a reader, for the machine only.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use conclave_proto::etcdserverpb as api;
 
@@ -13,7 +13,7 @@ use crate::machine::member::Membership;
 impl Reader {
     pub(crate) fn new(engine: Arc<dyn Engine>, cluster_id: u64) -> Reader {
         let shared = Shared {
-            engine,
+            engine: RwLock::new(engine),
             cluster_id: cluster_id.into(),
             revision: AtomicI64::new(0),
             compacted: AtomicI64::new(0),
@@ -43,6 +43,17 @@ impl Reader {
         shared.logical_size.store(logical_size, Ordering::Release);
         shared.term.store(applied.term, Ordering::Release);
         shared.index.store(applied.index, Ordering::Release);
+    }
+
+    /// The state continues in another engine, as of `compacted`; [`Reader::publish`] follows.
+    pub(crate) fn replace_engine(&self, engine: Arc<dyn Engine>, compacted: Revision) {
+        let shared = &self.shared;
+        shared.compacted.store(compacted.0, Ordering::Release);
+        *shared
+            .engine
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = engine;
+        lock(&shared.hashes).clear();
     }
 
     pub(crate) fn set_cluster_id(&self, cluster_id: u64) {

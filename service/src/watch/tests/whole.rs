@@ -13,7 +13,7 @@ use conclave_proto::etcdserverpb::{
 };
 use conclave_storage::Revision;
 use conclave_storage::engine::memory::MemoryEngine;
-use conclave_storage::machine::{Genesis, Limits, Machine, PAYLOAD_VERSION};
+use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use conclave_storage::reader::Reader;
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -52,7 +52,7 @@ impl Store {
             reader,
             publisher,
             watches,
-            index: 0,
+            index: GENESIS.0,
         }
     }
 
@@ -70,7 +70,7 @@ impl Store {
         let outcomes = self.machine.apply(self.index, 1, &payload).expect("memory");
         outcomes
             .into_iter()
-            .for_each(|outcome| drop(outcome.expect("allowed")));
+            .for_each(|outcome| drop(outcome.outcome.expect("allowed")));
         let effects = self.machine.commit().expect("memory");
         self.publisher
             .publish(&effects.changes, self.reader.applied());

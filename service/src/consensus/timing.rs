@@ -1,0 +1,117 @@
+//! When a member stands for election.
+//!
+//! Raft draws a random timeout so that members rarely stand at the same time. A draw among ten
+//! ticks makes the wait long, and leaves one chance in ten or so of a split vote, which costs
+//! another wait. Members know each other, so they can do better: each waits by its *rank*, its
+//! position among the voters other than the leader that is gone.
+//!
+//! ```text
+//! rank 0   election_ticks + 1
+//! rank 1   election_ticks + 3          two ticks apart: whoever stands first is elected
+//! rank 2   election_ticks + 5          before the next one's time has come
+//! ```
+//!
+//! The first cannot always win: its log may be behind, and the others refuse it. Then the next one
+//! stands. With pre-vote, standing in vain disturbs nobody. A candidate that failed draws at random
+//! from then on, from the node's own seed, so that no bad luck lasts.
+//!
+//! # A hint
+//!
+//! When a process dies the system closes its connections. That is no proof that the leader is gone,
+//! but enough to ask around at once: [`super::Node::suspect`] lets the leader's lease on this
+//! member's vote run out, and after `1 + 2 * rank` ticks the member asks for pre-votes. If the
+//! leader is alive the majority still hears from it, refuses, and nothing has happened; if it
+//! speaks up here before, the suspicion is dropped.
+
+use super::Node;
+use raft::StateRole;
+
+/// Asking again after a suspicion, while no leader is found.
+const ATTEMPTS: u32 = 4;
+
+/// A leader that is perhaps gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspicion {
+    leader: u64,
+    term: u64,
+    ticks_left: u64,
+    attempts_left: u32,
+}
+
+impl Node {
+    /// The leader closed its connection.
+    pub fn suspect(&mut self, member_id: u64) {
+        let raft = &mut self.raw.raft;
+        if raft.leader_id != member_id || raft.state != StateRole::Follower || !raft.promotable() {
+            return;
+        }
+        // Votes are refused for as long as a leader was heard of within an election timeout.
+        raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
+        self.suspicion = Some(Suspicion {
+            leader: member_id,
+            term: self.raw.raft.term,
+            ticks_left: 1 + 2 * self.rank(member_id),
+            attempts_left: ATTEMPTS,
+        });
+    }
+
+    /// Called after each tick.
+    pub(super) fn follow_suspicion(&mut self) {
+        let Some(mut suspicion) = self.suspicion.take() else {
+            return;
+        };
+        let raft = &self.raw.raft;
+        let spoke_up = raft.leader_id == suspicion.leader
+            && raft.election_elapsed < raft.election_timeout();
+        let found = raft.leader_id != 0 && raft.leader_id != suspicion.leader;
+        if spoke_up || found || raft.term > suspicion.term || raft.state == StateRole::Leader {
+            return;
+        }
+        suspicion.ticks_left -= 1;
+        if suspicion.ticks_left == 0 {
+            suspicion.attempts_left -= 1;
+            suspicion.ticks_left = 2 + 2 * self.rank(suspicion.leader);
+            let _ = self.raw.campaign();
+        }
+        if suspicion.attempts_left > 0 {
+            self.suspicion = Some(suspicion);
+        }
+    }
+
+    /// Pins the election timeout if the library drew a new one.
+    pub(super) fn pin_timeout(&mut self) {
+        let raft = &self.raw.raft;
+        let now = (raft.state, raft.term, raft.leader_id);
+        if self.pinned == Some(now) {
+            return;
+        }
+        self.pinned = Some(now);
+        let least = self.settings.election_ticks as u64;
+        let later = match raft.state {
+            StateRole::Follower | StateRole::Leader => 1 + 2 * self.rank(raft.leader_id),
+            StateRole::Candidate | StateRole::PreCandidate => self.draw() % least,
+        };
+        let timeout = usize::try_from(least + later.min(least - 1))
+            .expect("less than twice a usize that is small");
+        self.raw.raft.set_randomized_election_timeout(timeout);
+    }
+
+    /// This member's position among the voters without `leader`.
+    fn rank(&self, leader: u64) -> u64 {
+        let own = self.settings.member_id;
+        let voters = self.raw.raft.prs().conf().voters().ids();
+        voters
+            .iter()
+            .filter(|&id| id != leader && id < own)
+            .count() as u64
+    }
+
+    /// SplitMix64: one addition and a mix, good enough for timeouts and the same everywhere.
+    fn draw(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

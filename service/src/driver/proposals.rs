@@ -1,0 +1,236 @@
+//! Commands and their way to the log: packed into entries by a leader, into parcels for it by the
+//! others.
+
+use std::collections::VecDeque;
+
+use conclave_proto::ApiError;
+use conclave_proto::peer::refusal::Reason;
+use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
+use conclave_storage::Fault;
+
+use super::{Driver, Placed, hex};
+use crate::applier::ToApply;
+use crate::consensus::node::Refused;
+use crate::consensus::{NotProposed, codec};
+use crate::handle::Answer;
+use crate::limits;
+use crate::mailbox::{Payload, Proposal};
+
+impl Driver {
+    /// What a member sent.
+    pub(super) fn take_parcel(&mut self, from: u64, parcel: Parcel) -> Result<(), Fault> {
+        match parcel.content {
+            Some(Content::Raft(message)) => match self.parts.node.step(&message) {
+                Ok(()) => {}
+                Err(Refused::Malformed) => {
+                    let from = hex(from);
+                    tracing::warn!(from, "a member sent what is no raft message");
+                }
+                Err(Refused::LogLost {
+                    expected,
+                    last_index,
+                }) => return Err(self.log_lost(expected, last_index)),
+            },
+            Some(Content::Forward(forward)) => self.take_forward(from, forward),
+            Some(Content::Refusal(refusal)) => self.tell_applier(vec![ToApply::Refused(refusal)]),
+            None => {
+                let from = hex(from);
+                tracing::warn!(from, "a member of a newer release sent something unknown");
+            }
+        }
+        Ok(())
+    }
+
+    /// Commands that clients gave to another member. They are proposed only by the leader they were
+    /// meant for: their member relies on it.
+    fn take_forward(&mut self, from: u64, forward: Forward) {
+        let is_for_us = self.standing.is_leader && self.standing.term == forward.term;
+        let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
+        let reason = if !is_for_us {
+            Reason::NotLeader
+        } else if self.forwarded_bytes + bytes > limits::FORWARDED_BYTES_MAX
+            || self.changes.len() >= limits::WAITING_CHANGES_MAX
+        {
+            Reason::Busy
+        } else {
+            self.forwarded_bytes += bytes;
+            let commands = forward.commands.into_iter().map(Proposal::of_another);
+            self.pending.extend(commands);
+            self.changes.extend(forward.change.map(Proposal::change_of_another));
+            return;
+        };
+        let refusal = Refusal {
+            term: forward.term,
+            request_ids: codec::request_ids(&forward),
+            reason: reason.into(),
+        };
+        let content = Some(Content::Refusal(refusal));
+        self.parts.peers.send(from, Parcel { content });
+    }
+
+    /// Sends pending commands on their way.
+    pub(super) fn propose(&mut self) {
+        if !self.standing.is_leader {
+            // With no leader they wait for one, or for their deadline.
+            if self.standing.leader != 0 {
+                self.forward();
+            }
+            return;
+        }
+        // Whoever leads next takes them.
+        while !self.pending.is_empty() && !self.parts.node.is_transferring() {
+            let (count, is_full) = next_pack(&self.pending);
+            if self.is_writing() && !is_full {
+                return;
+            }
+            let payload = codec::pack(self.pending.iter().take(count).map(Proposal::framed));
+            let packed: Vec<_> = self.pending.drain(..count).collect();
+            for proposal in packed.iter().filter(|proposal| proposal.slot.is_none()) {
+                self.forwarded_bytes -= proposal.framed().len();
+            }
+            match self.parts.node.propose(payload) {
+                Some(position) => self.place(position, packed),
+                None => answer_all(packed, || Answer::Refused(ApiError::RequestTooManyRequests)),
+            }
+        }
+    }
+
+    /// One at a time; the others wait until it is applied.
+    pub(super) fn propose_changes(&mut self) {
+        if !self.standing.is_leader {
+            return;
+        }
+        while let Some(proposal) = self.changes.front() {
+            match self.parts.node.propose_change(proposal.change()) {
+                Ok(position) => {
+                    let proposal = self.changes.pop_front().expect("there is a front");
+                    self.place(position, vec![proposal]);
+                }
+                Err(NotProposed::Busy | NotProposed::NotLeader) => return,
+                Err(NotProposed::Malformed) => {
+                    let proposal = self.changes.pop_front().expect("there is a front");
+                    proposal.answer(Answer::Refused(ApiError::NotCapable));
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, position: crate::consensus::Position, mut proposals: Vec<Proposal>) {
+        // Others follow theirs themselves.
+        proposals.retain(|proposal| proposal.slot.is_some());
+        if !proposals.is_empty() {
+            self.placed.push_back(Placed {
+                position,
+                proposals,
+            });
+        }
+    }
+
+    fn forward(&mut self) {
+        while !self.pending.is_empty() {
+            let (count, _) = next_pack(&self.pending);
+            let proposals: Vec<_> = self.pending.drain(..count).collect();
+            let commands = proposals.iter().map(|p| p.framed().clone()).collect();
+            self.send_away(commands, None, proposals);
+        }
+        while let Some(proposal) = self.changes.pop_front() {
+            let change = proposal.change().clone();
+            self.send_away(Vec::new(), Some(change), vec![proposal]);
+        }
+    }
+
+    fn send_away(
+        &mut self,
+        commands: Vec<bytes::Bytes>,
+        change: Option<conclave_proto::command::MemberChange>,
+        proposals: Vec<Proposal>,
+    ) {
+        let term = self.standing.term;
+        // The applier must have them before an entry can bring their outcome.
+        self.tell_applier(vec![ToApply::Away { term, proposals }]);
+        self.away = true;
+        let content = Some(Content::Forward(Forward {
+            term,
+            commands,
+            change,
+        }));
+        self.parts
+            .peers
+            .send(self.standing.leader, Parcel { content });
+    }
+
+    /// Who leads, or under which term, has changed.
+    pub(super) fn leader_changed(&mut self, led: bool) {
+        let mut away = Vec::new();
+        for Placed {
+            position,
+            proposals,
+        } in self.placed.drain(..)
+        {
+            let term = position.term;
+            away.push(ToApply::Away { term, proposals });
+        }
+        if !away.is_empty() {
+            self.away = true;
+            self.tell_applier(away);
+        }
+        if led {
+            // Sent to the leader of that term only, and not in its log: their members will know.
+            self.pending.retain(|proposal| proposal.slot.is_some());
+            self.changes.retain(|proposal| proposal.slot.is_some());
+            self.forwarded_bytes = 0;
+        }
+        self.release_held_back();
+    }
+
+    pub(super) fn release_held_back(&mut self) {
+        for proposal in self.held_back.drain(..) {
+            match proposal.payload {
+                Payload::Command(_) => self.pending.push_back(proposal),
+                Payload::Change(_) => self.changes.push_back(proposal),
+            }
+        }
+    }
+
+    /// Drops what nobody waits for any more.
+    pub(super) fn forget_abandoned(&mut self) {
+        self.pending.retain(|proposal| !proposal.is_abandoned());
+        self.changes.retain(|proposal| !proposal.is_abandoned());
+        if self.away {
+            // Once more after there can be any; the applier has nothing to do then.
+            self.away = !self.standing.is_leader;
+            self.tell_applier(vec![ToApply::Sweep]);
+        }
+    }
+
+    fn log_lost(&self, expected: u64, last_index: u64) -> Fault {
+        let id = hex(self.parts.member_id);
+        Fault::Damaged {
+            path: "log".into(),
+            detail: format!(
+                "this member acknowledged log entries up to {expected} and its log ends at \
+                 {last_index}: its data was lost or replaced. Remove it from the cluster \
+                 (etcdctl member remove {id}), add it anew (etcdctl member add), and start it with \
+                 an empty data directory and --initial-cluster-state=existing"
+            ),
+        }
+    }
+}
+
+/// How many of the pending commands go into the next entry, and whether it is full with them.
+fn next_pack(pending: &VecDeque<Proposal>) -> (usize, bool) {
+    let mut bytes = 0;
+    for (count, proposal) in (1..).zip(pending) {
+        bytes += proposal.framed().len();
+        if bytes >= limits::ENTRY_BYTES_MAX || count >= limits::ENTRY_COMMANDS_MAX {
+            return (count, true);
+        }
+    }
+    (pending.len(), false)
+}
+
+fn answer_all(proposals: Vec<Proposal>, answer: impl Fn() -> Answer) {
+    for proposal in proposals {
+        proposal.answer(answer());
+    }
+}

@@ -1,0 +1,229 @@
+//! Snapshots: for a member that lacks what the log has dropped, and from the leader when this
+//! member is the one.
+//!
+//! # Out
+//!
+//! Raft asks for a snapshot when it meets such a member. None is there, so it is told to ask again,
+//! and a thread makes a checkpoint beside the applier, which goes on. When that is done it is
+//! *offered*: raft announces it, the files travel by themselves ([`crate::peers`]), and while any
+//! member is receiving it the log keeps what comes after it. With the last transfer the offer ends
+//! and the files go.
+//!
+//! # In
+//!
+//! ```text
+//! files, checked and synced ─▶ raft takes the announcement ─▶ log writer: the folder is the state,
+//!   the log begins after it ─▶ applier goes on with it ─▶ entries that follow
+//! ```
+//!
+//! The log writer does its part in the order of its queue, so no append that belongs before the
+//! snapshot comes after it. A crash leaves the old state with the old log, the new state with the
+//! old log (the next start finishes it), or the new state with the new log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use conclave_proto::command::Member;
+use conclave_storage::engine::Engine;
+use conclave_storage::machine::{Limits, Machine};
+use conclave_storage::reader::Reader;
+use conclave_storage::{Fault, snapshot};
+
+use super::Driver;
+use crate::applier::ToApply;
+use crate::consensus::configuration::Configuration;
+use crate::consensus::node::OutgoingSnapshot;
+use crate::consensus::{Position, Restore};
+use crate::log_writer::Job;
+use crate::mailbox::Control;
+use crate::peers::{ReceivedSnapshot, SnapshotFiles};
+
+/// Where states lie on disk, and how one is opened.
+#[derive(Clone)]
+pub(crate) struct StateFolder {
+    /// The member's folder, which holds the state's.
+    pub(crate) member_dir: PathBuf,
+    pub(crate) open: Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>,
+    /// The state as it is now.
+    pub(crate) reader: Reader,
+}
+
+/// A checkpoint that was made, and who was a member then; or why not.
+pub(crate) type Taken = Result<(Arc<SnapshotFiles>, Vec<Member>), Fault>;
+
+/// What is under way.
+#[derive(Default)]
+pub(super) struct Traffic {
+    taking: bool,
+    taken_so_far: u64,
+    offered: Option<Arc<SnapshotFiles>>,
+    /// Members that are receiving the offered one.
+    receiving: Vec<u64>,
+    /// Ticks for which nobody has taken up the offer.
+    idle_ticks: u32,
+    /// Stepped, and not yet taken by raft.
+    arriving: Option<ReceivedSnapshot>,
+    /// Taken, and being put in place by the work of this number.
+    installing: Option<(u64, ReceivedSnapshot)>,
+}
+
+/// An offer nobody took up ends after so many ticks.
+const IDLE_TICKS_MAX: u32 = 100;
+
+impl Traffic {
+    /// The log must keep what comes after this index.
+    pub(super) fn keeps_from(&self) -> Option<u64> {
+        self.offered.as_ref().map(|files| files.index)
+    }
+}
+
+impl Driver {
+    pub(super) fn take_snapshot_if_wanted(&mut self) {
+        let traffic = &mut self.snapshots;
+        if traffic.offered.is_some() && traffic.receiving.is_empty() {
+            traffic.idle_ticks += 1;
+            if traffic.idle_ticks > IDLE_TICKS_MAX {
+                self.withdraw_offer();
+            }
+        }
+        let traffic = &mut self.snapshots;
+        if !self.parts.node.wants_snapshot() || traffic.taking || !traffic.receiving.is_empty() {
+            return;
+        }
+        let Some(folder) = self.parts.state_folder.clone() else {
+            return;
+        };
+        traffic.taking = true;
+        traffic.taken_so_far += 1;
+        let dir = folder
+            .member_dir
+            .join(format!("state.out.{}", traffic.taken_so_far));
+        let mailbox = Arc::clone(&self.parts.mailbox);
+        let thread = std::thread::Builder::new().name("snapshot".to_owned());
+        let spawned = thread.spawn(move || {
+            mailbox.control(Control::SnapshotTaken(take(&folder, dir)));
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "no thread for a snapshot; it is tried again");
+            self.snapshots.taking = false;
+        }
+    }
+
+    pub(super) fn snapshot_taken(&mut self, taken: Taken) {
+        self.snapshots.taking = false;
+        match taken {
+            Ok((files, members)) => {
+                let position = Position {
+                    index: files.index,
+                    term: files.term,
+                };
+                tracing::debug!(index = files.index, "a snapshot can be sent");
+                let configuration = Configuration::of(&members, files.index);
+                self.parts
+                    .node
+                    .offer_snapshot(Some((position, configuration)));
+                self.snapshots.offered = Some(files);
+                self.snapshots.idle_ticks = 0;
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "no snapshot could be made; it is tried again when needed");
+            }
+        }
+    }
+
+    pub(super) fn send_snapshot(&mut self, OutgoingSnapshot { to, message }: OutgoingSnapshot) {
+        let Some(files) = self.snapshots.offered.clone() else {
+            self.parts.node.snapshot_sent(to, false);
+            return;
+        };
+        self.snapshots.receiving.push(to);
+        self.parts.peers.send_snapshot(to, message, files);
+    }
+
+    pub(super) fn snapshot_sent(&mut self, to: u64, arrived: bool) {
+        self.parts.node.snapshot_sent(to, arrived);
+        self.snapshots.receiving.retain(|&receiver| receiver != to);
+        if self.snapshots.receiving.is_empty() {
+            self.withdraw_offer();
+        }
+    }
+
+    fn withdraw_offer(&mut self) {
+        self.snapshots.offered = None;
+        self.snapshots.idle_ticks = 0;
+        self.parts.node.offer_snapshot(None);
+    }
+
+    pub(super) fn snapshot_received(&mut self, snapshot: ReceivedSnapshot) -> Result<(), Fault> {
+        let busy = self.snapshots.installing.is_some() || self.parts.state_folder.is_none();
+        if busy || self.parts.node.step_snapshot(&snapshot.raft_message).is_err() {
+            let _ = snapshot.installed.send(false);
+            return Ok(());
+        }
+        self.snapshots.arriving = Some(snapshot);
+        self.do_work()?;
+        if let Some(snapshot) = self.snapshots.arriving.take() {
+            // Raft has no use for it any more.
+            let _ = snapshot.installed.send(false);
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore(&mut self, number: u64, restore: Restore) {
+        let arrived = self.snapshots.arriving.take();
+        let snapshot = arrived.expect("raft takes a snapshot while one is being given to it");
+        let folder = self.parts.state_folder.as_ref();
+        let folder = folder.expect("looked for when the snapshot came");
+        let job = Job::Restore {
+            number,
+            member_dir: folder.member_dir.clone(),
+            dir: snapshot.dir.clone(),
+            restore,
+        };
+        self.snapshots.installing = Some((number, snapshot));
+        self.write(number, job);
+    }
+
+    /// Everything up to this work is on disk: a snapshot among it is the state now.
+    pub(super) fn install_through(&mut self, number: u64) -> Result<(), Fault> {
+        let installing = &mut self.snapshots.installing;
+        let Some((_, snapshot)) = installing.take_if(|(work, _)| *work <= number) else {
+            return Ok(());
+        };
+        let folder = self.parts.state_folder.as_ref();
+        let folder = folder.expect("looked for when the snapshot came");
+        let engine = (folder.open)(&snapshot.dir)?;
+        let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
+        let membership = reader.membership();
+        drop(reader);
+        tracing::info!(index = snapshot.index, "a snapshot is put in place");
+        self.tell_applier(vec![ToApply::Install {
+            engine,
+            index: snapshot.index,
+        }]);
+        self.take_membership((*membership).clone());
+        let _ = snapshot.installed.send(true);
+        Ok(())
+    }
+}
+
+fn take(folder: &StateFolder, dir: PathBuf) -> Taken {
+    // Left over from a life that ended in the middle of it.
+    let _ = std::fs::remove_dir_all(&dir);
+    let open = |dir: &Path| (folder.open)(dir);
+    match snapshot::take(&*folder.reader.engine(), &dir, open) {
+        Ok(taken) => {
+            let files = SnapshotFiles {
+                dir,
+                index: taken.index,
+                term: taken.term,
+                files: taken.files,
+            };
+            Ok((Arc::new(files), taken.members))
+        }
+        Err(fault) => {
+            let _ = std::fs::remove_dir_all(&dir);
+            Err(fault)
+        }
+    }
+}

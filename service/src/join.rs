@@ -1,0 +1,262 @@
+//! What a member with an empty data directory is: one of those a new cluster begins with, or one
+//! that was added to a cluster that runs.
+//!
+//! Nothing on the disk says it, so the configuration does, and the other members are asked whether
+//! they agree. What this guards against is a member that forgot: raft counts on it that who has
+//! voted or acknowledged an entry remembers. A member whose directory was emptied and that starts
+//! under its old id could vote a second time in the same term, or help to lose what was
+//! acknowledged. So an id that the cluster knows as started is never taken up anew: the member has
+//! to be removed and added again, which gives it another.
+//!
+//! * **new**: who the members are follows from `--initial-cluster` ([`Identity`]). The others are
+//!   asked once and briefly, since most often they are starting as well and cannot answer. Silence
+//!   is no objection.
+//! * **existing**: only the others know who this member is, so without an answer there is no start.
+//!   They are asked in rounds. A member that answers may be behind and not know of us yet, so a
+//!   list that does not fit is asked for again a few times before it is an error.
+//!
+//! Members are found by their peer URLs, compared as text. The list of the cluster and that of
+//! `--initial-cluster` must be the same: a list that differs was written for another state of the
+//! cluster, most often for another cluster.
+
+use std::time::Duration;
+
+use conclave_proto::command::Member;
+use conclave_proto::peer::Introduction;
+use tokio::task::JoinSet;
+
+use crate::config::{Config, InitialClusterState, InitialMember, MemberUrl};
+use crate::identity::Identity;
+
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::JoinError;
+
+/// What a member with an empty directory becomes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    /// A new cluster begins, and this is one of its members.
+    New(Identity),
+    /// This member was added to a cluster that runs.
+    Joined {
+        /// The id of the cluster.
+        cluster_id: u64,
+        /// The id this member was given when it was added.
+        member_id: u64,
+        /// The members, this one included, as the member that answered knows them.
+        members: Vec<Member>,
+    },
+}
+
+/// How long others are waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the answers of a round.
+    pub round: Duration,
+    /// From a round to the next.
+    pub pause: Duration,
+    /// Rounds of a member that joins.
+    pub rounds: u32,
+    /// Rounds that may bring a list of members that does not fit.
+    pub misfits: u32,
+}
+
+impl Default for Patience {
+    /// Ten seconds with members that do not answer at all, five with members that refuse.
+    fn default() -> Patience {
+        Patience {
+            round: Duration::from_secs(1),
+            pause: Duration::from_secs(1),
+            rounds: 5,
+            misfits: 3,
+        }
+    }
+}
+
+/// What one of the others said.
+type Answered<'a> = (&'a InitialMember, Result<Introduction, String>);
+
+/// Finds out what this member is. `introduce` asks the member with these peer URLs who is in its
+/// cluster; an error is for the operator to read.
+pub async fn origin<A, F>(
+    config: &Config,
+    patience: Patience,
+    introduce: A,
+) -> Result<Origin, JoinError>
+where
+    A: Fn(Vec<MemberUrl>) -> F,
+    F: Future<Output = Result<Introduction, String>> + Send + 'static,
+{
+    let identity = Identity::of(config);
+    let others = others(config);
+    if config.initial_cluster_state == InitialClusterState::New {
+        let answers = ask(&others, patience.round, &introduce).await;
+        check_new(config, &identity, &answers)?;
+        return Ok(Origin::New(identity));
+    }
+    if others.is_empty() {
+        return Err(JoinError::NobodyToAsk);
+    }
+    let (mut round, mut misfits) = (1, 0);
+    loop {
+        let answers = ask(&others, patience.round, &introduce).await;
+        let error = match joined(config, &answers) {
+            Ok(origin) => return Ok(origin),
+            Err(error) => error,
+        };
+        misfits += u32::from(error.is_misfit());
+        let may_change = error.is_misfit() || matches!(error, JoinError::Unreachable { .. });
+        if !may_change || round >= patience.rounds || misfits >= patience.misfits {
+            return Err(error);
+        }
+        tracing::info!(%error, round, "the cluster to join is asked again");
+        round += 1;
+        tokio::time::sleep(patience.pause).await;
+    }
+}
+
+/// The members of the initial cluster but this one.
+fn others(config: &Config) -> Vec<&InitialMember> {
+    let members = config.initial_cluster.iter();
+    members.filter(|m| m.name != config.name).collect()
+}
+
+/// Asks all at once. Whoever has not answered in `time` has failed to.
+async fn ask<'a, A, F>(
+    others: &[&'a InitialMember],
+    time: Duration,
+    introduce: &A,
+) -> Vec<Answered<'a>>
+where
+    A: Fn(Vec<MemberUrl>) -> F,
+    F: Future<Output = Result<Introduction, String>> + Send + 'static,
+{
+    let mut asked = JoinSet::new();
+    for (position, member) in others.iter().enumerate() {
+        let answer = tokio::time::timeout(time, introduce(member.peer_urls.clone()));
+        asked.spawn(async move {
+            let late = |_| Err(format!("no answer within {time:?}"));
+            (position, answer.await.unwrap_or_else(late))
+        });
+    }
+    let mut answers = asked.join_all().await;
+    // By name, whatever the order they came in, so that the same cluster gives the same text.
+    answers.sort_by_key(|(position, _)| *position);
+    let named = answers.into_iter();
+    named
+        .map(|(position, answer)| (others[position], answer))
+        .collect()
+}
+
+/// Whether one that has answered objects to our being a member that begins.
+fn check_new(
+    config: &Config,
+    identity: &Identity,
+    answers: &[Answered<'_>],
+) -> Result<(), JoinError> {
+    let member_id = identity.member_id;
+    for (other, answer) in answers {
+        let Ok(theirs) = answer else { continue };
+        if theirs.removed.contains(&member_id) {
+            return Err(JoinError::Removed { member_id });
+        }
+        if theirs.cluster_id != identity.cluster_id {
+            return Err(JoinError::ForeignCluster {
+                other: other.name.clone(),
+                theirs: theirs.cluster_id,
+                ours: identity.cluster_id,
+            });
+        }
+        let ourselves = theirs.members.iter().find(|m| m.id == member_id);
+        // The cluster's id says that we were of it when it began.
+        let ourselves = ourselves.ok_or(JoinError::Removed { member_id })?;
+        check_has_not_started(config, ourselves)?;
+    }
+    Ok(())
+}
+
+/// Who this member is in the cluster that answered.
+fn joined(config: &Config, answers: &[Answered<'_>]) -> Result<Origin, JoinError> {
+    let introductions: Vec<(&InitialMember, &Introduction)> = answers
+        .iter()
+        .filter_map(|(other, answer)| Some((*other, answer.as_ref().ok()?)))
+        .collect();
+    let Some((first, introduction)) = introductions.first() else {
+        return Err(JoinError::unreachable(answers));
+    };
+    let cluster_id = introduction.cluster_id;
+    for (other, theirs) in &introductions {
+        if theirs.cluster_id != cluster_id {
+            return Err(JoinError::TwoClusters {
+                first: (first.name.clone(), cluster_id),
+                second: (other.name.clone(), theirs.cluster_id),
+            });
+        }
+    }
+    // One that knows us is not behind, whatever the others say.
+    let mut misfit = None;
+    for (_, theirs) in &introductions {
+        match find_ourselves(config, &theirs.members) {
+            Ok(ourselves) => {
+                check_has_not_started(config, ourselves)?;
+                return Ok(Origin::Joined {
+                    cluster_id,
+                    member_id: ourselves.id,
+                    members: theirs.members.clone(),
+                });
+            }
+            Err(error) => misfit = misfit.or(Some(error)),
+        }
+    }
+    Err(misfit.unwrap_or_else(|| JoinError::unreachable(answers)))
+}
+
+/// Our entry in the cluster's list, which must be the same as ours.
+fn find_ourselves<'a>(config: &Config, members: &'a [Member]) -> Result<&'a Member, JoinError> {
+    let own = texts(&config.own_entry().peer_urls);
+    let Some(ourselves) = members.iter().find(|member| sorted(member) == own) else {
+        return Err(JoinError::NotAdded {
+            name: config.name.clone(),
+            peer_urls: own.join(","),
+        });
+    };
+    let mut configured: Vec<Vec<&str>> = config
+        .initial_cluster
+        .iter()
+        .map(|member| texts(&member.peer_urls))
+        .collect();
+    let mut actual: Vec<Vec<&str>> = members.iter().map(sorted).collect();
+    configured.sort();
+    actual.sort();
+    if configured != actual {
+        return Err(JoinError::different_lists(&configured, &actual));
+    }
+    Ok(ourselves)
+}
+
+/// A member that has published its name and addresses has run, and had a data directory.
+fn check_has_not_started(config: &Config, ourselves: &Member) -> Result<(), JoinError> {
+    if ourselves.name.is_empty() && ourselves.client_urls.is_empty() {
+        return Ok(());
+    }
+    Err(JoinError::AlreadyStarted {
+        member_id: ourselves.id,
+        data_dir: config.data_dir.clone(),
+        name: config.name.clone(),
+        peer_urls: texts(&config.own_entry().peer_urls).join(","),
+    })
+}
+
+fn texts(urls: &[MemberUrl]) -> Vec<&str> {
+    let mut texts: Vec<&str> = urls.iter().map(MemberUrl::as_str).collect();
+    texts.sort_unstable();
+    texts
+}
+
+fn sorted(member: &Member) -> Vec<&str> {
+    let mut urls: Vec<&str> = member.peer_urls.iter().map(String::as_str).collect();
+    urls.sort_unstable();
+    urls
+}

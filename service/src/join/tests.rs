@@ -1,0 +1,275 @@
+//! What the others say, and what comes of it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::*;
+use crate::config::{self, Invocation};
+
+/// No pause, so that a test is as long as its rounds.
+const PATIENCE: Patience = Patience {
+    round: Duration::from_secs(60),
+    pause: Duration::ZERO,
+    rounds: 4,
+    misfits: 2,
+};
+
+const THREE: &str = "a=http://a:1,b=http://b:1,c=http://c:1";
+
+fn config(name: &str, state: &str, initial_cluster: &str) -> Config {
+    let arguments = [
+        format!("--name={name}"),
+        format!("--initial-advertise-peer-urls=http://{name}:1"),
+        format!("--initial-cluster-state={state}"),
+        format!("--initial-cluster={initial_cluster}"),
+    ];
+    match config::parse(arguments, []) {
+        Ok(Invocation::Run(config, _)) => *config,
+        other => panic!("not a configuration: {other:?}"),
+    }
+}
+
+fn member(id: u64, name: &str, peer_url: &str) -> Member {
+    Member {
+        id,
+        name: name.to_owned(),
+        peer_urls: vec![peer_url.to_owned()],
+        ..Member::default()
+    }
+}
+
+/// A cluster `a`, `b`, both started, and `c`, which was added with the id 3.
+fn waiting_for_c() -> Introduction {
+    Introduction {
+        cluster_id: 77,
+        member_id: 1,
+        members: vec![
+            member(1, "a", "http://a:1"),
+            member(2, "b", "http://b:1"),
+            member(3, "", "http://c:1"),
+        ],
+        removed: Vec::new(),
+    }
+}
+
+/// The same before `c` was added.
+fn without_c() -> Introduction {
+    let mut introduction = waiting_for_c();
+    introduction.members.pop();
+    introduction
+}
+
+/// What each of the others says, round after round, by its first URL; whoever is not there or has
+/// nothing more to say cannot be reached.
+#[derive(Default)]
+struct Script(Mutex<BTreeMap<&'static str, Vec<Introduction>>>);
+
+impl Script {
+    fn says(self, url: &'static str, answers: &[Introduction]) -> Script {
+        let mut latest_first = answers.to_vec();
+        latest_first.reverse();
+        self.0.lock().expect("no panics").insert(url, latest_first);
+        self
+    }
+
+    async fn origin(&self, config: &Config) -> Result<Origin, JoinError> {
+        origin(config, PATIENCE, |urls: Vec<MemberUrl>| {
+            let mut answers = self.0.lock().expect("no panics");
+            let next = answers.get_mut(urls[0].as_str()).and_then(Vec::pop);
+            std::future::ready(next.ok_or_else(|| "connection refused".to_owned()))
+        })
+        .await
+    }
+
+    async fn refusal(&self, config: &Config) -> String {
+        let refused = self.origin(config).await;
+        refused.expect_err("it must not start").to_string()
+    }
+}
+
+fn new_cluster() -> (Config, Identity) {
+    let config = config("c", "new", THREE);
+    let identity = Identity::of(&config);
+    (config, identity)
+}
+
+/// What a member of the new cluster says of it.
+fn of_the_new_cluster(identity: &Identity) -> Introduction {
+    Introduction {
+        cluster_id: identity.cluster_id,
+        member_id: 0,
+        members: identity.members.clone(),
+        removed: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_new_cluster_begins_though_nobody_answers() {
+    let (config, identity) = new_cluster();
+    let begun = Script::default().origin(&config).await;
+    assert_eq!(begun, Ok(Origin::New(identity)));
+    let alone = Config::default();
+    let begun = Script::default().origin(&alone).await;
+    assert_eq!(begun, Ok(Origin::New(Identity::of(&alone))));
+}
+
+#[tokio::test]
+async fn a_new_cluster_begins_with_those_that_have_begun() {
+    let (config, identity) = new_cluster();
+    let script = Script::default().says("http://a:1", &[of_the_new_cluster(&identity)]);
+    assert_eq!(script.origin(&config).await, Ok(Origin::New(identity)));
+}
+
+/// Somebody who accepts connections and never answers must not stop a cluster from beginning.
+#[tokio::test]
+async fn silence_is_no_objection() {
+    let (config, identity) = new_cluster();
+    let patience = Patience {
+        round: Duration::from_millis(1),
+        ..PATIENCE
+    };
+    let begun = origin(&config, patience, |_| std::future::pending()).await;
+    assert_eq!(begun, Ok(Origin::New(identity)));
+}
+
+#[tokio::test]
+async fn an_emptied_directory_does_not_begin_again() {
+    let (config, identity) = new_cluster();
+    let mut known = of_the_new_cluster(&identity);
+    for member in &mut known.members {
+        member.name = "started".to_owned();
+    }
+    let script = Script::default().says("http://b:1", &[known]);
+    let id = format!("{:x}", identity.member_id);
+    assert_eq!(
+        script.refusal(&config).await,
+        format!(
+            "member {id} has already been bootstrapped, and c.conclave is empty: it cannot go on \
+             without its data. If the data is lost, replace the member: `etcdctl member remove \
+             {id}`, `etcdctl member add c --peer-urls=http://c:1`, then start it with \
+             --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that prints"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_removed_member_does_not_come_back() {
+    let (config, identity) = new_cluster();
+    let id = identity.member_id;
+    let mut told = of_the_new_cluster(&identity);
+    told.removed.push(id);
+    let mut only_gone = of_the_new_cluster(&identity);
+    only_gone.members.retain(|member| member.id != id);
+    for answer in [told, only_gone] {
+        let script = Script::default().says("http://a:1", &[answer]);
+        let text = script.refusal(&config).await;
+        assert!(
+            text.starts_with("the member has been permanently removed from the cluster"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_member_of_another_cluster_is_named() {
+    let (config, identity) = new_cluster();
+    let script = Script::default().says("http://b:1", &[waiting_for_c()]);
+    assert_eq!(
+        script.refusal(&config).await,
+        format!(
+            "member \"b\" of --initial-cluster is of the cluster 4d, and this member would begin \
+             {:x}: give all members the same --initial-cluster and --initial-cluster-token, or \
+             join with --initial-cluster-state=existing after `etcdctl member add`",
+            identity.cluster_id
+        )
+    );
+}
+
+#[tokio::test]
+async fn one_that_was_added_finds_itself() {
+    let config = config("c", "existing", THREE);
+    let expected = Origin::Joined {
+        cluster_id: 77,
+        member_id: 3,
+        members: waiting_for_c().members,
+    };
+    let script = Script::default().says("http://b:1", &[waiting_for_c()]);
+    assert_eq!(script.origin(&config).await, Ok(expected.clone()));
+    // One that is behind does not matter where another is not.
+    let script = Script::default()
+        .says("http://a:1", &[without_c()])
+        .says("http://b:1", &[waiting_for_c()]);
+    assert_eq!(script.origin(&config).await, Ok(expected.clone()));
+    // And is asked again where it is alone.
+    let script = Script::default().says("http://a:1", &[without_c(), waiting_for_c()]);
+    assert_eq!(script.origin(&config).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn one_that_joins_needs_an_answer() {
+    let three = config("c", "existing", THREE);
+    assert_eq!(
+        Script::default().refusal(&three).await,
+        "no member of the cluster to join can be asked who is in it: a at http://a:1: connection \
+         refused; b at http://b:1: connection refused"
+    );
+    let alone = config("c", "existing", "c=http://c:1");
+    assert_eq!(
+        Script::default().refusal(&alone).await,
+        "--initial-cluster-state is existing, and --initial-cluster names no other member to ask: \
+         use the ETCD_INITIAL_CLUSTER line that `etcdctl member add` printed"
+    );
+}
+
+#[tokio::test]
+async fn one_that_was_not_added_is_told_how() {
+    let config = config("c", "existing", THREE);
+    let script = Script::default().says("http://a:1", &[without_c(), without_c(), without_c()]);
+    assert_eq!(
+        script.refusal(&config).await,
+        "member is not part of the cluster: add it with `etcdctl member add c \
+         --peer-urls=http://c:1` first, and start it with the ETCD_INITIAL_CLUSTER line that prints"
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_differs_is_shown_beside_the_clusters() {
+    let config = config("c", "existing", "a=http://a:1,c=http://c:1,d=http://d:1");
+    let script = Script::default().says("http://a:1", &[waiting_for_c(), waiting_for_c()]);
+    assert_eq!(
+        script.refusal(&config).await,
+        "--initial-cluster differs from the members of the cluster: only the first has \
+         http://d:1, only the second has http://b:1; --initial-cluster has http://a:1 http://c:1 \
+         http://d:1, the cluster has http://a:1 http://b:1 http://c:1: use the \
+         ETCD_INITIAL_CLUSTER line that `etcdctl member add` printed"
+    );
+}
+
+#[tokio::test]
+async fn one_that_has_run_does_not_join_again() {
+    let config = config("c", "existing", THREE);
+    let mut known = waiting_for_c();
+    known.members[2].client_urls = vec!["http://c:2".to_owned()];
+    let script = Script::default().says("http://a:1", &[known]);
+    let text = script.refusal(&config).await;
+    assert!(
+        text.starts_with("member 3 has already been bootstrapped, and c.conclave is empty"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn members_of_two_clusters_cannot_be_joined() {
+    let config = config("c", "existing", THREE);
+    let other = Introduction {
+        cluster_id: 78,
+        ..waiting_for_c()
+    };
+    let script = Script::default()
+        .says("http://a:1", &[waiting_for_c()])
+        .says("http://b:1", &[other]);
+    assert_eq!(
+        script.refusal(&config).await,
+        "--initial-cluster names members of two clusters: a is of 4d and b of 4e"
+    );
+}

@@ -1,0 +1,200 @@
+//! From a member's URL to a connection that can carry calls.
+//!
+//! hyper's HTTP/2 client and nothing around it: a connection is one object with a known end, where
+//! tonic's channel would dial again behind our back, at its own pace. TLS is set up anew for each
+//! connection, from the certificates as they are then.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime;
+use tokio::task::JoinSet;
+use tonic::body::Body;
+
+use conclave_proto::peer::peer_client::PeerClient;
+
+use super::{Common, lock};
+use crate::config::MemberUrl;
+use crate::tls::Tls;
+
+/// What the other side may send ahead of our reading, on a stream and on the connection: several
+/// appends of 1 MiB, so that a long round trip does not slow them down.
+pub(super) const WINDOW_BYTES: u32 = 8 << 20;
+
+/// Bytes taken in from a stream's frames before the network has taken them. Beyond this, parcels
+/// wait in their queue, where they are counted.
+pub(super) const SEND_BUFFER_BYTES: usize = 1 << 20;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("{0:?} is not a URL of a member: {1}")]
+    Url(String, String),
+    #[error("its URL is https:// and this member has no --peer-cert-file")]
+    NoTls,
+    #[error("{0}")]
+    Connect(io::Error),
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("HTTP/2: {0}")]
+    Http(#[from] hyper::Error),
+}
+
+/// How a connection is made.
+#[derive(Clone, Debug)]
+pub(super) struct Dialling {
+    pub(super) tls: Option<Arc<Tls>>,
+    /// How long to wait for the connection, and for the answer to a ping.
+    pub(super) patience: Duration,
+    pub(super) message_bytes_max: usize,
+}
+
+/// A connection; dropping it ends it, with every call on it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    client: PeerClient<Transport>,
+    tasks: Tasks,
+}
+
+impl Connection {
+    /// For calls on this connection.
+    pub(super) fn client(&self) -> PeerClient<Transport> {
+        self.client.clone()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.tasks.set).abort_all();
+    }
+}
+
+impl Dialling {
+    pub(super) fn of(common: &Common) -> Dialling {
+        Dialling {
+            tls: common.settings.tls.clone(),
+            patience: common.settings.patience(),
+            message_bytes_max: common.settings.message_bytes_max(),
+        }
+    }
+
+    /// Connects to a member's URL.
+    pub(super) async fn dial(&self, url: &str) -> Result<Connection, DialError> {
+        tokio::time::timeout(self.patience, self.connect(url))
+            .await
+            .unwrap_or(Err(DialError::Timeout(self.patience)))
+    }
+
+    async fn connect(&self, url: &str) -> Result<Connection, DialError> {
+        let url = MemberUrl::parse(url).map_err(|why| DialError::Url(url.to_owned(), why))?;
+        let tls = match (url.is_tls(), &self.tls) {
+            (false, _) => None,
+            (true, Some(tls)) => Some(tls),
+            (true, None) => return Err(DialError::NoTls),
+        };
+        let stream = TcpStream::connect((url.host(), url.port()))
+            .await
+            .map_err(DialError::Connect)?;
+        // Heartbeats must not wait for more to send. Without the option all still works, later.
+        let _ = stream.set_nodelay(true);
+        match tls {
+            None => self.handshake(&url, stream).await,
+            Some(tls) => {
+                let connected = tls.connect(url.host(), stream).await;
+                self.handshake(&url, connected.map_err(DialError::Tls)?)
+                    .await
+            }
+        }
+    }
+
+    async fn handshake<S>(&self, url: &MemberUrl, stream: S) -> Result<Connection, DialError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let tasks = Tasks::new();
+        let (sender, connection) = http2::Builder::new(tasks.clone())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(self.patience)
+            .keep_alive_timeout(self.patience)
+            .keep_alive_while_idle(true)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        tasks.execute(async move {
+            // Whoever has a call on the connection sees its end there.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to a member ended with an error");
+            }
+        });
+        let client = PeerClient::with_origin(Transport { sender }, origin(url))
+            .max_decoding_message_size(self.message_bytes_max)
+            .max_encoding_message_size(usize::MAX);
+        Ok(Connection { client, tasks })
+    }
+}
+
+/// The head of every request's URI. The port is not told twice, nor do members look at it.
+fn origin(url: &MemberUrl) -> Uri {
+    Uri::try_from(url.as_str()).unwrap_or_default()
+}
+
+/// The tasks of one connection: hyper spawns some of its own, and they must end with it.
+#[derive(Clone, Debug)]
+struct Tasks {
+    set: Arc<Mutex<JoinSet<()>>>,
+    runtime: runtime::Handle,
+}
+
+impl Tasks {
+    fn new() -> Tasks {
+        Tasks {
+            set: Arc::default(),
+            runtime: runtime::Handle::current(),
+        }
+    }
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let mut set = lock(&self.set);
+        while set.try_join_next().is_some() {}
+        set.spawn_on(async move { drop(task.await) }, &self.runtime);
+    }
+}
+
+/// hyper's half of a connection as tonic wants it.
+#[derive(Clone, Debug)]
+pub(super) struct Transport {
+    sender: http2::SendRequest<Body>,
+}
+
+impl tower::Service<Request<Body>> for Transport {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = hyper::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.sender.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.sender.send_request(request))
+    }
+}

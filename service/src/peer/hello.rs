@@ -1,0 +1,179 @@
+//! Who speaks to whom, checked at both ends of every call.
+//!
+//! Members of two clusters that share an address by mistake, a data directory started with another
+//! member's flags, a member that was removed and does not know it: all of them would corrupt a
+//! cluster if they were listened to, and all of them are recognized here, before anything else is
+//! said. The texts are for the operator, so they name both sides and what to look at.
+
+use conclave_proto::peer::Hello;
+use tonic::{Code, Status};
+
+/// The highest version of the protocol we speak.
+pub(super) const PROTOCOL_VERSION: u32 = 1;
+
+/// What a removed member is told, and exits with: etcd's words.
+pub(crate) const REMOVED: &str = "the member has been permanently removed from the cluster";
+
+/// Who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) cluster_id: u64,
+    pub(super) member_id: u64,
+    pub(super) boot_id: u64,
+}
+
+/// Why the member at an address is not the one we mean.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Stranger {
+    #[error("it did not say who it is")]
+    Silent,
+    #[error("it speaks version {0} of the protocol between members, this one {PROTOCOL_VERSION}")]
+    Version(u32),
+    #[error(
+        "it belongs to cluster {theirs:x}, this member to cluster {ours:x}: check \
+         --initial-cluster-token and --initial-cluster"
+    )]
+    Cluster { ours: u64, theirs: u64 },
+    #[error("it is member {found:x}, not member {meant:x}: check the peer URLs of both")]
+    Member { meant: u64, found: u64 },
+}
+
+impl Identity {
+    /// What we say to `to`; 0 in an answer.
+    pub(super) fn hello(&self, to: u64) -> Hello {
+        Hello {
+            protocol_version: PROTOCOL_VERSION,
+            cluster_id: self.cluster_id,
+            member_id: self.member_id,
+            boot_id: self.boot_id,
+            to_member_id: to,
+        }
+    }
+
+    /// Checks who answered when we meant to reach `meant`.
+    pub(super) fn check_answer(&self, hello: Option<&Hello>, meant: u64) -> Result<(), Stranger> {
+        let hello = hello.ok_or(Stranger::Silent)?;
+        if hello.protocol_version == 0 {
+            return Err(Stranger::Version(hello.protocol_version));
+        }
+        if hello.cluster_id != self.cluster_id {
+            return Err(Stranger::Cluster {
+                ours: self.cluster_id,
+                theirs: hello.cluster_id,
+            });
+        }
+        if hello.member_id != meant {
+            return Err(Stranger::Member {
+                meant,
+                found: hello.member_id,
+            });
+        }
+        Ok(())
+    }
+
+    /// Checks who calls us, and whether it means us.
+    pub(super) fn check_caller(
+        &self,
+        hello: Option<&Hello>,
+        is_removed: impl FnOnce(u64) -> bool,
+    ) -> Result<Hello, Status> {
+        let refuse = |text: String| Err(Status::failed_precondition(text));
+        let Some(hello) = hello else {
+            return refuse("a call between members begins with who speaks".to_owned());
+        };
+        let (ours, theirs) = (self.cluster_id, hello.cluster_id);
+        if hello.protocol_version == 0 {
+            return refuse(format!(
+                "version 0 of the protocol between members is not spoken here, only version \
+                 {PROTOCOL_VERSION}"
+            ));
+        }
+        if theirs != ours {
+            return refuse(format!(
+                "member {:x} of cluster {theirs:x} called member {:x} of cluster {ours:x}: check \
+                 --initial-cluster-token and --initial-cluster of both",
+                hello.member_id, self.member_id,
+            ));
+        }
+        if is_removed(hello.member_id) {
+            return refuse(REMOVED.to_owned());
+        }
+        if hello.to_member_id != self.member_id {
+            return refuse(format!(
+                "member {:x} called member {:x} and reached member {:x}: check the peer URLs of \
+                 both",
+                hello.member_id, hello.to_member_id, self.member_id,
+            ));
+        }
+        if hello.member_id == self.member_id {
+            return refuse(format!(
+                "member {:x} was called by another that says it is the same: check --name and \
+                 --data-dir of both",
+                self.member_id,
+            ));
+        }
+        Ok(*hello)
+    }
+}
+
+/// Whether a refusal says that we have been removed.
+pub(super) fn says_removed(status: &Status) -> bool {
+    status.code() == Code::FailedPrecondition && status.message() == REMOVED
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(cluster_id: u64, member_id: u64) -> Identity {
+        Identity {
+            cluster_id,
+            member_id,
+            boot_id: 7,
+        }
+    }
+
+    #[test]
+    fn a_caller_must_mean_this_member_of_this_cluster() {
+        let us = identity(0xc1, 0xa);
+        let caller = identity(0xc1, 0xb);
+        let check = |hello: &Hello| us.check_caller(Some(hello), |id| id == 0xdead);
+        assert_eq!(
+            check(&caller.hello(0xa)).map(|h| h.member_id).ok(),
+            Some(0xb)
+        );
+        let text = |hello: &Hello| {
+            let status = check(hello).expect_err("refused");
+            assert_eq!(status.code(), Code::FailedPrecondition);
+            status.message().to_owned()
+        };
+        assert_eq!(
+            text(&identity(0xc2, 0xb).hello(0xa)),
+            "member b of cluster c2 called member a of cluster c1: check --initial-cluster-token \
+             and --initial-cluster of both"
+        );
+        assert_eq!(
+            text(&caller.hello(0xe)),
+            "member b called member e and reached member a: check the peer URLs of both"
+        );
+        assert_eq!(text(&identity(0xc1, 0xdead).hello(0xa)), REMOVED);
+        assert!(text(&us.hello(0xa)).contains("says it is the same"));
+        assert!(us.check_caller(None, |_| false).is_err());
+    }
+
+    #[test]
+    fn an_answer_must_come_from_whom_we_meant() {
+        let us = identity(0xc1, 0xa);
+        let answer = |hello: &Hello| us.check_answer(Some(hello), 0xb);
+        assert_eq!(answer(&identity(0xc1, 0xb).hello(0)), Ok(()));
+        assert_eq!(us.check_answer(None, 0xb), Err(Stranger::Silent));
+        assert!(matches!(
+            answer(&identity(0xc2, 0xb).hello(0)),
+            Err(Stranger::Cluster { .. })
+        ));
+        assert!(matches!(
+            answer(&identity(0xc1, 0xe).hello(0)),
+            Err(Stranger::Member { .. })
+        ));
+    }
+}

@@ -1,0 +1,112 @@
+//! The streams other members have opened to us: the newest of each counts.
+//!
+//! A member that lost its connection may be back on a new one before we have seen the end of the
+//! old one. The end of the old one then says nothing about the member, unless its process is
+//! another by now: then it was gone for a moment, and that moment is told.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use tokio_util::sync::CancellationToken;
+
+use super::lock;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Incoming {
+    streams: Mutex<Streams>,
+}
+
+#[derive(Debug, Default)]
+struct Streams {
+    newest: BTreeMap<u64, Newest>,
+    /// Streams begun so far, of all members.
+    begun: u64,
+}
+
+#[derive(Debug)]
+struct Newest {
+    number: u64,
+    boot_id: u64,
+    ending: CancellationToken,
+}
+
+/// A stream that has just begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// Its number among all there ever were.
+    pub(super) number: u64,
+    /// Cancelled when it must end.
+    pub(super) ending: CancellationToken,
+    /// Whether it took the place of a stream of another process.
+    pub(super) restarted: bool,
+}
+
+impl Incoming {
+    /// A member has opened a stream. Its former one, if it is there, is ended.
+    pub(super) fn begin(&self, from: u64, boot_id: u64) -> Begun {
+        let mut streams = lock(&self.streams);
+        let former = streams.newest.remove(&from);
+        if let Some(former) = &former {
+            former.ending.cancel();
+        }
+        streams.begun += 1;
+        let number = streams.begun;
+        let ending = CancellationToken::new();
+        let newest = Newest {
+            number,
+            boot_id,
+            ending: ending.clone(),
+        };
+        streams.newest.insert(from, newest);
+        Begun {
+            number,
+            ending,
+            restarted: former.is_some_and(|former| former.boot_id != boot_id),
+        }
+    }
+
+    /// A stream has ended. True if it was the newest of its member, which is thus disconnected.
+    pub(super) fn finish(&self, from: u64, number: u64) -> bool {
+        let mut streams = lock(&self.streams);
+        let is_newest = streams
+            .newest
+            .get(&from)
+            .is_some_and(|newest| newest.number == number && !newest.ending.is_cancelled());
+        if is_newest {
+            streams.newest.remove(&from);
+        }
+        is_newest
+    }
+
+    /// Ends the stream of a member that does not belong any more, without a word to the driver.
+    pub(super) fn end(&self, from: u64) {
+        if let Some(newest) = lock(&self.streams).newest.remove(&from) {
+            newest.ending.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_end_of_the_newest_stream_tells_of_its_member() {
+        let incoming = Incoming::default();
+        let first = incoming.begin(2, 70);
+        assert!(!first.restarted);
+        let second = incoming.begin(2, 70);
+        assert!(first.ending.is_cancelled() && !second.restarted);
+        assert!(!incoming.finish(2, first.number));
+        let third = incoming.begin(2, 71);
+        assert!(third.restarted);
+        assert!(!incoming.finish(2, second.number));
+        assert!(incoming.finish(2, third.number));
+        assert!(!incoming.finish(2, third.number));
+        let fourth = incoming.begin(2, 71);
+        incoming.end(2);
+        assert!(fourth.ending.is_cancelled());
+        assert!(!incoming.finish(2, fourth.number));
+    }
+}

@@ -1,0 +1,52 @@
+//! Asking a cluster who is in it, before belonging to it.
+//!
+//! A member that joins knows some peer URLs and nothing else. It asks one after the other: whoever
+//! answers first is believed, as the operator's flags named it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use conclave_proto::peer::{IntroduceRequest, Introduction};
+
+use super::dial::Dialling;
+use super::{MESSAGE_BYTES_MAX, chain};
+use crate::config::MemberUrl;
+use crate::tls::Tls;
+
+/// Nobody could be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("no member answers: {}", .attempts.join("; "))]
+pub struct IntroduceError {
+    /// What came of each URL.
+    pub attempts: Vec<String>,
+}
+
+/// Asks the members at `urls` who is in their cluster. Each may take up to `timeout`.
+pub async fn introduce(
+    urls: &[MemberUrl],
+    tls: Option<Arc<Tls>>,
+    timeout: Duration,
+) -> Result<Introduction, IntroduceError> {
+    let dialling = Dialling {
+        tls,
+        patience: timeout,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+    };
+    let mut attempts = Vec::new();
+    for url in urls {
+        let asked = tokio::time::timeout(timeout, ask(&dialling, url)).await;
+        match asked.unwrap_or_else(|_elapsed| Err(format!("no answer within {timeout:?}"))) {
+            Ok(introduction) => return Ok(introduction),
+            Err(reason) => attempts.push(format!("{url}: {reason}")),
+        }
+    }
+    Err(IntroduceError { attempts })
+}
+
+async fn ask(dialling: &Dialling, url: &MemberUrl) -> Result<Introduction, String> {
+    let connection = dialling.dial(url.as_str()).await.map_err(|e| chain(&e))?;
+    let answer = connection.client().introduce(IntroduceRequest {}).await;
+    answer
+        .map(tonic::Response::into_inner)
+        .map_err(|status| chain(&status))
+}

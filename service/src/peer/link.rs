@@ -1,0 +1,288 @@
+//! One other member: the task that keeps a connection to it, and what others ask of it.
+//!
+//! The task dials the member's URLs in turn, introduces itself, and waits for the end of the stream
+//! it opened. Then it begins again: at once if the connection stood, then after a pause that
+//! doubles, with chance in it so that members do not dial in step. The longest pause is short,
+//! since a member that comes back is wanted back before the next election; who has been told that
+//! it is in the wrong place waits the longest time always.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use conclave_proto::peer::peer_client::PeerClient;
+
+use super::dial::{DialError, Dialling, Transport};
+use super::hello::{Stranger, says_removed};
+use super::queue::Queue;
+use super::traffic::Counts;
+use super::{Common, chain, lock};
+use crate::clock::Moment;
+
+/// The first pause between two attempts.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The longest pause, unless half an election timeout is less.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Link {
+    id: u64,
+    urls: Vec<String>,
+    queue: Arc<Queue>,
+    standing: Mutex<Option<Standing>>,
+    ending: CancellationToken,
+    /// Whether a snapshot is on its way.
+    sends_snapshot: AtomicBool,
+}
+
+/// The connection there is.
+#[derive(Clone, Debug)]
+struct Standing {
+    client: PeerClient<Transport>,
+    since: Moment,
+}
+
+impl Link {
+    pub(super) fn new(
+        id: u64,
+        urls: Vec<String>,
+        counts: Arc<Counts>,
+        ending: CancellationToken,
+    ) -> Link {
+        Link {
+            id,
+            urls,
+            queue: Arc::new(Queue::new(counts)),
+            standing: Mutex::default(),
+            ending,
+            sends_snapshot: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub(super) fn client(&self) -> Option<PeerClient<Transport>> {
+        let standing = lock(&self.standing);
+        standing.as_ref().map(|standing| standing.client.clone())
+    }
+
+    pub(super) fn connected_since(&self) -> Option<Moment> {
+        lock(&self.standing).as_ref().map(|standing| standing.since)
+    }
+
+    /// Ends the task and the snapshot that may be on its way.
+    pub(super) fn end(&self) {
+        self.ending.cancel();
+        self.queue.close();
+    }
+
+    /// The right to send a snapshot, unless one is being sent.
+    pub(super) fn snapshot_turn(self: &Arc<Self>) -> Option<SnapshotTurn> {
+        let is_taken = self.sends_snapshot.swap(true, Ordering::AcqRel);
+        (!is_taken).then(|| SnapshotTurn(Arc::clone(self)))
+    }
+}
+
+/// The right to send a snapshot to a member; one at a time.
+#[derive(Debug)]
+pub(super) struct SnapshotTurn(Arc<Link>);
+
+impl SnapshotTurn {
+    pub(super) fn urls(&self) -> &[String] {
+        &self.0.urls
+    }
+
+    pub(super) fn ending(&self) -> &CancellationToken {
+        &self.0.ending
+    }
+}
+
+impl Drop for SnapshotTurn {
+    fn drop(&mut self) {
+        self.0.sends_snapshot.store(false, Ordering::Release);
+    }
+}
+
+/// Why an attempt did not lead to a connection.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{}", chain(.0))]
+    Call(#[from] Status),
+    #[error(transparent)]
+    Stranger(#[from] Stranger),
+    #[error("no answer within {0:?}")]
+    Silence(Duration),
+}
+
+impl Refused {
+    /// Whether there is somebody, and it is not for us. That does not change by the second.
+    fn is_final(&self) -> bool {
+        match self {
+            Refused::Call(status) => status.code() == Code::FailedPrecondition,
+            Refused::Stranger(_) => true,
+            Refused::Dial(_) | Refused::Silence(_) => false,
+        }
+    }
+}
+
+/// Keeps a connection to the member until the link ends.
+pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
+    let ending = link.ending.clone();
+    tokio::select! {
+        () = keep(&link, &common) => {}
+        () = ending.cancelled() => {}
+    }
+}
+
+async fn keep(link: &Link, common: &Common) {
+    let dialling = Dialling::of(common);
+    let mut pauses = Pauses::new(common.settings.election_timeout);
+    // The last reason for each URL.
+    let mut told = vec![String::new(); link.urls.len()];
+    // The URL that was good last time is tried first.
+    let mut first = 0;
+    loop {
+        for step in 0..link.urls.len() {
+            let at = (first + step) % link.urls.len();
+            let url = &link.urls[at];
+            let Err(refused) = session(link, common, &dialling, url).await else {
+                first = at;
+                pauses.reset();
+                told.fill(String::new());
+                break;
+            };
+            if let Refused::Call(status) = &refused
+                && says_removed(status)
+            {
+                (common.on_removed)();
+                return;
+            }
+            if refused.is_final() {
+                pauses.lengthen();
+            }
+            let reason = refused.to_string();
+            // The same reason, twice a second for a day, tells nothing new.
+            if reason != told[at] {
+                let member = format!("{:x}", link.id);
+                tracing::warn!(member, %url, reason, "cannot connect to a member");
+                told[at] = reason;
+            }
+        }
+        tokio::time::sleep(pauses.next()).await;
+    }
+}
+
+/// One connection, from dialling to its end. `Ok` if it stood before it broke.
+async fn session(
+    link: &Link,
+    common: &Common,
+    dialling: &Dialling,
+    url: &str,
+) -> Result<(), Refused> {
+    let connection = dialling.dial(url).await?;
+    let mut client = connection.client();
+    let identity = common.settings.identity();
+    // Closes the queue however this ends, so that its frames end too.
+    let breaks = Breaks { link, common };
+    let frames = link.queue.start(identity.hello(link.id));
+    let opening = async {
+        let mut hellos = client.stream(frames).await?.into_inner();
+        let hello = hellos.message().await?;
+        Ok::<_, Status>((hello, hellos))
+    };
+    let (hello, mut hellos) = tokio::time::timeout(dialling.patience, opening)
+        .await
+        .map_err(|_elapsed| Refused::Silence(dialling.patience))??;
+    identity.check_answer(hello.as_ref(), link.id)?;
+    *lock(&link.standing) = Some(Standing {
+        client,
+        since: common.clock.now(),
+    });
+    link.queue.open();
+    let member = format!("{:x}", link.id);
+    tracing::info!(member, %url, "connected to a member");
+    let reason = match hellos.message().await {
+        Ok(_) => "it closed the stream".to_owned(),
+        Err(status) => chain(&status),
+    };
+    drop(breaks);
+    tracing::warn!(member, %url, reason, "disconnected from a member");
+    Ok(())
+}
+
+/// The end of a connection, on every way out: others must not find it any more, and the driver must
+/// hear that what was sent may be lost.
+struct Breaks<'a> {
+    link: &'a Link,
+    common: &'a Common,
+}
+
+impl Drop for Breaks<'_> {
+    fn drop(&mut self) {
+        *lock(&self.link.standing) = None;
+        if self.link.queue.close() && !self.link.ending.is_cancelled() {
+            self.common.inbox.unreachable(self.link.id);
+        }
+    }
+}
+
+/// The pauses between attempts.
+struct Pauses {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    fn new(election_timeout: Duration) -> Pauses {
+        Pauses {
+            next: PAUSE_MIN,
+            longest: PAUSE_MAX.min(election_timeout / 2).max(PAUSE_MIN),
+        }
+    }
+
+    fn reset(&mut self) {
+        self.next = PAUSE_MIN;
+    }
+
+    fn lengthen(&mut self) {
+        self.next = self.longest;
+    }
+
+    /// The next pause, shortened by chance to no less than half.
+    fn next(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(self.longest);
+        pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let mut pauses = Pauses::new(Duration::from_millis(100));
+        for expected_ms in [20, 40, 50, 50] {
+            let pause = pauses.next();
+            let expected = Duration::from_millis(expected_ms);
+            assert!(pause >= expected / 2 && pause <= expected, "{pause:?}");
+        }
+        pauses.reset();
+        assert!(pauses.next() <= PAUSE_MIN);
+        pauses.lengthen();
+        assert!(pauses.next() >= Duration::from_millis(25));
+    }
+}

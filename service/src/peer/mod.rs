@@ -1,0 +1,397 @@
+//! The other members, over gRPC: [`Peers`] for the driver, and a listener that feeds its [`Inbox`].
+//!
+//! Between two members, A and B, stand two connections for raft's messages, one dialled by each:
+//!
+//! ```text
+//!   A  link ── queue ── frames ═══ Peer.Stream ═══▶ serve ── Inbox  B
+//!   A  Inbox ── serve ◀═══ Peer.Stream ═══ frames ── queue ── link  B
+//! ```
+//!
+//! Each direction is one HTTP/2 stream that lives as long as both processes do. What is sent is put
+//! into a queue ([`queue`]); the stream takes out everything there is as one frame whenever the
+//! network has room ([`queue::Frames`]), so a busy link sends large frames and an idle one sends at
+//! once. A task for each member ([`link`]) sees to it that the stream stands: it dials ([`dial`]),
+//! says who it is and hears whom it reached ([`hello`]), waits for the end, and dials again.
+//! Questions go over the same connection. Snapshots ([`snapshot`]) have one of their own, since
+//! what has filled a connection's window would hold heartbeats up. Whoever has no log yet asks who
+//! is in the cluster with [`introduce`].
+//!
+//! # One heartbeat
+//!
+//! The driver calls [`Peers::send`]. The parcel goes into B's queue, or is dropped: when there is
+//! no connection, or when the queue is full because B or the network is slow. Then, once for each
+//! break, the driver hears [`Inbox::unreachable`]. Otherwise the stream wakes, encodes a frame, and
+//! hyper writes it. At B, [`service`] decodes the frame and calls [`Inbox::receive`] with each
+//! parcel.
+//!
+//! # Who is told what when a process dies
+//!
+//! The kernel closes its connections. The dialler of one sees its stream end: unreachable, and
+//! dial again, soon at first. The other side of one calls [`Inbox::closed`], which is how a
+//! follower learns that its leader is gone before the election timeout. A machine that vanishes
+//! without a word is noticed by pings, at both ends, in about two election timeouts.
+//!
+//! # Invariants
+//!
+//! * No call of [`Peers`] blocks, and a member that does not read costs no other member anything:
+//!   queues, tasks and connections are each member's own.
+//! * Parcels to one member arrive in the order of the calls. A parcel given to one connection is
+//!   never sent again on the next.
+//! * Nothing is sent before the other side's Hello has been checked; nothing is taken in before
+//!   its Hello has.
+//! * Every message is bounded before it is decoded, every queue in number and bytes.
+//! * [`Peers::send_snapshot`] leads to exactly one [`Inbox::snapshot_sent`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use conclave_proto::command::Member;
+use conclave_proto::peer::{Introduction, Parcel, answer, question};
+
+use crate::clock::{Clock, Moment};
+use crate::limits;
+use crate::peers::{Asking, Inbox, Peers, SnapshotFiles, Unreachable};
+use crate::tls::Tls;
+
+mod dial;
+mod hello;
+mod incoming;
+mod introduce;
+mod link;
+mod queue;
+mod serve;
+mod service;
+pub mod snapshot;
+mod traffic;
+
+#[cfg(test)]
+mod tests;
+
+pub use introduce::{IntroduceError, introduce};
+pub use serve::serve;
+pub use traffic::Traffic;
+
+use hello::Identity;
+use incoming::Incoming;
+use link::Link;
+use queue::Pushed;
+use traffic::Counts;
+
+/// Bytes of one message from a member, before it is decoded. Raft's largest is an append of
+/// [`limits::APPEND_MESSAGE_BYTES_MAX`], or of one entry if that is larger, so the largest
+/// configured request counts too; see [`Settings::message_bytes_max`].
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Snapshot bytes a second to one member. Above what most disks write; it is there so that a
+/// snapshot over a fast network does not take all of the sender's disk and cores.
+pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 500 << 20;
+
+/// Timeouts follow the election timeout, within these bounds: a shorter one would end connections
+/// for a pause of the scheduler, a longer one would leave a dead connection standing.
+const PATIENCE_MIN: Duration = Duration::from_millis(500);
+/// See [`PATIENCE_MIN`].
+const PATIENCE_MAX: Duration = Duration::from_secs(5);
+
+/// What of the network is configured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The cluster's id.
+    pub cluster_id: u64,
+    /// This member's id.
+    pub member_id: u64,
+    /// This start of the process: any number that differs from the last start's.
+    pub boot_id: u64,
+    /// The time without a leader before an election. Pings, dialling and asking follow it.
+    pub election_timeout: Duration,
+    /// Bytes of the largest request a client may make.
+    pub max_request_bytes: usize,
+    /// Snapshot bytes a second to one member; see [`SNAPSHOT_BYTES_PER_SECOND`].
+    pub snapshot_bytes_per_second: u64,
+    /// Where folders of snapshots that are received are made: on the state's file system.
+    pub snapshot_dir: PathBuf,
+    /// How connections to `https://` URLs are made; `None` if there can be none.
+    pub tls: Option<Arc<Tls>>,
+}
+
+impl Settings {
+    /// How long a connection may be silent, a ping unanswered, a dialled member undecided.
+    fn patience(&self) -> Duration {
+        self.election_timeout.clamp(PATIENCE_MIN, PATIENCE_MAX)
+    }
+
+    /// Bytes of one message, on either side.
+    fn message_bytes_max(&self) -> usize {
+        let entry = limits::ENTRY_BYTES_MAX.saturating_add(self.max_request_bytes);
+        MESSAGE_BYTES_MAX.max(entry.saturating_mul(2))
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            cluster_id: self.cluster_id,
+            member_id: self.member_id,
+            boot_id: self.boot_id,
+        }
+    }
+}
+
+/// What the network needs of the rest of the member.
+pub struct Parts {
+    /// See there.
+    pub settings: Settings,
+    /// Where what arrives goes.
+    pub inbox: Inbox,
+    /// The member's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The last log entry the state includes, now.
+    pub applied: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Called when another member says that this one was removed for good: the process should end
+    /// with [`crate::FatalError::Removed`]. May be called more than once.
+    pub on_removed: Arc<dyn Fn() + Send + Sync>,
+    /// Where the tasks run.
+    pub runtime: runtime::Handle,
+    /// Ends everything when cancelled.
+    pub stopping: CancellationToken,
+}
+
+/// A future that owns what it needs.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What this member answers others.
+pub trait Answers: Send + Sync + 'static {
+    /// Answers a question of another member.
+    fn answer(&self, question: question::Question) -> BoxFuture<answer::Answer>;
+
+    /// Says who is in the cluster, for a member that does not belong to it yet.
+    fn introduce(&self) -> Introduction;
+}
+
+/// What tasks and calls share.
+struct Common {
+    settings: Settings,
+    inbox: Inbox,
+    clock: Arc<dyn Clock>,
+    applied: Arc<dyn Fn() -> u64 + Send + Sync>,
+    on_removed: Arc<dyn Fn() + Send + Sync>,
+    runtime: runtime::Handle,
+    stopping: CancellationToken,
+    /// Every task; they end when `stopping` is cancelled.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Common {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        // Those that ended since; each call takes in at least as many as were added.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(task, &self.runtime);
+    }
+}
+
+/// The other members, as this one reaches them and is reached by them.
+pub struct Network {
+    common: Arc<Common>,
+    members: Mutex<Members>,
+    incoming: Incoming,
+    receiver: snapshot::Receiver,
+}
+
+#[derive(Default)]
+struct Members {
+    links: BTreeMap<u64, Arc<Link>>,
+    /// Of everybody else who is or was a member: counts go on when a link is replaced.
+    counts: BTreeMap<u64, Arc<Counts>>,
+    removed: BTreeSet<u64>,
+}
+
+impl Network {
+    /// A network without members, until [`Peers::set_members`].
+    pub fn new(parts: Parts) -> Arc<Network> {
+        let Parts {
+            settings,
+            inbox,
+            clock,
+            applied,
+            on_removed,
+            runtime,
+            stopping,
+        } = parts;
+        Arc::new(Network {
+            receiver: snapshot::Receiver::new(settings.snapshot_dir.clone()),
+            common: Arc::new(Common {
+                settings,
+                inbox,
+                clock,
+                applied,
+                on_removed,
+                runtime,
+                stopping,
+                tasks: Mutex::default(),
+            }),
+            members: Mutex::default(),
+            incoming: Incoming::default(),
+        })
+    }
+
+    /// Ends all connections this member made, and returns when every task has ended. What listens
+    /// is ended by its own token, before or after.
+    pub async fn stop(&self) {
+        self.common.stopping.cancel();
+        let mut tasks = std::mem::take(&mut *lock(&self.common.tasks));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Bytes exchanged with every other member since the process started.
+    pub fn traffic(&self) -> Vec<Traffic> {
+        let members = lock(&self.members);
+        let counts = members.counts.iter();
+        counts.map(|(id, counts)| counts.now(*id)).collect()
+    }
+
+    fn counts(&self, from: u64) -> Option<Arc<Counts>> {
+        lock(&self.members).counts.get(&from).cloned()
+    }
+
+    fn link(&self, to: u64) -> Option<Arc<Link>> {
+        lock(&self.members).links.get(&to).cloned()
+    }
+
+    fn is_removed(&self, id: u64) -> bool {
+        lock(&self.members).removed.contains(&id)
+    }
+}
+
+impl Peers for Network {
+    fn send(&self, to: u64, parcel: Parcel) {
+        let Some(link) = self.link(to) else {
+            tracing::debug!(to, "a message to somebody who is not a member");
+            return;
+        };
+        if link.queue().push(parcel) == Pushed::FirstLost {
+            self.common.inbox.unreachable(to);
+        }
+    }
+
+    fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>) {
+        let sending = snapshot::Sending::new(self.common.inbox.clone(), to);
+        let Some(turn) = self.link(to).and_then(|link| link.snapshot_turn()) else {
+            // Dropping `sending` reports that it did not arrive.
+            tracing::debug!(
+                to,
+                "a snapshot to nobody, or while another one is being sent"
+            );
+            return;
+        };
+        let common = Arc::clone(&self.common);
+        self.common.spawn(async move {
+            let ending = turn.ending().clone();
+            tokio::select! {
+                () = snapshot::send(&common, &turn, sending, raft_message, files) => {}
+                () = ending.cancelled() => {}
+            }
+        });
+    }
+
+    fn set_members(&self, members: &[Member], removed: &[u64]) {
+        let own = self.common.settings.member_id;
+        let mut guard = lock(&self.members);
+        let inside = &mut *guard;
+        inside.removed.extend(removed.iter().copied());
+        for gone in removed {
+            self.incoming.end(*gone);
+        }
+        let keep = |id: &u64, link: &mut Arc<Link>| {
+            let member = members.iter().find(|member| member.id == *id);
+            let same = member.is_some_and(|member| member.peer_urls == link.urls());
+            if !same {
+                link.end();
+            }
+            same
+        };
+        inside.links.retain(keep);
+        for member in members.iter().filter(|member| member.id != own) {
+            let counts = Arc::clone(inside.counts.entry(member.id).or_default());
+            inside.links.entry(member.id).or_insert_with(|| {
+                let ending = self.common.stopping.child_token();
+                let link = Arc::new(Link::new(
+                    member.id,
+                    member.peer_urls.clone(),
+                    counts,
+                    ending,
+                ));
+                let running = link::run(Arc::clone(&link), Arc::clone(&self.common));
+                self.common.spawn(running);
+                link
+            });
+        }
+    }
+
+    fn ask(&self, to: u64, question: question::Question) -> Asking {
+        let Some(mut client) = self.link(to).and_then(|link| link.client()) else {
+            return Box::pin(std::future::ready(Err(Unreachable)));
+        };
+        let settings = &self.common.settings;
+        let patience = settings.patience() * 2;
+        let hello = Some(settings.identity().hello(to));
+        let question = conclave_proto::peer::Question {
+            hello,
+            question: Some(question),
+        };
+        Box::pin(async move {
+            let asked = tokio::time::timeout(patience, client.ask(question)).await;
+            let answered = asked.map_err(|_elapsed| Unreachable)?;
+            let answer = answered.map_err(|status| {
+                tracing::debug!(to, %status, "a member does not answer");
+                Unreachable
+            })?;
+            answer.into_inner().answer.ok_or(Unreachable)
+        })
+    }
+
+    fn connected_since(&self, to: u64) -> Option<Moment> {
+        self.link(to)?.connected_since()
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network")
+            .field("settings", &self.common.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing here is left half changed by a panic, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An error with all its causes: what hyper and tonic say by themselves is "transport error".
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

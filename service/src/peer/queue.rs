@@ -1,0 +1,259 @@
+//! What waits to be sent to one member, and the frames it is sent in.
+//!
+//! A queue is open while a connection stands. A closed or full one loses what it is given: raft
+//! repeats it, or something newer, and would rather know now than later. The bound in bytes is what
+//! a member that does not read can pin in our memory; the one in number keeps many small messages
+//! from being many large ones in disguise.
+//!
+//! Not a channel, because everything in it is taken at once, and a connection that ends must leave
+//! nothing behind for the next: parcels of a former connection may already have arrived, and would
+//! arrive again, out of order.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use prost::Message as _;
+use tokio_stream::Stream;
+
+use conclave_proto::peer::{Frame, Hello, Parcel};
+
+use super::lock;
+use super::traffic::Counts;
+use crate::limits;
+
+/// Parcels that wait for one member.
+const PARCELS_MAX: usize = limits::PEER_MESSAGES_MAX;
+
+/// Bytes that wait for one member. A follower that lags is sent 64 appends of 1 MiB in less than a
+/// second on a fast network; more would be memory for nothing.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of parcels that share a frame. The other side decodes a frame as a whole, so a larger one
+/// would delay its first parcel for its last.
+const FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// What became of a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It will be sent.
+    Queued,
+    /// It is lost, and it is the first one since something was sent: worth telling.
+    FirstLost,
+    /// It is lost like those before.
+    Lost,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    inside: Mutex<Inside>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    /// The connection the parcels are for: its number, counted up with each start and end.
+    connection: u64,
+    is_open: bool,
+    /// Whether a loss has been told.
+    loss_told: bool,
+    parcels: VecDeque<Parcel>,
+    queue_bytes: usize,
+    waker: Option<Waker>,
+}
+
+impl Queue {
+    /// A closed queue that counts what it hands out.
+    pub(super) fn new(counts: Arc<Counts>) -> Queue {
+        Queue {
+            inside: Mutex::default(),
+            counts,
+        }
+    }
+
+    /// Adds a parcel, if there is a connection and room.
+    pub(super) fn push(&self, parcel: Parcel) -> Pushed {
+        let parcel_bytes = parcel.encoded_len();
+        let waker = {
+            let mut inside = lock(&self.inside);
+            let has_room = inside.parcels.len() < PARCELS_MAX
+                && (inside.parcels.is_empty()
+                    || inside.queue_bytes + parcel_bytes <= QUEUE_BYTES_MAX);
+            if !inside.is_open || !has_room {
+                let told = std::mem::replace(&mut inside.loss_told, true);
+                return if told {
+                    Pushed::Lost
+                } else {
+                    Pushed::FirstLost
+                };
+            }
+            inside.queue_bytes += parcel_bytes;
+            inside.parcels.push_back(parcel);
+            inside.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Pushed::Queued
+    }
+
+    /// Begins a connection: the frames to send on it, with `hello` as the first. Parcels follow
+    /// once the queue is opened.
+    pub(super) fn start(self: &Arc<Self>, hello: Hello) -> Frames {
+        let mut inside = lock(&self.inside);
+        inside.connection += 1;
+        Frames {
+            connection: inside.connection,
+            queue: Arc::clone(self),
+            hello: Some(hello),
+        }
+    }
+
+    /// The other side is whom we meant: from now on parcels are taken in.
+    pub(super) fn open(&self) {
+        let mut inside = lock(&self.inside);
+        inside.is_open = true;
+        inside.loss_told = false;
+    }
+
+    /// Ends the connection and forgets what waits. Says whether the queue was open, so that parcels
+    /// may have been lost; the caller tells, and further losses are not told.
+    pub(super) fn close(&self) -> bool {
+        let mut inside = lock(&self.inside);
+        let was_open = std::mem::replace(&mut inside.is_open, false);
+        inside.connection += 1;
+        inside.loss_told |= was_open;
+        inside.parcels.clear();
+        inside.queue_bytes = 0;
+        if let Some(waker) = inside.waker.take() {
+            waker.wake();
+        }
+        was_open
+    }
+}
+
+/// The frames of one connection. Ends when the connection does.
+#[derive(Debug)]
+pub(super) struct Frames {
+    queue: Arc<Queue>,
+    connection: u64,
+    hello: Option<Hello>,
+}
+
+impl Stream for Frames {
+    type Item = Frame;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let this = self.get_mut();
+        if let Some(hello) = this.hello.take() {
+            return Poll::Ready(Some(Frame {
+                hello: Some(hello),
+                parcels: Vec::new(),
+            }));
+        }
+        let mut inside = lock(&this.queue.inside);
+        if inside.connection != this.connection {
+            return Poll::Ready(None);
+        }
+        if inside.parcels.is_empty() {
+            inside.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let (parcels, frame_bytes) = inside.gather();
+        this.queue.counts.sent(frame_bytes);
+        Poll::Ready(Some(Frame {
+            hello: None,
+            parcels,
+        }))
+    }
+}
+
+impl Inside {
+    /// The parcels of the next frame, at least one, and their size.
+    fn gather(&mut self) -> (Vec<Parcel>, usize) {
+        let mut frame_bytes = 0;
+        let mut count = 0;
+        for parcel in &self.parcels {
+            let parcel_bytes = parcel.encoded_len();
+            if count > 0 && frame_bytes + parcel_bytes > FRAME_BYTES_MAX {
+                break;
+            }
+            frame_bytes += parcel_bytes;
+            count += 1;
+        }
+        self.queue_bytes -= frame_bytes;
+        // There is room again; should it fill up once more, that is worth telling again.
+        self.loss_told = false;
+        (self.parcels.drain(..count).collect(), frame_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::peer::parcel::Content;
+    use tokio_stream::StreamExt as _;
+
+    use super::*;
+
+    fn parcel(size_bytes: usize) -> Parcel {
+        Parcel {
+            content: Some(Content::Raft(vec![7; size_bytes].into())),
+        }
+    }
+
+    fn open() -> (Arc<Queue>, Frames) {
+        let queue = Arc::<Queue>::default();
+        let frames = queue.start(Hello::default());
+        queue.open();
+        (queue, frames)
+    }
+
+    #[tokio::test]
+    async fn what_waits_goes_together_and_in_bounds() {
+        let (queue, mut frames) = open();
+        let mut next = async || frames.next().await.expect("a frame");
+        assert!(next().await.hello.is_some());
+        for size_bytes in [10, 20, FRAME_BYTES_MAX, 30] {
+            assert_eq!(queue.push(parcel(size_bytes)), Pushed::Queued);
+        }
+        let mut counts = Vec::new();
+        for _ in 0..3 {
+            counts.push(next().await.parcels.len());
+        }
+        assert_eq!(counts, [2, 1, 1]);
+    }
+
+    #[tokio::test]
+    async fn a_loss_is_told_once_until_there_is_room_again() {
+        let (queue, mut frames) = open();
+        assert!(frames.next().await.is_some());
+        while queue.push(parcel(1 << 20)) == Pushed::Queued {}
+        assert_eq!(queue.push(parcel(1 << 20)), Pushed::Lost);
+        assert!(frames.next().await.is_some());
+        assert_eq!(queue.push(parcel(1 << 20)), Pushed::Queued);
+        assert_eq!(queue.push(parcel(1 << 20)), Pushed::FirstLost);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_left_for_the_next_connection() {
+        let queue = Arc::<Queue>::default();
+        assert_eq!(queue.push(parcel(1)), Pushed::FirstLost);
+        assert_eq!(queue.push(parcel(1)), Pushed::Lost);
+        let mut first = queue.start(Hello::default());
+        assert_eq!(queue.push(parcel(1)), Pushed::Lost);
+        queue.open();
+        assert_eq!(queue.push(parcel(1)), Pushed::Queued);
+        assert!(queue.close());
+        assert_eq!(queue.push(parcel(1)), Pushed::Lost);
+        let mut second = queue.start(Hello::default());
+        queue.open();
+        assert_eq!(queue.push(parcel(2)), Pushed::Queued);
+        assert!(first.next().await.expect("hello").hello.is_some());
+        assert_eq!(first.next().await, None);
+        assert!(second.next().await.expect("hello").hello.is_some());
+        let frame = second.next().await.expect("a frame");
+        assert_eq!(frame.parcels, [parcel(2)]);
+    }
+}

@@ -1,0 +1,236 @@
+//! The listener for other members: from a connection to calls of the [`Service`].
+//!
+//! Built like the listener for clients ([`crate::edge`]), for other reasons: there are few
+//! connections and they live long, but what comes over them is believed. So a connection is
+//! authenticated, where that is configured, before a byte of HTTP is read from it, and whoever is
+//! turned away is logged with the reason.
+//!
+//! `/version` is served beside the calls, since tools ask peers for it.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::Service as _;
+
+use conclave_proto::peer::peer_server::PeerServer;
+
+use super::dial::{SEND_BUFFER_BYTES, WINDOW_BYTES};
+use super::service::Service;
+use super::{Answers, Network};
+use crate::edge::preface::recognize;
+use crate::tls::Tls;
+use crate::{http as plain, limits};
+
+/// Connections at a time: three from each of the members a cluster can sensibly have, and those of
+/// tools.
+const CONNECTIONS_MAX: usize = 256;
+
+/// How long a connection may take over its TLS handshake, over saying which protocol it speaks, and
+/// over the header of an HTTP/1 request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of request headers. Members send a few hundred.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+
+/// Calls at a time on one connection. Each question is one, and members forward many.
+const STREAMS_MAX: u32 = 4_096;
+
+/// The pause after a failed accept, which is most likely a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The path of every call, up to its method.
+const CALLS: &str = "/conclave.peer.Peer/";
+
+/// Serves other members on `listener` until `shutdown` is cancelled and the last connection has
+/// ended. With `tls` every connection must begin with its handshake. Several listeners are served
+/// by as many calls, with the same `network`.
+pub async fn serve(
+    listener: TcpListener,
+    network: Arc<Network>,
+    answers: Arc<dyn Answers>,
+    tls: Option<Arc<Tls>>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let endpoint = Arc::new(Endpoint::new(network, answers, tls, shutdown.clone()));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    while let Some((stream, remote)) = accept(&listener, &shutdown).await {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let limit = CONNECTIONS_MAX;
+            tracing::warn!(limit, %remote, "too many peer connections; closing the newest");
+            continue;
+        };
+        // Small messages must not wait for more to send.
+        let _ = stream.set_nodelay(true);
+        let endpoint = Arc::clone(&endpoint);
+        connections.spawn(async move { endpoint.connection(stream, remote, place).await });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// The next connection, or `None` when the member stops.
+async fn accept(
+    listener: &TcpListener,
+    shutdown: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(accepted) => return Some(accepted),
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a peer connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What every connection of a listener needs.
+struct Endpoint {
+    http: auto::Builder<TokioExecutor>,
+    front: Front,
+    tls: Option<Arc<Tls>>,
+    shutdown: CancellationToken,
+}
+
+impl Endpoint {
+    fn new(
+        network: Arc<Network>,
+        answers: Arc<dyn Answers>,
+        tls: Option<Arc<Tls>>,
+        shutdown: CancellationToken,
+    ) -> Endpoint {
+        let settings = &network.common.settings;
+        let patience = settings.patience();
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(HEADER_BYTES_MAX as usize);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .keep_alive_interval(patience)
+            .keep_alive_timeout(patience)
+            .auto_date_header(false);
+        let message_bytes_max = settings.message_bytes_max();
+        let service = Service {
+            network,
+            answers,
+            ending: shutdown.clone(),
+        };
+        let server = PeerServer::new(service)
+            .max_decoding_message_size(message_bytes_max)
+            .max_encoding_message_size(usize::MAX);
+        Endpoint {
+            http,
+            front: Front { server },
+            tls,
+            shutdown,
+        }
+    }
+
+    /// One connection, from its first byte to its end.
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        _place: OwnedSemaphorePermit,
+    ) {
+        let Some(tls) = &self.tls else {
+            return self.drive(stream).await;
+        };
+        let accepted = tokio::select! {
+            accepted = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream, remote)) => accepted,
+            () = self.shutdown.cancelled() => return,
+        };
+        let accepted = accepted.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
+        match accepted {
+            Ok(stream) => self.drive(stream).await,
+            Err(error) => {
+                tracing::warn!(%remote, reason = %error, "rejected connection on peer endpoint");
+            }
+        }
+    }
+
+    /// Speaks HTTP until the other side leaves, or this member stops.
+    async fn drive<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let recognized = tokio::select! {
+            recognized = tokio::time::timeout(HEADER_TIMEOUT, recognize(stream)) => recognized,
+            () = self.shutdown.cancelled() => return,
+        };
+        // The builder would recognize the protocol by itself, and wait for it for ever.
+        let Ok(Ok((_, stream))) = recognized else {
+            return;
+        };
+        let served = self
+            .http
+            .serve_connection(TokioIo::new(stream), self.front.clone());
+        let mut served = std::pin::pin!(served);
+        let ended = tokio::select! {
+            biased;
+            ended = served.as_mut() => ended,
+            () = self.shutdown.cancelled() => {
+                served.as_mut().graceful_shutdown();
+                let grace = limits::SHUTDOWN_GRACE;
+                tokio::time::timeout(grace, served).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error, "a peer connection ended with an error");
+        }
+    }
+}
+
+/// Answers the requests of one connection.
+#[derive(Clone)]
+struct Front {
+    server: PeerServer<Service>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let path = request.uri().path();
+        if path.starts_with(CALLS) {
+            return self.server.clone().call(request);
+        }
+        if path == "/version" {
+            return Box::pin(async { Ok(plain::version().await.map(Body::new)) });
+        }
+        let mut response = Response::new(Body::new("404 page not found\n".to_owned()));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        Box::pin(std::future::ready(Ok(response)))
+    }
+}

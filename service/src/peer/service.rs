@@ -1,0 +1,176 @@
+//! The calls other members make: one function for each, of `conclave/peer.proto`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use conclave_proto::peer::peer_server::Peer;
+use conclave_proto::peer::{
+    Answer, Frame, Hello, IntroduceRequest, Introduction, Question, SnapshotChunk, SnapshotReport,
+    snapshot_chunk,
+};
+
+use super::incoming::Begun;
+use super::{Answers, Network, chain};
+
+/// How long a member may take over the first message of a stream.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) network: Arc<Network>,
+    pub(super) answers: Arc<dyn Answers>,
+    /// Cancelled when the listener stops.
+    pub(super) ending: CancellationToken,
+}
+
+impl Service {
+    /// Checks who calls, and logs who is turned away: the caller's log is on another machine.
+    fn check(&self, hello: Option<&Hello>) -> Result<Hello, Status> {
+        if self.ending.is_cancelled() || self.network.common.stopping.is_cancelled() {
+            return Err(Status::unavailable("the member is stopping"));
+        }
+        let identity = self.network.common.settings.identity();
+        let checked = identity.check_caller(hello, |id| self.network.is_removed(id));
+        if let Err(status) = &checked {
+            let reason = status.message();
+            tracing::warn!(reason, "a call on the peer endpoint was refused");
+        }
+        checked
+    }
+}
+
+/// The first message of a stream, in time.
+async fn first<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
+    tokio::time::timeout(HELLO_TIMEOUT, messages.message())
+        .await
+        .map_err(|_elapsed| Status::deadline_exceeded("nothing was said"))??
+        .ok_or_else(|| Status::invalid_argument("the stream was empty"))
+}
+
+#[tonic::async_trait]
+impl Peer for Service {
+    type StreamStream = Pin<Box<ReceiverStream<Result<Hello, Status>>>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let mut frames = request.into_inner();
+        let frame = first(&mut frames).await?;
+        let hello = self.check(frame.hello.as_ref())?;
+        let common = &self.network.common;
+        let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
+        if begun.restarted {
+            common.inbox.closed(hello.member_id);
+        }
+        let (holding, held) = mpsc::channel(1);
+        // The channel is new and has room for one.
+        let _ = holding.try_send(Ok(common.settings.identity().hello(0)));
+        let service = self.clone();
+        common.spawn(async move {
+            service
+                .receive(hello.member_id, frames, begun, holding)
+                .await;
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(held))))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<SnapshotChunk>>,
+    ) -> Result<Response<SnapshotReport>, Status> {
+        let mut chunks = request.into_inner();
+        let Some(snapshot_chunk::Chunk::Start(start)) = first(&mut chunks).await?.chunk else {
+            return Err(Status::invalid_argument("a snapshot begins with its start"));
+        };
+        let hello = self.check(start.hello.as_ref())?;
+        let (report, reported) = oneshot::channel();
+        let network = Arc::clone(&self.network);
+        // In a task of its own: once raft has been given a snapshot somebody must see to its
+        // folder, though the caller may be gone.
+        self.network.common.spawn(async move {
+            let common = &network.common;
+            let received = network
+                .receiver
+                .receive(common, hello.member_id, start, chunks)
+                .await;
+            let _ = report.send(received);
+        });
+        let report = reported
+            .await
+            .map_err(|_dropped| Status::unavailable("the member is stopping"))?;
+        Ok(Response::new(report))
+    }
+
+    async fn ask(&self, request: Request<Question>) -> Result<Response<Answer>, Status> {
+        let question = request.into_inner();
+        self.check(question.hello.as_ref())?;
+        let Some(question) = question.question else {
+            return Err(Status::unimplemented("a question of a later version"));
+        };
+        // The caller does not wait any longer than this either.
+        let patience = self.network.common.settings.patience() * 2;
+        let answer = tokio::time::timeout(patience, self.answers.answer(question))
+            .await
+            .map_err(|_elapsed| Status::deadline_exceeded("no answer in time"))?;
+        Ok(Response::new(Answer {
+            answer: Some(answer),
+        }))
+    }
+
+    async fn introduce(
+        &self,
+        _request: Request<IntroduceRequest>,
+    ) -> Result<Response<Introduction>, Status> {
+        Ok(Response::new(self.answers.introduce()))
+    }
+}
+
+impl Service {
+    /// Takes in what a member sends, until its stream ends or must end.
+    async fn receive(
+        &self,
+        from: u64,
+        mut frames: Streaming<Frame>,
+        begun: Begun,
+        holding: mpsc::Sender<Result<Hello, Status>>,
+    ) {
+        let common = &self.network.common;
+        let member = format!("{from:x}");
+        tracing::info!(member, "a member connected");
+        let reason = loop {
+            let frame = tokio::select! {
+                frame = frames.message() => frame,
+                () = holding.closed() => break "it left".to_owned(),
+                () = begun.ending.cancelled() => break "it came anew, or is removed".to_owned(),
+                () = self.ending.cancelled() => break "this member stops".to_owned(),
+                () = common.stopping.cancelled() => break "this member stops".to_owned(),
+            };
+            match frame {
+                Ok(Some(frame)) => {
+                    if let Some(counts) = self.network.counts(from) {
+                        let sizes = frame.parcels.iter().map(prost::Message::encoded_len);
+                        counts.received(sizes.sum());
+                    }
+                    for parcel in frame.parcels {
+                        common.inbox.receive(from, parcel);
+                    }
+                }
+                Ok(None) => break "it left".to_owned(),
+                Err(status) => break chain(&status),
+            }
+        };
+        tracing::info!(member, reason, "a member disconnected");
+        let stops = self.ending.is_cancelled() || common.stopping.is_cancelled();
+        if self.network.incoming.finish(from, begun.number) && !stops {
+            common.inbox.closed(from);
+        }
+    }
+}

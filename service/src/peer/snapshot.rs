@@ -1,0 +1,277 @@
+//! Snapshots: the files of a checkpoint, from one member's disk to another's.
+//!
+//! A transfer is one call of `Peer.Snapshot`: a start that says what is coming, the files in order
+//! and in pieces with a checksum each, an end with the totals. It has a connection of its own. It
+//! is never resumed: raft asks for a new one after a failure, and by then there is a newer state to
+//! send.
+//!
+//! The sender ([`send`]) reads a piece at a time off the runtime, keeps to a rate, and waits for
+//! the report. The receiver ([`Receiver`]) refuses what it has no use for before any data is sent,
+//! has a thread write the files and sync them as they grow ([`write`]), and gives the folder to
+//! raft; the sender hears that it arrived only once it is in place.
+//!
+//! The raft message that announces the snapshot travels inside the start, and reaches raft together
+//! with the files. So raft never believes in a snapshot whose files are not there.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio_stream::wrappers::ReceiverStream;
+
+use conclave_proto::peer::snapshot_chunk::Chunk;
+use conclave_proto::peer::snapshot_report::Outcome;
+use conclave_proto::peer::{
+    SnapshotChunk, SnapshotData, SnapshotEnd, SnapshotFile, SnapshotReport, SnapshotStart,
+};
+use conclave_storage::layout::FORMAT_VERSION;
+
+use super::dial::{DialError, Dialling};
+use super::link::SnapshotTurn;
+use super::{Common, chain};
+use crate::clock::Moment;
+use crate::peers::{Inbox, SnapshotFiles};
+
+mod receive;
+mod write;
+
+pub(super) use receive::Receiver;
+pub use receive::remove_leftovers;
+
+/// Bytes of a piece: large enough that its overhead does not count, small enough to hold several.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Pieces read ahead of the network, and received ahead of the disk.
+const PIECES_AHEAD: usize = 4;
+
+/// How long the other side may take in nothing before the transfer is given up. Its disk may be
+/// slow, its process alive.
+const STALL_MAX: Duration = Duration::from_secs(60);
+
+/// How long the other side may take from the last piece to its report: it syncs what is left and
+/// opens the state anew.
+const REPORT_MAX: Duration = Duration::from_secs(300);
+
+/// The promise to tell the driver what became of a snapshot: kept on every way out.
+pub(super) struct Sending {
+    inbox: Inbox,
+    to: u64,
+    arrived: bool,
+}
+
+impl Sending {
+    pub(super) fn new(inbox: Inbox, to: u64) -> Sending {
+        Sending {
+            inbox,
+            to,
+            arrived: false,
+        }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.inbox.snapshot_sent(self.to, self.arrived);
+    }
+}
+
+/// Why a snapshot did not arrive.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{}", chain(.0))]
+    Call(#[from] tonic::Status),
+    #[error("cannot read it: {0}")]
+    Read(#[from] io::Error),
+    #[error("the other side took nothing in for {STALL_MAX:?}")]
+    Stalled,
+    #[error("the other side reported nothing for {REPORT_MAX:?}")]
+    NoReport,
+    #[error("the member has no URL")]
+    NoUrl,
+}
+
+/// Sends a snapshot and tells how it went, by `sending`.
+pub(super) async fn send(
+    common: &Common,
+    turn: &SnapshotTurn,
+    mut sending: Sending,
+    raft_message: Bytes,
+    files: Arc<SnapshotFiles>,
+) {
+    let member = format!("{:x}", sending.to);
+    let (index, size_bytes) = (files.index, total(&files));
+    tracing::info!(member, index, size_bytes, "sending a snapshot");
+    let started = common.clock.now();
+    match transfer(common, turn, sending.to, raft_message, files).await {
+        Ok(report) => {
+            let (outcome, detail) = (report.outcome(), report.detail);
+            sending.arrived = matches!(outcome, Outcome::Received | Outcome::Outdated);
+            let took = common.clock.now().since(started);
+            tracing::info!(
+                member,
+                index,
+                ?outcome,
+                detail,
+                ?took,
+                "a snapshot was sent"
+            );
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            tracing::warn!(member, index, reason, "a snapshot could not be sent");
+        }
+    }
+}
+
+fn total(files: &SnapshotFiles) -> u64 {
+    files.files.iter().map(|(_, size_bytes)| size_bytes).sum()
+}
+
+async fn transfer(
+    common: &Common,
+    turn: &SnapshotTurn,
+    to: u64,
+    raft_message: Bytes,
+    files: Arc<SnapshotFiles>,
+) -> Result<SnapshotReport, SendError> {
+    let dialling = Dialling::of(common);
+    let mut dialled = Err(SendError::NoUrl);
+    for url in turn.urls() {
+        dialled = dialling.dial(url).await.map_err(SendError::Dial);
+        if dialled.is_ok() {
+            break;
+        }
+    }
+    let connection = dialled?;
+    let mut client = connection.client();
+    let (chunks, ahead) = mpsc::channel(PIECES_AHEAD);
+    let start = SnapshotStart {
+        hello: Some(common.settings.identity().hello(to)),
+        raft_message,
+        index: files.index,
+        term: files.term,
+        format_version: FORMAT_VERSION,
+        files: files.files.iter().map(announced).collect(),
+    };
+    let call = async move {
+        let report = client.snapshot(ReceiverStream::new(ahead)).await?;
+        Ok(report.into_inner())
+    };
+    let feed = async move {
+        put(&chunks, Chunk::Start(start)).await?;
+        feed(common, &files, &chunks).await?;
+        drop(chunks);
+        tokio::time::sleep(REPORT_MAX).await;
+        Err(SendError::NoReport)
+    };
+    // The report may come before the end of the data: when the other side has no use for it.
+    tokio::select! {
+        biased;
+        report = call => report,
+        error = feed => error,
+    }
+}
+
+fn announced((name, size_bytes): &(String, u64)) -> SnapshotFile {
+    SnapshotFile {
+        name: name.clone(),
+        size_bytes: *size_bytes,
+    }
+}
+
+/// Hands the data of every file, and the end, to the call.
+async fn feed(
+    common: &Common,
+    files: &SnapshotFiles,
+    chunks: &mpsc::Sender<SnapshotChunk>,
+) -> Result<(), SendError> {
+    let mut pace = Pace::new(common);
+    let mut crc = 0;
+    for (number, (name, size_bytes)) in (0..).zip(&files.files) {
+        let path = files.dir.join(name);
+        let mut file = spawn_blocking(move || File::open(path))
+            .await
+            .map_err(joined)??;
+        let mut offset_bytes = 0;
+        while offset_bytes < *size_bytes {
+            let wanted = (size_bytes - offset_bytes).min(PIECE_BYTES as u64);
+            let (rest, piece) = spawn_blocking(move || read_piece(file, wanted))
+                .await
+                .map_err(joined)??;
+            file = rest;
+            crc = crc32c::crc32c_append(crc, &piece);
+            let piece_bytes = piece.len() as u64;
+            let data = SnapshotData {
+                file: number,
+                offset_bytes,
+                crc32c: crc32c::crc32c(&piece),
+                data: piece,
+            };
+            put(chunks, Chunk::Data(data)).await?;
+            offset_bytes += piece_bytes;
+            pace.keep(piece_bytes).await;
+        }
+    }
+    let end = SnapshotEnd {
+        size_bytes: total(files),
+        crc32c: crc,
+    };
+    put(chunks, Chunk::End(end)).await
+}
+
+/// A task that reads panicked, or the runtime is going away.
+fn joined(error: tokio::task::JoinError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// Exactly so many bytes of a file; fewer are an error, as the file must not change.
+fn read_piece(mut file: File, size_bytes: u64) -> io::Result<(File, Bytes)> {
+    let mut piece = vec![0; usize::try_from(size_bytes).unwrap_or(PIECE_BYTES)];
+    file.read_exact(&mut piece)?;
+    Ok((file, piece.into()))
+}
+
+async fn put(chunks: &mpsc::Sender<SnapshotChunk>, chunk: Chunk) -> Result<(), SendError> {
+    let chunk = SnapshotChunk { chunk: Some(chunk) };
+    match tokio::time::timeout(STALL_MAX, chunks.send(chunk)).await {
+        Ok(Ok(())) => Ok(()),
+        // The call has ended, and its end says why: it is waited for beside this.
+        Ok(Err(_closed)) => std::future::pending().await,
+        Err(_elapsed) => Err(SendError::Stalled),
+    }
+}
+
+/// Keeps to a rate: waits until what was sent may have been sent.
+struct Pace<'a> {
+    common: &'a Common,
+    started: Moment,
+    sent_bytes: u64,
+}
+
+impl<'a> Pace<'a> {
+    fn new(common: &'a Common) -> Pace<'a> {
+        Pace {
+            common,
+            started: common.clock.now(),
+            sent_bytes: 0,
+        }
+    }
+
+    async fn keep(&mut self, piece_bytes: u64) {
+        self.sent_bytes = self.sent_bytes.saturating_add(piece_bytes);
+        let rate = self.common.settings.snapshot_bytes_per_second.max(1);
+        let due_ms = u128::from(self.sent_bytes) * 1_000 / u128::from(rate);
+        let due_ms = u64::try_from(due_ms).unwrap_or(u64::MAX);
+        let due = self.started.after(Duration::from_millis(due_ms));
+        let wait = due.since(self.common.clock.now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+}

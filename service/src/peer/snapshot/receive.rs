@@ -1,0 +1,273 @@
+//! The receiving side of a transfer: what is refused, and whose the folder is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use conclave_proto::peer::snapshot_chunk::Chunk;
+use conclave_proto::peer::snapshot_report::Outcome;
+use conclave_proto::peer::{SnapshotChunk, SnapshotReport, SnapshotStart};
+use conclave_storage::layout::FORMAT_VERSION;
+
+use super::write::{WriteError, Writer};
+use super::{PIECES_AHEAD, STALL_MAX};
+use crate::peer::{Common, chain};
+use crate::peers::ReceivedSnapshot;
+
+/// Files of one snapshot. A checkpoint has one for some 64 MiB, and a few more.
+const FILES_MAX: usize = 100_000;
+
+/// How the folder of a snapshot that is received begins; its index and the member's boot follow.
+const FOLDER: &str = "state.";
+
+/// Receives snapshots, one at a time.
+#[derive(Debug)]
+pub(in crate::peer) struct Receiver {
+    dir: PathBuf,
+    is_busy: Arc<AtomicBool>,
+}
+
+/// The right to receive.
+struct Turn(Arc<AtomicBool>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// The folder of a snapshot; removed unless it was put in place.
+struct Folder {
+    dir: PathBuf,
+    is_ours: bool,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.is_ours {
+            remove(&self.dir);
+        }
+    }
+}
+
+/// What is reported to the sender.
+fn report(outcome: Outcome, detail: impl Into<String>) -> SnapshotReport {
+    SnapshotReport {
+        outcome: outcome.into(),
+        applied_index: 0,
+        detail: detail.into(),
+    }
+}
+
+impl Receiver {
+    pub(in crate::peer) fn new(dir: PathBuf) -> Receiver {
+        Receiver {
+            dir,
+            is_busy: Arc::default(),
+        }
+    }
+
+    /// Takes in a snapshot whose start has been read and whose sender has been checked.
+    pub(in crate::peer) async fn receive(
+        &self,
+        common: &Common,
+        from: u64,
+        start: SnapshotStart,
+        chunks: Streaming<SnapshotChunk>,
+    ) -> SnapshotReport {
+        let (member, index) = (format!("{from:x}"), start.index);
+        let mut report = self.take_in(common, start, chunks).await;
+        report.applied_index = (common.applied)();
+        let (outcome, detail) = (report.outcome(), &report.detail);
+        match outcome {
+            Outcome::Received => tracing::info!(member, index, "a snapshot was received"),
+            Outcome::Outdated | Outcome::Busy => {
+                tracing::info!(member, index, ?outcome, "a snapshot was declined");
+            }
+            Outcome::Corrupt | Outcome::Foreign | Outcome::NotInstalled | Outcome::Unspecified => {
+                tracing::warn!(
+                    member,
+                    index,
+                    ?outcome,
+                    detail,
+                    "a snapshot was not received"
+                );
+            }
+        }
+        report
+    }
+
+    async fn take_in(
+        &self,
+        common: &Common,
+        start: SnapshotStart,
+        chunks: Streaming<SnapshotChunk>,
+    ) -> SnapshotReport {
+        let applied = (common.applied)();
+        if start.index <= applied {
+            return report(Outcome::Outdated, format!("{applied} is applied"));
+        }
+        if start.format_version != FORMAT_VERSION {
+            let detail = format!(
+                "the files have format version {}, this member reads {FORMAT_VERSION}",
+                start.format_version
+            );
+            return report(Outcome::Foreign, detail);
+        }
+        if start.files.len() > FILES_MAX {
+            return report(Outcome::Corrupt, "too many files");
+        }
+        if self.is_busy.swap(true, Ordering::AcqRel) {
+            return report(Outcome::Busy, "");
+        }
+        let _turn = Turn(Arc::clone(&self.is_busy));
+        let boot_id = common.settings.boot_id;
+        let mut folder = Folder {
+            dir: self
+                .dir
+                .join(format!("{FOLDER}{}.{boot_id:x}", start.index)),
+            is_ours: true,
+        };
+        if let Err(error) = write(&folder.dir, &start, chunks, &common.stopping).await {
+            let outcome = error.outcome();
+            drop_aside(folder).await;
+            return report(outcome, error.to_string());
+        }
+        let (installed, answer) = oneshot::channel();
+        common.inbox.snapshot_received(ReceivedSnapshot {
+            dir: folder.dir.clone(),
+            raft_message: start.raft_message,
+            index: start.index,
+            term: start.term,
+            installed,
+        });
+        // Without a limit of time: the folder is the driver's until it answers.
+        let answer = tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = common.stopping.cancelled() => {
+                // Nobody knows whose it is now. The next start removes it, or has it in place.
+                folder.is_ours = false;
+                return report(Outcome::NotInstalled, "this member stops");
+            }
+        };
+        if answer == Ok(true) {
+            folder.is_ours = false;
+            return report(Outcome::Received, "");
+        }
+        drop_aside(folder).await;
+        report(Outcome::NotInstalled, "it was not put in place")
+    }
+}
+
+/// Has a thread write what comes, until the end of it.
+async fn write(
+    dir: &Path,
+    start: &SnapshotStart,
+    mut chunks: Streaming<SnapshotChunk>,
+    stopping: &CancellationToken,
+) -> Result<(), WriteError> {
+    let (to_disk, mut pieces) = mpsc::channel(PIECES_AHEAD);
+    let (dir, files) = (dir.to_owned(), start.files.clone());
+    let writing = spawn_blocking(move || {
+        let mut writer = Writer::create(&dir, files)?;
+        while let Some(chunk) = pieces.blocking_recv() {
+            writer.take(chunk)?;
+        }
+        writer.finish()
+    });
+    let fed = tokio::select! {
+        fed = feed(&mut chunks, &to_disk) => fed,
+        () = stopping.cancelled() => Err(WriteError::Stops),
+    };
+    drop(to_disk);
+    // The thread must have ended before anybody removes its folder.
+    let written = writing
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error).into()));
+    match (fed, written) {
+        (Ok(()), written) => written,
+        // That the end is missing is no news then.
+        (Err(error), Ok(()) | Err(WriteError::Short)) => Err(error),
+        (Err(_), Err(error)) => Err(error),
+    }
+}
+
+/// Hands pieces from the network to the disk until one of the two has had enough.
+async fn feed(
+    chunks: &mut Streaming<SnapshotChunk>,
+    to_disk: &mpsc::Sender<Chunk>,
+) -> Result<(), WriteError> {
+    loop {
+        let message = tokio::time::timeout(STALL_MAX, chunks.message())
+            .await
+            .map_err(|_elapsed| WriteError::Stalled)?
+            .map_err(|status| WriteError::Broken(chain(&status)))?;
+        let Some(message) = message else {
+            return Ok(());
+        };
+        let chunk = message.chunk.ok_or(WriteError::Unknown)?;
+        if to_disk.send(chunk).await.is_err() {
+            // The thread has ended, and says why.
+            return Ok(());
+        }
+    }
+}
+
+/// Removes a folder without keeping the runtime.
+async fn drop_aside(folder: Folder) {
+    let _ = spawn_blocking(move || drop(folder)).await;
+}
+
+fn remove(dir: &Path) {
+    match fs::remove_dir_all(dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            let dir = dir.display();
+            tracing::warn!(%dir, %error, "a snapshot that was not used cannot be removed");
+        }
+    }
+}
+
+/// Removes what transfers that were cut short by the end of the process left in `dir`. To be called
+/// before anything is received.
+pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if is_of_a_transfer(&entry.file_name().to_string_lossy()) {
+            tracing::info!(dir = %entry.path().display(), "removing half a snapshot");
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// `state.<index>.<boot id>`.
+fn is_of_a_transfer(name: &str) -> bool {
+    let parts = name
+        .strip_prefix(FOLDER)
+        .and_then(|rest| rest.split_once('.'));
+    parts.is_some_and(|(index, boot_id)| {
+        index.parse::<u64>().is_ok() && u64::from_str_radix(boot_id, 16).is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_transfers_are_left_overs() {
+        assert!(is_of_a_transfer("state.12.a0"));
+        for name in ["state", "state.12", "state.x.1", "log", "state.12.old"] {
+            assert!(!is_of_a_transfer(name), "{name}");
+        }
+    }
+}

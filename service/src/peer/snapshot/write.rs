@@ -1,0 +1,342 @@
+//! The files of a snapshot that is received: checked piece by piece, synced as they grow.
+//!
+//! Runs on a thread that may block. Nothing the other side says is taken for granted: names decide
+//! where is written, sizes how much, checksums whether it is what was sent. The state's own format
+//! has checksums too, but finds damage when the block is read, which may be a year later.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use conclave_proto::peer::snapshot_chunk::Chunk;
+use conclave_proto::peer::snapshot_report::Outcome;
+use conclave_proto::peer::{SnapshotData, SnapshotEnd, SnapshotFile};
+
+/// A file is synced each time it has grown by so much: left to one sync at the end, gigabytes of
+/// dirty pages would hold up the raft log's syncs on the same disk.
+const SYNC_AFTER_BYTES: u64 = 32 << 20;
+
+/// Bytes of a file's name.
+const NAME_BYTES_MAX: usize = 255;
+
+/// Why a snapshot was not received.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WriteError {
+    #[error("{0}")]
+    Corrupt(String),
+    #[error("the end is missing")]
+    Short,
+    #[error("a chunk of a later version")]
+    Unknown,
+    #[error("the stream broke: {0}")]
+    Broken(String),
+    #[error("nothing came for too long")]
+    Stalled,
+    #[error("this member stops")]
+    Stops,
+    #[error("cannot write it: {0}")]
+    Disk(#[from] io::Error),
+}
+
+impl WriteError {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            WriteError::Corrupt(_)
+            | WriteError::Short
+            | WriteError::Unknown
+            | WriteError::Broken(_)
+            | WriteError::Stalled => Outcome::Corrupt,
+            WriteError::Stops | WriteError::Disk(_) => Outcome::NotInstalled,
+        }
+    }
+}
+
+fn corrupt<T>(text: String) -> Result<T, WriteError> {
+    Err(WriteError::Corrupt(text))
+}
+
+/// Writes one snapshot.
+#[derive(Debug)]
+pub(super) struct Writer {
+    dir: PathBuf,
+    files: Vec<SnapshotFile>,
+    /// The file that grows: its place in `files`, itself, its size. `None` before the first.
+    current: Option<Growing>,
+    /// Over all files.
+    size_bytes: u64,
+    crc: u32,
+    has_ended: bool,
+}
+
+#[derive(Debug)]
+struct Growing {
+    number: usize,
+    file: File,
+    size_bytes: u64,
+    unsynced_bytes: u64,
+}
+
+impl Writer {
+    /// Checks what is announced and makes the folder. What is left in it of an earlier transfer
+    /// goes.
+    pub(super) fn create(dir: &Path, files: Vec<SnapshotFile>) -> Result<Writer, WriteError> {
+        check_names(&files)?;
+        if dir.exists() {
+            fs::remove_dir_all(dir)?;
+        }
+        fs::create_dir_all(dir)?;
+        Ok(Writer {
+            dir: dir.to_owned(),
+            files,
+            current: None,
+            size_bytes: 0,
+            crc: 0,
+            has_ended: false,
+        })
+    }
+
+    /// Takes the next chunk.
+    pub(super) fn take(&mut self, chunk: Chunk) -> Result<(), WriteError> {
+        if self.has_ended {
+            return corrupt("something follows the end".to_owned());
+        }
+        match chunk {
+            Chunk::Start(_) => corrupt("a second start".to_owned()),
+            Chunk::Data(data) => self.write(&data),
+            Chunk::End(end) => self.end(&end),
+        }
+    }
+
+    /// The stream is over. Makes the folder's entries durable, and its own in its parent.
+    pub(super) fn finish(self) -> Result<(), WriteError> {
+        if !self.has_ended {
+            return Err(WriteError::Short);
+        }
+        File::open(&self.dir)?.sync_all()?;
+        if let Some(parent) = self.dir.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, piece: &SnapshotData) -> Result<(), WriteError> {
+        let number = usize::try_from(piece.file).unwrap_or(usize::MAX);
+        let Some(announced) = self.files.get(number).cloned() else {
+            return corrupt(format!("file {number} was not announced"));
+        };
+        if crc32c::crc32c(&piece.data) != piece.crc32c {
+            return corrupt(format!(
+                "{} at {}: the checksum is wrong",
+                announced.name, piece.offset_bytes
+            ));
+        }
+        self.advance(number)?;
+        let Some(current) = self.current.as_mut().filter(|file| file.number == number) else {
+            return corrupt(format!("{} comes too late", announced.name));
+        };
+        let piece_bytes = piece.data.len() as u64;
+        let left_bytes = announced.size_bytes - current.size_bytes;
+        if piece.offset_bytes != current.size_bytes || piece_bytes > left_bytes {
+            return corrupt(format!(
+                "{} has {} of {} bytes, and {piece_bytes} at {} do not go there",
+                announced.name, current.size_bytes, announced.size_bytes, piece.offset_bytes
+            ));
+        }
+        current.append(&piece.data)?;
+        self.size_bytes += piece_bytes;
+        self.crc = crc32c::crc32c_append(self.crc, &piece.data);
+        Ok(())
+    }
+
+    fn end(&mut self, end: &SnapshotEnd) -> Result<(), WriteError> {
+        self.advance(self.files.len())?;
+        if (end.size_bytes, end.crc32c) != (self.size_bytes, self.crc) {
+            return corrupt(format!(
+                "{} bytes came and {} were sent, or their checksum is wrong",
+                self.size_bytes, end.size_bytes
+            ));
+        }
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Goes on to the file of this number: all before it must be complete, which those without
+    /// content are at once. The number after the last file completes all.
+    fn advance(&mut self, number: usize) -> Result<(), WriteError> {
+        loop {
+            let next = match &self.current {
+                Some(current) if current.number >= number => return Ok(()),
+                Some(current) => {
+                    let announced = &self.files[current.number];
+                    if current.size_bytes != announced.size_bytes {
+                        return corrupt(format!(
+                            "{} ends at {} of {} bytes",
+                            announced.name, current.size_bytes, announced.size_bytes
+                        ));
+                    }
+                    current.file.sync_all()?;
+                    current.number + 1
+                }
+                None => 0,
+            };
+            let Some(announced) = self.files.get(next) else {
+                return Ok(());
+            };
+            self.current = Some(Growing {
+                number: next,
+                file: File::create_new(self.dir.join(&announced.name))?,
+                size_bytes: 0,
+                unsynced_bytes: 0,
+            });
+        }
+    }
+}
+
+impl Growing {
+    fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        self.file.write_all(data)?;
+        self.size_bytes += data.len() as u64;
+        self.unsynced_bytes += data.len() as u64;
+        if self.unsynced_bytes >= SYNC_AFTER_BYTES {
+            self.file.sync_data()?;
+            self.unsynced_bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Bare names of files, each once.
+fn check_names(files: &[SnapshotFile]) -> Result<(), WriteError> {
+    let mut names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+    for name in &names {
+        let is_bare = !name.is_empty()
+            && !name.starts_with('.')
+            && name.len() <= NAME_BYTES_MAX
+            && !name.contains(['/', '\\', '\0']);
+        if !is_bare {
+            return corrupt(format!("{name:?} is not the name of a file of a snapshot"));
+        }
+    }
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => corrupt(format!("{:?} is announced twice", twice[0])),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, size_bytes: u64) -> SnapshotFile {
+        SnapshotFile {
+            name: name.to_owned(),
+            size_bytes,
+        }
+    }
+
+    fn data(file: u32, offset_bytes: u64, text: &'static str) -> Chunk {
+        Chunk::Data(SnapshotData {
+            file,
+            offset_bytes,
+            data: text.into(),
+            crc32c: crc32c::crc32c(text.as_bytes()),
+        })
+    }
+
+    fn end(text: &str) -> Chunk {
+        Chunk::End(SnapshotEnd {
+            size_bytes: text.len() as u64,
+            crc32c: crc32c::crc32c(text.as_bytes()),
+        })
+    }
+
+    fn write(files: Vec<SnapshotFile>, chunks: Vec<Chunk>) -> Result<Vec<String>, String> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let dir = dir.path().join("state.1.1");
+        let names: Vec<_> = files.iter().map(|file| file.name.clone()).collect();
+        let written = Writer::create(&dir, files).and_then(|mut writer| {
+            chunks
+                .into_iter()
+                .try_for_each(|chunk| writer.take(chunk))?;
+            writer.finish()
+        });
+        written.map_err(|error| error.to_string())?;
+        let contents = names.iter().map(|name| fs::read_to_string(dir.join(name)));
+        contents
+            .map(|text| text.map_err(|e| e.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn files_are_written_in_pieces_and_in_order() {
+        let files = vec![
+            file("empty", 0),
+            file("a", 4),
+            file("b", 1),
+            file("last", 0),
+        ];
+        let chunks = vec![
+            data(1, 0, "ab"),
+            data(1, 2, "cd"),
+            data(2, 0, "e"),
+            end("abcde"),
+        ];
+        let contents = ["", "abcd", "e", ""].map(str::to_owned).to_vec();
+        assert_eq!(write(files, chunks), Ok(contents));
+        assert_eq!(write(vec![], vec![end("")]), Ok(vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let flipped = match data(0, 0, "ab") {
+            Chunk::Data(piece) => Chunk::Data(SnapshotData {
+                data: "aB".into(),
+                ..piece
+            }),
+            other => other,
+        };
+        for (chunks, reason) in [
+            (vec![flipped], "a at 0: the checksum is wrong"),
+            (vec![data(0, 0, "ab")], "the end is missing"),
+            (vec![data(0, 0, "a"), end("a")], "a ends at 1 of 2 bytes"),
+            (
+                vec![data(0, 0, "ab"), end("aX")],
+                "2 bytes came and 2 were sent, or their checksum is wrong",
+            ),
+            (
+                vec![data(0, 1, "b")],
+                "a has 0 of 2 bytes, and 1 at 1 do not go there",
+            ),
+            (
+                vec![data(0, 0, "abc")],
+                "a has 0 of 2 bytes, and 3 at 0 do not go there",
+            ),
+            (vec![data(1, 0, "a")], "file 1 was not announced"),
+            (
+                vec![data(0, 0, "ab"), end("ab"), end("ab")],
+                "something follows the end",
+            ),
+        ] {
+            assert_eq!(write(vec![file("a", 2)], chunks), Err(reason.to_owned()));
+        }
+        let two = vec![file("a", 0), file("b", 1)];
+        assert_eq!(
+            write(two, vec![data(1, 0, "b"), data(0, 0, "")]),
+            Err("a comes too late".to_owned())
+        );
+    }
+
+    #[test]
+    fn names_stay_in_the_folder() {
+        for name in ["", "..", "a/b", "/etc/passwd", ".hidden", "a\\b"] {
+            let written = write(vec![file(name, 0)], vec![end("")]);
+            assert!(
+                written.is_err_and(|text| text.contains("not the name")),
+                "{name}"
+            );
+        }
+        let twice = write(vec![file("a", 0), file("a", 0)], vec![]);
+        assert_eq!(twice, Err("\"a\" is announced twice".to_owned()));
+    }
+}

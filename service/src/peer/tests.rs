@@ -1,0 +1,219 @@
+//! Networks that talk to each other over loopback, on ports the system gives.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use conclave_proto::peer::parcel::Content;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::mailbox::{Control, Mailbox, Waiting};
+
+mod secure;
+mod snapshots;
+mod strangers;
+mod streams;
+
+const CLUSTER: u64 = 0xc1;
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One member: its network, its listener, and what its driver would hear.
+pub(super) struct Party {
+    pub(super) id: u64,
+    pub(super) network: Arc<Network>,
+    pub(super) url: String,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) heard: Vec<Control>,
+    pub(super) applied: Arc<AtomicU64>,
+    pub(super) removals: Arc<AtomicUsize>,
+    pub(super) shutdown: CancellationToken,
+    pub(super) dir: TempDir,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+/// How a member differs from the usual.
+#[derive(Clone, Default)]
+pub(super) struct Odd {
+    pub(super) cluster_id: Option<u64>,
+    pub(super) boot_id: u64,
+    pub(super) tls: Option<Arc<Tls>>,
+}
+
+/// Answers with who it is.
+struct Echo(u64);
+
+impl Answers for Echo {
+    fn answer(&self, question: question::Question) -> BoxFuture<answer::Answer> {
+        let answer = match question {
+            question::Question::KeepAlive(id) => answer::Answer::KeepAlive(id + 1),
+            other => answer::Answer::Error(format!("{other:?}")),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn introduce(&self) -> Introduction {
+        Introduction {
+            cluster_id: CLUSTER,
+            member_id: self.0,
+            ..Introduction::default()
+        }
+    }
+}
+
+impl Party {
+    pub(super) async fn start(id: u64) -> Party {
+        Party::odd(id, "127.0.0.1:0", Odd::default()).await
+    }
+
+    pub(super) async fn odd(id: u64, address: &str, odd: Odd) -> Party {
+        let listener = TcpListener::bind(address).await.expect("a port");
+        let scheme = if odd.tls.is_some() { "https" } else { "http" };
+        let port = listener.local_addr().expect("bound").port();
+        let mailbox = Arc::<Mailbox>::default();
+        let (applied, removals) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+        let dir = tempfile::tempdir().expect("a directory");
+        let shutdown = CancellationToken::new();
+        let network = Network::new(Parts {
+            settings: Settings {
+                cluster_id: odd.cluster_id.unwrap_or(CLUSTER),
+                member_id: id,
+                boot_id: odd.boot_id,
+                election_timeout: Duration::from_secs(1),
+                max_request_bytes: 1 << 20,
+                snapshot_bytes_per_second: SNAPSHOT_BYTES_PER_SECOND,
+                snapshot_dir: dir.path().to_owned(),
+                tls: odd.tls.clone(),
+            },
+            inbox: Inbox::new(Arc::clone(&mailbox)),
+            clock: Arc::new(SystemClock::new()),
+            applied: {
+                let applied = Arc::clone(&applied);
+                Arc::new(move || applied.load(Ordering::Relaxed))
+            },
+            on_removed: {
+                let removals = Arc::clone(&removals);
+                Arc::new(move || {
+                    removals.fetch_add(1, Ordering::Relaxed);
+                })
+            },
+            runtime: runtime::Handle::current(),
+            stopping: CancellationToken::new(),
+        });
+        let served = serve(
+            listener,
+            Arc::clone(&network),
+            Arc::new(Echo(id)),
+            odd.tls,
+            shutdown.clone(),
+        );
+        Party {
+            id,
+            network,
+            url: format!("{scheme}://localhost:{port}"),
+            mailbox,
+            heard: Vec::new(),
+            applied,
+            removals,
+            shutdown,
+            dir,
+            serving: tokio::spawn(served),
+        }
+    }
+
+    pub(super) fn address(&self) -> String {
+        let port = self.url.rsplit(':').next().expect("a port");
+        format!("127.0.0.1:{port}")
+    }
+
+    pub(super) fn member(&self) -> Member {
+        member(self.id, &self.url)
+    }
+
+    /// Tells this member of others.
+    pub(super) fn meet(&self, others: &[&Party]) {
+        let mut members: Vec<Member> = others.iter().map(|other| other.member()).collect();
+        members.push(self.member());
+        self.network.set_members(&members, &[]);
+    }
+
+    pub(super) async fn connected(&self, to: u64) {
+        until(|| self.network.connected_since(to).is_some()).await;
+    }
+
+    pub(super) fn send(&self, to: u64, text: &str) {
+        self.network.send(to, parcel(text));
+    }
+
+    /// What the driver hears next that is of interest.
+    pub(super) async fn hears<T>(&mut self, what: impl Fn(&Control) -> Option<T>) -> T {
+        let waiting = async {
+            loop {
+                if let Some(at) = self.heard.iter().position(|heard| what(heard).is_some()) {
+                    return what(&self.heard.remove(at)).expect("looked at");
+                }
+                let mailbox = Arc::clone(&self.mailbox);
+                let mail = tokio::task::spawn_blocking(move || {
+                    mailbox.take(Waiting::Everything, PATIENCE)
+                });
+                self.heard.extend(mail.await.expect("no panic").control);
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting)
+            .await
+            .expect("it is heard in time")
+    }
+
+    pub(super) async fn hears_from(&mut self, from: u64) -> String {
+        self.hears(|control| match control {
+            Control::Parcel { from: f, parcel } if *f == from => text_of(parcel),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(super) async fn stop(self) -> TempDir {
+        self.shutdown.cancel();
+        self.network.stop().await;
+        self.serving.await.expect("no panic").expect("no error");
+        self.dir
+    }
+}
+
+pub(super) fn member(id: u64, url: &str) -> Member {
+    Member {
+        id,
+        peer_urls: vec![url.to_owned()],
+        ..Member::default()
+    }
+}
+
+pub(super) fn parcel(text: &str) -> Parcel {
+    Parcel {
+        content: Some(Content::Raft(text.to_owned().into())),
+    }
+}
+
+fn text_of(parcel: &Parcel) -> Option<String> {
+    match &parcel.content {
+        Some(Content::Raft(bytes)) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    }
+}
+
+pub(super) async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("it becomes so in time");
+}

@@ -1,0 +1,173 @@
+//! TLS between members: who is let in, who is not, and what both are told.
+
+use rcgen::{CertificateParams, SanType, date_time_ymd};
+
+use super::super::dial::Dialling;
+use super::*;
+use crate::config::{PeerTls, TlsIdentity};
+use crate::tls::tests::{Authority, open, touch};
+
+/// A member that shows a certificate of `ca`, with some settings changed.
+async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut PeerTls)) -> Party {
+    let mut config = ca.config(ca.issue(&format!("member{id}"), |_| {}));
+    change(&mut config);
+    let odd = Odd {
+        tls: Some(open(config).expect("good files")),
+        ..Odd::default()
+    };
+    Party::odd(id, "127.0.0.1:0", odd).await
+}
+
+/// Asks a member who it is, showing this; how it fails is told in words.
+async fn knock(party: &Party, tls: Option<Arc<Tls>>) -> Result<u64, String> {
+    let url = crate::config::MemberUrl::parse(&party.url).expect("a URL");
+    let introduced = introduce(&[url], tls, PATIENCE).await;
+    introduced
+        .map(|introduction| introduction.member_id)
+        .map_err(|error| error.to_string())
+}
+
+fn shown(ca: &Authority, shape: impl FnOnce(&mut CertificateParams)) -> Option<Arc<Tls>> {
+    Some(open(ca.config(ca.issue("knocks", shape))).expect("good files"))
+}
+
+#[tokio::test]
+async fn members_of_one_authority_talk() {
+    let ca = Authority::new();
+    let mut a = secured(1, &ca, |_| {}).await;
+    let mut b = secured(2, &ca, |_| {}).await;
+    a.meet(&[&b]);
+    b.meet(&[&a]);
+    a.connected(2).await;
+    b.connected(1).await;
+    let large = "x".repeat(3 << 20);
+    a.send(2, &large);
+    b.send(1, "small");
+    assert_eq!(b.hears_from(1).await, large);
+    assert_eq!(a.hears_from(2).await, "small");
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn others_are_turned_away_with_the_reason() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let b = secured(2, &ca, |_| {}).await;
+    assert_eq!(knock(&b, shown(&ca, |_| {})).await, Ok(2));
+    // We do not believe it, and it would not believe us.
+    let error = knock(&b, shown(&other, |_| {})).await.expect_err("refused");
+    assert!(error.contains("UnknownIssuer"), "{error}");
+    let mut config = ca.config(other.issue("stranger", |_| {}));
+    let stranger = open(config.clone()).expect("good files");
+    let error = knock(&b, Some(stranger)).await.expect_err("refused");
+    assert!(error.contains("UnknownCA"), "{error}");
+    // What ended is refused by who is shown it.
+    let ended = |params: &mut CertificateParams| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    };
+    let error = knock(&b, shown(&ca, ended)).await.expect_err("refused");
+    assert!(error.contains("CertificateExpired"), "{error}");
+    config = ca.config(ca.issue("ended", ended));
+    let odd = Odd {
+        tls: Some(open(config).expect("only a warning")),
+        ..Odd::default()
+    };
+    let c = Party::odd(3, "127.0.0.1:0", odd).await;
+    let error = knock(&c, shown(&ca, |_| {})).await.expect_err("refused");
+    assert!(error.contains("certificate expired"), "{error}");
+    b.stop().await;
+    c.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_refused() {
+    let ca = Authority::new();
+    let list = ca.revoke(66);
+    let b = secured(2, &ca, |tls| tls.crl_file = Some(list)).await;
+    let with_serial = |serial: u64| shown(&ca, |params| params.serial_number = Some(serial.into()));
+    assert_eq!(knock(&b, with_serial(65)).await, Ok(2));
+    let error = knock(&b, with_serial(66)).await.expect_err("refused");
+    assert!(error.contains("CertificateRevoked"), "{error}");
+    b.stop().await;
+}
+
+/// The files are exchanged under a member that runs.
+#[tokio::test]
+async fn a_renewal_needs_no_restart() {
+    let ca = Authority::new();
+    let files = ca.issue("renewed", |params| {
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(2021, 1, 1);
+    });
+    let identity = TlsIdentity::Files(files.clone());
+    let b = secured(2, &ca, |tls| tls.identity = identity).await;
+    assert!(knock(&b, shown(&ca, |_| {})).await.is_err());
+    let good = ca.issue("good", |_| {});
+    std::fs::copy(&good.cert, &files.cert).expect("copied");
+    std::fs::copy(&good.key, &files.key).expect("copied");
+    touch(&files.cert);
+    assert_eq!(knock(&b, shown(&ca, |_| {})).await, Ok(2));
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn without_tls_there_is_no_way_in() {
+    let ca = Authority::new();
+    let b = secured(2, &ca, |_| {}).await;
+    let plain = b.url.replace("https", "http");
+    let dialling = Dialling {
+        tls: None,
+        patience: PATIENCE,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+    };
+    if let Ok(connection) = dialling.dial(&plain).await {
+        let request = conclave_proto::peer::IntroduceRequest {};
+        assert!(connection.client().introduce(request).await.is_err());
+    }
+    let error = knock(&b, None).await.expect_err("no certificate");
+    assert!(error.contains("https://"), "{error}");
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn names_can_be_demanded() {
+    let ca = Authority::new();
+    let b = secured(2, &ca, |tls| tls.allowed_cns = vec!["member1".to_owned()]).await;
+    let error = knock(&b, shown(&ca, |_| {})).await.expect_err("refused");
+    assert!(error.contains("alert"), "{error}");
+    let member1 = open(ca.config(ca.issue("member1", |_| {}))).expect("good files");
+    assert_eq!(knock(&b, Some(member1)).await, Ok(2));
+    let hosts = |tls: &mut PeerTls| tls.allowed_hostnames = vec!["members.example".to_owned()];
+    let c = secured(3, &ca, hosts).await;
+    assert!(knock(&c, shown(&ca, |_| {})).await.is_err());
+    let named = |params: &mut CertificateParams| {
+        let name = "members.example".try_into().expect("a name");
+        params.subject_alt_names.push(SanType::DnsName(name));
+    };
+    assert_eq!(knock(&c, shown(&ca, named)).await, Ok(3));
+    b.stop().await;
+    c.stop().await;
+}
+
+/// A certificate for other addresses is good only where that is not looked at.
+#[tokio::test]
+async fn a_certificate_is_good_from_where_it_says() {
+    let ca = Authority::new();
+    let b = secured(2, &ca, |_| {}).await;
+    let c = secured(3, &ca, |tls| tls.skip_client_san_verification = true).await;
+    let elsewhere = |params: &mut CertificateParams| {
+        params.subject_alt_names = vec![SanType::IpAddress([192, 0, 2, 1].into())];
+    };
+    let nowhere = |params: &mut CertificateParams| params.subject_alt_names.clear();
+    let by_host = |params: &mut CertificateParams| {
+        let is_host = |name: &SanType| matches!(name, SanType::DnsName(_));
+        params.subject_alt_names.retain(is_host);
+    };
+    assert!(knock(&b, shown(&ca, elsewhere)).await.is_err());
+    assert_eq!(knock(&c, shown(&ca, elsewhere)).await, Ok(3));
+    assert_eq!(knock(&b, shown(&ca, nowhere)).await, Ok(2));
+    assert_eq!(knock(&b, shown(&ca, by_host)).await, Ok(2));
+    b.stop().await;
+    c.stop().await;
+}

@@ -1,0 +1,214 @@
+//! Snapshots from disk to disk, and what becomes of those that are not wanted or not whole.
+
+use std::fs;
+
+use conclave_proto::peer::snapshot_chunk::Chunk;
+use conclave_proto::peer::snapshot_report::Outcome;
+use conclave_proto::peer::{
+    Hello, SnapshotChunk, SnapshotData, SnapshotEnd, SnapshotFile, SnapshotReport, SnapshotStart,
+};
+use conclave_storage::layout::FORMAT_VERSION;
+
+use super::super::dial::Dialling;
+use super::super::hello::PROTOCOL_VERSION;
+use super::*;
+use crate::peers::ReceivedSnapshot;
+
+/// A checkpoint with an empty file, a small one, and one of several pieces.
+fn checkpoint(party: &Party, index: u64) -> Arc<SnapshotFiles> {
+    let dir = party.dir.path().join(format!("checkpoint.{index}"));
+    fs::create_dir(&dir).expect("a folder");
+    let large: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let contents: [(&str, &[u8]); 3] = [("empty", b""), ("small", b"small"), ("large", &large)];
+    for (name, content) in contents {
+        fs::write(dir.join(name), content).expect("written");
+    }
+    let sizes = contents.iter().map(|(name, content)| {
+        let size_bytes = content.len() as u64;
+        ((*name).to_owned(), size_bytes)
+    });
+    Arc::new(SnapshotFiles {
+        dir,
+        index,
+        term: 3,
+        files: sizes.collect(),
+    })
+}
+
+async fn outcome_at(party: &mut Party, to: u64) -> bool {
+    party
+        .hears(|control| match control {
+            Control::SnapshotSent { to: t, arrived } if *t == to => Some(*arrived),
+            _ => None,
+        })
+        .await
+}
+
+/// The snapshot the driver is given: taken out, since answering consumes it.
+async fn received(party: &mut Party) -> ReceivedSnapshot {
+    let is_one = |control: &Control| matches!(control, Control::SnapshotReceived(_));
+    loop {
+        let at = party.heard.iter().position(is_one);
+        if let Some(Control::SnapshotReceived(snapshot)) = at.map(|at| party.heard.remove(at)) {
+            return snapshot;
+        }
+        let mailbox = Arc::clone(&party.mailbox);
+        let mail = tokio::task::spawn_blocking(move || mailbox.take(Waiting::Everything, PATIENCE));
+        let control = mail.await.expect("no panic").control;
+        assert!(!control.is_empty(), "nothing came");
+        party.heard.extend(control);
+    }
+}
+
+fn start(index: u64) -> SnapshotStart {
+    SnapshotStart {
+        hello: Some(Hello {
+            protocol_version: PROTOCOL_VERSION,
+            cluster_id: CLUSTER,
+            member_id: 1,
+            boot_id: 7,
+            to_member_id: 2,
+        }),
+        index,
+        format_version: FORMAT_VERSION,
+        files: vec![SnapshotFile {
+            name: "a".to_owned(),
+            size_bytes: 1,
+        }],
+        ..SnapshotStart::default()
+    }
+}
+
+async fn transfer(party: &Party, chunks: Vec<Chunk>) -> SnapshotReport {
+    let dialling = Dialling {
+        tls: None,
+        patience: PATIENCE,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+    };
+    let connection = dialling.dial(&party.url).await.expect("it listens");
+    let chunks = chunks
+        .into_iter()
+        .map(|chunk| SnapshotChunk { chunk: Some(chunk) });
+    let report = connection
+        .client()
+        .snapshot(tokio_stream::iter(chunks.collect::<Vec<_>>()))
+        .await;
+    report.expect("a report").into_inner()
+}
+
+fn left_in(party: &Party) -> usize {
+    fs::read_dir(party.dir.path()).expect("a folder").count()
+}
+
+#[tokio::test]
+async fn a_snapshot_goes_from_disk_to_disk() {
+    let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
+    a.meet(&[&b]);
+    let files = checkpoint(&a, 9);
+    let (dir, names) = (files.dir.clone(), files.files.clone());
+    a.network
+        .send_snapshot(2, "message".into(), Arc::clone(&files));
+    let snapshot = received(&mut b).await;
+    assert_eq!((snapshot.index, snapshot.term), (9, 3));
+    assert_eq!(&snapshot.raft_message[..], b"message");
+    for (name, _) in names {
+        let sent = fs::read(dir.join(&name)).expect("sent");
+        assert_eq!(fs::read(snapshot.dir.join(&name)).expect("received"), sent);
+    }
+    // While the driver is at it, another one is not taken in.
+    let report = transfer(&b, vec![Chunk::Start(start(10))]).await;
+    assert_eq!(report.outcome(), Outcome::Busy);
+    // Nor is a second one sent.
+    a.network.send_snapshot(2, Bytes::new(), files);
+    assert!(!outcome_at(&mut a, 2).await);
+    snapshot.installed.send(true).expect("waited for");
+    assert!(outcome_at(&mut a, 2).await);
+    assert!(
+        !dir.exists(),
+        "the sender's files go with their last holder"
+    );
+    assert!(snapshot.dir.exists(), "the receiver's are the driver's");
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_needed_is_as_good_as_arrived() {
+    let (mut a, b) = (Party::start(1).await, Party::start(2).await);
+    b.applied.store(9, Ordering::Relaxed);
+    a.meet(&[&b]);
+    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    assert!(outcome_at(&mut a, 2).await);
+    let report = transfer(&b, vec![Chunk::Start(start(8))]).await;
+    assert_eq!(
+        (report.outcome(), report.applied_index),
+        (Outcome::Outdated, 9)
+    );
+    assert_eq!(left_in(&b), 0);
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_damaged_or_foreign_leaves_nothing_behind() {
+    let b = Party::start(2).await;
+    let data = |crc32c| {
+        Chunk::Data(SnapshotData {
+            data: "a".into(),
+            crc32c,
+            ..SnapshotData::default()
+        })
+    };
+    let crc32c = crc32c::crc32c(b"a");
+    let end = Chunk::End(SnapshotEnd {
+        size_bytes: 1,
+        crc32c: 0,
+    });
+    for chunks in [
+        vec![Chunk::Start(start(9)), data(crc32c ^ 1)],
+        vec![Chunk::Start(start(9)), data(crc32c)],
+        vec![Chunk::Start(start(9)), data(crc32c), end],
+    ] {
+        let report = transfer(&b, chunks).await;
+        assert_eq!(report.outcome(), Outcome::Corrupt, "{}", report.detail);
+        assert_eq!(left_in(&b), 0);
+    }
+    let foreign = SnapshotStart {
+        format_version: FORMAT_VERSION + 1,
+        ..start(9)
+    };
+    let report = transfer(&b, vec![Chunk::Start(foreign)]).await;
+    assert_eq!(report.outcome(), Outcome::Foreign);
+    b.stop().await;
+}
+
+/// The driver had no use for it: nothing stays, and the sender hears.
+#[tokio::test]
+async fn a_snapshot_that_is_not_installed_did_not_arrive() {
+    let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
+    a.meet(&[&b]);
+    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    let snapshot = received(&mut b).await;
+    drop(snapshot.installed);
+    assert!(!outcome_at(&mut a, 2).await);
+    assert_eq!(left_in(&b), 0);
+    a.stop().await;
+    b.stop().await;
+}
+
+/// However it ends, the driver hears once.
+#[tokio::test]
+async fn a_snapshot_to_a_member_that_goes_is_told() {
+    let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
+    a.meet(&[&b]);
+    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    let snapshot = received(&mut b).await;
+    a.meet(&[]);
+    assert!(!outcome_at(&mut a, 2).await);
+    // Nobody to send to.
+    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 10));
+    assert!(!outcome_at(&mut a, 2).await);
+    snapshot.installed.send(true).expect("still waited for");
+    a.stop().await;
+    b.stop().await;
+}

@@ -1,0 +1,108 @@
+//! Who is turned away, and what it is told.
+
+use conclave_proto::peer::Hello;
+use tonic::{Code, Status};
+
+use super::super::dial::Dialling;
+use super::super::hello::{PROTOCOL_VERSION, REMOVED};
+use super::super::queue::Queue;
+use super::*;
+
+/// Opens a stream with this Hello and says how it was received.
+async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
+    let dialling = Dialling {
+        tls: None,
+        patience: PATIENCE,
+        message_bytes_max: MESSAGE_BYTES_MAX,
+    };
+    let connection = dialling.dial(&party.url).await.expect("it listens");
+    let frames = Arc::<Queue>::default().start(hello);
+    let mut hellos = connection.client().stream(frames).await?.into_inner();
+    Ok(hellos.message().await?.expect("a Hello"))
+}
+
+fn hello() -> Hello {
+    Hello {
+        protocol_version: PROTOCOL_VERSION,
+        cluster_id: CLUSTER,
+        member_id: 1,
+        boot_id: 7,
+        to_member_id: 2,
+    }
+}
+
+#[tokio::test]
+async fn a_hello_is_checked_before_anything_else() {
+    let b = Party::start(2).await;
+    let answer = greet(&b, hello()).await.expect("welcome");
+    assert_eq!((answer.member_id, answer.cluster_id), (2, CLUSTER));
+    b.network.set_members(&[], &[9]);
+    for (hello, text) in [
+        (
+            Hello {
+                cluster_id: 0xbad,
+                ..hello()
+            },
+            "member 1 of cluster bad called member 2 of cluster c1: check \
+             --initial-cluster-token and --initial-cluster of both",
+        ),
+        (
+            Hello {
+                to_member_id: 3,
+                ..hello()
+            },
+            "member 1 called member 3 and reached member 2: check the peer URLs of both",
+        ),
+        (
+            Hello {
+                member_id: 9,
+                ..hello()
+            },
+            REMOVED,
+        ),
+    ] {
+        let status = greet(&b, hello).await.expect_err("refused");
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::FailedPrecondition, text)
+        );
+    }
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_member_of_another_cluster_does_not_get_in() {
+    let odd = Odd {
+        cluster_id: Some(0xc2),
+        ..Odd::default()
+    };
+    let (a, mut b) = (
+        Party::odd(1, "127.0.0.1:0", odd).await,
+        Party::start(2).await,
+    );
+    let c = Party::start(3).await;
+    a.meet(&[&b, &c]);
+    c.meet(&[&b]);
+    c.connected(2).await;
+    a.send(2, "poison");
+    c.send(2, "well");
+    assert_eq!(b.hears_from(3).await, "well");
+    assert_eq!(a.network.connected_since(2), None);
+    assert!(b.heard.is_empty() && c.heard.is_empty());
+    a.stop().await;
+    b.stop().await;
+    c.stop().await;
+}
+
+/// The removed member hears of it from whoever it dials, and from the stream that stood.
+#[tokio::test]
+async fn a_removed_member_learns_that_it_is() {
+    let (a, b) = (Party::start(1).await, Party::start(2).await);
+    a.meet(&[&b]);
+    a.connected(2).await;
+    b.network.set_members(&[b.member()], &[1]);
+    until(|| a.removals.load(Ordering::Relaxed) == 1).await;
+    assert_eq!(a.network.connected_since(2), None);
+    a.stop().await;
+    b.stop().await;
+}

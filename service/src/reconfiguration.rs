@@ -1,0 +1,250 @@
+//! Who may join, vote and leave: what a membership change has to meet before it is proposed.
+//!
+//! The rules that every member must judge alike are the state machine's
+//! ([`conclave_storage::machine::member`]). Here are those that depend on the moment and on this
+//! member's configuration: whether enough members are up for the cluster to survive the change,
+//! how many learners there may be, whether a learner has caught up.
+
+use std::time::Duration;
+
+use conclave_proto::ApiError;
+use conclave_proto::command::member_change::Change;
+use conclave_proto::command::{Member, MemberUrls};
+use conclave_proto::peer::{answer, question};
+use conclave_storage::machine::Reply;
+use conclave_storage::machine::member as rules;
+
+use crate::config::{Config, MemberUrl};
+use crate::handle::{Handle, ProposeError};
+use crate::identity;
+
+/// So long a connection to a member must have stood for the member to count as up: etcd's
+/// `HealthInterval`.
+const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+
+/// A learner has caught up when its log agrees with the leader's for this part of it: etcd's rule.
+const READY_NUMERATOR: u64 = 9;
+const READY_DENOMINATOR: u64 = 10;
+
+/// How often learners are looked at, where they are promoted by themselves.
+const PROMOTION_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What of it is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether a change that would endanger the quorum is refused.
+    pub strict: bool,
+    /// Learners at a time.
+    pub max_learners: usize,
+    /// Whether the leader promotes learners that have caught up.
+    pub auto_promote_learners: bool,
+}
+
+impl Settings {
+    pub(crate) fn of(config: &Config) -> Settings {
+        Settings {
+            strict: config.strict_reconfig_check,
+            max_learners: config.max_learners,
+            auto_promote_learners: config.auto_promote_learners,
+        }
+    }
+}
+
+/// A change that was made: the members after it.
+pub(crate) type Changed = Result<Vec<Member>, ProposeError>;
+
+/// Adds a member that is reached at these URLs; returns it too.
+pub(crate) async fn add(
+    handle: &Handle,
+    peer_urls: &[String],
+    is_learner: bool,
+) -> Result<(Member, Vec<Member>), ProposeError> {
+    let urls: Result<Vec<MemberUrl>, _> =
+        peer_urls.iter().map(|url| MemberUrl::parse(url)).collect();
+    let urls = urls
+        .ok()
+        .filter(|urls| !urls.is_empty())
+        .ok_or(ProposeError::Refused(ApiError::MemberBadURLs))?;
+    let seconds = handle.clock().wall_ms() / 1000;
+    let member = Member {
+        id: identity::member_id(&urls, "", Some(seconds)),
+        peer_urls: urls.iter().map(MemberUrl::to_string).collect(),
+        is_learner,
+        ..Member::default()
+    };
+    let change = match is_learner {
+        true => rules::Change::AddLearner(member.clone()),
+        false => rules::Change::Add(member.clone()),
+    };
+    check(handle, &change).await?;
+    let members = propose(handle, Change::Add(member.clone())).await?;
+    Ok((member, members))
+}
+
+/// Gives a learner its vote, if it has caught up.
+pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
+    check(handle, &rules::Change::Promote { id }).await?;
+    if !learner_is_ready(handle, id).await? {
+        return Err(ProposeError::Refused(ApiError::LearnerNotReady));
+    }
+    propose(handle, Change::Promote(id)).await
+}
+
+/// Removes a member.
+pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
+    check(handle, &rules::Change::Remove { id }).await?;
+    propose(handle, Change::Remove(id)).await
+}
+
+/// Changes where a member is reached.
+pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Changed {
+    let urls: Result<Vec<_>, _> = peer_urls.iter().map(|url| MemberUrl::parse(url)).collect();
+    if urls.is_ok_and(|urls| urls.is_empty()) || peer_urls.iter().any(|u| MemberUrl::parse(u).is_err())
+    {
+        return Err(ProposeError::Refused(ApiError::MemberBadURLs));
+    }
+    let change = rules::Change::Update {
+        id,
+        peer_urls: peer_urls.to_vec(),
+    };
+    check(handle, &change).await?;
+    let urls = MemberUrls {
+        member_id: id,
+        peer_urls: peer_urls.to_vec(),
+    };
+    propose(handle, Change::Update(urls)).await
+}
+
+async fn propose(handle: &Handle, change: Change) -> Changed {
+    match handle.propose_change(change).await? {
+        Reply::Members(members) => Ok(members),
+        other => unreachable!("a membership change was answered with {other:?}"),
+    }
+}
+
+/// On the newest membership, since a client may just have changed it through another member.
+async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
+    let refused = ProposeError::Refused;
+    handle
+        .linearize()
+        .await
+        .map_err(|error| refused(error.0))?;
+    let membership = handle.reader().membership();
+    let settings = handle.settings().reconfiguration;
+    membership
+        .check_proposal(change, settings.max_learners)
+        .map_err(refused)?;
+    if settings.strict {
+        check_quorum(handle, &membership.members(), change).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// etcd's strict reconfiguration check: the members that are up must be a majority after the change
+/// as well.
+fn check_quorum(
+    handle: &Handle,
+    members: &[Member],
+    change: &rules::Change,
+) -> Result<(), ApiError> {
+    let own = handle.identity().member_id;
+    let now = handle.clock().now();
+    let voters = || members.iter().filter(|member| !member.is_learner);
+    let is_connected = |member: &&Member| {
+        let since = handle.peers().connected_since(member.id);
+        member.id == own || since.is_some_and(|since| now.since(since) >= HEALTHY_AFTER)
+    };
+    let is_started = |member: &&Member| !member.name.is_empty();
+    match change {
+        rules::Change::Add(_) => {
+            // One alone may always grow: it has the majority of two only with the new one, but
+            // without this no cluster could begin with one member.
+            let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
+            if started < count / 2 + 1 && !(started == 1 && count == 2) {
+                return Err(ApiError::MemberNotEnoughStarted);
+            }
+            if !voters().all(|member| is_connected(&member)) {
+                return Err(ApiError::Unhealthy);
+            }
+        }
+        rules::Change::Promote { id } => {
+            let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
+            let learner = members.iter().find(|member| member.id == *id);
+            let started = started + usize::from(learner.is_some_and(|m| is_started(&m)));
+            if started < count / 2 + 1 {
+                return Err(ApiError::MemberNotEnoughStarted);
+            }
+        }
+        rules::Change::Remove { id } => {
+            let Some(leaving) = members.iter().find(|member| member.id == *id) else {
+                return Ok(());
+            };
+            // One that is down only stands in the way.
+            if leaving.is_learner || !is_started(&leaving) || !is_connected(&leaving) {
+                return Ok(());
+            }
+            let rest = || voters().filter(|member| member.id != *id);
+            let needed = rest().count() / 2 + 1;
+            if rest().filter(is_started).count() < needed {
+                return Err(ApiError::MemberNotEnoughStarted);
+            }
+            if rest().filter(is_connected).count() < needed {
+                return Err(ApiError::Unhealthy);
+            }
+        }
+        rules::Change::AddLearner(_) | rules::Change::Update { .. } => {}
+    }
+    Ok(())
+}
+
+/// Whether a learner has caught up: the leader knows.
+async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, ProposeError> {
+    let standing = handle.status();
+    if standing.is_leader {
+        return is_ready_here(handle, id)
+            .await
+            .map_err(ProposeError::Refused);
+    }
+    let question = question::Question::LearnerReady(id);
+    match handle.peers().ask(standing.leader, question).await {
+        Ok(answer::Answer::LearnerReady(ready)) => Ok(ready),
+        Ok(_) => Err(ProposeError::Refused(ApiError::NotCapable)),
+        Err(_) => Err(ProposeError::Refused(ApiError::Timeout)),
+    }
+}
+
+/// On the leader.
+pub(crate) async fn is_ready_here(handle: &Handle, id: u64) -> Result<bool, ApiError> {
+    let (own, theirs) = handle
+        .look(move |node| (node.last_index(), node.matched(id)))
+        .await?;
+    Ok(theirs.is_some_and(|matched| {
+        u128::from(matched) * u128::from(READY_DENOMINATOR)
+            >= u128::from(own) * u128::from(READY_NUMERATOR)
+            && matched > 0
+    }))
+}
+
+/// Promotes learners as soon as they have caught up, while this member leads.
+pub(crate) async fn promote_learners(handle: Handle) {
+    let stopping = handle.stopping().clone();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(PROMOTION_INTERVAL) => {}
+            () = stopping.cancelled() => return,
+        }
+        if !handle.status().is_leader {
+            continue;
+        }
+        let learners = handle.reader().members();
+        let started = learners
+            .into_iter()
+            .filter(|member| member.is_learner && !member.name.is_empty());
+        for learner in started {
+            match promote(&handle, learner.id).await {
+                Ok(_) => tracing::info!(member = learner.name, "a learner is promoted"),
+                Err(error) => tracing::debug!(%error, "a learner cannot be promoted yet"),
+            }
+        }
+    }
+}

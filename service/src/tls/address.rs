@@ -1,0 +1,54 @@
+//! Whether a certificate is that of the machine a connection comes from.
+//!
+//! etcd's rule (its `checkCertSAN`): a certificate that names addresses or hosts is good only from
+//! one of them. Hosts are looked up. A wildcard cannot be looked up this way round; etcd asks for
+//! the address's own name instead, which whoever owns the address may choose, so we do not.
+
+use std::io;
+use std::net::IpAddr;
+
+use rustls_pki_types::{CertificateDer, ServerName};
+use webpki::EndEntityCert;
+
+/// Hosts looked up for one connection.
+const HOSTS_MAX: usize = 16;
+
+/// Checks a certificate that has been verified. One without names is good from everywhere.
+pub(super) async fn check(certificate: &CertificateDer<'_>, remote: IpAddr) -> io::Result<()> {
+    let remote = remote.to_canonical();
+    let refuse = |names: &[String]| {
+        let text = format!(
+            "the certificate is for {}, and the connection comes from {remote}: see \
+             --peer-skip-client-san-verification",
+            names.join(", ")
+        );
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+    };
+    let (named, hosts) = {
+        let end_entity = EndEntityCert::try_from(certificate).map_err(io::Error::other)?;
+        let address = ServerName::IpAddress(remote.into());
+        let named = match end_entity.verify_is_valid_for_subject_name(&address) {
+            Ok(()) => return Ok(()),
+            Err(webpki::Error::CertNotValidForName(context)) => context.presented,
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        let hosts = end_entity
+            .valid_dns_names()
+            .filter(|host| !host.contains('*'));
+        let hosts: Vec<String> = hosts.take(HOSTS_MAX).map(str::to_owned).collect();
+        (named, hosts)
+    };
+    if named.is_empty() {
+        return Ok(());
+    }
+    for host in hosts {
+        // A host that is not known is not where this comes from.
+        let Ok(mut addresses) = tokio::net::lookup_host((host, 0)).await else {
+            continue;
+        };
+        if addresses.any(|address| address.ip().to_canonical() == remote) {
+            return Ok(());
+        }
+    }
+    refuse(&named)
+}

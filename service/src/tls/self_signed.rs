@@ -1,0 +1,83 @@
+//! The certificate a member makes for itself: `--peer-auto-tls`.
+//!
+//! Kept in the data directory, so that it is the same after a restart; made anew when it has ended,
+//! which nobody checks, but tools that look at it should find it in order.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use super::TlsError;
+use super::x509::{civil, facts};
+use crate::config::TlsFiles;
+
+const FLAG: &str = "peer-auto-tls";
+
+/// The files of the certificate, made if they are not there or have ended by `now`.
+pub(super) fn provide(
+    data_dir: &Path,
+    validity_years: u16,
+    now: i64,
+) -> Result<TlsFiles, TlsError> {
+    let dir = data_dir.join("tls").join("peer");
+    let files = TlsFiles {
+        cert: dir.join("cert.pem"),
+        key: dir.join("key.pem"),
+    };
+    if !is_good(&files, now) {
+        let made = fs::create_dir_all(&dir).and_then(|()| make(&files, validity_years, now));
+        made.map_err(|error| TlsError {
+            flag: FLAG,
+            file: dir,
+            problem: format!("cannot make a certificate: {error}"),
+        })?;
+        tracing::info!(cert = %files.cert.display(), "made a certificate for peers");
+    }
+    Ok(files)
+}
+
+fn is_good(files: &TlsFiles, now: i64) -> bool {
+    let certificate = fs::read(&files.cert)
+        .ok()
+        .and_then(|text| CertificateDer::from_pem_slice(&text).ok());
+    let ends = certificate.and_then(|certificate| facts(&certificate).ends);
+    ends.is_some_and(|ends| ends > now) && files.key.exists()
+}
+
+fn make(files: &TlsFiles, validity_years: u16, now: i64) -> io::Result<()> {
+    let mut params =
+        CertificateParams::new(vec!["localhost".to_owned()]).map_err(io::Error::other)?;
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "conclave");
+    let (year, month, _) = civil(now);
+    let year = i32::try_from(year).map_err(io::Error::other)?;
+    // The first of the month exists in every year, and members' clocks differ.
+    params.not_before = date_time_ymd(year, month, 1);
+    let (end_year, end_month) = match month {
+        12 => (year + i32::from(validity_years) + 1, 1),
+        _ => (year + i32::from(validity_years), month + 1),
+    };
+    params.not_after = date_time_ymd(end_year, end_month, 1);
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let certificate = params.self_signed(&key).map_err(io::Error::other)?;
+    // The key first: a certificate without one would be taken for good.
+    write(&files.key, &key.serialize_pem(), 0o600)?;
+    write(&files.cert, &certificate.pem(), 0o644)
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}

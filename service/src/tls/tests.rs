@@ -1,0 +1,201 @@
+//! Files that cannot be used, files that change, and certificates for the tests of the network.
+
+use std::fs::File;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
+};
+use tempfile::TempDir;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::config::TlsVersion;
+
+/// An authority with a folder of its own.
+pub(crate) struct Authority {
+    dir: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // An issuer is found by its name.
+        let name = format!("authority {:x}", rand::random::<u64>());
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed");
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("ca.pem"), certificate.pem()).expect("written");
+        Authority {
+            dir,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// A certificate for localhost, from 127.0.0.1, shaped as the test wants.
+    pub(crate) fn issue(&self, name: &str, shape: impl FnOnce(&mut CertificateParams)) -> TlsFiles {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        shape(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("signed");
+        let path = |kind: &str| self.dir.path().join(format!("{name}.{kind}.pem"));
+        let files = TlsFiles {
+            cert: path("cert"),
+            key: path("key"),
+        };
+        fs::write(&files.cert, certificate.pem()).expect("written");
+        fs::write(&files.key, key.serialize_pem()).expect("written");
+        files
+    }
+
+    /// A list with one revoked certificate.
+    pub(crate) fn revoke(&self, serial: u64) -> PathBuf {
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(2100, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: serial.into(),
+                revocation_time: date_time_ymd(2024, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("signed");
+        let path = self.dir.path().join("crl.der");
+        fs::write(&path, list.der()).expect("written");
+        path
+    }
+
+    pub(crate) fn config(&self, files: TlsFiles) -> PeerTls {
+        PeerTls {
+            identity: TlsIdentity::Files(files),
+            client_identity: None,
+            trusted_ca_file: Some(self.dir.path().join("ca.pem")),
+            crl_file: None,
+            allowed_cns: Vec::new(),
+            allowed_hostnames: Vec::new(),
+            skip_client_san_verification: false,
+            min_version: TlsVersion::Tls12,
+            max_version: TlsVersion::Tls13,
+        }
+    }
+}
+
+pub(crate) fn open(config: PeerTls) -> Result<Arc<Tls>, TlsError> {
+    let nowhere = Path::new("/nonexistent");
+    Tls::open(config, nowhere, &SystemClock::new()).map(Arc::new)
+}
+
+/// Makes a file as new as if it had been written later: two writes may share a tick of the clock.
+pub(crate) fn touch(path: &Path) {
+    let file = File::options().write(true).open(path).expect("it exists");
+    let modified = file.metadata().and_then(|m| m.modified()).expect("a time");
+    file.set_modified(modified + Duration::from_secs(10))
+        .expect("set");
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_with_its_flag() {
+    let ca = Authority::new();
+    let (one, other) = (ca.issue("one", |_| {}), ca.issue("other", |_| {}));
+    let good = ca.config(one.clone());
+    assert!(open(good.clone()).is_ok());
+    let gone = one.cert.with_extension("gone");
+    let text = one.cert.with_extension("text");
+    fs::write(&text, "no certificate").expect("written");
+    let files = |cert: &Path, key: &Path| {
+        let (cert, key) = (cert.to_owned(), key.to_owned());
+        TlsIdentity::Files(TlsFiles { cert, key })
+    };
+    for (identity, ca_file, start, end) in [
+        (
+            files(&gone, &one.key),
+            None,
+            "--peer-cert-file is ",
+            "(os error 2)",
+        ),
+        (
+            files(&text, &one.key),
+            None,
+            "--peer-cert-file is ",
+            "it has no certificate in PEM",
+        ),
+        (
+            files(&one.cert, &text),
+            None,
+            "--peer-key-file is ",
+            "it has no private key in PEM",
+        ),
+        (
+            files(&one.cert, &other.key),
+            None,
+            "--peer-key-file is ",
+            "one.cert.pem",
+        ),
+        (
+            files(&one.cert, &one.key),
+            Some(text.clone()),
+            "--peer-trusted-ca-file is ",
+            "it has no certificate in PEM",
+        ),
+    ] {
+        let config = PeerTls {
+            identity,
+            trusted_ca_file: ca_file.or_else(|| good.trusted_ca_file.clone()),
+            ..good.clone()
+        };
+        let text = open(config).expect_err("it cannot be used").to_string();
+        assert!(text.starts_with(start) && text.ends_with(end), "{text}");
+    }
+}
+
+#[test]
+fn files_that_change_are_read_again_and_bad_ones_are_not_taken() {
+    let ca = Authority::new();
+    let files = ca.issue("one", |_| {});
+    let tls = open(ca.config(files.clone())).expect("good files");
+    let (first, _) = tls.current();
+    assert!(Arc::ptr_eq(&first, &tls.current().0));
+    // The certificate is already new, the key is not yet.
+    let renewed = ca.issue("renewed", |_| {});
+    fs::copy(&renewed.cert, &files.cert).expect("copied");
+    touch(&files.cert);
+    assert!(Arc::ptr_eq(&first, &tls.current().0));
+    fs::copy(&renewed.key, &files.key).expect("copied");
+    touch(&files.key);
+    assert!(!Arc::ptr_eq(&first, &tls.current().0));
+}
+
+#[test]
+fn a_certificate_of_ones_own_is_made_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = PeerTls {
+        identity: TlsIdentity::SelfSigned { validity_years: 2 },
+        trusted_ca_file: None,
+        ..Authority::new().config(TlsFiles {
+            cert: PathBuf::new(),
+            key: PathBuf::new(),
+        })
+    };
+    let clock = SystemClock::new();
+    let first = Tls::open(config.clone(), dir.path(), &clock).expect("made");
+    let certificate = fs::read(&first.identity.cert).expect("there");
+    let second = Tls::open(config.clone(), dir.path(), &clock).expect("found");
+    assert_eq!(certificate, fs::read(&second.identity.cert).expect("there"));
+    fs::remove_file(&first.identity.key).expect("there");
+    Tls::open(config, dir.path(), &clock).expect("made anew");
+    assert_ne!(certificate, fs::read(&first.identity.cert).expect("there"));
+}

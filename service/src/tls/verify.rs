@@ -1,0 +1,209 @@
+//! Whose certificate is accepted: rustls's verification of the chain, and names beyond it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::EndEntityCert;
+
+use super::x509::facts;
+
+/// The names others may have; at most one of the two lists has any.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    pub(super) common_names: Vec<String>,
+    pub(super) hostnames: Vec<String>,
+}
+
+/// A certificate that is good, and not for us.
+#[derive(Debug)]
+struct NotAllowed(String);
+
+impl fmt::Display for NotAllowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotAllowed {}
+
+impl Names {
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
+        if !self.common_names.is_empty() {
+            let name = facts(certificate).common_name.unwrap_or_default();
+            if !self.common_names.contains(&name) {
+                return Err(not_allowed(format!(
+                    "the common name {name:?} is not one of --peer-cert-allowed-cn"
+                )));
+            }
+        }
+        let is_valid_for = |host: &String| {
+            let name = ServerName::try_from(host.as_str()).ok();
+            let certificate = EndEntityCert::try_from(certificate).ok();
+            name.zip(certificate).is_some_and(|(name, certificate)| {
+                certificate.verify_is_valid_for_subject_name(&name).is_ok()
+            })
+        };
+        if !self.hostnames.is_empty() && !self.hostnames.iter().any(is_valid_for) {
+            return Err(not_allowed(
+                "it is not valid for a name of --peer-cert-allowed-hostname".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn not_allowed(text: String) -> Error {
+    let other = OtherError(Arc::new(NotAllowed(text)));
+    Error::InvalidCertificate(CertificateError::Other(other))
+}
+
+/// Checks who dials us.
+#[derive(Debug)]
+pub(super) struct NamedClient {
+    pub(super) chain: Arc<dyn ClientCertVerifier>,
+    pub(super) names: Names,
+}
+
+impl ClientCertVerifier for NamedClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.chain.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .chain
+            .verify_client_cert(end_entity, intermediates, now)?;
+        self.names.check(end_entity)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Checks whom we dialled.
+#[derive(Debug)]
+pub(super) struct NamedServer {
+    pub(super) chain: Arc<WebPkiServerVerifier>,
+    pub(super) names: Names,
+}
+
+impl ServerCertVerifier for NamedServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.chain.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        )?;
+        self.names.check(end_entity)?;
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.chain.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+/// Checks nothing but that the other side has the key of what it shows: for `--peer-auto-tls`.
+#[derive(Debug)]
+pub(super) struct Anybody {
+    pub(super) provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
