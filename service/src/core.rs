@@ -24,13 +24,13 @@ use conclave_storage::reader::Reader;
 
 use crate::StartError;
 use crate::admission::Admission;
-use crate::away::Away;
 use crate::applier::Applier;
+use crate::away::Away;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::consensus::configuration::Configuration;
 use crate::consensus::reader::Reader as LogReader;
 use crate::consensus::reads::Reads;
-use crate::consensus::configuration::Configuration;
 use crate::consensus::{Node, node};
 use crate::driver::{Driver, Parts};
 use crate::fatal::{Fatal, FatalError};

@@ -136,11 +136,7 @@ pub(crate) enum Answer {
 }
 
 impl Slot {
-    pub(crate) fn new(
-        request_id: u64,
-        reply: oneshot::Sender<Answer>,
-        permit: Permit,
-    ) -> Slot {
+    pub(crate) fn new(request_id: u64, reply: oneshot::Sender<Answer>, permit: Permit) -> Slot {
         Slot {
             request_id,
             reply,

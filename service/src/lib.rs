@@ -56,8 +56,8 @@ pub mod watch;
 
 mod admission;
 mod applier;
-mod away;
 mod attributes;
+mod away;
 mod deadlines;
 mod driver;
 mod forward;

@@ -287,7 +287,10 @@ impl Compartments {
         let everything = waiting == Waiting::Everything;
         mail.closed
             || !mail.control.is_empty()
-            || (everything && (!mail.commands.is_empty() || !mail.changes.is_empty() || !mail.reads.is_empty()))
+            || (everything
+                && (!mail.commands.is_empty()
+                    || !mail.changes.is_empty()
+                    || !mail.reads.is_empty()))
     }
 }
 

@@ -138,9 +138,8 @@ impl Opened {
             None => {}
         }
         let identity = self.log.identity()?;
-        let (cluster_id, member_id) = identity.ok_or_else(|| {
-            StartError::System("a data directory without an identity".to_owned())
-        })?;
+        let (cluster_id, member_id) = identity
+            .ok_or_else(|| StartError::System("a data directory without an identity".to_owned()))?;
         let membership = self.reader.membership();
         if membership.removed().contains(&member_id) && !force_new_cluster {
             return Err(StartError::Removed);
@@ -180,8 +179,7 @@ impl Opened {
             self.restart_log(index, term)?;
         }
         let member_id = own_id(identity, &self.reader.members());
-        self.log
-            .set_identity(self.reader.cluster_id(), member_id)
+        self.log.set_identity(self.reader.cluster_id(), member_id)
     }
 
     /// Lets the log begin after what the state has, with the state's members.
@@ -224,9 +222,7 @@ impl Opened {
                 }
                 (_, Some(change)) => {
                     // A change that the rules refuse is none; both verdicts are fine.
-                    let _ = self
-                        .machine
-                        .apply_member(entry.index, entry.term, change)?;
+                    let _ = self.machine.apply_member(entry.index, entry.term, change)?;
                 }
                 (_, None) => {
                     let nothing = bytes::Bytes::new();

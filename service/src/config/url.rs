@@ -244,10 +244,7 @@ mod tests {
                 "\"70000\" is not a port, 0 to 65535",
             ),
             ("ftp://localhost:21", "unknown scheme \"ftp\", use http://"),
-            (
-                "unix://",
-                "write it as unix:///path/of/the/socket",
-            ),
+            ("unix://", "write it as unix:///path/of/the/socket"),
             (
                 "unixs://a",
                 "TLS is not available in this version, use unix://",

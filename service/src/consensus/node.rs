@@ -11,12 +11,12 @@ use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 use conclave_proto::command::{MemberChange, member_change};
 use conclave_storage::log::{self, Append, EntryKind};
 
-use super::configuration::{self, Configuration};
-use super::timing::Suspicion;
 use super::Standing;
+use super::configuration::{self, Configuration};
 use super::logger;
 use super::reader::{Reader, from_raft, kind};
 use super::reads::Context;
+use super::timing::Suspicion;
 use crate::limits;
 
 /// How a node is set up.

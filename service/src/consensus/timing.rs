@@ -61,8 +61,8 @@ impl Node {
             return;
         };
         let raft = &self.raw.raft;
-        let spoke_up = raft.leader_id == suspicion.leader
-            && raft.election_elapsed < raft.election_timeout();
+        let spoke_up =
+            raft.leader_id == suspicion.leader && raft.election_elapsed < raft.election_timeout();
         let found = raft.leader_id != 0 && raft.leader_id != suspicion.leader;
         if spoke_up || found || raft.term > suspicion.term || raft.state == StateRole::Leader {
             return;
@@ -100,10 +100,7 @@ impl Node {
     fn rank(&self, leader: u64) -> u64 {
         let own = self.settings.member_id;
         let voters = self.raw.raft.prs().conf().voters().ids();
-        voters
-            .iter()
-            .filter(|&id| id != leader && id < own)
-            .count() as u64
+        voters.iter().filter(|&id| id != leader && id < own).count() as u64
     }
 
     /// SplitMix64: one addition and a mix, good enough for timeouts and the same everywhere.

@@ -44,7 +44,10 @@ impl Disks {
         let origin = Identity::of(&Config::default());
         let (log, state) = (Arc::new(self.log.clone()), Arc::new(self.state.clone()));
         let opened = Opened::on(log, state, Limits::default(), None).expect("sound disks");
-        let origin = opened.needs_origin().expect("sound").then_some(Origin::New(origin));
+        let origin = opened
+            .needs_origin()
+            .expect("sound")
+            .then_some(Origin::New(origin));
         let stores = opened.into_stores(origin, false).expect("of its cluster");
         let nobody = |_, _| Arc::new(NoPeers) as Arc<dyn Peers>;
         Core::start(stores, settings, CancellationToken::new(), nobody).expect("threads")

@@ -94,7 +94,11 @@ impl Driver {
                 self.parts.log.append(&append)?;
             }
             self.tell_peers_who_is_there();
-            if change == (Change::Remove { id: self.parts.member_id }) {
+            if change
+                == (Change::Remove {
+                    id: self.parts.member_id,
+                })
+            {
                 self.membership.leaving_in = Some(TICKS_AFTER_REMOVAL);
             }
         }

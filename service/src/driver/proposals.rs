@@ -56,7 +56,8 @@ impl Driver {
             self.forwarded_bytes += bytes;
             let commands = forward.commands.into_iter().map(Proposal::of_another);
             self.pending.extend(commands);
-            self.changes.extend(forward.change.map(Proposal::change_of_another));
+            self.changes
+                .extend(forward.change.map(Proposal::change_of_another));
             return;
         };
         let refusal = Refusal {

@@ -156,7 +156,13 @@ impl Driver {
 
     pub(super) fn snapshot_received(&mut self, snapshot: ReceivedSnapshot) -> Result<(), Fault> {
         let busy = self.snapshots.installing.is_some() || self.parts.state_folder.is_none();
-        if busy || self.parts.node.step_snapshot(&snapshot.raft_message).is_err() {
+        if busy
+            || self
+                .parts
+                .node
+                .step_snapshot(&snapshot.raft_message)
+                .is_err()
+        {
             let _ = snapshot.installed.send(false);
             return Ok(());
         }
