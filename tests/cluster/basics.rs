@@ -70,7 +70,9 @@ fn etcdctl_moves_the_leader() {
         let old = cluster.leader().await;
         let new = cluster.others(old)[0];
         let id = format!("{:x}", cluster.id(old, new).await);
-        let endpoints = cluster.endpoints().join(",");
+        // Without the scheme: this etcdctl would send it as part of `:authority`, where it must not
+        // be, and h2 refuses the request.
+        let endpoints = cluster.endpoints().join(",").replace("http://", "");
         let endpoints = format!("--endpoints={endpoints}");
         let arguments = [endpoints.as_str(), "move-leader", id.as_str()];
         let mut etcdctl = Child::spawn("/usr/bin/etcdctl", &arguments, &[("ETCDCTL_API", "3")]);

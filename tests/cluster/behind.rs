@@ -9,8 +9,9 @@ use crate::on_three;
 /// otherwise.
 const FLAGS: &[&str] = &["--snapshot-count=100", "--snapshot-catchup-entries=50"];
 
+/// Puts, of which several share an entry when clients come together.
 fn enough(cluster: &Cluster) -> usize {
-    if cluster.is_etcd() { 6_000 } else { 400 }
+    if cluster.is_etcd() { 6_000 } else { 3_000 }
 }
 
 /// What a member logs when it has put a snapshot in place.

@@ -5,7 +5,7 @@ use harness::{Cluster, eventually, within};
 use crate::on_three;
 
 /// What either server logs when a member of another cluster knocks.
-const OF_ANOTHER_CLUSTER: [&str; 2] = ["cluster ID mismatch", "belongs to cluster"];
+const OF_ANOTHER_CLUSTER: [&str; 2] = ["cluster ID mismatch", "check --initial-cluster-token"];
 
 #[test]
 fn a_member_with_another_token_is_refused() {
