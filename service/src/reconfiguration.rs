@@ -239,7 +239,11 @@ pub(crate) async fn promote_learners(handle: Handle) {
             .into_iter()
             .filter(|member| member.is_learner && !member.name.is_empty());
         for learner in started {
-            match promote(&handle, learner.id).await {
+            let promoted = tokio::select! {
+                promoted = promote(&handle, learner.id) => promoted,
+                () = stopping.cancelled() => return,
+            };
+            match promoted {
                 Ok(_) => tracing::info!(member = learner.name, "a learner is promoted"),
                 Err(error) => tracing::debug!(%error, "a learner cannot be promoted yet"),
             }

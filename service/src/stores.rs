@@ -141,7 +141,7 @@ impl Opened {
         let (cluster_id, member_id) = identity
             .ok_or_else(|| StartError::System("a data directory without an identity".to_owned()))?;
         let membership = self.reader.membership();
-        if membership.removed().contains(&member_id) && !force_new_cluster {
+        if membership.removed().contains(&member_id) {
             return Err(StartError::Removed);
         }
         if force_new_cluster {
@@ -202,12 +202,13 @@ impl Opened {
         Ok(())
     }
 
-    /// Makes this member the only one, with all that is known to be committed and nothing else.
+    /// Makes this member the only one, with all that is in its log: the last of it may have been
+    /// acknowledged by a leader that did not get to say so, and nobody else is left to object.
     fn force_sole_member(&mut self, member_id: u64) -> Result<(), Fault> {
-        let committed = self.log_state.hard_state.commit;
+        let last = self.log_state.last_index;
         let entries = self
             .log
-            .entries(self.reader.applied().index + 1, committed + 1, u64::MAX)?;
+            .entries(self.reader.applied().index + 1, last + 1, u64::MAX)?;
         for entry in entries {
             let change = match entry.kind {
                 EntryKind::Normal => None,

@@ -42,7 +42,7 @@ impl Node {
     /// The leader closed its connection.
     pub fn suspect(&mut self, member_id: u64) {
         let raft = &mut self.raw.raft;
-        if raft.leader_id != member_id || raft.state != StateRole::Follower || !raft.promotable() {
+        if raft.leader_id != member_id || raft.state != StateRole::Follower {
             return;
         }
         // Votes are refused for as long as a leader was heard of within an election timeout.
@@ -64,14 +64,15 @@ impl Node {
         let spoke_up =
             raft.leader_id == suspicion.leader && raft.election_elapsed < raft.election_timeout();
         let found = raft.leader_id != 0 && raft.leader_id != suspicion.leader;
-        if spoke_up || found || raft.term > suspicion.term || raft.state == StateRole::Leader {
+        let over = raft.term > suspicion.term || raft.state == StateRole::Leader;
+        if spoke_up || found || over || !raft.promotable() {
             return;
         }
         suspicion.ticks_left -= 1;
         if suspicion.ticks_left == 0 {
             suspicion.attempts_left -= 1;
             suspicion.ticks_left = 2 + 2 * self.rank(suspicion.leader);
-            let _ = self.raw.campaign();
+            self.campaign();
         }
         if suspicion.attempts_left > 0 {
             self.suspicion = Some(suspicion);

@@ -100,9 +100,6 @@ impl Driver {
                 })
             {
                 self.membership.leaving_in = Some(TICKS_AFTER_REMOVAL);
-                if let (true, Some(to)) = (self.standing.is_leader, self.parts.node.successor()) {
-                    self.parts.node.transfer_leader(to);
-                }
             }
         }
         // Whether reads may go on without asking is decided anew.

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use conclave_proto::ApiError;
+use conclave_proto::command::member_change::Change;
 use conclave_proto::peer::refusal::Reason;
 use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
 use conclave_storage::Fault;
@@ -127,6 +128,12 @@ impl Driver {
             return;
         }
         while let Some(proposal) = self.changes.front() {
+            let removes_us = matches!(proposal.change().change, Some(Change::Remove(id))
+                if id == self.parts.member_id);
+            if removes_us && self.hands_over_to_leave() {
+                return;
+            }
+            let proposal = self.changes.front().expect("it was there");
             match self.parts.node.propose_change(proposal.change()) {
                 Ok(position) => {
                     let proposal = self.changes.pop_front().expect("there is a front");

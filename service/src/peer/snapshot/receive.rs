@@ -157,12 +157,21 @@ impl Receiver {
                 return report(Outcome::NotInstalled, "this member stops");
             }
         };
-        if answer == Ok(true) {
-            folder.is_ours = false;
-            return report(Outcome::Received, "");
+        match answer {
+            Ok(true) => {
+                folder.is_ours = false;
+                report(Outcome::Received, "")
+            }
+            Ok(false) => {
+                drop_aside(folder).await;
+                report(Outcome::NotInstalled, "it was not put in place")
+            }
+            // The driver is gone, perhaps in the middle of it: the folder may be the state already.
+            Err(_) => {
+                folder.is_ours = false;
+                report(Outcome::NotInstalled, "this member stops")
+            }
         }
-        drop_aside(folder).await;
-        report(Outcome::NotInstalled, "it was not put in place")
     }
 }
 
