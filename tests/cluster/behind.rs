@@ -1,17 +1,21 @@
 //! A follower so far behind that the leader's log does not reach back to it: it is sent a snapshot.
 
 use harness::history::{self, Follower, Truth, follow, watches};
-use harness::{Cluster, api, eventually, within};
+use harness::wait::DEADLINE;
+use harness::{Cluster, api, eventually};
 
 use crate::on_three;
 
 /// Entries a member keeps below its last snapshot. etcd 3.4 keeps 5,000 and cannot be told
 /// otherwise.
-const FLAGS: &[&str] = &["--snapshot-count=100", "--snapshot-catchup-entries=50"];
+const FLAGS: &[&str] = &["--snapshot-count=2000", "--snapshot-catchup-entries=5"];
+/// Values so large that conclave shortens its log for their bytes. By number it does so at most
+/// every ten seconds, but for the first time.
+const LARGE: usize = 64 << 10;
 
 /// Puts, of which several share an entry when clients come together.
 fn enough(cluster: &Cluster) -> usize {
-    if cluster.is_etcd() { 6_000 } else { 3_000 }
+    if cluster.is_etcd() { 9_000 } else { 3_000 }
 }
 
 /// What a member logs when it has put a snapshot in place.
@@ -22,6 +26,9 @@ fn installed(cluster: &Cluster) -> &'static str {
         "a snapshot is put in place"
     }
 }
+
+/// What a leader logs when it sends one.
+const SENT: [&str; 2] = ["sending database snapshot", "sending a snapshot"];
 
 /// Watchers of the follower, some of whom waited for what it missed, see all of it once.
 #[test]
@@ -40,7 +47,7 @@ fn a_snapshot_hides_nothing_from_watchers() {
         watchers[0].reach(first).await;
         // Cut off, not killed: the streams stay open over the snapshot.
         cluster.isolate(follower);
-        fill(&cluster, leader, "k/", enough(&cluster)).await;
+        fill(&cluster, leader, enough(&cluster), 1).await;
         cluster.heal();
         let said = installed(&cluster);
         assert!(cluster.child(follower).line(said).is_some());
@@ -67,13 +74,16 @@ fn killed_while_it_receives_a_snapshot() {
         let leader = cluster.leader().await;
         let follower = cluster.others(leader)[0];
         // etcd has to be given many more entries for each.
-        let rounds = if cluster.is_etcd() { 2 } else { 6 };
+        let (rounds, count, size) = match cluster.is_etcd() {
+            true => (2, enough(&cluster), 1),
+            false => (4, 1_200, LARGE),
+        };
         for round in 0..rounds {
             cluster.kill(follower);
-            fill(&cluster, leader, "k/", enough(&cluster)).await;
+            fill(&cluster, leader, count, size).await;
             cluster.respawn(follower);
-            // Later each time: by a read of the leader at first, and after that by a few more.
-            for _ in 0..(1_u32 << round) {
+            // Later each time: by a few reads of the leader at first, and after that by more.
+            for _ in 0..(20_u32 << round) {
                 cluster.get(leader, "k/0").await.unwrap();
             }
         }
@@ -84,25 +94,32 @@ fn killed_while_it_receives_a_snapshot() {
         })
         .await;
         cluster.expect_same_history().await;
+        let lines = cluster.child(leader).lines();
+        let sent = |line: &String| SENT.iter().any(|sent| line.contains(sent));
+        assert!(lines.iter().any(sent), "no snapshot was sent");
     });
 }
 
-/// This many puts, by clients side by side.
-async fn fill(cluster: &Cluster, through: usize, prefix: &str, count: usize) {
-    const CLIENTS: usize = 32;
+/// This many puts of values of this size, by clients side by side.
+async fn fill(cluster: &Cluster, through: usize, count: usize, size: usize) {
+    const CLIENTS: usize = 128;
     let kv = cluster.kv(through);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            let (mut kv, prefix) = (kv.clone(), prefix.to_owned());
+            let mut kv = kv.clone();
             tokio::spawn(async move {
                 for number in (client..count).step_by(CLIENTS) {
-                    let key = format!("{prefix}{}", number % 100);
-                    kv.put(api::put(key, format!("{number}"))).await.unwrap();
+                    let value = format!("{number} {}", "x".repeat(size));
+                    let key = format!("k/{}", number % 100);
+                    kv.put(api::put(key, value)).await.unwrap();
                 }
             })
         })
         .collect();
+    // The one thing here that is much work, and etcd syncs in pieces.
+    let deadline = tokio::time::Instant::now() + 3 * DEADLINE;
     for client in clients {
-        within("puts", client).await.unwrap();
+        let done = tokio::time::timeout_at(deadline, client).await;
+        done.expect("puts take no minute").unwrap();
     }
 }

@@ -61,7 +61,7 @@ const FAULTS: [Fault; 9] = [
 fn chaos() {
     let rounds = variable("CONCLAVE_CHAOS_ROUNDS").unwrap_or(ROUNDS as u64);
     let seed = variable("CONCLAVE_TEST_SEED").unwrap_or(SEED);
-    println!("chaos: {rounds} rounds of seed {seed}");
+    eprintln!("chaos: {rounds} rounds of seed {seed}");
     on_three(FLAGS, |cluster| run(cluster, rounds, seed));
 }
 
@@ -92,7 +92,7 @@ async fn run(mut cluster: Cluster, rounds: u64, seed: u64) {
     for round in 0..rounds {
         let fault = *FAULTS.choose(&mut random).unwrap();
         *counts.entry(fault).or_default() += 1;
-        println!(
+        eprintln!(
             "chaos: round {round}: {fault:?}, {} answers so far",
             load.answered()
         );
@@ -101,9 +101,9 @@ async fn run(mut cluster: Cluster, rounds: u64, seed: u64) {
     load.stop().await;
     clients.stop().await;
     let (done, refused, unknown) = recorder.counts();
-    println!("chaos: {rounds} rounds of {counts:?}");
-    println!("chaos: operations: {done} answered, {refused} refused, {unknown} unknown");
-    println!(
+    eprintln!("chaos: {rounds} rounds of {counts:?}");
+    eprintln!("chaos: operations: {done} answered, {refused} refused, {unknown} unknown");
+    eprintln!(
         "chaos: {} locks held, {} leases kept, watches resumed {} times",
         recorder.holds().len(),
         recorder.lives().len(),
@@ -112,7 +112,7 @@ async fn run(mut cluster: Cluster, rounds: u64, seed: u64) {
     leases_end(&cluster).await;
     check_sessions(&cluster, &recorder, &leases);
     check_history(&cluster, &recorder, &followers).await;
-    println!("chaos: no violation");
+    eprintln!("chaos: no violation");
 }
 
 /// A watcher of each member, one that moves on, and one that came later.

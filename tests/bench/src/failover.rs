@@ -202,10 +202,10 @@ pub(crate) fn in_step(server: &Server, number: usize) -> Result<(), Failure> {
         let leader = server.leader().and_then(Member::revision);
         let own = server.members[number].revision();
         // A write or two are always on their way.
-        if let (Ok(leader), Ok(own)) = (leader, own) {
-            if own + 2 >= leader {
-                return Ok(());
-            }
+        if let (Ok(leader), Ok(own)) = (leader, own)
+            && own + 2 >= leader
+        {
+            return Ok(());
         }
         std::thread::sleep(POLL);
     }

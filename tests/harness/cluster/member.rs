@@ -167,7 +167,10 @@ impl Member {
 
     pub(super) fn wipe(&mut self) {
         assert!(self.child.is_none(), "its process must have ended");
-        fs::remove_dir_all(self.data_dir()).expect("its directory can be removed");
+        // A member that refused to start may have made none.
+        if self.data_dir().exists() {
+            fs::remove_dir_all(self.data_dir()).expect("its directory can be removed");
+        }
     }
 
     pub(super) fn set_removed(&mut self) {
