@@ -274,7 +274,8 @@ impl Driver {
         }
         if standing.is_leader && !same_reign {
             tracing::info!(term = standing.term, "this member leads");
-            self.parts.leases.promoted(standing.term);
+            let begins_at = self.parts.node.term_start();
+            self.parts.leases.promoted(standing.term, begins_at);
         } else if before.is_leader && !standing.is_leader {
             tracing::info!(
                 term = standing.term,
@@ -379,7 +380,10 @@ impl Driver {
 
     fn compact_log(&mut self, applied: u64, through: u64) -> Result<(), Fault> {
         self.parts.node.applied(applied);
-        let through = self.snapshots.keeps_from().map_or(through, |first| through.min(first));
+        let through = self
+            .snapshots
+            .keeps_from()
+            .map_or(through, |first| through.min(first));
         if through < self.parts.node.first_index() {
             return Ok(());
         }
@@ -398,7 +402,11 @@ impl Drop for Driver {
         self.parts.mailbox.close();
         let mail = self.parts.mailbox.take(Waiting::Everything, Duration::ZERO);
         let unsent = self.pending.drain(..).chain(self.changes.drain(..));
-        for proposal in unsent.chain(self.held_back.drain(..)).chain(mail.commands).chain(mail.changes) {
+        for proposal in unsent
+            .chain(self.held_back.drain(..))
+            .chain(mail.commands)
+            .chain(mail.changes)
+        {
             proposal.answer(Answer::Refused(ApiError::Stopped));
         }
         for slot in self.parts.reads.drain().into_iter().chain(mail.reads) {

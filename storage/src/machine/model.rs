@@ -119,7 +119,7 @@ impl Model {
             }
             Body::Alarm(_) | Body::MemberAttributes(_) | Body::LeaseCheckpoint(_) => {
                 unreachable!("not generated")
-            },
+            }
         }
     }
 

@@ -106,11 +106,7 @@ impl Pending {
     }
 
     /// The lease, if it exists.
-    pub(crate) fn lease(
-        &self,
-        read: &dyn Read,
-        id: LeaseId,
-    ) -> Result<Option<LeaseRecord>, Fault> {
+    pub(crate) fn lease(&self, read: &dyn Read, id: LeaseId) -> Result<Option<LeaseRecord>, Fault> {
         if let Some(lease) = self.leases.get(&id) {
             return Ok(*lease);
         }

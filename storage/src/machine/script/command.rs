@@ -28,9 +28,7 @@
 
 use bytes::Bytes;
 use conclave_proto::command::command::Body;
-use conclave_proto::command::{
-    Checkpoint, LeaseCheckpoint, LeaseExpire, Member, MemberAttributes,
-};
+use conclave_proto::command::{Checkpoint, LeaseCheckpoint, LeaseExpire, Member, MemberAttributes};
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
