@@ -71,7 +71,11 @@ impl Node {
         if suspicion.ticks_left == 0 {
             suspicion.attempts_left -= 1;
             suspicion.ticks_left = 2 + 2 * self.rank(suspicion.leader);
-            let _ = self.raw.campaign();
+            // The first in rank is at the end of its own patience with this very tick.
+            let asked = raft.state == StateRole::PreCandidate && raft.election_elapsed == 0;
+            if !asked {
+                let _ = self.raw.campaign();
+            }
         }
         if suspicion.attempts_left > 0 {
             self.suspicion = Some(suspicion);
