@@ -105,3 +105,133 @@ fn again(proposals: impl Iterator<Item = Proposal>, at_once: bool, mailbox: &Mai
     proposals.sort_by_key(|proposal| proposal.slot.as_ref().map(|slot| slot.request_id()));
     mailbox.control(Control::Again { proposals, at_once });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::admission::Admission;
+    use crate::handle::Slot;
+    use crate::mailbox::Waiting;
+
+    type Caller = oneshot::Receiver<Answer>;
+
+    /// A command of this name, and who waits for it.
+    fn proposal(request_id: u64) -> (Proposal, Caller) {
+        let (reply, caller) = oneshot::channel();
+        let permit = Admission::new(0).admit(1).expect("the first");
+        let slot = Slot::new(request_id, reply, permit);
+        (Proposal::command(Bytes::new(), slot), caller)
+    }
+
+    /// Sends commands on their way under a term.
+    fn send(away: &mut Away, term: u64, request_ids: &[u64]) -> Vec<Caller> {
+        let (proposals, callers) = request_ids.iter().copied().map(proposal).unzip();
+        away.add(term, proposals);
+        callers
+    }
+
+    fn refusal(term: u64, request_ids: &[u64], reason: Reason) -> Refusal {
+        Refusal {
+            term,
+            request_ids: request_ids.to_vec(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The names of those that came back to the driver, in order.
+    fn came_back(mailbox: &Mailbox) -> Vec<u64> {
+        let mail = mailbox.take(Waiting::Control, Duration::ZERO);
+        let again = mail.control.into_iter().flat_map(|control| match control {
+            Control::Again { proposals, .. } => proposals,
+            other => panic!("{other:?}"),
+        });
+        again
+            .map(|proposal| proposal.slot.expect("ours").request_id())
+            .collect()
+    }
+
+    #[test]
+    fn an_outcome_is_found_by_name_and_once() {
+        let mut away = Away::default();
+        let _callers = send(&mut away, 2, &[7, 8]);
+        assert!(away.take(9).is_none());
+        let taken = away.take(8).expect("it is away");
+        assert_eq!(taken.slot.map(|slot| slot.request_id()), Some(8));
+        assert!(away.take(8).is_none());
+    }
+
+    #[test]
+    fn an_entry_of_a_later_term_hands_back_what_was_sent_under_earlier_ones() {
+        let (mut away, mailbox) = (Away::default(), Mailbox::default());
+        let _callers = send(&mut away, 2, &[9, 7]);
+        let _callers = send(&mut away, 3, &[8]);
+        let _callers = send(&mut away, 5, &[10]);
+        away.passed(2, &mailbox);
+        assert!(came_back(&mailbox).is_empty());
+        away.passed(3, &mailbox);
+        assert_eq!(came_back(&mailbox), [7, 9]);
+        away.passed(5, &mailbox);
+        assert_eq!(came_back(&mailbox), [8]);
+        assert!(away.take(10).is_some());
+    }
+
+    /// Those of a leader that lost its place come after those that were sent under the next.
+    #[test]
+    fn the_order_in_which_terms_are_told_does_not_matter() {
+        let (mut away, mailbox) = (Away::default(), Mailbox::default());
+        let _callers = send(&mut away, 4, &[1]);
+        let _callers = send(&mut away, 2, &[2]);
+        away.passed(4, &mailbox);
+        assert_eq!(came_back(&mailbox), [2]);
+    }
+
+    /// A refusal may be late: the same command, sent again under the next term, is not meant.
+    #[test]
+    fn a_refusal_is_of_one_term() {
+        let (mut away, mailbox) = (Away::default(), Mailbox::default());
+        let _callers = send(&mut away, 3, &[7, 8]);
+        away.refused(&refusal(2, &[7], Reason::NotLeader), &mailbox);
+        assert!(came_back(&mailbox).is_empty());
+        away.refused(&refusal(3, &[99, 7], Reason::NotLeader), &mailbox);
+        assert_eq!(came_back(&mailbox), [7]);
+        assert!(away.take(8).is_some());
+    }
+
+    #[test]
+    fn a_leader_without_room_is_the_callers_to_know() {
+        let (mut away, mailbox) = (Away::default(), Mailbox::default());
+        let mut callers = send(&mut away, 3, &[7, 8]);
+        away.refused(&refusal(3, &[7], Reason::Busy), &mailbox);
+        assert!(came_back(&mailbox).is_empty());
+        let refused = Answer::Refused(ApiError::RequestTooManyRequests);
+        let told = callers[0].try_recv().expect("an answer");
+        assert_eq!(format!("{told:?}"), format!("{refused:?}"));
+        assert!(callers[1].try_recv().is_err());
+    }
+
+    #[test]
+    fn those_whose_callers_gave_up_are_forgotten() {
+        let mut away = Away::default();
+        let mut callers = send(&mut away, 3, &[7, 8]);
+        callers.remove(0);
+        away.sweep();
+        assert!(away.take(7).is_none());
+        assert!(away.take(8).is_some());
+    }
+
+    /// A snapshot skips the entries their outcomes would have come with.
+    #[test]
+    fn a_state_that_jumped_leaves_them_unknown() {
+        let mut away = Away::default();
+        let mut callers = send(&mut away, 3, &[7]);
+        away.lost();
+        let told = callers[0].try_recv().expect("an answer");
+        assert!(matches!(told, Answer::Lost(ApiError::LeaderChanged)));
+        assert!(away.take(7).is_none());
+    }
+}

@@ -57,6 +57,8 @@ pub struct Settings {
     pub snapshot_count: u64,
     /// Log entries kept for followers.
     pub catch_up_entries: u64,
+    /// How often the time leases have left is noted for the next leader, if at all.
+    pub lease_checkpoint_interval: Option<Duration>,
     /// Whether the log is synced before anything is acknowledged.
     pub sync: bool,
     /// What requests are checked against.
@@ -80,6 +82,9 @@ impl Settings {
             pre_vote: config.pre_vote,
             snapshot_count: config.snapshot_count,
             catch_up_entries: config.snapshot_catchup_entries,
+            lease_checkpoint_interval: config
+                .lease_checkpoint
+                .then_some(limits::LEASE_CHECKPOINT_INTERVAL),
             sync: !config.unsafe_no_fsync,
             quota_bytes: config.quota_backend_bytes,
             max_txn_ops: config.max_txn_ops,
@@ -181,14 +186,17 @@ impl Core {
         let metrics =
             Metrics::new(identity).map_err(|error| StartError::System(error.to_string()))?;
         let (tally, woken) = Tally::new(settings.housekeeping());
+        let progress = Arc::new(Progress::new(applied.index));
         let common = Common {
             mailbox: Arc::default(),
-            progress: Arc::new(Progress::new(applied.index)),
             leases: Leases::new(
                 Arc::clone(&clock),
                 reader.clone(),
+                Arc::clone(&progress),
                 settings.election_timeout,
+                settings.lease_checkpoint_interval,
             ),
+            progress,
             tally,
             metrics: Arc::new(metrics),
             fatal: Fatal::new(stopping.clone()),

@@ -18,11 +18,15 @@
 //! live, may find it alive again; and that is no lie either, since the old one told nobody that it
 //! had ended.
 //!
+//! With [`checkpoints`], a lease that nobody renews does not begin anew with every leader.
+//!
 //! # Promotion
 //!
 //! A new leader may find a million leases. [`Deadlines::promote`] only notes the time;
 //! [`Deadlines::load`] takes them in page by page, in id order, and until that is done an unknown
-//! id may still be there: see [`Known`]. A loaded lease ends its full length (and an election
+//! id may still be there: see [`Known`]. The state may be behind at that moment, and entries of
+//! earlier terms still grant leases and note their time; so nothing is taken from it before it has
+//! applied the entry the term begins with ([`Deadlines::begins_at`]). A loaded lease ends its full length (and an election
 //! timeout) after the promotion, however late it was loaded. Those that would already have ended
 //! while the page waited are due at once, which is right: so long has this leader been there for
 //! keep-alives.
@@ -36,9 +40,15 @@ use conclave_storage::LeaseId;
 
 use crate::clock::Moment;
 
+mod checkpoints;
+
+use checkpoints::Schedule;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
+    /// From one checkpoint of a lease to the next; `None` if there are to be none.
+    checkpoint_interval: Option<Duration>,
     /// `None` on a member that does not lead: it remembers nothing and nothing ends.
     reign: Option<Reign>,
 }
@@ -46,6 +56,7 @@ pub(crate) struct Deadlines {
 #[derive(Debug)]
 struct Reign {
     term: u64,
+    begins_at: u64,
     since: Moment,
     /// Added to the first deadline of every lease found at the promotion.
     grace: Duration,
@@ -53,6 +64,7 @@ struct Reign {
     leases: HashMap<LeaseId, Deadline>,
     /// The live ones by when they end. Ids break ties, so the order is the same on every run.
     queue: BTreeSet<(Moment, LeaseId)>,
+    checkpoints: Schedule,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +79,19 @@ struct Deadline {
     /// The key in the queue.
     at: Moment,
     ending: bool,
+    /// Its place in the schedule of checkpoints.
+    checkpoint_at: Option<Moment>,
+    /// The last checkpoint that may stand in its record; 0 if none can. See [`checkpoints`].
+    noted: u64,
+}
+
+/// A lease as the state has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) id: LeaseId,
+    pub(crate) ttl: Duration,
+    /// As of its last checkpoint, if it was not renewed since.
+    pub(crate) left: Option<Duration>,
 }
 
 /// What is known of a lease.
@@ -83,16 +108,32 @@ pub(crate) enum Known {
 }
 
 impl Deadlines {
-    /// This member leads from `now` on. All that was remembered of an earlier reign is void.
-    pub(crate) fn promote(&mut self, term: u64, now: Moment, grace: Duration) {
+    /// Of a member that does not lead yet. `checkpoint_interval`: see [`checkpoints`].
+    pub(crate) fn new(checkpoint_interval: Option<Duration>) -> Deadlines {
+        Deadlines {
+            checkpoint_interval,
+            reign: None,
+        }
+    }
+
+    /// This member leads from `now` on, in a term that begins with the entry `begins_at`. All that
+    /// was remembered of an earlier reign is void.
+    pub(crate) fn promote(&mut self, term: u64, begins_at: u64, now: Moment, grace: Duration) {
         self.reign = Some(Reign {
             term,
+            begins_at,
             since: now,
             grace,
             loading: Loading::After(None),
             leases: HashMap::new(),
             queue: BTreeSet::new(),
+            checkpoints: Schedule::new(self.checkpoint_interval),
         });
+    }
+
+    /// The index that must be applied before leases are taken from the state.
+    pub(crate) fn begins_at(&self) -> u64 {
+        self.reign.as_ref().map_or(0, |reign| reign.begins_at)
     }
 
     /// The term of the reign; 0 on a member that does not lead.
@@ -116,11 +157,11 @@ impl Deadlines {
     /// Takes in a page of leases in id order, as the state has them now. The caller holds the lock
     /// under which [`Deadlines::granted`] and [`Deadlines::revoked`] are called from before it read
     /// the page, so that no change falls between the two. `last`: there are no more.
-    pub(crate) fn load(&mut self, page: impl IntoIterator<Item = (LeaseId, Duration)>, last: bool) {
-        for (id, ttl) in page {
-            self.load_one(id, ttl);
+    pub(crate) fn load(&mut self, page: impl IntoIterator<Item = Found>, last: bool) {
+        for found in page {
+            self.load_one(found);
             if let Some(reign) = &mut self.reign {
-                reign.loading = Loading::After(Some(id));
+                reign.loading = Loading::After(Some(found.id));
             }
         }
         if last && let Some(reign) = &mut self.reign {
@@ -129,19 +170,27 @@ impl Deadlines {
     }
 
     /// Takes in one lease ahead of its page, under the same rules.
-    pub(crate) fn load_one(&mut self, id: LeaseId, ttl: Duration) {
+    pub(crate) fn load_one(&mut self, Found { id, ttl, left }: Found) {
         if let Some(reign) = &mut self.reign
             && !reign.leases.contains_key(&id)
         {
-            let first_deadline = reign.since.after(reign.grace);
-            reign.set(id, ttl, first_deadline.after(ttl));
+            // Without checkpoints of its own, this leader does not go by those of others, but they
+            // must be taken back all the same: the leader after it may.
+            let counts = left.filter(|_| self.checkpoint_interval.is_some());
+            let at = reign.since.after(reign.grace).after(counts.unwrap_or(ttl));
+            let noted = if left.is_some() {
+                checkpoints::FOUND
+            } else {
+                0
+            };
+            reign.set(id, ttl, noted, reign.since, at);
         }
     }
 
     /// A grant was applied.
     pub(crate) fn granted(&mut self, now: Moment, id: LeaseId, ttl: Duration) {
         if let Some(reign) = &mut self.reign {
-            reign.set(id, ttl, now.after(ttl));
+            reign.set(id, ttl, 0, now, now.after(ttl));
         }
     }
 
@@ -170,15 +219,19 @@ impl Deadlines {
     pub(crate) fn keep_alive(&mut self, now: Moment, id: LeaseId) -> Known {
         let known = self.look_up(now, id);
         if let (Known::Live(_, ttl), Some(reign)) = (known, &mut self.reign) {
-            reign.set(id, ttl, now.after(ttl));
+            let noted = reign.leases.get(&id).map_or(0, |lease| lease.noted);
+            reign.set(id, ttl, noted, now, now.after(ttl));
             return Known::Live(now.after(ttl), ttl);
         }
         known
     }
 
-    /// When [`Deadlines::due`] will next have something.
+    /// When [`Deadlines::due`] or [`Deadlines::due_checkpoints`] will next have something.
     pub(crate) fn next(&self) -> Option<Moment> {
-        self.reign.as_ref()?.queue.first().map(|&(at, _)| at)
+        let reign = self.reign.as_ref()?;
+        let end = reign.queue.first().map(|&(at, _)| at);
+        let checkpoint = reign.checkpoints.next();
+        end.into_iter().chain(checkpoint).min()
     }
 
     /// At most `max` leases whose time is up, longest overdue first. They are now ending: the
@@ -199,6 +252,8 @@ impl Deadlines {
                 .get_mut(&id)
                 .expect("what is in the queue is in the map");
             lease.ending = true;
+            let checkpoint_at = lease.checkpoint_at.take();
+            reign.checkpoints.remove(checkpoint_at, id);
             due.push(id);
         }
         due
@@ -236,23 +291,25 @@ impl Deadlines {
 }
 
 impl Reign {
-    fn set(&mut self, id: LeaseId, ttl: Duration, at: Moment) {
-        if let Some(before) = self.leases.insert(
-            id,
-            Deadline {
-                ttl,
-                at,
-                ending: false,
-            },
-        ) {
-            self.queue.remove(&(before.at, id));
-        }
+    /// A lease whose time runs from `from` to `at`.
+    fn set(&mut self, id: LeaseId, ttl: Duration, noted: u64, from: Moment, at: Moment) {
+        self.forget(id);
+        let checkpoint_at = self.checkpoints.add(id, from, at);
+        let lease = Deadline {
+            ttl,
+            at,
+            ending: false,
+            checkpoint_at,
+            noted,
+        };
+        self.leases.insert(id, lease);
         self.queue.insert((at, id));
     }
 
     fn forget(&mut self, id: LeaseId) {
         if let Some(lease) = self.leases.remove(&id) {
             self.queue.remove(&(lease.at, id));
+            self.checkpoints.remove(lease.checkpoint_at, id);
         }
     }
 }
@@ -273,9 +330,17 @@ mod tests {
         Moment(second * 1000)
     }
 
+    fn found(id: LeaseId, ttl: u64) -> Found {
+        Found {
+            id,
+            ttl: seconds(ttl),
+            left: None,
+        }
+    }
+
     fn leading() -> Deadlines {
         let mut deadlines = Deadlines::default();
-        deadlines.promote(1, at(0), seconds(1));
+        deadlines.promote(1, 1, at(0), seconds(1));
         deadlines.load([], true);
         deadlines
     }
@@ -343,14 +408,14 @@ mod tests {
     #[test]
     fn a_new_leader_counts_from_its_promotion() {
         let mut deadlines = Deadlines::default();
-        deadlines.promote(1, at(100), seconds(1));
+        deadlines.promote(1, 1, at(100), seconds(1));
         assert_eq!(deadlines.load_after(), Some(None));
         assert_eq!(deadlines.look_up(at(100), A), Known::Ask);
-        deadlines.load([(A, seconds(10))], false);
+        deadlines.load([found(A, 10)], false);
         assert_eq!(deadlines.load_after(), Some(Some(A)));
         // Granted under this leader before its page came: the page does not shorten it.
         deadlines.granted(at(109), B, seconds(10));
-        deadlines.load([(B, seconds(10)), (C, seconds(10))], true);
+        deadlines.load([found(B, 10), found(C, 10)], true);
         assert_eq!(deadlines.load_after(), None);
         assert_eq!(deadlines.due(at(111), 10), [A, C]);
         assert_eq!(

@@ -291,7 +291,8 @@ impl Driver {
         }
         if standing.is_leader && !same_reign {
             tracing::info!(term = standing.term, "this member leads");
-            self.parts.leases.promoted(standing.term);
+            let begins_at = self.parts.node.term_start();
+            self.parts.leases.promoted(standing.term, begins_at);
         } else if before.is_leader && !standing.is_leader {
             tracing::info!(
                 term = standing.term,

@@ -110,7 +110,7 @@ async fn of_leases(
     match question {
         question::Question::KeepAlive(id) => {
             confirm(handle).await?;
-            let ttl = leases.keep_alive(LeaseId(id))?;
+            let ttl = leases.keep_alive(handle, LeaseId(id)).await?;
             Ok(answer::Answer::KeepAlive(ttl.unwrap_or(0)))
         }
         question::Question::TimeToLive(id) => {

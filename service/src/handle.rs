@@ -217,7 +217,10 @@ impl Handle {
         self.outcome(waiting.map_err(ProposeError::Refused)?).await
     }
 
-    async fn outcome(&self, waiting: oneshot::Receiver<Answer>) -> Result<Reply, ProposeError> {
+    pub(crate) async fn outcome(
+        &self,
+        waiting: oneshot::Receiver<Answer>,
+    ) -> Result<Reply, ProposeError> {
         let begun = self.shared.clock.now();
         match tokio::time::timeout(self.shared.settings.request_timeout, waiting).await {
             Ok(Ok(Answer::Outcome(Ok(mut reply)))) => {
@@ -386,7 +389,7 @@ impl Handle {
     }
 
     /// Encodes, asks for admission, puts into the mailbox. Does not wait.
-    fn enqueue(&self, body: Body) -> Result<oneshot::Receiver<Answer>, ApiError> {
+    pub(crate) fn enqueue(&self, body: Body) -> Result<oneshot::Receiver<Answer>, ApiError> {
         let shared = &self.shared;
         if shared.stopping.is_cancelled() {
             return Err(ApiError::Stopped);

@@ -157,22 +157,41 @@ fn check_new(
     answers: &[Answered<'_>],
 ) -> Result<(), JoinError> {
     let member_id = identity.member_id;
+    let mut foreign = Vec::new();
     for (other, answer) in answers {
         let Ok(theirs) = answer else { continue };
         if theirs.removed.contains(&member_id) {
             return Err(JoinError::Removed { member_id });
         }
         if theirs.cluster_id != identity.cluster_id {
-            return Err(JoinError::ForeignCluster {
-                other: other.name.clone(),
-                theirs: theirs.cluster_id,
-                ours: identity.cluster_id,
-            });
+            foreign.push((other, theirs.cluster_id));
+            continue;
         }
         let ourselves = theirs.members.iter().find(|m| m.id == member_id);
         // The cluster's id says that we were of it when it began.
         let ourselves = ourselves.ok_or(JoinError::Removed { member_id })?;
         check_has_not_started(config, ourselves)?;
+    }
+    // One of another cluster may be the one that is wrong, and must not keep the others from
+    // starting: it is refused when it speaks to them. If nobody is left to form a majority with, it
+    // is us.
+    let majority = config.initial_cluster.len() / 2 + 1;
+    for &(other, theirs) in &foreign {
+        let (other, ours) = (other.name.clone(), identity.cluster_id);
+        if config.initial_cluster.len() - foreign.len() < majority {
+            return Err(JoinError::ForeignCluster {
+                other,
+                theirs,
+                ours,
+            });
+        }
+        tracing::warn!(
+            member = other,
+            theirs = format!("{theirs:x}"),
+            ours = format!("{ours:x}"),
+            "a member of --initial-cluster is of another cluster: check --initial-cluster-token and \
+             --initial-cluster there and here"
+        );
     }
     Ok(())
 }

@@ -9,6 +9,9 @@
 //! It is proposed again until it was applied, and proposing it twice is harmless. There is no cap
 //! on revokes per second: the batches are bounded, and the next one begins when the last was
 //! applied, so expiry takes its place among the clients.
+//!
+//! With `--feature-gates=LeaseCheckpoint=true` it also notes the time leases have left, for the next
+//! leader: see [`checkpoints`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,15 +20,18 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use conclave_proto::ApiError;
-use conclave_proto::command::{LeaseExpire, command::Body};
+use conclave_proto::command::{LeaseExpire, LeaseRecord, command::Body};
 use conclave_storage::machine::LeaseEffect;
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, LeaseId};
 
 use crate::clock::{Clock, Moment};
-use crate::deadlines::{Deadlines, Known};
+use crate::deadlines::{Deadlines, Found, Known};
 use crate::handle::Handle;
 use crate::limits;
+use crate::progress::Progress;
+
+mod checkpoints;
 
 /// The time a lease has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,28 +63,30 @@ struct Shared {
     sooner: Notify,
     clock: Arc<dyn Clock>,
     reader: Reader,
+    /// How far the effects of entries were told here.
+    progress: Arc<Progress>,
     /// What a new leader adds to every lease it finds: the time nobody could renew it.
     grace: Duration,
 }
 
 impl Leases {
-    pub(crate) fn new(clock: Arc<dyn Clock>, reader: Reader, grace: Duration) -> Leases {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        reader: Reader,
+        progress: Arc<Progress>,
+        grace: Duration,
+        checkpoint_interval: Option<Duration>,
+    ) -> Leases {
         Leases {
             shared: Arc::new(Shared {
-                deadlines: Mutex::default(),
+                deadlines: Mutex::new(Deadlines::new(checkpoint_interval)),
                 sooner: Notify::new(),
                 clock,
                 reader,
+                progress,
                 grace,
             }),
         }
-    }
-
-    /// Renews a lease: its full length, in seconds, from now on. `None` if there is no such lease
-    /// or it has ended, which is the same to the client: a TTL of 0.
-    pub fn keep_alive(&self, id: LeaseId) -> Result<Option<i64>, LeaseError> {
-        let known = self.ask(id, |deadlines, now| deadlines.keep_alive(now, id))?;
-        Ok(known.map(|(_, ttl)| whole_seconds(ttl)))
     }
 
     /// The time a lease has left, without renewing it. `None` if there is no such lease or it has
@@ -101,10 +109,10 @@ impl Leases {
         }
     }
 
-    /// The driver: this member leads in `term`.
-    pub(crate) fn promoted(&self, term: u64) {
-        self.lock()
-            .promote(term, self.shared.clock.now(), self.shared.grace);
+    /// The driver: this member leads in `term`, which begins with the entry `begins_at`.
+    pub(crate) fn promoted(&self, term: u64, begins_at: u64) {
+        let now = self.shared.clock.now();
+        self.lock().promote(term, begins_at, now, self.shared.grace);
         self.shared.sooner.notify_one();
     }
 
@@ -127,6 +135,10 @@ impl Leases {
                     deadlines.granted(now, id, ttl_duration(ttl_seconds));
                 }
                 LeaseEffect::Revoked { id } => deadlines.revoked(id),
+                LeaseEffect::Checkpointed {
+                    id,
+                    remaining_seconds,
+                } => deadlines.checkpointed(id, remaining_seconds),
             }
         }
         let sooner = match (deadlines.next(), next) {
@@ -145,15 +157,19 @@ impl Leases {
     fn ask(
         &self,
         id: LeaseId,
-        question: impl Fn(&mut Deadlines, Moment) -> Known,
+        mut question: impl FnMut(&mut Deadlines, Moment) -> Known,
     ) -> Result<Option<(Moment, Duration)>, LeaseError> {
         let now = self.shared.clock.now();
         let mut deadlines = self.lock();
+        if self.shared.progress.applied() < deadlines.begins_at() {
+            // Elected and not up to date yet; it will be in a moment.
+            return Err(LeaseError::Refused(ApiError::NotLeader));
+        }
         let mut known = question(&mut deadlines, now);
         if known == Known::Ask
             && let Some(record) = self.shared.reader.lease(id).map_err(LeaseError::Fault)?
         {
-            deadlines.load_one(id, ttl_duration(record.ttl_seconds));
+            deadlines.load_one(found(&record));
             known = question(&mut deadlines, now);
         }
         match known {
@@ -163,22 +179,27 @@ impl Leases {
         }
     }
 
-    /// Loads one page after a promotion. True: there may be more.
-    fn load_page(&self) -> Result<bool, Fault> {
+    /// Loads one page after a promotion.
+    fn load_page(&self) -> Result<Loaded, Fault> {
         let mut deadlines = self.lock();
         let Some(after) = deadlines.load_after() else {
-            return Ok(false);
+            return Ok(Loaded::Everything);
         };
+        let begins_at = deadlines.begins_at();
+        if self.shared.progress.applied() < begins_at {
+            return Ok(Loaded::NothingBefore(begins_at));
+        }
         let page = self
             .shared
             .reader
             .leases_after(after, limits::LEASE_LOAD_MAX)?;
         let last = page.len() < limits::LEASE_LOAD_MAX;
-        let page = page
-            .iter()
-            .map(|lease| (LeaseId(lease.id), ttl_duration(lease.ttl_seconds)));
-        deadlines.load(page, last);
-        Ok(!last)
+        deadlines.load(page.iter().map(found), last);
+        Ok(if last {
+            Loaded::Everything
+        } else {
+            Loaded::APage
+        })
     }
 
     /// What is due, and under which term.
@@ -207,6 +228,16 @@ impl Leases {
     }
 }
 
+/// How far a new leader is with taking in what it found.
+enum Loaded {
+    /// There may be more.
+    APage,
+    /// There is nothing more to load.
+    Everything,
+    /// It must wait until this index is applied.
+    NothingBefore(u64),
+}
+
 impl fmt::Debug for Leases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leases")
@@ -221,14 +252,32 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
     let stopping = handle.stopping().clone();
     let leases = handle.leases().clone();
     while !stopping.is_cancelled() {
-        if leases.load_page()? {
-            tokio::task::yield_now().await;
-            continue;
+        match leases.load_page()? {
+            Loaded::Everything => {}
+            Loaded::APage => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Loaded::NothingBefore(index) => {
+                tokio::select! {
+                    () = leases.shared.progress.applied_through(index) => {}
+                    () = leases.shared.sooner.notified() => {}
+                    () = stopping.cancelled() => {}
+                }
+                continue;
+            }
         }
         let (term, due) = leases.due();
         if !due.is_empty() {
             tokio::select! {
                 () = expire(&handle, &leases, term, &due) => {}
+                () = stopping.cancelled() => {}
+            }
+            continue;
+        }
+        if let Some(waiting) = leases.begin_checkpoints(&handle) {
+            tokio::select! {
+                () = checkpoints::follow(&handle, waiting) => {}
                 () = stopping.cancelled() => {}
             }
             continue;
@@ -260,6 +309,14 @@ async fn expire(handle: &Handle, leases: &Leases, term: u64, due: &[LeaseId]) {
             let again = leases.shared.clock.now().after(limits::EXPIRE_RETRY);
             leases.lock().retry(due, again);
         }
+    }
+}
+
+fn found(record: &LeaseRecord) -> Found {
+    Found {
+        id: LeaseId(record.id),
+        ttl: ttl_duration(record.ttl_seconds),
+        left: (record.remaining_seconds != 0).then(|| ttl_duration(record.remaining_seconds)),
     }
 }
 

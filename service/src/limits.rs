@@ -102,6 +102,13 @@ pub const EXPIRE_RETRY: Duration = Duration::from_millis(500);
 /// Leases read from the state at a time after a promotion, under the lock that keep-alives take.
 pub const LEASE_LOAD_MAX: usize = 512;
 
+/// From one checkpoint of the time a lease has left to the next, as in etcd. A lease nobody renews
+/// outlives its time by this much for each change of leader, at most.
+pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
+/// Leases in one checkpoint. Each is a small record to write, so this bounds what one entry costs
+/// the applier.
+pub const LEASE_CHECKPOINT_BATCH_MAX: usize = 1000;
+
 /// etcd's bound on a lease's time to live, seconds. Larger ones are refused by the machine.
 pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
 

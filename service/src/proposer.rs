@@ -61,6 +61,7 @@ pub(crate) fn quota_cost(body: &Body) -> u64 {
         | Body::Compaction(_)
         | Body::LeaseRevoke(_)
         | Body::LeaseExpire(_)
+        | Body::LeaseCheckpoint(_)
         | Body::Alarm(_)
         | Body::MemberAttributes(_) => 0,
     }
@@ -113,7 +114,10 @@ pub(crate) fn fill_header(reply: &mut Reply, fill: impl FnOnce(&mut ResponseHead
         Reply::LeaseGrant(response) => &mut response.header,
         Reply::LeaseRevoke(response) => &mut response.header,
         Reply::Alarm(response) => &mut response.header,
-        Reply::LeaseExpire | Reply::MemberAttributes | Reply::Members(_) => return,
+        Reply::LeaseExpire
+        | Reply::LeaseCheckpoint(_)
+        | Reply::MemberAttributes
+        | Reply::Members(_) => return,
     };
     fill(header.get_or_insert_default());
 }

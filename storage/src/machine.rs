@@ -323,11 +323,17 @@ impl Machine {
             Body::LeaseGrant(request) => self.lease_grant(&request).map(Reply::LeaseGrant),
             Body::LeaseRevoke(request) => self.lease_revoke(&request).map(Reply::LeaseRevoke),
             Body::LeaseExpire(request) => {
-                // What a deposed leader found does not count any more.
-                if request.term == 0 || request.term == self.state.term {
+                if self.is_of_term(request.term) {
                     self.lease_expire(&request)?;
                 }
                 Ok(Reply::LeaseExpire)
+            }
+            Body::LeaseCheckpoint(request) => {
+                let counts = self.is_of_term(request.term);
+                if counts {
+                    self.lease_checkpoint(&request)?;
+                }
+                Ok(Reply::LeaseCheckpoint(counts))
             }
             Body::Alarm(request) => Ok(Reply::Alarm(self.alarm(&request))),
             Body::MemberAttributes(request) => {
@@ -335,6 +341,11 @@ impl Machine {
                 Ok(Reply::MemberAttributes)
             }
         }
+    }
+
+    /// What a deposed leader knew of leases does not count any more. 0 is no condition.
+    fn is_of_term(&self, term: u64) -> bool {
+        term == 0 || term == self.state.term
     }
 
     /// Moves the compact revision. What that makes unreadable is removed later, by

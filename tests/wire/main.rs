@@ -53,6 +53,7 @@ mod lease;
 mod lease_keys;
 mod lock;
 mod maintenance;
+mod membership;
 mod metadata;
 mod probes;
 mod put;

@@ -5,29 +5,10 @@ use harness::{Node, fails};
 use tonic::{Code, Status};
 
 suite![
-    membership_changes => "3.4 serves them",
     auth => "3.4 serves it",
     auth_status_says_it_is_off => "came with 3.5",
     the_rest_of_maintenance => "3.4 serves it",
 ];
-
-async fn membership_changes(node: Node) {
-    let mut stub = node.cluster();
-    is_named(
-        stub.member_add(pb::MemberAddRequest::default()).await,
-        "Cluster/MemberAdd",
-    );
-    is_named(
-        stub.member_remove(pb::MemberRemoveRequest::default()).await,
-        "Cluster/MemberRemove",
-    );
-    is_named(
-        stub.member_update(pb::MemberUpdateRequest::default()).await,
-        "Cluster/MemberUpdate",
-    );
-    let promote = pb::MemberPromoteRequest::default();
-    is_named(stub.member_promote(promote).await, "Cluster/MemberPromote");
-}
 
 async fn auth(node: Node) {
     let mut stub = node.auth();
@@ -73,10 +54,6 @@ async fn auth_status_says_it_is_off(node: Node) {
 
 async fn the_rest_of_maintenance(node: Node) {
     let mut stub = node.maintenance();
-    is_named(
-        stub.move_leader(pb::MoveLeaderRequest::default()).await,
-        "Maintenance/MoveLeader",
-    );
     is_named(
         stub.downgrade(pb::DowngradeRequest::default()).await,
         "Maintenance/Downgrade",

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `start N of A,B,C` | a fresh node with these voters |
 //! | `restart N applied I` | what was appended is there, what was only handed out is not |
-//! | `campaign N`, `tick N [times]`, `read N counter`, `compact N index` | inputs |
+//! | `campaign N`, `tick N [times]`, `read N counter` | inputs |
+//! | `applied N I`, `compact N I` | everything through I is applied, or also dropped from the log |
 //! | `propose N text` | prints the position |
 //! | `work N` | all work there is, put into the log but not confirmed |
 //! | `quiet N` | the same without a line, and what it sends is lost |
@@ -19,67 +20,33 @@
 //! | `settle` | work, confirm and deliver everywhere until nothing is left; prints the commits |
 //! | `change N add M` | applies the addition of a voter, as if it had been committed |
 //! | `standing N` | who leads, as N sees it |
+//! | `suspect N M` | N is told that M closed its connection |
+//! | `transfer N M`, `resign N` | a leader gives its place to M, or just gives it up |
+//! | `propose_change N add\|learner\|promote\|remove M` | prints the position, or why not |
+//! | `wants N` | whether N needs a snapshot to send |
+//! | `offer N I` | a snapshot of N's state through index I can be sent |
+//! | `snapshot N M arrived\|lost` | N is told what became of its snapshot for M |
+//!
+//! A committed membership change is taken up where it is handed out. A snapshot travels as its
+//! announcement alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use protobuf::Message as _;
-use raft::eraftpb::{ConfChange, ConfChangeType, Message};
 
 use conclave_storage::engine::memory::MemoryEngine;
-use conclave_storage::log::{Append, EntryKind, Log};
 
-use super::configuration::Configuration;
-use super::node::{CommittedEntry, Node, Outgoing, Position, Settings, Work};
-use super::reader::Reader;
-use super::reads::Context;
+use super::node::Outgoing;
+
+mod member;
+mod print;
+
+use member::Member;
 
 #[derive(Default)]
 struct World {
     members: BTreeMap<u64, Member>,
     network: Vec<(u64, Outgoing)>,
-}
-
-struct Member {
-    engine: MemoryEngine,
-    log: Arc<Log>,
-    node: Node,
-    last_append: u64,
-}
-
-fn open(id: u64, engine: &MemoryEngine, voters: &[u64], applied: u64) -> Member {
-    let (mut log, mut state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
-    if state.conf_state.is_empty() {
-        log.append(&Append {
-            conf_state: Some(configuration(voters, 0)),
-            sync: true,
-            ..Append::default()
-        })
-        .expect("in memory");
-        (log, state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
-    }
-    let log = Arc::new(log);
-    let Configuration { conf_state, index } =
-        Configuration::decode(&state.conf_state).expect("our own");
-    let reader = Reader::new(Arc::clone(&log), &state, conf_state, applied);
-    let settings = Settings {
-        member_id: id,
-        heartbeat_ticks: 1,
-        election_ticks: 10,
-        pre_vote: true,
-        applied,
-        seed: id,
-    };
-    let node = Node::new(settings, reader, index);
-    Member {
-        engine: engine.clone(),
-        log,
-        node,
-        last_append: 0,
-    }
 }
 
 impl World {
@@ -93,40 +60,13 @@ impl World {
                     .split(',')
                     .map(|v| v.parse().expect("id"))
                     .collect();
-                let member = open(number(1), &MemoryEngine::new(), &voters, 0);
+                let member = Member::open(number(1), &MemoryEngine::new(), &voters, 0);
                 self.members.insert(number(1), member);
             }
             "restart" => {
                 let engine = self.member(number(1)).engine.crash_keeping(0);
                 self.members
-                    .insert(number(1), open(number(1), &engine, &[], number(3)));
-            }
-            "campaign" => self.member(number(1)).node.campaign(),
-            "tick" => {
-                let times = if words.len() > 2 { number(2) } else { 1 };
-                (0..times).for_each(|_| self.member(number(1)).node.tick());
-            }
-            "read" => {
-                let context = Context {
-                    member_id: number(1),
-                    boot_id: 1,
-                    counter: number(2),
-                };
-                self.member(number(1)).node.read_index(context);
-            }
-            "compact" => {
-                let member = self.member(number(1));
-                member.node.applied(number(2));
-                member.node.compact(number(2));
-                member.log.compact(number(2)).expect("in memory");
-            }
-            "propose" => {
-                let payload = words[2..].join(" ").into_bytes();
-                match self.member(number(1)).node.propose(payload) {
-                    Some(at) => writeln!(out, "at {}@{}", at.index, at.term),
-                    None => writeln!(out, "refused"),
-                }
-                .expect("in memory");
+                    .insert(number(1), Member::open(number(1), &engine, &[], number(3)));
             }
             "work" => while self.work(number(1), &mut out) {},
             "quiet" => {
@@ -134,25 +74,10 @@ impl World {
                 while self.work(number(1), &mut unprinted) {}
                 self.network.retain(|&(from, _)| from != number(1));
             }
-            "persisted" => {
-                let member = self.member(number(1));
-                member.node.persisted(member.last_append);
-            }
-            "deliver" => self.deliver(|from, to| from == number(1) && to == number(2)),
+            "deliver" => self.deliver(&mut out, |from, to| (from, to) == (number(1), number(2))),
             "lose" => self.network.clear(),
             "settle" => self.settle(&mut out),
-            "change" => self.member(number(1)).add_voter(number(3)),
-            "standing" => {
-                let member = self.member(number(1));
-                writeln!(
-                    out,
-                    "{:?}, term starts at {}",
-                    member.node.standing(),
-                    member.node.term_start()
-                )
-                .expect("in memory");
-            }
-            other => panic!("no such command: {other}"),
+            other => self.member(number(1)).run(other, &words[2..], &mut out),
         }
         out
     }
@@ -166,25 +91,29 @@ impl World {
         let Some(work) = member.node.work() else {
             return false;
         };
-        if let Some(append) = &work.append {
-            member.log.append(append).expect("in memory");
-            member.last_append = work.number;
+        out.push_str(&print::work(&work));
+        for entry in &work.committed {
+            member.take_up(entry, out);
         }
-        out.push_str(&show(&work));
+        member.write(&work);
         self.network
             .extend(work.messages.into_iter().map(|message| (id, message)));
+        let announced = work.snapshots.into_iter().map(|snapshot| Outgoing {
+            to: snapshot.to,
+            message: snapshot.message,
+        });
+        self.network.extend(announced.map(|message| (id, message)));
         true
     }
 
-    fn deliver(&mut self, which: impl Fn(u64, u64) -> bool) {
+    fn deliver(&mut self, out: &mut String, which: impl Fn(u64, u64) -> bool) {
         for (from, outgoing) in std::mem::take(&mut self.network) {
             if !which(from, outgoing.to) {
                 self.network.push((from, outgoing));
-            } else if let Some(member) = self.members.get_mut(&outgoing.to) {
-                member
-                    .node
-                    .step(&outgoing.message)
-                    .expect("a message of a node");
+            } else if let Some(member) = self.members.get_mut(&outgoing.to)
+                && let Err(refused) = member.step(&outgoing.message)
+            {
+                writeln!(out, "{}: {refused:?}", outgoing.to).expect("in memory");
             }
         }
     }
@@ -199,109 +128,17 @@ impl World {
                     let member = self.member(id);
                     member.node.persisted(member.last_append);
                 }
-                for line in printed.lines().filter(|line| line.starts_with("commit ")) {
+                let worth_it = ["commit ", "configuration ", "restore "];
+                let is_worth_it = |line: &&str| worth_it.iter().any(|what| line.starts_with(what));
+                for line in printed.lines().filter(is_worth_it) {
                     writeln!(out, "{id}: {line}").expect("in memory");
                 }
             }
-            self.deliver(|_, _| true);
+            self.deliver(out, |_, _| true);
             if !busy {
                 return;
             }
         }
-    }
-}
-
-fn configuration(voters: &[u64], index: u64) -> Bytes {
-    let members: Vec<_> = voters
-        .iter()
-        .map(|&id| conclave_proto::command::Member {
-            id,
-            ..Default::default()
-        })
-        .collect();
-    Configuration::of(&members, index).encode()
-}
-
-impl Member {
-    fn add_voter(&mut self, id: u64) {
-        let mut change = ConfChange::default();
-        change.set_change_type(ConfChangeType::AddNode);
-        change.node_id = id;
-        let entry = CommittedEntry {
-            position: Position {
-                index: u64::MAX,
-                term: 0,
-            },
-            kind: EntryKind::ConfChange,
-            payload: change.write_to_bytes().expect("in memory").into(),
-        };
-        let append = Append {
-            conf_state: self.node.apply_change(&entry).expect("our own"),
-            sync: true,
-            ..Append::default()
-        };
-        self.log.append(&append).expect("in memory");
-    }
-}
-
-fn show(work: &Work) -> String {
-    let mut out = String::new();
-    if let Some(append) = &work.append {
-        let entries: Vec<String> = append
-            .entries
-            .iter()
-            .map(|e| format!(" {}@{} {}", e.index, e.term, text(&e.data)))
-            .collect();
-        let state = append.hard_state.map_or(String::new(), |state| {
-            format!(
-                "; term {} vote {} commit {}",
-                state.term, state.vote, state.commit
-            )
-        });
-        writeln!(out, "append{}{state}", entries.join(",")).expect("in memory");
-    }
-    for outgoing in &work.messages {
-        writeln!(
-            out,
-            "send {}: {}",
-            outgoing.to,
-            show_message(&outgoing.message)
-        )
-        .expect("in memory");
-    }
-    for entry in &work.committed {
-        let Position { index, term } = entry.position;
-        writeln!(out, "commit {index}@{term} {}", text(&entry.payload)).expect("in memory");
-    }
-    for read in &work.reads {
-        writeln!(out, "read {} at {}", read.context[23], read.index).expect("in memory");
-    }
-    out
-}
-
-fn show_message(message: &Bytes) -> String {
-    let m = Message::parse_from_carllerche_bytes(message).expect("a message of a node");
-    let mut out = format!("{:?} term {}", m.get_msg_type(), m.term);
-    if m.index > 0 || m.log_term > 0 {
-        write!(out, " index {}@{}", m.index, m.log_term).expect("in memory");
-    }
-    for entry in &m.entries {
-        write!(out, " +{}@{}", entry.index, entry.term).expect("in memory");
-    }
-    if m.commit > 0 {
-        write!(out, " commit {}", m.commit).expect("in memory");
-    }
-    if m.reject {
-        out.push_str(" reject");
-    }
-    out
-}
-
-fn text(data: &Bytes) -> String {
-    if data.is_empty() {
-        "-".to_owned()
-    } else {
-        String::from_utf8_lossy(data).into_owned()
     }
 }
 

@@ -72,7 +72,11 @@ impl Node {
         if suspicion.ticks_left == 0 {
             suspicion.attempts_left -= 1;
             suspicion.ticks_left = 2 + 2 * self.rank(suspicion.leader);
-            self.campaign();
+            // The first in rank is at the end of its own patience with this very tick.
+            let asked = raft.state == StateRole::PreCandidate && raft.election_elapsed == 0;
+            if !asked {
+                self.campaign();
+            }
         }
         if suspicion.attempts_left > 0 {
             self.suspicion = Some(suspicion);

@@ -20,6 +20,9 @@ use crate::join::Origin;
 use crate::peers::NoPeers;
 use crate::stores::Opened;
 
+mod cluster;
+mod network;
+
 /// A member's two disks.
 #[derive(Clone, Default)]
 struct Disks {
@@ -41,16 +44,22 @@ impl Disks {
     }
 
     fn start_with(&self, settings: Settings) -> Core {
-        let origin = Identity::of(&Config::default());
+        let nobody = |_, _| Arc::new(NoPeers) as Arc<dyn Peers>;
+        self.start_as(&Identity::of(&Config::default()), settings, nobody)
+    }
+
+    fn start_as(
+        &self,
+        origin: &Identity,
+        settings: Settings,
+        connect: impl FnOnce(Inbox, Neighbourhood) -> Arc<dyn Peers>,
+    ) -> Core {
         let (log, state) = (Arc::new(self.log.clone()), Arc::new(self.state.clone()));
         let opened = Opened::on(log, state, Limits::default(), None).expect("sound disks");
-        let origin = opened
-            .needs_origin()
-            .expect("sound")
-            .then_some(Origin::New(origin));
+        let needs_origin = opened.needs_origin().expect("sound");
+        let origin = needs_origin.then(|| Origin::New(origin.clone()));
         let stores = opened.into_stores(origin, false).expect("of its cluster");
-        let nobody = |_, _| Arc::new(NoPeers) as Arc<dyn Peers>;
-        Core::start(stores, settings, CancellationToken::new(), nobody).expect("threads")
+        Core::start(stores, settings, CancellationToken::new(), connect).expect("threads")
     }
 }
 
@@ -315,16 +324,37 @@ async fn leases_begin_anew_with_the_leader_and_end_by_proposal() {
         .expect("it is there");
     assert_eq!(left.granted_seconds, 600);
     assert!(left.ttl_seconds >= 599);
-    assert_eq!(leases.keep_alive(LeaseId(7)).expect("it leads"), Some(600));
-    assert_eq!(leases.keep_alive(LeaseId(8)).expect("it leads"), None);
     assert_eq!(
-        leases.keep_alive(LeaseId(chosen)).expect("it leads"),
+        leases
+            .keep_alive(handle, LeaseId(7))
+            .await
+            .expect("it leads"),
+        Some(600)
+    );
+    assert_eq!(
+        leases
+            .keep_alive(handle, LeaseId(8))
+            .await
+            .expect("it leads"),
+        None
+    );
+    assert_eq!(
+        leases
+            .keep_alive(handle, LeaseId(chosen))
+            .await
+            .expect("it leads"),
         Some(2)
     );
     while get(handle, "leased").is_some() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(leases.keep_alive(LeaseId(chosen)).expect("it leads"), None);
+    assert_eq!(
+        leases
+            .keep_alive(handle, LeaseId(chosen))
+            .await
+            .expect("it leads"),
+        None
+    );
     assert_eq!(
         leases.time_to_live(LeaseId(chosen)).expect("it leads"),
         None
@@ -333,7 +363,13 @@ async fn leases_begin_anew_with_the_leader_and_end_by_proposal() {
         .propose(Body::LeaseRevoke(LeaseRevokeRequest { id: 7 }))
         .await
         .expect("it is there");
-    assert_eq!(leases.keep_alive(LeaseId(7)).expect("it leads"), None);
+    assert_eq!(
+        leases
+            .keep_alive(handle, LeaseId(7))
+            .await
+            .expect("it leads"),
+        None
+    );
     core.stop().await.expect("no fault");
 }
 

@@ -171,13 +171,19 @@ async fn a_removed_member_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_member_of_another_cluster_is_named() {
+async fn members_of_another_cluster_are_named_if_they_are_too_many() {
     let (config, identity) = new_cluster();
+    // One alone may be the one that is wrong.
     let script = Script::default().says("http://b:1", &[waiting_for_c()]);
+    let origin = script.origin(&config).await;
+    assert_eq!(origin, Ok(Origin::New(identity.clone())));
+    let script = Script::default()
+        .says("http://a:1", &[waiting_for_c()])
+        .says("http://b:1", &[waiting_for_c()]);
     assert_eq!(
         script.refusal(&config).await,
         format!(
-            "member \"b\" of --initial-cluster is of the cluster 4d, and this member would begin \
+            "member \"a\" of --initial-cluster is of the cluster 4d, and this member would begin \
              {:x}: give all members the same --initial-cluster and --initial-cluster-token, or \
              join with --initial-cluster-state=existing after `etcdctl member add`",
             identity.cluster_id

@@ -39,6 +39,7 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{Context, Length, status};
+use crate::forward;
 use crate::watch::{KeyRange, WatchError};
 
 mod keys;
@@ -278,7 +279,7 @@ impl<'a> Contender<'a> {
         }
         loop {
             tokio::time::sleep(KEEP_ALIVE_INTERVAL).await;
-            match self.context.handle.leases().keep_alive(self.place.lease) {
+            match forward::keep_alive(&self.context.handle, self.place.lease).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 // Not to be had right now; the TTL has room for another attempt or two.

@@ -1,8 +1,11 @@
 //! Leases: that they exist and which keys hang on them. When they end is not known here: their time
 //! is the leader's memory, and its end comes as a command.
+//!
+//! What may be known is how long a lease had left at its last *checkpoint*, which the leader writes
+//! down for the next one. Nothing is decided by it here.
 
 use bytes::Bytes;
-use conclave_proto::command::{LeaseExpire, LeaseRecord};
+use conclave_proto::command::{LeaseCheckpoint, LeaseExpire, LeaseRecord};
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 
@@ -22,9 +25,11 @@ impl Machine {
         if self.pending.has_lease(&*self.engine, id)? {
             return Err(ApiError::LeaseExist.into());
         }
-        self.pending.add_lease(LeaseRecord {
+        self.pending.set_lease(LeaseRecord {
             id: id.0,
             ttl_seconds: ttl,
+            remaining_seconds: 0,
+            granted_index: self.state.index,
         });
         self.effects.leases.push(LeaseEffect::Granted {
             id,
@@ -61,6 +66,32 @@ impl Machine {
             if self.pending.has_lease(&*self.engine, LeaseId(id))? {
                 self.revoke(LeaseId(id))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Notes how long leases have left; a lease that is gone is passed over. A lease granted after
+    /// the leader looked is another one, whatever its id: its time is not what the leader said.
+    /// (That it was renewed is true of every new lease.) No alarm is in the way: nothing that a
+    /// client can see changes.
+    pub(super) fn lease_checkpoint(&mut self, request: &LeaseCheckpoint) -> Result<(), ReadError> {
+        for checkpoint in &request.checkpoints {
+            let id = LeaseId(checkpoint.id);
+            let Some(lease) = self.pending.lease(&*self.engine, id)? else {
+                continue;
+            };
+            let remaining_seconds = checkpoint.remaining_seconds;
+            if remaining_seconds != 0 && lease.granted_index > request.as_of_index {
+                continue;
+            }
+            self.pending.set_lease(LeaseRecord {
+                remaining_seconds,
+                ..lease
+            });
+            self.effects.leases.push(LeaseEffect::Checkpointed {
+                id,
+                remaining_seconds,
+            });
         }
         Ok(())
     }

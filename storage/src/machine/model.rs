@@ -117,7 +117,9 @@ impl Model {
                 }
                 Ok(Reply::LeaseExpire)
             }
-            Body::Alarm(_) | Body::MemberAttributes(_) => unreachable!("not generated"),
+            Body::Alarm(_) | Body::MemberAttributes(_) | Body::LeaseCheckpoint(_) => {
+                unreachable!("not generated")
+            }
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Reply {
     LeaseGrant(api::LeaseGrantResponse),
     LeaseRevoke(api::LeaseRevokeResponse),
     LeaseExpire,
+    /// Whether the term was right; if not, nothing was noted.
+    LeaseCheckpoint(bool),
     Alarm(api::AlarmResponse),
     MemberAttributes,
     /// The members after the change.
@@ -54,7 +56,7 @@ pub enum Reply {
 pub struct Effects {
     /// The changes of keys, revision by revision.
     pub changes: Vec<Arc<Changes>>,
-    /// Leases that began or ended, in order.
+    /// What happened to leases, in order.
     pub leases: Vec<LeaseEffect>,
     /// The compact revision, if it moved.
     pub compacted: Option<Revision>,
@@ -104,7 +106,7 @@ pub struct Change {
     pub prev: Option<mvccpb::KeyValue>,
 }
 
-/// A lease began or ended.
+/// A lease began or ended, or its time was noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseEffect {
     /// It began.
@@ -118,5 +120,12 @@ pub enum LeaseEffect {
     Revoked {
         /// The lease.
         id: LeaseId,
+    },
+    /// How long it has left was noted.
+    Checkpointed {
+        /// The lease.
+        id: LeaseId,
+        /// 0 if there is no checkpoint any more.
+        remaining_seconds: i64,
     },
 }

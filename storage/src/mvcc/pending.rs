@@ -29,7 +29,7 @@ type Overlay = BTreeMap<(Bytes, Reverse<Revision>), Version>;
 pub(crate) struct Pending {
     pub(crate) batch: Batch,
     versions: Overlay,
-    /// Leases granted (`Some`) or ended (`None`).
+    /// Leases granted or changed (`Some`) or ended (`None`).
     leases: BTreeMap<LeaseId, Option<LeaseRecord>>,
     /// Keys attached (true) or detached.
     attached: BTreeMap<(LeaseId, Bytes), bool>,
@@ -58,8 +58,8 @@ impl Pending {
         self.versions.insert((key, Reverse(head.modified)), version);
     }
 
-    /// Adds a lease.
-    pub(crate) fn add_lease(&mut self, lease: LeaseRecord) {
+    /// Adds a lease, or changes it.
+    pub(crate) fn set_lease(&mut self, lease: LeaseRecord) {
         let id = LeaseId(lease.id);
         self.batch
             .put(layout::LEASE, layout::lease_key(id), lease.encode_to_vec());
@@ -105,6 +105,15 @@ impl Pending {
         }
     }
 
+    /// The lease, if it exists.
+    pub(crate) fn lease(&self, read: &dyn Read, id: LeaseId) -> Result<Option<LeaseRecord>, Fault> {
+        if let Some(lease) = self.leases.get(&id) {
+            return Ok(*lease);
+        }
+        let row = read.get(layout::LEASE, &layout::lease_key(id))?;
+        row.map(|row| decode_lease(&row)).transpose()
+    }
+
     /// The keys attached to a lease, in order.
     pub(crate) fn lease_keys(&self, read: &dyn Read, id: LeaseId) -> Result<Vec<Bytes>, Fault> {
         let mut keys: BTreeMap<Bytes, bool> = lease_keys(read, id)?
@@ -121,6 +130,10 @@ impl Pending {
             .map(|(key, _)| key)
             .collect())
     }
+}
+
+pub(crate) fn decode_lease(row: &[u8]) -> Result<LeaseRecord, Fault> {
+    LeaseRecord::decode(row).map_err(|error| record::damaged(format!("lease: {error}")))
 }
 
 /// The committed keys of a lease, in order.

@@ -2,15 +2,13 @@
 
 use bytes::Bytes;
 use conclave_proto::command::LeaseRecord;
-use prost::Message;
 
 use super::Reader;
 use crate::engine::Direction;
 use crate::fault::Fault;
 use crate::ids::LeaseId;
 use crate::layout;
-use crate::mvcc::pending;
-use crate::mvcc::record::damaged;
+use crate::mvcc::pending::{self, decode_lease};
 
 impl Reader {
     /// A lease, if there is one with that id.
@@ -50,8 +48,4 @@ impl Reader {
         }
         Ok(leases)
     }
-}
-
-fn decode_lease(row: &[u8]) -> Result<LeaseRecord, Fault> {
-    LeaseRecord::decode(row).map_err(|error| damaged(format!("lease: {error}")))
 }

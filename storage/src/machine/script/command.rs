@@ -5,6 +5,7 @@
 //! del RANGE [prev]
 //! txn [ TARGET RANGE OP VALUE ; .. ] { OPERATION ; .. } { OPERATION ; .. }
 //! compact REVISION        grant ID TTL      revoke ID     expire ID ..
+//! checkpoint ID SECONDS .. [term=N] [as_of=INDEX]
 //! alarm on|off|list MEMBER TYPE             attributes MEMBER NAME URL
 //! entry { COMMAND ; .. }  one entry with several of the above
 //! noop                    an entry without commands
@@ -27,7 +28,7 @@
 
 use bytes::Bytes;
 use conclave_proto::command::command::Body;
-use conclave_proto::command::{LeaseExpire, Member, MemberAttributes};
+use conclave_proto::command::{Checkpoint, LeaseCheckpoint, LeaseExpire, Member, MemberAttributes};
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
@@ -68,8 +69,8 @@ pub(super) fn parse(line: &str) -> Line {
             words.next();
             Line::Entry(words.list("{", "}", body))
         }
-        "put" | "del" | "txn" | "compact" | "grant" | "revoke" | "expire" | "alarm"
-        | "attributes" => Line::Entry(vec![body(&mut words)]),
+        "put" | "del" | "txn" | "compact" | "grant" | "revoke" | "expire" | "checkpoint"
+        | "alarm" | "attributes" => Line::Entry(vec![body(&mut words)]),
         _ => {
             words.next();
             other(&line_kind, &mut words)
@@ -137,6 +138,7 @@ fn body(words: &mut Words) -> Body {
             }
             Body::LeaseExpire(LeaseExpire { ids, term: 0 })
         }
+        "checkpoint" => Body::LeaseCheckpoint(checkpoint(words)),
         "alarm" => {
             let action = match words.next().as_str() {
                 "on" => api::alarm_request::AlarmAction::Activate,
@@ -160,6 +162,25 @@ fn body(words: &mut Words) -> Body {
         }),
         other => panic!("no command {other}"),
     }
+}
+
+fn checkpoint(words: &mut Words) -> LeaseCheckpoint {
+    let mut request = LeaseCheckpoint {
+        as_of_index: u64::MAX,
+        ..LeaseCheckpoint::default()
+    };
+    while words.peek().is_some_and(|word| word.parse::<i64>().is_ok()) {
+        request.checkpoints.push(Checkpoint {
+            id: words.number(),
+            remaining_seconds: words.number(),
+        });
+    }
+    words.options(|name, value| match name {
+        "term" => request.term = value.parse().expect("a term"),
+        "as_of" => request.as_of_index = value.parse().expect("an index"),
+        other => panic!("checkpoint {other}"),
+    });
+    request
 }
 
 fn put(words: &mut Words) -> api::PutRequest {

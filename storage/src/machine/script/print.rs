@@ -36,6 +36,8 @@ pub(super) fn outcome(out: &mut String, outcome: &Outcome) {
         }
         Reply::LeaseRevoke(response) => line!(out, "revoked{}", at(&response.header)),
         Reply::LeaseExpire => line!(out, "expired"),
+        Reply::LeaseCheckpoint(true) => line!(out, "checkpointed"),
+        Reply::LeaseCheckpoint(false) => line!(out, "passed over"),
         Reply::Alarm(response) => {
             line!(
                 out,
@@ -61,6 +63,10 @@ pub(super) fn effects(out: &mut String, effects: &Effects) {
                 line!(out, "! lease {} granted for {ttl_seconds} s", id.0);
             }
             LeaseEffect::Revoked { id } => line!(out, "! lease {} ended", id.0),
+            LeaseEffect::Checkpointed {
+                id,
+                remaining_seconds,
+            } => line!(out, "! lease {} has {remaining_seconds} s left", id.0),
         }
     }
     if let Some(revision) = effects.compacted {
@@ -136,9 +142,13 @@ pub(super) fn lease(out: &mut String, lease: Option<&LeaseRecord>, keys: &[Bytes
         .collect();
     line!(
         out,
-        "lease {} ttl {}{}",
+        "lease {} ttl {}{}{}",
         lease.id,
         lease.ttl_seconds,
+        match lease.remaining_seconds {
+            0 => String::new(),
+            seconds => format!(" left {seconds}"),
+        },
         keys.concat()
     );
 }

@@ -1,0 +1,211 @@
+//! A cluster in one process: the owners of each member as they are, and between them a network of
+//! mailboxes.
+//!
+//! [`Network`] hands parcels over at once and in order, and knows who is cut off; what goes to or
+//! comes from such a member is lost, as between machines. Disks are in memory. Snapshots are not
+//! sent, since a state in memory has no files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard};
+
+use conclave_proto::command::Member;
+use conclave_proto::peer::{Parcel, question};
+
+use super::*;
+use crate::clock::Moment;
+use crate::config::{InitialMember, MemberUrl};
+use crate::forward;
+use crate::handle::Standing;
+use crate::peers::{Asking, SnapshotFiles, Unreachable};
+
+/// Nothing here takes so long, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Network {
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Default)]
+struct Inside {
+    inboxes: BTreeMap<u64, Inbox>,
+    handles: BTreeMap<u64, Handle>,
+    cut_off: BTreeSet<u64>,
+}
+
+impl Network {
+    /// Nobody hears of this member any more, nor it of anybody.
+    pub(super) fn cut_off(&self, member_id: u64) {
+        self.lock().cut_off.insert(member_id);
+    }
+
+    /// Everybody is connected again.
+    pub(super) fn heal(&self) {
+        self.lock().cut_off.clear();
+    }
+
+    /// The ways of a member to the others.
+    fn join(&self, own_id: u64, inbox: Inbox) -> Arc<dyn Peers> {
+        self.lock().inboxes.insert(own_id, inbox);
+        Arc::new(Ways {
+            own_id,
+            network: self.clone(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().expect("no test panics inside")
+    }
+}
+
+impl Inside {
+    fn is_whole(&self, one: u64, other: u64) -> bool {
+        !self.cut_off.contains(&one) && !self.cut_off.contains(&other)
+    }
+}
+
+struct Ways {
+    own_id: u64,
+    network: Network,
+}
+
+impl Peers for Ways {
+    fn send(&self, to: u64, parcel: Parcel) {
+        let inside = self.network.lock();
+        if inside.is_whole(self.own_id, to)
+            && let Some(inbox) = inside.inboxes.get(&to)
+        {
+            inbox.receive(self.own_id, parcel);
+        }
+    }
+
+    fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
+        panic!("a snapshot for {to} of a state without files");
+    }
+
+    fn set_members(&self, _members: &[Member], _removed: &[u64]) {}
+
+    fn ask(&self, to: u64, question: question::Question) -> Asking {
+        let (network, own_id) = (self.network.clone(), self.own_id);
+        let reach = move || {
+            let inside = network.lock();
+            let handle = inside.handles.get(&to).cloned();
+            handle.filter(|_| inside.is_whole(own_id, to))
+        };
+        Box::pin(async move {
+            let handle = reach().ok_or(Unreachable)?;
+            let answer = forward::answer(&handle, question).await;
+            // It must come back, too.
+            reach().map(|_| answer).ok_or(Unreachable)
+        })
+    }
+
+    fn connected_since(&self, to: u64) -> Option<Moment> {
+        let inside = self.network.lock();
+        inside.is_whole(self.own_id, to).then_some(Moment(0))
+    }
+}
+
+/// Members that run.
+pub(super) struct Cluster {
+    pub(super) network: Network,
+    cores: Vec<Core>,
+}
+
+impl Cluster {
+    /// The founders of a new cluster.
+    pub(super) fn start(size: usize, settings: Settings) -> Cluster {
+        let network = Network::default();
+        let start = |which| {
+            let identity = founder(size, which);
+            let (own_id, joining) = (identity.member_id, network.clone());
+            let connect = move |inbox, _| joining.join(own_id, inbox);
+            let core = Disks::default().start_as(&identity, settings, connect);
+            let handle = core.handle().clone();
+            network.lock().handles.insert(own_id, handle);
+            core
+        };
+        let cores = (0..size).map(start).collect();
+        Cluster { network, cores }
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Handle> {
+        self.cores.iter().map(Core::handle)
+    }
+
+    /// The member that a majority follows in a term after `after`.
+    pub(super) async fn leader(&self, after: u64) -> &Handle {
+        let most = self.cores.len() / 2 + 1;
+        eventually("a leader", || {
+            self.members().find(|leader| {
+                let standing = leader.status();
+                let follows = |member: &&Handle| {
+                    let other = member.status();
+                    other.term == standing.term && other.leader == id(leader)
+                };
+                standing.term > after
+                    && standing.is_leader
+                    && self.members().filter(follows).count() >= most
+            })
+        })
+        .await
+    }
+
+    /// Those that do not lead.
+    pub(super) fn others(&self, leader: &Handle) -> Vec<&Handle> {
+        let is_other = |member: &&Handle| id(member) != id(leader);
+        self.members().filter(is_other).collect()
+    }
+
+    pub(super) async fn stop(self) {
+        // The handles hold the members' ways, which hold the network.
+        self.network.lock().handles.clear();
+        let stopping: Vec<_> = self
+            .cores
+            .into_iter()
+            .map(|core| tokio::spawn(core.stop()))
+            .collect();
+        for stopped in stopping {
+            stopped.await.expect("no panic").expect("no fault");
+        }
+    }
+}
+
+pub(super) fn id(handle: &Handle) -> u64 {
+    handle.identity().member_id
+}
+
+/// Waits until this member stands as asked.
+pub(super) async fn stands(handle: &Handle, as_asked: impl FnMut(&Standing) -> bool) {
+    let mut standings = handle.standings();
+    let standing = tokio::time::timeout(PATIENCE, standings.wait_for(as_asked)).await;
+    standing.expect("in time").expect("it runs");
+}
+
+/// Waits for what becomes true and says so to nobody.
+pub(super) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let looking = async {
+        let mut turns = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            turns.tick().await;
+            if let Some(found) = look() {
+                return found;
+            }
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    found.unwrap_or_else(|_| panic!("{what} does not come"))
+}
+
+fn founder(size: usize, which: usize) -> Identity {
+    let member = |number: usize| InitialMember {
+        name: format!("m{number}"),
+        peer_urls: vec![MemberUrl::parse(&format!("http://m{number}:1")).expect("a URL")],
+    };
+    Identity::of(&Config {
+        name: member(which).name,
+        initial_cluster: (0..size).map(member).collect(),
+        ..Config::default()
+    })
+}

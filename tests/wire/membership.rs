@@ -1,0 +1,151 @@
+//! Membership changes as a lone member answers them; tier `cluster` has those that need others.
+
+use conclave_proto::ApiError;
+use conclave_proto::etcdserverpb as pb;
+use harness::{Node, refused};
+
+suite![
+    urls_must_be_urls,
+    a_url_is_of_one_member,
+    one_learner_at_a_time => "its text is 3.4's own",
+    more_learners_if_the_flag_says_so["--max-learners=2"] => "the flag came with 3.6",
+    a_learner_that_never_came_is_not_promoted => "3.4 asks it first",
+    who_is_not_there_cannot_be_changed,
+    a_learner_comes_and_goes,
+    the_last_member_stays => "3.4 lets the last one go",
+    leadership_goes_to_voters_only => "3.4 waits for the time of a request",
+];
+
+/// Nobody listens there.
+const NOWHERE: &str = "http://127.0.0.1:9";
+
+async fn urls_must_be_urls(node: Node) {
+    for urls in [&[][..], &["somewhere"], &[NOWHERE, "ftp://a:1"]] {
+        let added = node.cluster().member_add(learner(urls)).await;
+        refused(added, ApiError::MemberBadURLs);
+    }
+}
+
+async fn a_url_is_of_one_member(node: Node) {
+    let own = members(&node).await[0].peer_urls.clone();
+    let urls: Vec<&str> = own.iter().map(String::as_str).collect();
+    let added = node.cluster().member_add(learner(&urls)).await;
+    refused(added, ApiError::PeerURLExist);
+}
+
+async fn one_learner_at_a_time(node: Node) {
+    add(&node, NOWHERE).await;
+    let second = node
+        .cluster()
+        .member_add(learner(&["http://127.0.0.1:10"]))
+        .await;
+    refused(second, ApiError::TooManyLearners);
+}
+
+async fn more_learners_if_the_flag_says_so(node: Node) {
+    add(&node, NOWHERE).await;
+    add(&node, "http://127.0.0.1:10").await;
+    assert_eq!(members(&node).await.len(), 3);
+}
+
+async fn a_learner_that_never_came_is_not_promoted(node: Node) {
+    let id = add(&node, NOWHERE).await.id;
+    let promoted = node
+        .cluster()
+        .member_promote(pb::MemberPromoteRequest { id })
+        .await;
+    // Two of two would be needed, and one has not started.
+    refused(promoted, ApiError::MemberNotEnoughStarted);
+    assert!(
+        members(&node)
+            .await
+            .iter()
+            .any(|m| m.id == id && m.is_learner)
+    );
+}
+
+async fn who_is_not_there_cannot_be_changed(node: Node) {
+    let mut stub = node.cluster();
+    let (id, peer_urls) = (7, vec![NOWHERE.to_owned()]);
+    let removed = stub.member_remove(pb::MemberRemoveRequest { id }).await;
+    refused(removed, ApiError::MemberNotFound);
+    let promoted = stub.member_promote(pb::MemberPromoteRequest { id }).await;
+    refused(promoted, ApiError::MemberNotFound);
+    let voter = members(&node).await[0].id;
+    let promoted = stub
+        .member_promote(pb::MemberPromoteRequest { id: voter })
+        .await;
+    refused(promoted, ApiError::MemberNotLearner);
+    let updated = stub
+        .member_update(pb::MemberUpdateRequest { id, peer_urls })
+        .await;
+    refused(updated, ApiError::MemberNotFound);
+}
+
+async fn a_learner_comes_and_goes(node: Node) {
+    let added = add(&node, NOWHERE).await;
+    assert!(added.is_learner && added.name.is_empty() && added.client_urls.is_empty());
+    assert_eq!(added.peer_urls, [NOWHERE]);
+    // Without a vote it holds up nobody.
+    node.put("a", "1").await;
+    let update = pb::MemberUpdateRequest {
+        id: added.id,
+        peer_urls: vec!["http://127.0.0.1:11".to_owned()],
+    };
+    let reply = node.cluster().member_update(update).await.unwrap();
+    let moved = reply.into_inner().members.into_iter();
+    let moved = moved.filter(|member| member.id == added.id);
+    let urls: Vec<_> = moved.flat_map(|member| member.peer_urls).collect();
+    assert_eq!(urls, ["http://127.0.0.1:11"]);
+    let removal = pb::MemberRemoveRequest { id: added.id };
+    let reply = node.cluster().member_remove(removal).await.unwrap();
+    assert_eq!(reply.into_inner().members, members(&node).await);
+    assert_eq!(members(&node).await.len(), 1);
+    // Gone for ever.
+    let again = node.cluster().member_remove(removal).await;
+    refused(again, ApiError::MemberNotFound);
+    node.put("a", "2").await;
+}
+
+async fn the_last_member_stays(node: Node) {
+    let id = members(&node).await[0].id;
+    let removed = node
+        .cluster()
+        .member_remove(pb::MemberRemoveRequest { id })
+        .await;
+    refused(removed, ApiError::MemberNotEnoughStarted);
+    node.put("a", "1").await;
+}
+
+async fn leadership_goes_to_voters_only(node: Node) {
+    let mut stub = node.maintenance();
+    let unknown = pb::MoveLeaderRequest { target_id: 7 };
+    refused(
+        stub.move_leader(unknown).await,
+        ApiError::BadLeaderTransferee,
+    );
+    let target_id = add(&node, NOWHERE).await.id;
+    let learner = pb::MoveLeaderRequest { target_id };
+    refused(
+        stub.move_leader(learner).await,
+        ApiError::BadLeaderTransferee,
+    );
+}
+
+fn learner(peer_urls: &[&str]) -> pb::MemberAddRequest {
+    pb::MemberAddRequest {
+        peer_urls: peer_urls.iter().map(|&url| url.to_owned()).collect(),
+        is_learner: true,
+    }
+}
+
+async fn add(node: &Node, url: &str) -> pb::Member {
+    let added = node.cluster().member_add(learner(&[url])).await;
+    added.unwrap().into_inner().member.expect("the new member")
+}
+
+async fn members(node: &Node) -> Vec<pb::Member> {
+    let request = pb::MemberListRequest { linearizable: true };
+    let listed = node.cluster().member_list(request).await;
+    listed.unwrap().into_inner().members
+}
