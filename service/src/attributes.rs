@@ -31,6 +31,12 @@ pub(crate) async fn publish(handle: &Handle, config: &Config) {
         {
             return;
         }
+        // A member that joined has no state before the first snapshot. If it published itself then
+        // and started anew, it would look like one that lost its data.
+        if handle.reader().cluster_id() == 0 {
+            tokio::time::sleep(limits::PUBLISH_RETRY).await;
+            continue;
+        }
         let members = handle.reader().members();
         let done = if members.iter().any(|member| has(member, &attributes)) {
             handle.linearize().await.is_ok()

@@ -58,7 +58,8 @@ impl Away {
             .partition(|(_, (sent_under, _))| *sent_under < term);
         self.by_request = stay;
         self.oldest_term = term;
-        again(gone.into_values().map(|(_, proposal)| proposal), mailbox);
+        let gone = gone.into_values().map(|(_, proposal)| proposal);
+        again(gone, true, mailbox);
     }
 
     /// The leader does not propose these.
@@ -72,7 +73,7 @@ impl Away {
             }
         }
         match refusal.reason() {
-            Reason::NotLeader => again(refused.into_iter(), mailbox),
+            Reason::NotLeader => again(refused.into_iter(), false, mailbox),
             Reason::Busy | Reason::Unspecified => {
                 for proposal in refused {
                     proposal.answer(Answer::Refused(ApiError::RequestTooManyRequests));
@@ -96,13 +97,13 @@ impl Away {
 }
 
 /// In the order of their names, which is the order in which they were made.
-fn again(proposals: impl Iterator<Item = Proposal>, mailbox: &Mailbox) {
+fn again(proposals: impl Iterator<Item = Proposal>, at_once: bool, mailbox: &Mailbox) {
     let mut proposals: Vec<_> = proposals.collect();
     if proposals.is_empty() {
         return;
     }
     proposals.sort_by_key(|proposal| proposal.slot.as_ref().map(|slot| slot.request_id()));
-    mailbox.control(Control::Again(proposals));
+    mailbox.control(Control::Again { proposals, at_once });
 }
 
 #[cfg(test)]
@@ -146,7 +147,7 @@ mod tests {
     fn came_back(mailbox: &Mailbox) -> Vec<u64> {
         let mail = mailbox.take(Waiting::Control, Duration::ZERO);
         let again = mail.control.into_iter().flat_map(|control| match control {
-            Control::Again(proposals) => proposals,
+            Control::Again { proposals, .. } => proposals,
             other => panic!("{other:?}"),
         });
         again

@@ -235,7 +235,11 @@ impl Core {
             index: configured_at,
         } = Configuration::decode(&log_state.conf_state).map_err(unreadable)?;
         let log = Arc::new(log);
-        let log_reader = LogReader::new(Arc::clone(&log), &log_state, conf_state, applied.index);
+        // A configuration is put on disk when its entry is committed, and the commit index of that
+        // entry later or never. A voter that did not believe its own configuration's entry could
+        // not reach those it says are there.
+        let committed = applied.index.max(configured_at);
+        let log_reader = LogReader::new(Arc::clone(&log), &log_state, conf_state, committed);
         let node_settings = settings.node(identity.member_id, applied.index, rand::random());
         let node = Node::new(node_settings, log_reader, configured_at);
         let mut threads = Threads {

@@ -38,7 +38,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use conclave_proto::ApiError;
@@ -54,6 +54,7 @@ use crate::consensus::{Node, Position, Standing, Work};
 use crate::fatal::Fatal;
 use crate::handle::Answer;
 use crate::leadership::Leases;
+use crate::limits;
 use crate::log_writer::{self, Job};
 use crate::mailbox::{Control, Mail, Mailbox, Proposal, ReadSlot, Waiting};
 use crate::metrics::Stats;
@@ -114,6 +115,8 @@ pub(crate) struct Driver {
     /// The last work given to the log writer, and the last it has confirmed.
     written: u64,
     confirmed: u64,
+    /// For the applier, whose queue is full.
+    to_apply: VecDeque<Vec<ToApply>>,
     /// Since when the log writer has been busy without confirming anything.
     writing_since: Moment,
     membership: membership::Followed,
@@ -143,6 +146,7 @@ impl Driver {
             placed: VecDeque::new(),
             written: 0,
             confirmed: 0,
+            to_apply: VecDeque::new(),
             writing_since: now,
             membership,
             snapshots: snapshots::Traffic::default(),
@@ -166,9 +170,13 @@ impl Driver {
             let closed = mail.closed;
             self.take_in(mail)?;
             if closed {
+                for work in std::mem::take(&mut self.to_apply) {
+                    let _ = self.parts.applier.send(work);
+                }
                 return Ok(());
             }
             self.parts.node.applied(self.parts.progress.applied());
+            self.feed_applier();
             self.tick();
             self.follow_standing();
             self.propose();
@@ -187,9 +195,9 @@ impl Driver {
         }
     }
 
-    /// While the log writer is busy, commands may gather.
+    /// While a leader's log writer is busy, commands may gather.
     fn waiting_for(&self) -> Waiting {
-        if self.is_writing() {
+        if self.is_writing() && self.standing.is_leader {
             Waiting::Control
         } else {
             Waiting::Everything
@@ -197,7 +205,11 @@ impl Driver {
     }
 
     fn until_tick(&self) -> Duration {
-        self.next_tick.since(self.parts.clock.now())
+        let tick = self.next_tick.since(self.parts.clock.now());
+        match self.to_apply.is_empty() {
+            true => tick,
+            false => tick.min(limits::APPLY_BACKLOG_RETRY),
+        }
     }
 
     fn is_writing(&self) -> bool {
@@ -210,7 +222,7 @@ impl Driver {
                 Control::Persisted(number) => {
                     self.confirmed = number;
                     self.writing_since = self.parts.clock.now();
-                    self.install_through(number)?;
+                    self.install_through(number);
                     self.parts.node.persisted(number);
                 }
                 Control::Durable {
@@ -225,7 +237,12 @@ impl Driver {
                 Control::SnapshotSent { to, arrived } => self.snapshot_sent(to, arrived),
                 Control::SnapshotReceived(snapshot) => self.snapshot_received(snapshot)?,
                 Control::SnapshotTaken(taken) => self.snapshot_taken(taken),
-                Control::Again(proposals) => self.held_back.extend(proposals),
+                Control::Again { proposals, at_once } => {
+                    self.held_back.extend(proposals);
+                    if at_once {
+                        self.release_held_back();
+                    }
+                }
                 Control::Transfer { to, done } => self.begin_transfer(to, done),
                 Control::Look(look) => look.at(&self.parts.node),
             }
@@ -337,11 +354,10 @@ impl Driver {
                 self.send_snapshot(snapshot);
             }
             self.hand_over(committed)?;
-            if let Some(restore) = restore {
-                self.restore(number, restore);
-            }
-            if let Some(append) = append {
-                self.append(number, append)?;
+            match (restore, append) {
+                (Some(restore), append) => self.restore(number, restore, append),
+                (None, Some(append)) => self.append(number, append)?,
+                (None, None) => {}
             }
             self.parts
                 .progress
@@ -372,10 +388,26 @@ impl Driver {
         let _ = self.parts.log_writer.send(job);
     }
 
-    /// Gives the applier something to do. As above: if it is gone the slots are dropped, and their
-    /// callers learn that the server stopped.
-    fn tell_applier(&self, work: Vec<ToApply>) {
-        let _ = self.parts.applier.send(work);
+    /// Gives the applier something to do. A leader must not miss its heartbeats because one entry
+    /// takes long to apply, so what does not fit into the queue waits here, within a bound.
+    fn tell_applier(&mut self, work: Vec<ToApply>) {
+        self.to_apply.push_back(work);
+        self.feed_applier();
+    }
+
+    fn feed_applier(&mut self) {
+        while let Some(work) = self.to_apply.pop_front() {
+            if self.to_apply.len() >= limits::APPLY_BACKLOG_BATCHES_MAX {
+                // As above: if it is gone the slots are dropped, and their callers learn that the
+                // server stopped.
+                let _ = self.parts.applier.send(work);
+                continue;
+            }
+            if let Err(TrySendError::Full(work)) = self.parts.applier.try_send(work) {
+                self.to_apply.push_front(work);
+                return;
+            }
+        }
     }
 
     fn compact_log(&mut self, applied: u64, through: u64) -> Result<(), Fault> {

@@ -6,7 +6,8 @@
 //!
 //! gRPC, health checks and metrics share the port, on HTTP/1.1 and HTTP/2 alike. The first bytes
 //! say which of the two a connection speaks ([`preface`]); the path of a request says the rest
-//! ([`front`]).
+//! ([`front`]). Where clients are on the same machine, a Unix socket serves them as a port does
+//! ([`listener`]).
 //!
 //! # The end
 //!
@@ -22,7 +23,6 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -33,10 +33,12 @@ use crate::metrics::Metrics;
 
 mod front;
 mod gather;
+pub mod listener;
 pub(crate) mod preface;
 
 use front::Front;
-use gather::{Gathered, Gathering, gather};
+use gather::{Gathering, gather};
+use listener::{Accept, Listener};
 use preface::Protocol;
 
 /// Connections at a time. One that is idle costs some 20 KiB; one more than this is closed at once.
@@ -97,7 +99,7 @@ impl Default for Settings {
 /// Serves clients on `listener` until `shutdown` is cancelled and the last connection has ended.
 /// Several listeners are served by as many calls, with the same `metrics`.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     handle: Handle,
     metrics: Arc<Metrics>,
     settings: Settings,
@@ -107,6 +109,19 @@ pub async fn serve(
     let front = Front::new(handle, metrics)
         .await
         .map_err(io::Error::other)?;
+    match listener {
+        Listener::Tcp(listener) => serve_on(listener, protocols, front, shutdown).await,
+        Listener::Unix(file) => serve_on(file, protocols, front, shutdown).await,
+    }
+    Ok(())
+}
+
+async fn serve_on<L: Accept>(
+    listener: L,
+    protocols: Arc<Protocols>,
+    front: Front,
+    shutdown: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     while let Some(stream) = accept(&listener, &shutdown).await {
@@ -122,20 +137,16 @@ pub async fn serve(
         // A child token has its own lock, which is touched at each wake-up of the connection.
         let ending = shutdown.child_token();
         let (protocols, front) = (Arc::clone(&protocols), front.clone());
-        // Small responses must not wait for more to send. Without the option all still works,
-        // later.
-        let _ = stream.set_nodelay(true);
         let (stream, outgoing) = gather(stream);
         let served = connection(stream, protocols, front, ending, place);
         connections.spawn(Gathering::new(served, outgoing));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-    Ok(())
 }
 
 /// The next connection, or `None` when the server stops.
-async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<TcpStream> {
+async fn accept<L: Accept>(listener: &L, shutdown: &CancellationToken) -> Option<L::Stream> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -143,7 +154,7 @@ async fn accept(listener: &TcpListener, shutdown: &CancellationToken) -> Option<
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => return Some(stream),
+            Ok(stream) => return Some(stream),
             Err(error) if of_the_client(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a client connection");
@@ -164,13 +175,15 @@ fn of_the_client(error: &io::Error) -> bool {
 
 /// One connection, from its first byte to its end. Errors end it and are nobody's business: the
 /// client knows, and the calls it had are counted.
-async fn connection(
-    stream: Gathered,
+async fn connection<S>(
+    stream: S,
     protocols: Arc<Protocols>,
     front: Front,
     shutdown: CancellationToken,
     _place: OwnedSemaphorePermit,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let recognized = tokio::select! {
         biased;
         recognized = tokio::time::timeout(HEADER_TIMEOUT, preface::recognize(stream)) => recognized,

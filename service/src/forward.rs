@@ -114,6 +114,7 @@ async fn of_leases(
             Ok(answer::Answer::KeepAlive(ttl.unwrap_or(0)))
         }
         question::Question::TimeToLive(id) => {
+            confirm(handle).await?;
             let left = leases.time_to_live(LeaseId(id))?;
             Ok(answer::Answer::TimeToLive(left.map_or(
                 TimeToLive {
@@ -132,13 +133,15 @@ async fn of_leases(
     }
 }
 
-/// A majority has confirmed, after the call, that this member leads.
+/// A majority has confirmed, after the call, that this member leads, and what was acknowledged
+/// before the call is applied here.
 async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
     let before = handle.status();
     if !before.is_leader {
         return Err(LeaseError::Refused(ApiError::NotLeader));
     }
-    let confirmed = handle.confirm_leadership().await;
+    // Applied as well: a lease whose grant was answered elsewhere must be known here.
+    let confirmed = handle.linearize().await;
     confirmed.map_err(|refused| LeaseError::Refused(refused.0))?;
     let after = handle.status();
     if after.is_leader && after.term == before.term {

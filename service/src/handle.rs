@@ -258,32 +258,12 @@ impl Handle {
             return Ok(());
         }
         let round_trip = async {
-            let index = self.read_index().await?;
+            let (slot, index) = oneshot::channel();
+            self.shared.mailbox.read(slot)?;
+            let index = index.await.map_err(|_| ApiError::Stopped)??;
             self.shared.progress.applied_through(index).await;
             Ok(())
         };
-        self.in_time(round_trip).await
-    }
-
-    /// Returns when it is sure that this member led after the call, if it did.
-    pub(crate) async fn confirm_leadership(&self) -> Result<(), ReadRefused> {
-        if self.shared.progress.may_read_at_once() {
-            return Ok(());
-        }
-        self.in_time(async { self.read_index().await.map(drop) })
-            .await
-    }
-
-    async fn read_index(&self) -> Result<u64, ApiError> {
-        let (slot, index) = oneshot::channel();
-        self.shared.mailbox.read(slot)?;
-        index.await.map_err(|_| ApiError::Stopped)?
-    }
-
-    async fn in_time(
-        &self,
-        round_trip: impl Future<Output = Result<(), ApiError>>,
-    ) -> Result<(), ReadRefused> {
         tokio::select! {
             result = tokio::time::timeout(self.shared.settings.request_timeout, round_trip) => {
                 result.unwrap_or(Err(ApiError::Timeout)).map_err(ReadRefused)

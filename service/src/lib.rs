@@ -56,8 +56,8 @@ pub mod watch;
 
 mod admission;
 mod applier;
-mod away;
 mod attributes;
+mod away;
 mod deadlines;
 mod driver;
 mod forward;
@@ -78,6 +78,7 @@ pub use handle::Handle;
 
 use crate::config::MemberUrl;
 use crate::core::Core;
+use crate::edge::listener::{Listener, bind_tcp};
 use crate::peer::Network;
 use crate::tls::Tls;
 
@@ -127,10 +128,13 @@ impl Server {
     /// once it is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let listeners = bind(&config.listen_client_urls).await?;
-        let peer_listeners = bind(&config.listen_peer_urls).await?;
+        let peer_listeners = bind_peers(&config.listen_peer_urls).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
-            .filter_map(|(_, listener)| listener.local_addr().ok())
+            .filter_map(|(_, listener)| match listener {
+                Listener::Tcp(listener) => listener.local_addr().ok(),
+                Listener::Unix(_) => None,
+            })
             .collect();
         let stopping = CancellationToken::new();
         let tls = network::open_tls(&config)?;
@@ -180,8 +184,8 @@ impl Server {
         &self.handle
     }
 
-    /// Where clients are served, in the order of the configured URLs; with the port the system
-    /// gave, where 0 was asked for.
+    /// The ports clients are served on, in the order of the configured URLs; with the port the
+    /// system gave, where 0 was asked for. Unix sockets are where the configuration says.
     pub fn client_addresses(&self) -> &[SocketAddr] {
         &self.client_addresses
     }
@@ -238,7 +242,7 @@ struct Supervisor {
     core: Core,
     network: Arc<Network>,
     tls: Option<Arc<Tls>>,
-    listeners: Vec<(MemberUrl, TcpListener)>,
+    listeners: Vec<(MemberUrl, Listener)>,
     peer_listeners: Vec<(MemberUrl, TcpListener)>,
     is_ready: signal::Sender<bool>,
     end: signal::Sender<Option<Result<(), FatalError>>>,
@@ -296,7 +300,7 @@ impl Supervisor {
 /// Serves every listener, and says so.
 fn serve(
     edges: &mut JoinSet<()>,
-    listeners: Vec<(MemberUrl, TcpListener)>,
+    listeners: Vec<(MemberUrl, Listener)>,
     core: &Core,
     config: &Config,
 ) {
@@ -309,9 +313,7 @@ fn serve(
         let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
         let (stopping, fatal) = (handle.stopping().clone(), core.fatal().clone());
         // The address, because with port 0 it is the only place that says where.
-        let address = listener
-            .local_addr()
-            .map_or(String::new(), |address| address.to_string());
+        let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(async move {
             let served = edge::serve(listener, handle, metrics, settings, stopping).await;
@@ -330,17 +332,25 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// One listener for each URL: on the first of its addresses that can be had.
-async fn bind(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, TcpListener)>, StartError> {
+/// The same for other members, who come by TCP only.
+async fn bind_peers(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, TcpListener)>, StartError> {
     let mut listeners = Vec::new();
     for url in urls {
-        let mut bound = Err(io::Error::other("it names no address of this machine"));
-        for address in url.bind_addresses() {
-            bound = TcpListener::bind(address).await;
-            if bound.is_ok() {
-                break;
-            }
-        }
+        let bound = bind_tcp(url).await;
+        let listener = bound.map_err(|error| StartError::Listen {
+            url: url.to_string(),
+            error,
+        })?;
+        listeners.push((url.clone(), listener));
+    }
+    Ok(listeners)
+}
+
+/// One listener for each URL.
+async fn bind(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, Listener)>, StartError> {
+    let mut listeners = Vec::new();
+    for url in urls {
+        let bound = Listener::bind(url).await;
         let listener = bound.map_err(|error| StartError::Listen {
             url: url.to_string(),
             error,

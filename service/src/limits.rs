@@ -72,6 +72,11 @@ pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
 /// Commands the applier gathers into one engine write, for the same reason.
 pub const APPLY_BATCH_COMMANDS_MAX: usize = 2_048;
 
+/// Batches that wait in the driver for a place in the applier's queue.
+pub const APPLY_BACKLOG_BATCHES_MAX: usize = 1_024;
+/// How soon the driver looks for a place again.
+pub const APPLY_BACKLOG_RETRY: Duration = Duration::from_millis(5);
+
 /// Appends queued from the driver to the log writer: with a sync running, one batch can gather
 /// behind it.
 pub const LOG_QUEUE_MAX: usize = 64;

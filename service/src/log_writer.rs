@@ -31,6 +31,8 @@ pub(crate) enum Job {
         /// The folder of the new state, in `member_dir`.
         dir: PathBuf,
         restore: Restore,
+        /// What comes after it, with the same number.
+        append: Option<Append>,
     },
 }
 
@@ -68,10 +70,14 @@ pub(crate) fn run(
                 member_dir,
                 dir,
                 restore,
+                append,
             } => {
                 let Position { index, term } = restore.position;
                 place::change(&member_dir, &dir, index, term)?;
                 log.restore(index, term, restore.configuration)?;
+                if let Some(append) = append {
+                    timed(log, &append, stats)?;
+                }
                 number
             }
         };

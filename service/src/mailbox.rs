@@ -5,6 +5,7 @@
 //! channel, and the reason this is not one: while a sync runs, the driver has nothing to do with
 //! the commands that arrive, and waking it for each of them would cost a context switch a command,
 //! several times what proposing it costs. They gather here, and go into the next entry together.
+//! Once awake, for whatever reason, it takes everything.
 //!
 //! The commands' compartment needs no bound of its own: a command is let in by
 //! [`crate::handle::Admission`], which counts until the reply. Control messages are bounded by what
@@ -139,8 +140,12 @@ pub(crate) enum Control {
     SnapshotReceived(ReceivedSnapshot),
     /// A snapshot was made, or could not be.
     SnapshotTaken(Taken),
-    /// The applier: these are not in the log and never will be; propose them anew.
-    Again(Vec<Proposal>),
+    /// The applier: these are not in the log and never will be; propose them anew. Not at once if
+    /// the leader refused them, since then this member is behind in who that is.
+    Again {
+        proposals: Vec<Proposal>,
+        at_once: bool,
+    },
     /// Hand leadership to this member, or to whoever is best placed.
     Transfer { to: Option<u64>, done: Done },
     /// Somebody wants to know.
@@ -234,8 +239,7 @@ impl Mailbox {
     }
 
     /// Sleeps until there is something of the kind waited for, or for `at_most`; then takes
-    /// everything. With [`Waiting::Control`] commands and reads stay inside, unless the mailbox is
-    /// closed.
+    /// everything there is.
     pub(crate) fn take(&self, waiting: Waiting, at_most: Duration) -> Mail {
         let mut inside = self.lock();
         if !inside.has(waiting) && !at_most.is_zero() {
@@ -249,16 +253,9 @@ impl Mailbox {
         }
         inside.peer_messages = 0;
         let closed = inside.mail.closed;
-        if waiting == Waiting::Everything || closed {
-            let mail = std::mem::take(&mut inside.mail);
-            inside.mail.closed = closed;
-            return Mail { closed, ..mail };
-        }
-        Mail {
-            control: std::mem::take(&mut inside.mail.control),
-            closed,
-            ..Mail::default()
-        }
+        let mail = std::mem::take(&mut inside.mail);
+        inside.mail.closed = closed;
+        Mail { closed, ..mail }
     }
 
     fn wake_if(&self, inside: &mut Compartments, news: Waiting) {
@@ -287,7 +284,10 @@ impl Compartments {
         let everything = waiting == Waiting::Everything;
         mail.closed
             || !mail.control.is_empty()
-            || (everything && (!mail.commands.is_empty() || !mail.changes.is_empty() || !mail.reads.is_empty()))
+            || (everything
+                && (!mail.commands.is_empty()
+                    || !mail.changes.is_empty()
+                    || !mail.reads.is_empty()))
     }
 }
 
@@ -307,14 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn commands_and_reads_stay_while_only_control_is_wanted() {
+    fn whoever_is_awake_takes_everything() {
         let mailbox = Mailbox::default();
         mailbox.read(read_slot()).expect("open");
         mailbox.control(Control::Persisted(1));
-        let mail = mailbox.take(Waiting::Control, NO_TIME);
-        assert_eq!((mail.control.len(), mail.reads.len()), (1, 0));
-        let mail = mailbox.take(Waiting::Everything, NO_TIME);
-        assert_eq!((mail.control.len(), mail.reads.len()), (0, 1));
+        let mail = mailbox.take(Waiting::Control, Duration::from_secs(60));
+        assert_eq!((mail.control.len(), mail.reads.len()), (1, 1));
+        mailbox.read(read_slot()).expect("open");
+        assert_eq!(mailbox.take(Waiting::Control, NO_TIME).reads.len(), 1);
     }
 
     #[test]

@@ -8,11 +8,11 @@ use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::StartError;
+use crate::clock::SystemClock;
 use crate::config::{Config, MemberUrl};
 use crate::core::{self, Core, Neighbourhood};
 use crate::fatal::FatalError;
 use crate::forward;
-use crate::clock::SystemClock;
 use crate::handle::Handle;
 use crate::join::{self, Origin, Patience};
 use crate::peer::{self, Answers, BoxFuture, Network, Parts};

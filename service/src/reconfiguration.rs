@@ -99,7 +99,8 @@ pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
 /// Changes where a member is reached.
 pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Changed {
     let urls: Result<Vec<_>, _> = peer_urls.iter().map(|url| MemberUrl::parse(url)).collect();
-    if urls.is_ok_and(|urls| urls.is_empty()) || peer_urls.iter().any(|u| MemberUrl::parse(u).is_err())
+    if urls.is_ok_and(|urls| urls.is_empty())
+        || peer_urls.iter().any(|u| MemberUrl::parse(u).is_err())
     {
         return Err(ProposeError::Refused(ApiError::MemberBadURLs));
     }
@@ -125,10 +126,7 @@ async fn propose(handle: &Handle, change: Change) -> Changed {
 /// On the newest membership, since a client may just have changed it through another member.
 async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
     let refused = ProposeError::Refused;
-    handle
-        .linearize()
-        .await
-        .map_err(|error| refused(error.0))?;
+    handle.linearize().await.map_err(|error| refused(error.0))?;
     let membership = handle.reader().membership();
     let settings = handle.settings().reconfiguration;
     membership
@@ -241,7 +239,11 @@ pub(crate) async fn promote_learners(handle: Handle) {
             .into_iter()
             .filter(|member| member.is_learner && !member.name.is_empty());
         for learner in started {
-            match promote(&handle, learner.id).await {
+            let promoted = tokio::select! {
+                promoted = promote(&handle, learner.id) => promoted,
+                () = stopping.cancelled() => return,
+            };
+            match promoted {
                 Ok(_) => tracing::info!(member = learner.name, "a learner is promoted"),
                 Err(error) => tracing::debug!(%error, "a learner cannot be promoted yet"),
             }

@@ -138,11 +138,10 @@ impl Opened {
             None => {}
         }
         let identity = self.log.identity()?;
-        let (cluster_id, member_id) = identity.ok_or_else(|| {
-            StartError::System("a data directory without an identity".to_owned())
-        })?;
+        let (cluster_id, member_id) = identity
+            .ok_or_else(|| StartError::System("a data directory without an identity".to_owned()))?;
         let membership = self.reader.membership();
-        if membership.removed().contains(&member_id) && !force_new_cluster {
+        if membership.removed().contains(&member_id) {
             return Err(StartError::Removed);
         }
         if force_new_cluster {
@@ -180,8 +179,7 @@ impl Opened {
             self.restart_log(index, term)?;
         }
         let member_id = own_id(identity, &self.reader.members());
-        self.log
-            .set_identity(self.reader.cluster_id(), member_id)
+        self.log.set_identity(self.reader.cluster_id(), member_id)
     }
 
     /// Lets the log begin after what the state has, with the state's members.
@@ -204,12 +202,13 @@ impl Opened {
         Ok(())
     }
 
-    /// Makes this member the only one, with all that is known to be committed and nothing else.
+    /// Makes this member the only one, with all that is in its log: the last of it may have been
+    /// acknowledged by a leader that did not get to say so, and nobody else is left to object.
     fn force_sole_member(&mut self, member_id: u64) -> Result<(), Fault> {
-        let committed = self.log_state.hard_state.commit;
+        let last = self.log_state.last_index;
         let entries = self
             .log
-            .entries(self.reader.applied().index + 1, committed + 1, u64::MAX)?;
+            .entries(self.reader.applied().index + 1, last + 1, u64::MAX)?;
         for entry in entries {
             let change = match entry.kind {
                 EntryKind::Normal => None,
@@ -224,9 +223,7 @@ impl Opened {
                 }
                 (_, Some(change)) => {
                     // A change that the rules refuse is none; both verdicts are fine.
-                    let _ = self
-                        .machine
-                        .apply_member(entry.index, entry.term, change)?;
+                    let _ = self.machine.apply_member(entry.index, entry.term, change)?;
                 }
                 (_, None) => {
                     let nothing = bytes::Bytes::new();

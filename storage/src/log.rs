@@ -220,7 +220,9 @@ impl Log {
             batch.put(LOG_ENTRIES, key(index), entry::encode_entry(entry));
             bounds.push(index, entry.term);
         }
-        if let Some(hard_state) = append.hard_state {
+        if let Some(mut hard_state) = append.hard_state {
+            // The append may have been made before a compaction that it comes after.
+            hard_state.commit = hard_state.commit.max(bounds.compacted.index);
             put_hard_state(&mut batch, hard_state);
             bounds.hard_state = hard_state;
         }

@@ -87,9 +87,7 @@ pub fn sweep(member_dir: &Path) -> Result<(), Fault> {
     let kept = current(member_dir)?.dir;
     let entries = fs::read_dir(member_dir).map_err(|e| Fault::io("read", member_dir, &e))?;
     for entry in entries {
-        let path = entry
-            .map_err(|e| Fault::io("read", member_dir, &e))?
-            .path();
+        let path = entry.map_err(|e| Fault::io("read", member_dir, &e))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
         let is_state = name.is_some_and(|name| name == FIRST || name.starts_with("state."));
         if is_state && path != kept {
@@ -137,9 +135,17 @@ mod tests {
     #[test]
     fn a_file_that_names_nothing_is_damage() {
         let dir = tempfile::tempdir().expect("a folder");
-        for text in ["", "state.1 index 1 term x\n", "state.1 index 1 term 1\n", "../x\n"] {
+        for text in [
+            "",
+            "state.1 index 1 term x\n",
+            "state.1 index 1 term 1\n",
+            "../x\n",
+        ] {
             fs::write(dir.path().join(FILE), text).expect("writes");
-            assert!(matches!(current(dir.path()), Err(Fault::Damaged { .. })), "{text}");
+            assert!(
+                matches!(current(dir.path()), Err(Fault::Damaged { .. })),
+                "{text}"
+            );
         }
     }
 }

@@ -111,7 +111,9 @@ mod tests {
         let (mut machine, reader) = Machine::open(other, Limits::default()).expect("opens");
         machine.bootstrap(&genesis).expect("begins");
         assert_eq!(reader.applied().index, GENESIS.0);
-        machine.replace(open(&copy).expect("opens")).expect("replaces");
+        machine
+            .replace(open(&copy).expect("opens"))
+            .expect("replaces");
         assert_eq!(reader.applied().index, 2);
     }
 }

@@ -1,1 +1,125 @@
-//! Later.
+//! A follower so far behind that the leader's log does not reach back to it: it is sent a snapshot.
+
+use harness::history::{self, Follower, Truth, follow, watches};
+use harness::wait::DEADLINE;
+use harness::{Cluster, api, eventually};
+
+use crate::on_three;
+
+/// Entries a member keeps below its last snapshot. etcd 3.4 keeps 5,000 and cannot be told
+/// otherwise.
+const FLAGS: &[&str] = &["--snapshot-count=2000", "--snapshot-catchup-entries=5"];
+/// Values so large that conclave shortens its log for their bytes. By number it does so at most
+/// every ten seconds, but for the first time.
+const LARGE: usize = 64 << 10;
+
+/// Puts, of which several share an entry when clients come together.
+fn enough(cluster: &Cluster) -> usize {
+    if cluster.is_etcd() { 9_000 } else { 3_000 }
+}
+
+/// What a member logs when it has put a snapshot in place.
+fn installed(cluster: &Cluster) -> &'static str {
+    if cluster.is_etcd() {
+        "applied snapshot"
+    } else {
+        "a snapshot is put in place"
+    }
+}
+
+/// What a leader logs when it sends one.
+const SENT: [&str; 2] = ["sending database snapshot", "sending a snapshot"];
+
+/// Watchers of the follower, some of whom waited for what it missed, see all of it once.
+#[test]
+fn a_snapshot_hides_nothing_from_watchers() {
+    on_three(FLAGS, |mut cluster| async move {
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        let endpoint = [cluster.endpoint(follower).to_owned()];
+        let first = cluster.put(leader, "k/0", "first").await;
+        let watchers = [
+            Follower::start("from the start", &endpoint, "k/", 1),
+            Follower::start("from then on", &endpoint, "k/", first + 1),
+            Follower::start("from the middle", &endpoint, "k/", first + 100),
+            Follower::start("of others", &endpoint, "z/", 1),
+        ];
+        watchers[0].reach(first).await;
+        // Cut off, not killed: the streams stay open over the snapshot.
+        cluster.isolate(follower);
+        fill(&cluster, leader, enough(&cluster), 1).await;
+        cluster.heal();
+        let said = installed(&cluster);
+        assert!(cluster.child(follower).line(said).is_some());
+        cluster.put(leader, "k/0", "last").await;
+        cluster.put(leader, "z/0", "last").await;
+        let last = cluster.expect_same_history().await;
+        let events = follow::tell_all(cluster.endpoint(leader), last).await;
+        let (truth, violations) = Truth::replay(events);
+        history::expect_none(&violations);
+        for watcher in &watchers {
+            watcher.reach(last - 1).await;
+            let (told, range) = (watcher.events(), (watcher.from(), last));
+            let (name, prefix) = (watcher.name(), watcher.prefix());
+            history::expect_none(&watches::check(name, &told, &truth, prefix, range));
+            assert_eq!(watcher.resumed(), 0, "{name}: its stream stayed open");
+        }
+    });
+}
+
+/// Killed anywhere in it, a member comes back with what it had or with what it was sent.
+#[test]
+fn killed_while_it_receives_a_snapshot() {
+    on_three(FLAGS, |mut cluster| async move {
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        // etcd has to be given many more entries for each.
+        let (rounds, count, size) = match cluster.is_etcd() {
+            true => (2, enough(&cluster), 1),
+            false => (4, 1_200, LARGE),
+        };
+        for round in 0..rounds {
+            cluster.kill(follower);
+            fill(&cluster, leader, count, size).await;
+            cluster.respawn(follower);
+            // Later each time: by a few reads of the leader at first, and after that by more.
+            for _ in 0..(20_u32 << round) {
+                cluster.get(leader, "k/0").await.unwrap();
+            }
+        }
+        let last = cluster.put(leader, "k/0", "last").await;
+        eventually("the follower to catch up", || async {
+            let revision = cluster.local_revision(follower).await.ok()?;
+            (revision >= last).then_some(())
+        })
+        .await;
+        cluster.expect_same_history().await;
+        let lines = cluster.child(leader).lines();
+        let sent = |line: &String| SENT.iter().any(|sent| line.contains(sent));
+        assert!(lines.iter().any(sent), "no snapshot was sent");
+    });
+}
+
+/// This many puts of values of this size, by clients side by side.
+async fn fill(cluster: &Cluster, through: usize, count: usize, size: usize) {
+    const CLIENTS: usize = 128;
+    let kv = cluster.kv(through);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let mut kv = kv.clone();
+            tokio::spawn(async move {
+                for number in (client..count).step_by(CLIENTS) {
+                    let value = format!("{number} {}", "x".repeat(size));
+                    let key = format!("k/{}", number % 100);
+                    kv.put(api::put(key, value)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    // The one thing here that is much work, and etcd syncs in pieces.
+    let deadline = tokio::time::Instant::now() + 3 * DEADLINE;
+    for client in clients {
+        let done = tokio::time::timeout_at(deadline, client).await;
+        done.expect("puts take no minute").unwrap();
+    }
+}

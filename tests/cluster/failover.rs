@@ -100,7 +100,7 @@ fn a_paused_leader_does_not_answer_stale() {
                 );
                 assert_eq!(
                     harness::api::values(&reply.kvs),
-                    [new.clone()],
+                    std::slice::from_ref(&new),
                     "round {round}"
                 );
             }

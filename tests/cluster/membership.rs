@@ -1,1 +1,127 @@
-//! Later.
+//! Members that are added and removed.
+
+use std::sync::Arc;
+
+use harness::history::load::Size;
+use harness::history::{Load, Recorder};
+use harness::{Cluster, fails, within};
+use tonic::Code;
+
+use crate::failover::follow_each;
+use crate::{check_history, on_three};
+
+const REMOVED: &str = "the member has been permanently removed from the cluster";
+
+/// One becomes three, each new one a learner first, while clients write to the first.
+#[test]
+fn one_grows_to_three_under_load() {
+    harness::run(async {
+        let mut cluster = Cluster::start(1, &[]).await;
+        let recorder = Arc::new(Recorder::default());
+        let followers = follow_each(&cluster);
+        let size = Size {
+            clients: 4,
+            keys: 5,
+            seed: 5,
+        };
+        let load = Load::start(&cluster.endpoints(), size, &recorder);
+        for _ in 0..2 {
+            load.wait_for(50).await;
+            let number = cluster.add_learner(0).await;
+            let status = cluster.status(number).await.unwrap();
+            assert!(status.is_learner, "{status:?}");
+            cluster.promote(0, number).await;
+            cluster.wait_writable(&[number]).await;
+        }
+        load.wait_for(50).await;
+        load.stop().await;
+        let members = cluster.list(2).await;
+        assert!(members.len() == 3 && members.iter().all(|member| !member.is_learner));
+        check_history(&cluster, &recorder, &followers).await;
+        // Any one of them can go now.
+        let leader = cluster.leader().await;
+        cluster.kill(leader);
+        cluster.wait_writable(&cluster.alive()).await;
+    });
+}
+
+/// Every founder is replaced by another; in the end none of them is left, and all data is.
+#[test]
+fn each_member_is_replaced_under_load() {
+    on_three(&[], |mut cluster| async move {
+        let recorder = Arc::new(Recorder::default());
+        let size = Size {
+            clients: 3,
+            keys: 5,
+            seed: 6,
+        };
+        for old in 0..3 {
+            let through = cluster.others(old)[0];
+            let endpoints: Vec<_> = cluster.others(old);
+            let endpoints: Vec<_> = endpoints
+                .iter()
+                .map(|&n| cluster.endpoint(n).to_owned())
+                .collect();
+            let load = Load::start(&endpoints, size, &recorder);
+            load.wait_for(30).await;
+            cluster.remove(through, old).await;
+            let line = cluster.child(old).line(REMOVED);
+            assert!(line.is_some(), "{:#?}", cluster.child(old).lines());
+            cluster.child(old).wait();
+            load.wait_for(30).await;
+            let new = cluster.add(through).await;
+            cluster.wait_writable(&[new]).await;
+            load.stop().await;
+        }
+        assert_eq!(cluster.numbers(), [3, 4, 5]);
+        check_history(&cluster, &recorder, &[]).await;
+    });
+}
+
+/// The removed one may be the leader, and it may be down when it is removed.
+#[test]
+fn a_removed_member_ends_whenever_it_learns_of_it() {
+    on_three(&[], |mut cluster| async move {
+        let leader = cluster.leader().await;
+        let others = cluster.others(leader);
+        cluster.kill(others[0]);
+        cluster.remove(leader, others[0]).await;
+        cluster.respawn(others[0]);
+        let line = cluster.child(others[0]).line(REMOVED);
+        assert!(line.is_some(), "{:#?}", cluster.child(others[0]).lines());
+        cluster.child(others[0]).wait();
+        cluster.remove(others[1], leader).await;
+        assert!(cluster.child(leader).line(REMOVED).is_some());
+        cluster.child(leader).wait();
+        cluster.put(others[1], "a", "alone").await;
+    });
+}
+
+#[test]
+fn a_learner_does_not_count_and_does_not_lead() {
+    on_three(&[], |mut cluster| async move {
+        let leader = cluster.leader().await;
+        let learner = cluster.add_learner(leader).await;
+        cluster.put(leader, "a", "1").await;
+        let refused = within("a read", cluster.get(learner, "a")).await;
+        // 3.4 has another code for it than all later versions.
+        let code = if cluster.is_etcd() {
+            Code::Unavailable
+        } else {
+            Code::FailedPrecondition
+        };
+        fails(refused, code, "rpc not supported for learner");
+        let read = harness::eventually("the learner to have it", || async {
+            cluster.local(learner, "a").await.ok().flatten()
+        });
+        assert_eq!(read.await, "1");
+        let target_id = cluster.id(leader, learner).await;
+        let request = conclave_proto::etcdserverpb::MoveLeaderRequest { target_id };
+        let moved = within(
+            "a refusal",
+            cluster.maintenance(leader).move_leader(request),
+        )
+        .await;
+        fails(moved, Code::FailedPrecondition, "bad leader transferee");
+    });
+}

@@ -9,6 +9,10 @@ use harness::{Cluster, eventually};
 use crate::failover::follow_each;
 use crate::{check_history, on_three};
 
+/// Elections that are called only when they must be, however busy the machine is: where none may
+/// happen.
+const PATIENT: &[&str] = &["--election-timeout=4000", "--heartbeat-interval=100"];
+
 /// What is done to the links of one member.
 type Fault = fn(&Cluster, usize);
 
@@ -30,7 +34,7 @@ fn a_follower_that_is_not_heard_catches_up() {
 /// A follower out of reach does not disturb the others, and comes back without an election: it
 /// asks before it calls one.
 fn follower(fault: Fault) {
-    on_three(&[], |cluster| async move {
+    on_three(PATIENT, |cluster| async move {
         let leader = cluster.leader().await;
         let follower = cluster.others(leader)[0];
         let recorder = Arc::new(Recorder::default());

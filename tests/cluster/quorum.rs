@@ -1,1 +1,88 @@
-//! Later.
+//! Without a majority nothing is decided, and clients are told so.
+
+use std::time::Instant;
+
+use harness::{Cluster, eventually, within};
+use tonic::Status;
+
+use crate::on_three;
+
+#[test]
+fn without_a_quorum_writes_time_out_and_local_reads_go_on() {
+    on_three(&[], |mut cluster| async move {
+        let survivor = cluster.leader().await;
+        cluster.put(survivor, "a", "1").await;
+        for other in cluster.others(survivor) {
+            cluster.kill(other);
+        }
+        let begin = Instant::now();
+        let write = cluster.try_put(survivor, "a", "2");
+        let read = cluster.get(survivor, "a");
+        let (write, read) = within("both errors", async { tokio::join!(write, read) }).await;
+        timed_out(&write.unwrap_err());
+        timed_out(&read.unwrap_err());
+        // etcd's limit is five seconds and two election timeouts.
+        assert!(
+            begin.elapsed().as_secs() <= 12,
+            "after {:?}",
+            begin.elapsed()
+        );
+        let local = cluster.local(survivor, "a").await.unwrap();
+        assert_eq!(local.as_deref(), Some("1"));
+        no_leader(&cluster, survivor).await;
+        for other in cluster.others(survivor) {
+            cluster.respawn(other);
+        }
+        cluster.wait_writable(&cluster.numbers()).await;
+        // The write without an answer may have been done. It was not lost by halves.
+        let value = cluster.get(survivor, "a").await.unwrap().unwrap();
+        assert!(["1", "2"].contains(&value.as_str()), "{value}");
+        cluster.expect_same_history().await;
+    });
+}
+
+/// As etcd says it, with or without its guess at the cause.
+fn timed_out(status: &Status) {
+    let text = status.message();
+    let known =
+        text.starts_with("etcdserver: request timed out") || text == "etcdserver: no leader";
+    assert!(known, "{status:?}");
+}
+
+/// A member that has lost the others gives its leadership up and says that there is none.
+async fn no_leader(cluster: &Cluster, number: usize) {
+    eventually("a member without the others to know no leader", || async {
+        let status = cluster.status(number).await.ok()?;
+        let said = status
+            .errors
+            .iter()
+            .any(|error| error == "etcdserver: no leader");
+        (status.leader == 0 && said).then_some(())
+    })
+    .await;
+}
+
+/// All at once, as when power fails.
+#[test]
+fn a_cluster_comes_back_after_all_were_killed() {
+    on_three(&[], |mut cluster| async move {
+        let mut last = 0;
+        for round in 0..3 {
+            for number in cluster.numbers() {
+                last = cluster.put(number, "a", &format!("{round}/{number}")).await;
+            }
+            for number in cluster.numbers() {
+                cluster.kill(number);
+            }
+            for number in cluster.numbers() {
+                cluster.respawn(number);
+            }
+            for number in cluster.numbers() {
+                cluster.member(number).expect_ready();
+            }
+            let value = cluster.get(0, "a").await.unwrap();
+            assert_eq!(value, Some(format!("{round}/2")));
+        }
+        assert!(cluster.expect_same_history().await >= last);
+    });
+}

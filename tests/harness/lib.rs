@@ -7,6 +7,10 @@
 //! * [`Process`], the real binary: signals, flags, restarts;
 //! * [`Etcd`], a real etcd, which is how the tests themselves are tested.
 //!
+//! A [`Cluster`] is several members, each a process of `conclave` or etcd, and what can happen to
+//! them and to the links between them ([`proxy`], [`netns`]); [`Servers`] are several in the test's
+//! own process. What clients of a cluster did and were told is checked by [`history`].
+//!
 //! Every node has its own directory and its own ports, chosen by the system. Nothing waits for
 //! time to pass: a test waits for an answer, a log line or a condition, each with a deadline
 //! ([`within`], [`eventually`]), so a hang is a failure that says where.
@@ -23,11 +27,13 @@ pub mod cluster;
 pub mod etcd;
 pub mod history;
 pub mod http1;
+pub mod netns;
 pub mod node;
 pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod server;
+pub mod servers;
 pub mod wait;
 pub mod watching;
 
@@ -36,6 +42,7 @@ pub use etcd::Etcd;
 pub use node::{Backend, Node};
 pub use process::Process;
 pub use server::Server;
+pub use servers::Servers;
 pub use wait::{eventually, within};
 pub use watching::Watching;
 

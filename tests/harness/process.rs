@@ -95,7 +95,7 @@ fn serve(data_dir: &Path, client_url: &str, flags: &[String]) -> (Child, String)
     let mut child = Child::spawn(binary(), &arguments, &[]);
     match child.line(READY) {
         Some(line) => {
-            let endpoint = format!("http://{}", address_in(&line));
+            let endpoint = endpoint(&address_in(&line));
             (child, endpoint)
         }
         None => {
@@ -103,6 +103,16 @@ fn serve(data_dir: &Path, client_url: &str, flags: &[String]) -> (Child, String)
             panic!("conclave did not start ({status}): {:#?}", child.lines());
         }
     }
+}
+
+/// An address is a host and a port, or the path of a Unix socket.
+fn endpoint(address: &str) -> String {
+    let scheme = if address.starts_with('/') {
+        "unix"
+    } else {
+        "http"
+    };
+    format!("{scheme}://{address}")
 }
 
 /// The address in the log line that says the server is ready.

@@ -10,8 +10,8 @@
 //! an accepted connection: the inode in `/proc/net/tcp`, looked for in `/proc/<pid>/fd` of every
 //! member. Nothing in the bytes tells it, whatever protocol they are of.
 //!
-//! * **cut**: connections between the two are closed and new ones closed at once, as when a
-//!   process is gone or a firewall rejects.
+//! * **cut**: connections between the two are closed, and new ones soon after they are made, as
+//!   when a process is gone or a firewall rejects.
 //! * **held**: bytes from one to the other stay where they are; connections stay open and nobody
 //!   is told, as when packets are dropped. What was held goes on when the link is healed, as TCP
 //!   would send it again.
@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -29,6 +30,9 @@ use tokio::sync::watch;
 
 /// Bytes on their way through a forwarder, at most, for each direction of a connection.
 const BUFFER_BYTES: usize = 64 << 10;
+
+/// How long a connection is left without an answer before it is closed, where there is a cut.
+const REFUSAL: Duration = Duration::from_millis(200);
 
 /// What is forbidden now, by the numbers of the members, and whose process is whose.
 #[derive(Clone, Debug, Default)]
@@ -158,6 +162,9 @@ async fn carry(
     mut rules: watch::Receiver<Rules>,
 ) {
     if rules.borrow_and_update().cuts(from, to) {
+        // Whoever dials in a loop would make us look through the kernel's table in a loop.
+        let healed = rules.wait_for(|rules| !rules.cuts(from, to));
+        let _ = tokio::time::timeout(REFUSAL, healed).await;
         return;
     }
     let Ok(onward) = TcpStream::connect(target).await else {

@@ -64,6 +64,12 @@ fn a_value_that_is_none_is_refused_with_its_flag() {
         ("--listen-client-urls=here", "--listen-client-urls"),
         ("--max-txn-ops=-1", "--max-txn-ops"),
         ("--log-level=loud", "--log-level"),
+        ("--max-learners=0", "--max-learners"),
+        ("--feature-gates=Nothing=true", "--feature-gates"),
+        (
+            "--initial-cluster=default=http://localhost:2380,b=http://localhost:2380",
+            "--initial-cluster",
+        ),
         (
             "--watch-progress-notify-interval=5",
             "--watch-progress-notify-interval",

@@ -6,5 +6,6 @@ mod disk;
 mod disk_full;
 mod flags;
 mod kills;
+mod socket;
 mod stalled;
 mod stop;

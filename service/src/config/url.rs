@@ -53,8 +53,8 @@ impl MemberUrl {
         })
     }
 
-    /// All that follows the scheme is the path, as in etcd: `unix://localhost:2379` is a file in the
-    /// working directory whose name has a colon.
+    /// All that follows the scheme is the path, as in etcd: `unix://localhost:2379` is a file in
+    /// the working directory whose name has a colon.
     fn of_socket(text: &str, path: &str) -> Result<MemberUrl, String> {
         if path.is_empty() {
             return Err("write it as unix:///path/of/the/socket".to_owned());
@@ -244,10 +244,7 @@ mod tests {
                 "\"70000\" is not a port, 0 to 65535",
             ),
             ("ftp://localhost:21", "unknown scheme \"ftp\", use http://"),
-            (
-                "unix://",
-                "write it as unix:///path/of/the/socket",
-            ),
+            ("unix://", "write it as unix:///path/of/the/socket"),
             (
                 "unixs://a",
                 "TLS is not available in this version, use unix://",

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
-use conclave_proto::command::{Batch, Command, Header};
+use conclave_proto::command::{Batch, Command};
 use conclave_proto::peer::Forward;
 
 /// Fields of `Batch`, as in `conclave/command.proto`.
@@ -43,23 +43,30 @@ pub fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u8> {
     out
 }
 
+/// Member and name of a framed command.
+pub fn origin(framed: &Bytes) -> Option<(u64, u64)> {
+    // One element of a batch is a batch of one.
+    let batch = Batch::decode(framed.clone()).ok()?;
+    let header = batch.commands.into_iter().next()?.header?;
+    Some((header.member_id, header.request_id))
+}
+
 /// The names of what another member asked to be proposed, for a refusal.
 pub fn request_ids(forward: &Forward) -> Vec<u64> {
-    let id = |header: Option<Header>| header.map(|header| header.request_id);
-    let commands = forward.commands.iter().filter_map(|framed| {
-        // One element of a batch is a batch of one.
-        let batch = Batch::decode(framed.clone()).ok()?;
-        id(batch.commands.into_iter().next()?.header)
-    });
-    let change = forward.change.as_ref();
+    let commands = forward.commands.iter().filter_map(origin);
+    let change = forward
+        .change
+        .as_ref()
+        .and_then(|change| change.header.as_ref());
     commands
-        .chain(change.and_then(|change| id(change.header.clone())))
+        .map(|(_, request_id)| request_id)
+        .chain(change.map(|header| header.request_id))
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use conclave_proto::command::command::Body;
+    use conclave_proto::command::{Header, command::Body};
     use conclave_proto::etcdserverpb::PutRequest;
 
     use super::*;

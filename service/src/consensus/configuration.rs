@@ -44,7 +44,9 @@ impl Configuration {
     /// That of these members.
     pub(crate) fn of(members: &[Member], index: u64) -> Configuration {
         let ids = |learners: bool| -> Vec<u64> {
-            let members = members.iter().filter(|member| member.is_learner == learners);
+            let members = members
+                .iter()
+                .filter(|member| member.is_learner == learners);
             members.map(|member| member.id).collect()
         };
         Configuration {
@@ -58,9 +60,7 @@ impl Configuration {
         let raft = self.conf_state.write_to_bytes();
         let mut bytes = raft.expect("writing to memory");
         let index = self.index;
-        MadeAt { index }
-            .encode(&mut bytes)
-            .expect("a vector grows");
+        MadeAt { index }.encode(&mut bytes).expect("a vector grows");
         bytes.into()
     }
 

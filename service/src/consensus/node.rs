@@ -11,12 +11,12 @@ use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 use conclave_proto::command::{MemberChange, member_change};
 use conclave_storage::log::{self, Append, EntryKind};
 
-use super::configuration::{self, Configuration};
-use super::timing::Suspicion;
 use super::Standing;
+use super::configuration::{self, Configuration};
 use super::logger;
 use super::reader::{Reader, from_raft, kind};
 use super::reads::Context;
+use super::timing::Suspicion;
 use crate::limits;
 
 /// How a node is set up.
@@ -79,6 +79,8 @@ pub struct ReadAnswer {
 pub struct OutgoingSnapshot {
     /// The member it is for.
     pub to: u64,
+    /// The last entry in it.
+    pub position: Position,
     /// The library's message that announces it, encoded.
     pub message: Bytes,
 }
@@ -120,8 +122,8 @@ pub struct Work {
     pub reads: Vec<ReadAnswer>,
     /// Snapshots to send.
     pub snapshots: Vec<OutgoingSnapshot>,
-    /// A snapshot to put in place; confirmed like an append, by the work's number. An append of the
-    /// same work comes after it.
+    /// A snapshot to put in place; confirmed like an append, by the work's number, and together with
+    /// the append of the same work, which comes after it.
     pub restore: Option<Restore>,
 }
 
@@ -156,6 +158,8 @@ pub struct Node {
     role: (StateRole, u64),
     /// The entry of the last membership change in the configuration.
     configured_at: u64,
+    /// Work and index of a snapshot that is being put in place.
+    restoring: Option<(u64, u64)>,
     /// The index a leader's term begins with.
     term_start: u64,
     /// Appends handed out and not yet confirmed: the work's number and the last index it made
@@ -198,6 +202,7 @@ impl Node {
             suspicion: None,
             role: (StateRole::Follower, 0),
             configured_at,
+            restoring: None,
             term_start: 0,
             appends: VecDeque::new(),
             held: VecDeque::new(),
@@ -210,6 +215,9 @@ impl Node {
 
     /// A tick of the clock.
     pub fn tick(&mut self) {
+        if self.must_not_stand() {
+            self.raw.raft.election_elapsed = 0;
+        }
         self.raw.tick();
         self.follow_suspicion();
         self.after_input();
@@ -217,6 +225,9 @@ impl Node {
 
     /// Stands for election now. A sole voter wins at once.
     pub fn campaign(&mut self) {
+        if self.must_not_stand() {
+            return;
+        }
         // Fails only while a configuration change waits to be applied; the next election timeout
         // tries again.
         let _ = self.raw.campaign();
@@ -239,6 +250,7 @@ impl Node {
                     last_index,
                 });
             }
+            MessageType::MsgTimeoutNow if self.must_not_stand() => return Ok(()),
             // Snapshots come by a way of their own, commands too, and what a member tells itself
             // comes from nobody else.
             MessageType::MsgSnapshot
@@ -257,11 +269,13 @@ impl Node {
         Ok(())
     }
 
-    /// The message that announces a snapshot whose files are here. If raft takes it, the next work
-    /// has a [`Restore`].
-    pub fn step_snapshot(&mut self, message: &Bytes) -> Result<(), Malformed> {
+    /// The message that announces a snapshot whose files are here and are at position `found`. If
+    /// raft takes it, the next work has a [`Restore`].
+    pub fn step_snapshot(&mut self, message: &Bytes, found: Position) -> Result<(), Malformed> {
         let message = Message::parse_from_carllerche_bytes(message).map_err(|_| Malformed)?;
-        if message.get_msg_type() != MessageType::MsgSnapshot {
+        let metadata = message.get_snapshot().get_metadata();
+        let is_announced = metadata.index == found.index && metadata.term == found.term;
+        if message.get_msg_type() != MessageType::MsgSnapshot || !is_announced {
             return Err(Malformed);
         }
         let _ = self.raw.step(message);
@@ -402,6 +416,10 @@ impl Node {
             number
         };
         self.raw.on_persist_ready(through);
+        if let Some((_, index)) = self.restoring.take_if(|(number, _)| *number <= through) {
+            // The state machine goes on from there, as soon as it has it.
+            self.raw.advance_apply_to(index);
+        }
         while self
             .held
             .front()
@@ -436,6 +454,14 @@ impl Node {
             return Ok(None);
         }
         let conf_state = self.raw.apply_conf_change(&change).map_err(|_| Malformed)?;
+        let raft = &mut self.raw.raft;
+        if raft.state == StateRole::Leader && !raft.promotable() {
+            // It was removed. The library goes on to count its own acknowledgements, which it has
+            // no place for any more. The others learn that the entry is committed, and elect.
+            raft.bcast_append();
+            let term = raft.term;
+            raft.become_follower(term, 0);
+        }
         self.after_input();
         let configuration = Configuration {
             conf_state,
@@ -503,8 +529,13 @@ impl Node {
         }
         for message in ready.take_messages() {
             if message.get_msg_type() == MessageType::MsgSnapshot {
+                let metadata = message.get_snapshot().get_metadata();
                 work.snapshots.push(OutgoingSnapshot {
                     to: message.to,
+                    position: Position {
+                        index: metadata.index,
+                        term: metadata.term,
+                    },
                     message: encode(&message).message,
                 });
             } else {
@@ -556,6 +587,7 @@ impl Node {
         }
         self.raw.mut_store().restore(position.index, position.term);
         self.configured_at = position.index;
+        self.restoring = Some((ready.number(), position.index));
         let configuration = Configuration {
             conf_state: metadata.get_conf_state().clone(),
             index: position.index,
@@ -564,6 +596,14 @@ impl Node {
             position,
             configuration: configuration.encode(),
         }
+    }
+
+    /// Whether winning an election now would find this member in the middle of something: a
+    /// snapshot whose log the library cannot look at yet, or, for a sole voter, who wins at once,
+    /// an append that is not on disk.
+    pub(super) fn must_not_stand(&self) -> bool {
+        let is_sole_voter = self.standing().is_sole_voter;
+        self.restoring.is_some() || (is_sole_voter && !self.appends.is_empty())
     }
 
     /// What of a ready list goes to disk. A commit index alone does not: it is written with the

@@ -52,17 +52,17 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads `log` from where `state`, which came with it, says it stands. `applied` raises the
-    /// commit index: the state machine has applied nothing uncommitted, and the log's own record of
-    /// the commit index may lag.
-    pub fn new(log: Arc<Log>, state: &LogState, conf_state: ConfState, applied: u64) -> Reader {
+    /// Reads `log` from where `state`, which came with it, says it stands. `committed` raises the
+    /// commit index to what is known to be committed otherwise (it was applied, it is in the
+    /// configuration): the log's own record of it may lag.
+    pub fn new(log: Arc<Log>, state: &LogState, conf_state: ConfState, committed: u64) -> Reader {
         let mut hard_state = HardState::default();
         hard_state.term = state.hard_state.term;
         hard_state.vote = state.hard_state.vote;
         hard_state.commit = state
             .hard_state
             .commit
-            .max(applied)
+            .max(committed)
             .max(state.first_index - 1);
         Reader {
             log,

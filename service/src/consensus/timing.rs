@@ -42,7 +42,7 @@ impl Node {
     /// The leader closed its connection.
     pub fn suspect(&mut self, member_id: u64) {
         let raft = &mut self.raw.raft;
-        if raft.leader_id != member_id || raft.state != StateRole::Follower || !raft.promotable() {
+        if raft.leader_id != member_id || raft.state != StateRole::Follower {
             return;
         }
         // Votes are refused for as long as a leader was heard of within an election timeout.
@@ -61,10 +61,11 @@ impl Node {
             return;
         };
         let raft = &self.raw.raft;
-        let spoke_up = raft.leader_id == suspicion.leader
-            && raft.election_elapsed < raft.election_timeout();
+        let spoke_up =
+            raft.leader_id == suspicion.leader && raft.election_elapsed < raft.election_timeout();
         let found = raft.leader_id != 0 && raft.leader_id != suspicion.leader;
-        if spoke_up || found || raft.term > suspicion.term || raft.state == StateRole::Leader {
+        let over = raft.term > suspicion.term || raft.state == StateRole::Leader;
+        if spoke_up || found || over || !raft.promotable() {
             return;
         }
         suspicion.ticks_left -= 1;
@@ -74,7 +75,7 @@ impl Node {
             // The first in rank is at the end of its own patience with this very tick.
             let asked = raft.state == StateRole::PreCandidate && raft.election_elapsed == 0;
             if !asked {
-                let _ = self.raw.campaign();
+                self.campaign();
             }
         }
         if suspicion.attempts_left > 0 {
@@ -104,10 +105,7 @@ impl Node {
     fn rank(&self, leader: u64) -> u64 {
         let own = self.settings.member_id;
         let voters = self.raw.raft.prs().conf().voters().ids();
-        voters
-            .iter()
-            .filter(|&id| id != leader && id < own)
-            .count() as u64
+        voters.iter().filter(|&id| id != leader && id < own).count() as u64
     }
 
     /// SplitMix64: one addition and a mix, good enough for timeouts and the same everywhere.

@@ -94,7 +94,11 @@ impl Driver {
                 self.parts.log.append(&append)?;
             }
             self.tell_peers_who_is_there();
-            if change == (Change::Remove { id: self.parts.member_id }) {
+            if change
+                == (Change::Remove {
+                    id: self.parts.member_id,
+                })
+            {
                 self.membership.leaving_in = Some(TICKS_AFTER_REMOVAL);
             }
         }
@@ -122,6 +126,11 @@ impl Driver {
                 .peers
                 .set_members(&members, &membership.removed());
         }
+    }
+
+    /// Whether this member was removed, and goes on for a moment only.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.membership.leaving_in.is_some()
     }
 
     pub(super) fn leave_if_removed(&mut self) {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use conclave_proto::ApiError;
+use conclave_proto::command::member_change::Change;
 use conclave_proto::peer::refusal::Reason;
 use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
 use conclave_storage::Fault;
@@ -56,7 +57,8 @@ impl Driver {
             self.forwarded_bytes += bytes;
             let commands = forward.commands.into_iter().map(Proposal::of_another);
             self.pending.extend(commands);
-            self.changes.extend(forward.change.map(Proposal::change_of_another));
+            self.changes
+                .extend(forward.change.map(Proposal::change_of_another));
             return;
         };
         let refusal = Refusal {
@@ -90,8 +92,33 @@ impl Driver {
             }
             match self.parts.node.propose(payload) {
                 Some(position) => self.place(position, packed),
-                None => answer_all(packed, || Answer::Refused(ApiError::RequestTooManyRequests)),
+                None => self.not_proposed(packed),
             }
+        }
+    }
+
+    /// Raft has no room for these, or this member was removed and whoever leads next takes them.
+    fn not_proposed(&mut self, proposals: Vec<Proposal>) {
+        let term = self.standing.term;
+        let (own, others): (Vec<_>, Vec<_>) = proposals
+            .into_iter()
+            .partition(|proposal| proposal.slot.is_some());
+        for proposal in &others {
+            let Some((member_id, request_id)) = codec::origin(proposal.framed()) else {
+                continue;
+            };
+            let refusal = Refusal {
+                term,
+                request_ids: vec![request_id],
+                reason: Reason::Busy.into(),
+            };
+            let content = Some(Content::Refusal(refusal));
+            self.parts.peers.send(member_id, Parcel { content });
+        }
+        if self.is_leaving() {
+            self.held_back.extend(own);
+        } else {
+            answer_all(own, || Answer::Refused(ApiError::RequestTooManyRequests));
         }
     }
 
@@ -101,6 +128,12 @@ impl Driver {
             return;
         }
         while let Some(proposal) = self.changes.front() {
+            let removes_us = matches!(proposal.change().change, Some(Change::Remove(id))
+                if id == self.parts.member_id);
+            if removes_us && self.hands_over_to_leave() {
+                return;
+            }
+            let proposal = self.changes.front().expect("it was there");
             match self.parts.node.propose_change(proposal.change()) {
                 Ok(position) => {
                     let proposal = self.changes.pop_front().expect("there is a front");

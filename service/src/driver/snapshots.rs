@@ -25,6 +25,8 @@ use std::sync::Arc;
 
 use conclave_proto::command::Member;
 use conclave_storage::engine::Engine;
+use conclave_storage::log::Append;
+use conclave_storage::machine::member::Membership;
 use conclave_storage::machine::{Limits, Machine};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, snapshot};
@@ -62,9 +64,16 @@ pub(super) struct Traffic {
     /// Ticks for which nobody has taken up the offer.
     idle_ticks: u32,
     /// Stepped, and not yet taken by raft.
-    arriving: Option<ReceivedSnapshot>,
+    arriving: Option<Arrived>,
     /// Taken, and being put in place by the work of this number.
-    installing: Option<(u64, ReceivedSnapshot)>,
+    installing: Option<(u64, Arrived)>,
+}
+
+/// A received snapshot that was opened and is what it says.
+struct Arrived {
+    snapshot: ReceivedSnapshot,
+    engine: Arc<dyn Engine>,
+    membership: Membership,
 }
 
 /// An offer nobody took up ends after so many ticks.
@@ -131,8 +140,16 @@ impl Driver {
         }
     }
 
-    pub(super) fn send_snapshot(&mut self, OutgoingSnapshot { to, message }: OutgoingSnapshot) {
-        let Some(files) = self.snapshots.offered.clone() else {
+    pub(super) fn send_snapshot(&mut self, outgoing: OutgoingSnapshot) {
+        let OutgoingSnapshot {
+            to,
+            position,
+            message,
+        } = outgoing;
+        // The offer may have changed since raft looked at it.
+        let offered = self.snapshots.offered.clone();
+        let announced = (position.index, position.term);
+        let Some(files) = offered.filter(|files| (files.index, files.term) == announced) else {
             self.parts.node.snapshot_sent(to, false);
             return;
         };
@@ -155,56 +172,103 @@ impl Driver {
     }
 
     pub(super) fn snapshot_received(&mut self, snapshot: ReceivedSnapshot) -> Result<(), Fault> {
-        let busy = self.snapshots.installing.is_some() || self.parts.state_folder.is_none();
-        if busy || self.parts.node.step_snapshot(&snapshot.raft_message).is_err() {
+        let opened = match &self.parts.state_folder {
+            Some(folder) if self.snapshots.installing.is_none() => open(folder, &snapshot),
+            Some(_) | None => None,
+        };
+        let position = Position {
+            index: snapshot.index,
+            term: snapshot.term,
+        };
+        let node = &mut self.parts.node;
+        let taken = opened.filter(|_| {
+            let stepped = node.step_snapshot(&snapshot.raft_message, position);
+            stepped.is_ok()
+        });
+        let Some((engine, membership)) = taken else {
             let _ = snapshot.installed.send(false);
             return Ok(());
-        }
-        self.snapshots.arriving = Some(snapshot);
+        };
+        self.snapshots.arriving = Some(Arrived {
+            snapshot,
+            engine,
+            membership,
+        });
         self.do_work()?;
-        if let Some(snapshot) = self.snapshots.arriving.take() {
-            // Raft has no use for it any more.
+        if let Some(Arrived {
+            snapshot, engine, ..
+        }) = self.snapshots.arriving.take()
+        {
+            // Raft has no use for it any more. Closed before its folder goes.
+            drop(engine);
             let _ = snapshot.installed.send(false);
         }
         Ok(())
     }
 
-    pub(super) fn restore(&mut self, number: u64, restore: Restore) {
+    pub(super) fn restore(&mut self, number: u64, restore: Restore, append: Option<Append>) {
         let arrived = self.snapshots.arriving.take();
-        let snapshot = arrived.expect("raft takes a snapshot while one is being given to it");
+        let arrived = arrived.expect("raft takes a snapshot while one is being given to it");
         let folder = self.parts.state_folder.as_ref();
         let folder = folder.expect("looked for when the snapshot came");
         let job = Job::Restore {
             number,
             member_dir: folder.member_dir.clone(),
-            dir: snapshot.dir.clone(),
+            dir: arrived.snapshot.dir.clone(),
             restore,
+            append,
         };
-        self.snapshots.installing = Some((number, snapshot));
+        self.snapshots.installing = Some((number, arrived));
         self.write(number, job);
     }
 
     /// Everything up to this work is on disk: a snapshot among it is the state now.
-    pub(super) fn install_through(&mut self, number: u64) -> Result<(), Fault> {
+    pub(super) fn install_through(&mut self, number: u64) {
         let installing = &mut self.snapshots.installing;
-        let Some((_, snapshot)) = installing.take_if(|(work, _)| *work <= number) else {
-            return Ok(());
+        let Some((_, arrived)) = installing.take_if(|(work, _)| *work <= number) else {
+            return;
         };
-        let folder = self.parts.state_folder.as_ref();
-        let folder = folder.expect("looked for when the snapshot came");
-        let engine = (folder.open)(&snapshot.dir)?;
-        let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
-        let membership = reader.membership();
-        drop(reader);
+        let Arrived {
+            snapshot,
+            engine,
+            membership,
+        } = arrived;
         tracing::info!(index = snapshot.index, "a snapshot is put in place");
         self.tell_applier(vec![ToApply::Install {
             engine,
             index: snapshot.index,
         }]);
-        self.take_membership((*membership).clone());
+        self.take_membership(membership);
         let _ = snapshot.installed.send(true);
-        Ok(())
     }
+}
+
+/// Opens what was received, before anything depends on it. `None` if it is not what it says.
+fn open(
+    folder: &StateFolder,
+    snapshot: &ReceivedSnapshot,
+) -> Option<(Arc<dyn Engine>, Membership)> {
+    let opened = (folder.open)(&snapshot.dir).and_then(|engine| {
+        let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
+        Ok((engine, reader))
+    });
+    let (engine, reader) = match opened {
+        Ok(opened) => opened,
+        Err(fault) => {
+            tracing::warn!(%fault, "a snapshot that was received cannot be opened");
+            return None;
+        }
+    };
+    let applied = reader.applied();
+    if (applied.index, applied.term) != (snapshot.index, snapshot.term) {
+        tracing::warn!(
+            announced = snapshot.index,
+            found = applied.index,
+            "a snapshot is not the one that was announced"
+        );
+        return None;
+    }
+    Some((engine, (*reader.membership()).clone()))
 }
 
 fn take(folder: &StateFolder, dir: PathBuf) -> Taken {

@@ -17,6 +17,8 @@ pub(super) struct Transfer {
     waiting: Option<(u64, Done)>,
     /// Since when this leader tries to be rid of its place because of its disk.
     for_disk: Option<Moment>,
+    /// The term in which this leader tried to hand over before its removal.
+    left_in: Option<u64>,
 }
 
 impl Driver {
@@ -59,6 +61,23 @@ impl Driver {
         if let Some((_, done)) = self.transfer.waiting.take() {
             let _ = done.send(outcome);
         }
+    }
+
+    /// A leader that is to be removed hands over first, once: whoever leads next proposes the
+    /// removal. True while that is under way.
+    pub(super) fn hands_over_to_leave(&mut self) -> bool {
+        if self.parts.node.is_transferring() {
+            return true;
+        }
+        let Some(to) = self.parts.node.successor() else {
+            return false;
+        };
+        if self.transfer.left_in == Some(self.standing.term) {
+            return false;
+        }
+        self.transfer.left_in = Some(self.standing.term);
+        self.parts.node.transfer_leader(to);
+        true
     }
 
     /// A leader whose disk stalls for an election timeout gives its place to a successor; one that

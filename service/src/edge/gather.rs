@@ -22,9 +22,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
+use super::listener::Divide;
 use crate::clock::Stopwatch;
 
 /// Bytes gathered at most: several of the largest frames, and no more than a socket takes at once.
@@ -41,14 +40,14 @@ const KEPT_BYTES: usize = 4 << 10;
 
 /// A connection's socket, for the one who serves it in a [`Gathering`] task.
 #[derive(Debug)]
-pub(super) struct Gathered {
-    reading: OwnedReadHalf,
-    outgoing: Outgoing,
+pub(super) struct Gathered<R, W> {
+    reading: R,
+    outgoing: Outgoing<W>,
 }
 
 /// The writing half with what waits for it, shared by the socket and the task.
-#[derive(Clone, Debug)]
-pub(super) struct Outgoing(Arc<Mutex<Buffered<OwnedWriteHalf>>>);
+#[derive(Debug)]
+pub(super) struct Outgoing<W>(Arc<Mutex<Buffered<W>>>);
 
 #[derive(Debug)]
 struct Buffered<W> {
@@ -58,9 +57,12 @@ struct Buffered<W> {
     written: usize,
 }
 
+/// What [`gather`] makes of a socket.
+type Parts<R, W> = (Gathered<R, W>, Outgoing<W>);
+
 /// Divides a socket into what the task's future uses and what the task writes with.
-pub(super) fn gather(stream: TcpStream) -> (Gathered, Outgoing) {
-    let (reading, writing) = stream.into_split();
+pub(super) fn gather<S: Divide>(stream: S) -> Parts<S::Reading, S::Writing> {
+    let (reading, writing) = stream.divide();
     let buffered = Buffered {
         writing,
         bytes: Vec::new(),
@@ -76,8 +78,14 @@ pub(super) fn gather(stream: TcpStream) -> (Gathered, Outgoing) {
     )
 }
 
-impl Outgoing {
-    fn lock(&self) -> MutexGuard<'_, Buffered<OwnedWriteHalf>> {
+impl<W> Clone for Outgoing<W> {
+    fn clone(&self) -> Outgoing<W> {
+        Outgoing(Arc::clone(&self.0))
+    }
+}
+
+impl<W> Outgoing<W> {
+    fn lock(&self) -> MutexGuard<'_, Buffered<W>> {
         // Nothing that panics is called while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,7 +129,7 @@ impl<W: AsyncWrite + Unpin> Buffered<W> {
     }
 }
 
-impl AsyncRead for Gathered {
+impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for Gathered<R, W> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -131,7 +139,7 @@ impl AsyncRead for Gathered {
     }
 }
 
-impl AsyncWrite for Gathered {
+impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Gathered<R, W> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,18 +173,18 @@ impl AsyncWrite for Gathered {
 }
 
 /// The task of a connection. See the module.
-pub(super) struct Gathering<F> {
+pub(super) struct Gathering<F, W> {
     connection: Pin<Box<F>>,
-    outgoing: Outgoing,
+    outgoing: Outgoing<W>,
     has_waited: bool,
     since_write: Option<Stopwatch>,
     /// [`BUSY`].
     busy: Duration,
 }
 
-impl<F> Gathering<F> {
+impl<F, W> Gathering<F, W> {
     /// `connection` serves the socket `outgoing` came with.
-    pub(super) fn new(connection: F, outgoing: Outgoing) -> Gathering<F> {
+    pub(super) fn new(connection: F, outgoing: Outgoing<W>) -> Gathering<F, W> {
         Gathering {
             connection: Box::pin(connection),
             outgoing,
@@ -187,7 +195,7 @@ impl<F> Gathering<F> {
     }
 }
 
-impl<F: Future<Output = ()>> Future for Gathering<F> {
+impl<F: Future<Output = ()>, W: AsyncWrite + Unpin> Future for Gathering<F, W> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -222,7 +230,7 @@ mod tests {
     use std::task::Waker;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -40,7 +40,6 @@ mod receive;
 mod write;
 
 pub(super) use receive::Receiver;
-pub use receive::remove_leftovers;
 
 /// Bytes of a piece: large enough that its overhead does not count, small enough to hold several.
 const PIECE_BYTES: usize = 1 << 20;

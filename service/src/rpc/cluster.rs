@@ -91,9 +91,9 @@ impl Cluster for Service {
             .context
             .admit(Method::MemberRemove, request.metadata())?;
         let changed = reconfiguration::remove(&self.context.handle, request.into_inner().id).await;
-        let answer = self.members_after(changed).map(|(header, members)| {
-            pb::MemberRemoveResponse { header, members }
-        });
+        let answer = self
+            .members_after(changed)
+            .map(|(header, members)| pb::MemberRemoveResponse { header, members });
         reply(call, answer)
     }
 
@@ -106,9 +106,9 @@ impl Cluster for Service {
             .admit(Method::MemberUpdate, request.metadata())?;
         let pb::MemberUpdateRequest { id, peer_urls } = request.into_inner();
         let changed = reconfiguration::update(&self.context.handle, id, &peer_urls).await;
-        let answer = self.members_after(changed).map(|(header, members)| {
-            pb::MemberUpdateResponse { header, members }
-        });
+        let answer = self
+            .members_after(changed)
+            .map(|(header, members)| pb::MemberUpdateResponse { header, members });
         reply(call, answer)
     }
 
@@ -120,9 +120,9 @@ impl Cluster for Service {
             .context
             .admit(Method::MemberPromote, request.metadata())?;
         let changed = reconfiguration::promote(&self.context.handle, request.into_inner().id).await;
-        let answer = self.members_after(changed).map(|(header, members)| {
-            pb::MemberPromoteResponse { header, members }
-        });
+        let answer = self
+            .members_after(changed)
+            .map(|(header, members)| pb::MemberPromoteResponse { header, members });
         reply(call, answer)
     }
 }

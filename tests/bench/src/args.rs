@@ -11,6 +11,7 @@ use crate::compare::Which;
 use crate::compare::scenario::Scenario;
 use crate::data::Order;
 use crate::drive::Load;
+use crate::failover::Kind;
 use crate::pace::Plan;
 use crate::wire::Failure;
 use crate::workload::watch::Streams;
@@ -47,6 +48,11 @@ pub(crate) enum Command {
     Restart(RestartArgs),
     /// Start Conclave and etcd, run everything on both in turn, and print the ratios.
     Compare(CompareArgs),
+    /// Start both as clusters of three, take their leaders away again and again, and time how long
+    /// no put is acknowledged.
+    Failover(FailoverArgs),
+    /// Start both as clusters of three, write while a follower is away, and time its way back.
+    CatchUp(CatchUpArgs),
 }
 
 /// Common to all workloads.
@@ -84,9 +90,10 @@ pub(crate) struct LoadArgs {
     /// Seconds until a request counts as failed.
     #[arg(long, value_parser = seconds, default_value = "10")]
     timeout: Duration,
-    /// The server's process, to read its processor time and memory.
-    #[arg(long)]
-    pid: Option<u32>,
+    /// The server's process, to read its processor time and memory; several, with commas, if it
+    /// is a cluster.
+    #[arg(long, value_delimiter = ',')]
+    pid: Vec<u32>,
     /// Most seconds to wait after the run for that process to be quiet; what it does until then
     /// is counted.
     #[arg(long, value_parser = seconds, default_value = "10")]
@@ -229,6 +236,10 @@ pub(crate) struct CompareArgs {
     /// How much of everything.
     #[arg(long, value_enum, default_value = "quick")]
     pub(crate) scale: Scale,
+    /// Members of each server's cluster. Connections are spread over them, and processor time and
+    /// memory are those of all together.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
+    pub(crate) members: u32,
     /// Only these scenarios.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Scenario>,
@@ -237,6 +248,56 @@ pub(crate) struct CompareArgs {
     pub(crate) fail_on_miss: bool,
     #[command(flatten)]
     pub(crate) bench: BenchArgs,
+}
+
+/// Which servers, and where their programs are.
+#[derive(Args, Debug)]
+pub(crate) struct ContenderArgs {
+    /// Our binary; by default `conclave` beside this program.
+    #[arg(long)]
+    pub(crate) conclave: Option<PathBuf>,
+    /// etcd's binary.
+    #[arg(long, default_value = "etcd")]
+    pub(crate) etcd: PathBuf,
+    /// Which servers to run.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["conclave", "etcd"])]
+    pub(crate) servers: Vec<Which>,
+    /// Where to make the data directories.
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// One more argument for the servers; may be repeated.
+    #[arg(long = "server-arg", allow_hyphen_values = true)]
+    pub(crate) server_args: Vec<String>,
+    /// Write the report as JSON to this file, `-` for standard output instead of the table.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FailoverArgs {
+    /// What happens to the leader.
+    #[arg(long, value_enum, default_value = "kill")]
+    pub(crate) kind: Kind,
+    /// How often.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    pub(crate) contenders: ContenderArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CatchUpArgs {
+    /// MiB of values put while the follower is away.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) mebibytes: u64,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 16 << 10, value_parser = value_size)]
+    pub(crate) value_size: usize,
+    /// Puts a second, of the leader, whose latency is measured before and meanwhile.
+    #[arg(long, value_parser = rate, default_value = "200")]
+    pub(crate) rate: f64,
+    #[command(flatten)]
+    pub(crate) contenders: ContenderArgs,
 }
 
 /// How much of everything.
@@ -273,7 +334,7 @@ impl LoadArgs {
                 rate: self.rate,
             },
             timeout: self.timeout,
-            pid: self.pid,
+            pids: self.pid.clone(),
             settle: self.settle,
             progress: !self.quiet,
         })

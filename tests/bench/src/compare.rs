@@ -9,12 +9,13 @@
 //! puts, the servers are started anew between writing and reading (`scenario.rs` says why), and
 //! restart adds keys up to its number and comes last.
 
+pub(crate) mod member;
 pub(crate) mod restart;
 pub(crate) mod scenario;
 pub(crate) mod server;
 pub(crate) mod verdict;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -32,6 +33,7 @@ use crate::wire::Failure;
 pub(crate) struct Comparison {
     pub(crate) host: Host,
     pub(crate) scale: Scale,
+    pub(crate) members: u32,
     pub(crate) connections: usize,
     pub(crate) clients: usize,
     pub(crate) key_size: usize,
@@ -46,23 +48,24 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
     let root = Directory::make(&args.bench.dir)?;
     let host = Host::look(root.path())?;
     let mut contenders = Vec::new();
-    for which in &args.servers {
-        let binary = match which {
-            Which::Conclave => args.conclave.clone().map_or_else(beside_us, Ok)?,
-            Which::Etcd => args.etcd.clone(),
-        };
+    for &which in &args.servers {
+        let binary = which.binary(args.conclave.as_ref(), &args.etcd)?;
         let directory = root.path().join(which.name());
-        let server = Server::start(which.name(), &binary, &directory, &args.bench.server_args)?;
+        let (extra, members) = (&args.bench.server_args, args.members as usize);
+        let server = Server::start(which.name(), &binary, &directory, extra, members)?;
         report::note(&format!(
-            "{}: {} (process {})",
+            "{}: {} (processes {:?})",
             which.name(),
             server.version,
-            server.id()
+            server.ids()
         ));
         contenders.push(Contender::new(server));
     }
     for (turn, scenario) in Scenario::ALL.into_iter().enumerate() {
         if !args.only.is_empty() && !args.only.contains(&scenario) {
+            continue;
+        }
+        if args.members == 1 && scenario == Scenario::GetOfLeader {
             continue;
         }
         let mut order: Vec<&mut Contender> = contenders.iter_mut().collect();
@@ -77,6 +80,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
     let comparison = Comparison {
         host,
         scale: args.scale,
+        members: args.members,
         connections: args.bench.connections as usize,
         clients: args.bench.clients as usize,
         key_size: args.bench.key_size,
@@ -104,6 +108,18 @@ impl Which {
         match self {
             Which::Conclave => "conclave",
             Which::Etcd => "etcd",
+        }
+    }
+
+    /// Where its program is.
+    pub(crate) fn binary(
+        self,
+        conclave: Option<&PathBuf>,
+        etcd: &Path,
+    ) -> Result<PathBuf, Failure> {
+        match self {
+            Which::Conclave => conclave.cloned().map_or_else(beside_us, Ok),
+            Which::Etcd => Ok(etcd.to_owned()),
         }
     }
 }

@@ -34,8 +34,8 @@ pub(crate) struct Load {
     pub(crate) plan: Plan,
     /// For one request.
     pub(crate) timeout: Duration,
-    /// The server's process.
-    pub(crate) pid: Option<u32>,
+    /// The server's processes.
+    pub(crate) pids: Vec<u32>,
     /// Longest wait for the server to be quiet after the run.
     pub(crate) settle: Duration,
     pub(crate) progress: bool,
@@ -111,7 +111,7 @@ pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measur
         }
     }
 
-    let meter = Meter::start(load.pid)?;
+    let meter = Meter::start(&load.pids)?;
     let schedule = Schedule::new(load.plan, Instant::now());
     let pacer = Pacer::start(&schedule);
     // Fails only if every thread is gone, which the inbox then says.

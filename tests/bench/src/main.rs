@@ -5,13 +5,16 @@
 //! - [`wire`] gRPC over h2; [`data`] keys and values; [`workload`] the kinds of requests.
 //! - [`pace`] closed and open loop; [`drive`] threads and clients; [`stats`] what comes of it.
 //! - [`procfs`], [`meter`] and [`host`] what the server and the machine do meanwhile.
-//! - [`compare`] both servers side by side; [`cleanup`] nothing is left behind.
+//! - [`compare`] both servers side by side; [`failover`] and [`catch_up`] what a cluster loses.
+//! - [`cleanup`] nothing is left behind.
 
 mod args;
+mod catch_up;
 mod cleanup;
 mod compare;
 mod data;
 mod drive;
+mod failover;
 mod host;
 mod meter;
 mod pace;
@@ -79,6 +82,8 @@ fn run(command: &Command) -> Result<bool, Failure> {
         }
         Command::Restart(args) => return restart(args).map(|()| true),
         Command::Compare(args) => return compare::run(args),
+        Command::Failover(args) => return failover::run(args).map(|()| true),
+        Command::CatchUp(args) => return catch_up::run(args).map(|()| true),
     };
     report::measured(&measured, load.json.as_deref())?;
     Ok(measured.error_count() == 0)
@@ -222,7 +227,7 @@ fn watch(name: &'static str, space: u64, args: &WatchArgs) -> Result<Measured, F
 fn restart(args: &RestartArgs) -> Result<(), Failure> {
     let bench = &args.bench;
     let root = Directory::make(&bench.dir)?;
-    let server = Server::start("server", &args.binary, root.path(), &bench.server_args)?;
+    let server = Server::start("server", &args.binary, root.path(), &bench.server_args, 1)?;
     let contender = scenario::restart_only(server, args.keys, bench)?;
     match &contender.restart {
         Some(restarted) => report::restarted(restarted, bench.json.as_deref()),

@@ -8,7 +8,7 @@ use crate::wire::Failure;
 
 /// Readings from before a workload.
 pub(crate) struct Meter {
-    pid: Option<u32>,
+    pids: Vec<u32>,
     begin: Instant,
     server_cpu: f64,
     own_cpu: f64,
@@ -23,14 +23,11 @@ pub(crate) struct Cost {
 }
 
 impl Meter {
-    /// Begins to measure; `pid` is the server's process.
-    pub(crate) fn start(pid: Option<u32>) -> Result<Meter, Failure> {
+    /// Begins to measure; `pids` are the server's processes.
+    pub(crate) fn start(pids: &[u32]) -> Result<Meter, Failure> {
         Ok(Meter {
-            pid,
-            server_cpu: pid
-                .map(procfs::cpu_seconds)
-                .transpose()?
-                .unwrap_or_default(),
+            pids: pids.to_vec(),
+            server_cpu: procfs::cpu_seconds_of(pids)?,
             own_cpu: procfs::cpu_seconds(std::process::id())?,
             machine_cpu: procfs::machine_busy_seconds()?,
             begin: Instant::now(),
@@ -44,30 +41,24 @@ impl Meter {
         let own = procfs::cpu_seconds(std::process::id())? - self.own_cpu;
         let machine = procfs::machine_busy_seconds()? - self.machine_cpu;
         // A server that has died is to be seen from the errors, which this must not hide.
-        let server_at_end = self.pid.and_then(|pid| procfs::cpu_seconds(pid).ok());
+        let server_at_end = procfs::cpu_seconds_of(&self.pids).ok();
         let during = server_at_end.map_or(0.0, |seconds| seconds - self.server_cpu);
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         let other = (machine - own - during) / (seconds * processors).max(0.01);
         Ok(Cost {
-            server: self
-                .pid
-                .and_then(|pid| self.server(pid, during, answered, settle).ok()),
+            server: (!self.pids.is_empty())
+                .then(|| self.server(during, answered, settle).ok())
+                .flatten(),
             client_cpu_seconds: own,
             other_cpu_share: other.clamp(0.0, 1.0),
         })
     }
 
-    fn server(
-        &self,
-        pid: u32,
-        during: f64,
-        answered: u64,
-        settle: Duration,
-    ) -> Result<ServerUse, Failure> {
-        let all = procfs::settle(pid, settle)? - self.server_cpu;
-        let memory = procfs::memory(pid)?;
+    fn server(&self, during: f64, answered: u64, settle: Duration) -> Result<ServerUse, Failure> {
+        let all = procfs::settle(&self.pids, settle)? - self.server_cpu;
+        let memory = procfs::memory_of(&self.pids)?;
         Ok(ServerUse {
-            pid,
+            processes: self.pids.len(),
             cpu_seconds: during,
             cpu_seconds_after: all - during,
             cpu_ms_per_1000: if answered == 0 {

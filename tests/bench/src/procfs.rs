@@ -46,17 +46,39 @@ pub(crate) fn machine_busy_seconds() -> Result<f64, Failure> {
     parse_busy(&stat).ok_or_else(|| Failure::new("/proc/stat: not understood"))
 }
 
-/// Waits until process `pid` is quiet or `limit` has passed. Returns the processor seconds it had
-/// used by then.
-pub(crate) fn settle(pid: u32, limit: Duration) -> Result<f64, Failure> {
+/// Processor seconds several processes have used together.
+pub(crate) fn cpu_seconds_of(pids: &[u32]) -> Result<f64, Failure> {
+    pids.iter().map(|&pid| cpu_seconds(pid)).sum()
+}
+
+/// Memory of several processes together. The peaks need not have been at one time.
+pub(crate) fn memory_of(pids: &[u32]) -> Result<Memory, Failure> {
+    let mut all = Memory::default();
+    for &pid in pids {
+        let one = memory(pid)?;
+        all.resident += one.resident;
+        all.anonymous += one.anonymous;
+        all.peak += one.peak;
+    }
+    Ok(all)
+}
+
+/// Waits until the processes are quiet or `limit` has passed. Returns the processor seconds they
+/// had used by then.
+pub(crate) fn settle(pids: &[u32], limit: Duration) -> Result<f64, Failure> {
     let begin = Instant::now();
-    let mut last = cpu_seconds(pid)?;
+    let mut last = cpu_seconds_of(pids)?;
     let mut quiet = 0;
     while quiet < QUIET_WINDOWS && begin.elapsed() < limit {
         std::thread::sleep(QUIET_WINDOW);
-        let now = cpu_seconds(pid)?;
+        let now = cpu_seconds_of(pids)?;
         let share = (now - last) / QUIET_WINDOW.as_secs_f64();
-        quiet = if share <= QUIET_SHARE { quiet + 1 } else { 0 };
+        // Members of a cluster say to each other that they are there, each with its share.
+        quiet = if share <= QUIET_SHARE * pids.len() as f64 {
+            quiet + 1
+        } else {
+            0
+        };
         last = now;
     }
     Ok(last)

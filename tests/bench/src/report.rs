@@ -36,6 +36,15 @@ pub(crate) fn restarted(restarted: &Restarted, json: Option<&Path>) -> Result<()
     publish(&(restart_line(restarted) + "\n"), restarted, json)
 }
 
+/// Of `failover` and `catch-up`: lines of text, and all there is to know.
+pub(crate) fn lines(
+    lines: &[String],
+    value: &impl Serialize,
+    json: Option<&Path>,
+) -> Result<(), Failure> {
+    publish(&(lines.join("\n") + "\n"), value, json)
+}
+
 /// `-` is standard output, and then the text is left out; any other path gets the JSON beside it.
 fn publish(text: &str, value: &impl Serialize, json: Option<&Path>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
@@ -161,7 +170,7 @@ fn comparison_text(comparison: &Comparison) -> String {
     let mut text = format!(
         "{} x {}, {:.1} GiB, Linux {}, {} on {}\n\
          load {:.2} before the run; one synced 1.3 KB append: p50 {:.0} us, p99 {:.0} us\n\
-         {} connections, {} clients, keys of {} B, values of {} B\n",
+         {} to a cluster, {} connections, {} clients, keys of {} B, values of {} B\n",
         host.processors,
         host.processor,
         mebibytes(host.memory_bytes) / 1024.0,
@@ -171,6 +180,7 @@ fn comparison_text(comparison: &Comparison) -> String {
         host.load_average,
         host.sync_p50_us,
         host.sync_p99_us,
+        comparison.members,
         comparison.connections,
         comparison.clients,
         comparison.key_size,

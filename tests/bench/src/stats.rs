@@ -120,10 +120,10 @@ impl Latency {
     }
 }
 
-/// What the server's process used for a workload.
+/// What the server's processes used for a workload, all of a cluster together.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct ServerUse {
-    pub(crate) pid: u32,
+    pub(crate) processes: usize,
     /// Processor seconds from the first request to the last answer.
     pub(crate) cpu_seconds: f64,
     /// Processor seconds from there until the process was quiet: work put off is work all the

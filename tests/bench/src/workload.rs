@@ -19,6 +19,7 @@ pub(crate) mod path {
     pub(crate) const TXN: &str = "/etcdserverpb.KV/Txn";
     pub(crate) const WATCH: &str = "/etcdserverpb.Watch/Watch";
     pub(crate) const LEASE_GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
+    pub(crate) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
     pub(crate) const LEASE_KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 }
 

@@ -117,12 +117,12 @@ impl Client {
     async fn work(mut self, stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(PACE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        for sequence in 0_u64.. {
+        loop {
             ticks.tick().await;
             if *stop.borrow() {
                 return;
             }
-            let (key, call) = self.choose(sequence);
+            let (key, call) = self.choose();
             let invoked = self.recorder.now();
             let kv = KvClient::new(self.channels[self.at].clone());
             let asked = tokio::time::timeout(PATIENCE, ask(kv, &key, &call)).await;
@@ -145,9 +145,10 @@ impl Client {
         }
     }
 
-    fn choose(&mut self, sequence: u64) -> (String, Call) {
+    fn choose(&mut self) -> (String, Call) {
         let key = format!("{PREFIX}{}", self.random.random_range(0..self.keys));
-        let value = format!("{}.{sequence}", self.number);
+        // Unique also where one load follows another on the same recorder.
+        let value = format!("{}.{}", self.number, self.recorder.now());
         let call = match self.random.random_range(0..100) {
             0..40 => Call::Put(value),
             40..65 => Call::Swap(self.seen.get(&key).copied().unwrap_or(0), value),

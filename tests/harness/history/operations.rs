@@ -8,10 +8,10 @@ use super::{Call, Effect, Moment, Operation, Outcome, Truth, Violation};
 pub fn check(operations: &[Operation], truth: &Truth, prefix: &str) -> Vec<Violation> {
     let mut violations = Vec::new();
     for operation in operations {
-        if let Outcome::Done(revision, effect) = &operation.outcome {
-            if let Some(rule) = misfit(operation, *revision, effect, truth) {
-                violations.push(violation(rule, operation));
-            }
+        if let Outcome::Done(revision, effect) = &operation.outcome
+            && let Some(rule) = misfit(operation, *revision, effect, truth)
+        {
+            violations.push(violation(rule, operation));
         }
     }
     check_real_time(operations, truth, &mut violations);

@@ -157,12 +157,21 @@ impl Receiver {
                 return report(Outcome::NotInstalled, "this member stops");
             }
         };
-        if answer == Ok(true) {
-            folder.is_ours = false;
-            return report(Outcome::Received, "");
+        match answer {
+            Ok(true) => {
+                folder.is_ours = false;
+                report(Outcome::Received, "")
+            }
+            Ok(false) => {
+                drop_aside(folder).await;
+                report(Outcome::NotInstalled, "it was not put in place")
+            }
+            // The driver is gone, perhaps in the middle of it: the folder may be the state already.
+            Err(_) => {
+                folder.is_ours = false;
+                report(Outcome::NotInstalled, "this member stops")
+            }
         }
-        drop_aside(folder).await;
-        report(Outcome::NotInstalled, "it was not put in place")
     }
 }
 
@@ -232,42 +241,6 @@ fn remove(dir: &Path) {
         Err(error) => {
             let dir = dir.display();
             tracing::warn!(%dir, %error, "a snapshot that was not used cannot be removed");
-        }
-    }
-}
-
-/// Removes what transfers that were cut short by the end of the process left in `dir`. To be called
-/// before anything is received.
-pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if is_of_a_transfer(&entry.file_name().to_string_lossy()) {
-            tracing::info!(dir = %entry.path().display(), "removing half a snapshot");
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-/// `state.<index>.<boot id>`.
-fn is_of_a_transfer(name: &str) -> bool {
-    let parts = name
-        .strip_prefix(FOLDER)
-        .and_then(|rest| rest.split_once('.'));
-    parts.is_some_and(|(index, boot_id)| {
-        index.parse::<u64>().is_ok() && u64::from_str_radix(boot_id, 16).is_ok()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_folders_of_transfers_are_left_overs() {
-        assert!(is_of_a_transfer("state.12.a0"));
-        for name in ["state", "state.12", "state.x.1", "log", "state.12.old"] {
-            assert!(!is_of_a_transfer(name), "{name}");
         }
     }
 }

@@ -37,18 +37,18 @@ pub(crate) fn run(
     let last = keys.key(count - 1);
     server.kill();
     let after_kill = launch(server, &last)?;
-    procfs::settle(server.id(), settle)?;
+    procfs::settle(&server.ids(), settle)?;
     let to_stop = server.stop()?;
     let after_stop = launch(server, &last)?;
-    let cpu_seconds = procfs::settle(server.id(), settle)?;
+    let cpu_seconds = procfs::settle(&server.ids(), settle)?;
     Ok(Restarted {
         keys: count,
         seconds_after_kill: after_kill.as_secs_f64(),
         seconds_after_stop: after_stop.as_secs_f64(),
         seconds_to_stop: to_stop.as_secs_f64(),
         cpu_seconds,
-        rss_bytes: procfs::memory(server.id())?.resident,
-        disk_bytes: crate::host::disk_bytes(&server.data),
+        rss_bytes: procfs::memory_of(&server.ids())?.resident,
+        disk_bytes: server.disk_bytes(),
     })
 }
 

@@ -13,7 +13,6 @@ use crate::compare::restart::{self, Restarted};
 use crate::compare::server::Server;
 use crate::data::{Keys, Order, Values};
 use crate::drive::{Load, drive};
-use crate::host;
 use crate::pace::Plan;
 use crate::procfs;
 use crate::report;
@@ -46,6 +45,8 @@ pub(crate) enum Scenario {
     GetAfterPut,
     /// The same, by a process started anew.
     Get,
+    /// Those, of the leader alone; for a cluster of several.
+    GetOfLeader,
     /// Those, serializable.
     GetSerializable,
     /// Linearizable ranges.
@@ -67,10 +68,11 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 12] = [
+    pub(crate) const ALL: [Scenario; 13] = [
         Scenario::Put,
         Scenario::GetAfterPut,
         Scenario::Get,
+        Scenario::GetOfLeader,
         Scenario::GetSerializable,
         Scenario::Range,
         Scenario::Txn,
@@ -89,7 +91,7 @@ impl Scenario {
     fn wants_fresh_process(self) -> bool {
         matches!(
             self,
-            Scenario::Get | Scenario::GetSerializable | Scenario::Range
+            Scenario::Get | Scenario::GetOfLeader | Scenario::GetSerializable | Scenario::Range
         )
     }
 
@@ -97,7 +99,10 @@ impl Scenario {
     fn size(self, scale: Scale) -> u64 {
         let (full, quick) = match self {
             Scenario::Put => (470_000, 30_000),
-            Scenario::GetAfterPut | Scenario::Get | Scenario::GetSerializable => (300_000, 30_000),
+            Scenario::GetAfterPut
+            | Scenario::Get
+            | Scenario::GetOfLeader
+            | Scenario::GetSerializable => (300_000, 30_000),
             Scenario::Range => (5_000, 500),
             Scenario::Txn => (100_000, 10_000),
             Scenario::PutOpen => (10_000, 1_500),
@@ -167,12 +172,12 @@ impl Contender {
         if scenario.wants_fresh_process() && self.flooded {
             self.server.stop()?;
             self.server.launch(b"conclave-bench-nothing")?;
-            procfs::settle(self.server.id(), SETTLE)?;
+            procfs::settle(&self.server.ids(), SETTLE)?;
             self.flooded = false;
         }
         let load = self.load(bench, size);
         let values = || Values::new(bench.value_size);
-        let get = |serializable| {
+        let get = |serializable, load: &Load| {
             let keys = keys(bench, self.filled, Order::Random)?;
             drive(
                 Arc::new(Get {
@@ -180,17 +185,21 @@ impl Contender {
                     value_size: bench.value_size,
                     serializable,
                 }),
-                &load,
+                load,
             )
         };
         let measured = match scenario {
             Scenario::Put => {
                 let measured = self.fill(self.filled + size, bench)?;
-                self.disk_bytes_after_put = Some(host::disk_bytes(&self.server.data));
+                self.disk_bytes_after_put = Some(self.server.disk_bytes());
                 measured
             }
-            Scenario::GetAfterPut | Scenario::Get => get(false)?,
-            Scenario::GetSerializable => get(true)?,
+            Scenario::GetAfterPut | Scenario::Get => get(false, &load)?,
+            Scenario::GetOfLeader => {
+                let endpoints = vec![self.server.leader()?.address];
+                get(false, &Load { endpoints, ..load })?
+            }
+            Scenario::GetSerializable => get(true, &load)?,
             Scenario::Range => {
                 let keys = keys(bench, self.filled, Order::Random)?;
                 let range = Range {
@@ -304,7 +313,7 @@ impl Contender {
     fn load(&self, bench: &BenchArgs, total: u64) -> Load {
         let connections = bench.connections.min(bench.clients);
         Load {
-            endpoints: vec![self.server.address],
+            endpoints: self.server.addresses(),
             connections: connections as usize,
             threads: bench.threads.min(connections) as usize,
             plan: Plan {
@@ -314,7 +323,7 @@ impl Contender {
                 rate: None,
             },
             timeout: TIMEOUT,
-            pid: Some(self.server.id()),
+            pids: self.server.ids(),
             settle: SETTLE,
             progress: !bench.quiet,
         }

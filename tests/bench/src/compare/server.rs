@@ -1,148 +1,152 @@
-//! Starts, stops and kills a server, ours or etcd: the flags are the same.
+//! Starts, stops and kills a server, ours or etcd, of one member or several: the flags are the
+//! same.
 
-use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use conclave_proto::etcdserverpb::{RangeRequest, RangeResponse};
+use conclave_proto::etcdserverpb::RangeResponse;
 
-use crate::cleanup::Process;
-use crate::wire::{Failure, Wire};
-use crate::workload::path;
+use crate::compare::member::{Member, PATIENCE, POLL};
+use crate::wire::Failure;
 
-/// From start to the first answered read, and from SIGTERM to the end of the process.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Between looks at a server that is not there yet.
-const POLL: Duration = Duration::from_millis(2);
 /// Large enough that no run ends in an alarm.
 const QUOTA_BYTES: u64 = 32 << 30;
-/// Of a log, shown when a server does not start.
-const LOG_TAIL_BYTES: usize = 2000;
 
 /// A running server.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) version: String,
-    pub(crate) address: SocketAddr,
-    pub(crate) data: PathBuf,
-    process: Option<Process>,
-    binary: PathBuf,
-    arguments: Vec<String>,
-    log: PathBuf,
+    pub(crate) members: Vec<Member>,
 }
 
 impl Server {
-    /// Starts `binary` as a cluster of one with its data in `directory`, and waits until it
-    /// answers.
+    /// Starts `binary` as a cluster of `count` with its data in `directory`, and waits until all
+    /// members answer.
     pub(crate) fn start(
         name: &'static str,
         binary: &Path,
         directory: &Path,
         extra: &[String],
+        count: usize,
     ) -> Result<Server, Failure> {
-        fs::create_dir_all(directory)?;
-        let address = free_address()?;
-        let data = directory.join("data");
-        let mut arguments = arguments(name, address, free_address()?, &data);
-        arguments.extend_from_slice(extra);
+        let mut places = Vec::new();
+        for number in 0..count {
+            let member = if count == 1 {
+                name.to_owned()
+            } else {
+                format!("{name}-{number}")
+            };
+            places.push((member, free_address()?, free_address()?));
+        }
+        let entry =
+            |(name, _, peer): &(String, SocketAddr, SocketAddr)| format!("{name}=http://{peer}");
+        let all = places.iter().map(entry).collect::<Vec<_>>().join(",");
+        let mut members = Vec::new();
+        for (member, client, peer) in places {
+            let directory = if count == 1 {
+                directory.to_owned()
+            } else {
+                directory.join(&member)
+            };
+            let mut arguments = arguments(&member, client, peer, &directory.join("data"), &all);
+            arguments.extend_from_slice(extra);
+            members.push(Member::new(member, client, binary, &directory, arguments)?);
+        }
+        let version = version(binary)?;
         let mut server = Server {
             name,
-            version: version(binary)?,
-            address,
-            data,
-            process: None,
-            binary: binary.to_owned(),
-            arguments,
-            log: directory.join("server.log"),
+            version,
+            members,
         };
         server.launch(b"conclave-bench-nothing")?;
         Ok(server)
     }
 
-    /// The process; 0 while there is none.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.as_ref().map_or(0, Process::id)
+    /// The processes.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        self.members.iter().map(Member::id).collect()
     }
 
-    /// Starts the process and waits for its first answer to a linearizable get of `key`. Returns
-    /// the time from the one to the other, and the answer.
+    /// Where clients connect.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.iter().map(|member| member.address).collect()
+    }
+
+    /// What all data directories hold.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let bytes = |member: &Member| crate::host::disk_bytes(&member.data);
+        self.members.iter().map(bytes).sum()
+    }
+
+    /// Starts the processes and waits for the first answer of each to a linearizable get of `key`.
+    /// Returns the time from the one to the other, and the first one's answer.
     pub(crate) fn launch(&mut self, key: &[u8]) -> Result<(Duration, RangeResponse), Failure> {
-        let log = File::options().create(true).append(true).open(&self.log)?;
         let begin = Instant::now();
-        let mut command = Command::new(&self.binary);
-        command.args(&self.arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let process = Process::start(&mut command)
-            .map_err(|error| Failure(format!("{}: {error}", self.binary.display())))?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        loop {
-            let error = match runtime.block_on(first_read(self.address, key)) {
-                Ok(answer) => {
-                    self.process = Some(process);
-                    return Ok((begin.elapsed(), answer));
-                }
-                Err(error) => error,
-            };
-            if process.ended() || begin.elapsed() > PATIENCE {
-                let tail = tail(&self.log);
-                return Err(Failure(format!(
-                    "{} did not start: {error}\n{tail}",
-                    self.name
-                )));
-            }
-            std::thread::sleep(POLL);
+        for member in &mut self.members {
+            member.spawn()?;
         }
+        let mut answers = Vec::new();
+        for member in &self.members {
+            answers.push(member.first_read(key)?);
+        }
+        let answer = answers.into_iter().next().unwrap_or_default();
+        Ok((begin.elapsed(), answer))
     }
 
-    /// Asks the process to end (SIGTERM) and waits until it has. Returns how long that took.
+    /// Asks all processes to end (SIGTERM), one after the other, and waits until they have.
+    /// Returns how long that took.
     pub(crate) fn stop(&mut self) -> Result<Duration, Failure> {
-        let Some(process) = self.process.take() else {
-            return Ok(Duration::ZERO);
-        };
+        self.members.iter_mut().map(Member::stop).sum()
+    }
+
+    /// Kills the processes (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.members.iter_mut().for_each(Member::kill);
+    }
+
+    /// The member all others follow.
+    pub(crate) fn leader(&self) -> Result<&Member, Failure> {
+        Ok(&self.members[self.leader_number()?])
+    }
+
+    /// Its number.
+    pub(crate) fn leader_number(&self) -> Result<usize, Failure> {
+        self.leader_of(self.members.iter().collect())
+    }
+
+    /// The same while one member is away.
+    pub(crate) fn leader_number_without(&self, away: usize) -> Result<usize, Failure> {
+        let mut asked: Vec<_> = self.members.iter().collect();
+        asked.remove(away);
+        self.leader_of(asked)
+    }
+
+    /// Waits until all of these name the same one of them; returns its number in the cluster.
+    fn leader_of(&self, asked: Vec<&Member>) -> Result<usize, Failure> {
         let begin = Instant::now();
-        // The standard library has no signal but SIGKILL. The id is that of a child not yet waited
-        // for, so it cannot have passed to another process.
-        let id = process.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status()?;
-        if !status.success() {
-            return Err(Failure(format!(
-                "{}: could not be asked to stop",
-                self.name
-            )));
-        }
-        while !process.ended() {
-            if begin.elapsed() > PATIENCE {
-                return Err(Failure(format!("{} does not stop", self.name)));
+        while begin.elapsed() < PATIENCE {
+            let statuses: Result<Vec<_>, _> = asked.iter().map(|member| member.status()).collect();
+            if let Ok(statuses) = statuses {
+                let leader = statuses[0].leader;
+                let agree = statuses.iter().all(|status| status.leader == leader);
+                let found = statuses.iter().position(|status| {
+                    let header = status.header.as_ref();
+                    header.is_some_and(|header| header.member_id == leader)
+                });
+                if let (true, Some(found)) = (agree, found) {
+                    let address = asked[found].address;
+                    let mut members = self.members.iter();
+                    return members
+                        .position(|member| member.address == address)
+                        .ok_or_else(|| Failure::new("a leader that is no member"));
+                }
             }
             std::thread::sleep(POLL);
         }
-        Ok(begin.elapsed())
-    }
-
-    /// Kills the process (SIGKILL).
-    pub(crate) fn kill(&mut self) {
-        self.process = None;
-    }
-}
-
-async fn first_read(address: SocketAddr, key: &[u8]) -> Result<RangeResponse, Failure> {
-    let wire = Wire::connect(address).await?;
-    let request = RangeRequest {
-        key: Bytes::copy_from_slice(key),
-        ..Default::default()
-    };
-    let mut method = wire.method(path::RANGE)?;
-    match tokio::time::timeout(PATIENCE, method.call(&request)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Failure::new("read: timeout")),
+        let name = self.name;
+        Err(Failure(format!("{name}: the members name no leader")))
     }
 }
 
@@ -152,7 +156,13 @@ fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-fn arguments(name: &str, client: SocketAddr, peer: SocketAddr, data: &Path) -> Vec<String> {
+fn arguments(
+    name: &str,
+    client: SocketAddr,
+    peer: SocketAddr,
+    data: &Path,
+    all: &str,
+) -> Vec<String> {
     vec![
         format!("--name={name}"),
         format!("--data-dir={}", data.display()),
@@ -160,7 +170,7 @@ fn arguments(name: &str, client: SocketAddr, peer: SocketAddr, data: &Path) -> V
         format!("--advertise-client-urls=http://{client}"),
         format!("--listen-peer-urls=http://{peer}"),
         format!("--initial-advertise-peer-urls=http://{peer}"),
-        format!("--initial-cluster={name}=http://{peer}"),
+        format!("--initial-cluster={all}"),
         "--initial-cluster-token=conclave-bench".into(),
         "--initial-cluster-state=new".into(),
         format!("--quota-backend-bytes={QUOTA_BYTES}"),
@@ -178,10 +188,4 @@ fn version(binary: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure(format!("{}: {error}", binary.display())))?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().next().unwrap_or("?").trim().to_owned())
-}
-
-fn tail(log: &Path) -> String {
-    let text = fs::read(log).unwrap_or_default();
-    let begin = text.len().saturating_sub(LOG_TAIL_BYTES);
-    String::from_utf8_lossy(&text[begin..]).into_owned()
 }

@@ -107,7 +107,7 @@ fn server(scenario: Scenario, of: fn(&ServerUse) -> f64) -> Reading {
             .get(&scenario)?
             .server
             .as_ref()
-            .filter(|used| used.pid > 0)
+            .filter(|used| used.processes > 0)
             .map(of)
     })
 }
@@ -128,6 +128,7 @@ fn figures() -> Vec<Figure> {
     let rate = |scenario| measured(scenario, |measured| measured.per_second);
     let p50 = |scenario| measured(scenario, |measured| measured.latency_us.p50 / 1e3);
     let p99 = |scenario| measured(scenario, |measured| measured.latency_us.p99 / 1e3);
+    let slowest = |scenario| measured(scenario, |measured| measured.latency_us.max / 1e3);
     let last = measured(WatchFanout, |measured| measured.second_latency_us.p50 / 1e3);
     let disk: Reading = Box::new(|contender| contender.disk_bytes_after_put.map(mebibytes));
     vec![
@@ -140,6 +141,7 @@ fn figures() -> Vec<Figure> {
         ("put: throughput", "/s", rate(Put), Some(RatioAtLeast(1.5))),
         ("put: latency p50", "ms", p50(Put), None),
         ("put: latency p99", "ms", p99(Put), None),
+        ("put: slowest", "ms", slowest(Put), None),
         (
             "after the puts: RSS",
             "MiB",
@@ -167,6 +169,13 @@ fn figures() -> Vec<Figure> {
         ),
         ("get: throughput", "/s", rate(Get), None),
         ("get: latency p99", "ms", p99(Get), None),
+        (
+            "get of the leader alone: throughput",
+            "/s",
+            rate(GetOfLeader),
+            None,
+        ),
+        ("get of the leader alone: p99", "ms", p99(GetOfLeader), None),
         (
             "get after the puts: server CPU per 1,000",
             "ms",

@@ -188,7 +188,7 @@ impl WatchRun {
             tokio::spawn(reader.run());
         }
 
-        let meter = Meter::start(load.pid)?;
+        let meter = Meter::start(&load.pids)?;
         let (numbers, seconds) = self.write(load, board, &mut put).await?;
         let delivered = self.events * board.audience;
         let cost = meter.finish(delivered, load.settle)?;

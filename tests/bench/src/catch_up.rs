@@ -1,0 +1,173 @@
+//! How fast a follower that was away comes back, and what that costs those who write meanwhile.
+//!
+//! A cluster of three takes puts at a steady rate. A follower is stopped; values are put until the
+//! log the leader keeps does not reach back to it; it is started again. From then until it has
+//! what the leader has, it is sent a snapshot and what came after, and the leader goes on taking
+//! the steady puts, whose latency is compared with that of before.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::args::CatchUpArgs;
+use crate::cleanup::Directory;
+use crate::compare::Which;
+use crate::data::{Keys, Order, Values};
+use crate::drive::{Load, drive};
+use crate::failover::writer::Writer;
+use crate::failover::{MEMBERS, in_step, quantile, start};
+use crate::host::Host;
+use crate::pace::Plan;
+use crate::report;
+use crate::wire::Failure;
+use crate::workload::put::Put;
+
+/// For the steady puts' latency before.
+const BEFORE: Duration = Duration::from_secs(5);
+/// For one put.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Clients that put what the follower misses.
+const CLIENTS: usize = 64;
+const CONNECTIONS: usize = 8;
+const KEY_BYTES: usize = 64;
+/// Entries between snapshots unless `--server-arg` says otherwise. With it and etcd's 5,000
+/// entries kept below one, 10,000 puts are more than the log has.
+const SNAPSHOT_COUNT: &str = "--snapshot-count=5000";
+
+/// What one server did.
+#[derive(Serialize)]
+struct CaughtUp {
+    name: &'static str,
+    version: String,
+    /// From starting the process until it had what the leader had.
+    seconds: f64,
+    mebibytes_per_second: f64,
+    /// Of the steady puts, in milliseconds.
+    p99_before: f64,
+    p99_meanwhile: f64,
+    worst_meanwhile: f64,
+}
+
+#[derive(Serialize)]
+struct Report {
+    host: Host,
+    mebibytes: u64,
+    value_size: usize,
+    rate: f64,
+    servers: Vec<CaughtUp>,
+}
+
+/// Runs it on each server and prints what came out.
+pub(crate) fn run(args: &CatchUpArgs) -> Result<(), Failure> {
+    let root = Directory::make(&args.contenders.dir)?;
+    let host = Host::look(root.path())?;
+    let mut servers = Vec::new();
+    for &which in &args.contenders.servers {
+        servers.push(one(which, args, &root)?);
+    }
+    let head = ["MiB/s", "seconds", "p99 before", "p99 then", "worst then"];
+    let head = head.map(|title| format!("{title:>12}")).concat();
+    let mut lines = vec![format!("{:10}{head}", "puts in ms")];
+    for server in &servers {
+        let figures = [
+            server.mebibytes_per_second,
+            server.seconds,
+            server.p99_before,
+            server.p99_meanwhile,
+            server.worst_meanwhile,
+        ];
+        let figures = figures.map(|figure| format!("{figure:12.2}")).concat();
+        lines.push(format!("{:10}{figures}", server.name));
+    }
+    let (mebibytes, value_size, rate) = (args.mebibytes, args.value_size, args.rate);
+    let report = Report {
+        host,
+        mebibytes,
+        value_size,
+        rate,
+        servers,
+    };
+    report::lines(&lines, &report, args.contenders.json.as_deref())
+}
+
+fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, Failure> {
+    let own = args.contenders.server_args.iter();
+    let own = own
+        .filter(|argument| argument.starts_with("--snapshot-count"))
+        .count()
+        > 0;
+    let more: &[String] = if own {
+        &[]
+    } else {
+        &[SNAPSHOT_COUNT.to_owned()]
+    };
+    let mut server = start(which, &args.contenders, root, more)?;
+    let leader = server.leader_number()?;
+    let follower = (leader + 1) % MEMBERS;
+    let address = server.members[leader].address;
+    let interval = Duration::from_secs_f64(1.0 / args.rate);
+    let writer = Writer::start(vec![address], interval, DEADLINE)?;
+    let begin = Instant::now();
+    std::thread::sleep(BEFORE);
+    let before = writer.latencies(begin + BEFORE / 5, Instant::now());
+    server.members[follower].stop()?;
+    fill(args, address)?;
+    if server.leader_number_without(follower)? != leader {
+        return Err(Failure(format!(
+            "{}: the leader changed meanwhile",
+            server.name
+        )));
+    }
+    writer.forget();
+    let back = Instant::now();
+    server.members[follower].spawn()?;
+    in_step(&server, follower)?;
+    let seconds = back.elapsed().as_secs_f64();
+    let meanwhile = writer.latencies(back, Instant::now());
+    report::note(&format!("{}: {seconds:.2} s", server.name));
+    Ok(CaughtUp {
+        name: server.name,
+        version: server.version.clone(),
+        seconds,
+        mebibytes_per_second: args.mebibytes as f64 / seconds,
+        p99_before: quantile(&before, 0.99),
+        p99_meanwhile: quantile(&meanwhile, 0.99),
+        worst_meanwhile: quantile(&meanwhile, 1.0),
+    })
+}
+
+/// Puts what the follower will have missed.
+fn fill(args: &CatchUpArgs, leader: std::net::SocketAddr) -> Result<(), Failure> {
+    let count = (args.mebibytes << 20) / args.value_size.max(1) as u64;
+    let keys = Keys::new("conclave-bench-missed", KEY_BYTES, count, Order::Sequential)?;
+    let values = Values::new(args.value_size);
+    let load = Load {
+        endpoints: vec![leader],
+        connections: CONNECTIONS,
+        threads: 1,
+        plan: Plan {
+            clients: CLIENTS,
+            total: Some(count),
+            duration: None,
+            rate: None,
+        },
+        timeout: Duration::from_secs(30),
+        pids: Vec::new(),
+        settle: Duration::ZERO,
+        progress: false,
+    };
+    let filled = drive(
+        Arc::new(Put {
+            keys,
+            values,
+            first: 0,
+        }),
+        &load,
+    )?;
+    report::note(&report::line(&filled));
+    match filled.errors.first_key_value() {
+        Some((text, times)) => Err(Failure(format!("puts failed: {times} x {text}"))),
+        None => Ok(()),
+    }
+}

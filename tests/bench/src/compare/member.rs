@@ -1,0 +1,182 @@
+//! One process of a server: started, stopped, killed, and asked how it is.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use conclave_proto::etcdserverpb::{RangeRequest, RangeResponse, StatusRequest, StatusResponse};
+
+use crate::cleanup::Process;
+use crate::wire::{Failure, Wire};
+use crate::workload::path;
+
+/// From start to the first answered read, and from SIGTERM to the end of the process.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// Between looks at a server that is not there yet.
+pub(crate) const POLL: Duration = Duration::from_millis(2);
+/// For a question to a member that may be without a leader.
+const ANSWER: Duration = Duration::from_secs(2);
+/// Of a log, shown when a server does not start.
+const LOG_TAIL_BYTES: usize = 2000;
+
+/// A member, running or not.
+pub(crate) struct Member {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) data: PathBuf,
+    process: Option<Process>,
+    binary: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
+}
+
+impl Member {
+    /// One that was not started yet. `directory` is its own.
+    pub(crate) fn new(
+        name: String,
+        address: SocketAddr,
+        binary: &Path,
+        directory: &Path,
+        arguments: Vec<String>,
+    ) -> Result<Member, Failure> {
+        fs::create_dir_all(directory)?;
+        Ok(Member {
+            name,
+            address,
+            data: directory.join("data"),
+            process: None,
+            binary: binary.to_owned(),
+            arguments,
+            log: directory.join("server.log"),
+        })
+    }
+
+    /// The process; 0 while there is none.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::id)
+    }
+
+    /// Starts the process.
+    pub(crate) fn spawn(&mut self) -> Result<(), Failure> {
+        let log = File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.binary);
+        command.args(&self.arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let process = Process::start(&mut command)
+            .map_err(|error| Failure(format!("{}: {error}", self.binary.display())))?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Waits for the first answer to a linearizable get of `key`.
+    pub(crate) fn first_read(&self, key: &[u8]) -> Result<RangeResponse, Failure> {
+        let begin = Instant::now();
+        let runtime = runtime()?;
+        loop {
+            let error = match runtime.block_on(read(self.address, key, false)) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let ended = self.process.as_ref().is_none_or(Process::ended);
+            if ended || begin.elapsed() > PATIENCE {
+                let (name, tail) = (&self.name, tail(&self.log));
+                return Err(Failure(format!("{name} did not start: {error}\n{tail}")));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// What it says of itself.
+    pub(crate) fn status(&self) -> Result<StatusResponse, Failure> {
+        runtime()?.block_on(async {
+            let asked = async {
+                let wire = Wire::connect(self.address).await?;
+                wire.method(path::STATUS)?.call(&StatusRequest {}).await
+            };
+            let answer = tokio::time::timeout(ANSWER, asked).await;
+            answer.unwrap_or_else(|_| Err(Failure::new("status: timeout")))
+        })
+    }
+
+    /// The revision it has come to by itself.
+    pub(crate) fn revision(&self) -> Result<i64, Failure> {
+        let answer = runtime()?.block_on(read(self.address, b"conclave-bench-nothing", true))?;
+        Ok(answer.header.map_or(0, |header| header.revision))
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, signal: &str) -> Result<(), Failure> {
+        let Some(process) = &self.process else {
+            return Err(Failure(format!("{} is not running", self.name)));
+        };
+        // The standard library has no signal but SIGKILL. The id is that of a child not yet waited
+        // for, so it cannot have passed to another process.
+        let id = process.id().to_string();
+        let status = Command::new("kill").args(["-s", signal, &id]).status()?;
+        status
+            .success()
+            .then_some(())
+            .ok_or_else(|| Failure(format!("{}: SIG{signal} could not be sent", self.name)))
+    }
+
+    /// Asks the process to end (SIGTERM) and waits until it has. Returns how long that took.
+    pub(crate) fn stop(&mut self) -> Result<Duration, Failure> {
+        let begin = Instant::now();
+        if self.process.is_some() {
+            self.signal("TERM")?;
+        }
+        while self
+            .process
+            .as_ref()
+            .is_some_and(|process| !process.ended())
+        {
+            if begin.elapsed() > PATIENCE {
+                return Err(Failure(format!("{} does not stop", self.name)));
+            }
+            std::thread::sleep(POLL);
+        }
+        self.process = None;
+        Ok(begin.elapsed())
+    }
+
+    /// Kills the process (SIGKILL).
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
+}
+
+async fn read(
+    address: SocketAddr,
+    key: &[u8],
+    serializable: bool,
+) -> Result<RangeResponse, Failure> {
+    let wire = Wire::connect(address).await?;
+    let request = RangeRequest {
+        key: Bytes::copy_from_slice(key),
+        serializable,
+        ..Default::default()
+    };
+    let mut method = wire.method(path::RANGE)?;
+    match tokio::time::timeout(PATIENCE, method.call(&request)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Failure::new("read: timeout")),
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let begin = text.len().saturating_sub(LOG_TAIL_BYTES);
+    String::from_utf8_lossy(&text[begin..]).into_owned()
+}

@@ -1,0 +1,227 @@
+//! Puts that are due at fixed times, whatever becomes of those before.
+//!
+//! Each put goes to every member that is not to be avoided, and the first acknowledgement counts:
+//! what is measured is when the cluster takes writes, not how soon a client finds the member that
+//! does. An attempt has a short deadline; many are under way when nothing is answered, so the
+//! first moment at which a put can be acknowledged is seen to within one interval.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use conclave_proto::etcdserverpb::{PutRequest, PutResponse};
+use tokio::task::LocalSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::wire::{Failure, Method, Wire};
+use crate::workload::path;
+
+/// Different keys: few, so that the store stays small over many rounds.
+const KEYS: u64 = 1000;
+const NOBODY: usize = usize::MAX;
+
+/// A put that was acknowledged.
+#[derive(Clone, Copy)]
+struct Acknowledged {
+    due: Instant,
+    at: Instant,
+}
+
+/// What the thread and its owner share.
+struct Shared {
+    acknowledged: Mutex<Vec<Acknowledged>>,
+    avoid: AtomicUsize,
+    stop: AtomicBool,
+}
+
+/// A writer in a thread of its own, until it is dropped.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts one.
+    pub(crate) fn start(
+        addresses: Vec<SocketAddr>,
+        interval: Duration,
+        deadline: Duration,
+    ) -> Result<Writer, Failure> {
+        let shared = Arc::new(Shared {
+            acknowledged: Mutex::default(),
+            avoid: AtomicUsize::new(NOBODY),
+            stop: AtomicBool::new(false),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let thread = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                LocalSet::new().block_on(&runtime, write(addresses, interval, deadline, shared));
+            }
+        });
+        Ok(Writer {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Sends nothing to this member from now on.
+    pub(crate) fn avoid(&self, number: Option<usize>) {
+        self.shared
+            .avoid
+            .store(number.unwrap_or(NOBODY), Ordering::Relaxed);
+    }
+
+    /// Puts acknowledged since then.
+    pub(crate) fn acknowledged_since(&self, since: Instant) -> usize {
+        let all = self.acknowledged();
+        all.iter().rev().take_while(|one| one.at > since).count()
+    }
+
+    /// The longest time between acknowledgements of which the later came after `fault`.
+    pub(crate) fn longest_gap(&self, fault: Instant) -> Duration {
+        let all = self.acknowledged();
+        let gaps = all.windows(2).filter(|two| two[1].at > fault);
+        gaps.map(|two| two[1].at - two[0].at)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// From due to acknowledged, in milliseconds and sorted, of puts due between these moments.
+    pub(crate) fn latencies(&self, from: Instant, to: Instant) -> Vec<f64> {
+        let all = self.acknowledged();
+        let among = all.iter().filter(|one| (from..to).contains(&one.due));
+        let mut latencies: Vec<_> = among
+            .map(|one| (one.at - one.due).as_secs_f64() * 1e3)
+            .collect();
+        latencies.sort_unstable_by(f64::total_cmp);
+        latencies
+    }
+
+    /// Forgets what was acknowledged.
+    pub(crate) fn forget(&self) {
+        self.acknowledged().clear();
+    }
+
+    fn acknowledged(&self) -> MutexGuard<'_, Vec<Acknowledged>> {
+        self.shared
+            .acknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A panic of it has been shown already.
+            drop(thread.join());
+        }
+    }
+}
+
+/// A connection, made again when it is lost.
+struct Link {
+    address: SocketAddr,
+    method: RefCell<Option<Method>>,
+    connecting: Cell<bool>,
+}
+
+async fn write(
+    addresses: Vec<SocketAddr>,
+    interval: Duration,
+    deadline: Duration,
+    shared: Arc<Shared>,
+) {
+    let link = |address| {
+        Rc::new(Link {
+            address,
+            method: RefCell::new(None),
+            connecting: Cell::new(false),
+        })
+    };
+    let links: Vec<_> = addresses.into_iter().map(link).collect();
+    let mut ticks = tokio::time::interval(interval);
+    // A put that is late is late; the next is due at its own time.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for number in 0.. {
+        let due = ticks.tick().await.into_std();
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let avoid = shared.avoid.load(Ordering::Relaxed);
+        let answered = Rc::new(Cell::new(false));
+        for (member, link) in links.iter().enumerate() {
+            if member == avoid {
+                continue;
+            }
+            let put = attempt(
+                Rc::clone(link),
+                number,
+                deadline,
+                due,
+                Rc::clone(&answered),
+                Arc::clone(&shared),
+            );
+            tokio::task::spawn_local(put);
+        }
+    }
+}
+
+async fn attempt(
+    link: Rc<Link>,
+    number: u64,
+    deadline: Duration,
+    due: Instant,
+    answered: Rc<Cell<bool>>,
+    shared: Arc<Shared>,
+) {
+    let Some(mut method) = link.ready().await else {
+        return;
+    };
+    let request = PutRequest {
+        key: Bytes::from(format!("conclave-bench-steady/{:04}", number % KEYS)),
+        value: Bytes::from(number.to_string()),
+        ..Default::default()
+    };
+    let answer = tokio::time::timeout(deadline, method.call::<PutResponse>(&request)).await;
+    match answer {
+        Ok(Ok(_)) if !answered.replace(true) => {
+            let at = Instant::now();
+            let mut all = shared
+                .acknowledged
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            all.push(Acknowledged { due, at });
+        }
+        // Of the connection, and not an answer of the server.
+        Ok(Err(failure)) if !failure.0.starts_with("grpc") => link.lose(),
+        Ok(_) | Err(_) => {}
+    }
+}
+
+impl Link {
+    async fn ready(&self) -> Option<Method> {
+        let made = self.method.borrow().clone();
+        if made.is_some() || self.connecting.replace(true) {
+            return made;
+        }
+        let wire = Wire::connect(self.address).await;
+        self.connecting.set(false);
+        let method = wire.and_then(|wire| wire.method(path::PUT)).ok();
+        self.method.borrow_mut().clone_from(&method);
+        method
+    }
+
+    fn lose(&self) {
+        *self.method.borrow_mut() = None;
+    }
+}
