@@ -212,6 +212,30 @@ fn log_entry() {
 }
 
 #[test]
+fn lease_checkpoint() {
+    let checkpoint = command::LeaseCheckpoint {
+        checkpoints: vec![command::Checkpoint {
+            id: 7,
+            remaining_seconds: 300,
+        }],
+        term: 2,
+        as_of_index: 9,
+    };
+    let command = command::Command {
+        header: None,
+        body: Some(command::command::Body::LeaseCheckpoint(checkpoint)),
+    };
+    golden(command, "5a 0b 0a 05 08 07 10 ac 02 10 02 18 09");
+    let record = command::LeaseRecord {
+        id: 7,
+        ttl_seconds: 600,
+        remaining_seconds: 300,
+        granted_index: 2,
+    };
+    golden(record, "08 07 10 d8 04 18 ac 02 20 02");
+}
+
+#[test]
 fn peer_frame() {
     let content = Some(peer::parcel::Content::Raft("m".into()));
     let frame = peer::Frame {

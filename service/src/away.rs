@@ -2,8 +2,9 @@
 //!
 //! Each was sent under a term, and only the leader of that term proposes it. Its outcome comes with
 //! the entry it is in, found by name. Or the leader refuses it. Or an entry of a *later* term is
-//! applied: then no entry of the earlier one can follow, the command is in nobody's log that counts,
-//! and it goes back to the driver to be proposed anew. The caller notices nothing but the time.
+//! applied: then no entry of the earlier one can follow, the command is in nobody's log that
+//! counts, and it goes back to the driver to be proposed anew. The caller notices nothing but the
+//! time.
 //!
 //! What is left are commands of which nobody knows: a parcel that was lost under a leader that
 //! stays. Their callers' deadline ends them.

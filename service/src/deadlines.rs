@@ -26,10 +26,11 @@
 //! [`Deadlines::load`] takes them in page by page, in id order, and until that is done an unknown
 //! id may still be there: see [`Known`]. The state may be behind at that moment, and entries of
 //! earlier terms still grant leases and note their time; so nothing is taken from it before it has
-//! applied the entry the term begins with ([`Deadlines::begins_at`]). A loaded lease ends its full length (and an election
-//! timeout) after the promotion, however late it was loaded. Those that would already have ended
-//! while the page waited are due at once, which is right: so long has this leader been there for
-//! keep-alives.
+//! applied the entry the term begins with ([`Deadlines::begins_at`]).
+//!
+//! A loaded lease ends its full length (and an election timeout) after the promotion, however late
+//! it was loaded. Those that would already have ended while the page waited are due at once, which
+//! is right: so long has this leader been there for keep-alives.
 //!
 //! Units are milliseconds, since sessions of another protocol will need them.
 

@@ -66,7 +66,7 @@ mod proposals;
 mod snapshots;
 mod transfer;
 
-pub(crate) use snapshots::{StateFolder, Taken};
+pub(crate) use snapshots::{OpenState, StateFolder, Taken};
 pub(crate) use transfer::Done;
 
 /// What the driver is given to work with.

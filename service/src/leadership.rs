@@ -10,8 +10,8 @@
 //! on revokes per second: the batches are bounded, and the next one begins when the last was
 //! applied, so expiry takes its place among the clients.
 //!
-//! With `--feature-gates=LeaseCheckpoint=true` it also notes the time leases have left, for the next
-//! leader: see [`checkpoints`].
+//! With `--feature-gates=LeaseCheckpoint=true` it also notes the time leases have left, for the
+//! next leader: see [`checkpoints`].
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -33,7 +33,7 @@ use conclave_storage::{Fault, layout, place};
 use crate::StartError;
 use crate::config::Config;
 use crate::consensus::configuration::{self, Configuration};
-use crate::driver::StateFolder;
+use crate::driver::{OpenState, StateFolder};
 use crate::handle;
 use crate::identity::Identity;
 use crate::join::Origin;
@@ -60,8 +60,6 @@ pub(crate) struct Opened {
     member_dir: Option<PathBuf>,
     open_state: Option<OpenState>,
 }
-
-type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>;
 
 /// Opens the directory a configuration names, or makes it.
 pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {

@@ -40,12 +40,15 @@ use crate::log_writer::Job;
 use crate::mailbox::Control;
 use crate::peers::{ReceivedSnapshot, SnapshotFiles};
 
+/// Opens the state in a folder.
+pub(crate) type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>;
+
 /// Where states lie on disk, and how one is opened.
 #[derive(Clone)]
 pub(crate) struct StateFolder {
     /// The member's folder, which holds the state's.
     pub(crate) member_dir: PathBuf,
-    pub(crate) open: Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>,
+    pub(crate) open: OpenState,
     /// The state as it is now.
     pub(crate) reader: Reader,
 }

@@ -109,12 +109,13 @@ impl Member {
     pub(super) fn step(&mut self, message: &Bytes) -> Result<(), Refused> {
         let parsed = Message::parse_from_carllerche_bytes(message).expect("a message of a node");
         if parsed.get_msg_type() == MessageType::MsgSnapshot {
-            let metadata = parsed.get_snapshot().get_metadata();
-            let position = Position {
-                index: metadata.index,
-                term: metadata.term,
+            // The files hold what is announced.
+            let of = parsed.get_snapshot().get_metadata();
+            let found = Position {
+                index: of.index,
+                term: of.term,
             };
-            let taken = self.node.step_snapshot(message, position);
+            let taken = self.node.step_snapshot(message, found);
             return taken.map_err(|_| Refused::Malformed);
         }
         self.node.step(message)
