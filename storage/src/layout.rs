@@ -28,8 +28,8 @@ pub const LOG_ENTRIES: Space = Space {
     name: "entries",
     suffix_len: None,
 };
-/// Hard state, configuration state, compaction point and identity, by name -> CRC-32C of name and record
-/// (4), record.
+/// Hard state, configuration state, compaction point and identity, by name -> CRC-32C of name and
+/// record (4), record.
 pub const LOG_META: Space = Space {
     position: 1,
     name: "meta",

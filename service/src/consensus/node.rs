@@ -122,8 +122,8 @@ pub struct Work {
     pub reads: Vec<ReadAnswer>,
     /// Snapshots to send.
     pub snapshots: Vec<OutgoingSnapshot>,
-    /// A snapshot to put in place; confirmed like an append, by the work's number, and together with
-    /// the append of the same work, which comes after it.
+    /// A snapshot to put in place; confirmed like an append, by the work's number, and together
+    /// with the append of the same work, which comes after it.
     pub restore: Option<Restore>,
 }
 
