@@ -18,9 +18,9 @@
 //! A note is a promise to end the lease, a renewal one not to. Where they cross, the renewal must
 //! win under every later leader, so it is answered only after the note was taken back by an entry
 //! of the same term. For that the leader must know of every note that may be in the log or on its
-//! way. Each batch of notes has a number, given out in the order of the log, and `noted` is the last
-//! one for a lease that may come to pass; a taking-back with a higher number, once applied, ends it.
-//! A batch that failed leaves its number where it is: a needless taking-back does no harm.
+//! way. Each batch of notes has a number, given out in the order of the log, and `noted` is the
+//! last one for a lease that may come to pass; a taking-back with a higher number, once applied,
+//! ends it. A batch that failed leaves its number where it is: a needless taking-back does no harm.
 //!
 //! Notes of earlier leaders come with the lease, from the state ([`FOUND`]), or, for one granted
 //! while the state was catching up, as an effect of the entry.
