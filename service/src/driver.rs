@@ -195,9 +195,10 @@ impl Driver {
         }
     }
 
-    /// While a leader's log writer is busy, commands may gather.
+    /// While the log writer is busy, commands may gather: they do not wake the driver, and whatever
+    /// does takes them along.
     fn waiting_for(&self) -> Waiting {
-        if self.is_writing() && self.standing.is_leader {
+        if self.is_writing() {
             Waiting::Control
         } else {
             Waiting::Everything
