@@ -274,6 +274,7 @@ impl Driver {
         self.forget_abandoned();
         self.watch_disk(now);
         self.follow_transfer();
+        self.repeat_transfer();
         self.leave_if_removed();
         self.take_snapshot_if_wanted();
     }

@@ -189,8 +189,8 @@ fn check_new(
             member = other,
             theirs = format!("{theirs:x}"),
             ours = format!("{ours:x}"),
-            "a member of --initial-cluster is of another cluster: check --initial-cluster-token and \
-             --initial-cluster there and here"
+            "a member of --initial-cluster is of another cluster: check --initial-cluster and \
+             --initial-cluster-token there and here"
         );
     }
     Ok(())

@@ -314,6 +314,12 @@ impl Node {
         self.raw.transfer_leader(to);
     }
 
+    /// The same again, in case the message that does it was lost.
+    pub fn transfer_again(&mut self, to: u64) {
+        self.raw.raft.abort_leader_transfer();
+        self.raw.transfer_leader(to);
+    }
+
     /// Whether leadership is being handed over.
     pub fn is_transferring(&self) -> bool {
         self.raw.raft.lead_transferee.is_some()

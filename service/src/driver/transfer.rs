@@ -10,11 +10,16 @@ use crate::clock::Moment;
 /// Told how the hand-over went.
 pub(crate) type Done = oneshot::Sender<Result<(), ApiError>>;
 
+/// A hand-over is tried again with so many ticks.
+const TICKS_OF_REPEATING: u32 = 3;
+
 /// A hand-over under way.
 #[derive(Default)]
 pub(super) struct Transfer {
     /// To whom, and who waits for it.
     waiting: Option<(u64, Done)>,
+    /// Ticks it has taken so far.
+    ticks: u32,
     /// Since when this leader tries to be rid of its place because of its disk.
     for_disk: Option<Moment>,
     /// The term in which this leader tried to hand over before its removal.
@@ -42,6 +47,7 @@ impl Driver {
         };
         tracing::info!(to = hex(to), "leadership is handed over");
         self.parts.node.transfer_leader(to);
+        self.transfer.ticks = 0;
         if let Some((_, superseded)) = self.transfer.waiting.replace((to, done)) {
             let _ = superseded.send(Err(ApiError::Timeout));
         }
@@ -60,6 +66,19 @@ impl Driver {
         };
         if let Some((_, done)) = self.transfer.waiting.take() {
             let _ = done.send(outcome);
+        }
+    }
+
+    /// The one message that tells the successor to stand may be lost, and raft says it once. Said
+    /// again a few times; if that does not help either, raft ends the attempt after an election
+    /// timeout, during which nothing is proposed.
+    pub(super) fn repeat_transfer(&mut self) {
+        let Some((to, _)) = self.transfer.waiting else {
+            return;
+        };
+        self.transfer.ticks += 1;
+        if self.transfer.ticks <= TICKS_OF_REPEATING && self.standing.is_leader {
+            self.parts.node.transfer_again(to);
         }
     }
 
