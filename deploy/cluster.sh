@@ -125,7 +125,7 @@ ready_text() {
     etcdctl watch --prefix ''             and leave it running
     $(printf '%-37s %s' "kill -9 ${pids[${names[0]}]:-PID}" "ends ${names[0]}, as a power cut would")
 
-  Watch for: puts go on, after a second or two if the one killed led; the watch misses nothing. With two of three
+  Watch for: puts go on, a few tenths of a second later if the one killed led; the watch misses nothing. With two of three
   gone nothing is acknowledged any more, and nothing is lost. Bring a member back with
 
     make cluster-member NAME=${names[0]}
