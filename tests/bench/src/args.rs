@@ -224,15 +224,8 @@ pub(crate) struct BenchArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CompareArgs {
-    /// Our binary; by default `conclave` beside this program.
-    #[arg(long)]
-    pub(crate) conclave: Option<PathBuf>,
-    /// etcd's binary.
-    #[arg(long, default_value = "etcd")]
-    pub(crate) etcd: PathBuf,
-    /// Which servers to run.
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["conclave", "etcd"])]
-    pub(crate) servers: Vec<Which>,
+    #[command(flatten)]
+    pub(crate) programs: ProgramArgs,
     /// How much of everything.
     #[arg(long, value_enum, default_value = "quick")]
     pub(crate) scale: Scale,
@@ -252,7 +245,7 @@ pub(crate) struct CompareArgs {
 
 /// Which servers, and where their programs are.
 #[derive(Args, Debug)]
-pub(crate) struct ContenderArgs {
+pub(crate) struct ProgramArgs {
     /// Our binary; by default `conclave` beside this program.
     #[arg(long)]
     pub(crate) conclave: Option<PathBuf>,
@@ -262,6 +255,13 @@ pub(crate) struct ContenderArgs {
     /// Which servers to run.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["conclave", "etcd"])]
     pub(crate) servers: Vec<Which>,
+}
+
+/// Common to the commands that start clusters of three.
+#[derive(Args, Debug)]
+pub(crate) struct ContenderArgs {
+    #[command(flatten)]
+    pub(crate) programs: ProgramArgs,
     /// Where to make the data directories.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,

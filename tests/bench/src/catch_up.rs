@@ -63,7 +63,7 @@ pub(crate) fn run(args: &CatchUpArgs) -> Result<(), Failure> {
     let root = Directory::make(&args.contenders.dir)?;
     let host = Host::look(root.path())?;
     let mut servers = Vec::new();
-    for &which in &args.contenders.servers {
+    for &which in &args.contenders.programs.servers {
         servers.push(one(which, args, &root)?);
     }
     let head = ["MiB/s", "seconds", "p99 before", "p99 then", "worst then"];

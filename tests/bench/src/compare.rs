@@ -15,11 +15,11 @@ pub(crate) mod scenario;
 pub(crate) mod server;
 pub(crate) mod verdict;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::args::{CompareArgs, Scale};
+use crate::args::{CompareArgs, ProgramArgs, Scale};
 use crate::cleanup::Directory;
 use crate::compare::scenario::{Contender, Scenario};
 use crate::compare::server::Server;
@@ -48,8 +48,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
     let root = Directory::make(&args.bench.dir)?;
     let host = Host::look(root.path())?;
     let mut contenders = Vec::new();
-    for &which in &args.servers {
-        let binary = which.binary(args.conclave.as_ref(), &args.etcd)?;
+    for &which in &args.programs.servers {
+        let binary = which.binary(&args.programs)?;
         let directory = root.path().join(which.name());
         let (extra, members) = (&args.bench.server_args, args.members as usize);
         let server = Server::start(which.name(), &binary, &directory, extra, members)?;
@@ -112,14 +112,10 @@ impl Which {
     }
 
     /// Where its program is.
-    pub(crate) fn binary(
-        self,
-        conclave: Option<&PathBuf>,
-        etcd: &Path,
-    ) -> Result<PathBuf, Failure> {
+    pub(crate) fn binary(self, programs: &ProgramArgs) -> Result<PathBuf, Failure> {
         match self {
-            Which::Conclave => conclave.cloned().map_or_else(beside_us, Ok),
-            Which::Etcd => Ok(etcd.to_owned()),
+            Which::Conclave => programs.conclave.clone().map_or_else(beside_us, Ok),
+            Which::Etcd => Ok(programs.etcd.clone()),
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &FailoverArgs) -> Result<(), Failure> {
     let root = Directory::make(&args.contenders.dir)?;
     let host = Host::look(root.path())?;
     let mut contenders = Vec::new();
-    for &which in &args.contenders.servers {
+    for &which in &args.contenders.programs.servers {
         let server = start(which, &args.contenders, &root, &[])?;
         let writer = Writer::start(server.addresses(), INTERVAL, DEADLINE)?;
         let gaps = Vec::new();
@@ -126,7 +126,7 @@ pub(crate) fn start(
     root: &Directory,
     more: &[String],
 ) -> Result<Server, Failure> {
-    let binary = which.binary(args.conclave.as_ref(), &args.etcd)?;
+    let binary = which.binary(&args.programs)?;
     let directory = root.path().join(which.name());
     let extra: Vec<_> = more.iter().chain(&args.server_args).cloned().collect();
     let server = Server::start(which.name(), &binary, &directory, &extra, MEMBERS)?;
