@@ -21,6 +21,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 
+use bytes::Bytes;
 use conclave_proto::peer::Refusal;
 use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
@@ -149,12 +150,12 @@ impl Applier {
     ) -> Result<(), Fault> {
         let Position { index, term } = entry.position;
         self.away.passed(term, &self.mailbox);
-        let done = match entry.kind {
-            EntryKind::Normal => self.machine.apply(index, term, &entry.payload)?,
-            EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                self.apply_change(index, term, &entry.payload)?
-            }
-        };
+        let done = apply(
+            &mut self.machine,
+            entry.position,
+            entry.kind,
+            &entry.payload,
+        )?;
         batch.index = index;
         batch.commands += done.len();
         batch.bytes += entry.payload.len();
@@ -177,27 +178,6 @@ impl Applier {
             }
         }
         Ok(())
-    }
-
-    fn apply_change(
-        &mut self,
-        index: u64,
-        term: u64,
-        payload: &bytes::Bytes,
-    ) -> Result<Vec<Done>, Fault> {
-        let read = configuration::change_in(payload).ok();
-        let read = read.and_then(|change| Some((configuration::to_machine(&change)?, change)));
-        let Some((change, wire)) = read else {
-            // The driver has said so; the applied index moves all the same.
-            return self.machine.apply(index, term, &bytes::Bytes::new());
-        };
-        let header = wire.header.unwrap_or_default();
-        let outcome = self.machine.apply_member(index, term, change)?;
-        Ok(vec![Done {
-            member_id: header.member_id,
-            request_id: header.request_id,
-            outcome,
-        }])
     }
 
     /// Watchers find that the ring begins anew and read what they miss from the new state.
@@ -238,6 +218,28 @@ impl Applier {
             self.runtime.spawn(async move { answer_each(answers) });
         }
     }
+}
+
+/// Applies one entry of the log, of whatever kind.
+pub(crate) fn apply(
+    machine: &mut Machine,
+    Position { index, term }: Position,
+    kind: EntryKind,
+    payload: &Bytes,
+) -> Result<Vec<Done>, Fault> {
+    let change = match kind {
+        EntryKind::Normal => return machine.apply(index, term, payload),
+        EntryKind::ConfChange | EntryKind::ConfChangeV2 => configuration::change_in(payload),
+    };
+    let Some((header, change)) = change else {
+        // The driver says so; the applied index moves all the same.
+        return machine.apply(index, term, &Bytes::new());
+    };
+    Ok(vec![Done {
+        member_id: header.member_id,
+        request_id: header.request_id,
+        outcome: machine.apply_member(index, term, change)?,
+    }])
 }
 
 /// Tells each caller what became of its command.

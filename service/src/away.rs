@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::admission::Admission;
     use crate::handle::Slot;
-    use crate::mailbox::Waiting;
+    use crate::mailbox::{Payload, Waiting};
 
     type Caller = oneshot::Receiver<Answer>;
 
@@ -125,8 +125,11 @@ mod tests {
     fn proposal(request_id: u64) -> (Proposal, Caller) {
         let (reply, caller) = oneshot::channel();
         let permit = Admission::new(0).admit(1).expect("the first");
-        let slot = Slot::new(request_id, reply, permit);
-        (Proposal::command(Bytes::new(), slot), caller)
+        let proposal = Proposal {
+            payload: Payload::Command(Bytes::new()),
+            slot: Some(Slot::new(request_id, reply, permit)),
+        };
+        (proposal, caller)
     }
 
     /// Sends commands on their way under a term.

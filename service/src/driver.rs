@@ -343,8 +343,7 @@ impl Driver {
                 restore,
             } = work;
             for outgoing in messages {
-                let content = Some(Content::Raft(outgoing.message));
-                self.parts.peers.send(outgoing.to, Parcel { content });
+                self.send(outgoing.to, Content::Raft(outgoing.message));
             }
             for read in reads {
                 for slot in self.parts.reads.answered(&read.context, self.standing) {
@@ -377,6 +376,11 @@ impl Driver {
         }
         self.write(number, Job::Append(number, append));
         Ok(())
+    }
+
+    fn send(&self, to: u64, content: Content) {
+        let content = Some(content);
+        self.parts.peers.send(to, Parcel { content });
     }
 
     /// Gives the log writer something to do.

@@ -390,66 +390,54 @@ impl Handle {
 
     /// Encodes, asks for admission, puts into the mailbox. Does not wait.
     pub(crate) fn enqueue(&self, body: Body) -> Result<oneshot::Receiver<Answer>, ApiError> {
+        self.submit(|header| {
+            let command = Command {
+                header: Some(header),
+                body: Some(body),
+            };
+            if command.encoded_len() > self.shared.settings.max_request_bytes {
+                return Err(ApiError::RequestTooLarge);
+            }
+            let framed = codec::frame(&command);
+            let bytes = framed.len();
+            Ok((Payload::Command(framed), bytes))
+        })
+    }
+
+    fn enqueue_change(&self, change: Change) -> Result<oneshot::Receiver<Answer>, ApiError> {
+        self.submit(|header| {
+            let change = MemberChange {
+                header: Some(header),
+                change: Some(change),
+            };
+            let bytes = change.encoded_len();
+            Ok((Payload::Change(Box::new(change)), bytes))
+        })
+    }
+
+    /// `payload` makes what is proposed of its header, and says its size in bytes.
+    fn submit(
+        &self,
+        payload: impl FnOnce(Header) -> Result<(Payload, usize), ApiError>,
+    ) -> Result<oneshot::Receiver<Answer>, ApiError> {
         let shared = &self.shared;
         if shared.stopping.is_cancelled() {
             return Err(ApiError::Stopped);
         }
-        let (request_id, header) = self.command_header();
-        let command = Command {
-            header: Some(header),
-            body: Some(body),
-        };
-        if command.encoded_len() > shared.settings.max_request_bytes {
-            return Err(ApiError::RequestTooLarge);
-        }
-        let framed = codec::frame(&command);
-        let (slot, waiting) = self.slot(request_id, framed.len())?;
-        shared
-            .mailbox
-            .propose(Proposal::command(framed, slot))
-            .map_err(|_| ApiError::Stopped)?;
-        Ok(waiting)
-    }
-
-    fn enqueue_change(&self, change: Change) -> Result<oneshot::Receiver<Answer>, ApiError> {
-        if self.shared.stopping.is_cancelled() {
-            return Err(ApiError::Stopped);
-        }
-        let (request_id, header) = self.command_header();
-        let change = MemberChange {
-            header: Some(header),
-            change: Some(change),
-        };
-        let (slot, waiting) = self.slot(request_id, change.encoded_len())?;
-        let proposal = Proposal {
-            payload: Payload::Change(Box::new(change)),
-            slot: Some(slot),
-        };
-        let proposed = self.shared.mailbox.propose(proposal);
-        proposed.map_err(|_| ApiError::Stopped)?;
-        Ok(waiting)
-    }
-
-    fn command_header(&self) -> (u64, Header) {
-        let request_id = self.shared.admission.next_request_id();
-        let header = Header {
+        let request_id = shared.admission.next_request_id();
+        let (payload, bytes) = payload(Header {
             request_id,
-            member_id: self.shared.identity.member_id,
-            wall_time_ms: self.shared.clock.wall_ms(),
+            member_id: shared.identity.member_id,
+            wall_time_ms: shared.clock.wall_ms(),
             ..Header::default()
-        };
-        (request_id, header)
-    }
-
-    fn slot(
-        &self,
-        request_id: u64,
-        bytes: usize,
-    ) -> Result<(Slot, oneshot::Receiver<Answer>), ApiError> {
-        let permit = self.shared.admission.admit(bytes);
+        })?;
+        let permit = shared.admission.admit(bytes);
         let permit = permit.ok_or(ApiError::RequestTooManyRequests)?;
         let (reply, waiting) = oneshot::channel();
-        Ok((Slot::new(request_id, reply, permit), waiting))
+        let slot = Some(Slot::new(request_id, reply, permit));
+        let proposed = shared.mailbox.propose(Proposal { payload, slot });
+        proposed.map_err(|_| ApiError::Stopped)?;
+        Ok(waiting)
     }
 
     fn check_quota(&self, body: &Body) -> Result<(), ApiError> {

@@ -127,8 +127,8 @@ impl Server {
     /// Starts a member: binds its listeners, opens its data, wakes its owners. Clients are served
     /// once it is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
-        let listeners = bind(&config.listen_client_urls).await?;
-        let peer_listeners = bind_peers(&config.listen_peer_urls).await?;
+        let listeners = bind(&config.listen_client_urls, Listener::bind).await?;
+        let peer_listeners = bind(&config.listen_peer_urls, bind_tcp).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
             .filter_map(|(_, listener)| match listener {
@@ -332,26 +332,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// The same for other members, who come by TCP only.
-async fn bind_peers(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, TcpListener)>, StartError> {
-    let mut listeners = Vec::new();
-    for url in urls {
-        let bound = bind_tcp(url).await;
-        let listener = bound.map_err(|error| StartError::Listen {
-            url: url.to_string(),
-            error,
-        })?;
-        listeners.push((url.clone(), listener));
-    }
-    Ok(listeners)
-}
-
 /// One listener for each URL.
-async fn bind(urls: &[MemberUrl]) -> Result<Vec<(MemberUrl, Listener)>, StartError> {
+async fn bind<'a, L>(
+    urls: &'a [MemberUrl],
+    listen: impl AsyncFn(&'a MemberUrl) -> io::Result<L>,
+) -> Result<Vec<(MemberUrl, L)>, StartError> {
     let mut listeners = Vec::new();
     for url in urls {
-        let bound = Listener::bind(url).await;
-        let listener = bound.map_err(|error| StartError::Listen {
+        let listener = listen(url).await.map_err(|error| StartError::Listen {
             url: url.to_string(),
             error,
         })?;

@@ -47,14 +47,6 @@ pub(crate) enum Payload {
 }
 
 impl Proposal {
-    /// A command of this member.
-    pub(crate) fn command(framed: Bytes, slot: Slot) -> Proposal {
-        Proposal {
-            payload: Payload::Command(framed),
-            slot: Some(slot),
-        }
-    }
-
     pub(crate) fn of_another(framed: Bytes) -> Proposal {
         Proposal {
             payload: Payload::Command(framed),

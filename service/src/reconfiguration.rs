@@ -59,12 +59,7 @@ pub(crate) async fn add(
     peer_urls: &[String],
     is_learner: bool,
 ) -> Result<(Member, Vec<Member>), ProposeError> {
-    let urls: Result<Vec<MemberUrl>, _> =
-        peer_urls.iter().map(|url| MemberUrl::parse(url)).collect();
-    let urls = urls
-        .ok()
-        .filter(|urls| !urls.is_empty())
-        .ok_or(ProposeError::Refused(ApiError::MemberBadURLs))?;
+    let urls = parse_urls(peer_urls)?;
     let seconds = handle.clock().wall_ms() / 1000;
     let member = Member {
         id: identity::member_id(&urls, "", Some(seconds)),
@@ -98,12 +93,7 @@ pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
 
 /// Changes where a member is reached.
 pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Changed {
-    let urls: Result<Vec<_>, _> = peer_urls.iter().map(|url| MemberUrl::parse(url)).collect();
-    if urls.is_ok_and(|urls| urls.is_empty())
-        || peer_urls.iter().any(|u| MemberUrl::parse(u).is_err())
-    {
-        return Err(ProposeError::Refused(ApiError::MemberBadURLs));
-    }
+    parse_urls(peer_urls)?;
     let change = rules::Change::Update {
         id,
         peer_urls: peer_urls.to_vec(),
@@ -114,6 +104,14 @@ pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Ch
         peer_urls: peer_urls.to_vec(),
     };
     propose(handle, Change::Update(urls)).await
+}
+
+/// At least one, each a URL.
+fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, ProposeError> {
+    let urls: Result<Vec<_>, _> = peer_urls.iter().map(|url| MemberUrl::parse(url)).collect();
+    urls.ok()
+        .filter(|urls| !urls.is_empty())
+        .ok_or(ProposeError::Refused(ApiError::MemberBadURLs))
 }
 
 async fn propose(handle: &Handle, change: Change) -> Changed {

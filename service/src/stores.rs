@@ -25,14 +25,16 @@ use std::sync::Arc;
 use conclave_proto::command::Member;
 use conclave_storage::engine::Engine;
 use conclave_storage::engine::rocks::{RocksEngine, RocksOptions};
-use conclave_storage::log::{EntryKind, Log, LogState};
+use conclave_storage::log::{Log, LogState};
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, layout, place};
 
 use crate::StartError;
+use crate::applier;
 use crate::config::Config;
-use crate::consensus::configuration::{self, Configuration};
+use crate::consensus::Position;
+use crate::consensus::configuration::Configuration;
 use crate::driver::{OpenState, StateFolder};
 use crate::handle;
 use crate::identity::Identity;
@@ -208,26 +210,12 @@ impl Opened {
             .log
             .entries(self.reader.applied().index + 1, last + 1, u64::MAX)?;
         for entry in entries {
-            let change = match entry.kind {
-                EntryKind::Normal => None,
-                EntryKind::ConfChange | EntryKind::ConfChangeV2 => {
-                    let change = configuration::change_in(&entry.data).ok();
-                    change.and_then(|change| configuration::to_machine(&change))
-                }
+            let position = Position {
+                index: entry.index,
+                term: entry.term,
             };
-            match (entry.kind, change) {
-                (EntryKind::Normal, _) => {
-                    self.machine.apply(entry.index, entry.term, &entry.data)?;
-                }
-                (_, Some(change)) => {
-                    // A change that the rules refuse is none; both verdicts are fine.
-                    let _ = self.machine.apply_member(entry.index, entry.term, change)?;
-                }
-                (_, None) => {
-                    let nothing = bytes::Bytes::new();
-                    self.machine.apply(entry.index, entry.term, &nothing)?;
-                }
-            }
+            // Nobody waits for the outcomes.
+            applier::apply(&mut self.machine, position, entry.kind, &entry.data)?;
         }
         self.machine.commit()?;
         self.machine.force_sole_member(member_id)?;

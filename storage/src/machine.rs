@@ -123,7 +123,7 @@ impl Machine {
         let membership = Membership::read(&*engine)?;
         let alarms = Alarms::read(&*engine)?;
         let reader = Reader::new(engine.clone(), cluster_id);
-        let machine = Machine {
+        let mut machine = Machine {
             engine,
             limits,
             reader: reader.clone(),
@@ -132,21 +132,11 @@ impl Machine {
             alarms,
             compaction,
             pending: Pending::default(),
-            effects: Effects {
-                members_changed: true,
-                alarms_changed: true,
-                ..Effects::default()
-            },
+            effects: Effects::default(),
             dirty: false,
         };
-        machine.publish();
-        Ok((
-            Machine {
-                effects: Effects::default(),
-                ..machine
-            },
-            reader,
-        ))
+        machine.publish_all();
+        Ok((machine, reader))
     }
 
     /// Writes the beginning of a cluster into an empty store, durably. It counts as the entry
@@ -171,9 +161,7 @@ impl Machine {
         self.engine.write(batch, Durability::Eventual)?;
         self.engine.flush()?;
         self.reader.set_cluster_id(genesis.cluster_id);
-        self.effects.members_changed = true;
-        self.publish();
-        self.effects = Effects::default();
+        self.publish_all();
         Ok(())
     }
 
@@ -195,10 +183,7 @@ impl Machine {
         self.reader.replace_engine(engine, next.state.compacted);
         let reader = self.reader.clone();
         *self = Machine { reader, ..next };
-        self.effects.members_changed = true;
-        self.effects.alarms_changed = true;
-        self.publish();
-        self.effects = Effects::default();
+        self.publish_all();
         Ok(())
     }
 
@@ -221,9 +206,7 @@ impl Machine {
         }
         self.engine.write(batch, Durability::Eventual)?;
         self.engine.flush()?;
-        self.effects.members_changed = true;
-        self.publish();
-        self.effects = Effects::default();
+        self.publish_all();
         Ok(())
     }
 
@@ -395,6 +378,15 @@ impl Machine {
     /// A header with the revision now.
     fn header(&self) -> Option<api::ResponseHeader> {
         header(self.state.revision)
+    }
+
+    /// Publishes everything, whether it changed or not. To be called with nothing applied and not
+    /// committed.
+    fn publish_all(&mut self) {
+        self.effects.members_changed = true;
+        self.effects.alarms_changed = true;
+        self.publish();
+        self.effects = Effects::default();
     }
 
     fn publish(&self) {

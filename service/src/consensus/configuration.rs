@@ -17,7 +17,7 @@
 //! configuration that never was, in which 2 alone might elect itself.)
 
 use bytes::Bytes;
-use conclave_proto::command::{Member, MemberChange, MemberUrls, member_change};
+use conclave_proto::command::{Header, Member, MemberChange, MemberUrls, member_change};
 use conclave_storage::machine::member::Change;
 use prost::Message as _;
 use protobuf::Message as _;
@@ -99,10 +99,16 @@ pub(super) fn from_raft(payload: &Bytes) -> Result<(ConfChange, MemberChange), M
     Ok((raft, change))
 }
 
-/// The change an entry asks for, in the state machine's terms. `None` for one of a newer release.
-pub(crate) fn to_machine(change: &MemberChange) -> Option<Change> {
+/// What the payload of a committed entry of raft's kind asks for: who proposed it, and the change
+/// in the state machine's terms. `None` for one that is not ours, or of a newer release.
+pub(crate) fn change_in(payload: &Bytes) -> Option<(Header, Change)> {
+    let (_, MemberChange { header, change }) = from_raft(payload).ok()?;
+    Some((header.unwrap_or_default(), to_machine(change?)))
+}
+
+fn to_machine(change: member_change::Change) -> Change {
     use member_change::Change as Wire;
-    Some(match change.change.clone()? {
+    match change {
         Wire::Add(member) if member.is_learner => Change::AddLearner(member),
         Wire::Add(member) => Change::Add(member),
         Wire::Promote(id) => Change::Promote { id },
@@ -114,12 +120,7 @@ pub(crate) fn to_machine(change: &MemberChange) -> Option<Change> {
             id: member_id,
             peer_urls,
         },
-    })
-}
-
-/// The membership change in the payload of a committed entry of raft's kind.
-pub(crate) fn change_in(payload: &Bytes) -> Result<MemberChange, Malformed> {
-    from_raft(payload).map(|(_, change)| change)
+    }
 }
 
 #[cfg(test)]

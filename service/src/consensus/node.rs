@@ -377,11 +377,7 @@ impl Node {
         self.raw
             .propose_conf_change(Vec::new(), change)
             .map_err(|_| NotProposed::Busy)?;
-        let index = self.raw.raft.raft_log.last_index();
-        Ok(Position {
-            index,
-            term: self.raw.raft.term,
-        })
+        Ok(self.just_proposed())
     }
 
     /// Puts a payload at the end of the log. `None` if this member does not lead or may not take
@@ -392,11 +388,15 @@ impl Node {
             return None;
         }
         self.raw.propose(Vec::new(), payload).ok()?;
-        let index = self.raw.raft.raft_log.last_index();
-        Some(Position {
-            index,
+        Some(self.just_proposed())
+    }
+
+    /// The place of what a leader has just put at the end of its log.
+    fn just_proposed(&self) -> Position {
+        Position {
+            index: self.last_index(),
             term: self.raw.raft.term,
-        })
+        }
     }
 
     /// Begins a read-index round. There may never be an answer: see [`super::reads`].

@@ -75,10 +75,7 @@ impl Driver {
     /// index must never be past a change that the log's configuration does not have.
     fn change_members(&mut self, entry: &CommittedEntry) -> Result<(), Fault> {
         self.parts.progress.close_reads();
-        let change = configuration::change_in(&entry.payload)
-            .ok()
-            .and_then(|change| configuration::to_machine(&change));
-        let Some(change) = change else {
+        let Some((_, change)) = configuration::change_in(&entry.payload) else {
             let index = entry.position.index;
             tracing::warn!(index, "a membership change that this release cannot make");
             return Ok(());

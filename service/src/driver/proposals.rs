@@ -12,7 +12,7 @@ use conclave_storage::Fault;
 use super::{Driver, Placed, hex};
 use crate::applier::ToApply;
 use crate::consensus::node::Refused;
-use crate::consensus::{NotProposed, codec};
+use crate::consensus::{NotProposed, Position, codec};
 use crate::handle::Answer;
 use crate::limits;
 use crate::mailbox::{Payload, Proposal};
@@ -61,13 +61,18 @@ impl Driver {
                 .extend(forward.change.map(Proposal::change_of_another));
             return;
         };
+        self.refuse(from, forward.term, codec::request_ids(&forward), reason);
+    }
+
+    /// Tells a member what of its commands will not be proposed.
+    fn refuse(&self, to: u64, term: u64, request_ids: Vec<u64>, reason: Reason) {
+        let reason = reason.into();
         let refusal = Refusal {
-            term: forward.term,
-            request_ids: codec::request_ids(&forward),
-            reason: reason.into(),
+            term,
+            request_ids,
+            reason,
         };
-        let content = Some(Content::Refusal(refusal));
-        self.parts.peers.send(from, Parcel { content });
+        self.send(to, Content::Refusal(refusal));
     }
 
     /// Sends pending commands on their way.
@@ -103,17 +108,12 @@ impl Driver {
         let (own, others): (Vec<_>, Vec<_>) = proposals
             .into_iter()
             .partition(|proposal| proposal.slot.is_some());
-        for proposal in &others {
-            let Some((member_id, request_id)) = codec::origin(proposal.framed()) else {
-                continue;
-            };
-            let refusal = Refusal {
-                term,
-                request_ids: vec![request_id],
-                reason: Reason::Busy.into(),
-            };
-            let content = Some(Content::Refusal(refusal));
-            self.parts.peers.send(member_id, Parcel { content });
+        let origins = others
+            .iter()
+            .map(Proposal::framed)
+            .filter_map(codec::origin);
+        for (member_id, request_id) in origins {
+            self.refuse(member_id, term, vec![request_id], Reason::Busy);
         }
         if self.is_leaving() {
             self.held_back.extend(own);
@@ -127,28 +127,27 @@ impl Driver {
         if !self.standing.is_leader {
             return;
         }
-        while let Some(proposal) = self.changes.front() {
+        while let Some(proposal) = self.changes.pop_front() {
             let removes_us = matches!(proposal.change().change, Some(Change::Remove(id))
                 if id == self.parts.member_id);
             if removes_us && self.hands_over_to_leave() {
+                self.changes.push_front(proposal);
                 return;
             }
-            let proposal = self.changes.front().expect("it was there");
             match self.parts.node.propose_change(proposal.change()) {
-                Ok(position) => {
-                    let proposal = self.changes.pop_front().expect("there is a front");
-                    self.place(position, vec![proposal]);
+                Ok(position) => self.place(position, vec![proposal]),
+                Err(NotProposed::Busy | NotProposed::NotLeader) => {
+                    self.changes.push_front(proposal);
+                    return;
                 }
-                Err(NotProposed::Busy | NotProposed::NotLeader) => return,
                 Err(NotProposed::Malformed) => {
-                    let proposal = self.changes.pop_front().expect("there is a front");
                     proposal.answer(Answer::Refused(ApiError::NotCapable));
                 }
             }
         }
     }
 
-    fn place(&mut self, position: crate::consensus::Position, mut proposals: Vec<Proposal>) {
+    fn place(&mut self, position: Position, mut proposals: Vec<Proposal>) {
         // Others follow theirs themselves.
         proposals.retain(|proposal| proposal.slot.is_some());
         if !proposals.is_empty() {
@@ -182,14 +181,12 @@ impl Driver {
         // The applier must have them before an entry can bring their outcome.
         self.tell_applier(vec![ToApply::Away { term, proposals }]);
         self.away = true;
-        let content = Some(Content::Forward(Forward {
+        let forward = Forward {
             term,
             commands,
             change,
-        }));
-        self.parts
-            .peers
-            .send(self.standing.leader, Parcel { content });
+        };
+        self.send(self.standing.leader, Content::Forward(forward));
     }
 
     /// Who leads, or under which term, has changed.

@@ -145,6 +145,7 @@ impl Service {
         let common = &self.network.common;
         let member = format!("{from:x}");
         tracing::info!(member, "a member connected");
+        let mut counts = None;
         let reason = loop {
             let frame = tokio::select! {
                 frame = frames.message() => frame,
@@ -155,7 +156,9 @@ impl Service {
             };
             match frame {
                 Ok(Some(frame)) => {
-                    if let Some(counts) = self.network.counts(from) {
+                    // Of a member we have not heard of yet there are none.
+                    counts = counts.or_else(|| self.network.counts(from));
+                    if let Some(counts) = &counts {
                         let sizes = frame.parcels.iter().map(prost::Message::encoded_len);
                         counts.received(sizes.sum());
                     }

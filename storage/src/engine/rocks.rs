@@ -78,7 +78,6 @@ pub struct RocksEngine {
     db: DB,
     /// After the instance, which must be closed before its folder goes.
     folder: Folder,
-    dir: PathBuf,
     spaces: &'static [Space],
     wal: bool,
 }
@@ -131,7 +130,6 @@ impl RocksEngine {
                 dir: dir.to_owned(),
                 discarded: AtomicBool::new(false),
             },
-            dir: dir.to_owned(),
             spaces,
             wal: options.wal,
         })
@@ -144,7 +142,7 @@ impl RocksEngine {
     }
 
     fn fault(&self, operation: &'static str, error: &rocksdb::Error) -> Fault {
-        fault(operation, &self.dir, error)
+        fault(operation, &self.folder.dir, error)
     }
 
     fn property(&self, space: Space, name: &str) -> u64 {

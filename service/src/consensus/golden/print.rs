@@ -9,7 +9,7 @@ use raft::eraftpb::{Message, MessageType};
 use conclave_proto::command::member_change::Change;
 use conclave_storage::log::EntryKind;
 
-use super::super::configuration::{Configuration, change_in};
+use super::super::configuration::{Configuration, from_raft};
 use super::super::node::{Position, Work};
 
 pub(super) fn work(work: &Work) -> String {
@@ -101,7 +101,7 @@ fn text(kind: EntryKind, data: &Bytes) -> String {
     if kind == EntryKind::Normal {
         return String::from_utf8_lossy(data).into_owned();
     }
-    match change_in(data).expect("our own").change {
+    match from_raft(data).expect("our own").1.change {
         Some(Change::Add(member)) if member.is_learner => format!("learner {}", member.id),
         Some(Change::Add(member)) => format!("add {}", member.id),
         Some(Change::Promote(id)) => format!("promote {id}"),
