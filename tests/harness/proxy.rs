@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -71,7 +72,7 @@ impl Default for Network {
 impl Network {
     /// Starts a forwarder in front of a member; returns the address to dial.
     pub fn forward(&self, member: usize, target: SocketAddr) -> SocketAddr {
-        let listener = StdTcpListener::bind((own_address(), 0)).expect("a free port");
+        let listener = own_listener();
         listener
             .set_nonblocking(true)
             .expect("a socket can be made not to block");
@@ -148,9 +149,24 @@ pub fn own_address() -> IpAddr {
 
 /// A free port on [`own_address`].
 pub fn free_address() -> SocketAddr {
-    StdTcpListener::bind((own_address(), 0))
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
+    let address = own_listener().local_addr();
+    address.expect("a bound socket has an address")
+}
+
+/// Listens on a port that was never given out in this process: one that is not bound may be of a
+/// member that was killed and is to come back, of this test or of one that runs beside it.
+fn own_listener() -> StdTcpListener {
+    static GIVEN_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let listener = StdTcpListener::bind((own_address(), 0)).expect("a free port");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let mut given_out = GIVEN_OUT.lock().unwrap_or_else(PoisonError::into_inner);
+        if given_out.insert(address.port()) {
+            return listener;
+        }
+    }
 }
 
 /// Forwards one connection until an end closes it or a cut does.
