@@ -49,6 +49,7 @@
 
 pub mod codec;
 pub(crate) mod configuration;
+mod follower_reads;
 mod logger;
 pub mod node;
 pub mod reader;

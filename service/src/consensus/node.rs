@@ -13,6 +13,7 @@ use conclave_storage::log::{self, Append, EntryKind};
 
 use super::Standing;
 use super::configuration::{self, Configuration};
+use super::follower_reads::is_question;
 use super::logger;
 use super::reader::{Reader, from_raft, kind};
 use super::reads::Context;
@@ -167,8 +168,8 @@ pub struct Node {
     appends: VecDeque<(u64, Option<u64>)>,
     /// Messages that wait for the append of a work.
     held: VecDeque<(u64, Vec<Outgoing>)>,
-    /// Messages held no longer.
-    released: Vec<Outgoing>,
+    /// Messages held no longer, and answers that need not be.
+    pub(super) released: Vec<Outgoing>,
     last_number: u64,
 }
 
@@ -236,7 +237,7 @@ impl Node {
 
     /// A message from a peer.
     pub fn step(&mut self, message: &Bytes) -> Result<(), Refused> {
-        let message =
+        let mut message =
             Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
         let last_index = self.raw.raft.raft_log.last_index();
         match message.get_msg_type() {
@@ -251,6 +252,10 @@ impl Node {
                 });
             }
             MessageType::MsgTimeoutNow if self.must_not_stand() => return Ok(()),
+            MessageType::MsgReadIndex => match self.answer_question(message) {
+                Some(question) => message = question,
+                None => return Ok(()),
+            },
             // Snapshots come by a way of their own, commands too, and what a member tells itself
             // comes from nobody else.
             MessageType::MsgSnapshot
@@ -561,7 +566,12 @@ impl Node {
                 index: read.index,
             })
             .collect();
-        let waiting: Vec<_> = ready.take_persisted_messages().iter().map(encode).collect();
+        let mut waiting = ready.take_persisted_messages();
+        // A question promises nothing that would have to be on disk.
+        let questions = waiting.extract_if(.., |message| is_question(message));
+        work.messages
+            .extend(questions.map(|question| encode(&self.stamped(question))));
+        let waiting: Vec<_> = waiting.iter().map(encode).collect();
         work.append = self.take_append(&mut ready);
         self.raw.advance_append_async(ready);
 
@@ -668,7 +678,7 @@ fn hard_state(state: &HardState) -> log::HardState {
     }
 }
 
-fn encode(message: &Message) -> Outgoing {
+pub(super) fn encode(message: &Message) -> Outgoing {
     Outgoing {
         to: message.to,
         message: message.write_to_bytes().expect("writing to memory").into(),
