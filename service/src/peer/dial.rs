@@ -31,6 +31,10 @@ use crate::tls::Tls;
 /// appends of 1 MiB, so that a long round trip does not slow them down.
 pub(super) const WINDOW_BYTES: u32 = 8 << 20;
 
+/// Bytes of one HTTP/2 frame the other side may send. A frame is one system call to write and a
+/// few to read; with the 16 KiB HTTP/2 begins with, an append of 1 MiB took hundreds.
+pub(super) const HTTP_FRAME_BYTES_MAX: u32 = 1 << 20;
+
 /// Bytes taken in from a stream's frames before the network has taken them. Beyond this, parcels
 /// wait in their queue, where they are counted.
 pub(super) const SEND_BUFFER_BYTES: usize = 1 << 20;

@@ -28,7 +28,7 @@ use tower::Service as _;
 
 use conclave_proto::peer::peer_server::PeerServer;
 
-use super::dial::{SEND_BUFFER_BYTES, WINDOW_BYTES};
+use super::dial::{HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES};
 use super::service::Service;
 use super::{Answers, Network};
 use crate::edge::preface::recognize;
@@ -133,6 +133,7 @@ impl Endpoint {
             .max_concurrent_streams(STREAMS_MAX)
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
+            .max_frame_size(HTTP_FRAME_BYTES_MAX)
             .max_send_buf_size(SEND_BUFFER_BYTES)
             .max_header_list_size(HEADER_BYTES_MAX)
             .keep_alive_interval(patience)
