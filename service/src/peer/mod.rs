@@ -93,8 +93,7 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Snapshot bytes a second to one member: enough for a member to be back soon, and not so much that
 /// the leader's clients feel it. (With four times as much a member on the same machine took 1.6 s
-/// instead of 2.7 s for 256 MiB, and the leader's p99 of puts rose from 4 to 60 ms instead of 17 to
-/// 48.)
+/// instead of 2.5 s for 256 MiB, and the leader's p99 of puts rose from 4 to 60 ms instead of 5.)
 pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 120 << 20;
 
 /// Timeouts follow the election timeout, within these bounds: a shorter one would end connections

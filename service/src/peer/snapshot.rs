@@ -41,8 +41,12 @@ mod write;
 
 pub(super) use receive::Receiver;
 
-/// Bytes of a piece: large enough that its overhead does not count, small enough to hold several.
-const PIECE_BYTES: usize = 1 << 20;
+/// Bytes of a piece: large enough that its overhead does not count, and so small that the messages
+/// of raft, which share the runtime and the wire with it, need not wait for long.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// What a transfer that was held up makes up for, at full speed. More would be a burst.
+const LATE_MAX: Duration = Duration::from_millis(20);
 
 /// Pieces read ahead of the network, and received ahead of the disk.
 const PIECES_AHEAD: usize = 4;
@@ -249,6 +253,7 @@ async fn put(chunks: &mpsc::Sender<SnapshotChunk>, chunk: Chunk) -> Result<(), S
 /// Keeps to a rate: waits until what was sent may have been sent.
 struct Pace<'a> {
     common: &'a Common,
+    /// Later, by the time that was lost for good.
     started: Moment,
     sent_bytes: u64,
 }
@@ -268,7 +273,10 @@ impl<'a> Pace<'a> {
         let due_ms = u128::from(self.sent_bytes) * 1_000 / u128::from(rate);
         let due_ms = u64::try_from(due_ms).unwrap_or(u64::MAX);
         let due = self.started.after(Duration::from_millis(due_ms));
-        let wait = due.since(self.common.clock.now());
+        let now = self.common.clock.now();
+        let lost = now.since(due).saturating_sub(LATE_MAX);
+        self.started = self.started.after(lost);
+        let wait = due.since(now);
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }

@@ -119,6 +119,8 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
             server.name
         )));
     }
+    // The flushes and compactions of that are not the follower's doing.
+    std::thread::sleep(BEFORE);
     writer.forget();
     let back = Instant::now();
     server.members[follower].spawn()?;

@@ -12,9 +12,9 @@ use conclave_proto::peer::snapshot_chunk::Chunk;
 use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{SnapshotData, SnapshotEnd, SnapshotFile};
 
-/// A file is synced each time it has grown by so much: left to one sync at the end, gigabytes of
-/// dirty pages would hold up the raft log's syncs on the same disk.
-const SYNC_AFTER_BYTES: u64 = 32 << 20;
+/// A file is synced each time it has grown by so much: what is dirty holds up the raft log's syncs
+/// on the same disk, and it should do so for milliseconds.
+const SYNC_AFTER_BYTES: u64 = 4 << 20;
 
 /// Bytes of a file's name.
 const NAME_BYTES_MAX: usize = 255;
