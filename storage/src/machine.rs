@@ -31,7 +31,7 @@ use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use prost::Message;
 
-use crate::engine::{Batch, Durability, Engine};
+use crate::engine::{Batch, Durability, Engine, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
@@ -215,11 +215,14 @@ impl Machine {
     pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Vec<Done>, Fault> {
         let commands = decode(index, payload)?;
         self.advance(index, term);
+        let engine = Arc::clone(&self.engine);
+        // Nothing is written before the commit.
+        let read = engine.lookups();
         let done = commands.into_iter().map(|(header, body)| {
             Ok(Done {
                 member_id: header.member_id,
                 request_id: header.request_id,
-                outcome: split(self.dispatch(body))?,
+                outcome: split(self.dispatch(&*read, body))?,
             })
         });
         done.collect()
@@ -297,24 +300,24 @@ impl Machine {
         self.dirty = true;
     }
 
-    fn dispatch(&mut self, body: Body) -> Result<Reply, ReadError> {
+    fn dispatch(&mut self, read: &dyn Read, body: Body) -> Result<Reply, ReadError> {
         match body {
-            Body::Put(request) => self.put(&request).map(Reply::Put),
-            Body::DeleteRange(request) => self.delete_range(&request).map(Reply::DeleteRange),
-            Body::Txn(request) => self.txn(&request).map(Reply::Txn),
+            Body::Put(request) => self.put(read, &request).map(Reply::Put),
+            Body::DeleteRange(request) => self.delete_range(read, &request).map(Reply::DeleteRange),
+            Body::Txn(request) => self.txn(read, &request).map(Reply::Txn),
             Body::Compaction(request) => self.compaction(&request).map(Reply::Compaction),
-            Body::LeaseGrant(request) => self.lease_grant(&request).map(Reply::LeaseGrant),
-            Body::LeaseRevoke(request) => self.lease_revoke(&request).map(Reply::LeaseRevoke),
+            Body::LeaseGrant(request) => self.lease_grant(read, &request).map(Reply::LeaseGrant),
+            Body::LeaseRevoke(request) => self.lease_revoke(read, &request).map(Reply::LeaseRevoke),
             Body::LeaseExpire(request) => {
                 if self.is_of_term(request.term) {
-                    self.lease_expire(&request)?;
+                    self.lease_expire(read, &request)?;
                 }
                 Ok(Reply::LeaseExpire)
             }
             Body::LeaseCheckpoint(request) => {
                 let counts = self.is_of_term(request.term);
                 if counts {
-                    self.lease_checkpoint(&request)?;
+                    self.lease_checkpoint(read, &request)?;
                 }
                 Ok(Reply::LeaseCheckpoint(counts))
             }

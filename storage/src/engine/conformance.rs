@@ -297,8 +297,8 @@ fn first_in_prefix_finds_the_version(subject: impl Subject) {
             }),
             _ => {}
         }
-        let snapshot = engine.snapshot();
-        for read in [engine as &dyn Read, &*snapshot] {
+        let (snapshot, lookups) = (engine.snapshot(), engine.lookups());
+        for read in [engine as &dyn Read, &*snapshot, &*lookups] {
             let at = |key: &[u8], revision| {
                 let found = read
                     .first_in_prefix(VERSIONED, &versioned(key, revision))
@@ -332,17 +332,22 @@ fn first_in_prefix_finds_the_version(subject: impl Subject) {
 fn first_in_prefix_takes_any_suffix_length(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, ODD, &[b"a/001", b"a/005", b"b/002"]);
-    let at = |key: &[u8]| {
-        engine
-            .first_in_prefix(ODD, key)
-            .unwrap()
-            .map(|(key, _)| key)
-    };
-    assert_eq!(at(b"a/000").unwrap(), "a/001");
-    assert_eq!(at(b"a/002").unwrap(), "a/005");
-    assert_eq!(at(b"a/006"), None);
-    assert_eq!(at(b"b/000").unwrap(), "b/002");
-    assert_eq!(at(b"c/000"), None);
+    put_all(engine, VERSIONED, &[&versioned(b"a/001", 1)]);
+    let lookups = engine.lookups();
+    for read in [engine as &dyn Read, &*lookups] {
+        let in_space = |space, key: &[u8]| {
+            let found = read.first_in_prefix(space, key).unwrap();
+            found.map(|(key, _)| key)
+        };
+        let at = |key: &[u8]| in_space(ODD, key);
+        assert_eq!(at(b"a/000").unwrap(), "a/001");
+        assert_eq!(at(b"a/002").unwrap(), "a/005");
+        assert_eq!(at(b"a/006"), None);
+        // One space after the other.
+        assert!(in_space(VERSIONED, &versioned(b"a/001", 0)).is_some());
+        assert_eq!(at(b"b/000").unwrap(), "b/002");
+        assert_eq!(at(b"c/000"), None);
+    }
 }
 
 fn snapshots_are_frozen(subject: impl Subject) {

@@ -17,8 +17,10 @@
 //!
 //! [`Read::first_in_prefix`] is the hot path: one for each put. It reads through an iterator in
 //! prefix mode, where bloom filters over prefixes (in the memtable and in every file) answer "no
-//! such key" without touching data.
+//! such key" without touching data. Making the iterator costs as much as using it, so whoever looks
+//! up many keys in a row uses one ([`Engine::lookups`]).
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -139,6 +141,11 @@ impl RocksEngine {
         self.db
             .cf_handle(space.name)
             .expect("every space was opened as a column family")
+    }
+
+    fn prefix_iterator(&self, space: Space) -> DBRawIterator<'_> {
+        self.db
+            .raw_iterator_cf_opt(self.family(space), prefix_options())
     }
 
     fn fault(&self, operation: &'static str, error: &rocksdb::Error) -> Fault {
@@ -327,9 +334,7 @@ impl Read for RocksEngine {
     }
 
     fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
-        let mut iterator = self
-            .db
-            .raw_iterator_cf_opt(self.family(space), prefix_options());
+        let mut iterator = self.prefix_iterator(space);
         seek_in_prefix(&mut iterator, space, from).map_err(|e| self.fault("read", &e))
     }
 
@@ -377,6 +382,38 @@ impl Read for RocksSnapshot<'_> {
             .snapshot
             .raw_iterator_cf_opt(family, scan_options(from, to));
         Ok(RocksScan::boxed(self.engine, iterator, from, to, direction))
+    }
+}
+
+/// The newest state, with an iterator that is used again.
+struct RocksLookups<'a> {
+    engine: &'a RocksEngine,
+    /// For lookups in this space; as of the first of them.
+    iterator: RefCell<Option<(Space, DBRawIterator<'a>)>>,
+}
+
+impl Read for RocksLookups<'_> {
+    fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+        self.engine.get(space, key)
+    }
+
+    fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
+        let mut kept = self.iterator.borrow_mut();
+        let (_, iterator) = match kept.take_if(|(of, _)| of.position == space.position) {
+            Some(same) => kept.insert(same),
+            None => kept.insert((space, self.engine.prefix_iterator(space))),
+        };
+        seek_in_prefix(iterator, space, from).map_err(|e| self.engine.fault("read", &e))
+    }
+
+    fn scan<'a>(
+        &'a self,
+        space: Space,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+    ) -> Result<Box<dyn Scan + 'a>, Fault> {
+        self.engine.scan(space, from, to, direction)
     }
 }
 
@@ -486,6 +523,13 @@ impl Engine for RocksEngine {
         Box::new(RocksSnapshot {
             engine: self,
             snapshot: self.db.snapshot(),
+        })
+    }
+
+    fn lookups(&self) -> Box<dyn Read + '_> {
+        Box::new(RocksLookups {
+            engine: self,
+            iterator: RefCell::default(),
         })
     }
 

@@ -6,6 +6,7 @@ use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 
 use super::{Changes, Machine, header, validate};
+use crate::engine::Read;
 use crate::ids::LeaseId;
 use crate::mvcc::range::KeyRange;
 use crate::mvcc::view::View;
@@ -13,36 +14,49 @@ use crate::mvcc::write::Writer;
 use crate::reader::ReadError;
 
 impl Machine {
-    pub(super) fn put(&mut self, request: &api::PutRequest) -> Result<api::PutResponse, ReadError> {
+    pub(super) fn put(
+        &mut self,
+        read: &dyn Read,
+        request: &api::PutRequest,
+    ) -> Result<api::PutResponse, ReadError> {
         self.alarms.check_growth()?;
         validate::check_put(request)?;
-        self.check_lease_of(request)?;
-        self.check_kept_by(request)?;
-        self.write(|writer| put(writer, request))
+        self.check_lease_of(read, request)?;
+        self.check_kept_by(read, request)?;
+        self.write(read, |writer| put(writer, request))
     }
 
     pub(super) fn delete_range(
         &mut self,
+        read: &dyn Read,
         request: &api::DeleteRangeRequest,
     ) -> Result<api::DeleteRangeResponse, ReadError> {
         self.alarms.check_write()?;
         validate::check_delete(request)?;
-        self.write(|writer| delete_range(writer, request))
+        self.write(read, |writer| delete_range(writer, request))
     }
 
     /// The lease a put names must be there.
-    pub(super) fn check_lease_of(&self, request: &api::PutRequest) -> Result<(), ReadError> {
+    pub(super) fn check_lease_of(
+        &self,
+        read: &dyn Read,
+        request: &api::PutRequest,
+    ) -> Result<(), ReadError> {
         let lease = LeaseId(request.lease);
-        if lease != LeaseId::NONE && !self.pending.has_lease(&*self.engine, lease)? {
+        if lease != LeaseId::NONE && !self.pending.has_lease(read, lease)? {
             return Err(ApiError::LeaseNotFound.into());
         }
         Ok(())
     }
 
     /// The key must be there, if a put keeps something of it.
-    pub(super) fn check_kept_by(&self, request: &api::PutRequest) -> Result<(), ReadError> {
+    pub(super) fn check_kept_by(
+        &self,
+        read: &dyn Read,
+        request: &api::PutRequest,
+    ) -> Result<(), ReadError> {
         if request.ignore_value || request.ignore_lease {
-            let view = self.pending.view(&*self.engine);
+            let view = self.pending.view(read);
             if view.find(&request.key, self.state.revision)?.is_none() {
                 return Err(ApiError::KeyNotFound.into());
             }
@@ -54,9 +68,10 @@ impl Machine {
     /// is no way back.
     pub(super) fn write<T>(
         &mut self,
+        read: &dyn Read,
         body: impl FnOnce(&mut Writer<'_>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        let mut writer = Writer::new(&*self.engine, &mut self.pending, self.state.revision);
+        let mut writer = Writer::new(read, &mut self.pending, self.state.revision);
         let result = body(&mut writer);
         assert!(
             !matches!(result, Err(ReadError::Rejected(_))),

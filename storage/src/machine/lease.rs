@@ -10,6 +10,7 @@ use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 
 use super::{LeaseEffect, Machine, validate};
+use crate::engine::Read;
 use crate::ids::LeaseId;
 use crate::mvcc::range::KeyRange;
 use crate::reader::ReadError;
@@ -17,12 +18,13 @@ use crate::reader::ReadError;
 impl Machine {
     pub(super) fn lease_grant(
         &mut self,
+        read: &dyn Read,
         request: &api::LeaseGrantRequest,
     ) -> Result<api::LeaseGrantResponse, ReadError> {
         self.alarms.check_growth()?;
         validate::check_lease_grant(request)?;
         let (id, ttl) = (LeaseId(request.id), request.ttl);
-        if self.pending.has_lease(&*self.engine, id)? {
+        if self.pending.has_lease(read, id)? {
             return Err(ApiError::LeaseExist.into());
         }
         self.pending.set_lease(LeaseRecord {
@@ -45,14 +47,15 @@ impl Machine {
 
     pub(super) fn lease_revoke(
         &mut self,
+        read: &dyn Read,
         request: &api::LeaseRevokeRequest,
     ) -> Result<api::LeaseRevokeResponse, ReadError> {
         self.alarms.check_write()?;
         let id = LeaseId(request.id);
-        if !self.pending.has_lease(&*self.engine, id)? {
+        if !self.pending.has_lease(read, id)? {
             return Err(ApiError::LeaseNotFound.into());
         }
-        self.revoke(id)?;
+        self.revoke(read, id)?;
         Ok(api::LeaseRevokeResponse {
             header: self.header(),
         })
@@ -60,11 +63,15 @@ impl Machine {
 
     /// As many revokes, except that a lease that is gone is not an error: the leader may say it
     /// twice.
-    pub(super) fn lease_expire(&mut self, request: &LeaseExpire) -> Result<(), ReadError> {
+    pub(super) fn lease_expire(
+        &mut self,
+        read: &dyn Read,
+        request: &LeaseExpire,
+    ) -> Result<(), ReadError> {
         self.alarms.check_write()?;
         for &id in &request.ids {
-            if self.pending.has_lease(&*self.engine, LeaseId(id))? {
-                self.revoke(LeaseId(id))?;
+            if self.pending.has_lease(read, LeaseId(id))? {
+                self.revoke(read, LeaseId(id))?;
             }
         }
         Ok(())
@@ -74,10 +81,14 @@ impl Machine {
     /// the leader looked is another one, whatever its id: its time is not what the leader said.
     /// (That it was renewed is true of every new lease.) No alarm is in the way: nothing that a
     /// client can see changes.
-    pub(super) fn lease_checkpoint(&mut self, request: &LeaseCheckpoint) -> Result<(), ReadError> {
+    pub(super) fn lease_checkpoint(
+        &mut self,
+        read: &dyn Read,
+        request: &LeaseCheckpoint,
+    ) -> Result<(), ReadError> {
         for checkpoint in &request.checkpoints {
             let id = LeaseId(checkpoint.id);
-            let Some(lease) = self.pending.lease(&*self.engine, id)? else {
+            let Some(lease) = self.pending.lease(read, id)? else {
                 continue;
             };
             let remaining_seconds = checkpoint.remaining_seconds;
@@ -97,9 +108,9 @@ impl Machine {
     }
 
     /// Ends a lease that exists and deletes its keys, in order and in one revision.
-    fn revoke(&mut self, id: LeaseId) -> Result<(), ReadError> {
-        let keys: Vec<Bytes> = self.pending.lease_keys(&*self.engine, id)?;
-        self.write(|writer| {
+    fn revoke(&mut self, read: &dyn Read, id: LeaseId) -> Result<(), ReadError> {
+        let keys: Vec<Bytes> = self.pending.lease_keys(read, id)?;
+        self.write(read, |writer| {
             for key in keys {
                 writer.delete_range(&KeyRange::Point(key))?;
             }

@@ -21,6 +21,7 @@ use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::response_op::Response;
 
 use super::{Machine, header, kv, validate};
+use crate::engine::Read;
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::mvcc::query;
@@ -37,17 +38,21 @@ pub(crate) struct Path {
 }
 
 impl Machine {
-    pub(super) fn txn(&mut self, request: &api::TxnRequest) -> Result<api::TxnResponse, ReadError> {
+    pub(super) fn txn(
+        &mut self,
+        read: &dyn Read,
+        request: &api::TxnRequest,
+    ) -> Result<api::TxnResponse, ReadError> {
         if validate::has_puts(request) {
             self.alarms.check_growth()?;
         } else if !validate::is_read_only(request) {
             self.alarms.check_write()?;
         }
         validate::check_txn(request, usize::MAX)?;
-        let view = self.pending.view(&*self.engine);
+        let view = self.pending.view(read);
         let path = path(&view, self.state.revision, request)?;
-        self.check_path(request, &path)?;
-        self.write(|writer| {
+        self.check_path(read, request, &path)?;
+        self.write(read, |writer| {
             let mut response = run(writer, request, &path)?;
             response.header = header(writer.revision());
             Ok(response)
@@ -55,7 +60,12 @@ impl Machine {
     }
 
     /// Step 2.
-    fn check_path(&self, request: &api::TxnRequest, path: &Path) -> Result<(), ReadError> {
+    fn check_path(
+        &self,
+        read: &dyn Read,
+        request: &api::TxnRequest,
+        path: &Path,
+    ) -> Result<(), ReadError> {
         let mut nested = path.nested.iter();
         for op in branch(request, path) {
             match &op.request {
@@ -64,10 +74,10 @@ impl Machine {
                 }
                 // In this order within a transaction, and in the other outside, as etcd has it.
                 Some(Request::RequestPut(put)) => {
-                    self.check_kept_by(put)?;
-                    self.check_lease_of(put)?;
+                    self.check_kept_by(read, put)?;
+                    self.check_lease_of(read, put)?;
                 }
-                Some(Request::RequestTxn(txn)) => self.check_path(txn, next(&mut nested))?,
+                Some(Request::RequestTxn(txn)) => self.check_path(read, txn, next(&mut nested))?,
                 Some(Request::RequestDeleteRange(_)) | None => {}
             }
         }
