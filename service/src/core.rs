@@ -38,7 +38,7 @@ use crate::handle::{self, Handle, Shared};
 use crate::housekeeper::{self, Housekeeper, Tally};
 use crate::leadership::{self, Leases};
 use crate::mailbox::Mailbox;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, PeerStats};
 use crate::peers::{Inbox, Peers};
 use crate::progress::Progress;
 use crate::stores::Stores;
@@ -148,6 +148,8 @@ pub struct Neighbourhood {
     pub clock: Arc<dyn Clock>,
     /// The state.
     pub reader: Reader,
+    /// What is counted of the other members.
+    pub stats: PeerStats,
     pub(crate) fatal: Fatal,
 }
 
@@ -210,6 +212,7 @@ impl Core {
                 identity,
                 clock: Arc::clone(&common.clock),
                 reader: reader.clone(),
+                stats: common.metrics.peers().clone(),
                 fatal: common.fatal.clone(),
             },
         );

@@ -265,6 +265,7 @@ impl Driver {
         if now < self.next_tick {
             return;
         }
+        self.count_if_late(now);
         self.next_tick = now.after(self.parts.tick);
         self.parts.node.tick();
         self.parts.reads.tick();
@@ -277,6 +278,15 @@ impl Driver {
         self.repeat_transfer();
         self.leave_if_removed();
         self.take_snapshot_if_wanted();
+    }
+
+    /// A leader's tick is a round of heartbeats. One that comes a whole interval after its time is
+    /// what etcd counts as failed: this thread was held up, or the machine was.
+    fn count_if_late(&self, now: Moment) {
+        let has_followers = self.standing.is_leader && !self.standing.is_sole_voter;
+        if has_followers && now.since(self.next_tick) > self.parts.tick {
+            self.parts.stats.heartbeats_late.inc();
+        }
     }
 
     /// Publishes who leads and does what goes with a change of it.

@@ -354,6 +354,11 @@ impl Handle {
             .expect("reclaiming does not panic, and blocking tasks are not cancelled once running")
     }
 
+    /// What is counted of the core.
+    pub(crate) fn stats(&self) -> &Stats {
+        &self.shared.stats
+    }
+
     /// The other members.
     pub fn peers(&self) -> &Arc<dyn Peers> {
         &self.shared.peers

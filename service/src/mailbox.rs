@@ -209,17 +209,19 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Adds a control message. A peer's message is dropped when too many wait; raft repeats it.
-    pub(crate) fn control(&self, control: Control) {
+    /// Adds a control message. A peer's message is dropped when too many wait, and false returned;
+    /// raft repeats it.
+    pub(crate) fn control(&self, control: Control) -> bool {
         let mut inside = self.lock();
         if matches!(control, Control::Parcel { .. }) {
             if inside.peer_messages >= limits::PEER_MESSAGES_MAX {
-                return;
+                return false;
             }
             inside.peer_messages += 1;
         }
         inside.mail.control.push(control);
         self.wake_if(&mut inside, Waiting::Control);
+        true
     }
 
     /// Nothing goes in any more, and the driver is told to stop.
@@ -324,8 +326,9 @@ mod tests {
     #[test]
     fn peer_messages_are_dropped_above_the_bound() {
         let mailbox = Mailbox::default();
-        for _ in 0..limits::PEER_MESSAGES_MAX + 5 {
-            mailbox.control(parcel());
+        for number in 0..limits::PEER_MESSAGES_MAX + 5 {
+            let has_room = number < limits::PEER_MESSAGES_MAX;
+            assert_eq!(mailbox.control(parcel()), has_room);
         }
         let mail = mailbox.take(Waiting::Everything, NO_TIME);
         assert_eq!(mail.control.len(), limits::PEER_MESSAGES_MAX);

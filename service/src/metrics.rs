@@ -3,8 +3,9 @@
 //! Three kinds, by who moves them:
 //!
 //! - [`Calls`]: gRPC calls, counted by the handlers.
-//! - [`Stats`]: what the core counts as it goes. Its parts are plain counters and histograms,
-//!   resolved once; touching one is an atomic addition.
+//! - [`Stats`]: what the core counts as it goes, and [`PeerStats`]: what the network does, for each
+//!   other member. Their parts are plain counters and histograms, resolved once; touching one is an
+//!   atomic addition.
 //! - Gauges that say how things stand: read from the [`Handle`] when somebody scrapes, and not
 //!   before.
 //!
@@ -20,10 +21,15 @@ use crate::handle::{Handle, Identity};
 use crate::rpc::{API_VERSION, CLUSTER_VERSION};
 
 mod calls;
+mod peers;
 mod standing;
 mod stats;
 
 pub(crate) use calls::{Call, Calls};
+pub(crate) use peers::OfPeer;
+pub use peers::PeerStats;
+#[cfg(test)]
+pub(crate) use peers::Transfers;
 pub use stats::Stats;
 
 use standing::Standing;
@@ -33,6 +39,7 @@ pub struct Metrics {
     registry: Registry,
     calls: Arc<Calls>,
     stats: Arc<Stats>,
+    peers: PeerStats,
     standing: Standing,
     health: Health,
 }
@@ -73,6 +80,8 @@ impl Metrics {
         collectors.extend(of_calls);
         let (stats, of_stats) = Stats::new()?;
         collectors.extend(of_stats);
+        let (peers, of_peers) = PeerStats::new(identity.member_id)?;
+        collectors.extend(of_peers);
         let (standing, of_standing) = Standing::new()?;
         collectors.extend(of_standing);
         let (health, of_health) = Health::new()?;
@@ -86,6 +95,7 @@ impl Metrics {
             registry,
             calls: Arc::new(calls),
             stats: Arc::new(stats),
+            peers,
             standing,
             health,
         })
@@ -99,6 +109,11 @@ impl Metrics {
     /// What the core counts.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.stats
+    }
+
+    /// What the network counts of other members.
+    pub fn peers(&self) -> &PeerStats {
+        &self.peers
     }
 
     /// Counts the outcome of a named check.

@@ -67,6 +67,7 @@ fn connect(
         identity,
         clock,
         reader,
+        stats,
         fatal,
     } = neighbourhood;
     Network::new(Parts {
@@ -83,6 +84,7 @@ fn connect(
         inbox,
         clock,
         applied: Arc::new(move || reader.applied().index),
+        stats,
         on_removed: Arc::new(move || fatal.report(FatalError::Removed)),
         runtime: runtime::Handle::current(),
         // The driver speaks to the others to its end; then the network is stopped by itself.

@@ -117,9 +117,9 @@ impl Inbox {
         Inbox { mailbox }
     }
 
-    /// A parcel has come. It is dropped when too many wait.
-    pub fn receive(&self, from: u64, parcel: Parcel) {
-        self.mailbox.control(Control::Parcel { from, parcel });
+    /// A parcel has come. False if it is dropped, because too many wait.
+    pub fn receive(&self, from: u64, parcel: Parcel) -> bool {
+        self.mailbox.control(Control::Parcel { from, parcel })
     }
 
     /// The other side closed the connection it had made to us: most likely its process is gone.

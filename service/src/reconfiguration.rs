@@ -82,7 +82,9 @@ pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
     if !learner_is_ready(handle, id).await? {
         return Err(ProposeError::Refused(ApiError::LearnerNotReady));
     }
-    propose(handle, Change::Promote(id)).await
+    let promoted = propose(handle, Change::Promote(id)).await?;
+    handle.stats().promotions.inc();
+    Ok(promoted)
 }
 
 /// Removes a member.

@@ -51,6 +51,7 @@ fn a_snapshot_hides_nothing_from_watchers() {
         cluster.heal();
         let said = installed(&cluster);
         assert!(cluster.child(follower).line(said).is_some());
+        expect_counted(&cluster, leader, follower).await;
         cluster.put(leader, "k/0", "last").await;
         cluster.put(leader, "z/0", "last").await;
         let last = cluster.expect_same_history().await;
@@ -65,6 +66,27 @@ fn a_snapshot_hides_nothing_from_watchers() {
             assert_eq!(watcher.resumed(), 0, "{name}: its stream stayed open");
         }
     });
+}
+
+/// Both ends have counted the snapshot.
+async fn expect_counted(cluster: &Cluster, from: usize, to: usize) {
+    let (sender, receiver) = (cluster.id(from, from).await, cluster.id(from, to).await);
+    let prefix = "etcd_network_snapshot";
+    for (number, series) in [
+        (
+            from,
+            format!(r#"{prefix}_send_success{{To="{receiver:x}"}}"#),
+        ),
+        (
+            to,
+            format!(r#"{prefix}_receive_success{{From="{sender:x}"}}"#),
+        ),
+    ] {
+        eventually("a snapshot to be counted", || async {
+            (cluster.metric(number, &series).await >= 1.0).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Killed anywhere in it, a member comes back with what it had or with what it was sent.

@@ -11,6 +11,7 @@ mod chaos;
 mod checker;
 mod failover;
 mod membership;
+mod metrics;
 mod namespaces;
 mod partition;
 mod quorum;

@@ -37,6 +37,8 @@ fn one_grows_to_three_under_load() {
         load.stop().await;
         let members = cluster.list(2).await;
         assert!(members.len() == 3 && members.iter().all(|member| !member.is_learner));
+        let promotions = "etcd_server_learner_promote_successes";
+        assert_eq!(cluster.metric(0, promotions).await, 2.0);
         check_history(&cluster, &recorder, &followers).await;
         // Any one of them can go now.
         let leader = cluster.leader().await;

@@ -11,7 +11,7 @@ use crate::{check_history, on_three};
 
 /// Elections that are called only when they must be, however busy the machine is: where none may
 /// happen.
-const PATIENT: &[&str] = &["--election-timeout=4000", "--heartbeat-interval=100"];
+pub(crate) const PATIENT: &[&str] = &["--election-timeout=4000", "--heartbeat-interval=100"];
 
 /// What is done to the links of one member.
 type Fault = fn(&Cluster, usize);

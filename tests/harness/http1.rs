@@ -29,6 +29,16 @@ impl Answer {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
     }
+
+    /// The value of a series in Prometheus' text, named with its labels.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let value = self
+            .body
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        let value = value.parse();
+        Some(value.unwrap_or_else(|_| panic!("{series} is no number in {}", self.body)))
+    }
 }
 
 /// `GET path` on a connection of its own.

@@ -2,7 +2,7 @@
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb as pb;
-use harness::{Node, refused};
+use harness::{Node, http1, refused};
 
 suite![
     urls_must_be_urls,
@@ -56,6 +56,10 @@ async fn a_learner_that_never_came_is_not_promoted(node: Node) {
         .await;
     // Two of two would be needed, and one has not started.
     refused(promoted, ApiError::MemberNotEnoughStarted);
+    let reason = ApiError::MemberNotEnoughStarted.text();
+    let series = format!(r#"etcd_server_learner_promote_failures{{Reason="{reason}"}}"#);
+    let metrics = http1::get(node.address(), "/metrics").await;
+    assert_eq!(metrics.metric(&series), Some(1.0));
     assert!(
         members(&node)
             .await

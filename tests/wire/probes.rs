@@ -140,6 +140,9 @@ async fn metrics_are_prometheus_text(node: Node) {
         "etcd_server_proposals_pending",
         "etcd_server_proposals_failed_total",
         "etcd_server_quota_backend_bytes",
+        "etcd_server_is_learner 0",
+        "etcd_server_heartbeat_send_failures_total 0",
+        "etcd_server_learner_promote_successes 0",
         "etcd_mvcc_db_total_size_in_bytes",
         "etcd_mvcc_db_total_size_in_use_in_bytes",
         "etcd_disk_wal_fsync_duration_seconds_bucket",
@@ -212,15 +215,7 @@ async fn raise(node: &Node, alarm: AlarmType) {
     node.maintenance().alarm(request).await.unwrap();
 }
 
-fn metric(answer: &Answer, name: &str) -> f64 {
-    let line = answer
-        .body
-        .lines()
-        .find(|line| line.strip_prefix(name).is_some_and(is_value));
-    let line = line.unwrap_or_else(|| panic!("no {name} in {}", answer.body));
-    line.rsplit(' ').next().unwrap().parse().unwrap()
-}
-
-fn is_value(rest: &str) -> bool {
-    rest.starts_with(' ')
+fn metric(answer: &Answer, series: &str) -> f64 {
+    let value = answer.metric(series);
+    value.unwrap_or_else(|| panic!("no {series} in {}", answer.body))
 }

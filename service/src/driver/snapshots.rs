@@ -222,6 +222,7 @@ impl Driver {
             append,
         };
         self.snapshots.installing = Some((number, arrived));
+        self.parts.stats.installing.set(1);
         self.write(number, job);
     }
 
@@ -236,6 +237,7 @@ impl Driver {
             engine,
             membership,
         } = arrived;
+        self.parts.stats.installing.set(0);
         tracing::info!(index = snapshot.index, "a snapshot is put in place");
         self.tell_applier(vec![ToApply::Install {
             engine,

@@ -1,7 +1,9 @@
 //! What the core counts as it goes. See [`crate::metrics`].
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, exponential_buckets};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, exponential_buckets,
+};
 
 /// Counters and histograms of the core. Cloning one of them shares it.
 #[derive(Clone, Debug)]
@@ -12,6 +14,14 @@ pub struct Stats {
     pub backend_commit: Histogram,
     /// Proposals that were refused, or whose outcome is unknown.
     pub proposals_failed: IntCounter,
+    /// Heartbeats of this leader that left late.
+    pub heartbeats_late: IntCounter,
+    /// Whether a received snapshot is being put in place: 1 is yes.
+    pub installing: IntGauge,
+    /// Learners promoted by this member.
+    pub promotions: IntCounter,
+    /// Promotions asked of this member in vain, by the reason.
+    pub promotions_failed: IntCounterVec,
     /// Range requests answered by this member.
     pub ranges: IntCounter,
     /// Puts requested of this member, outside of transactions.
@@ -44,6 +54,25 @@ impl Stats {
                 "etcd_server_proposals_failed_total",
                 "Proposals that were refused or whose outcome is unknown.",
             )?,
+            heartbeats_late: IntCounter::new(
+                "etcd_server_heartbeat_send_failures_total",
+                "Rounds of heartbeats this leader sent more than an interval late.",
+            )?,
+            installing: IntGauge::new(
+                "etcd_server_snapshot_apply_in_progress_total",
+                "Whether a received snapshot is being put in place: 1 is yes.",
+            )?,
+            promotions: IntCounter::new(
+                "etcd_server_learner_promote_successes",
+                "Learners promoted by this member.",
+            )?,
+            promotions_failed: IntCounterVec::new(
+                Opts::new(
+                    "etcd_server_learner_promote_failures",
+                    "Promotions asked of this member in vain.",
+                ),
+                &["Reason"],
+            )?,
             ranges: IntCounter::new("etcd_mvcc_range_total", "Ranges read by this member.")?,
             puts: IntCounter::new("etcd_mvcc_put_total", "Puts asked of this member.")?,
             deletes: IntCounter::new("etcd_mvcc_delete_total", "Deletes asked of this member.")?,
@@ -65,6 +94,10 @@ impl Stats {
             Box::new(stats.wal_fsync.clone()),
             Box::new(stats.backend_commit.clone()),
             Box::new(stats.proposals_failed.clone()),
+            Box::new(stats.heartbeats_late.clone()),
+            Box::new(stats.installing.clone()),
+            Box::new(stats.promotions.clone()),
+            Box::new(stats.promotions_failed.clone()),
             Box::new(stats.ranges.clone()),
             Box::new(stats.puts.clone()),
             Box::new(stats.deletes.clone()),

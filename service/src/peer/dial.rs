@@ -69,6 +69,7 @@ pub(super) struct Dialling {
 #[derive(Debug)]
 pub(super) struct Connection {
     client: PeerClient<Transport>,
+    sender: http2::SendRequest<Body>,
     tasks: Tasks,
 }
 
@@ -76,6 +77,13 @@ impl Connection {
     /// For calls on this connection.
     pub(super) fn client(&self) -> PeerClient<Transport> {
         self.client.clone()
+    }
+
+    /// Asks for something beside the calls, by its URL.
+    pub(super) async fn get(&self, url: &str) -> hyper::Result<Response<Incoming>> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = Uri::try_from(url).unwrap_or_default();
+        self.sender.clone().send_request(request).await
     }
 }
 
@@ -144,10 +152,17 @@ impl Dialling {
                 tracing::debug!(%error, "a connection to a member ended with an error");
             }
         });
-        let client = PeerClient::with_origin(Transport { sender }, origin(url))
+        let transport = Transport {
+            sender: sender.clone(),
+        };
+        let client = PeerClient::with_origin(transport, origin(url))
             .max_decoding_message_size(self.message_bytes_max)
             .max_encoding_message_size(usize::MAX);
-        Ok(Connection { client, tasks })
+        Ok(Connection {
+            client,
+            sender,
+            tasks,
+        })
     }
 }
 

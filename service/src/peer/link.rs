@@ -18,9 +18,9 @@ use conclave_proto::peer::peer_client::PeerClient;
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
-use super::traffic::Counts;
-use super::{Common, chain, lock};
+use super::{Common, chain, lock, probe};
 use crate::clock::Moment;
+use crate::metrics::OfPeer;
 
 /// The first pause between two attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -33,6 +33,7 @@ pub(super) struct Link {
     id: u64,
     urls: Vec<String>,
     queue: Arc<Queue>,
+    stats: Arc<OfPeer>,
     standing: Mutex<Option<Standing>>,
     ending: CancellationToken,
     /// Whether a snapshot is on its way.
@@ -50,13 +51,14 @@ impl Link {
     pub(super) fn new(
         id: u64,
         urls: Vec<String>,
-        counts: Arc<Counts>,
+        stats: Arc<OfPeer>,
         ending: CancellationToken,
     ) -> Link {
         Link {
             id,
             urls,
-            queue: Arc::new(Queue::new(counts)),
+            queue: Arc::new(Queue::new(Arc::clone(&stats))),
+            stats,
             standing: Mutex::default(),
             ending,
             sends_snapshot: AtomicBool::new(false),
@@ -104,6 +106,10 @@ impl SnapshotTurn {
 
     pub(super) fn ending(&self) -> &CancellationToken {
         &self.0.ending
+    }
+
+    pub(super) fn stats(&self) -> &OfPeer {
+        &self.0.stats
     }
 }
 
@@ -210,10 +216,15 @@ async fn session(
         client,
         since: common.clock.now(),
     });
+    link.stats.active.inc();
     link.queue.open();
     let member = format!("{:x}", link.id);
     tracing::info!(member, %url, "connected to a member");
-    let reason = match hellos.message().await {
+    let ended = tokio::select! {
+        ended = hellos.message() => ended,
+        never = probe::run(&connection, url, &link.stats.round_trips) => match never {},
+    };
+    let reason = match ended {
         Ok(_) => "it closed the stream".to_owned(),
         Err(status) => chain(&status),
     };
@@ -231,8 +242,15 @@ struct Breaks<'a> {
 
 impl Drop for Breaks<'_> {
     fn drop(&mut self) {
-        *lock(&self.link.standing) = None;
-        if self.link.queue.close() && !self.link.ending.is_cancelled() {
+        let stats = &self.link.stats;
+        let stood = lock(&self.link.standing).take().is_some();
+        stats.active.sub(i64::from(stood));
+        let was_open = self.link.queue.close();
+        if self.link.ending.is_cancelled() {
+            return;
+        }
+        stats.disconnected.inc_by(u64::from(stood));
+        if was_open {
             self.common.inbox.unreachable(self.link.id);
         }
     }

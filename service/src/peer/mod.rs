@@ -59,6 +59,7 @@ use conclave_proto::peer::{Introduction, Parcel, answer, question};
 
 use crate::clock::{Clock, Moment};
 use crate::limits;
+use crate::metrics::{OfPeer, PeerStats};
 use crate::peers::{Asking, Inbox, Peers, SnapshotFiles, Unreachable};
 use crate::tls::Tls;
 
@@ -67,24 +68,22 @@ mod hello;
 mod incoming;
 mod introduce;
 mod link;
+mod probe;
 mod queue;
 mod serve;
 mod service;
 pub mod snapshot;
-mod traffic;
 
 #[cfg(test)]
 mod tests;
 
 pub use introduce::{IntroduceError, introduce};
 pub use serve::serve;
-pub use traffic::Traffic;
 
 use hello::Identity;
 use incoming::Incoming;
 use link::Link;
 use queue::Pushed;
-use traffic::Counts;
 
 /// Bytes of one message from a member, before it is decoded. Raft's largest is an append of
 /// [`limits::APPEND_MESSAGE_BYTES_MAX`], or of one entry if that is larger, so the largest
@@ -154,6 +153,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The last log entry the state includes, now.
     pub applied: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// What is counted of other members.
+    pub stats: PeerStats,
     /// Called when another member says that this one was removed for good: the process should end
     /// with [`crate::FatalError::Removed`]. May be called more than once.
     pub on_removed: Arc<dyn Fn() + Send + Sync>,
@@ -181,6 +182,7 @@ struct Common {
     inbox: Inbox,
     clock: Arc<dyn Clock>,
     applied: Arc<dyn Fn() -> u64 + Send + Sync>,
+    stats: PeerStats,
     on_removed: Arc<dyn Fn() + Send + Sync>,
     runtime: runtime::Handle,
     stopping: CancellationToken,
@@ -208,8 +210,8 @@ pub struct Network {
 #[derive(Default)]
 struct Members {
     links: BTreeMap<u64, Arc<Link>>,
-    /// Of everybody else who is or was a member: counts go on when a link is replaced.
-    counts: BTreeMap<u64, Arc<Counts>>,
+    /// Of everybody else who is a member: counts go on when a link is replaced.
+    stats: BTreeMap<u64, Arc<OfPeer>>,
     removed: BTreeSet<u64>,
 }
 
@@ -221,6 +223,7 @@ impl Network {
             inbox,
             clock,
             applied,
+            stats,
             on_removed,
             runtime,
             stopping,
@@ -232,6 +235,7 @@ impl Network {
                 inbox,
                 clock,
                 applied,
+                stats,
                 on_removed,
                 runtime,
                 stopping,
@@ -250,15 +254,9 @@ impl Network {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Bytes exchanged with every other member since the process started.
-    pub fn traffic(&self) -> Vec<Traffic> {
-        let members = lock(&self.members);
-        let counts = members.counts.iter();
-        counts.map(|(id, counts)| counts.now(*id)).collect()
-    }
-
-    fn counts(&self, from: u64) -> Option<Arc<Counts>> {
-        lock(&self.members).counts.get(&from).cloned()
+    /// What is counted of a member, unless this one has not heard of it yet.
+    fn stats(&self, of: u64) -> Option<Arc<OfPeer>> {
+        lock(&self.members).stats.get(&of).cloned()
     }
 
     fn link(&self, to: u64) -> Option<Arc<Link>> {
@@ -318,14 +316,23 @@ impl Peers for Network {
             same
         };
         inside.links.retain(keep);
+        inside.stats.retain(|id, _| {
+            let stays = members.iter().any(|member| member.id == *id);
+            if !stays {
+                self.common.stats.forget(*id);
+            }
+            stays
+        });
         for member in members.iter().filter(|member| member.id != own) {
-            let counts = Arc::clone(inside.counts.entry(member.id).or_default());
+            let stats = inside.stats.entry(member.id);
+            let stats = stats.or_insert_with(|| Arc::new(self.common.stats.of(member.id)));
+            let stats = Arc::clone(stats);
             inside.links.entry(member.id).or_insert_with(|| {
                 let ending = self.common.stopping.child_token();
                 let link = Arc::new(Link::new(
                     member.id,
                     member.peer_urls.clone(),
-                    counts,
+                    stats,
                     ending,
                 ));
                 let running = link::run(Arc::clone(&link), Arc::clone(&self.common));

@@ -20,8 +20,8 @@ use tokio_stream::Stream;
 use conclave_proto::peer::{Frame, Hello, Parcel};
 
 use super::lock;
-use super::traffic::Counts;
 use crate::limits;
+use crate::metrics::OfPeer;
 
 /// Parcels that wait for one member.
 const PARCELS_MAX: usize = limits::PEER_MESSAGES_MAX;
@@ -46,10 +46,10 @@ pub(super) enum Pushed {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     inside: Mutex<Inside>,
-    counts: Arc<Counts>,
+    stats: Arc<OfPeer>,
 }
 
 #[derive(Debug, Default)]
@@ -65,11 +65,11 @@ struct Inside {
 }
 
 impl Queue {
-    /// A closed queue that counts what it hands out.
-    pub(super) fn new(counts: Arc<Counts>) -> Queue {
+    /// A closed queue that counts what it hands out and what it loses.
+    pub(super) fn new(stats: Arc<OfPeer>) -> Queue {
         Queue {
             inside: Mutex::default(),
-            counts,
+            stats,
         }
     }
 
@@ -82,6 +82,7 @@ impl Queue {
                 && (inside.parcels.is_empty()
                     || inside.queue_bytes + parcel_bytes <= QUEUE_BYTES_MAX);
             if !inside.is_open || !has_room {
+                self.stats.send_failures.inc();
                 let told = std::mem::replace(&mut inside.loss_told, true);
                 return if told {
                     Pushed::Lost
@@ -125,6 +126,7 @@ impl Queue {
         let was_open = std::mem::replace(&mut inside.is_open, false);
         inside.connection += 1;
         inside.loss_told |= was_open;
+        self.stats.send_failures.inc_by(inside.parcels.len() as u64);
         inside.parcels.clear();
         inside.queue_bytes = 0;
         if let Some(waker) = inside.waker.take() {
@@ -162,7 +164,7 @@ impl Stream for Frames {
             return Poll::Pending;
         }
         let (parcels, frame_bytes) = inside.gather();
-        this.queue.counts.sent(frame_bytes);
+        this.queue.stats.sent_bytes.inc_by(frame_bytes as u64);
         Poll::Ready(Some(Frame {
             hello: None,
             parcels,
@@ -191,11 +193,12 @@ impl Inside {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use conclave_proto::peer::parcel::Content;
     use tokio_stream::StreamExt as _;
 
     use super::*;
+    use crate::metrics::PeerStats;
 
     fn parcel(size_bytes: usize) -> Parcel {
         Parcel {
@@ -203,8 +206,13 @@ mod tests {
         }
     }
 
+    pub(in crate::peer) fn closed() -> Arc<Queue> {
+        let (stats, _) = PeerStats::new(1).expect("distinct names");
+        Arc::new(Queue::new(Arc::new(stats.of(2))))
+    }
+
     fn open() -> (Arc<Queue>, Frames) {
-        let queue = Arc::<Queue>::default();
+        let queue = closed();
         let frames = queue.start(Hello::default());
         queue.open();
         (queue, frames)
@@ -238,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_left_for_the_next_connection() {
-        let queue = Arc::<Queue>::default();
+        let queue = closed();
         assert_eq!(queue.push(parcel(1)), Pushed::FirstLost);
         assert_eq!(queue.push(parcel(1)), Pushed::Lost);
         let mut first = queue.start(Hello::default());

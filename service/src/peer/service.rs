@@ -17,6 +17,7 @@ use conclave_proto::peer::{
 
 use super::incoming::Begun;
 use super::{Answers, Network, chain};
+use crate::metrics::OfPeer;
 
 /// How long a member may take over the first message of a stream.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -96,11 +97,10 @@ impl Peer for Service {
         // In a task of its own: once raft has been given a snapshot somebody must see to its
         // folder, though the caller may be gone.
         self.network.common.spawn(async move {
-            let common = &network.common;
-            let received = network
-                .receiver
-                .receive(common, hello.member_id, start, chunks)
-                .await;
+            let stats = network.stats(hello.member_id);
+            let from = (hello.member_id, stats.as_deref());
+            let receiver = &network.receiver;
+            let received = receiver.receive(&network.common, from, start, chunks).await;
             let _ = report.send(received);
         });
         let report = reported
@@ -145,7 +145,7 @@ impl Service {
         let common = &self.network.common;
         let member = format!("{from:x}");
         tracing::info!(member, "a member connected");
-        let mut counts = None;
+        let mut stats = None;
         let reason = loop {
             let frame = tokio::select! {
                 frame = frames.message() => frame,
@@ -157,23 +157,34 @@ impl Service {
             match frame {
                 Ok(Some(frame)) => {
                     // Of a member we have not heard of yet there are none.
-                    counts = counts.or_else(|| self.network.counts(from));
-                    if let Some(counts) = &counts {
-                        let sizes = frame.parcels.iter().map(prost::Message::encoded_len);
-                        counts.received(sizes.sum());
-                    }
-                    for parcel in frame.parcels {
-                        common.inbox.receive(from, parcel);
-                    }
+                    stats = stats.or_else(|| self.network.stats(from));
+                    self.take_in(from, frame, stats.as_deref());
                 }
                 Ok(None) => break "it left".to_owned(),
-                Err(status) => break chain(&status),
+                Err(status) => {
+                    stats.inspect(|stats| stats.receive_failures.inc());
+                    break chain(&status);
+                }
             }
         };
         tracing::info!(member, reason, "a member disconnected");
         let stops = self.ending.is_cancelled() || common.stopping.is_cancelled();
         if self.network.incoming.finish(from, begun.number) && !stops {
             common.inbox.closed(from);
+        }
+    }
+
+    fn take_in(&self, from: u64, frame: Frame, stats: Option<&OfPeer>) {
+        let sizes = frame.parcels.iter().map(prost::Message::encoded_len);
+        let frame_bytes: usize = sizes.sum();
+        if let Some(stats) = stats {
+            stats.received_bytes.inc_by(frame_bytes as u64);
+        }
+        for parcel in frame.parcels {
+            let taken = self.network.common.inbox.receive(from, parcel);
+            if let Some(stats) = stats.filter(|_| !taken) {
+                stats.receive_failures.inc();
+            }
         }
     }
 }

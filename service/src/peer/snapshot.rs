@@ -111,9 +111,19 @@ pub(super) async fn send(
     let (index, size_bytes) = (files.index, total(&files));
     tracing::info!(member, index, size_bytes, "sending a snapshot");
     let started = common.clock.now();
+    let counted = turn.stats().sending.begin();
     match transfer(common, turn, sending.to, raft_message, files).await {
         Ok(report) => {
             let (outcome, detail) = (report.outcome(), report.detail);
+            match outcome {
+                Outcome::Received => counted.succeeded(),
+                Outcome::Outdated => {}
+                Outcome::Busy
+                | Outcome::Corrupt
+                | Outcome::Foreign
+                | Outcome::NotInstalled
+                | Outcome::Unspecified => counted.failed(),
+            }
             sending.arrived = matches!(outcome, Outcome::Received | Outcome::Outdated);
             let took = common.clock.now().since(started);
             tracing::info!(
@@ -126,6 +136,7 @@ pub(super) async fn send(
             );
         }
         Err(error) => {
+            counted.failed();
             let reason = error.to_string();
             tracing::warn!(member, index, reason, "a snapshot could not be sent");
         }
@@ -168,7 +179,7 @@ async fn transfer(
     };
     let feed = async move {
         put(&chunks, Chunk::Start(start)).await?;
-        feed(common, &files, &chunks).await?;
+        feed(common, turn, &files, &chunks).await?;
         drop(chunks);
         tokio::time::sleep(REPORT_MAX).await;
         Err(SendError::NoReport)
@@ -191,6 +202,7 @@ fn announced((name, size_bytes): &(String, u64)) -> SnapshotFile {
 /// Hands the data of every file, and the end, to the call.
 async fn feed(
     common: &Common,
+    turn: &SnapshotTurn,
     files: &SnapshotFiles,
     chunks: &mpsc::Sender<SnapshotChunk>,
 ) -> Result<(), SendError> {
@@ -217,6 +229,7 @@ async fn feed(
                 data: piece,
             };
             put(chunks, Chunk::Data(data)).await?;
+            turn.stats().sent_bytes.inc_by(piece_bytes);
             offset_bytes += piece_bytes;
             pace.keep(piece_bytes).await;
         }

@@ -97,6 +97,7 @@ impl Party {
                 let applied = Arc::clone(&applied);
                 Arc::new(move || applied.load(Ordering::Relaxed))
             },
+            stats: PeerStats::new(id).expect("distinct names").0,
             on_removed: {
                 let removals = Arc::clone(&removals);
                 Arc::new(move || {
@@ -141,6 +142,11 @@ impl Party {
         let mut members: Vec<Member> = others.iter().map(|other| other.member()).collect();
         members.push(self.member());
         self.network.set_members(&members, &[]);
+    }
+
+    /// What this member counts of another.
+    pub(super) fn stats(&self, of: u64) -> Arc<OfPeer> {
+        self.network.stats(of).expect("it is a member")
     }
 
     pub(super) async fn connected(&self, to: u64) {

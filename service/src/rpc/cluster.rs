@@ -120,6 +120,10 @@ impl Cluster for Service {
             .context
             .admit(Method::MemberPromote, request.metadata())?;
         let changed = reconfiguration::promote(&self.context.handle, request.into_inner().id).await;
+        if let Err(error) = &changed {
+            let failed = &self.context.stats.promotions_failed;
+            failed.with_label_values(&[error.api_error().text()]).inc();
+        }
         let answer = self
             .members_after(changed)
             .map(|(header, members)| pb::MemberPromoteResponse { header, members });

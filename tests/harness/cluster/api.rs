@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 
 use super::{ANSWER, Cluster};
 use crate::api::{self, revision_of};
-use crate::{eventually, within};
+use crate::{eventually, http1, within};
 
 impl Cluster {
     /// The stub of KV.
@@ -102,6 +102,15 @@ impl Cluster {
     pub async fn revision(&self, number: usize) -> Result<i64, Status> {
         let reply = self.kv(number).range(api::get("no such key")).await?;
         Ok(revision_of(&reply.into_inner().header))
+    }
+
+    /// The value of a series of a member's metrics, named with its labels. One that is not there is
+    /// zero: etcd shows most of them when they move first.
+    pub async fn metric(&self, number: usize, series: &str) -> f64 {
+        let endpoint = self.endpoint(number);
+        let address = endpoint.strip_prefix("http://").unwrap_or(endpoint);
+        let answer = http1::get(address, "/metrics").await;
+        answer.metric(series).unwrap_or_default()
     }
 
     /// The hash of all members' history up to the present revision, which must be the same.

@@ -17,6 +17,7 @@ use conclave_storage::layout::FORMAT_VERSION;
 
 use super::write::{WriteError, Writer};
 use super::{PIECES_AHEAD, STALL_MAX};
+use crate::metrics::OfPeer;
 use crate::peer::{Common, chain};
 use crate::peers::ReceivedSnapshot;
 
@@ -73,24 +74,30 @@ impl Receiver {
         }
     }
 
-    /// Takes in a snapshot whose start has been read and whose sender has been checked.
+    /// Takes in a snapshot whose start has been read and whose sender has been checked; with what
+    /// is counted of the sender, if it is known.
     pub(in crate::peer) async fn receive(
         &self,
         common: &Common,
-        from: u64,
+        (from, stats): (u64, Option<&OfPeer>),
         start: SnapshotStart,
         chunks: Streaming<SnapshotChunk>,
     ) -> SnapshotReport {
         let (member, index) = (format!("{from:x}"), start.index);
-        let mut report = self.take_in(common, start, chunks).await;
+        let counted = stats.map(|stats| stats.receiving.begin());
+        let mut report = self.take_in(common, stats, start, chunks).await;
         report.applied_index = (common.applied)();
         let (outcome, detail) = (report.outcome(), &report.detail);
         match outcome {
-            Outcome::Received => tracing::info!(member, index, "a snapshot was received"),
+            Outcome::Received => {
+                counted.as_ref().inspect(|counted| counted.succeeded());
+                tracing::info!(member, index, "a snapshot was received");
+            }
             Outcome::Outdated | Outcome::Busy => {
                 tracing::info!(member, index, ?outcome, "a snapshot was declined");
             }
             Outcome::Corrupt | Outcome::Foreign | Outcome::NotInstalled | Outcome::Unspecified => {
+                counted.as_ref().inspect(|counted| counted.failed());
                 tracing::warn!(
                     member,
                     index,
@@ -106,6 +113,7 @@ impl Receiver {
     async fn take_in(
         &self,
         common: &Common,
+        stats: Option<&OfPeer>,
         start: SnapshotStart,
         chunks: Streaming<SnapshotChunk>,
     ) -> SnapshotReport {
@@ -134,7 +142,7 @@ impl Receiver {
                 .join(format!("{FOLDER}{}.{boot_id:x}", start.index)),
             is_ours: true,
         };
-        if let Err(error) = write(&folder.dir, &start, chunks, &common.stopping).await {
+        if let Err(error) = write(&folder.dir, &start, chunks, stats, &common.stopping).await {
             let outcome = error.outcome();
             drop_aside(folder).await;
             return report(outcome, error.to_string());
@@ -180,6 +188,7 @@ async fn write(
     dir: &Path,
     start: &SnapshotStart,
     mut chunks: Streaming<SnapshotChunk>,
+    stats: Option<&OfPeer>,
     stopping: &CancellationToken,
 ) -> Result<(), WriteError> {
     let (to_disk, mut pieces) = mpsc::channel(PIECES_AHEAD);
@@ -192,7 +201,7 @@ async fn write(
         writer.finish()
     });
     let fed = tokio::select! {
-        fed = feed(&mut chunks, &to_disk) => fed,
+        fed = feed(&mut chunks, stats, &to_disk) => fed,
         () = stopping.cancelled() => Err(WriteError::Stops),
     };
     drop(to_disk);
@@ -211,6 +220,7 @@ async fn write(
 /// Hands pieces from the network to the disk until one of the two has had enough.
 async fn feed(
     chunks: &mut Streaming<SnapshotChunk>,
+    stats: Option<&OfPeer>,
     to_disk: &mpsc::Sender<Chunk>,
 ) -> Result<(), WriteError> {
     loop {
@@ -222,6 +232,9 @@ async fn feed(
             return Ok(());
         };
         let chunk = message.chunk.ok_or(WriteError::Unknown)?;
+        if let (Some(stats), Chunk::Data(data)) = (stats, &chunk) {
+            stats.received_bytes.inc_by(data.data.len() as u64);
+        }
         if to_disk.send(chunk).await.is_err() {
             // The thread has ended, and says why.
             return Ok(());

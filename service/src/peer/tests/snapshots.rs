@@ -12,6 +12,7 @@ use conclave_storage::layout::FORMAT_VERSION;
 use super::super::dial::Dialling;
 use super::super::hello::PROTOCOL_VERSION;
 use super::*;
+use crate::metrics::Transfers;
 use crate::peers::ReceivedSnapshot;
 
 /// A checkpoint with an empty file, a small one, and one of several pieces.
@@ -96,6 +97,17 @@ async fn transfer(party: &Party, chunks: Vec<Chunk>) -> SnapshotReport {
     report.expect("a report").into_inner()
 }
 
+/// Under way, in place, failed.
+fn counted(transfers: &Transfers) -> (i64, u64, u64) {
+    let Transfers {
+        inflight,
+        success,
+        failures,
+        ..
+    } = transfers;
+    (inflight.get(), success.get(), failures.get())
+}
+
 fn left_in(party: &Party) -> usize {
     fs::read_dir(party.dir.path()).expect("a folder").count()
 }
@@ -104,6 +116,7 @@ fn left_in(party: &Party) -> usize {
 async fn a_snapshot_goes_from_disk_to_disk() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
     a.meet(&[&b]);
+    b.meet(&[&a]);
     let files = checkpoint(&a, 9);
     let (dir, names) = (files.dir.clone(), files.files.clone());
     a.network
@@ -115,6 +128,8 @@ async fn a_snapshot_goes_from_disk_to_disk() {
         let sent = fs::read(dir.join(&name)).expect("sent");
         assert_eq!(fs::read(snapshot.dir.join(&name)).expect("received"), sent);
     }
+    assert_eq!(a.stats(2).sending.inflight.get(), 1);
+    assert_eq!(counted(&b.stats(1).receiving), (1, 0, 0));
     // While the driver is at it, another one is not taken in.
     let report = transfer(&b, vec![Chunk::Start(start(10))]).await;
     assert_eq!(report.outcome(), Outcome::Busy);
@@ -128,6 +143,13 @@ async fn a_snapshot_goes_from_disk_to_disk() {
         "the sender's files go with their last holder"
     );
     assert!(snapshot.dir.exists(), "the receiver's are the driver's");
+    let (sender, receiver) = (a.stats(2), b.stats(1));
+    assert_eq!(counted(&sender.sending), (0, 1, 0));
+    assert_eq!(counted(&receiver.receiving), (0, 1, 0));
+    assert!(sender.sending.seconds.get_sample_count() == 1);
+    for bytes in [&sender.sent_bytes, &receiver.received_bytes] {
+        assert_eq!(bytes.get(), 5_000_005);
+    }
     a.stop().await;
     b.stop().await;
 }
@@ -145,6 +167,7 @@ async fn a_snapshot_that_is_not_needed_is_as_good_as_arrived() {
         (Outcome::Outdated, 9)
     );
     assert_eq!(left_in(&b), 0);
+    assert_eq!(counted(&a.stats(2).sending), (0, 0, 0));
     a.stop().await;
     b.stop().await;
 }
@@ -187,6 +210,7 @@ async fn what_is_damaged_or_foreign_leaves_nothing_behind() {
 async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
     a.meet(&[&b]);
+    b.meet(&[&a]);
     a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
     let snapshot = received(&mut b).await;
     snapshot.installed.send(false).expect("waited for");
@@ -198,6 +222,8 @@ async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     drop(snapshot.installed);
     assert!(!outcome_at(&mut a, 2).await);
     assert_eq!(left_in(&b), 1);
+    assert_eq!(counted(&a.stats(2).sending), (0, 0, 2));
+    assert_eq!(counted(&b.stats(1).receiving), (0, 0, 2));
     a.stop().await;
     b.stop().await;
 }

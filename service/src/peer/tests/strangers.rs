@@ -5,7 +5,7 @@ use tonic::{Code, Status};
 
 use super::super::dial::Dialling;
 use super::super::hello::{PROTOCOL_VERSION, REMOVED};
-use super::super::queue::Queue;
+use super::super::queue::tests::closed;
 use super::*;
 
 /// Opens a stream with this Hello and says how it was received.
@@ -16,7 +16,7 @@ async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
         message_bytes_max: MESSAGE_BYTES_MAX,
     };
     let connection = dialling.dial(&party.url).await.expect("it listens");
-    let frames = Arc::<Queue>::default().start(hello);
+    let frames = closed().start(hello);
     let mut hellos = connection.client().stream(frames).await?.into_inner();
     Ok(hellos.message().await?.expect("a Hello"))
 }

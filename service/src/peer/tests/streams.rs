@@ -1,5 +1,7 @@
 //! Parcels and questions: order, breaks, restarts, members that do not read.
 
+use prost::Message as _;
+
 use super::*;
 
 #[tokio::test]
@@ -20,10 +22,15 @@ async fn two_members_talk_both_ways_and_in_order() {
     let large = "x".repeat(8 << 20);
     a.send(2, &large);
     assert_eq!(b.hears_from(1).await, large);
-    let (sent, received) = (a.network.traffic()[0], b.network.traffic()[0]);
-    assert_eq!((sent.member_id, received.member_id), (2, 1));
-    assert_eq!(sent.sent_bytes, received.received_bytes);
-    assert!(sent.sent_bytes > 8 << 20);
+    let (sent, received) = (a.stats(2), b.stats(1));
+    assert_eq!(sent.sent_bytes.get(), received.received_bytes.get());
+    assert!(sent.sent_bytes.get() > 8 << 20);
+    assert_eq!(
+        sent.send_failures.get() + received.receive_failures.get(),
+        0
+    );
+    until(|| sent.round_trips.get_sample_count() > 0).await;
+    assert!(sent.round_trips.get_sample_sum() > 0.0);
     a.stop().await;
     b.stop().await;
 }
@@ -55,6 +62,8 @@ async fn an_end_is_told_and_a_restart_is_found() {
     b.meet(&[&a]);
     a.connected(2).await;
     b.connected(1).await;
+    let stats = a.stats(2);
+    until(|| stats.active.get() == 1).await;
     // The stream from B must stand before it can break.
     b.send(1, "here");
     assert_eq!(a.hears_from(2).await, "here");
@@ -65,6 +74,7 @@ async fn an_end_is_told_and_a_restart_is_found() {
     a.hears(|c| matches!(c, Control::PeerUnreachable(2)).then_some(()))
         .await;
     assert_eq!(a.network.connected_since(2), None);
+    assert_eq!((stats.active.get(), stats.disconnected.get()), (0, 1));
     let odd = Odd {
         boot_id,
         ..Odd::default()
@@ -73,6 +83,7 @@ async fn an_end_is_told_and_a_restart_is_found() {
     a.connected(2).await;
     a.send(2, "again");
     assert_eq!(b.hears_from(1).await, "again");
+    assert_eq!((stats.active.get(), stats.disconnected.get()), (1, 1));
     a.stop().await;
     b.stop().await;
 }
@@ -89,7 +100,30 @@ async fn a_member_that_is_not_there_is_unreachable() {
     a.hears(|c| matches!(c, Control::PeerUnreachable(2)).then_some(()))
         .await;
     assert!(a.heard.is_empty(), "{:?}", a.heard);
+    assert_eq!(a.stats(2).send_failures.get(), 10);
     a.stop().await;
+}
+
+/// Both ends count what did not come through.
+#[tokio::test]
+async fn what_a_busy_member_drops_is_counted() {
+    let (a, b) = (Party::start(1).await, Party::start(2).await);
+    a.meet(&[&b]);
+    b.meet(&[&a]);
+    a.connected(2).await;
+    let (sent, received) = (a.stats(2), b.stats(1));
+    // B's driver takes nothing out.
+    for _ in 0..limits::PEER_MESSAGES_MAX {
+        a.send(2, "one");
+    }
+    let all = limits::PEER_MESSAGES_MAX * parcel("one").encoded_len();
+    until(|| received.received_bytes.get() == all as u64).await;
+    assert_eq!(received.receive_failures.get(), 0);
+    a.send(2, "one");
+    until(|| received.receive_failures.get() == 1).await;
+    assert_eq!(sent.send_failures.get(), 0);
+    a.stop().await;
+    b.stop().await;
 }
 
 /// One member that takes connections and never answers, and one that is given more than its queue
@@ -138,8 +172,13 @@ async fn a_member_that_leaves_or_moves_is_dropped() {
     a.connected(2).await;
     a.send(2, "there");
     assert_eq!(moved.hears_from(1).await, "there");
+    let stats = a.stats(2);
     a.meet(&[]);
     assert_eq!(a.network.connected_since(2), None);
+    assert!(a.network.stats(2).is_none());
+    // Neither connection broke.
+    until(|| stats.active.get() == 0).await;
+    assert_eq!(stats.disconnected.get(), 0);
     a.stop().await;
     b.stop().await;
     moved.stop().await;
