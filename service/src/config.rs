@@ -232,11 +232,6 @@ impl Config {
             .unwrap_or_else(|| self.member_dir().join("log"))
     }
 
-    /// The directory of the state.
-    pub fn state_dir(&self) -> PathBuf {
-        self.member_dir().join("state")
-    }
-
     /// The name and peer URLs of this member as the initial cluster has them.
     pub fn own_entry(&self) -> &InitialMember {
         self.initial_cluster

@@ -50,10 +50,6 @@ fn an_empty_command_line_gives_etcds_defaults() {
         config.log_dir(),
         PathBuf::from("default.conclave/member/log")
     );
-    assert_eq!(
-        config.state_dir(),
-        PathBuf::from("default.conclave/member/state")
-    );
     assert_eq!(texts(&config.listen_client_urls), ["http://localhost:2379"]);
     assert_eq!(
         texts(&config.advertise_client_urls),
