@@ -63,7 +63,7 @@ pub(crate) async fn add(
     let seconds = handle.clock().wall_ms() / 1000;
     let member = Member {
         id: identity::member_id(&urls, "", Some(seconds)),
-        peer_urls: urls.iter().map(MemberUrl::to_string).collect(),
+        peer_urls: texts(&urls),
         is_learner,
         ..Member::default()
     };
@@ -95,25 +95,45 @@ pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
 
 /// Changes where a member is reached.
 pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Changed {
-    parse_urls(peer_urls)?;
+    let urls = parse_urls(peer_urls)?;
     let change = rules::Change::Update {
         id,
-        peer_urls: peer_urls.to_vec(),
+        peer_urls: texts(&urls),
     };
     check(handle, &change).await?;
     let urls = MemberUrls {
         member_id: id,
-        peer_urls: peer_urls.to_vec(),
+        peer_urls: texts(&urls),
     };
     propose(handle, Change::Update(urls)).await
 }
 
-/// At least one, each a URL.
+/// At least one, each a URL that members dial, and none twice: what `--initial-cluster` takes,
+/// which the new member must be started with. etcd has one rule for both as well; it lets sockets
+/// in, which its members can use. The reason goes to the log: the client's error has no room.
 fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, ProposeError> {
-    let urls: Result<Vec<_>, _> = peer_urls.iter().map(|url| MemberUrl::parse(url)).collect();
-    urls.ok()
-        .filter(|urls| !urls.is_empty())
-        .ok_or(ProposeError::Refused(ApiError::MemberBadURLs))
+    let refuse = |reason: String| {
+        tracing::warn!(?peer_urls, reason, "the peer URLs of a member are refused");
+        ProposeError::Refused(ApiError::MemberBadURLs)
+    };
+    let mut urls: Vec<MemberUrl> = Vec::new();
+    for text in peer_urls {
+        let url = MemberUrl::parse(text).map_err(refuse)?;
+        url.check_dialled_by_members()
+            .map_err(|reason| refuse(reason.to_owned()))?;
+        if urls.contains(&url) {
+            return Err(refuse(format!("{url} is there twice")));
+        }
+        urls.push(url);
+    }
+    if urls.is_empty() {
+        return Err(refuse("there is none".to_owned()));
+    }
+    Ok(urls)
+}
+
+fn texts(urls: &[MemberUrl]) -> Vec<String> {
+    urls.iter().map(MemberUrl::to_string).collect()
 }
 
 async fn propose(handle: &Handle, change: Change) -> Changed {

@@ -6,6 +6,7 @@ use harness::{Node, http1, refused};
 
 suite![
     urls_must_be_urls,
+    urls_must_be_what_members_dial => "it takes what has a colon in the right place",
     a_url_is_of_one_member,
     one_learner_at_a_time => "its text is 3.4's own",
     more_learners_if_the_flag_says_so["--max-learners=2"] => "the flag came with 3.6",
@@ -24,6 +25,27 @@ async fn urls_must_be_urls(node: Node) {
         let added = node.cluster().member_add(learner(urls)).await;
         refused(added, ApiError::MemberBadURLs);
     }
+}
+
+/// What the flags of the new member would refuse.
+async fn urls_must_be_what_members_dial(node: Node) {
+    let id = add(&node, NOWHERE).await.id;
+    for urls in [
+        &["unix:///run/peer.sock"][..],
+        &["unix://localhost:9"],
+        &["http://127.0.0.1:10", "unix://localhost:9"],
+        &["http://:9"],
+        &["http://127.0.0.1:10", "http://127.0.0.1:10"],
+    ] {
+        let added = node.cluster().member_add(learner(urls)).await;
+        refused(added, ApiError::MemberBadURLs);
+        let peer_urls = learner(urls).peer_urls;
+        let update = pb::MemberUpdateRequest { id, peer_urls };
+        let updated = node.cluster().member_update(update).await;
+        refused(updated, ApiError::MemberBadURLs);
+    }
+    let urls = members(&node).await.into_iter().map(|m| m.peer_urls);
+    assert!(urls.flatten().any(|url| url == NOWHERE));
 }
 
 async fn a_url_is_of_one_member(node: Node) {

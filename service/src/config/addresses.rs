@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::raw::Raw;
-use super::url::{InitialMember, MemberUrl, parse_initial_cluster, parse_urls};
+use super::url::{InitialMember, MemberUrl, ONLY_CLIENTS, parse_initial_cluster, parse_urls};
 use super::{ConfigError, InitialClusterState, Notice, NoticeLevel};
 
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
-const ONLY_CLIENTS: &str = "Unix sockets are for clients, members reach each other over http://";
 
 /// The four lists of URLs; none is empty.
 pub(super) struct Urls {
@@ -58,7 +57,7 @@ impl Urls {
                     .unwrap_or(DEFAULT_CLIENT_URL),
                 notices,
             )?,
-            initial_advertise_peer: no_sockets(
+            initial_advertise_peer: dialled_by_members(
                 "initial-advertise-peer-urls",
                 advertised_urls(
                     "initial-advertise-peer-urls",
@@ -94,6 +93,17 @@ fn no_sockets(flag: &'static str, urls: Vec<MemberUrl>) -> Result<Vec<MemberUrl>
         None => Ok(urls),
         Some(url) => Err(ConfigError::invalid(flag, url.as_str(), ONLY_CLIENTS)),
     }
+}
+
+fn dialled_by_members(
+    flag: &'static str,
+    urls: Vec<MemberUrl>,
+) -> Result<Vec<MemberUrl>, ConfigError> {
+    for url in &urls {
+        let checked = url.check_dialled_by_members();
+        checked.map_err(|reason| ConfigError::invalid(flag, url.as_str(), reason))?;
+    }
+    Ok(urls)
 }
 
 fn listen_urls(flag: &'static str, text: &str) -> Result<Vec<MemberUrl>, ConfigError> {
@@ -179,9 +189,8 @@ fn distinct(members: Vec<InitialMember>) -> Result<Vec<InitialMember>, String> {
     let mut owners: BTreeMap<&MemberUrl, &str> = BTreeMap::new();
     for member in &members {
         for url in &member.peer_urls {
-            if url.socket_path().is_some() {
-                return Err(format!("{url}: {ONLY_CLIENTS}"));
-            }
+            url.check_dialled_by_members()
+                .map_err(|reason| format!("{url}: {reason}"))?;
             let name = member.name.as_str();
             match owners.insert(url, name) {
                 None => {}

@@ -4,6 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+/// Why members cannot use a Unix socket, which etcd lets them.
+pub(super) const ONLY_CLIENTS: &str =
+    "Unix sockets are for clients, members reach each other over http://";
+
 /// `http://host:port`, `https://host:port` or `unix://path`, as given. Ordered and compared by its
 /// text, as etcd does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +79,19 @@ impl MemberUrl {
     /// The path of the Unix socket, if the URL names one.
     pub fn socket_path(&self) -> Option<&Path> {
         self.socket.as_deref()
+    }
+
+    /// Whether other members can dial it, from their machines; if not, why. The rule for flags and
+    /// for membership changes alike: what the one lets in and the other does not would be a member
+    /// that cannot start.
+    pub fn check_dialled_by_members(&self) -> Result<(), &'static str> {
+        if self.socket.is_some() {
+            return Err(ONLY_CLIENTS);
+        }
+        if self.host.is_empty() {
+            return Err("name the host others connect to");
+        }
+        Ok(())
     }
 
     /// The host, without the brackets of an IPv6 address. Empty means every address, unless the URL
@@ -219,6 +236,19 @@ mod tests {
         }
         let tcp = MemberUrl::parse("http://localhost:1").expect("a url");
         assert_eq!(tcp.socket_path(), None);
+    }
+
+    #[test]
+    fn members_dial_a_host_and_a_port() {
+        let check = |text| {
+            let url = MemberUrl::parse(text).expect(text);
+            url.check_dialled_by_members()
+        };
+        for text in ["http://a:1", "https://[::1]:1", "http://0.0.0.0:1"] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
+        assert_eq!(check("unix:///run/a.sock"), Err(ONLY_CLIENTS));
+        assert_eq!(check("http://:1"), Err("name the host others connect to"));
     }
 
     #[test]
