@@ -4,7 +4,11 @@
 //! log the leader keeps does not reach back to it; it is started again. From then until it has
 //! what the leader has, it is sent a snapshot and what came after, and the leader goes on taking
 //! the steady puts, whose latency is compared with that of before.
+//!
+//! A run in which the follower has received no snapshot measures something else, and fails: the
+//! leader's log still reached back to it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +19,7 @@ use crate::cleanup::Directory;
 use crate::compare::Which;
 use crate::data::{Keys, Order, Values};
 use crate::drive::{Load, drive};
+use crate::exposition;
 use crate::failover::writer::Writer;
 use crate::failover::{MEMBERS, in_step, quantile, start};
 use crate::host::Host;
@@ -22,6 +27,13 @@ use crate::pace::Plan;
 use crate::report;
 use crate::wire::Failure;
 use crate::workload::put::Put;
+
+/// What a member counts of them since its process began, by the name both servers have for it.
+const SNAPSHOTS_RECEIVED: &str = "etcd_network_snapshot_receive_success";
+/// One may be counted a moment after the follower is in step.
+const COUNTED_WITHIN: Duration = Duration::from_secs(5);
+/// Between looks.
+const POLL: Duration = Duration::from_millis(50);
 
 /// For the steady puts' latency before.
 const BEFORE: Duration = Duration::from_secs(5);
@@ -42,6 +54,8 @@ struct CaughtUp {
     version: String,
     /// From starting the process until it had what the leader had.
     seconds: f64,
+    /// Received meanwhile.
+    snapshots: u64,
     mebibytes_per_second: f64,
     /// Of the steady puts, in milliseconds.
     p99_before: f64,
@@ -66,13 +80,21 @@ pub(crate) fn run(args: &CatchUpArgs) -> Result<(), Failure> {
     for &which in &args.contenders.programs.servers {
         servers.push(one(which, args, &root)?);
     }
-    let head = ["MiB/s", "seconds", "p99 before", "p99 then", "worst then"];
+    let head = [
+        "MiB/s",
+        "seconds",
+        "snapshots",
+        "p99 before",
+        "p99 then",
+        "worst then",
+    ];
     let head = head.map(|title| format!("{title:>12}")).concat();
     let mut lines = vec![format!("{:10}{head}", "puts in ms")];
     for server in &servers {
         let figures = [
             server.mebibytes_per_second,
             server.seconds,
+            server.snapshots as f64,
             server.p99_before,
             server.p99_meanwhile,
             server.worst_meanwhile,
@@ -127,11 +149,20 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
     in_step(&server, follower)?;
     let seconds = back.elapsed().as_secs_f64();
     let meanwhile = writer.latencies(back, Instant::now());
+    let snapshots = snapshots_received(server.members[follower].address)?;
+    if snapshots == 0 {
+        return Err(Failure(format!(
+            "{}: the follower was sent no snapshot, its leader's log reached back to it: put more \
+             (--mebibytes, or smaller values), or keep less (--server-arg=--snapshot-count=...)",
+            server.name
+        )));
+    }
     report::note(&format!("{}: {seconds:.2} s", server.name));
     Ok(CaughtUp {
         name: server.name,
         version: server.version.clone(),
         seconds,
+        snapshots,
         mebibytes_per_second: args.mebibytes as f64 / seconds,
         p99_before: quantile(&before, 0.99),
         p99_meanwhile: quantile(&meanwhile, 0.99),
@@ -139,8 +170,20 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
     })
 }
 
+/// How many snapshots a member has received since it was started.
+fn snapshots_received(member: SocketAddr) -> Result<u64, Failure> {
+    let begin = Instant::now();
+    loop {
+        let received = exposition::sum(member, SNAPSHOTS_RECEIVED)?;
+        if received > 0.0 || begin.elapsed() > COUNTED_WITHIN {
+            return Ok(received as u64);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
 /// Puts what the follower will have missed.
-fn fill(args: &CatchUpArgs, leader: std::net::SocketAddr) -> Result<(), Failure> {
+fn fill(args: &CatchUpArgs, leader: SocketAddr) -> Result<(), Failure> {
     let count = (args.mebibytes << 20) / args.value_size.max(1) as u64;
     let keys = Keys::new("conclave-bench-missed", KEY_BYTES, count, Order::Sequential)?;
     let values = Values::new(args.value_size);

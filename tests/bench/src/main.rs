@@ -4,7 +4,8 @@
 //! - [`args`] the command line; [`report`] tables and JSON.
 //! - [`wire`] gRPC over h2; [`data`] keys and values; [`workload`] the kinds of requests.
 //! - [`pace`] closed and open loop; [`drive`] threads and clients; [`stats`] what comes of it.
-//! - [`procfs`], [`meter`] and [`host`] what the server and the machine do meanwhile.
+//! - [`procfs`], [`meter`], [`exposition`] and [`host`] what the server and the machine do
+//!   meanwhile.
 //! - [`compare`] both servers side by side; [`failover`] and [`catch_up`] what a cluster loses.
 //! - [`cleanup`] nothing is left behind.
 
@@ -14,6 +15,7 @@ mod cleanup;
 mod compare;
 mod data;
 mod drive;
+mod exposition;
 mod failover;
 mod host;
 mod meter;
