@@ -233,16 +233,10 @@ impl Core {
         });
 
         let unreadable = |_| StartError::System("the raft log's voters cannot be read".to_owned());
-        let Configuration {
-            conf_state,
-            index: configured_at,
-        } = Configuration::decode(&log_state.conf_state).map_err(unreadable)?;
+        let configuration = Configuration::decode(&log_state.conf_state).map_err(unreadable)?;
+        let configured_at = configuration.index;
         let log = Arc::new(log);
-        // A configuration is put on disk when its entry is committed, and the commit index of that
-        // entry later or never. A voter that did not believe its own configuration's entry could
-        // not reach those it says are there.
-        let committed = applied.index.max(configured_at);
-        let log_reader = LogReader::new(Arc::clone(&log), &log_state, conf_state, committed);
+        let log_reader = LogReader::new(Arc::clone(&log), &log_state, configuration, applied.index);
         let node_settings = settings.node(identity.member_id, applied.index, rand::random());
         let node = Node::new(node_settings, log_reader, configured_at);
         let mut threads = Threads {

@@ -113,10 +113,17 @@ pub(crate) fn merge(mut first: Append, second: Append) -> Append {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use bytes::Bytes;
+    use conclave_storage::engine::memory::MemoryEngine;
     use conclave_storage::log::{Entry, EntryKind, HardState};
 
     use super::*;
+    use crate::handle::Identity;
+    use crate::mailbox::Waiting;
+    use crate::metrics::Metrics;
 
     fn append(indexes: impl IntoIterator<Item = u64>, term: u64, sync: bool) -> Append {
         let entry = |index| Entry {
@@ -154,6 +161,53 @@ mod tests {
         assert_eq!(positions(&merged), [(4, 1), (5, 2)]);
         let merged = merge(append(4..=6, 1, true), append(3..=3, 2, true));
         assert_eq!(positions(&merged), [(3, 2)]);
+    }
+
+    /// A ready list may have a snapshot and what follows it, under one number. Written in the other
+    /// order, what follows would have nothing to join, or be dropped with the old log.
+    #[test]
+    fn a_snapshot_comes_after_what_was_before_it_and_before_what_follows() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let state = dir.path().join("state.10.1");
+        std::fs::create_dir(&state).expect("a folder");
+        let (log, _) = Log::open(Arc::new(MemoryEngine::new())).expect("a fresh log");
+        let (jobs, to_do) = queue();
+        let position = Position { index: 10, term: 2 };
+        for job in [
+            Job::Append(1, append(1..=3, 1, true)),
+            Job::Restore {
+                number: 2,
+                member_dir: dir.path().to_owned(),
+                dir: state.clone(),
+                restore: Restore {
+                    position,
+                    configuration: Bytes::new(),
+                },
+                append: Some(append(11..=12, 2, true)),
+            },
+            Job::Append(3, append(13..=13, 2, true)),
+        ] {
+            jobs.send(job).expect("there is room");
+        }
+        drop(jobs);
+        let mailbox = Mailbox::default();
+        let metrics = Metrics::new(Identity {
+            cluster_id: 1,
+            member_id: 1,
+        });
+        let metrics = metrics.expect("distinct names");
+        run(&log, &to_do, &mailbox, metrics.stats()).expect("written");
+        let mail = mailbox.take(Waiting::Control, Duration::ZERO).control;
+        let number = |control: &Control| match control {
+            Control::Persisted(number) => *number,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(mail.iter().map(number).collect::<Vec<_>>(), [1, 2, 3]);
+        let entries = log.entries(11, 20, u64::MAX).expect("readable");
+        let indexes: Vec<_> = entries.iter().map(|entry| entry.index).collect();
+        assert_eq!((log.first_index(), indexes), (11, vec![11, 12, 13]));
+        let place = place::current(dir.path()).expect("named");
+        assert_eq!((place.dir, place.snapshot), (state, Some((10, 2))));
     }
 
     #[test]

@@ -57,6 +57,25 @@ async fn a_server_starts_serves_stops_and_starts_again() {
     }
 }
 
+/// A member may end while a snapshot is being received, put in place or made. What is not the state
+/// then is nobody's, and goes with the next start.
+#[test]
+fn what_is_left_of_snapshots_goes_with_the_next_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = config(dir.path());
+    drop(stores::open(&config).expect("a fresh directory"));
+    let left = ["state.9.7", "state.out.1"].map(|name| config.member_dir().join(name));
+    for folder in &left {
+        std::fs::create_dir(folder).expect("a folder");
+        std::fs::write(folder.join("000009.sst"), "part of a file").expect("written");
+    }
+    drop(stores::open(&config).expect("what is left is in nobody's way"));
+    for folder in &left {
+        assert!(!folder.exists(), "{folder:?}");
+    }
+    assert!(config.member_dir().join("state").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_in_use_is_refused() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -99,6 +99,30 @@ fn a_removed_member_ends_whenever_it_learns_of_it() {
     });
 }
 
+/// Whoever is left decides alone. (That the leader is the one to go is above.)
+#[test]
+fn the_follower_of_two_can_be_removed() {
+    harness::run(async {
+        let mut cluster = Cluster::start(2, &[]).await;
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        cluster.put(follower, "a", "1").await;
+        cluster.remove(leader, follower).await;
+        let line = cluster.child(follower).line(REMOVED);
+        assert!(line.is_some(), "{:#?}", cluster.child(follower).lines());
+        cluster.child(follower).wait();
+        cluster.put(leader, "a", "2").await;
+        assert_eq!(cluster.list(leader).await.len(), 1);
+        // Alone it also comes back.
+        cluster.kill(leader);
+        cluster.restart(leader);
+        assert_eq!(
+            cluster.get(leader, "a").await.unwrap().as_deref(),
+            Some("2")
+        );
+    });
+}
+
 #[test]
 fn a_learner_does_not_count_and_does_not_lead() {
     on_three(&[], |mut cluster| async move {

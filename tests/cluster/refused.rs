@@ -1,5 +1,8 @@
 //! Members that must not be listened to.
 
+use std::fs;
+use std::path::Path;
+
 use harness::{Cluster, eventually, within};
 
 use crate::on_three;
@@ -70,4 +73,57 @@ fn an_emptied_directory_is_refused() {
         })
         .await;
     });
+}
+
+/// A copy of a member's directory has forgotten what was acknowledged since it was made.
+#[test]
+fn a_directory_put_back_from_a_copy_is_refused() {
+    on_three(&[], |mut cluster| async move {
+        let leader = cluster.leader().await;
+        let victim = cluster.others(leader)[0];
+        cluster.put(leader, "a", "1").await;
+        cluster.terminate(victim);
+        let (data_dir, copy) = (
+            cluster.member(victim).data_dir(),
+            tempfile::tempdir().unwrap(),
+        );
+        copy_folder(&data_dir, copy.path());
+        cluster.restart(victim);
+        // It acknowledges this: the third is not there.
+        let other = cluster.others(leader).into_iter().find(|&n| n != victim);
+        cluster.isolate(other.unwrap());
+        cluster.put(leader, "a", "2").await;
+        cluster.heal();
+        cluster.kill(victim);
+        cluster.wipe(victim);
+        copy_folder(copy.path(), &data_dir);
+        cluster.respawn(victim);
+        // etcd has the library's panic for it.
+        let said = if cluster.is_etcd() {
+            "Was the raft log corrupted, truncated, or lost?"
+        } else {
+            "this member acknowledged log entries up to"
+        };
+        let line = cluster.child(victim).line(said);
+        assert!(line.is_some(), "{:#?}", cluster.child(victim).lines());
+        let status = cluster.child(victim).wait();
+        assert!(!status.success(), "{status}");
+        assert_eq!(
+            cluster.get(leader, "a").await.unwrap().as_deref(),
+            Some("2")
+        );
+    });
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }

@@ -107,7 +107,8 @@ fn a_missing_log_is_refused() {
     let dir = stopped_member(100, 100);
     fs::remove_dir_all(dir.path().join("member/log")).unwrap();
     let text = refusal(dir.path());
-    assert!(text.contains("log"), "{text}");
+    assert!(text.contains("the log was lost"), "{text}");
+    assert!(text.contains("restore the member from a backup"), "{text}");
 }
 
 /// The state can be built again from the log only as far as the log reaches back.

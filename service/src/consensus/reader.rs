@@ -52,23 +52,31 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Reads `log` from where `state`, which came with it, says it stands. `committed` raises the
-    /// commit index to what is known to be committed otherwise (it was applied, it is in the
-    /// configuration): the log's own record of it may lag.
-    pub fn new(log: Arc<Log>, state: &LogState, conf_state: ConfState, committed: u64) -> Reader {
+    /// Reads `log` from where `state`, which came with it, says it stands. What is applied and what
+    /// made the configuration is committed: the log's own record of the commit index may lag. (A
+    /// configuration is put on disk when its entry is committed, and the commit index of that entry
+    /// later or never. A voter that did not believe its own configuration's entry could not reach
+    /// those it says are there.)
+    pub(crate) fn new(
+        log: Arc<Log>,
+        state: &LogState,
+        configuration: Configuration,
+        applied: u64,
+    ) -> Reader {
         let mut hard_state = HardState::default();
         hard_state.term = state.hard_state.term;
         hard_state.vote = state.hard_state.vote;
         hard_state.commit = state
             .hard_state
             .commit
-            .max(committed)
+            .max(applied)
+            .max(configuration.index)
             .max(state.first_index - 1);
         Reader {
             log,
             initial: RaftState {
                 hard_state,
-                conf_state,
+                conf_state: configuration.conf_state,
             },
             first_index: state.first_index,
             last_index: state.last_index,

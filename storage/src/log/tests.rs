@@ -199,6 +199,26 @@ fn compaction_remembers_the_term_and_raises_the_commit() {
     assert_eq!(reopened(&engine.crash()).1, [(9, 4)]);
 }
 
+/// It waited for the disk while the log was compacted, and knows of less that is committed than the
+/// log has dropped.
+#[test]
+fn an_append_from_before_a_compaction_takes_no_commit_back() {
+    let engine = MemoryEngine::new();
+    let (log, _) = open(&engine).unwrap();
+    log.append(&append(1, 8, 1)).unwrap();
+    log.append(&commit(6)).unwrap();
+    log.compact(6).unwrap();
+    let late = Append {
+        entries: append(9, 1, 3).entries,
+        ..commit(4)
+    };
+    log.append(&late).unwrap();
+    let (state, entries) = reopened(&engine.crash());
+    assert_eq!(state.hard_state.commit, 6);
+    assert_eq!((state.hard_state.term, state.hard_state.vote), (3, 2));
+    assert_eq!(entries, [(7, 1), (8, 1), (9, 3)]);
+}
+
 #[test]
 fn restore_begins_anew_after_the_snapshot() {
     let engine = MemoryEngine::new();

@@ -37,9 +37,9 @@ impl Member {
             (log, state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
         }
         let log = Arc::new(log);
-        let Configuration { conf_state, index } =
-            Configuration::decode(&state.conf_state).expect("our own");
-        let reader = Reader::new(Arc::clone(&log), &state, conf_state, applied);
+        let configuration = Configuration::decode(&state.conf_state).expect("our own");
+        let configured_at = configuration.index;
+        let reader = Reader::new(Arc::clone(&log), &state, configuration, applied);
         let settings = Settings {
             member_id: id,
             heartbeat_ticks: 1,
@@ -48,7 +48,7 @@ impl Member {
             applied,
             seed: id,
         };
-        let node = Node::new(settings, reader, index);
+        let node = Node::new(settings, reader, configured_at);
         Member {
             engine: engine.clone(),
             log,
@@ -175,7 +175,7 @@ impl Member {
         change.node_id = id;
         let entry = CommittedEntry {
             position: Position {
-                index: u64::MAX,
+                index: self.node.last_index(),
                 term: 0,
             },
             kind: EntryKind::ConfChange,

@@ -1,6 +1,7 @@
 //! Three members: whom a client asks does not matter, nor does it notice when the leader is cut off
 //! from the others while its command is under way.
 
+use conclave_proto::command::member_change::Change;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::{Compare, RequestOp, TxnRequest};
@@ -163,6 +164,40 @@ async fn a_read_on_a_leader_cut_off_waits_and_then_sees_what_was_written_meanwhi
     cluster.network.heal();
     let read = reading.await.expect("no panic");
     assert_eq!(read.as_deref(), Some(&b"new"[..]));
+    cluster.stop().await;
+}
+
+/// Whoever leads next removes it, so that the others need not wait for an election timeout; and
+/// nobody who waits for something of it waits for their deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
+    let mut cluster = Cluster::start(3, quick());
+    let old = cluster.leader(0).await.clone();
+    let term = old.status().term;
+    let writing: Vec<_> = (0..50)
+        .map(|n| {
+            let old = old.clone();
+            tokio::spawn(async move { old.propose(put(&format!("k{n}"), "v")).await })
+        })
+        .collect();
+    let removed = old.propose_change(Change::Remove(id(&old))).await;
+    assert!(matches!(removed, Ok(Reply::Members(members)) if members.len() == 2));
+    assert!(old.status().term > term, "the removal is of the next term");
+    old.stopping().cancelled().await;
+    let ended = cluster.take(id(&old)).stop().await;
+    assert!(matches!(ended, Err(FatalError::Removed)), "{ended:?}");
+    for put in writing {
+        match put.await.expect("no panic") {
+            Ok(_)
+            | Err(ProposeError::Refused(ApiError::Stopped))
+            | Err(ProposeError::Unknown(ApiError::Stopped)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let new = cluster.leader(term).await;
+    new.propose(put("after", "v"))
+        .await
+        .expect("two are enough");
     cluster.stop().await;
 }
 

@@ -158,6 +158,19 @@ impl Cluster {
         self.members().filter(is_other).collect()
     }
 
+    /// Takes a member out, to be stopped by itself.
+    pub(super) fn take(&mut self, member_id: u64) -> Core {
+        let found = self
+            .cores
+            .iter()
+            .position(|core| id(core.handle()) == member_id);
+        let core = self.cores.remove(found.expect("it is one of them"));
+        let mut inside = self.network.lock();
+        inside.handles.remove(&member_id);
+        inside.inboxes.remove(&member_id);
+        core
+    }
+
     pub(super) async fn stop(self) {
         // The handles hold the members' ways, which hold the network.
         self.network.lock().handles.clear();

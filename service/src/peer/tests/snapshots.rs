@@ -228,6 +228,20 @@ async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     b.stop().await;
 }
 
+/// The driver may be putting it in place at this moment, so it is left to the next start, which
+/// knows.
+#[tokio::test]
+async fn a_snapshot_that_waits_when_the_member_stops_is_left_alone() {
+    let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
+    a.meet(&[&b]);
+    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    let snapshot = received(&mut b).await;
+    let _dir = b.stop().await;
+    assert!(!outcome_at(&mut a, 2).await);
+    assert!(snapshot.dir.exists());
+    a.stop().await;
+}
+
 /// However it ends, the driver hears once.
 #[tokio::test]
 async fn a_snapshot_to_a_member_that_goes_is_told() {
