@@ -12,9 +12,9 @@
 //! network has room ([`queue::Frames`]), so a busy link sends large frames and an idle one sends at
 //! once. A task for each member ([`link`]) sees to it that the stream stands: it dials ([`dial`]),
 //! says who it is and hears whom it reached ([`hello`]), waits for the end, and dials again.
-//! Questions go over the same connection. Snapshots ([`snapshot`]) have one of their own, since
-//! what has filled a connection's window would hold heartbeats up. Whoever has no log yet asks who
-//! is in the cluster with [`introduce`].
+//! Questions go over the same connection, and so does what measures it ([`probe`]). Snapshots
+//! ([`snapshot`]) have one of their own, since what has filled a connection's window would hold
+//! heartbeats up. Whoever has no log yet asks who is in the cluster with [`introduce`].
 //!
 //! # One heartbeat
 //!
