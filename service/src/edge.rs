@@ -7,7 +7,8 @@
 //! gRPC, health checks and metrics share the port, on HTTP/1.1 and HTTP/2 alike. The first bytes
 //! say which of the two a connection speaks ([`preface`]); the path of a request says the rest
 //! ([`front`]). Where clients are on the same machine, a Unix socket serves them as a port does
-//! ([`listener`]).
+//! ([`listener`]). What clients of etcd's get away with in naming the server, they do here too
+//! ([`authority`]).
 //!
 //! # The end
 //!
@@ -31,11 +32,13 @@ use crate::handle::Handle;
 use crate::limits;
 use crate::metrics::Metrics;
 
+mod authority;
 mod front;
 mod gather;
 pub mod listener;
 pub(crate) mod preface;
 
+use authority::Mended;
 use front::Front;
 use gather::{Gathering, gather};
 use listener::{Accept, Listener};
@@ -237,10 +240,15 @@ impl Protocols {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let io = TokioIo::new(stream);
         match protocol {
-            Protocol::Http1 => drive(self.http1.serve_connection(io, front), shutdown).await,
-            Protocol::Http2 => drive(self.http2.serve_connection(io, front), shutdown).await,
+            Protocol::Http1 => {
+                let io = TokioIo::new(stream);
+                drive(self.http1.serve_connection(io, front), shutdown).await
+            }
+            Protocol::Http2 => {
+                let io = TokioIo::new(Mended::new(stream));
+                drive(self.http2.serve_connection(io, front), shutdown).await
+            }
         }
     }
 }

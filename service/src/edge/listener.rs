@@ -14,13 +14,6 @@
 //! At the end the file is removed, if it is still the one that was made: its device and number tell
 //! it from one another process has put there since. Who may connect is decided by the permissions
 //! of the folder and by the umask, as in etcd.
-//!
-//! # Clients that cannot come this way
-//!
-//! Some send the path of the socket as the `:authority` of their requests, which no URI allows, and
-//! which h2 refuses before we see the request (hyperium/h2, pull request 487): older grpc-go, and
-//! with it `etcdctl` 3.4, and grpc-java. With a relative path that reads like a host and a port,
-//! such as `unix://localhost:2379`, `etcdctl` 3.4 reads and writes keys.
 
 use std::fs::{self, Metadata};
 use std::io;
