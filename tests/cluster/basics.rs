@@ -70,15 +70,7 @@ fn etcdctl_moves_the_leader() {
         let old = cluster.leader().await;
         let new = cluster.others(old)[0];
         let id = format!("{:x}", cluster.id(old, new).await);
-        // Without the scheme: this etcdctl would send it as part of `:authority`, where it must not
-        // be, and h2 refuses the request.
-        let endpoints = cluster.endpoints().join(",").replace("http://", "");
-        let endpoints = format!("--endpoints={endpoints}");
-        let arguments = [endpoints.as_str(), "move-leader", id.as_str()];
-        let mut etcdctl = Child::spawn("/usr/bin/etcdctl", &arguments, &[("ETCDCTL_API", "3")]);
-        let status = etcdctl.wait();
-        assert!(status.success(), "{:#?}", etcdctl.lines());
-        let said = etcdctl.lines().join("\n");
+        let said = etcdctl(&cluster, &["move-leader", &id]).join("\n");
         assert!(said.contains("Leadership transferred"), "{said}");
         eventually("the new leader to lead", || async {
             (cluster.leader().await == new).then_some(())
@@ -86,6 +78,58 @@ fn etcdctl_moves_the_leader() {
         .await;
         cluster.put(old, "a", "1").await;
     });
+}
+
+/// Commands that go to each endpoint by itself, given as URLs.
+#[test]
+fn etcdctl_asks_every_member() {
+    on_three(&[], |cluster| async move {
+        cluster.put(0, "a", "1").await;
+        cluster.expect_same_history().await;
+        let mut endpoints = cluster.endpoints();
+        endpoints.sort_unstable();
+        for scope in ["--cluster=false", "--cluster"] {
+            let ask = |command: &str, field: &str| {
+                let mut answers = etcdctl_json(&cluster, &["endpoint", command, scope, "-w=json"]);
+                answers.sort_unstable_by_key(|answer| answer[field].to_string());
+                let asked: Vec<_> = answers.iter().map(|answer| answer[field].clone()).collect();
+                assert_eq!(asked, endpoints, "{command} {scope}");
+                answers
+            };
+            let healths = ask("health", "endpoint");
+            assert!(healths.iter().all(|answer| answer["health"] == true));
+            let statuses = ask("status", "Endpoint");
+            let leads = |answer: &&serde_json::Value| {
+                let status = &answer["Status"];
+                status["leader"] == status["header"]["member_id"]
+            };
+            assert_eq!(statuses.iter().filter(leads).count(), 1, "{statuses:?}");
+            let hashes = ask("hashkv", "Endpoint");
+            let hash = |answer: &serde_json::Value| answer["HashKV"]["hash"].clone();
+            assert!(hash(&hashes[0]).is_number(), "{hashes:?}");
+            assert!(hashes.iter().all(|answer| hash(answer) == hash(&hashes[0])));
+            let defragmented = etcdctl(&cluster, &["defrag", scope]);
+            assert_eq!(defragmented.len(), 3, "{defragmented:?}");
+        }
+    });
+}
+
+/// What a command that succeeds says, to the endpoints as an operator writes them.
+fn etcdctl(cluster: &Cluster, arguments: &[&str]) -> Vec<String> {
+    let endpoints = format!("--endpoints={}", cluster.endpoints().join(","));
+    let arguments: Vec<_> = std::iter::once(&endpoints[..])
+        .chain(arguments.iter().copied())
+        .collect();
+    let mut etcdctl = Child::spawn("/usr/bin/etcdctl", &arguments, &[("ETCDCTL_API", "3")]);
+    let status = etcdctl.wait();
+    assert!(status.success(), "{arguments:?}: {:#?}", etcdctl.lines());
+    etcdctl.lines()
+}
+
+/// The list that a command prints.
+fn etcdctl_json(cluster: &Cluster, arguments: &[&str]) -> Vec<serde_json::Value> {
+    let lines = etcdctl(cluster, arguments);
+    serde_json::from_str(&lines[0]).unwrap()
 }
 
 /// Handing over costs no timeout: no write in between is refused or takes long.

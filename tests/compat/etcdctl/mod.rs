@@ -2,8 +2,10 @@
 //! Conclave and against etcd: the same output, the same exit status.
 //!
 //! [`Pair::same`] runs a command against both and compares. What is each server's own (ids, terms,
-//! addresses) is masked; see [`masked`].
+//! addresses) is masked; see [`masked`]. Other ways to say where a server is than `host:port` are
+//! in [`endpoints`].
 
+mod endpoints;
 mod keys;
 mod leases;
 mod running;
@@ -48,17 +50,28 @@ impl Pair {
     /// [`Pair::same`] with standard input.
     #[track_caller]
     pub(crate) fn same_with_input(&self, command: &str, input: &str) -> Said {
-        let ours = masked(etcdctl(&self.conclave, command, input), &self.conclave);
-        let theirs = masked(etcdctl(&self.etcd, command, input), &self.etcd);
-        assert_eq!(ours, theirs, "etcdctl {command}");
-        ours
+        same_at(self.conclave.address(), self.etcd.address(), command, input)
     }
+}
+
+/// [`Pair::same`] with the endpoint of each, as it is to be written.
+#[track_caller]
+fn same_at(ours: &str, theirs: &str, command: &str, input: &str) -> Said {
+    let [ours, theirs] =
+        [ours, theirs].map(|endpoint| masked(etcdctl_at(endpoint, command, input), endpoint));
+    assert_eq!(ours, theirs, "etcdctl {command}");
+    ours
 }
 
 /// Runs the command against one server. Words are split at blanks; `''` is an empty word.
 pub(crate) fn etcdctl(node: &Node, command: &str, input: &str) -> Said {
+    etcdctl_at(node.address(), command, input)
+}
+
+/// [`etcdctl`] with the endpoint as it is to be written.
+fn etcdctl_at(endpoint: &str, command: &str, input: &str) -> Said {
     let mut process = Command::new(ETCDCTL)
-        .args(words(node, command))
+        .args(words(endpoint, command))
         .env("ETCDCTL_API", "3")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -81,11 +94,16 @@ pub(crate) fn etcdctl(node: &Node, command: &str, input: &str) -> Said {
 
 /// Starts a command that runs until it is stopped.
 pub(crate) fn start(node: &Node, command: &str) -> Child {
-    Child::spawn(ETCDCTL, &words(node, command), &[("ETCDCTL_API", "3")])
+    start_at(node.address(), command)
 }
 
-fn words(node: &Node, command: &str) -> Vec<String> {
-    let endpoint = format!("--endpoints={}", node.address());
+/// [`start`] with the endpoint as it is to be written.
+fn start_at(endpoint: &str, command: &str) -> Child {
+    Child::spawn(ETCDCTL, &words(endpoint, command), &[("ETCDCTL_API", "3")])
+}
+
+fn words(endpoint: &str, command: &str) -> Vec<String> {
+    let endpoint = format!("--endpoints={endpoint}");
     let words = command
         .split(' ')
         .map(|word| if word == "''" { "" } else { word }.to_owned());
@@ -93,9 +111,9 @@ fn words(node: &Node, command: &str) -> Vec<String> {
 }
 
 /// Without the server's own: its address, its ids, its term, and ids it chose.
-fn masked(said: Said, node: &Node) -> Said {
+fn masked(said: Said, endpoint: &str) -> Said {
     let mask = |text: String| {
-        let text = text.replace(node.address(), "<address>");
+        let text = text.replace(endpoint, "<address>");
         let lines = text
             .lines()
             .map(|line| mask_line(line).unwrap_or_else(|| line.to_owned()));
