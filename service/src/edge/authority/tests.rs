@@ -218,6 +218,36 @@ fn padding_and_priority_are_no_part_of_a_block() {
 }
 
 #[test]
+fn what_precedes_the_authority_is_stepped_over() {
+    let long = [&[0x44, 0x7f, 0xad, 0x01][..], &[b'/'; 300]].concat();
+    let before: &[&[u8]] = &[
+        &[0x20],                            // a table of no size
+        &[0x2f],                            // one of 15 bytes
+        &[0x3f, 0xe1, 0x1f],                // one of 4096 bytes
+        &[0xff, 0x00],                      // the field with index 127
+        &[0x40, 1, b'a', 1, b'/'],          // a field with a name of its own
+        &[0x00, 1, b'a', 1, b'/'],          // the same, not for the table
+        &[0x10, 0x82, 0x41, 0x41, 1, b'/'], // the same, never to be, its name in Huffman code
+        &[0x1f, 0x08, 1, b'/'],             // a field whose name has index 23
+        &long,
+    ];
+    let all = before.concat();
+    for before in before.iter().copied().chain([&all[..]]) {
+        // Into the table, not into it, and never.
+        for literal in [0x41, 0x01, 0x11] {
+            let [sent, expected] = ["http://a", "httpx--a"].map(|name| {
+                frame(
+                    HEADERS,
+                    0x04,
+                    &[before, &[literal, 8], name.as_bytes()].concat(),
+                )
+            });
+            assert_eq!(mended(&sent), expected, "{before:x?} {literal:x}");
+        }
+    }
+}
+
+#[test]
 fn only_headers_wait_for_their_end() {
     let [data, headers] = [frame(0, 0, &[7; 100]), request(BAD[0].0, true)];
     let mut stream = connected(&[&data[..50]]);
