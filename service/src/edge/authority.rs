@@ -3,13 +3,15 @@
 //! Some clients name the server as they were told of it rather than as HTTP wants it named.
 //! `etcdctl` 3.4 (grpc-go of that time) does for the commands that go to one endpoint each, such as
 //! `endpoint status`: given `--endpoints=http://127.0.0.1:2379`, it sends all of that as the
-//! `:authority` of its requests. For a Unix socket it sends the path, and gRPC's C core and
-//! grpc-java send the path percent-encoded. etcd does not mind. h2 does: it resets such a stream
-//! before anybody else sees the request, and has no setting for it (hyperium/h2, pull request 487).
+//! `:authority` of its requests. For a Unix socket it sends the path, as grpc-java does (its issue
+//! 12664); gRPC's C core sends the path percent-encoded (grpc/grpc, issue 38142). etcd does not
+//! mind. h2 does: it resets such a stream before anybody else sees the request, and has no setting
+//! for it (hyperium/h2, pull request 487).
 //!
 //! So they are mended in the bytes h2 is about to read ([`block`]). Nobody here reads an authority,
 //! and each character is replaced by one whose Huffman code is as long. So the frame stays as long
-//! as it was, and so does the entry in HPACK's dynamic table, which later requests refer to.
+//! as it was, and so does the entry in HPACK's dynamic table, which later requests refer to. An
+//! empty name cannot be mended so, and is refused as before.
 //!
 //! # What it costs
 //!

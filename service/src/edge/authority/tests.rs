@@ -49,7 +49,7 @@ const BAD: &[(&str, &str)] = &[
     ("localhost:2379/", "localhostx2379-"),
 ];
 
-/// What is one.
+/// What is one; and the empty name, which cannot be made one.
 const GOOD: &[&str] = &[
     "",
     "localhost",
