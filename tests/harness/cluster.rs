@@ -28,6 +28,7 @@ use conclave_proto::etcdserverpb as pb;
 use tonic::transport::Channel;
 
 pub use self::member::Member;
+use crate::certificates::Certificate;
 use crate::child::Child;
 use crate::node::connect;
 use crate::proxy::Network;
@@ -56,14 +57,19 @@ impl Cluster {
     /// Starts `size` members with these flags added, and waits until all serve.
     pub async fn start(size: usize, flags: &[&str]) -> Self {
         let mut cluster = Self::prepare(size, flags, TOKEN);
-        for member in &mut cluster.members {
-            member.spawn(&cluster.network);
+        cluster.start_all().await;
+        cluster
+    }
+
+    /// Starts the members that were prepared, and waits until all serve.
+    pub async fn start_all(&mut self) {
+        for member in &mut self.members {
+            member.spawn(&self.network);
         }
-        for member in &mut cluster.members {
+        for member in &mut self.members {
             member.expect_ready();
         }
-        cluster.leader().await;
-        cluster
+        self.leader().await;
     }
 
     /// The members and what they will be started with; none is running.
@@ -71,19 +77,34 @@ impl Cluster {
         let backend = Backend::Process.or_as_asked();
         let network = Network::default();
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let mut members: Vec<_> = (0..size)
+        let members = (0..size)
             .map(|number| Member::new(backend, number, token, &network, &flags))
             .collect();
-        let all: Vec<_> = members.iter().map(Member::entry).collect();
-        for member in &mut members {
-            member.found(&all.join(","));
-        }
-        Self {
+        let mut cluster = Self {
             backend,
             members,
             network,
             flags,
+        };
+        cluster.found();
+        cluster
+    }
+
+    /// Tells the members of a new cluster of each other.
+    fn found(&mut self) {
+        let all: Vec<_> = self.members.iter().map(Member::entry).collect();
+        for member in &mut self.members {
+            member.found(&all.join(","));
         }
+    }
+
+    /// Gives the members that were prepared a certificate each, to talk to each other with.
+    pub fn secure(&mut self, certificates: &[Certificate]) {
+        for (member, certificate) in self.members.iter_mut().zip(certificates) {
+            member.set_own_flags(&certificate.flags());
+        }
+        // URLs begin in another way now.
+        self.found();
     }
 
     /// Whether the members are real etcd.
@@ -174,6 +195,12 @@ impl Cluster {
     pub fn restart(&mut self, number: usize) {
         self.respawn(number);
         self.members[number].expect_ready();
+    }
+
+    /// Ends a member that nobody will see again, and of whose end nobody is told.
+    pub fn lose(&mut self, number: usize) {
+        self.kill(number);
+        self.members[number].set_removed();
     }
 
     /// Empties the directory of a member that has ended.

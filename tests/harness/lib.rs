@@ -11,6 +11,10 @@
 //! them and to the links between them ([`proxy`], [`netns`]); [`Servers`] are several in the test's
 //! own process. What clients of a cluster did and were told is checked by [`history`].
 //!
+//! Disks fill ([`disk`]), fail to sync ([`syncs`]) and lose what they had ([`damage`]); members
+//! have [`certificates`] to show and [`clocks`] of their own. What this user may not do here, a
+//! test says instead of doing it, and passes: it prints `skipped` and the reason.
+//!
 //! Every node has its own directory and its own ports, chosen by the system. Nothing waits for
 //! time to pass: a test waits for an answer, a log line or a condition, each with a deadline
 //! ([`within`], [`eventually`]), so a hang is a failure that says where.
@@ -22,8 +26,12 @@ use conclave_proto::ApiError;
 use tonic::{Code, Status};
 
 pub mod api;
+pub mod certificates;
 pub mod child;
+pub mod clocks;
 pub mod cluster;
+pub mod damage;
+pub mod disk;
 pub mod etcd;
 pub mod history;
 pub mod http1;
@@ -34,6 +42,7 @@ pub mod proxy;
 pub mod raw;
 pub mod server;
 pub mod servers;
+pub mod syncs;
 pub mod wait;
 pub mod watching;
 

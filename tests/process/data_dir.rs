@@ -2,10 +2,11 @@
 //! never serves.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use conclave_client::{Client, Keys};
 use harness::Process;
+use harness::damage::{flip_bits, largest};
 use harness::process::{own_place, run_binary};
 
 #[test]
@@ -53,7 +54,7 @@ fn a_file_below_it_is_named() {
 #[test]
 fn a_damaged_log_is_refused() {
     let dir = killed_member(300, 1_000);
-    damage(&largest(&dir.path().join("member/log"), "log"));
+    flip_bits(&largest(&dir.path().join("member/log"), "log"));
     let text = refusal(dir.path());
     assert!(text.contains("member/log"), "{text}");
 }
@@ -81,7 +82,7 @@ fn a_torn_tail_of_the_log_is_no_damage() {
 #[test]
 fn a_damaged_state_never_answers_wrong() {
     let dir = stopped_member(3_000, 1_000);
-    damage(&largest(&dir.path().join("member/state"), "sst"));
+    flip_bits(&largest(&dir.path().join("member/state"), "sst"));
     let arguments = own_place(dir.path(), "http://127.0.0.1:0");
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let mut child = run_binary(&arguments, &[]);
@@ -178,24 +179,4 @@ fn refusal(data_dir: &Path) -> String {
         .collect();
     assert_eq!(reasons.len(), 1, "{lines:#?}");
     reasons[0].clone()
-}
-
-fn largest(dir: &Path, extension: &str) -> PathBuf {
-    let files = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let files = files.filter(|path| path.extension().is_some_and(|found| found == extension));
-    files
-        .max_by_key(|path| fs::metadata(path).unwrap().len())
-        .unwrap()
-}
-
-/// Flips bits in the middle of what is written in the file.
-fn damage(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    let used = bytes.iter().rposition(|&byte| byte != 0).unwrap();
-    for byte in &mut bytes[used / 2..used / 2 + 16] {
-        *byte ^= 0x55;
-    }
-    fs::write(path, bytes).unwrap();
 }

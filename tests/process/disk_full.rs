@@ -2,10 +2,9 @@
 //! there is room again.
 
 use conclave_client::Client;
+use harness::disk::Disk;
 use harness::process::{own_place, run_binary};
 use harness::{Process, within};
-
-use crate::disk::Disk;
 
 const SMALL: &str = "size=48m";
 const LARGE: &str = "size=512m";

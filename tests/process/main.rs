@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod data_dir;
-mod disk;
 mod disk_full;
 mod flags;
 mod kills;

@@ -29,7 +29,13 @@ pub struct Member {
     /// `new` or `existing`, and all members, once known.
     cluster: (&'static str, String),
     flags: Vec<String>,
+    /// Flags that no other member has.
+    own_flags: Vec<String>,
+    /// The words before the program's name.
+    wrapper: Vec<String>,
     dir: TempDir,
+    /// Where its data is, if not in `dir`.
+    place: Option<PathBuf>,
     child: Option<Child>,
     paused: bool,
     removed: bool,
@@ -54,7 +60,10 @@ impl Member {
             advertises: network.forward(number, listens),
             cluster: ("new", String::new()),
             flags: flags.to_vec(),
+            own_flags: Vec::new(),
+            wrapper: Vec::new(),
             dir: tempfile::tempdir().expect("a temporary directory"),
+            place: None,
             child: None,
             paused: false,
             removed: false,
@@ -66,6 +75,21 @@ impl Member {
         format!("m{}", self.number)
     }
 
+    /// Gives it flags that no other member has, from its next start on, in place of any it had.
+    pub fn set_own_flags<T: ToString>(&mut self, flags: &[T]) {
+        self.own_flags = flags.iter().map(ToString::to_string).collect();
+    }
+
+    /// Runs it as an argument of these words, from its next start on.
+    pub fn set_wrapper(&mut self, words: &[String]) {
+        self.wrapper = words.to_vec();
+    }
+
+    /// Puts its data below this directory. It must not have any yet.
+    pub fn set_place(&mut self, place: &Path) {
+        self.place = Some(place.to_owned());
+    }
+
     /// Where its clients connect.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
@@ -73,7 +97,16 @@ impl Member {
 
     /// The URL its peers dial.
     pub fn peer_url(&self) -> String {
-        format!("http://{}", self.advertises)
+        format!("{}://{}", self.peer_scheme(), self.advertises)
+    }
+
+    /// Members that have a certificate show it.
+    fn peer_scheme(&self) -> &'static str {
+        let is_certificate = |flag: &String| flag.starts_with("--peer-cert-file=");
+        match self.own_flags.iter().any(is_certificate) {
+            true => "https",
+            false => "http",
+        }
     }
 
     /// Itself as `--initial-cluster` has it.
@@ -83,7 +116,8 @@ impl Member {
 
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
+        let place = self.place.as_deref().unwrap_or(self.dir.path());
+        place.join("data")
     }
 
     /// Makes it a founder of a cluster of these members.
@@ -124,7 +158,11 @@ impl Member {
     /// Starts the process; does not wait until it serves.
     pub fn spawn(&mut self, network: &Network) {
         let (program, arguments) = self.command();
-        let child = Child::spawn(program, &arguments, &[]);
+        let program = program.to_str().expect("a path of ours is text").to_owned();
+        let mut words = self.wrapper.clone();
+        words.push(program);
+        words.extend(arguments);
+        let child = Child::spawn(&words[0], &words[1..], &[]);
         network.set_process(self.number, child.pid());
         self.child = Some(child);
         self.paused = false;
@@ -192,7 +230,11 @@ impl Member {
             format!("--data-dir={data_dir}"),
             format!("--listen-client-urls={}", self.endpoint),
             format!("--advertise-client-urls={}", self.endpoint),
-            format!("--listen-peer-urls=http://{}", self.listens),
+            format!(
+                "--listen-peer-urls={}://{}",
+                self.peer_scheme(),
+                self.listens
+            ),
             format!("--initial-advertise-peer-urls={}", self.peer_url()),
             format!("--initial-cluster={all}"),
             format!("--initial-cluster-token={}", self.token),
@@ -202,9 +244,9 @@ impl Member {
         ];
         // What a test says itself is not said twice, which not every server takes.
         let name = |argument: &str| argument.split('=').next().map(str::to_owned);
-        let own: Vec<_> = self.flags.iter().map(|flag| name(flag)).collect();
-        arguments.retain(|argument| !own.contains(&name(argument)));
-        let flags = self.flags.iter();
+        let flags = self.flags.iter().chain(&self.own_flags);
+        let said: Vec<_> = flags.clone().map(|flag| name(flag)).collect();
+        arguments.retain(|argument| !said.contains(&name(argument)));
         if self.backend == Backend::Etcd {
             // 3.4 logs in another way unless told, has no name yet for the entries it keeps below
             // a snapshot (5,000), and does not ask for votes before it asks for votes.

@@ -1,47 +1,54 @@
 //! A file system in memory, of a size, that can be made larger or read-only while it is in use.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use tempfile::TempDir;
+
 /// A mounted file system. Unmounted when dropped.
-pub(crate) struct Disk {
-    dir: tempfile::TempDir,
+#[derive(Debug)]
+pub struct Disk {
+    dir: TempDir,
 }
 
 impl Disk {
     /// Mounts one, with options as `mount` takes them. `None`, and a line that says why the test
     /// proves nothing here, if this user may not mount.
-    pub(crate) fn mount(options: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let target = dir.path().to_str().unwrap();
-        if run("mount", &["-t", "tmpfs", "-o", options, "tmpfs", target]) {
+    pub fn mount(options: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        if run(
+            "mount",
+            &["-t", "tmpfs", "-o", options, "tmpfs"],
+            dir.path(),
+        ) {
             return Some(Self { dir });
         }
         eprintln!("skipped: this user may not mount a tmpfs");
         None
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Changes options of the mounted file system.
-    pub(crate) fn remount(&self, options: &str) {
+    pub fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
-        let target: PathBuf = self.path().to_owned();
-        assert!(run("mount", &["-o", &options, target.to_str().unwrap()]));
+        let done = run("mount", &["-o", &options], self.path());
+        assert!(done, "mount -o {options} failed");
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
         // Lazily, because a process that is about to end may hold files still.
-        run("umount", &["-l", self.path().to_str().unwrap()]);
+        run("umount", &["-l"], self.path());
     }
 }
 
-fn run(program: &str, arguments: &[&str]) -> bool {
+fn run(program: &str, arguments: &[&str], target: &Path) -> bool {
     let mut command = Command::new(program);
-    let status = command.args(arguments).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
+    command.args(arguments).arg(target).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }

@@ -1,0 +1,101 @@
+//! Certificates for members, of authorities that last as long as the test.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SanType, date_time_ymd,
+};
+use tempfile::TempDir;
+
+use crate::proxy::own_address;
+
+/// Somebody who signs certificates, with a folder of its own.
+#[derive(Debug)]
+pub struct Authority {
+    dir: TempDir,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// Until when a certificate is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// Longer than anybody waits.
+    Good,
+    /// It ended years ago.
+    Ended,
+}
+
+/// The files of a certificate, and of whom its owner trusts.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    cert: PathBuf,
+    key: PathBuf,
+    trusted: PathBuf,
+}
+
+impl Authority {
+    /// A new one. Names tell authorities apart.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed by itself");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::write(dir.path().join("ca.pem"), certificate.pem()).expect("written");
+        Self {
+            dir,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    /// A certificate for a member on this machine, whose owner trusts this authority.
+    pub fn issue(&self, name: &str, validity: Validity) -> Certificate {
+        // Where it is dialled, and where its own connections come from.
+        let addresses = [own_address(), Ipv4Addr::LOCALHOST.into()];
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = addresses.map(SanType::IpAddress).into();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        if validity == Validity::Ended {
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+        }
+        let key = KeyPair::generate().expect("a key");
+        let signed = params.signed_by(&key, &self.issuer).expect("signed");
+        let path = |kind: &str| self.dir.path().join(format!("{name}.{kind}.pem"));
+        let files = Certificate {
+            cert: path("cert"),
+            key: path("key"),
+            trusted: self.dir.path().join("ca.pem"),
+        };
+        fs::write(&files.cert, signed.pem()).expect("written");
+        fs::write(&files.key, key.serialize_pem()).expect("written");
+        files
+    }
+}
+
+impl Certificate {
+    /// The flags of a member that shows it to its peers.
+    pub fn flags(&self) -> Vec<String> {
+        vec![
+            format!("--peer-cert-file={}", self.cert.display()),
+            format!("--peer-key-file={}", self.key.display()),
+            format!("--peer-trusted-ca-file={}", self.trusted.display()),
+            "--peer-client-cert-auth".to_owned(),
+        ]
+    }
+
+    /// Puts another in its place: two copies, one after the other, as an operator makes them. Whom
+    /// the owner trusts stays.
+    pub fn replace_by(&self, other: &Self) {
+        fs::copy(&other.cert, &self.cert).expect("copied");
+        fs::copy(&other.key, &self.key).expect("copied");
+    }
+}
