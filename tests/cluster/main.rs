@@ -9,6 +9,7 @@ mod basics;
 mod behind;
 mod chaos;
 mod checker;
+mod failed_sync;
 mod failover;
 mod membership;
 mod metrics;

@@ -50,7 +50,7 @@ fn timed_out(status: &Status) {
 }
 
 /// A member that has lost the others gives its leadership up and says that there is none.
-async fn no_leader(cluster: &Cluster, number: usize) {
+pub(crate) async fn no_leader(cluster: &Cluster, number: usize) {
     eventually("a member without the others to know no leader", || async {
         let status = cluster.status(number).await.ok()?;
         let said = status

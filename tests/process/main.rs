@@ -3,6 +3,7 @@
 
 mod data_dir;
 mod disk_full;
+mod failed_sync;
 mod flags;
 mod kills;
 mod socket;

@@ -1,0 +1,136 @@
+//! Members whose disk fails to sync: each stops with the first failure and says where, what it did
+//! not sync counts for nothing, and the others go on.
+
+use std::time::Duration;
+
+use harness::syncs::{FailingSyncs, REASON};
+use harness::{Cluster, within};
+
+use crate::quorum::no_leader;
+use crate::{not_on_etcd, on_three};
+
+/// What the end takes on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+const ON_ETCD: &str = "it panics, and says so in other words";
+
+#[test]
+fn a_follower_that_cannot_sync_stops_and_the_others_go_on() {
+    on_three(&[], |mut cluster| async move {
+        if not_on_etcd(&cluster, ON_ETCD) {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        cluster.put(follower, "k", "before").await;
+        let Some(_failing) = FailingSyncs::of(cluster.child(follower).pid()) else {
+            return;
+        };
+        cluster.put(leader, "k", "meanwhile").await;
+        stopped(&mut cluster, follower);
+        for through in cluster.others(follower) {
+            cluster.put(through, "k", "after").await;
+        }
+        assert_eq!(cluster.leader().await, leader, "it had no reason to go");
+        cluster.restart(follower);
+        let found = cluster.get(follower, "k").await.unwrap();
+        assert_eq!(found.as_deref(), Some("after"));
+        cluster.expect_same_history().await;
+    });
+}
+
+#[test]
+fn a_leader_that_cannot_sync_stops_and_another_leads() {
+    on_three(&[], |mut cluster| async move {
+        if not_on_etcd(&cluster, ON_ETCD) {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let mut acknowledged = Vec::new();
+        for index in 0..10 {
+            acknowledged.push(format!("before{index}"));
+            cluster.put(leader, &acknowledged[index], "x").await;
+        }
+        let Some(_failing) = FailingSyncs::of(cluster.child(leader).pid()) else {
+            return;
+        };
+        // The others may have synced it in time to make it count.
+        let put = cluster.try_put(leader, "meanwhile", "x");
+        if within("an answer", put).await.is_ok() {
+            acknowledged.push("meanwhile".to_owned());
+        }
+        stopped(&mut cluster, leader);
+        let next = cluster.leader_after(leader).await;
+        for key in &acknowledged {
+            let found = cluster.get(next, key).await.unwrap();
+            assert!(found.is_some(), "{key} is lost");
+        }
+        cluster.wait_writable(&cluster.others(leader)).await;
+        cluster.restart(leader);
+        cluster.wait_writable(&[leader]).await;
+        cluster.expect_same_history().await;
+    });
+}
+
+/// With one of three gone, the follower's disk is half of the majority.
+#[test]
+fn what_a_follower_did_not_sync_is_not_acknowledged() {
+    not_acknowledged(|_leader, follower| follower);
+}
+
+/// The leader's is the other half, though it knows the write and the follower has it.
+#[test]
+fn what_the_leader_did_not_sync_is_not_acknowledged() {
+    not_acknowledged(|leader, _follower| leader);
+}
+
+/// One of three is gone, and of leader and follower the syncs of one fail.
+fn not_acknowledged(failing: fn(usize, usize) -> usize) {
+    on_three(&[], |mut cluster| async move {
+        if not_on_etcd(&cluster, ON_ETCD) {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let (follower, gone) = (cluster.others(leader)[0], cluster.others(leader)[1]);
+        let failing = failing(leader, follower);
+        let survivor = if failing == leader { follower } else { leader };
+        cluster.put(leader, "k", "before").await;
+        cluster.kill(gone);
+        cluster.put(follower, "k", "kept").await;
+        let Some(_failing) = FailingSyncs::of(cluster.child(failing).pid()) else {
+            return;
+        };
+        let mut kv = cluster.kv(leader);
+        let put = tokio::spawn(async move { kv.put(harness::api::put("k", "unsynced")).await });
+        stopped(&mut cluster, failing);
+        no_leader(&cluster, survivor).await;
+        // A leader that is gone has given its answer; one that is not may wait for a majority.
+        if failing == leader || put.is_finished() {
+            let answer = within("an answer", put).await.unwrap();
+            assert!(answer.is_err(), "acknowledged on one disk of three");
+        }
+        cluster.respawn(gone);
+        cluster.wait_writable(&[survivor, gone]).await;
+        cluster.restart(failing);
+        // It may have been done by now.
+        let found = cluster.get(failing, "k").await.unwrap().unwrap();
+        assert!(["kept", "unsynced"].contains(&&found[..]), "{found}");
+        cluster.expect_same_history().await;
+    });
+}
+
+/// The member's process ends by itself, at once, and names the place.
+fn stopped(cluster: &mut Cluster, number: usize) {
+    let log = cluster.member(number).data_dir().join("member/log");
+    let child = cluster.child(number);
+    let status = child.wait_at_most(AT_ONCE);
+    let lines = child.lines();
+    assert_eq!(status.code(), Some(1), "{lines:#?}");
+    for start in ["{", "conclave: "] {
+        let says = |line: &&String| line.starts_with(start) && line.contains(REASON);
+        let line = lines.iter().find(says).unwrap();
+        assert!(line.contains(log.to_str().unwrap()), "{line}");
+    }
+    // As far as the cluster is concerned it is dead, not deaf.
+    cluster.kill(number);
+}

@@ -1,0 +1,62 @@
+//! A sync that fails: the process stops with the first one, says where, and nobody was told that
+//! anything is kept that may not be.
+
+use std::time::Duration;
+
+use conclave_client::Client;
+use harness::syncs::{FailingSyncs, REASON};
+use harness::{Process, within};
+
+/// What the end takes on a busy machine.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn nothing_is_acknowledged_after_a_sync_that_failed() {
+    harness::run(async {
+        let mut process = Process::start(&[]);
+        let client = Client::connect([process.endpoint()]).await.unwrap();
+        for index in 0..10 {
+            client.put(format!("before{index}"), "x").await.unwrap();
+        }
+        let Some(failing) = FailingSyncs::of(process.child().pid()) else {
+            return;
+        };
+        // Several at once, and one after the other: those behind the first must not be saved by a
+        // sync that works.
+        let writers: Vec<_> = (0..8)
+            .map(|writer| tokio::spawn(write(process.endpoint().to_owned(), writer)))
+            .collect();
+        for writer in writers {
+            let acknowledged = within("a writer to give up", writer).await.unwrap();
+            assert_eq!(acknowledged, 0, "after the sync had failed");
+        }
+        let status = process.child().wait_at_most(AT_ONCE);
+        let lines = process.child().lines();
+        assert_eq!(status.code(), Some(1), "{lines:#?}");
+        let log = process.data_dir().join("member/log");
+        for start in ["{", "conclave: "] {
+            let says = |line: &&String| line.starts_with(start) && line.contains(REASON);
+            let line = lines.iter().find(says).unwrap();
+            assert!(line.contains(log.to_str().unwrap()), "{line}");
+        }
+        drop(failing);
+        process.restart();
+        let client = Client::connect([process.endpoint()]).await.unwrap();
+        for index in 0..10 {
+            let kept = client.get(format!("before{index}")).await.unwrap();
+            assert!(kept.is_some(), "before{index} is lost");
+        }
+        client.put("after", "x").await.unwrap();
+    });
+}
+
+/// Writes until the server is gone; returns how many writes were acknowledged.
+async fn write(endpoint: String, writer: usize) -> usize {
+    let client = Client::connect([endpoint]).await.unwrap();
+    let mut acknowledged = 0;
+    for index in 0..10 {
+        let put = client.put(format!("{writer}/{index}"), "x").await;
+        acknowledged += usize::from(put.is_ok());
+    }
+    acknowledged
+}
