@@ -11,6 +11,7 @@ mod chaos;
 mod checker;
 mod failed_sync;
 mod failover;
+mod forced;
 mod full_disks;
 mod membership;
 mod metrics;

@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::failover::follow_each;
 use crate::{check_history, on_three};
 
-const REMOVED: &str = "the member has been permanently removed from the cluster";
+pub(crate) const REMOVED: &str = "the member has been permanently removed from the cluster";
 
 /// One becomes three, each new one a learner first, while clients write to the first.
 #[test]
