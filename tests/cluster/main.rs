@@ -7,6 +7,7 @@
 
 mod basics;
 mod behind;
+mod certificates;
 mod chaos;
 mod checker;
 mod failed_sync;
