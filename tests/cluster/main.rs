@@ -10,6 +10,7 @@ mod behind;
 mod certificates;
 mod chaos;
 mod checker;
+mod clocks;
 mod failed_sync;
 mod failover;
 mod forced;

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::{not_on_etcd, on_three};
 
 /// Seconds. Long enough to outlive an election with a third of it to spare.
-const TTL: i64 = 3;
+pub(crate) const TTL: i64 = 3;
 
 /// A lock is passed on by the next leader, and not before it is free.
 #[test]
@@ -175,13 +175,13 @@ fn a_paused_leader_ends_no_lease() {
     });
 }
 
-async fn grant(cluster: &Cluster, through: usize, id: i64, ttl: i64) {
+pub(crate) async fn grant(cluster: &Cluster, through: usize, id: i64, ttl: i64) {
     let request = pb::LeaseGrantRequest { id, ttl };
     let granted = within("a grant", cluster.leases(through).lease_grant(request)).await;
     assert_eq!(granted.unwrap().into_inner().ttl, ttl);
 }
 
-async fn put_leased(cluster: &Cluster, through: usize, key: &'static str, lease: i64) {
+pub(crate) async fn put_leased(cluster: &Cluster, through: usize, key: &'static str, lease: i64) {
     let put = api::put_leased(key, "1", lease);
     within("a put", cluster.kv(through).put(put)).await.unwrap();
 }
@@ -234,7 +234,7 @@ fn keep_alive(cluster: &Cluster, through: usize, id: i64) -> tokio::task::JoinHa
 
 /// Waits until a key has gone with its lease: its time to live, from a new leader's beginning on,
 /// and what it takes to have one.
-async fn gone(cluster: &Cluster, through: usize, key: &str) {
+pub(crate) async fn gone(cluster: &Cluster, through: usize, key: &str) {
     let limit = Duration::from_secs(TTL as u64) + ELECTION * 10 + Duration::from_secs(3);
     let what = "a lease nobody keeps alive to end";
     eventually_by(Instant::now() + limit, what, || async {

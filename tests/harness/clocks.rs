@@ -3,6 +3,9 @@
 //! On different machines these clocks have nothing to do with each other: each counts from the
 //! start of its machine. On one machine all processes read the same, and a moment that one member
 //! gave to another would be right by accident.
+//!
+//! The wall clock has no namespaces, and libfaketime, which would move it, hangs with the server's
+//! allocator. Only certificates are judged by it.
 
 use std::process::Command;
 use std::time::Duration;
