@@ -5,7 +5,7 @@ use std::path::Path;
 
 use harness::{Cluster, eventually, within};
 
-use crate::on_three;
+use crate::{not_on_etcd, on_three};
 
 /// What either server logs when a member of another cluster knocks.
 const OF_ANOTHER_CLUSTER: [&str; 2] = ["cluster ID mismatch", "--initial-cluster-token"];
@@ -126,4 +126,37 @@ fn copy_folder(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).unwrap();
         }
     }
+}
+
+/// Two members must not be one: the second to come to a directory does not get in.
+#[test]
+fn a_directory_of_another_member_is_refused() {
+    on_three(&[], |mut cluster| async move {
+        if not_on_etcd(&cluster, "it waits for the other to end") {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let (victim, owner) = (cluster.others(leader)[0], cluster.others(leader)[1]);
+        cluster.put(owner, "a", "1").await;
+        cluster.kill(victim);
+        let taken = cluster.member(owner).data_dir();
+        cluster
+            .member(victim)
+            .set_own_flags(&[format!("--data-dir={}", taken.display())]);
+        cluster.respawn(victim);
+        let status = cluster.child(victim).wait();
+        let lines = cluster.child(victim).lines();
+        assert_eq!(status.code(), Some(1), "{lines:#?}");
+        let says = |line: &String| line.contains("is in use by another process");
+        assert!(lines.iter().any(says), "{lines:#?}");
+        // The owner is not disturbed, and with its own the other is a member again.
+        cluster.put(owner, "a", "2").await;
+        cluster.member(victim).set_own_flags::<String>(&[]);
+        cluster.restart(victim);
+        assert_eq!(
+            cluster.get(victim, "a").await.unwrap().as_deref(),
+            Some("2")
+        );
+        cluster.expect_same_history().await;
+    });
 }
