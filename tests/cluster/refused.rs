@@ -91,9 +91,16 @@ fn a_directory_put_back_from_a_copy_is_refused() {
         cluster.restart(victim);
         // It acknowledges this: the third is not there.
         let other = cluster.others(leader).into_iter().find(|&n| n != victim);
-        cluster.isolate(other.unwrap());
+        let other = other.unwrap();
+        cluster.isolate(other);
         cluster.put(leader, "a", "2").await;
         cluster.heal();
+        // With both gone the leader would lose its place, and only it knows what the victim had.
+        eventually("the third to have it", || async {
+            let value = cluster.local(other, "a").await.ok().flatten();
+            (value.as_deref() == Some("2")).then_some(())
+        })
+        .await;
         cluster.kill(victim);
         cluster.wipe(victim);
         copy_folder(copy.path(), &data_dir);
