@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 mod authority;
 mod front;
 mod gather;
+mod incoming;
 pub mod listener;
 pub(crate) mod preface;
 

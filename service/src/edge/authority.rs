@@ -29,8 +29,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
+use super::incoming::{Incoming, ReadThrough};
 use super::preface::HTTP2;
 
 mod block;
@@ -51,9 +52,11 @@ const PRIORITY: u8 = 0x20;
 const PRIORITY_BYTES: usize = 5;
 
 /// An HTTP/2 connection, from its preface on, that reads as if its client named us well.
+pub(super) type Mended<S> = ReadThrough<S, Names>;
+
+/// What is known of how its client names us.
 #[derive(Debug)]
-pub(super) struct Mended<S> {
-    stream: S,
+pub(super) struct Names {
     /// Gone once the client is known to need no mending.
     frames: Option<Box<Frames>>,
 }
@@ -81,10 +84,9 @@ enum Client {
 
 impl<S> Mended<S> {
     pub(super) fn new(stream: S) -> Mended<S> {
-        Mended {
-            stream,
-            frames: Some(Box::default()),
-        }
+        let frames = Some(Box::default());
+        let incoming = Names { frames };
+        ReadThrough { stream, incoming }
     }
 }
 
@@ -170,11 +172,12 @@ fn block_of(frame: &mut [u8]) -> Option<&mut [u8]> {
     frame.get_mut(start..end)
 }
 
-impl<S: AsyncRead + Unpin> Mended<S> {
+impl Names {
     /// A read while `frames` are there.
     #[cold]
-    fn poll_frames(
+    fn poll_frames<S: AsyncRead + Unpin>(
         &mut self,
+        mut stream: Pin<&mut S>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -188,7 +191,7 @@ impl<S: AsyncRead + Unpin> Mended<S> {
         while !frames.pass(buffer) {
             // Its buffer is a good place to read into, and of a size it has chosen.
             let filled = buffer.filled().len();
-            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            ready!(stream.as_mut().poll_read(cx, buffer))?;
             let read = &buffer.filled()[filled..];
             if !read.is_empty() {
                 frames.take(read);
@@ -206,46 +209,16 @@ impl<S: AsyncRead + Unpin> Mended<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
+impl Incoming for Names {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: Pin<&mut S>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.frames.is_none() {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if self.frames.is_none() {
+            return stream.poll_read(cx, buffer);
         }
-        this.poll_frames(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        self.poll_frames(stream, cx, buffer)
     }
 }

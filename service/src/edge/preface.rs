@@ -8,7 +8,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
+
+use super::incoming::{Incoming, ReadThrough};
 
 /// What an HTTP/2 client says first (RFC 9113, section 3.4).
 pub(super) const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -23,9 +25,11 @@ pub(crate) enum Protocol {
 }
 
 /// A stream with the bytes put back that were read from it.
+pub(crate) type Rewound<S> = ReadThrough<S, Unread>;
+
+/// Those bytes.
 #[derive(Debug)]
-pub(crate) struct Rewound<S> {
-    stream: S,
+pub(crate) struct Unread {
     bytes: [u8; HTTP2.len()],
     /// The part of `bytes` still to be read.
     unread: std::ops::Range<usize>,
@@ -51,60 +55,25 @@ where
             break Protocol::Http2;
         }
     };
-    Ok((
-        protocol,
-        Rewound {
-            stream,
-            bytes,
-            unread: 0..filled,
-        },
-    ))
+    let unread = 0..filled;
+    let incoming = Unread { bytes, unread };
+    Ok((protocol, ReadThrough { stream, incoming }))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
+impl Incoming for Unread {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: Pin<&mut S>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.unread.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if self.unread.is_empty() {
+            return stream.poll_read(cx, buffer);
         }
-        let count = this.unread.len().min(buffer.remaining());
-        buffer.put_slice(&this.bytes[this.unread.start..this.unread.start + count]);
-        this.unread.start += count;
+        let count = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.bytes[self.unread.start..self.unread.start + count]);
+        self.unread.start += count;
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewound<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
     }
 }
 

@@ -181,7 +181,7 @@ fn what_is_one_stays_and_costs_no_more_looks() {
             let mut sent = request(good, is_huffman);
             let mut stream = connected(&[&sent]);
             assert_eq!(read(&mut stream, || 1000)[HTTP2.len()..], sent, "{good}");
-            assert!(stream.frames.is_none(), "{good}");
+            assert!(stream.incoming.frames.is_none(), "{good}");
             // So what follows is what was sent, whatever it is.
             sent.extend(request(BAD[0].0, is_huffman));
             assert_eq!(mended(&sent), sent, "{good}");
