@@ -400,10 +400,9 @@ impl Read for RocksLookups<'_> {
 
     fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
         let mut kept = self.iterator.borrow_mut();
-        let (_, iterator) = match kept.take_if(|(of, _)| of.position == space.position) {
-            Some(same) => kept.insert(same),
-            None => kept.insert((space, self.engine.prefix_iterator(space))),
-        };
+        // One for another space goes.
+        kept.take_if(|(of, _)| of.position != space.position);
+        let (_, iterator) = kept.get_or_insert_with(|| (space, self.engine.prefix_iterator(space)));
         seek_in_prefix(iterator, space, from).map_err(|e| self.engine.fault("read", &e))
     }
 
