@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child as StdChild, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -142,6 +143,20 @@ impl Child {
         let status = self.child.wait().expect("a child can be waited for");
         self.status = Some(status);
         status
+    }
+
+    /// Waits until the server has ended by itself, with an error. Its log and the line for whoever
+    /// started it must say why and where.
+    pub fn expect_error(&mut self, reason: &str, place: &Path) {
+        let status = self.wait();
+        let lines = self.lines();
+        assert_eq!(status.code(), Some(1), "{lines:#?}");
+        for start in ["{", "conclave: "] {
+            let says = |line: &&String| line.starts_with(start) && line.contains(reason);
+            let line = lines.iter().find(says);
+            let line = line.unwrap_or_else(|| panic!("no {reason:?}: {lines:#?}"));
+            assert!(line.contains(place.to_str().expect("UTF-8")), "{line}");
+        }
     }
 
     /// Whether the child is running still.
