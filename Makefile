@@ -62,6 +62,12 @@ fmt: cargo
 packages:
 	@.ci/packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
+# Cargo takes what another clone built for this one's if it is younger than the sources here. So whoever builds first in
+# this clone after another one throws away the workspace's part of the shared directory, a minute or two of it.
 cargo:
 	@command -v cargo >/dev/null || { \
 		echo 'Rust is missing: install rustup from https://rustup.rs, then run this again.' >&2; exit 1; }
+	@built_for="$$CARGO_TARGET_DIR/built-for"; \
+	if [[ -d "$$CARGO_TARGET_DIR" && "$$(cat "$$built_for" 2>/dev/null)" != "$(CURDIR)" ]]; then \
+		cargo clean --quiet --release --workspace --locked; fi; \
+	mkdir -p "$$CARGO_TARGET_DIR"; echo "$(CURDIR)" > "$$built_for"
