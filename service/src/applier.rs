@@ -38,10 +38,8 @@ use crate::limits;
 use crate::mailbox::{Mailbox, Proposal};
 use crate::metrics::Stats;
 use crate::progress::Progress;
+use crate::waking;
 use crate::watch::Publisher;
-
-/// So few are answered where they are: another task would only make them wait for its turn.
-const ANSWERS_FROM_HERE_MAX: usize = 2;
 
 /// What the driver gives to the applier, in order.
 pub(crate) enum ToApply {
@@ -205,18 +203,11 @@ impl Applier {
         self.leases.applied(&effects.leases);
         self.progress.set_applied(batch.index);
         self.tally.add(batch.commands as u64, batch.bytes as u64);
-        self.answer(batch.answers);
+        // Tells each caller what became of its command.
+        waking::answer_each(&self.runtime, batch.answers, |(slot, outcome)| {
+            slot.answer(Answer::Outcome(outcome));
+        });
         Ok(effects.compacted.is_some())
-    }
-
-    /// To wake a task from outside the runtime costs a lock and perhaps a system call; from inside,
-    /// next to nothing. So a batch of any size costs the first only once.
-    fn answer(&self, answers: Vec<(Slot, Outcome)>) {
-        if answers.len() <= ANSWERS_FROM_HERE_MAX {
-            answer_each(answers);
-        } else {
-            self.runtime.spawn(async move { answer_each(answers) });
-        }
     }
 }
 
@@ -240,13 +231,6 @@ pub(crate) fn apply(
         request_id: header.request_id,
         outcome: machine.apply_member(index, term, change)?,
     }])
-}
-
-/// Tells each caller what became of its command.
-fn answer_each(answers: Vec<(Slot, Outcome)>) {
-    for (slot, outcome) in answers {
-        slot.answer(Answer::Outcome(outcome));
-    }
 }
 
 impl Batch {

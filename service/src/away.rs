@@ -149,7 +149,7 @@ mod tests {
 
     /// The names of those that came back to the driver, in order.
     fn came_back(mailbox: &Mailbox) -> Vec<u64> {
-        let mail = mailbox.take(Waiting::Control, Duration::ZERO);
+        let mail = mailbox.take(Waiting::CONTROL, Duration::ZERO);
         let again = mail.control.into_iter().flat_map(|control| match control {
             Control::Again { proposals, .. } => proposals,
             other => panic!("{other:?}"),

@@ -260,7 +260,9 @@ impl Core {
             let housekeeper = common.housekeeper(&settings, reader.clone(), woken);
             move || housekeeper.run()
         })?;
+        let runtime = runtime::Handle::current();
         threads.start("driver", {
+            let runtime = runtime.clone();
             let reads = Reads::new(
                 identity.member_id,
                 rand::random(),
@@ -282,6 +284,7 @@ impl Core {
                 reads,
                 clock: Arc::clone(&common.clock),
                 stats: Arc::clone(common.metrics.stats()),
+                runtime,
                 tick: settings.heartbeat_interval,
                 election_timeout: settings.election_timeout,
                 sync: settings.sync,
@@ -289,7 +292,6 @@ impl Core {
             move || driver.run()
         })?;
         let mut tasks = JoinSet::new();
-        let runtime = runtime::Handle::current();
         tasks.spawn_on(common.expiry(handle.clone()), &runtime);
         if settings.reconfiguration.auto_promote_learners {
             tasks.spawn_on(reconfiguration::promote_learners(handle.clone()), &runtime);

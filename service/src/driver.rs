@@ -60,6 +60,7 @@ use crate::mailbox::{Control, Mail, Mailbox, Proposal, ReadSlot, Waiting};
 use crate::metrics::Stats;
 use crate::peers::Peers;
 use crate::progress::Progress;
+use crate::waking;
 
 mod membership;
 mod proposals;
@@ -88,6 +89,7 @@ pub(crate) struct Parts {
     pub(crate) reads: Reads<ReadSlot>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) tick: Duration,
     /// How long an append may take before a leader looks for a successor.
     pub(crate) election_timeout: Duration,
@@ -195,13 +197,12 @@ impl Driver {
         }
     }
 
-    /// While the log writer is busy, commands may gather: they do not wake the driver, and whatever
-    /// does takes them along.
+    /// While the log writer is busy, commands may gather, and reads while a round is under way:
+    /// they do not wake the driver, and whatever does takes them along.
     fn waiting_for(&self) -> Waiting {
-        if self.is_writing() {
-            Waiting::Control
-        } else {
-            Waiting::Everything
+        Waiting {
+            commands: !self.is_writing(),
+            reads: !self.parts.reads.is_asking(),
         }
     }
 
@@ -356,10 +357,11 @@ impl Driver {
                 self.send(outgoing.to, Content::Raft(outgoing.message));
             }
             for read in reads {
-                for slot in self.parts.reads.answered(&read.context, self.standing) {
+                let slots = self.parts.reads.answered(&read.context, self.standing);
+                waking::answer_each(&self.parts.runtime, slots, move |slot| {
                     // Nobody listening is nobody's loss.
                     let _ = slot.send(Ok(read.index));
-                }
+                });
             }
             for snapshot in snapshots {
                 self.send_snapshot(snapshot);
@@ -448,7 +450,7 @@ impl Drop for Driver {
     /// knows.
     fn drop(&mut self) {
         self.parts.mailbox.close();
-        let mail = self.parts.mailbox.take(Waiting::Everything, Duration::ZERO);
+        let mail = self.parts.mailbox.take(Waiting::CONTROL, Duration::ZERO);
         let unsent = self.pending.drain(..).chain(self.changes.drain(..));
         for proposal in unsent
             .chain(self.held_back.drain(..))

@@ -49,6 +49,7 @@ pub mod logging;
 pub mod metrics;
 pub mod peer;
 pub mod peers;
+pub mod reconfiguration;
 pub mod rpc;
 pub mod stores;
 pub mod tls;
@@ -67,7 +68,7 @@ mod mailbox;
 mod network;
 mod progress;
 mod proposer;
-pub mod reconfiguration;
+mod waking;
 
 #[cfg(test)]
 mod server_tests;

@@ -197,7 +197,7 @@ mod tests {
         });
         let metrics = metrics.expect("distinct names");
         run(&log, &to_do, &mailbox, metrics.stats()).expect("written");
-        let mail = mailbox.take(Waiting::Control, Duration::ZERO).control;
+        let mail = mailbox.take(Waiting::CONTROL, Duration::ZERO).control;
         let number = |control: &Control| match control {
             Control::Persisted(number) => *number,
             other => panic!("{other:?}"),

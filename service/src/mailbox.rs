@@ -3,9 +3,10 @@
 //! *Control* (a persisted append, a durable index, a peer's message, stop) wakes the driver always.
 //! *Commands* and *reads* wake it only when it is waiting for them. That is the difference from a
 //! channel, and the reason this is not one: while a sync runs, the driver has nothing to do with
-//! the commands that arrive, and waking it for each of them would cost a context switch a command,
-//! several times what proposing it costs. They gather here, and go into the next entry together.
-//! Once awake, for whatever reason, it takes everything.
+//! the commands that arrive, nor with reads while a round of them is under way, and waking it for
+//! each would cost a context switch, several times what proposing a command costs. They gather
+//! here, and go into the next entry or round together. Once awake, for whatever reason, it takes
+//! everything.
 //!
 //! The commands' compartment needs no bound of its own: a command is let in by
 //! [`crate::handle::Admission`], which counts until the reply. Control messages are bounded by what
@@ -158,19 +159,25 @@ pub(crate) struct Mail {
 struct Compartments {
     mail: Mail,
     peer_messages: usize,
-    waiting: Waiting,
+    /// What the driver sleeps for; `None` while it is awake, or about to be.
+    sleeping: Option<Waiting>,
 }
 
-/// What the driver sleeps for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// It is not asleep.
-    #[default]
-    Nothing,
-    /// Control only.
-    Control,
-    /// Anything.
-    Everything,
+/// What wakes the driver from its sleep, beside what always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// Commands and membership changes.
+    pub(crate) commands: bool,
+    /// Reads.
+    pub(crate) reads: bool,
+}
+
+impl Waiting {
+    /// Nothing else.
+    pub(crate) const CONTROL: Waiting = Waiting {
+        commands: false,
+        reads: false,
+    };
 }
 
 /// See the module.
@@ -191,7 +198,7 @@ impl Mailbox {
             Payload::Command(_) => inside.mail.commands.push_back(proposal),
             Payload::Change(_) => inside.mail.changes.push(proposal),
         }
-        self.wake_if(&mut inside, Waiting::Everything);
+        self.wake_if(&mut inside, |waiting| waiting.commands);
         Ok(())
     }
 
@@ -205,7 +212,7 @@ impl Mailbox {
             return Err(ApiError::RequestTooManyRequests);
         }
         inside.mail.reads.push(slot);
-        self.wake_if(&mut inside, Waiting::Everything);
+        self.wake_if(&mut inside, |waiting| waiting.reads);
         Ok(())
     }
 
@@ -220,7 +227,7 @@ impl Mailbox {
             inside.peer_messages += 1;
         }
         inside.mail.control.push(control);
-        self.wake_if(&mut inside, Waiting::Control);
+        self.wake_if(&mut inside, |_| true);
         true
     }
 
@@ -228,8 +235,7 @@ impl Mailbox {
     pub(crate) fn close(&self) {
         let mut inside = self.lock();
         inside.mail.closed = true;
-        inside.waiting = Waiting::Nothing;
-        self.wake.notify_all();
+        self.wake_if(&mut inside, |_| true);
     }
 
     /// Sleeps until there is something of the kind waited for, or for `at_most`; then takes
@@ -237,13 +243,13 @@ impl Mailbox {
     pub(crate) fn take(&self, waiting: Waiting, at_most: Duration) -> Mail {
         let mut inside = self.lock();
         if !inside.has(waiting) && !at_most.is_zero() {
-            inside.waiting = waiting;
+            inside.sleeping = Some(waiting);
             inside = self
                 .wake
-                .wait_timeout_while(inside, at_most, |inside| inside.waiting != Waiting::Nothing)
+                .wait_timeout_while(inside, at_most, |inside| inside.sleeping.is_some())
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .0;
-            inside.waiting = Waiting::Nothing;
+            inside.sleeping = None;
         }
         inside.peer_messages = 0;
         let closed = inside.mail.closed;
@@ -252,14 +258,12 @@ impl Mailbox {
         Mail { closed, ..mail }
     }
 
-    fn wake_if(&self, inside: &mut Compartments, news: Waiting) {
-        let wanted = match inside.waiting {
-            Waiting::Nothing => false,
-            Waiting::Control => news == Waiting::Control,
-            Waiting::Everything => true,
-        };
-        if wanted {
-            inside.waiting = Waiting::Nothing;
+    fn wake_if(&self, inside: &mut Compartments, is_wanted: impl FnOnce(Waiting) -> bool) {
+        if inside
+            .sleeping
+            .take_if(|waiting| is_wanted(*waiting))
+            .is_some()
+        {
             self.wake.notify_one();
         }
     }
@@ -275,13 +279,10 @@ impl Mailbox {
 impl Compartments {
     fn has(&self, waiting: Waiting) -> bool {
         let mail = &self.mail;
-        let everything = waiting == Waiting::Everything;
         mail.closed
             || !mail.control.is_empty()
-            || (everything
-                && (!mail.commands.is_empty()
-                    || !mail.changes.is_empty()
-                    || !mail.reads.is_empty()))
+            || (waiting.commands && !(mail.commands.is_empty() && mail.changes.is_empty()))
+            || (waiting.reads && !mail.reads.is_empty())
     }
 }
 
@@ -290,6 +291,11 @@ mod tests {
     use super::*;
 
     const NO_TIME: Duration = Duration::ZERO;
+    const LONG: Duration = Duration::from_secs(60);
+    const READS: Waiting = Waiting {
+        commands: false,
+        reads: true,
+    };
 
     fn parcel() -> Control {
         let parcel = Parcel::default();
@@ -305,10 +311,27 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.read(read_slot()).expect("open");
         mailbox.control(Control::Persisted(1));
-        let mail = mailbox.take(Waiting::Control, Duration::from_secs(60));
+        let mail = mailbox.take(Waiting::CONTROL, LONG);
         assert_eq!((mail.control.len(), mail.reads.len()), (1, 1));
         mailbox.read(read_slot()).expect("open");
-        assert_eq!(mailbox.take(Waiting::Control, NO_TIME).reads.len(), 1);
+        assert_eq!(mailbox.take(Waiting::CONTROL, NO_TIME).reads.len(), 1);
+    }
+
+    #[test]
+    fn only_what_is_waited_for_wakes() {
+        let mailbox = Mailbox::default();
+        let is_asleep = || mailbox.lock().sleeping.is_some();
+        mailbox.lock().sleeping = Some(Waiting::CONTROL);
+        mailbox.read(read_slot()).expect("open");
+        assert!(is_asleep());
+        mailbox.control(Control::Persisted(1));
+        assert!(!is_asleep());
+        mailbox.lock().sleeping = Some(READS);
+        let proposal = Proposal::of_another(Bytes::new());
+        mailbox.propose(proposal).expect("open");
+        assert!(is_asleep());
+        mailbox.read(read_slot()).expect("open");
+        assert!(!is_asleep());
     }
 
     #[test]
@@ -316,11 +339,11 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.read(read_slot()).expect("open");
         mailbox.close();
-        let mail = mailbox.take(Waiting::Control, Duration::from_secs(60));
+        let mail = mailbox.take(Waiting::CONTROL, LONG);
         assert!(mail.closed);
         assert_eq!(mail.reads.len(), 1);
         assert_eq!(mailbox.read(read_slot()), Err(ApiError::Stopped));
-        assert!(mailbox.take(Waiting::Everything, NO_TIME).closed);
+        assert!(mailbox.take(READS, NO_TIME).closed);
     }
 
     #[test]
@@ -330,9 +353,9 @@ mod tests {
             let has_room = number < limits::PEER_MESSAGES_MAX;
             assert_eq!(mailbox.control(parcel()), has_room);
         }
-        let mail = mailbox.take(Waiting::Everything, NO_TIME);
+        let mail = mailbox.take(READS, NO_TIME);
         assert_eq!(mail.control.len(), limits::PEER_MESSAGES_MAX);
         mailbox.control(parcel());
-        assert_eq!(mailbox.take(Waiting::Everything, NO_TIME).control.len(), 1);
+        assert_eq!(mailbox.take(READS, NO_TIME).control.len(), 1);
     }
 }

@@ -98,6 +98,11 @@ impl<S> Reads<S> {
         Some(context)
     }
 
+    /// Whether a round is in progress: reads that come wait for its end.
+    pub fn is_asking(&self) -> bool {
+        self.round.is_some()
+    }
+
     /// Raft's answer: the reads it is for. Empty for an answer to a round that was given up.
     pub fn answered(&mut self, context: &[u8], standing: Standing) -> Vec<S> {
         match self

@@ -165,9 +165,8 @@ impl Party {
                     return what(&self.heard.remove(at)).expect("looked at");
                 }
                 let mailbox = Arc::clone(&self.mailbox);
-                let mail = tokio::task::spawn_blocking(move || {
-                    mailbox.take(Waiting::Everything, PATIENCE)
-                });
+                let mail =
+                    tokio::task::spawn_blocking(move || mailbox.take(Waiting::CONTROL, PATIENCE));
                 self.heard.extend(mail.await.expect("no panic").control);
             }
         };

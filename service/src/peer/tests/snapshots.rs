@@ -54,7 +54,7 @@ async fn received(party: &mut Party) -> ReceivedSnapshot {
             return snapshot;
         }
         let mailbox = Arc::clone(&party.mailbox);
-        let mail = tokio::task::spawn_blocking(move || mailbox.take(Waiting::Everything, PATIENCE));
+        let mail = tokio::task::spawn_blocking(move || mailbox.take(Waiting::CONTROL, PATIENCE));
         let control = mail.await.expect("no panic").control;
         assert!(!control.is_empty(), "nothing came");
         party.heard.extend(control);
