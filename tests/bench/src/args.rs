@@ -42,6 +42,8 @@ pub(crate) enum Command {
     WatchFanout(WatchArgs),
     /// Put keys that one watcher each watches.
     WatchLatency(WatchArgs),
+    /// Grant leases.
+    LeaseGrant(LeaseGrantArgs),
     /// Keep leases alive.
     KeepAlive(KeepAliveArgs),
     /// Fill a server, kill and stop it, and time its way back. Starts the server itself.
@@ -171,15 +173,30 @@ pub(crate) struct WatchArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct LeaseGrantArgs {
+    #[command(flatten)]
+    pub(crate) load: LoadArgs,
+    #[command(flatten)]
+    pub(crate) ttl: TtlArg,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct KeepAliveArgs {
     #[command(flatten)]
     pub(crate) load: LoadArgs,
     /// Leases of a client.
     #[arg(long, default_value_t = 1)]
     pub(crate) leases: usize,
+    #[command(flatten)]
+    pub(crate) ttl: TtlArg,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TtlArg {
     /// Seconds a lease lives without a keep-alive.
-    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(i64).range(1..=86_400))]
-    pub(crate) ttl: i64,
+    #[arg(long = "ttl", value_name = "SECONDS", default_value_t = 600)]
+    #[arg(value_parser = clap::value_parser!(i64).range(1..=86_400))]
+    pub(crate) seconds: i64,
 }
 
 #[derive(Args, Debug)]
@@ -281,6 +298,9 @@ pub(crate) struct FailoverArgs {
     /// How often.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
+    /// Leases to grant before: a new leader has to see to each of them.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
+    pub(crate) leases: u64,
     #[command(flatten)]
     pub(crate) contenders: ContenderArgs,
 }

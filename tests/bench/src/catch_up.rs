@@ -9,7 +9,6 @@
 //! leader's log still reached back to it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -18,12 +17,10 @@ use crate::args::CatchUpArgs;
 use crate::cleanup::Directory;
 use crate::compare::Which;
 use crate::data::{Keys, Order, Values};
-use crate::drive::{Load, drive};
 use crate::exposition;
 use crate::failover::writer::Writer;
-use crate::failover::{MEMBERS, in_step, quantile, start};
+use crate::failover::{MEMBERS, fill, in_step, quantile, start};
 use crate::host::Host;
-use crate::pace::Plan;
 use crate::report;
 use crate::wire::Failure;
 use crate::workload::put::Put;
@@ -39,9 +36,6 @@ const POLL: Duration = Duration::from_millis(50);
 const BEFORE: Duration = Duration::from_secs(5);
 /// For one put.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Clients that put what the follower misses.
-const CLIENTS: usize = 64;
-const CONNECTIONS: usize = 8;
 const KEY_BYTES: usize = 64;
 /// Entries between snapshots unless `--server-arg` says otherwise. With it and etcd's 5,000
 /// entries kept below one, 10,000 puts are more than the log has.
@@ -134,7 +128,7 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
     std::thread::sleep(BEFORE);
     let before = writer.latencies(begin + BEFORE / 5, Instant::now());
     server.members[follower].stop()?;
-    fill(args, address)?;
+    miss(args, address)?;
     if server.leader_number_without(follower)? != leader {
         return Err(Failure(format!(
             "{}: the leader changed meanwhile",
@@ -183,36 +177,19 @@ fn snapshots_received(member: SocketAddr) -> Result<u64, Failure> {
 }
 
 /// Puts what the follower will have missed.
-fn fill(args: &CatchUpArgs, leader: SocketAddr) -> Result<(), Failure> {
+/// Puts what the follower misses.
+fn miss(args: &CatchUpArgs, leader: SocketAddr) -> Result<(), Failure> {
     let count = (args.mebibytes << 20) / args.value_size.max(1) as u64;
     let keys = Keys::new("conclave-bench-missed", KEY_BYTES, count, Order::Sequential)?;
     let values = Values::new(args.value_size);
-    let load = Load {
-        endpoints: vec![leader],
-        connections: CONNECTIONS,
-        threads: 1,
-        plan: Plan {
-            clients: CLIENTS,
-            total: Some(count),
-            duration: None,
-            rate: None,
-        },
-        timeout: Duration::from_secs(30),
-        pids: Vec::new(),
-        settle: Duration::ZERO,
-        progress: false,
-    };
-    let filled = drive(
-        Arc::new(Put {
+    let first = 0;
+    fill(
+        Put {
             keys,
             values,
-            first: 0,
-        }),
-        &load,
-    )?;
-    report::note(&report::line(&filled));
-    match filled.errors.first_key_value() {
-        Some((text, times)) => Err(Failure(format!("puts failed: {times} x {text}"))),
-        None => Ok(()),
-    }
+            first,
+        },
+        leader,
+        count,
+    )
 }

@@ -9,6 +9,8 @@
 
 pub(crate) mod writer;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
@@ -19,10 +21,13 @@ use crate::cleanup::Directory;
 use crate::compare::Which;
 use crate::compare::member::{Member, PATIENCE};
 use crate::compare::server::Server;
+use crate::drive::{Load, Workload, drive};
 use crate::failover::writer::Writer;
 use crate::host::Host;
+use crate::pace::Plan;
 use crate::report;
 use crate::wire::Failure;
+use crate::workload::grant::Grant;
 
 /// Members of each cluster.
 pub(crate) const MEMBERS: usize = 3;
@@ -34,6 +39,11 @@ const DEADLINE: Duration = Duration::from_millis(500);
 const STEADY: usize = 150;
 /// ... within this, in which 200 puts are due.
 const STEADY_FOR: Duration = Duration::from_secs(1);
+/// Clients that fill a cluster before, and their connections.
+const CLIENTS: usize = 64;
+const CONNECTIONS: usize = 8;
+/// Of the leases that are there, which no run outlives.
+const TTL_SECONDS: i64 = 86_400;
 /// Between looks.
 const POLL: Duration = Duration::from_millis(20);
 /// Longest time between a round's begin and the fault: several heartbeats.
@@ -68,6 +78,7 @@ struct Report {
     host: Host,
     kind: Kind,
     rounds: u32,
+    leases: u64,
     servers: Vec<Gaps>,
 }
 
@@ -84,6 +95,11 @@ pub(crate) fn run(args: &FailoverArgs) -> Result<(), Failure> {
     let mut contenders = Vec::new();
     for &which in &args.contenders.programs.servers {
         let server = start(which, &args.contenders, &root, &[])?;
+        if args.leases > 0 {
+            let ttl_seconds = TTL_SECONDS;
+            let leader = server.leader()?.address;
+            fill(Grant { ttl_seconds }, leader, args.leases)?;
+        }
         let writer = Writer::start(server.addresses(), INTERVAL, DEADLINE)?;
         let gaps = Vec::new();
         contenders.push(Contender {
@@ -109,11 +125,12 @@ pub(crate) fn run(args: &FailoverArgs) -> Result<(), Failure> {
         let (name, median, p90, worst) = (gaps.name, gaps.median, gaps.p90, gaps.worst);
         lines.push(format!("{name:10}{median:12.0}{p90:12.0}{worst:12.0}"));
     }
-    let (kind, rounds) = (args.kind, args.rounds);
+    let (kind, rounds, leases) = (args.kind, args.rounds, args.leases);
     let report = Report {
         host,
         kind,
         rounds,
+        leases,
         servers,
     };
     report::lines(&lines, &report, args.contenders.json.as_deref())
@@ -132,6 +149,35 @@ pub(crate) fn start(
     let server = Server::start(which.name(), &binary, &directory, &extra, MEMBERS)?;
     report::note(&format!("{}: {}", server.name, server.version));
     Ok(server)
+}
+
+/// Sends `count` requests to a member, each of which must succeed.
+pub(crate) fn fill(
+    workload: impl Workload,
+    endpoint: SocketAddr,
+    count: u64,
+) -> Result<(), Failure> {
+    let load = Load {
+        endpoints: vec![endpoint],
+        connections: CONNECTIONS,
+        threads: 1,
+        plan: Plan {
+            clients: CLIENTS,
+            total: Some(count),
+            duration: None,
+            rate: None,
+        },
+        timeout: Duration::from_secs(30),
+        pids: Vec::new(),
+        settle: Duration::ZERO,
+        progress: false,
+    };
+    let filled = drive(Arc::new(workload), &load)?;
+    report::note(&report::line(&filled));
+    match filled.errors.first_key_value() {
+        Some((text, times)) => Err(Failure(format!("it failed: {times} x {text}"))),
+        None => Ok(()),
+    }
 }
 
 impl Contender {

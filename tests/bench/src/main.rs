@@ -43,6 +43,7 @@ use crate::pace::Plan;
 use crate::stats::Measured;
 use crate::wire::Failure;
 use crate::workload::get::Get;
+use crate::workload::grant::Grant;
 use crate::workload::keep_alive::KeepAlive;
 use crate::workload::put::Put;
 use crate::workload::range::Range;
@@ -75,10 +76,14 @@ fn run(command: &Command) -> Result<bool, Failure> {
         Command::Txn(args) => (&args.load, txn(args)?),
         Command::WatchFanout(args) => (&args.load, watch("watch fan-out", 1, args)?),
         Command::WatchLatency(args) => (&args.load, watch("watch latency", args.watchers, args)?),
+        Command::LeaseGrant(args) => {
+            let ttl_seconds = args.ttl.seconds;
+            (&args.load, start(Grant { ttl_seconds }, &args.load)?)
+        }
         Command::KeepAlive(args) => {
             let keep_alive = KeepAlive {
                 leases: args.leases,
-                ttl_seconds: args.ttl,
+                ttl_seconds: args.ttl.seconds,
             };
             (&args.load, start(keep_alive, &args.load)?)
         }

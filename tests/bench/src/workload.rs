@@ -2,6 +2,7 @@
 //! checked. An answer that does not say what it must is counted as an error.
 
 pub(crate) mod get;
+pub(crate) mod grant;
 pub(crate) mod keep_alive;
 pub(crate) mod put;
 pub(crate) mod range;

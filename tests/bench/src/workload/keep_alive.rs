@@ -3,12 +3,11 @@
 //!
 //! The leases are not revoked: they expire, some time after the run.
 
-use conclave_proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
-};
+use conclave_proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 
 use crate::drive::Workload;
 use crate::wire::{Duplex, Failure, Wire};
+use crate::workload::grant::grant;
 use crate::workload::path;
 
 /// Keep-alives of `leases` leases a client, granted for `ttl_seconds`.
@@ -33,18 +32,10 @@ impl Workload for KeepAlive {
     }
 
     async fn open(&self, wire: &Wire, _client: usize) -> Result<Keeper, Failure> {
-        let mut grant = wire.method(path::LEASE_GRANT)?;
+        let mut method = wire.method(path::LEASE_GRANT)?;
         let mut leases = Vec::with_capacity(self.leases);
         for _ in 0..self.leases {
-            let request = LeaseGrantRequest {
-                ttl: self.ttl_seconds,
-                id: 0,
-            };
-            let granted: LeaseGrantResponse = grant.call(&request).await?;
-            if granted.id == 0 || !granted.error.is_empty() {
-                return Err(Failure(format!("lease grant: {}", granted.error)));
-            }
-            leases.push(granted.id);
+            leases.push(grant(&mut method, self.ttl_seconds).await?);
         }
         let Some(&first) = leases.first() else {
             return Err(Failure::new("a client needs a lease"));
