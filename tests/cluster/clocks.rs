@@ -1,10 +1,11 @@
-//! Members on machines whose clocks have nothing to do with each other.
+//! Members whose clocks have nothing to do with each other, and wall clocks that jump.
 
 use std::time::{Duration, Instant};
 
-use harness::{Cluster, clocks};
+use harness::wall_clock::WallClock;
+use harness::{Cluster, clocks, eventually};
 
-use crate::sessions::{TTL, gone, grant, put_leased};
+use crate::sessions::{TTL, gone, grant, keep_alive, put_leased};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -41,6 +42,61 @@ fn a_lease_lives_its_time_under_a_leader_with_another_clock() {
             );
             cluster.restart(leader);
             cluster.wait_writable(&[leader]).await;
+        }
+        cluster.expect_same_history().await;
+    });
+}
+
+/// Somebody sets the clocks of the machines, far ahead and far back, each on its own: nobody is
+/// elected for it, and no lease ends early or late.
+#[test]
+fn a_wall_clock_that_jumps_changes_nothing() {
+    // Centuries and decades, as seconds since 1970: 2200, 1980, 2100.
+    const JUMPS: [u64; 3] = [7_258_118_400, 315_532_800, 4_102_444_800];
+    let clocks: Option<Vec<_>> = (0..3).map(|_| WallClock::new()).collect();
+    let Some(clocks) = clocks else { return };
+    harness::run(async {
+        let mut cluster = Cluster::prepare(3, &[], "a-test");
+        for (number, clock) in clocks.iter().enumerate() {
+            cluster.member(number).set_wrapper(&clock.words());
+        }
+        cluster.start_all().await;
+        let leader = cluster.leader().await;
+        let term = cluster.status(leader).await.expect("a status").raft_term;
+        let through = cluster.others(leader)[0];
+        grant(&cluster, through, 1, TTL).await;
+        put_leased(&cluster, through, "kept", 1).await;
+        let keeper = keep_alive(&cluster, through, 1);
+        for (turn, _) in JUMPS.iter().enumerate() {
+            let lease = 10 + turn as i64;
+            let granted = Instant::now();
+            grant(&cluster, through, lease, TTL).await;
+            put_leased(&cluster, through, "left", lease).await;
+            for (number, clock) in clocks.iter().enumerate() {
+                clock.set(Duration::from_secs(JUMPS[(turn + number) % JUMPS.len()]));
+            }
+            gone(&cluster, through, "left").await;
+            let lived = granted.elapsed();
+            assert!(
+                lived >= Duration::from_secs(TTL as u64),
+                "it lived for {lived:?}"
+            );
+        }
+        let kept = cluster.get(through, "kept").await.expect("an answer");
+        assert!(kept.is_some(), "it expired");
+        keeper.abort();
+        let status = cluster.status(leader).await.expect("a status");
+        assert_eq!(status.raft_term, term, "there was an election");
+
+        // That the clocks have moved can be read from what the members log.
+        cluster.move_leader(through).await;
+        for number in cluster.numbers() {
+            let child = cluster.child(number);
+            let far = |line: &String| ["2200-", "1980-", "2100-"].iter().any(|y| line.contains(y));
+            eventually("a line of another time", || async {
+                child.lines().iter().any(far).then_some(())
+            })
+            .await;
         }
         cluster.expect_same_history().await;
     });

@@ -197,7 +197,11 @@ async fn lock(cluster: &Cluster, through: usize, lease: i64) -> bytes::Bytes {
 
 /// Keeps a lease alive three times in its time to live, until aborted. A stream that breaks is
 /// opened again.
-fn keep_alive(cluster: &Cluster, through: usize, id: i64) -> tokio::task::JoinHandle<()> {
+pub(crate) fn keep_alive(
+    cluster: &Cluster,
+    through: usize,
+    id: i64,
+) -> tokio::task::JoinHandle<()> {
     let mut stub = cluster.leases(through);
     let third = Duration::from_millis(TTL as u64 * 1000 / 3);
     tokio::spawn(async move {

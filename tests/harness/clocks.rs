@@ -4,8 +4,7 @@
 //! start of its machine. On one machine all processes read the same, and a moment that one member
 //! gave to another would be right by accident.
 //!
-//! The wall clock has no namespaces, and libfaketime, which would move it, hangs with the server's
-//! allocator. Only certificates are judged by it.
+//! The wall clock is another matter: see [`crate::wall_clock`].
 
 use std::process::Command;
 use std::time::Duration;

@@ -44,6 +44,7 @@ pub mod server;
 pub mod servers;
 pub mod syncs;
 pub mod wait;
+pub mod wall_clock;
 pub mod watching;
 
 pub use cluster::Cluster;
