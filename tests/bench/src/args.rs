@@ -250,6 +250,9 @@ pub(crate) struct CompareArgs {
     /// memory are those of all together.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
     pub(crate) members: u32,
+    /// Gives each member so much of one processor, as if it had a machine of its own. Wants root.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(10..=6400))]
+    pub(crate) cpu_percent: Option<u32>,
     /// Only these scenarios.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Scenario>,

@@ -1,8 +1,9 @@
-//! Child processes and data directories are gone when the program is, also after ctrl-c.
+//! Child processes, their control groups and data directories are gone when the program is, also
+//! after ctrl-c.
 //!
-//! Guards kill a child, by the handle of that very process, and remove a directory when they are
-//! dropped. A signal does not unwind, so what guards hold is also in a list, which the thread that
-//! waits for signals empties before it ends the program.
+//! Guards kill a child, by the handle of that very process, and remove a group or a directory when
+//! they are dropped. A signal does not unwind, so what guards hold is also in a list, which the
+//! thread that waits for signals empties before it ends the program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -16,6 +17,7 @@ const INTERRUPTED: i32 = 130;
 
 enum Entry {
     Process(Arc<Mutex<Child>>),
+    Group(PathBuf),
     Directory(PathBuf),
 }
 
@@ -92,6 +94,33 @@ impl Drop for Directory {
     }
 }
 
+/// A new control group that does not outlive this value; its processes must be gone before.
+pub(crate) struct Group {
+    path: PathBuf,
+}
+
+impl Group {
+    /// Makes it.
+    pub(crate) fn make(path: &Path) -> std::io::Result<Group> {
+        let mut entries = entries();
+        std::fs::create_dir(path)?;
+        let path = path.to_owned();
+        entries.push(Entry::Group(path.clone()));
+        Ok(Group { path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        remove_group(&self.path);
+        entries().retain(|entry| !matches!(entry, Entry::Group(path) if *path == self.path));
+    }
+}
+
 /// Starts the thread that waits for SIGINT and SIGTERM.
 pub(crate) fn on_signals() -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -109,15 +138,17 @@ pub(crate) fn on_signals() -> Result<(), Failure> {
             }
             // Held until the end, so that nothing is started any more.
             let entries = entries();
-            // Processes first: they write to the directories.
+            // Processes first: they write to the directories, and are in the groups.
             for entry in entries.iter() {
                 if let Entry::Process(child) = entry {
                     kill(child);
                 }
             }
             for entry in entries.iter() {
-                if let Entry::Directory(path) = entry {
-                    remove(path);
+                match entry {
+                    Entry::Process(_) => {}
+                    Entry::Group(path) => remove_group(path),
+                    Entry::Directory(path) => remove(path),
                 }
             }
             std::process::exit(INTERRUPTED);
@@ -136,6 +167,11 @@ fn kill(child: &Mutex<Child>) {
 fn remove(path: &Path) {
     // There is nobody to tell but the user, who would find the directory.
     drop(std::fs::remove_dir_all(path));
+}
+
+/// The files in it are the kernel's, and go with it.
+fn remove_group(path: &Path) {
+    drop(std::fs::remove_dir(path));
 }
 
 #[cfg(test)]

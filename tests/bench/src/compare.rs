@@ -34,6 +34,8 @@ pub(crate) struct Comparison {
     pub(crate) host: Host,
     pub(crate) scale: Scale,
     pub(crate) members: u32,
+    /// Of one processor, for each member.
+    pub(crate) cpu_percent: Option<u32>,
     pub(crate) connections: usize,
     pub(crate) clients: usize,
     pub(crate) key_size: usize,
@@ -52,10 +54,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
         let binary = which.binary(&args.programs)?;
         let directory = root.path().join(which.name());
         let (extra, members) = (&args.bench.server_args, args.members as usize);
-        let server = Server::start(which.name(), &binary, &directory, extra, members)?;
+        let name = which.name();
+        let server = Server::start(name, &binary, &directory, extra, members, args.cpu_percent)?;
         report::note(&format!(
-            "{}: {} (processes {:?})",
-            which.name(),
+            "{name}: {} (processes {:?})",
             server.version,
             server.ids()
         ));
@@ -81,6 +83,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
         host,
         scale: args.scale,
         members: args.members,
+        cpu_percent: args.cpu_percent,
         connections: args.bench.connections as usize,
         clients: args.bench.clients as usize,
         key_size: args.bench.key_size,

@@ -146,7 +146,7 @@ pub(crate) fn start(
     let binary = which.binary(&args.programs)?;
     let directory = root.path().join(which.name());
     let extra: Vec<_> = more.iter().chain(&args.server_args).cloned().collect();
-    let server = Server::start(which.name(), &binary, &directory, &extra, MEMBERS)?;
+    let server = Server::start(which.name(), &binary, &directory, &extra, MEMBERS, None)?;
     report::note(&format!("{}: {}", server.name, server.version));
     Ok(server)
 }

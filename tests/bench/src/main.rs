@@ -22,6 +22,7 @@ mod meter;
 mod pace;
 mod procfs;
 mod progress;
+mod quota;
 mod report;
 mod stats;
 mod wire;
@@ -234,7 +235,14 @@ fn watch(name: &'static str, space: u64, args: &WatchArgs) -> Result<Measured, F
 fn restart(args: &RestartArgs) -> Result<(), Failure> {
     let bench = &args.bench;
     let root = Directory::make(&bench.dir)?;
-    let server = Server::start("server", &args.binary, root.path(), &bench.server_args, 1)?;
+    let server = Server::start(
+        "server",
+        &args.binary,
+        root.path(),
+        &bench.server_args,
+        1,
+        None,
+    )?;
     let contender = scenario::restart_only(server, args.keys, bench)?;
     match &contender.restart {
         Some(restarted) => report::restarted(restarted, bench.json.as_deref()),

@@ -186,6 +186,9 @@ fn comparison_text(comparison: &Comparison) -> String {
         comparison.key_size,
         comparison.value_size,
     );
+    if let Some(percent) = comparison.cpu_percent {
+        text += &format!("each member limited to {percent} % of a processor\n");
+    }
     for contender in &comparison.contenders {
         text += &format!("{}: {}\n", contender.name, contender.version);
     }
@@ -220,6 +223,7 @@ fn row(row: &Row) -> Vec<String> {
         Some(Target::RatioAtMost(bound)) => format!("ratio <= {bound}"),
         Some(Target::RatioAtLeast(bound)) => format!("ratio >= {bound}"),
         Some(Target::AtMost(bound)) => format!("<= {bound} {}", row.unit),
+        Some(Target::AtLeast(bound)) => format!(">= {bound} {}", row.unit),
         None => String::new(),
     };
     let verdict = match row.met {

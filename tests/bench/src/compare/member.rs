@@ -10,6 +10,7 @@ use bytes::Bytes;
 use conclave_proto::etcdserverpb::{RangeRequest, RangeResponse, StatusRequest, StatusResponse};
 
 use crate::cleanup::Process;
+use crate::quota::Quota;
 use crate::wire::{Failure, Wire};
 use crate::workload::path;
 
@@ -28,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) address: SocketAddr,
     pub(crate) data: PathBuf,
     process: Option<Process>,
+    /// After the process, which must be gone before it.
+    quota: Option<Quota>,
     binary: PathBuf,
     arguments: Vec<String>,
     log: PathBuf,
@@ -48,10 +51,17 @@ impl Member {
             address,
             data: directory.join("data"),
             process: None,
+            quota: None,
             binary: binary.to_owned(),
             arguments,
             log: directory.join("server.log"),
         })
+    }
+
+    /// From its next start on, its process gets so much of one processor.
+    pub(crate) fn limit(&mut self, percent: u32) -> Result<(), Failure> {
+        self.quota = Some(Quota::make(&self.name, percent)?);
+        Ok(())
     }
 
     /// The process; 0 while there is none.
@@ -70,6 +80,9 @@ impl Member {
             .stderr(log);
         let process = Process::start(&mut command)
             .map_err(|error| Failure(format!("{}: {error}", self.binary.display())))?;
+        if let Some(quota) = &self.quota {
+            quota.put(process.id())?;
+        }
         self.process = Some(process);
         Ok(())
     }

@@ -22,14 +22,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `binary` as a cluster of `count` with its data in `directory`, and waits until all
-    /// members answer.
+    /// Starts `binary` as a cluster of `count` with its data in `directory`, each member with so
+    /// many percent of a processor if `cpu_percent` says so, and waits until all members answer.
     pub(crate) fn start(
         name: &'static str,
         binary: &Path,
         directory: &Path,
         extra: &[String],
         count: usize,
+        cpu_percent: Option<u32>,
     ) -> Result<Server, Failure> {
         let mut places = Vec::new();
         for number in 0..count {
@@ -52,7 +53,11 @@ impl Server {
             };
             let mut arguments = arguments(&member, client, peer, &directory.join("data"), &all);
             arguments.extend_from_slice(extra);
-            members.push(Member::new(member, client, binary, &directory, arguments)?);
+            let mut member = Member::new(member, client, binary, &directory, arguments)?;
+            if let Some(percent) = cpu_percent {
+                member.limit(percent)?;
+            }
+            members.push(member);
         }
         let version = version(binary)?;
         let mut server = Server {

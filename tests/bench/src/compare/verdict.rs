@@ -16,6 +16,8 @@ pub(crate) enum Target {
     RatioAtLeast(f64),
     /// Ours alone.
     AtMost(f64),
+    /// Ours alone.
+    AtLeast(f64),
 }
 
 impl Target {
@@ -25,6 +27,7 @@ impl Target {
             Target::RatioAtMost(bound) => ratio.map(|ratio| ratio <= bound),
             Target::RatioAtLeast(bound) => ratio.map(|ratio| ratio >= bound),
             Target::AtMost(bound) => ours.map(|ours| ours <= bound),
+            Target::AtLeast(bound) => ours.map(|ours| ours >= bound),
         }
     }
 }
@@ -130,6 +133,10 @@ fn figures() -> Vec<Figure> {
     let p99 = |scenario| measured(scenario, |measured| measured.latency_us.p99 / 1e3);
     let slowest = |scenario| measured(scenario, |measured| measured.latency_us.max / 1e3);
     let last = measured(WatchFanout, |measured| measured.second_latency_us.p50 / 1e3);
+    let of_all_to_leader: Reading = Box::new(|contender| {
+        let rate = |scenario| contender.results.get(scenario).map(|of| of.per_second);
+        Some(rate(&Get)? / rate(&GetOfLeader)?)
+    });
     let disk: Reading = Box::new(|contender| contender.disk_bytes_after_put.map(mebibytes));
     vec![
         (
@@ -176,6 +183,12 @@ fn figures() -> Vec<Figure> {
             None,
         ),
         ("get of the leader alone: p99", "ms", p99(GetOfLeader), None),
+        (
+            "get: all members to the leader alone",
+            "x",
+            of_all_to_leader,
+            Some(AtLeast(1.0)),
+        ),
         (
             "get after the puts: server CPU per 1,000",
             "ms",
@@ -282,6 +295,7 @@ mod tests {
             Some(false)
         );
         assert_eq!(met(Some(2.0), None, Target::AtMost(2.0)), Some(true));
+        assert_eq!(met(Some(0.9), None, Target::AtLeast(1.0)), Some(false));
         assert_eq!(met(None, Some(10.0), Target::RatioAtMost(0.5)), None);
         assert_eq!(met(Some(1.0), Some(0.0), Target::RatioAtMost(0.5)), None);
     }

@@ -1,0 +1,70 @@
+//! A processor for each member, or a part of one: what members on machines of their own have.
+//!
+//! The kernel's bandwidth control does it, with a control group for each member. Both versions of
+//! control groups are spoken; either wants root.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cleanup::Group;
+use crate::wire::Failure;
+
+/// Short against anything that is measured, so that a member that has used its share up is not
+/// held up for long.
+const PERIOD_US: u32 = 10_000;
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// A group whose processes together get a share of one processor. Gone when it is dropped, which
+/// must not be before its processes are.
+pub(crate) struct Quota {
+    group: Group,
+}
+
+impl Quota {
+    /// Makes one. `name` is part of the group's name.
+    pub(crate) fn make(name: &str, percent: u32) -> Result<Quota, Failure> {
+        let root = Path::new(ROOT);
+        let quota_us = PERIOD_US * percent / 100;
+        let is_first_version = root.join("cpu/cpu.cfs_quota_us").exists();
+        let parent = match is_first_version {
+            true => root.join("cpu"),
+            false => root.to_owned(),
+        };
+        let path = parent.join(format!("conclave-bench.{}.{name}", std::process::id()));
+        let settings = match is_first_version {
+            true => vec![
+                (path.join("cpu.cfs_period_us"), PERIOD_US.to_string()),
+                (path.join("cpu.cfs_quota_us"), quota_us.to_string()),
+            ],
+            false => vec![
+                (root.join("cgroup.subtree_control"), "+cpu".to_owned()),
+                (path.join("cpu.max"), format!("{quota_us} {PERIOD_US}")),
+            ],
+        };
+        let group = Group::make(&path).map_err(|error| refused(&path, &error))?;
+        for (file, value) in settings {
+            write(&file, &value)?;
+        }
+        Ok(Quota { group })
+    }
+
+    /// Puts a process into the group, with all its threads.
+    pub(crate) fn put(&self, process: u32) -> Result<(), Failure> {
+        write(
+            &self.group.path().join("cgroup.procs"),
+            &process.to_string(),
+        )
+    }
+}
+
+fn write(file: &PathBuf, value: &str) -> Result<(), Failure> {
+    fs::write(file, value).map_err(|error| refused(file, &error))
+}
+
+fn refused(path: &Path, error: &std::io::Error) -> Failure {
+    let path = path.display();
+    Failure(format!(
+        "--cpu-percent needs root and the kernel's control of processor time: {path}: {error}"
+    ))
+}
