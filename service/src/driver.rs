@@ -390,9 +390,10 @@ impl Driver {
         Ok(())
     }
 
-    fn send(&self, to: u64, content: Content) {
+    /// False: it certainly does not arrive.
+    fn send(&self, to: u64, content: Content) -> bool {
         let content = Some(content);
-        self.parts.peers.send(to, Parcel { content });
+        self.parts.peers.send(to, Parcel { content })
     }
 
     /// Gives the log writer something to do.

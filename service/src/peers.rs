@@ -20,9 +20,9 @@ use crate::mailbox::{Control, Mailbox};
 
 /// The other members. No method blocks.
 pub trait Peers: Send + Sync + 'static {
-    /// Sends one parcel to a member. What cannot be sent is dropped: raft repeats what matters, and
-    /// commands have a deadline. Parcels to one member arrive in order, if they arrive.
-    fn send(&self, to: u64, parcel: Parcel);
+    /// Sends one parcel to a member. What cannot be sent is dropped: raft repeats what matters.
+    /// Parcels to one member arrive in order, if they arrive. False: it certainly does not.
+    fn send(&self, to: u64, parcel: Parcel) -> bool;
 
     /// Sends a snapshot, with the raft message that announces it. How it went is told by
     /// [`Inbox::snapshot_sent`], always.
@@ -50,8 +50,9 @@ pub struct Unreachable;
 pub struct NoPeers;
 
 impl Peers for NoPeers {
-    fn send(&self, to: u64, _parcel: Parcel) {
+    fn send(&self, to: u64, _parcel: Parcel) -> bool {
         tracing::debug!(to, "a message to a member nobody can reach");
+        false
     }
 
     fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {

@@ -13,7 +13,7 @@ use super::{Driver, Placed, hex};
 use crate::applier::ToApply;
 use crate::consensus::node::Refused;
 use crate::consensus::{NotProposed, Position, codec};
-use crate::handle::Answer;
+use crate::handle::{Answer, Slot};
 use crate::limits;
 use crate::mailbox::{Payload, Proposal};
 
@@ -178,6 +178,8 @@ impl Driver {
         proposals: Vec<Proposal>,
     ) {
         let term = self.standing.term;
+        let slots = proposals.iter().filter_map(|p| p.slot.as_ref());
+        let request_ids = slots.map(Slot::request_id).collect();
         // The applier must have them before an entry can bring their outcome.
         self.tell_applier(vec![ToApply::Away { term, proposals }]);
         self.away = true;
@@ -186,7 +188,15 @@ impl Driver {
             commands,
             change,
         };
-        self.send(self.standing.leader, Content::Forward(forward));
+        if !self.send(self.standing.leader, Content::Forward(forward)) {
+            // It leads, and this member is about to reach it again: the next tick is soon enough.
+            let reason = Reason::NotLeader.into();
+            self.tell_applier(vec![ToApply::Refused(Refusal {
+                term,
+                request_ids,
+                reason,
+            })]);
+        }
     }
 
     /// Who leads, or under which term, has changed.

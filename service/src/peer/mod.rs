@@ -269,14 +269,16 @@ impl Network {
 }
 
 impl Peers for Network {
-    fn send(&self, to: u64, parcel: Parcel) {
+    fn send(&self, to: u64, parcel: Parcel) -> bool {
         let Some(link) = self.link(to) else {
             tracing::debug!(to, "a message to somebody who is not a member");
-            return;
+            return false;
         };
-        if link.queue().push(parcel) == Pushed::FirstLost {
+        let pushed = link.queue().push(parcel);
+        if pushed == Pushed::FirstLost {
             self.common.inbox.unreachable(to);
         }
+        pushed == Pushed::Queued
     }
 
     fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>) {

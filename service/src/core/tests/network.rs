@@ -32,6 +32,8 @@ struct Inside {
     inboxes: BTreeMap<u64, Inbox>,
     handles: BTreeMap<u64, Handle>,
     cut_off: BTreeSet<u64>,
+    /// By each member, those it knows to be removed.
+    removed: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Network {
@@ -46,10 +48,11 @@ impl Network {
     }
 
     /// The ways of a member to the others.
-    fn join(&self, own_id: u64, inbox: Inbox) -> Arc<dyn Peers> {
+    fn join(&self, own_id: u64, inbox: Inbox, fatal: Fatal) -> Arc<dyn Peers> {
         self.lock().inboxes.insert(own_id, inbox);
         Arc::new(Ways {
             own_id,
+            fatal,
             network: self.clone(),
         })
     }
@@ -60,6 +63,11 @@ impl Network {
 }
 
 impl Inside {
+    fn has_removed(&self, who: u64, gone: u64) -> bool {
+        let removed = self.removed.get(&who);
+        removed.is_some_and(|removed| removed.contains(&gone))
+    }
+
     fn is_whole(&self, one: u64, other: u64) -> bool {
         !self.cut_off.contains(&one) && !self.cut_off.contains(&other)
     }
@@ -67,24 +75,34 @@ impl Inside {
 
 struct Ways {
     own_id: u64,
+    fatal: Fatal,
     network: Network,
 }
 
 impl Peers for Ways {
-    fn send(&self, to: u64, parcel: Parcel) {
+    fn send(&self, to: u64, parcel: Parcel) -> bool {
         let inside = self.network.lock();
-        if inside.is_whole(self.own_id, to)
-            && let Some(inbox) = inside.inboxes.get(&to)
-        {
-            inbox.receive(self.own_id, parcel);
+        if inside.is_whole(self.own_id, to) && inside.has_removed(to, self.own_id) {
+            self.fatal.report(FatalError::Removed);
+            return false;
         }
+        let inbox = inside.inboxes.get(&to);
+        let inbox = inbox.filter(|_| inside.is_whole(self.own_id, to));
+        inbox.is_some_and(|inbox| {
+            inbox.receive(self.own_id, parcel);
+            true
+        })
     }
 
     fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
         panic!("a snapshot for {to} of a state without files");
     }
 
-    fn set_members(&self, _members: &[Member], _removed: &[u64]) {}
+    /// Whoever is removed is told by those who know, as soon as it speaks to them.
+    fn set_members(&self, _members: &[Member], removed: &[u64]) {
+        let mut inside = self.network.lock();
+        inside.removed.insert(self.own_id, removed.to_vec());
+    }
 
     fn ask(&self, to: u64, question: question::Question) -> Asking {
         let (network, own_id) = (self.network.clone(), self.own_id);
