@@ -318,9 +318,11 @@ impl Driver {
             tracing::info!(term = standing.term, leader, "another member leads");
         }
         if standing.is_leader && standing.is_sole_voter {
-            self.parts
-                .progress
-                .open_reads_from(self.parts.node.term_start());
+            // What another voter has acknowledged, before it went, this member has committed and
+            // may not have applied.
+            let node = &self.parts.node;
+            let from = node.term_start().max(node.committed_index());
+            self.parts.progress.open_reads_from(from);
         } else {
             self.parts.progress.close_reads();
         }

@@ -8,10 +8,12 @@
 //!
 //! A read is linearizable if it sees every write acknowledged before it began. In a cluster with
 //! one voter, only that member can commit, and it acknowledges a write after it applied it to the
-//! very state the read looks at: so the state at *any* moment after the read began will do. Two
+//! very state the read looks at: so the state at *any* moment after the read began will do. Three
 //! conditions remain. What was acknowledged by this member's previous life must have been replayed:
 //! hence "applied through the first entry of its own term", which comes after all of them in the
-//! log. And there must be no second voter: the driver closes the gate ([`Progress::close_reads`])
+//! log. What another voter acknowledged before it was removed may be ahead of what is applied here:
+//! hence "applied through what was committed when this member became the only voter". And there
+//! must be no second voter: the driver closes the gate ([`Progress::close_reads`])
 //! *before* it gives raft a configuration with one, and a read that found the gate open is ordered
 //! before that.
 
@@ -116,8 +118,8 @@ impl Progress {
         self.committed.store(index, Ordering::Relaxed);
     }
 
-    /// The driver, as a sole voter and leader: reads need not ask once `index`, the first of its
-    /// term, is applied.
+    /// The driver, as a sole voter and leader: reads need not ask once `index` is applied. See the
+    /// module for which one that is.
     pub(crate) fn open_reads_from(&self, index: u64) {
         self.reads_from.store(index, Ordering::Release);
     }

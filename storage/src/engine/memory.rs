@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use bytes::{Buf, BufMut, Bytes};
 
@@ -34,6 +34,8 @@ const CHECKPOINT_FILE: &str = "pairs";
 #[derive(Clone, Default)]
 pub struct MemoryEngine {
     disk: Arc<Mutex<Disk>>,
+    /// Writes are held no longer.
+    released: Arc<Condvar>,
 }
 
 #[derive(Default)]
@@ -45,6 +47,7 @@ struct Disk {
     /// How many more writes succeed, when a failure is ordered.
     writes_before_failure: Option<u64>,
     full: bool,
+    held: bool,
     /// A write failed, or the process "died".
     stopped: Option<&'static str>,
 }
@@ -137,6 +140,7 @@ impl MemoryEngine {
                 durable,
                 ..Disk::default()
             })),
+            released: Arc::default(),
         }
     }
 
@@ -162,6 +166,12 @@ impl MemoryEngine {
         self.disk().full = full;
     }
 
+    /// A disk that hangs: while writes are held they wait, and those who write with them.
+    pub fn hold_writes(&self, hold: bool) {
+        self.disk().held = hold;
+        self.released.notify_all();
+    }
+
     /// Opens what [`Engine::checkpoint`] wrote.
     ///
     /// # Errors
@@ -179,6 +189,7 @@ impl MemoryEngine {
         };
         Ok(MemoryEngine {
             disk: Arc::new(Mutex::new(disk)),
+            released: Arc::default(),
         })
     }
 
@@ -374,6 +385,12 @@ impl Scan for MemoryScan {
 impl Engine for MemoryEngine {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), Fault> {
         let mut disk = self.disk();
+        while disk.held {
+            disk = self
+                .released
+                .wait(disk)
+                .expect("nothing panics while it holds the disk");
+        }
         disk.check_usable()?;
         let batch = Arc::new(batch);
         match disk.writes_before_failure.as_mut() {

@@ -211,6 +211,31 @@ async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
     cluster.stop().await;
 }
 
+/// It leads on in the same term, and what it has not applied yet was acknowledged by the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_becomes_the_only_voter_reads_what_the_other_acknowledged() {
+    let mut cluster = Cluster::start(2, quick());
+    let leader = cluster.leader(0).await.clone();
+    let other = cluster.others(&leader)[0].clone();
+    let state = cluster.disks(&leader).state.clone();
+    leader.propose(put("k", "1")).await.expect("acknowledged");
+    state.hold_writes(true);
+    other.propose(put("k", "2")).await.expect("acknowledged");
+    let removal = {
+        let (leader, other) = (leader.clone(), id(&other));
+        tokio::spawn(async move { leader.propose_change(Change::Remove(other)).await })
+    };
+    stands(&leader, |standing| standing.is_sole_voter).await;
+    let read = tokio::time::timeout(Duration::ZERO, leader.linearize()).await;
+    assert!(read.is_err(), "it has not applied what it would read");
+    state.hold_writes(false);
+    assert_eq!(version(&leader, "k").await, (2, "2".into()));
+    removal.await.expect("no panic").expect("it is made");
+    // It may have learned of it.
+    let _ = cluster.take(id(&other)).stop().await;
+    cluster.stop().await;
+}
+
 /// The old leader finds the lease at its end and proposes its revocation, which is in its log when
 /// the new one renews the lease. Healed, it proposes it again, and that must not count.
 #[tokio::test(flavor = "multi_thread")]

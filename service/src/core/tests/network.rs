@@ -129,23 +129,35 @@ impl Peers for Ways {
 pub(super) struct Cluster {
     pub(super) network: Network,
     cores: Vec<Core>,
+    disks: BTreeMap<u64, Disks>,
 }
 
 impl Cluster {
     /// The founders of a new cluster.
     pub(super) fn start(size: usize, settings: Settings) -> Cluster {
         let network = Network::default();
+        let mut disks = BTreeMap::new();
         let start = |which| {
             let identity = founder(size, which);
             let (own_id, joining) = (identity.member_id, network.clone());
-            let connect = move |inbox, _| joining.join(own_id, inbox);
-            let core = Disks::default().start_as(&identity, settings, connect);
+            let connect = move |inbox, of: Neighbourhood| joining.join(own_id, inbox, of.fatal);
+            let own_disks: &mut Disks = disks.entry(own_id).or_default();
+            let core = own_disks.start_as(&identity, settings, connect);
             let handle = core.handle().clone();
             network.lock().handles.insert(own_id, handle);
             core
         };
         let cores = (0..size).map(start).collect();
-        Cluster { network, cores }
+        Cluster {
+            network,
+            cores,
+            disks,
+        }
+    }
+
+    /// The disks of a member.
+    pub(super) fn disks(&self, member: &Handle) -> &Disks {
+        &self.disks[&id(member)]
     }
 
     pub(super) fn members(&self) -> impl Iterator<Item = &Handle> {
