@@ -35,8 +35,8 @@ pub const FORWARDED_BYTES_MAX: usize = 256 << 20;
 /// Membership changes waiting for the one before them.
 pub const WAITING_CHANGES_MAX: usize = 64;
 
-/// Ticks after which a read-index round without an answer is begun anew. A new leader drops rounds
-/// that come before it has committed in its term, which takes it milliseconds.
+/// Ticks after which a read-index round without an answer is asked for again. A new leader drops
+/// rounds that come before it has committed in its term, which takes it milliseconds.
 pub const READ_PATIENCE_TICKS: u32 = 2;
 /// Read-index requests waiting in the driver. A linearizable read costs the driver a queue slot and
 /// nothing else, so this is a guard against leaks more than a limit on use.

@@ -8,14 +8,22 @@
 //!
 //! Raft names a round by the context we give it and keeps rounds in a map by that name. A name used
 //! twice meets the acknowledgements of its first use, which may be older than the reads that wait
-//! now. So a name is (member, boot, counter), a round that got no answer is *given up* and its
-//! reads begin again in a new one, and an answer counts only if it is for the round in progress and
-//! leader and term are those under which it was asked.
+//! now. So a name is (member, boot, counter), and an answer counts only if it is for the round in
+//! progress and leader and term are those under which it was asked.
 //!
 //! Raft drops a read silently when there is no leader or the leader has not yet committed in its
-//! term, hence the giving up after [`Reads::patience_ticks`].
+//! term, and messages are lost. So a round without an answer is asked for again after
+//! [`Reads::patience_ticks`], under another name. It keeps the names it had: where an answer takes
+//! longer than the patience, the first one still comes, and it is right, since all reads of a round
+//! began before any of its names was given.
+
+use std::collections::VecDeque;
 
 use super::Standing;
+
+/// Names of a round that an answer may come under. With two ticks between them this is the time a
+/// request may take, and more.
+const NAMES_MAX: usize = 128;
 
 /// Names a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,9 +57,12 @@ pub struct Reads<S> {
 
 #[derive(Debug)]
 struct Round<S> {
-    context: Context,
+    /// What it was asked for under, at most [`NAMES_MAX`], the latest last.
+    names: VecDeque<Context>,
     standing: Standing,
     ticks: u32,
+    /// The patience is over: it is to be asked for again.
+    is_late: bool,
     slots: Vec<S>,
 }
 
@@ -80,21 +91,31 @@ impl<S> Reads<S> {
         }
     }
 
-    /// The context to ask raft with, if reads wait, no round is in progress and there is a leader
-    /// to ask.
+    /// The context to ask raft with, if there is a leader to ask, and reads wait and no round is in
+    /// progress, or it is late.
     pub fn begin(&mut self, standing: Standing) -> Option<Context> {
-        if self.round.is_some() || self.waiting.is_empty() || standing.leader == 0 {
+        let nothing_to_ask = match &self.round {
+            Some(round) => !round.is_late,
+            None => self.waiting.is_empty(),
+        };
+        if nothing_to_ask || standing.leader == 0 {
             return None;
         }
         let context = self.next;
         self.next.counter += 1;
-        let slots = std::mem::take(&mut self.waiting);
-        self.round = Some(Round {
-            context,
+        let waiting = &mut self.waiting;
+        let round = self.round.get_or_insert_with(|| Round {
+            names: VecDeque::new(),
             standing,
             ticks: 0,
-            slots,
+            is_late: false,
+            slots: std::mem::take(waiting),
         });
+        round.is_late = false;
+        if round.names.len() == NAMES_MAX {
+            round.names.pop_front();
+        }
+        round.names.push_back(context);
         Some(context)
     }
 
@@ -103,12 +124,10 @@ impl<S> Reads<S> {
         self.round.is_some()
     }
 
-    /// Raft's answer: the reads it is for. Empty for an answer to a round that was given up.
+    /// Raft's answer: the reads it is for. Empty for an answer to a round that is no more.
     pub fn answered(&mut self, context: &[u8], standing: Standing) -> Vec<S> {
-        match self
-            .round
-            .take_if(|round| round.context.encode() == context)
-        {
+        let is_of = |round: &mut Round<S>| round.names.iter().any(|name| name.encode() == context);
+        match self.round.take_if(is_of) {
             Some(round) if round.is_under(standing) => round.slots,
             Some(round) => {
                 self.again(round);
@@ -125,21 +144,24 @@ impl<S> Reads<S> {
         }
     }
 
-    /// Time passes: a round without an answer is given up.
+    /// Time passes: a round without an answer is asked for again.
     pub fn tick(&mut self) {
-        let patience = self.patience_ticks;
-        let late = self.round.take_if(|round| {
+        if let Some(round) = &mut self.round {
             round.ticks += 1;
-            round.ticks >= patience
-        });
-        if let Some(round) = late {
-            self.again(round);
+            if round.ticks >= self.patience_ticks {
+                round.ticks = 0;
+                round.is_late = true;
+            }
         }
     }
 
     /// Removes those that gave up, so that a member without a leader does not gather them.
-    pub fn retain(&mut self, keep: impl FnMut(&S) -> bool) {
-        self.waiting.retain(keep);
+    pub fn retain(&mut self, mut keep: impl FnMut(&S) -> bool) {
+        self.waiting.retain(&mut keep);
+        if let Some(round) = &mut self.round {
+            round.slots.retain(keep);
+        }
+        self.round.take_if(|round| round.slots.is_empty());
     }
 
     /// Everybody, at the end.
@@ -218,16 +240,33 @@ mod tests {
     }
 
     #[test]
-    fn a_late_answer_to_a_round_given_up_is_no_answer() {
+    fn an_answer_may_take_longer_than_the_patience() {
         let mut reads = reads(vec![1]);
-        let first = reads.begin(LED_BY_2).expect("one waits");
-        for _ in 0..3 {
-            reads.tick();
+        let mut names = Vec::new();
+        for _ in 0..5 {
+            names.extend(reads.begin(LED_BY_2));
+            // It came after the first was asked: none of these answers is for it.
+            reads.add(vec![2]);
+            assert_eq!(reads.begin(LED_BY_2), None);
+            (0..3).for_each(|_| reads.tick());
         }
-        let second = reads.begin(LED_BY_2).expect("it waits again");
-        assert_ne!(first, second);
-        assert_eq!(reads.answered(&first.encode(), LED_BY_2), [] as [u32; 0]);
-        assert_eq!(reads.answered(&second.encode(), LED_BY_2), [1]);
+        assert_eq!(names.len(), 5);
+        assert_eq!(reads.answered(&names[1].encode(), LED_BY_2), [1]);
+        for name in &names {
+            assert_eq!(reads.answered(&name.encode(), LED_BY_2), [] as [u32; 0]);
+        }
+        let next = reads.begin(LED_BY_2).expect("they wait");
+        assert!(!names.contains(&next));
+        assert_eq!(reads.answered(&next.encode(), LED_BY_2), [2; 5]);
+    }
+
+    #[test]
+    fn a_round_nobody_waits_for_ends() {
+        let mut reads = reads(vec![1]);
+        let name = reads.begin(LED_BY_2).expect("one waits");
+        reads.retain(|_| false);
+        assert!(!reads.is_asking());
+        assert_eq!(reads.answered(&name.encode(), LED_BY_2), [] as [u32; 0]);
     }
 
     #[test]
