@@ -194,7 +194,16 @@ fn log_entry() {
         body: Some(command::command::Body::Put(put)),
     };
     let expire = command::LeaseExpire {
-        ids: vec![1, 300],
+        leases: vec![
+            command::ExpiredLease {
+                id: 1,
+                granted_index: 0,
+            },
+            command::ExpiredLease {
+                id: 300,
+                granted_index: 7,
+            },
+        ],
         term: 0,
     };
     let expire = command::Command {
@@ -207,7 +216,7 @@ fn log_entry() {
             commands: vec![put, expire],
         },
         "08 01 12 12 0a 0b 08 01 10 02 18 03 22 01 75 28 04 12 03 0a 01 6b \
-         12 07 42 05 0a 03 01 ac 02",
+         12 0d 42 0b 0a 02 08 01 0a 05 08 ac 02 10 07",
     );
 }
 

@@ -82,6 +82,8 @@ struct Deadline {
     ending: bool,
     /// Its place in the schedule of checkpoints.
     checkpoint_at: Option<Moment>,
+    /// Which of the leases with this id it is.
+    granted_index: u64,
     /// The last checkpoint that may stand in its record; 0 if none can. See [`checkpoints`].
     noted: u64,
 }
@@ -91,6 +93,8 @@ struct Deadline {
 pub(crate) struct Found {
     pub(crate) id: LeaseId,
     pub(crate) ttl: Duration,
+    /// The index of the entry that granted it.
+    pub(crate) granted_index: u64,
     /// As of its last checkpoint, if it was not renewed since.
     pub(crate) left: Option<Duration>,
 }
@@ -171,7 +175,13 @@ impl Deadlines {
     }
 
     /// Takes in one lease ahead of its page, under the same rules.
-    pub(crate) fn load_one(&mut self, Found { id, ttl, left }: Found) {
+    pub(crate) fn load_one(&mut self, found: Found) {
+        let Found {
+            id,
+            ttl,
+            granted_index,
+            left,
+        } = found;
         if let Some(reign) = &mut self.reign
             && !reign.leases.contains_key(&id)
         {
@@ -184,15 +194,21 @@ impl Deadlines {
             } else {
                 0
             };
-            reign.set(id, ttl, noted, reign.since, at);
+            reign.set(id, (ttl, granted_index), noted, reign.since, at);
         }
     }
 
-    /// A grant was applied.
-    pub(crate) fn granted(&mut self, now: Moment, id: LeaseId, ttl: Duration) {
+    /// A grant was applied, as the entry of this index.
+    pub(crate) fn granted(&mut self, now: Moment, id: LeaseId, ttl: Duration, index: u64) {
         if let Some(reign) = &mut self.reign {
-            reign.set(id, ttl, 0, now, now.after(ttl));
+            reign.set(id, (ttl, index), 0, now, now.after(ttl));
         }
+    }
+
+    /// The index of the entry that granted a lease which is remembered.
+    pub(crate) fn granted_index(&self, id: LeaseId) -> Option<u64> {
+        let lease = self.reign.as_ref()?.leases.get(&id)?;
+        Some(lease.granted_index)
     }
 
     /// A revoke was applied.
@@ -220,8 +236,9 @@ impl Deadlines {
     pub(crate) fn keep_alive(&mut self, now: Moment, id: LeaseId) -> Known {
         let known = self.look_up(now, id);
         if let (Known::Live(_, ttl), Some(reign)) = (known, &mut self.reign) {
-            let noted = reign.leases.get(&id).map_or(0, |lease| lease.noted);
-            reign.set(id, ttl, noted, now, now.after(ttl));
+            let lease = reign.leases.get(&id).copied();
+            let (index, noted) = lease.map_or((0, 0), |lease| (lease.granted_index, lease.noted));
+            reign.set(id, (ttl, index), noted, now, now.after(ttl));
             return Known::Live(now.after(ttl), ttl);
         }
         known
@@ -292,8 +309,15 @@ impl Deadlines {
 }
 
 impl Reign {
-    /// A lease whose time runs from `from` to `at`.
-    fn set(&mut self, id: LeaseId, ttl: Duration, noted: u64, from: Moment, at: Moment) {
+    /// A lease, as it was granted, whose time runs from `from` to `at`.
+    fn set(
+        &mut self,
+        id: LeaseId,
+        (ttl, granted_index): (Duration, u64),
+        noted: u64,
+        from: Moment,
+        at: Moment,
+    ) {
         self.forget(id);
         let checkpoint_at = self.checkpoints.add(id, from, at);
         let lease = Deadline {
@@ -301,6 +325,7 @@ impl Reign {
             at,
             ending: false,
             checkpoint_at,
+            granted_index,
             noted,
         };
         self.leases.insert(id, lease);
@@ -334,6 +359,7 @@ mod tests {
     fn found(id: LeaseId, ttl: u64) -> Found {
         Found {
             id,
+            granted_index: 0,
             ttl: seconds(ttl),
             left: None,
         }
@@ -349,9 +375,9 @@ mod tests {
     #[test]
     fn leases_come_due_in_order_and_in_batches() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), B, seconds(5));
-        deadlines.granted(at(0), A, seconds(5));
-        deadlines.granted(at(0), C, seconds(2));
+        deadlines.granted(at(0), B, seconds(5), 0);
+        deadlines.granted(at(0), A, seconds(5), 0);
+        deadlines.granted(at(0), C, seconds(2), 0);
         assert_eq!(deadlines.next(), Some(at(2)));
         assert_eq!(deadlines.due(at(1), 10), []);
         assert_eq!(deadlines.due(at(9), 2), [C, A]);
@@ -362,7 +388,7 @@ mod tests {
     #[test]
     fn keep_alive_gives_the_full_length_again() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(5));
+        deadlines.granted(at(0), A, seconds(5), 0);
         assert_eq!(
             deadlines.keep_alive(at(4), A),
             Known::Live(at(9), seconds(5))
@@ -374,7 +400,7 @@ mod tests {
     #[test]
     fn a_lease_past_its_deadline_cannot_be_kept_alive() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(5));
+        deadlines.granted(at(0), A, seconds(5), 0);
         // Not handed out yet, and nevertheless over.
         assert_eq!(deadlines.keep_alive(at(5), A), Known::Gone);
         assert_eq!(deadlines.due(at(5), 10), [A]);
@@ -387,7 +413,7 @@ mod tests {
     #[test]
     fn a_revoke_of_what_was_gone_already_is_not_repeated() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(5));
+        deadlines.granted(at(0), A, seconds(5), 0);
         assert_eq!(deadlines.due(at(5), 10), [A]);
         deadlines.ended(&[A]);
         assert_eq!(deadlines.len(), 0);
@@ -396,10 +422,10 @@ mod tests {
     #[test]
     fn a_lease_granted_anew_survives_the_end_of_its_namesake() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(5));
+        deadlines.granted(at(0), A, seconds(5), 0);
         assert_eq!(deadlines.due(at(5), 10), [A]);
         deadlines.revoked(A);
-        deadlines.granted(at(6), A, seconds(5));
+        deadlines.granted(at(6), A, seconds(5), 0);
         deadlines.ended(&[A]);
         deadlines.retry(&[A], at(7));
         assert_eq!(deadlines.look_up(at(7), A), Known::Live(at(11), seconds(5)));
@@ -415,7 +441,7 @@ mod tests {
         deadlines.load([found(A, 10)], false);
         assert_eq!(deadlines.load_after(), Some(Some(A)));
         // Granted under this leader before its page came: the page does not shorten it.
-        deadlines.granted(at(109), B, seconds(10));
+        deadlines.granted(at(109), B, seconds(10), 0);
         deadlines.load([found(B, 10), found(C, 10)], true);
         assert_eq!(deadlines.load_after(), None);
         assert_eq!(deadlines.due(at(111), 10), [A, C]);
@@ -428,9 +454,9 @@ mod tests {
     #[test]
     fn a_follower_remembers_nothing_and_ends_nothing() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(5));
+        deadlines.granted(at(0), A, seconds(5), 0);
         deadlines.demote();
-        deadlines.granted(at(0), B, seconds(5));
+        deadlines.granted(at(0), B, seconds(5), 0);
         assert_eq!(deadlines.due(at(99), 10), []);
         assert_eq!(deadlines.keep_alive(at(1), A), Known::NotLeading);
         assert_eq!(deadlines.len(), 0);
@@ -439,7 +465,7 @@ mod tests {
     #[test]
     fn deadlines_beyond_the_end_of_time_saturate() {
         let mut deadlines = leading();
-        deadlines.granted(Moment(u64::MAX - 1), A, seconds(9_000_000_000));
+        deadlines.granted(Moment(u64::MAX - 1), A, seconds(9_000_000_000), 0);
         assert_eq!(deadlines.due(Moment(u64::MAX - 1), 10), []);
     }
 }

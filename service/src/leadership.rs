@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use conclave_proto::ApiError;
-use conclave_proto::command::{LeaseExpire, LeaseRecord, command::Body};
+use conclave_proto::command::{ExpiredLease, LeaseExpire, LeaseRecord, command::Body};
 use conclave_storage::machine::LeaseEffect;
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, LeaseId};
@@ -131,9 +131,11 @@ impl Leases {
         let next = deadlines.next();
         for effect in effects {
             match *effect {
-                LeaseEffect::Granted { id, ttl_seconds } => {
-                    deadlines.granted(now, id, ttl_duration(ttl_seconds));
-                }
+                LeaseEffect::Granted {
+                    id,
+                    ttl_seconds,
+                    granted_index,
+                } => deadlines.granted(now, id, ttl_duration(ttl_seconds), granted_index),
                 LeaseEffect::Revoked { id } => deadlines.revoked(id),
                 LeaseEffect::Checkpointed {
                     id,
@@ -202,12 +204,19 @@ impl Leases {
         })
     }
 
-    /// What is due, and under which term.
-    fn due(&self) -> (u64, Vec<LeaseId>) {
+    /// What is due, and the command that ends it.
+    fn due(&self) -> (Vec<LeaseId>, LeaseExpire) {
         let mut deadlines = self.lock();
         let now = self.shared.clock.now();
         let due = deadlines.due(now, limits::EXPIRE_BATCH_LEASES_MAX);
-        (deadlines.term(), due)
+        let expired = |id: &LeaseId| ExpiredLease {
+            id: id.0,
+            granted_index: deadlines.granted_index(*id).unwrap_or_default(),
+        };
+        let leases = due.iter().map(expired).collect();
+        // Bound to the term in which they were found due: see `LeaseExpire`.
+        let term = deadlines.term();
+        (due, LeaseExpire { leases, term })
     }
 
     /// How long there is nothing to do; `None` for ever.
@@ -267,10 +276,10 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
                 continue;
             }
         }
-        let (term, due) = leases.due();
+        let (due, command) = leases.due();
         if !due.is_empty() {
             tokio::select! {
-                () = expire(&handle, &leases, term, &due) => {}
+                () = expire(&handle, &leases, &due, command) => {}
                 () = stopping.cancelled() => {}
             }
             continue;
@@ -296,13 +305,9 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn expire(handle: &Handle, leases: &Leases, term: u64, due: &[LeaseId]) {
-    let ids = due.iter().map(|id| id.0).collect();
-    // Bound to the term in which they were found due: see `LeaseExpire`.
-    match handle
-        .propose_prepared(Body::LeaseExpire(LeaseExpire { ids, term }))
-        .await
-    {
+async fn expire(handle: &Handle, leases: &Leases, due: &[LeaseId], command: LeaseExpire) {
+    let proposed = handle.propose_prepared(Body::LeaseExpire(command));
+    match proposed.await {
         Ok(_) => leases.lock().ended(due),
         Err(error) => {
             tracing::debug!(%error, leases = due.len(), "expired leases are proposed again");
@@ -316,6 +321,7 @@ fn found(record: &LeaseRecord) -> Found {
     Found {
         id: LeaseId(record.id),
         ttl: ttl_duration(record.ttl_seconds),
+        granted_index: record.granted_index,
         left: (record.remaining_seconds != 0).then(|| ttl_duration(record.remaining_seconds)),
     }
 }

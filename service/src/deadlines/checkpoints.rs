@@ -174,6 +174,7 @@ mod tests {
         Found {
             id: A,
             ttl: seconds(1000),
+            granted_index: 1,
             left: left.map(seconds),
         }
     }
@@ -181,8 +182,8 @@ mod tests {
     #[test]
     fn a_lease_is_noted_each_interval_while_it_has_more_than_one_left() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(900));
-        deadlines.granted(at(0), B, seconds(300));
+        deadlines.granted(at(0), A, seconds(900), 0);
+        deadlines.granted(at(0), B, seconds(300), 0);
         assert_eq!(deadlines.next(), Some(at(300)));
         assert!(deadlines.due_checkpoints(at(299), ALL).is_empty());
         assert_eq!(deadlines.due_checkpoints(Moment(300_001), ALL), [(A, 600)]);
@@ -197,7 +198,7 @@ mod tests {
     fn notes_come_in_batches() {
         let mut deadlines = leading();
         for id in 0..25 {
-            deadlines.granted(at(0), LeaseId(id), seconds(900));
+            deadlines.granted(at(0), LeaseId(id), seconds(900), 0);
         }
         let batches = [10, 10, 5, 0];
         assert!(
@@ -210,7 +211,7 @@ mod tests {
     #[test]
     fn a_lease_renewed_often_is_never_noted() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(900));
+        deadlines.granted(at(0), A, seconds(900), 0);
         for second in (200..2000).step_by(200) {
             deadlines.keep_alive(at(second), A);
             assert!(deadlines.due_checkpoints(at(second + 100), ALL).is_empty());
@@ -221,7 +222,7 @@ mod tests {
     #[test]
     fn a_renewal_takes_back_what_was_noted() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(900));
+        deadlines.granted(at(0), A, seconds(900), 0);
         deadlines.due_checkpoints(at(300), ALL);
         deadlines.keep_alive(at(400), A);
         let number = deadlines.take_back(A).expect("noted");
@@ -235,7 +236,7 @@ mod tests {
     #[test]
     fn a_note_made_meanwhile_is_not_taken_back_with_the_one_before() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(900));
+        deadlines.granted(at(0), A, seconds(900), 0);
         deadlines.due_checkpoints(at(300), ALL);
         deadlines.keep_alive(at(400), A);
         let number = deadlines.take_back(A).expect("noted");
@@ -289,13 +290,13 @@ mod tests {
     #[test]
     fn a_note_that_comes_as_an_effect_is_known() {
         let mut deadlines = leading();
-        deadlines.granted(at(0), A, seconds(900));
+        deadlines.granted(at(0), A, seconds(900), 0);
         deadlines.checkpointed(A, 0);
         assert_eq!(deadlines.take_back(A), None);
         deadlines.checkpointed(A, 600);
         assert!(deadlines.take_back(A).is_some());
         // Granted anew, it is another lease.
-        deadlines.granted(at(0), A, seconds(900));
+        deadlines.granted(at(0), A, seconds(900), 0);
         assert_eq!(deadlines.take_back(A), None);
     }
 }

@@ -36,6 +36,7 @@ impl Machine {
         self.effects.leases.push(LeaseEffect::Granted {
             id,
             ttl_seconds: ttl,
+            granted_index: self.state.index,
         });
         Ok(api::LeaseGrantResponse {
             header: self.header(),
@@ -62,16 +63,20 @@ impl Machine {
     }
 
     /// As many revokes, except that a lease that is gone is not an error: the leader may say it
-    /// twice.
+    /// twice. One that was granted anew under the id of one that is gone is not meant.
     pub(super) fn lease_expire(
         &mut self,
         read: &dyn Read,
         request: &LeaseExpire,
     ) -> Result<(), ReadError> {
         self.alarms.check_write()?;
-        for &id in &request.ids {
-            if self.pending.has_lease(read, LeaseId(id))? {
-                self.revoke(read, LeaseId(id))?;
+        for expired in &request.leases {
+            let id = LeaseId(expired.id);
+            let meant = |lease: &LeaseRecord| {
+                expired.granted_index == 0 || expired.granted_index == lease.granted_index
+            };
+            if self.pending.lease(read, id)?.as_ref().is_some_and(meant) {
+                self.revoke(read, id)?;
             }
         }
         Ok(())

@@ -111,9 +111,9 @@ impl Model {
                     header: self.header(),
                 }))
             }
-            Body::LeaseExpire(LeaseExpire { ids, .. }) => {
-                for id in ids {
-                    let _ = self.revoke(*id);
+            Body::LeaseExpire(LeaseExpire { leases, .. }) => {
+                for lease in leases {
+                    let _ = self.revoke(lease.id);
                 }
                 Ok(Reply::LeaseExpire)
             }

@@ -115,6 +115,8 @@ pub enum LeaseEffect {
         id: LeaseId,
         /// As granted.
         ttl_seconds: i64,
+        /// The index of the entry that granted it.
+        granted_index: u64,
     },
     /// It was revoked or has expired.
     Revoked {

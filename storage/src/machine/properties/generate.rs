@@ -2,8 +2,8 @@
 //! revisions near the present.
 
 use bytes::Bytes;
-use conclave_proto::command::LeaseExpire;
 use conclave_proto::command::command::Body;
+use conclave_proto::command::{ExpiredLease, LeaseExpire};
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::compare::TargetUnion;
 use conclave_proto::etcdserverpb::request_op::Request;
@@ -140,7 +140,12 @@ pub(super) fn txn() -> impl Strategy<Value = api::TxnRequest> {
 pub(super) fn body() -> impl Strategy<Value = Body> {
     let grant = (1..4i64, 1..9i64)
         .prop_map(|(id, ttl)| Body::LeaseGrant(api::LeaseGrantRequest { id, ttl }));
-    let expire = vec(1..4i64, 0..3).prop_map(|ids| Body::LeaseExpire(LeaseExpire { ids, term: 0 }));
+    let expired = (1..4i64).prop_map(|id| ExpiredLease {
+        id,
+        granted_index: 0,
+    });
+    let expire =
+        vec(expired, 0..3).prop_map(|leases| Body::LeaseExpire(LeaseExpire { leases, term: 0 }));
     let compaction = (0..30i64).prop_map(|revision| {
         Body::Compaction(api::CompactionRequest {
             revision,

@@ -4,7 +4,7 @@
 //! put KEY VALUE [lease=N] [prev] [keep_value] [keep_lease]
 //! del RANGE [prev]
 //! txn [ TARGET RANGE OP VALUE ; .. ] { OPERATION ; .. } { OPERATION ; .. }
-//! compact REVISION        grant ID TTL      revoke ID     expire ID ..
+//! compact REVISION        grant ID TTL      revoke ID     expire ID[@INDEX] ..
 //! checkpoint ID SECONDS .. [term=N] [as_of=INDEX]
 //! alarm on|off|list MEMBER TYPE             attributes MEMBER NAME URL
 //! entry { COMMAND ; .. }  one entry with several of the above
@@ -28,7 +28,9 @@
 
 use bytes::Bytes;
 use conclave_proto::command::command::Body;
-use conclave_proto::command::{Checkpoint, LeaseCheckpoint, LeaseExpire, Member, MemberAttributes};
+use conclave_proto::command::{
+    Checkpoint, ExpiredLease, LeaseCheckpoint, LeaseExpire, Member, MemberAttributes,
+};
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
@@ -132,11 +134,11 @@ fn body(words: &mut Words) -> Body {
         }
         "revoke" => Body::LeaseRevoke(api::LeaseRevokeRequest { id: words.number() }),
         "expire" => {
-            let mut ids = Vec::new();
+            let mut leases = Vec::new();
             while words.peek().is_some_and(|word| word != ";" && word != "}") {
-                ids.push(words.number());
+                leases.push(expired(&words.next()));
             }
-            Body::LeaseExpire(LeaseExpire { ids, term: 0 })
+            Body::LeaseExpire(LeaseExpire { leases, term: 0 })
         }
         "checkpoint" => Body::LeaseCheckpoint(checkpoint(words)),
         "alarm" => {
@@ -161,6 +163,15 @@ fn body(words: &mut Words) -> Body {
             client_urls: vec![words.next()],
         }),
         other => panic!("no command {other}"),
+    }
+}
+
+/// `7`, or `7@12` for the one that entry 12 granted.
+fn expired(word: &str) -> ExpiredLease {
+    let (id, index) = word.split_once('@').unwrap_or((word, "0"));
+    ExpiredLease {
+        id: id.parse().expect("an id"),
+        granted_index: index.parse().expect("an index"),
     }
 }
 

@@ -59,7 +59,9 @@ pub(super) fn effects(out: &mut String, effects: &Effects) {
     }
     for lease in &effects.leases {
         match lease {
-            LeaseEffect::Granted { id, ttl_seconds } => {
+            LeaseEffect::Granted {
+                id, ttl_seconds, ..
+            } => {
                 line!(out, "! lease {} granted for {ttl_seconds} s", id.0);
             }
             LeaseEffect::Revoked { id } => line!(out, "! lease {} ended", id.0),
