@@ -433,10 +433,8 @@ impl Driver {
 
     fn compact_log(&mut self, applied: u64, through: u64) -> Result<(), Fault> {
         self.parts.node.applied(applied);
-        let through = self
-            .snapshots
-            .keeps_from()
-            .map_or(through, |first| through.min(first));
+        let kept = self.keeps_from();
+        let through = kept.map_or(through, |index| through.min(index));
         if through < self.parts.node.first_index() {
             return Ok(());
         }

@@ -66,6 +66,8 @@ pub(super) struct Traffic {
     receiving: Vec<u64>,
     /// Ticks for which nobody has taken up the offer.
     idle_ticks: u32,
+    /// Members that have what was offered, and the ticks for which what they lack is kept for them.
+    catching_up: Vec<(u64, u32)>,
     /// Stepped, and not yet taken by raft.
     arriving: Option<Arrived>,
     /// Taken, and being put in place by the work of this number.
@@ -82,16 +84,18 @@ struct Arrived {
 /// An offer nobody took up ends after so many ticks.
 const IDLE_TICKS_MAX: u32 = 100;
 
-impl Traffic {
-    /// The log must keep what comes after this index.
-    pub(super) fn keeps_from(&self) -> Option<u64> {
-        self.offered.as_ref().map(|files| files.index)
-    }
-}
+/// What was written while a snapshot was on its way may be more than the log keeps otherwise. So
+/// long is it kept for the one that has the snapshot and needs the rest, or it would need another
+/// snapshot, and again another.
+const CATCH_UP_TICKS: u32 = 300;
 
 impl Driver {
     pub(super) fn take_snapshot_if_wanted(&mut self) {
         let traffic = &mut self.snapshots;
+        traffic.catching_up.retain_mut(|(_, ticks_left)| {
+            *ticks_left -= 1;
+            *ticks_left > 0
+        });
         if traffic.offered.is_some() && traffic.receiving.is_empty() {
             traffic.idle_ticks += 1;
             if traffic.idle_ticks > IDLE_TICKS_MAX {
@@ -163,9 +167,28 @@ impl Driver {
     pub(super) fn snapshot_sent(&mut self, to: u64, arrived: bool) {
         self.parts.node.snapshot_sent(to, arrived);
         self.snapshots.receiving.retain(|&receiver| receiver != to);
+        if arrived {
+            self.snapshots
+                .catching_up
+                .retain(|&(member, _)| member != to);
+            self.snapshots.catching_up.push((to, CATCH_UP_TICKS));
+        }
         if self.snapshots.receiving.is_empty() {
             self.withdraw_offer();
         }
+    }
+
+    /// The log must keep what comes after this index.
+    pub(super) fn keeps_from(&self) -> Option<u64> {
+        let Traffic {
+            offered,
+            catching_up,
+            ..
+        } = &self.snapshots;
+        // One that is a member no more has no progress.
+        let needed = |&(member, _): &(u64, u32)| self.parts.node.matched(member);
+        let offered = offered.as_ref().map(|files| files.index);
+        catching_up.iter().filter_map(needed).chain(offered).min()
     }
 
     fn withdraw_offer(&mut self) {
