@@ -93,11 +93,11 @@ impl Applier {
         let mut compacting = true;
         while let Some(entries) = self.receive(&mut compacting)? {
             let mut batch = Batch::default();
-            self.apply(entries, &mut batch)?;
+            compacting |= self.apply(entries, &mut batch)?;
             while batch.has_room()
                 && let Ok(more) = self.inbox.try_recv()
             {
-                self.apply(more, &mut batch)?;
+                compacting |= self.apply(more, &mut batch)?;
             }
             compacting |= self.commit(batch)?;
         }
@@ -121,7 +121,9 @@ impl Applier {
         }
     }
 
-    fn apply(&mut self, work: Vec<ToApply>, batch: &mut Batch) -> Result<(), Fault> {
+    /// True if there may be something to compact, which does not come with the batch.
+    fn apply(&mut self, work: Vec<ToApply>, batch: &mut Batch) -> Result<bool, Fault> {
+        let mut installed = false;
         for item in work {
             match item {
                 ToApply::Entry { entry, proposals } => {
@@ -134,10 +136,12 @@ impl Applier {
                     // What is applied so far belongs to the state that ends here.
                     self.commit(std::mem::take(batch))?;
                     self.install(engine, index)?;
+                    // It was taken at some moment, perhaps in the middle of a compaction.
+                    installed = true;
                 }
             }
         }
-        Ok(())
+        Ok(installed)
     }
 
     fn apply_entry(

@@ -119,6 +119,8 @@ pub(crate) struct Driver {
     confirmed: u64,
     /// For the applier, whose queue is full.
     to_apply: VecDeque<Vec<ToApply>>,
+    /// Payloads in it.
+    to_apply_bytes: usize,
     /// Since when the log writer has been busy without confirming anything.
     writing_since: Moment,
     membership: membership::Followed,
@@ -149,6 +151,7 @@ impl Driver {
             written: 0,
             confirmed: 0,
             to_apply: VecDeque::new(),
+            to_apply_bytes: 0,
             writing_since: now,
             membership,
             snapshots: snapshots::Traffic::default(),
@@ -412,19 +415,25 @@ impl Driver {
     /// Gives the applier something to do. A leader must not miss its heartbeats because one entry
     /// takes long to apply, so what does not fit into the queue waits here, within a bound.
     fn tell_applier(&mut self, work: Vec<ToApply>) {
+        self.to_apply_bytes += payload_bytes(&work);
         self.to_apply.push_back(work);
         self.feed_applier();
     }
 
     fn feed_applier(&mut self) {
         while let Some(work) = self.to_apply.pop_front() {
-            if self.to_apply.len() >= limits::APPLY_BACKLOG_BATCHES_MAX {
+            let bytes = payload_bytes(&work);
+            let is_too_much = self.to_apply.len() >= limits::APPLY_BACKLOG_BATCHES_MAX
+                || self.to_apply_bytes > limits::APPLY_BACKLOG_BYTES_MAX;
+            self.to_apply_bytes -= bytes;
+            if is_too_much {
                 // As above: if it is gone the slots are dropped, and their callers learn that the
                 // server stopped.
                 let _ = self.parts.applier.send(work);
                 continue;
             }
             if let Err(TrySendError::Full(work)) = self.parts.applier.try_send(work) {
+                self.to_apply_bytes += bytes;
                 self.to_apply.push_front(work);
                 return;
             }
@@ -464,6 +473,14 @@ impl Drop for Driver {
             let _ = slot.send(Err(ApiError::Stopped));
         }
     }
+}
+
+fn payload_bytes(work: &[ToApply]) -> usize {
+    let entries = work.iter().map(|item| match item {
+        ToApply::Entry { entry, .. } => entry.payload.len(),
+        _ => 0,
+    });
+    entries.sum()
 }
 
 /// An id as members are named everywhere.

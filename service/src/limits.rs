@@ -53,10 +53,17 @@ pub const LOG_TAIL_BYTES_MAX: usize = 8 << 20;
 pub const COMMITTED_BYTES_MAX: u64 = 4 << 20;
 
 /// Bytes of log a leader sends in one message, and the messages it sends ahead of acknowledgements.
-/// Their product bounds what one slow follower can pin in the leader's memory.
+/// Their product bounds what one slow follower can pin in the leader's memory, and has to fit into
+/// the queue for one member twice (an entry may be larger than the message it is alone in): what
+/// does not is lost, read from the log again, and lost again.
 pub const APPEND_MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// See [`APPEND_MESSAGE_BYTES_MAX`].
-pub const APPEND_MESSAGES_IN_FLIGHT_MAX: usize = 256;
+pub const APPEND_MESSAGES_IN_FLIGHT_MAX: usize = 32;
+/// Bytes that wait for one member.
+pub const PEER_QUEUE_BYTES_MAX: usize = 64 << 20;
+const _: () = assert!(
+    2 * APPEND_MESSAGE_BYTES_MAX as usize * APPEND_MESSAGES_IN_FLIGHT_MAX <= PEER_QUEUE_BYTES_MAX
+);
 
 /// Bytes of proposals raft takes on before the first of them commits. Above the admission bound, so
 /// that raft never has to drop what was admitted.
@@ -72,12 +79,15 @@ pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
 /// Commands the applier gathers into one engine write, for the same reason.
 pub const APPLY_BATCH_COMMANDS_MAX: usize = 2_048;
 
-/// Batches that wait in the driver for a place in the applier's queue.
+/// Batches that wait in the driver for a place in the applier's queue, and the bytes in them:
+/// beyond either, the driver waits.
 pub const APPLY_BACKLOG_BATCHES_MAX: usize = 1_024;
 /// How soon the driver looks for a place again.
 pub const APPLY_BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// Appends queued from the driver to the log writer: with a sync running, one batch can gather
+/// See [`APPLY_BACKLOG_BATCHES_MAX`].
+pub const APPLY_BACKLOG_BYTES_MAX: usize = 128 << 20;
 /// behind it.
 pub const LOG_QUEUE_MAX: usize = 64;
 

@@ -26,10 +26,6 @@ use crate::metrics::OfPeer;
 /// Parcels that wait for one member.
 const PARCELS_MAX: usize = limits::PEER_MESSAGES_MAX;
 
-/// Bytes that wait for one member. A follower that lags is sent 64 appends of 1 MiB in less than a
-/// second on a fast network; more would be memory for nothing.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
-
 /// Bytes of parcels that share a frame. The other side decodes a frame as a whole, so a larger one
 /// would delay its first parcel for its last.
 const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -80,7 +76,7 @@ impl Queue {
             let mut inside = lock(&self.inside);
             let has_room = inside.parcels.len() < PARCELS_MAX
                 && (inside.parcels.is_empty()
-                    || inside.queue_bytes + parcel_bytes <= QUEUE_BYTES_MAX);
+                    || inside.queue_bytes + parcel_bytes <= limits::PEER_QUEUE_BYTES_MAX);
             if !inside.is_open || !has_room {
                 self.stats.send_failures.inc();
                 let told = std::mem::replace(&mut inside.loss_told, true);
