@@ -6,9 +6,10 @@
 //! 2. **Checked.** [`check`] turns those into a [`Config`]: numbers in range, URLs that parse,
 //!    flags that fit together. What it lets through can be used without asking again.
 //!
-//! Everything here is pure: arguments and environment come in as lists, the outcome is a value, and
-//! nothing is read, printed or logged. What the operator should know but need not act upon is
-//! returned as [`Notice`]s, because logging is set up from this very configuration.
+//! Arguments and environment come in as lists, the outcome is a value, and nothing is read, printed
+//! or logged, but for one look: whether there is a raft log, since that makes some flags
+//! meaningless. What the operator should know but need not act upon is returned as [`Notice`]s,
+//! because logging is set up from this very configuration.
 //!
 //! Rules, kept from etcd so that its command lines and manifests work unchanged:
 //!
@@ -19,7 +20,7 @@
 //! * An unknown flag is an error; an unknown `ETCD_*` variable is a warning, since container
 //!   platforms put variables of that form into every process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 mod addresses;
@@ -87,8 +88,10 @@ pub struct Config {
     pub listen_peer_urls: Vec<MemberUrl>,
     /// What other members are told to connect to. Never empty.
     pub initial_advertise_peer_urls: Vec<MemberUrl>,
-    /// The members a new cluster begins with; holds this one. Sorted by name.
-    pub initial_cluster: Vec<InitialMember>,
+    /// The members a new cluster begins with; holds this one. Sorted by name. An error is kept
+    /// here, in words, if the member has run before: it knows its cluster then, and the flags that
+    /// speak of its beginning may be of any age.
+    pub initial_cluster: Result<Vec<InitialMember>, String>,
     /// Whether an empty data directory means a new cluster or joining one.
     pub initial_cluster_state: InitialClusterState,
     /// Sets clusters apart whose members have the same URLs.
@@ -222,21 +225,34 @@ impl Default for Config {
 impl Config {
     /// The directory of this member's files, below the data directory.
     pub fn member_dir(&self) -> PathBuf {
-        self.data_dir.join("member")
+        member_dir(&self.data_dir)
     }
 
     /// The directory of the raft log.
     pub fn log_dir(&self) -> PathBuf {
-        self.wal_dir
-            .clone()
-            .unwrap_or_else(|| self.member_dir().join("log"))
+        log_dir(&self.data_dir, self.wal_dir.as_deref())
+    }
+
+    /// The members a new cluster begins with; none if they cannot be told.
+    pub fn initial_members(&self) -> &[InitialMember] {
+        self.initial_cluster.as_deref().unwrap_or_default()
     }
 
     /// The name and peer URLs of this member as the initial cluster has them.
-    pub fn own_entry(&self) -> &InitialMember {
-        self.initial_cluster
-            .iter()
-            .find(|member| member.name == self.name)
-            .expect("checked: the initial cluster holds this member")
+    pub fn own_entry(&self) -> InitialMember {
+        let mut peer_urls = self.initial_advertise_peer_urls.clone();
+        peer_urls.sort();
+        InitialMember {
+            name: self.name.clone(),
+            peer_urls,
+        }
     }
+}
+
+fn member_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("member")
+}
+
+fn log_dir(data_dir: &Path, wal_dir: Option<&Path>) -> PathBuf {
+    wal_dir.map_or_else(|| member_dir(data_dir).join("log"), Path::to_owned)
 }

@@ -29,7 +29,7 @@ impl Identity {
     pub fn of(config: &Config) -> Identity {
         let token = &config.initial_cluster_token;
         let mut members: Vec<Member> = config
-            .initial_cluster
+            .initial_members()
             .iter()
             .map(|member| Member {
                 id: member_id(&member.peer_urls, token, None),

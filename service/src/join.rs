@@ -89,6 +89,9 @@ where
     A: Fn(Vec<MemberUrl>) -> F,
     F: Future<Output = Result<Introduction, String>> + Send + 'static,
 {
+    if let Err(reason) = &config.initial_cluster {
+        return Err(JoinError::Flags(reason.clone()));
+    }
     let identity = Identity::of(config);
     let others = others(config);
     if config.initial_cluster_state == InitialClusterState::New {
@@ -119,7 +122,7 @@ where
 
 /// The members of the initial cluster but this one.
 fn others(config: &Config) -> Vec<&InitialMember> {
-    let members = config.initial_cluster.iter();
+    let members = config.initial_members().iter();
     members.filter(|m| m.name != config.name).collect()
 }
 
@@ -175,10 +178,10 @@ fn check_new(
     // One of another cluster may be the one that is wrong, and must not keep the others from
     // starting: it is refused when it speaks to them. If nobody is left to form a majority with, it
     // is us.
-    let majority = config.initial_cluster.len() / 2 + 1;
+    let majority = config.initial_members().len() / 2 + 1;
     for &(other, theirs) in &foreign {
         let (other, ours) = (other.name.clone(), identity.cluster_id);
-        if config.initial_cluster.len() - foreign.len() < majority {
+        if config.initial_members().len() - foreign.len() < majority {
             return Err(JoinError::ForeignCluster {
                 other,
                 theirs,
@@ -234,7 +237,8 @@ fn joined(config: &Config, answers: &[Answered<'_>]) -> Result<Origin, JoinError
 
 /// Our entry in the cluster's list, which must be the same as ours.
 fn find_ourselves<'a>(config: &Config, members: &'a [Member]) -> Result<&'a Member, JoinError> {
-    let own = texts(&config.own_entry().peer_urls);
+    let own_entry = config.own_entry();
+    let own = texts(&own_entry.peer_urls);
     let Some(ourselves) = members.iter().find(|member| sorted(member) == own) else {
         return Err(JoinError::NotAdded {
             name: config.name.clone(),
@@ -242,7 +246,7 @@ fn find_ourselves<'a>(config: &Config, members: &'a [Member]) -> Result<&'a Memb
         });
     };
     let mut configured: Vec<Vec<&str>> = config
-        .initial_cluster
+        .initial_members()
         .iter()
         .map(|member| texts(&member.peer_urls))
         .collect();

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::duration::parse_duration;
 use super::gates::check_feature_gates;
 use super::raw::Raw;
 use super::security::check_peer_tls;
-use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
+use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
 
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
 /// Requests are held in memory, several times while they are replicated. Beyond this, etcd too
@@ -45,16 +45,21 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let keepalive_timeout = &member.grpc_keepalive_timeout;
     let compaction_batch = &features.compaction_batch_limit;
     let streams = &member.max_concurrent_streams;
-    let initial_cluster = check_initial_cluster(raw, &name, &urls.initial_advertise_peer)?;
+    let has_run = has_run(&data_dir, wal_dir.as_deref());
+    let initial_cluster = match check_initial_cluster(raw, &name, &urls.initial_advertise_peer) {
+        Err(error) if has_run => Err(error.to_string()),
+        Err(error) => return Err(error),
+        Ok(members) => Ok(members),
+    };
     let mut peer_urls = vec![
         urls.listen_peer.as_slice(),
         urls.initial_advertise_peer.as_slice(),
     ];
-    peer_urls.extend(
-        initial_cluster
-            .iter()
-            .map(|member| member.peer_urls.as_slice()),
-    );
+    if let Ok(members) = &initial_cluster
+        && !has_run
+    {
+        peer_urls.extend(members.iter().map(|member| member.peer_urls.as_slice()));
+    }
     let peer_tls = check_peer_tls(&raw.security, &urls.listen_peer, &peer_urls, notices)?;
     Ok(Config {
         initial_cluster,
@@ -107,6 +112,11 @@ fn check_name(name: &str) -> Result<String, ConfigError> {
         ));
     }
     Ok(name.to_owned())
+}
+
+/// Whether there is a raft log. Like etcd, who has one is not asked for the cluster's beginning.
+fn has_run(data_dir: &Path, wal_dir: Option<&Path>) -> bool {
+    log_dir(data_dir, wal_dir).exists()
 }
 
 fn directory(flag: &'static str, dir: &str) -> Result<PathBuf, ConfigError> {

@@ -139,7 +139,7 @@ fn a_cluster_of_several_members_is_named() {
          --auto-promote-learners --force-new-cluster=true --strict-reconfig-check=false",
     );
     let members: Vec<(&str, Vec<&str>)> = config
-        .initial_cluster
+        .initial_members()
         .iter()
         .map(|member| (member.name.as_str(), texts(&member.peer_urls)))
         .collect();
@@ -596,4 +596,47 @@ fn help_and_version_are_texts() {
             "{help}"
         );
     }
+}
+
+/// A member that has a raft log knows its cluster: what the flags say of its beginning may be old.
+#[test]
+fn whoever_has_run_is_not_asked_for_the_beginning() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let flags = |more: &str| {
+        let dir = dir.path().display();
+        format!("--data-dir {dir} --name a --initial-cluster b=http://b:2380{more}")
+    };
+    let fresh = error(&flags(""), "").0;
+    assert!(fresh.contains("it does not have this member"), "{fresh}");
+    std::fs::create_dir_all(dir.path().join("member/log")).expect("a folder");
+    let config = config(&flags(""));
+    assert_eq!(config.initial_cluster, Err(fresh));
+    assert_eq!(config.initial_members(), []);
+    // Elsewhere there is none.
+    let elsewhere = dir.path().join("elsewhere");
+    let fresh = error(&flags(&format!(" --wal-dir {}", elsewhere.display())), "").0;
+    assert!(fresh.contains("it does not have this member"), "{fresh}");
+}
+
+/// The line that `etcdctl member add` prints while another one that was added has not started.
+#[test]
+fn members_that_have_not_started_have_no_name() {
+    let config = config(
+        "--name c --initial-advertise-peer-urls http://c:1 --initial-cluster-state existing \
+         --initial-cluster a=http://a:1,=http://b:1,c=http://c:1,=http://d:1",
+    );
+    let members: Vec<(&str, Vec<&str>)> = config
+        .initial_members()
+        .iter()
+        .map(|member| (member.name.as_str(), texts(&member.peer_urls)))
+        .collect();
+    assert_eq!(
+        members,
+        [
+            ("", vec!["http://b:1"]),
+            ("", vec!["http://d:1"]),
+            ("a", vec!["http://a:1"]),
+            ("c", vec!["http://c:1"]),
+        ]
+    );
 }

@@ -168,17 +168,19 @@ pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
     text.split(',').map(MemberUrl::parse).collect()
 }
 
-/// Reads `name=url,name=url`, where a name may come several times. Sorted by name.
+/// Reads `name=url,name=url`, where a name may come several times. Sorted by name. A member that
+/// was added and has not started has no name; `etcdctl member add` prints it so, and each such URL
+/// is a member by itself.
 pub(super) fn parse_initial_cluster(text: &str) -> Result<Vec<InitialMember>, String> {
     let mut members: Vec<InitialMember> = Vec::new();
     for part in text.split(',') {
         let (name, url) = part
             .trim()
             .split_once('=')
-            .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| format!("write {part:?} as name=http://host:port"))?;
         let url = MemberUrl::parse(url).map_err(|reason| format!("{url:?}: {reason}"))?;
-        match members.iter_mut().find(|member| member.name == name) {
+        let known = members.iter_mut().find(|member| member.name == name);
+        match known.filter(|_| !name.is_empty()) {
             Some(member) => member.peer_urls.push(url),
             None => {
                 members.push(InitialMember {
@@ -292,6 +294,5 @@ mod tests {
         let urls: Vec<&str> = members[0].peer_urls.iter().map(MemberUrl::as_str).collect();
         assert_eq!(urls, ["http://a:1", "http://z:1"]);
         assert!(parse_initial_cluster("http://a:1").is_err());
-        assert!(parse_initial_cluster("=http://a:1").is_err());
     }
 }

@@ -7,6 +7,9 @@ use super::Answered;
 /// Why a member with an empty data directory cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
+    /// The flags that say which cluster it is of, and what is wrong with them.
+    #[error("{0}")]
+    Flags(String),
     /// `existing`, and `--initial-cluster` has this member alone.
     #[error(
         "--initial-cluster-state is existing, and --initial-cluster names no other member to ask: \

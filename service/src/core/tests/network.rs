@@ -248,7 +248,8 @@ fn founder(size: usize, which: usize) -> Identity {
     };
     Identity::of(&Config {
         name: member(which).name,
-        initial_cluster: (0..size).map(member).collect(),
+        initial_advertise_peer_urls: member(which).peer_urls,
+        initial_cluster: Ok((0..size).map(member).collect()),
         ..Config::default()
     })
 }
