@@ -25,7 +25,8 @@ use std::sync::Arc;
 use conclave_proto::command::Member;
 use conclave_storage::engine::Engine;
 use conclave_storage::engine::rocks::{RocksEngine, RocksOptions};
-use conclave_storage::log::{Log, LogState};
+use conclave_storage::log::{Entry, EntryKind, Log, LogState};
+use conclave_storage::machine::member::Change;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, layout, place};
@@ -34,7 +35,7 @@ use crate::StartError;
 use crate::applier;
 use crate::config::Config;
 use crate::consensus::Position;
-use crate::consensus::configuration::Configuration;
+use crate::consensus::configuration::{self, Configuration};
 use crate::driver::{OpenState, StateFolder};
 use crate::handle;
 use crate::identity::Identity;
@@ -68,8 +69,6 @@ pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
     let member_dir = config.member_dir();
     layout::check_or_create_version(&member_dir)?;
     let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, RocksOptions::log())?;
-    // The log's lock is ours, so nobody else is using what is swept here.
-    place::sweep(&member_dir)?;
     let place = place::current(&member_dir)?;
     let cache_bytes = usize::try_from(config.state_cache_bytes).unwrap_or(usize::MAX);
     let open_state: OpenState = Arc::new(move |dir| {
@@ -78,6 +77,9 @@ pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
         Ok(Arc::new(engine))
     });
     let state = open_state(&place.dir)?;
+    // The state's lock is ours, so nobody else is using what is swept here. (The log may be
+    // elsewhere, and its lock says less.)
+    place::sweep(&member_dir)?;
     let rows = usize::try_from(config.compaction_batch_limit).unwrap_or(usize::MAX);
     let limits = Limits {
         compaction_rows: rows,
@@ -108,8 +110,9 @@ impl Opened {
             member_dir: None,
             open_state: None,
         };
+        opened.check_one_cluster()?;
         opened.finish_installation(snapshot)?;
-        check_one_story(opened.reader.applied().index, &opened.log_state)?;
+        opened.check_one_story()?;
         Ok(opened)
     }
 
@@ -147,6 +150,10 @@ impl Opened {
         if force_new_cluster {
             self.force_sole_member(member_id)?;
         }
+        let index = self.log_state.last_index;
+        let term = self.log.term(index)?.unwrap_or_default();
+        // Of the survivors of a lost majority the operator compares these.
+        tracing::info!(index, term, "the raft log ends here");
         let state_folder = self.member_dir.zip(self.open_state);
         Ok(Stores {
             identity: handle::Identity {
@@ -190,6 +197,45 @@ impl Opened {
         Ok(())
     }
 
+    /// Both stores name the cluster they are of, as soon as they know.
+    fn check_one_cluster(&self) -> Result<(), Fault> {
+        let state = self.reader.cluster_id();
+        match self.log.identity()? {
+            Some((log, _)) if state != 0 && state != log => Err(damaged(format!(
+                "the state is of cluster {state:x} and the raft log of cluster {log:x}: they are \
+                 of two members"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_one_story(&self) -> Result<(), Fault> {
+        let applied = self.reader.applied();
+        let (index, log) = (applied.index, &self.log_state);
+        if index > log.last_index {
+            return Err(damaged(format!(
+                "the state has applied entry {index}, and the raft log ends at {}: the log was \
+                 lost, replaced, or written with --unsafe-no-fsync",
+                log.last_index
+            )));
+        }
+        if index + 1 < log.first_index {
+            return Err(damaged(format!(
+                "the state has applied entry {index}, and the raft log begins at {}: the state \
+                 was lost or replaced",
+                log.first_index
+            )));
+        }
+        match self.log.term(index)? {
+            Some(term) if term != applied.term => Err(damaged(format!(
+                "the state has applied entry {index} of term {}, and the raft log has one of term \
+                 {term} there: they are of two members",
+                applied.term
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// A crash may have come between the state of a snapshot and its log.
     fn finish_installation(&mut self, snapshot: Option<(u64, u64)>) -> Result<(), Fault> {
         let Some((index, term)) = snapshot else {
@@ -210,6 +256,11 @@ impl Opened {
             .log
             .entries(self.reader.applied().index + 1, last + 1, u64::MAX)?;
         for entry in entries {
+            if removes(&entry, member_id) {
+                // Whoever was to go on without it is lost.
+                tracing::warn!(index = entry.index, "the removal of this member is dropped");
+                break;
+            }
             let position = Position {
                 index: entry.index,
                 term: entry.term,
@@ -228,6 +279,15 @@ impl Opened {
     }
 }
 
+/// Whether an entry of the log removes a member.
+fn removes(entry: &Entry, member_id: u64) -> bool {
+    let change = match entry.kind {
+        EntryKind::Normal => None,
+        EntryKind::ConfChange | EntryKind::ConfChangeV2 => configuration::change_in(&entry.data),
+    };
+    change.is_some_and(|(_, change)| change == Change::Remove { id: member_id })
+}
+
 /// Which of the members this is. A lone member stays who it was when its URLs change.
 fn own_id(identity: &Identity, members: &[Member]) -> u64 {
     match members {
@@ -236,26 +296,9 @@ fn own_id(identity: &Identity, members: &[Member]) -> u64 {
     }
 }
 
-fn check_one_story(applied: u64, log: &LogState) -> Result<(), Fault> {
-    let damaged = |detail| {
-        Err(Fault::Damaged {
-            path: Path::new("member").to_owned(),
-            detail,
-        })
-    };
-    if applied > log.last_index {
-        return damaged(format!(
-            "the state has applied entry {applied}, and the raft log ends at {}: the log was lost, \
-             replaced, or written with --unsafe-no-fsync; restore the member from a backup",
-            log.last_index
-        ));
+fn damaged(detail: String) -> Fault {
+    Fault::Damaged {
+        path: Path::new("member").to_owned(),
+        detail,
     }
-    if applied + 1 < log.first_index {
-        return damaged(format!(
-            "the state has applied entry {applied}, and the raft log begins at {}: the state was \
-             lost or replaced; restore the member from a backup",
-            log.first_index
-        ));
-    }
-    Ok(())
 }

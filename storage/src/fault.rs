@@ -3,6 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What damage calls for. A member may have promised something it no longer knows of, so it must
+/// not go on with a copy, unless nobody else can have heard the promise.
+const REMEDY: &str = "if other members run, remove this one from the cluster, empty its \
+                      --data-dir and --wal-dir, and add it anew; if none does, copy both back from \
+                      where they are whole";
+
 /// The disk, or what it holds, cannot be trusted: a write or sync failed, a checksum does not
 /// match, the format is another version's. A member that meets one stops; nothing is retried in
 /// place, because after a failed sync nobody knows what reached the disk. The text is for the
@@ -44,7 +50,7 @@ pub enum Fault {
         advice: &'static str,
     },
     /// Bytes on disk do not decode, or contradict each other.
-    #[error("damaged data in {}: {detail}", path.display())]
+    #[error("damaged data in {}: {detail}; {REMEDY}", path.display())]
     Damaged {
         /// The directory.
         path: PathBuf,

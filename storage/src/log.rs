@@ -486,9 +486,5 @@ fn bad_record(name: &[u8]) -> Fault {
 
 /// The engine's folder is not known here; the caller knows which log it opened.
 fn damaged(detail: impl Into<String>) -> Fault {
-    let detail = detail.into();
-    Fault::damaged(
-        Path::new("log"),
-        format!("{detail}; remove this member and add it anew"),
-    )
+    Fault::damaged(Path::new("log"), detail)
 }

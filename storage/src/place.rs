@@ -52,11 +52,11 @@ pub fn current(member_dir: &Path) -> Result<Place, Fault> {
         }
         Err(e) => return Err(Fault::io("read", &file, &e)),
     };
-    let (name, index, term) = parse(&text)
-        .ok_or_else(|| Fault::damaged(&file, "it does not name a folder; restore a backup"))?;
+    let (name, index, term) =
+        parse(&text).ok_or_else(|| Fault::damaged(&file, "it does not name a folder"))?;
     let dir = member_dir.join(name);
     if !dir.is_dir() {
-        let detail = format!("it names {name:?}, which is not there; restore a backup");
+        let detail = format!("it names {name:?}, which is not there");
         return Err(Fault::damaged(&file, detail));
     }
     Ok(Place {
@@ -79,7 +79,8 @@ pub fn change(member_dir: &Path, dir: &Path, index: u64, term: u64) -> Result<()
     files::write_whole(&member_dir.join(FILE), text.as_bytes())
 }
 
-/// Removes what is left of states that are not in place: to be called before the state is opened.
+/// Removes what is left of states that are not in place: to be called by whoever holds the lock of
+/// the state that is.
 ///
 /// # Errors
 /// When a folder cannot be removed.

@@ -109,7 +109,7 @@ fn a_directory_put_back_from_a_copy_is_refused() {
         let said = if cluster.is_etcd() {
             "Was the raft log corrupted, truncated, or lost?"
         } else {
-            "this member acknowledged log entries up to"
+            "acknowledged log entries up to"
         };
         let line = cluster.child(victim).line(said);
         assert!(line.is_some(), "{:#?}", cluster.child(victim).lines());

@@ -5,9 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use conclave_client::{Client, Keys};
+use conclave_proto::etcdserverpb::StatusRequest;
+use conclave_proto::etcdserverpb::maintenance_client::MaintenanceClient;
 use harness::Process;
 use harness::damage::{flip_bits, largest};
 use harness::process::{own_place, run_binary};
+use tonic::transport::Endpoint;
 
 #[test]
 fn another_version_is_named() {
@@ -109,7 +112,72 @@ fn a_missing_log_is_refused() {
     fs::remove_dir_all(dir.path().join("member/log")).unwrap();
     let text = refusal(dir.path());
     assert!(text.contains("the log was lost"), "{text}");
-    assert!(text.contains("restore the member from a backup"), "{text}");
+    assert!(text.contains("remove this one from the cluster"), "{text}");
+}
+
+/// Log and state of two members, each whole by itself.
+#[test]
+fn a_log_of_another_cluster_is_refused() {
+    let dir = stopped_member(100, 100);
+    let (other, mut process) = written_by(&["--initial-cluster-token=other"], 200, 100);
+    process.child().terminate();
+    assert!(process.child().wait().success());
+    let log = other.path().join("member/log");
+    let text = refusal_with(dir.path(), &[&format!("--wal-dir={}", log.display())]);
+    assert!(text.contains("they are of two members"), "{text}");
+    // Neither has lost anything.
+    for (dir, count) in [(dir, 100), (other, 200)] {
+        harness::run(async {
+            let process = Process::start_in(dir.path(), &[]);
+            let client = Client::connect([process.endpoint()]).await.unwrap();
+            assert_eq!(client.range(Keys::prefix("k")).await.unwrap().count, count);
+        });
+    }
+}
+
+/// A second process with its log elsewhere is refused all the same, before it tidies up.
+#[test]
+fn a_directory_in_use_is_not_tidied_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut first = Process::start_in(dir.path(), &[]);
+    // As a snapshot that arrives.
+    let arriving = dir.path().join("member/state.9.7");
+    fs::create_dir(&arriving).unwrap();
+    let log = format!("--wal-dir={}", elsewhere.path().join("log").display());
+    let text = refusal_with(dir.path(), &[&log]);
+    assert!(text.contains("in use by another process"), "{text}");
+    assert!(arriving.exists());
+    assert!(first.child().is_running(), "the first is not disturbed");
+}
+
+/// Who a member is stands in its directory. The flags that say how its cluster began may be of any
+/// age when it starts again.
+#[test]
+fn a_member_that_has_run_keeps_its_identity() {
+    let dir = stopped_member(1, 10);
+    let mut known = None;
+    for flag in [
+        "--initial-cluster=another=http://127.0.0.1:1",
+        "--initial-cluster=another=https://127.0.0.1:1",
+        "--initial-advertise-peer-urls=http://127.0.0.1:1",
+        "--initial-cluster-token=another",
+        "--initial-cluster-state=existing",
+        "--name=another",
+    ] {
+        let mut process = Process::start_in(dir.path(), &[flag]);
+        let endpoint = process.endpoint().to_owned();
+        let ids = harness::run(async {
+            let channel = Endpoint::from_shared(endpoint).unwrap().connect_lazy();
+            let mut stub = MaintenanceClient::new(channel);
+            let status = stub.status(StatusRequest {}).await.unwrap().into_inner();
+            let header = status.header.unwrap();
+            (header.cluster_id, header.member_id, header.revision)
+        });
+        assert_eq!(*known.get_or_insert(ids), ids, "{flag}");
+        process.child().terminate();
+        assert!(process.child().wait().success());
+    }
 }
 
 /// The state can be built again from the log only as far as the log reaches back.
@@ -148,8 +216,12 @@ fn killed_member(count: usize, length: usize) -> tempfile::TempDir {
 }
 
 fn written(count: usize, length: usize) -> (tempfile::TempDir, Process) {
+    written_by(&[], count, length)
+}
+
+fn written_by(flags: &[&str], count: usize, length: usize) -> (tempfile::TempDir, Process) {
     let dir = tempfile::tempdir().unwrap();
-    let process = Process::start_in(dir.path(), &[]);
+    let process = Process::start_in(dir.path(), flags);
     harness::run(async {
         let client = Client::connect([process.endpoint()]).await.unwrap();
         for index in 0..count {
@@ -163,8 +235,13 @@ fn written(count: usize, length: usize) -> (tempfile::TempDir, Process) {
 
 /// Starts on the directory, which must be refused; returns the one line that says why.
 fn refusal(data_dir: &Path) -> String {
+    refusal_with(data_dir, &[])
+}
+
+fn refusal_with(data_dir: &Path, flags: &[&str]) -> String {
     let arguments = own_place(data_dir, "http://127.0.0.1:0");
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let arguments = [&arguments, flags].concat();
     let mut child = run_binary(&arguments, &[]);
     let code = child.wait().code();
     let lines = child.lines();

@@ -5,13 +5,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use conclave_proto::ApiError;
 use conclave_proto::command::command::Body;
+use conclave_proto::command::{MemberChange, member_change};
 use conclave_proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
     RangeRequest,
 };
 use conclave_storage::LeaseId;
 use conclave_storage::engine::memory::MemoryEngine;
+use conclave_storage::log::{Append, Entry, EntryKind, Log};
 use conclave_storage::machine::{Limits, Reply};
+use prost::Message as _;
+use protobuf::Message as _;
+use raft::eraftpb::{ConfChange, ConfChangeType};
 
 use super::*;
 use crate::handle::ProposeError;
@@ -199,6 +204,46 @@ async fn a_failed_write_of_the_state_ends_the_server_without_a_reply() {
     core.handle().linearize().await.expect("it leads");
     assert_eq!(get(core.handle(), "k").as_deref(), Some(&b"v"[..]));
     core.stop().await.expect("no fault");
+}
+
+/// The others, who are lost, may have been about to go on without it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_survivor_does_not_follow_its_own_removal() {
+    let disks = Disks::default();
+    let core = disks.start();
+    let own = core.handle().identity().member_id;
+    core.handle()
+        .propose(put("k", "v"))
+        .await
+        .expect("acknowledged");
+    core.stop().await.expect("no fault");
+    let removal = MemberChange {
+        change: Some(member_change::Change::Remove(own)),
+        ..MemberChange::default()
+    };
+    let mut change = ConfChange::default();
+    change.set_change_type(ConfChangeType::RemoveNode);
+    change.node_id = own;
+    change.context = removal.encode_to_vec().into();
+    let (log, state) = Log::open(Arc::new(disks.log.clone())).expect("a sound log");
+    log.append(&Append {
+        entries: vec![Entry {
+            index: state.last_index + 1,
+            term: state.hard_state.term,
+            kind: EntryKind::ConfChange,
+            data: change.write_to_bytes().expect("in memory").into(),
+        }],
+        ..Append::default()
+    })
+    .expect("in memory");
+    drop(log);
+
+    let (log, kept) = (Arc::new(disks.log.clone()), Arc::new(disks.state.clone()));
+    let opened = Opened::on(log, kept, Limits::default(), None).expect("sound disks");
+    let stores = opened.into_stores(None, true).expect("it goes on");
+    let members: Vec<u64> = stores.reader.members().iter().map(|m| m.id).collect();
+    assert_eq!(members, [own]);
+    assert_eq!(stores.log_state.last_index, state.last_index);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -248,10 +248,8 @@ impl Driver {
         Fault::Damaged {
             path: "log".into(),
             detail: format!(
-                "this member acknowledged log entries up to {expected} and its log ends at \
-                 {last_index}: its data was lost or replaced. Remove it from the cluster \
-                 (etcdctl member remove {id}), add it anew (etcdctl member add), and start it with \
-                 an empty data directory and --initial-cluster-state=existing"
+                "this member, {id}, acknowledged log entries up to {expected} and its log ends at \
+                 {last_index}: its data was lost or replaced"
             ),
         }
     }

@@ -72,15 +72,13 @@ pub(super) fn judge(dir: &Path) -> Result<Wal, Fault> {
         if let Some(later) = record_after(&bytes, bad) {
             let detail = format!(
                 "the record at byte {bad} does not check and a later one, at byte {later}, does: \
-                 acknowledged writes are lost; remove this member and add it anew, or restore a \
-                 backup"
+                 acknowledged writes are lost"
             );
             return Err(Fault::damaged(file, detail));
         }
         if position + 1 == files.len() {
             if older_torn {
-                let detail = "the ends of two write-ahead logs are torn; \
-                    remove this member and add it anew, or restore a backup";
+                let detail = "the ends of two write-ahead logs are torn";
                 return Err(Fault::damaged(file, detail));
             }
             return Ok(Wal::TornTail);

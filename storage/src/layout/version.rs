@@ -36,14 +36,14 @@ fn check(member_dir: &Path, contents: &[u8]) -> Result<(), Fault> {
     let found = parse(contents).ok_or_else(|| {
         let start = String::from_utf8_lossy(&contents[..contents.len().min(BYTES_MAX)]);
         let start = start.escape_debug();
-        let detail = format!("VERSION does not name a format: \"{start}\"; restore a backup");
+        let detail = format!("VERSION does not name a format: \"{start}\"");
         Fault::damaged(member_dir, detail)
     })?;
     if found == FORMAT_VERSION {
         return Ok(());
     }
     let advice = if found > FORMAT_VERSION {
-        "start the newer program that wrote it, or restore a backup made by this one"
+        "start the newer program that wrote it"
     } else {
         "start a release that still reads it and let that one upgrade it first"
     };
@@ -72,7 +72,7 @@ fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
     fs::create_dir_all(member_dir).map_err(|e| Fault::io("create", member_dir, &e))?;
     for store in ["log", "state"] {
         if member_dir.join(store).exists() {
-            let detail = format!("the {store} store is there and VERSION is not; restore a backup");
+            let detail = format!("the {store} store is there and VERSION is not");
             return Err(Fault::damaged(member_dir, detail));
         }
     }

@@ -138,7 +138,9 @@ fn damage_in_the_middle_refuses_to_open() {
         bytes[at] ^= 0x40;
         fs::write(&log, &bytes).unwrap();
         match open(dir.path()) {
-            Err(Fault::Damaged { detail, .. }) => assert!(detail.contains("restore"), "{detail}"),
+            Err(Fault::Damaged { detail, .. }) => {
+                assert!(detail.contains("acknowledged writes are lost"), "{detail}");
+            }
             other => panic!(
                 "byte {at} of {end}: {:?}",
                 other.map(|engine| count(&engine))
