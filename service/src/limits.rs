@@ -34,6 +34,10 @@ pub const ENTRY_COMMANDS_MAX: usize = 1024;
 pub const FORWARDED_BYTES_MAX: usize = 256 << 20;
 /// Membership changes waiting for the one before them.
 pub const WAITING_CHANGES_MAX: usize = 64;
+/// Peer URLs of a member, in number and bytes. More are a mistake, and would be dialled for ever.
+pub const PEER_URLS_MAX: usize = 16;
+/// See [`PEER_URLS_MAX`].
+pub const PEER_URLS_BYTES_MAX: usize = 8 << 10;
 
 /// Ticks after which a read-index round without an answer is asked for again. A new leader drops
 /// rounds that come before it has committed in its term, which takes it milliseconds.
@@ -82,12 +86,12 @@ pub const APPLY_BATCH_COMMANDS_MAX: usize = 2_048;
 /// Batches that wait in the driver for a place in the applier's queue, and the bytes in them:
 /// beyond either, the driver waits.
 pub const APPLY_BACKLOG_BATCHES_MAX: usize = 1_024;
+/// See [`APPLY_BACKLOG_BATCHES_MAX`].
+pub const APPLY_BACKLOG_BYTES_MAX: usize = 128 << 20;
 /// How soon the driver looks for a place again.
 pub const APPLY_BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// Appends queued from the driver to the log writer: with a sync running, one batch can gather
-/// See [`APPLY_BACKLOG_BATCHES_MAX`].
-pub const APPLY_BACKLOG_BYTES_MAX: usize = 128 << 20;
 /// behind it.
 pub const LOG_QUEUE_MAX: usize = 64;
 

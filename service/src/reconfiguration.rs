@@ -17,10 +17,9 @@ use conclave_storage::machine::member as rules;
 use crate::config::{Config, MemberUrl};
 use crate::handle::{Handle, ProposeError};
 use crate::identity;
+use crate::limits;
 
-/// So long a connection to a member must have stood for the member to count as up: etcd's
-/// `HealthInterval`.
-const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+mod quorum;
 
 /// A learner has caught up when its log agrees with the leader's for this part of it: etcd's rule.
 const READY_NUMERATOR: u64 = 9;
@@ -108,19 +107,25 @@ pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Ch
     propose(handle, Change::Update(urls)).await
 }
 
-/// At least one, each a URL that members dial, and none twice: what `--initial-cluster` takes,
-/// which the new member must be started with. etcd has one rule for both as well; it lets sockets
-/// in, which its members can use. The reason goes to the log: the client's error has no room.
+/// At least one, not very many, each a URL that members dial, and none twice: what
+/// `--initial-cluster` takes, which the new member must be started with. etcd has one rule for both
+/// as well; it lets sockets in, which its members can use. The reason goes to the log: the client's
+/// error has no room.
 fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, ProposeError> {
     let refuse = |reason: String| {
-        tracing::warn!(?peer_urls, reason, "the peer URLs of a member are refused");
+        tracing::warn!(reason, "the peer URLs of a member are refused");
         ProposeError::Refused(ApiError::MemberBadURLs)
     };
+    // Every member keeps them for ever, and dials them.
+    let bytes: usize = peer_urls.iter().map(String::len).sum();
+    if peer_urls.len() > limits::PEER_URLS_MAX || bytes > limits::PEER_URLS_BYTES_MAX {
+        return Err(refuse(format!("{} with {bytes} bytes", peer_urls.len())));
+    }
     let mut urls: Vec<MemberUrl> = Vec::new();
     for text in peer_urls {
-        let url = MemberUrl::parse(text).map_err(refuse)?;
+        let url = MemberUrl::parse(text).map_err(|reason| refuse(format!("{text:?}: {reason}")))?;
         url.check_dialled_by_members()
-            .map_err(|reason| refuse(reason.to_owned()))?;
+            .map_err(|reason| refuse(format!("{url}: {reason}")))?;
         if urls.contains(&url) {
             return Err(refuse(format!("{url} is there twice")));
         }
@@ -153,66 +158,19 @@ async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeErr
         .check_proposal(change, settings.max_learners)
         .map_err(refused)?;
     if settings.strict {
-        check_quorum(handle, &membership.members(), change).map_err(refused)?;
+        let members = membership.members();
+        quorum::check(&members, change, |id| connected_for(handle, id)).map_err(refused)?;
     }
     Ok(())
 }
 
-/// etcd's strict reconfiguration check: the members that are up must be a majority after the change
-/// as well.
-fn check_quorum(
-    handle: &Handle,
-    members: &[Member],
-    change: &rules::Change,
-) -> Result<(), ApiError> {
-    let own = handle.identity().member_id;
-    let now = handle.clock().now();
-    let voters = || members.iter().filter(|member| !member.is_learner);
-    let is_connected = |member: &&Member| {
-        let since = handle.peers().connected_since(member.id);
-        member.id == own || since.is_some_and(|since| now.since(since) >= HEALTHY_AFTER)
-    };
-    let is_started = |member: &&Member| !member.name.is_empty();
-    match change {
-        rules::Change::Add(_) => {
-            // One alone may always grow: it has the majority of two only with the new one, but
-            // without this no cluster could begin with one member.
-            let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
-            if started < count / 2 + 1 && !(started == 1 && count == 2) {
-                return Err(ApiError::MemberNotEnoughStarted);
-            }
-            if !voters().all(|member| is_connected(&member)) {
-                return Err(ApiError::Unhealthy);
-            }
-        }
-        rules::Change::Promote { id } => {
-            let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
-            let learner = members.iter().find(|member| member.id == *id);
-            let started = started + usize::from(learner.is_some_and(|m| is_started(&m)));
-            if started < count / 2 + 1 {
-                return Err(ApiError::MemberNotEnoughStarted);
-            }
-        }
-        rules::Change::Remove { id } => {
-            let Some(leaving) = members.iter().find(|member| member.id == *id) else {
-                return Ok(());
-            };
-            // One that is down only stands in the way.
-            if leaving.is_learner || !is_started(&leaving) || !is_connected(&leaving) {
-                return Ok(());
-            }
-            let rest = || voters().filter(|member| member.id != *id);
-            let needed = rest().count() / 2 + 1;
-            if rest().filter(is_started).count() < needed {
-                return Err(ApiError::MemberNotEnoughStarted);
-            }
-            if rest().filter(is_connected).count() < needed {
-                return Err(ApiError::Unhealthy);
-            }
-        }
-        rules::Change::AddLearner(_) | rules::Change::Update { .. } => {}
+/// For how long this member has been connected to a member.
+fn connected_for(handle: &Handle, id: u64) -> Option<Duration> {
+    if id == handle.identity().member_id {
+        return Some(Duration::MAX);
     }
-    Ok(())
+    let since = handle.peers().connected_since(id)?;
+    Some(handle.clock().now().since(since))
 }
 
 /// Whether a learner has caught up: the leader knows.
@@ -243,7 +201,7 @@ pub(crate) async fn is_ready_here(handle: &Handle, id: u64) -> Result<bool, ApiE
     }))
 }
 
-/// Promotes learners as soon as they have caught up, while this member leads.
+/// Promotes learners as soon as they have caught up and are up, while this member leads.
 pub(crate) async fn promote_learners(handle: Handle) {
     let stopping = handle.stopping().clone();
     loop {
@@ -254,11 +212,12 @@ pub(crate) async fn promote_learners(handle: Handle) {
         if !handle.status().is_leader {
             continue;
         }
-        let learners = handle.reader().members();
-        let started = learners
-            .into_iter()
-            .filter(|member| member.is_learner && !member.name.is_empty());
-        for learner in started {
+        let members = handle.reader().members();
+        let ready = members.iter().filter(|member| {
+            let connected_for = |id| connected_for(&handle, id);
+            member.is_learner && quorum::survives_promotion(&members, member, connected_for)
+        });
+        for learner in ready {
             let promoted = tokio::select! {
                 promoted = promote(&handle, learner.id) => promoted,
                 () = stopping.cancelled() => return,
@@ -268,5 +227,29 @@ pub(crate) async fn promote_learners(handle: Handle) {
                 Err(error) => tracing::debug!(%error, "a learner cannot be promoted yet"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_bounded_in_number_and_bytes() {
+        let urls = |count: usize, host: &str| -> Vec<String> {
+            (1..=count)
+                .map(|port| format!("http://{host}:{port}"))
+                .collect()
+        };
+        let refused = |urls: &[String]| {
+            matches!(
+                parse_urls(urls),
+                Err(ProposeError::Refused(ApiError::MemberBadURLs))
+            )
+        };
+        assert!(!refused(&urls(limits::PEER_URLS_MAX, "a")));
+        assert!(refused(&urls(limits::PEER_URLS_MAX + 1, "a")));
+        assert!(refused(&urls(1, &"a".repeat(limits::PEER_URLS_BYTES_MAX))));
+        assert!(refused(&urls(0, "a")));
     }
 }

@@ -1,14 +1,17 @@
 //! Members that are added and removed.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use conclave_proto::etcdserverpb as pb;
 use harness::history::load::Size;
 use harness::history::{Load, Recorder};
-use harness::{Cluster, fails, within};
+use harness::wait::eventually_by;
+use harness::{Cluster, eventually, fails, within};
 use tonic::Code;
 
 use crate::failover::follow_each;
-use crate::{check_history, on_three};
+use crate::{check_history, not_on_etcd, on_three};
 
 pub(crate) const REMOVED: &str = "the member has been permanently removed from the cluster";
 
@@ -142,12 +145,132 @@ fn a_learner_does_not_count_and_does_not_lead() {
         });
         assert_eq!(read.await, "1");
         let target_id = cluster.id(leader, learner).await;
-        let request = conclave_proto::etcdserverpb::MoveLeaderRequest { target_id };
+        let request = pb::MoveLeaderRequest { target_id };
         let moved = within(
             "a refusal",
             cluster.maintenance(leader).move_leader(request),
         )
         .await;
         fails(moved, Code::FailedPrecondition, "bad leader transferee");
+    });
+}
+
+/// With one of three down, a voter that has just come back is not one that stands in the way: the
+/// two that would be left cannot agree on anything.
+#[test]
+fn a_voter_that_is_needed_is_not_removed() {
+    on_three(&[], |mut cluster| async move {
+        let leader = cluster.leader().await;
+        let [down, back] = cluster.others(leader)[..] else {
+            panic!("two others");
+        };
+        let id = cluster.id(leader, back).await;
+        cluster.kill(down);
+        cluster.kill(back);
+        cluster.restart(back);
+        cluster.wait_writable(&[back]).await;
+        let mut stub = cluster.cluster(leader);
+        let removed = stub.member_remove(pb::MemberRemoveRequest { id }).await;
+        fails(removed, Code::Unavailable, "unhealthy cluster");
+        assert_eq!(cluster.list(leader).await.len(), 3);
+        cluster.restart(down);
+    });
+}
+
+/// Whoever does not want the check is not protected by it.
+#[test]
+fn without_the_check_a_voter_that_is_needed_is_removed() {
+    on_three(
+        &["--strict-reconfig-check=false"],
+        |mut cluster| async move {
+            let leader = cluster.leader().await;
+            let others = cluster.others(leader);
+            let id = cluster.id(leader, others[1]).await;
+            cluster.kill(others[0]);
+            let mut stub = cluster.cluster(leader);
+            let removed = stub.member_remove(pb::MemberRemoveRequest { id }).await;
+            assert_eq!(removed.unwrap().into_inner().members.len(), 2);
+        },
+    );
+}
+
+/// A URL that leads nowhere must not part the two who would have to agree on the right one.
+#[test]
+fn two_members_survive_a_mistyped_url() {
+    harness::run(async {
+        let cluster = Cluster::start(2, &[]).await;
+        let why = "its members receive on connections of either, so it depends on who dials";
+        if not_on_etcd(&cluster, why) {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        let id = cluster.id(leader, follower).await;
+        let right = cluster.list(leader).await;
+        let right = right.into_iter().find(|member| member.id == id).unwrap();
+        // Nobody listens there, ever.
+        for urls in [vec!["http://127.0.0.1:9".to_owned()], right.peer_urls] {
+            let peer_urls = urls.clone();
+            let request = pb::MemberUpdateRequest { id, peer_urls };
+            let mut stub = cluster.cluster(leader);
+            within("an update", stub.member_update(request))
+                .await
+                .unwrap();
+            for through in [follower, leader] {
+                cluster.put(through, "a", &urls[0]).await;
+            }
+            let listed = cluster.list(follower).await;
+            let listed = listed.into_iter().find(|member| member.id == id).unwrap();
+            assert_eq!(listed.peer_urls, urls);
+        }
+        cluster.expect_same_history().await;
+    });
+}
+
+/// With the flag a learner gets its vote by itself when it is in sync, and not before it is up.
+#[test]
+fn learners_are_promoted_by_themselves() {
+    harness::run(async {
+        let mut cluster = Cluster::start(1, &["--auto-promote-learners"]).await;
+        if not_on_etcd(&cluster, "it has no such flag") {
+            return;
+        }
+        let learner = cluster.add_learner(0).await;
+        cluster.put(0, "a", "1").await;
+        eventually("the learner to vote", || async {
+            let members = cluster.list(0).await;
+            members
+                .iter()
+                .all(|member| !member.is_learner)
+                .then_some(())
+        })
+        .await;
+        cluster.put(learner, "a", "2").await;
+        // This one is not up for long enough to be given what would stop the others.
+        let other = cluster.add_learner(0).await;
+        eventually("the other to have it", || async {
+            cluster.local(other, "a").await.ok().flatten()
+        })
+        .await;
+        cluster.kill(other);
+        let killed = Instant::now();
+        let deadline = killed + Duration::from_secs(20);
+        eventually_by(deadline, "the time a member needs to be up", || async {
+            cluster.put(0, "a", "3").await;
+            (killed.elapsed() > Duration::from_secs(6)).then_some(())
+        })
+        .await;
+        let members = cluster.list(0).await;
+        assert_eq!(members.iter().filter(|member| member.is_learner).count(), 1);
+        // When it is, it is.
+        cluster.restart(other);
+        eventually("the other to vote", || async {
+            let members = cluster.list(0).await;
+            members
+                .iter()
+                .all(|member| !member.is_learner)
+                .then_some(())
+        })
+        .await;
     });
 }

@@ -5,6 +5,10 @@
 //! doubles, with chance in it so that members do not dial in step. The longest pause is short,
 //! since a member that comes back is wanted back before the next election; who has been told that
 //! it is in the wrong place waits the longest time always.
+//!
+//! When the URLs of a member change, those it had are tried after the new ones. Who is reached is
+//! checked in any case, and a mistyped URL must not part members: two that cannot speak to each
+//! other cannot agree on the right one either.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,6 +28,8 @@ use crate::metrics::OfPeer;
 
 /// The first pause between two attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// URLs a member had that are still tried.
+const FORMER_URLS_MAX: usize = 8;
 /// The longest pause, unless half an election timeout is less.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -32,6 +38,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 pub(super) struct Link {
     id: u64,
     urls: Vec<String>,
+    /// Those it had before, the latest first; none of `urls`.
+    former_urls: Vec<String>,
     queue: Arc<Queue>,
     stats: Arc<OfPeer>,
     standing: Mutex<Option<Standing>>,
@@ -51,12 +59,17 @@ impl Link {
     pub(super) fn new(
         id: u64,
         urls: Vec<String>,
+        former: Option<&Link>,
         stats: Arc<OfPeer>,
         ending: CancellationToken,
     ) -> Link {
+        let mut former_urls = former.map_or_else(Vec::new, Link::dialled);
+        former_urls.retain(|url| !urls.contains(url));
+        former_urls.truncate(FORMER_URLS_MAX);
         Link {
             id,
             urls,
+            former_urls,
             queue: Arc::new(Queue::new(Arc::clone(&stats))),
             stats,
             standing: Mutex::default(),
@@ -67,6 +80,11 @@ impl Link {
 
     pub(super) fn urls(&self) -> &[String] {
         &self.urls
+    }
+
+    /// What is dialled, in this order.
+    fn dialled(&self) -> Vec<String> {
+        self.urls.iter().chain(&self.former_urls).cloned().collect()
     }
 
     pub(super) fn queue(&self) -> &Queue {
@@ -155,14 +173,15 @@ pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
 async fn keep(link: &Link, common: &Common) {
     let dialling = Dialling::of(common);
     let mut pauses = Pauses::new(common.settings.election_timeout);
+    let urls = link.dialled();
     // The last reason for each URL.
-    let mut told = vec![String::new(); link.urls.len()];
+    let mut told = vec![String::new(); urls.len()];
     // The URL that was good last time is tried first.
     let mut first = 0;
     loop {
-        for step in 0..link.urls.len() {
-            let at = (first + step) % link.urls.len();
-            let url = &link.urls[at];
+        for step in 0..urls.len() {
+            let at = (first + step) % urls.len();
+            let url = &urls[at];
             let Err(refused) = session(link, common, &dialling, url).await else {
                 first = at;
                 pauses.reset();
@@ -219,7 +238,11 @@ async fn session(
     link.stats.active.inc();
     link.queue.open();
     let member = format!("{:x}", link.id);
-    tracing::info!(member, %url, "connected to a member");
+    if link.urls.iter().any(|current| current == url) {
+        tracing::info!(member, %url, "connected to a member");
+    } else {
+        tracing::warn!(member, %url, current = ?link.urls, "connected to a member by a URL it had");
+    }
     let ended = tokio::select! {
         ended = hellos.message() => ended,
         never = probe::run(&connection, url, &link.stats.round_trips) => match never {},

@@ -309,15 +309,14 @@ impl Peers for Network {
         for gone in removed {
             self.incoming.end(*gone);
         }
-        let keep = |id: &u64, link: &mut Arc<Link>| {
-            let member = members.iter().find(|member| member.id == *id);
-            let same = member.is_some_and(|member| member.peer_urls == link.urls());
-            if !same {
-                link.end();
-            }
-            same
-        };
-        inside.links.retain(keep);
+        let changed: BTreeMap<u64, Arc<Link>> = inside
+            .links
+            .extract_if(.., |id, link| {
+                let member = members.iter().find(|member| member.id == *id);
+                member.is_none_or(|member| member.peer_urls != link.urls())
+            })
+            .inspect(|(_, link)| link.end())
+            .collect();
         inside.stats.retain(|id, _| {
             let stays = members.iter().any(|member| member.id == *id);
             if !stays {
@@ -334,6 +333,7 @@ impl Peers for Network {
                 let link = Arc::new(Link::new(
                     member.id,
                     member.peer_urls.clone(),
+                    changed.get(&member.id).map(Arc::as_ref),
                     stats,
                     ending,
                 ));

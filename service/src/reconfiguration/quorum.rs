@@ -1,0 +1,192 @@
+//! Whether a cluster survives a change of its members: enough of them must be up.
+
+use std::time::Duration;
+
+use conclave_proto::ApiError;
+use conclave_proto::command::Member;
+use conclave_storage::machine::member::Change;
+
+/// So long a connection to a member must have stood for the member to count as up: etcd's
+/// `HealthInterval`.
+const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+
+/// etcd's strict reconfiguration check: the members that are up must be a majority after the change
+/// as well. `connected_for` says for how long this member has been connected to one, itself for
+/// ever.
+pub(super) fn check(
+    members: &[Member],
+    change: &Change,
+    connected_for: impl Fn(u64) -> Option<Duration>,
+) -> Result<(), ApiError> {
+    let voters = || members.iter().filter(|member| !member.is_learner);
+    let is_up = |member: &&Member| is_up(&connected_for, member.id);
+    match change {
+        Change::Add(_) => {
+            // One alone may always grow: it has the majority of two only with the new one, but
+            // without this no cluster could begin with one member.
+            let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
+            if started < majority(count) && !(started == 1 && count == 2) {
+                return Err(ApiError::MemberNotEnoughStarted);
+            }
+            if !voters().all(|member| is_up(&member)) {
+                return Err(ApiError::Unhealthy);
+            }
+        }
+        Change::Promote { id } => {
+            let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
+            let learner = members.iter().find(|member| member.id == *id);
+            let started = started + usize::from(learner.is_some_and(|m| is_started(&m)));
+            if started < majority(count) {
+                return Err(ApiError::MemberNotEnoughStarted);
+            }
+        }
+        Change::Remove { id } => {
+            let Some(leaving) = members.iter().find(|member| member.id == *id) else {
+                return Ok(());
+            };
+            // One that is down only stands in the way. One that has just come is not down.
+            let is_down = connected_for(*id).is_none();
+            if leaving.is_learner || !is_started(&leaving) || is_down {
+                return Ok(());
+            }
+            let rest = || voters().filter(|member| member.id != *id);
+            let needed = majority(rest().count());
+            if rest().filter(is_started).count() < needed {
+                return Err(ApiError::MemberNotEnoughStarted);
+            }
+            if rest().filter(is_up).count() < needed {
+                return Err(ApiError::Unhealthy);
+            }
+        }
+        Change::AddLearner(_) | Change::Update { .. } => {}
+    }
+    Ok(())
+}
+
+/// Whether a learner is up, and the voters that are have a majority with it: what it takes to give
+/// it a vote that nobody asked for.
+pub(super) fn survives_promotion(
+    members: &[Member],
+    learner: &Member,
+    connected_for: impl Fn(u64) -> Option<Duration>,
+) -> bool {
+    let is_up = |member: &&Member| is_up(&connected_for, member.id);
+    let voters = || members.iter().filter(|member| !member.is_learner);
+    let up = voters().filter(is_up).count() + 1;
+    is_started(&learner) && is_up(&learner) && up >= majority(voters().count() + 1)
+}
+
+fn is_up(connected_for: impl Fn(u64) -> Option<Duration>, id: u64) -> bool {
+    connected_for(id).is_some_and(|time| time >= HEALTHY_AFTER)
+}
+
+/// A member publishes its name when it has started.
+fn is_started(member: &&Member) -> bool {
+    !member.name.is_empty()
+}
+
+fn majority(count: usize) -> usize {
+    count / 2 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a2` is voter a, connected for two seconds; `b` has no connection; `c-` has not started and
+    /// `d9l` is a learner. Ids are 1, 2, and so on. The first is the one that is asked.
+    fn cluster(text: &str) -> (Vec<Member>, Vec<Option<Duration>>) {
+        let members = text.split(' ').zip(1..).map(|(word, id)| {
+            let seconds = word.chars().find_map(|letter| letter.to_digit(10));
+            let name = word.chars().next().expect("a name").to_string();
+            let member = Member {
+                id,
+                name: if word.contains('-') {
+                    String::new()
+                } else {
+                    name
+                },
+                is_learner: word.contains('l'),
+                ..Member::default()
+            };
+            (
+                member,
+                seconds.map(|seconds| Duration::from_secs(seconds.into())),
+            )
+        });
+        members.unzip()
+    }
+
+    fn of(times: &[Option<Duration>]) -> impl Fn(u64) -> Option<Duration> + '_ {
+        |id| times[usize::try_from(id).expect("small") - 1]
+    }
+
+    fn checked(text: &str, change: &Change) -> Result<(), ApiError> {
+        let (members, times) = cluster(text);
+        check(&members, change, of(&times))
+    }
+
+    #[test]
+    fn a_voter_leaves_if_the_rest_go_on() {
+        for (text, expected) in [
+            ("a9 b9 c9", Ok(())),
+            ("a9 b c9", Err(ApiError::Unhealthy)),
+            ("a9 b c2", Err(ApiError::Unhealthy)),
+            ("a9 b2 c9", Err(ApiError::Unhealthy)),
+            ("a9 b- c9", Err(ApiError::MemberNotEnoughStarted)),
+            // It is down, has not started, or has no vote.
+            ("a9 b9 c", Ok(())),
+            ("a9 b c", Ok(())),
+            ("a9 b c9-", Ok(())),
+            ("a9 b c9l", Ok(())),
+        ] {
+            assert_eq!(checked(text, &Change::Remove { id: 3 }), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_voter_comes_if_all_are_up() {
+        let change = Change::Add(Member::default());
+        for (text, expected) in [
+            ("a9", Ok(())),
+            ("a9 b9 c9", Ok(())),
+            ("a9 b9 c2", Err(ApiError::Unhealthy)),
+            ("a9 b9 c", Err(ApiError::Unhealthy)),
+            ("a9 b-", Err(ApiError::MemberNotEnoughStarted)),
+        ] {
+            assert_eq!(checked(text, &change), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_learner_is_promoted_if_enough_have_started() {
+        for (text, expected) in [
+            ("a9 bl", Ok(())),
+            ("a9 bl-", Err(ApiError::MemberNotEnoughStarted)),
+            ("a9 bl c-", Ok(())),
+            ("a9 bl- c-", Err(ApiError::MemberNotEnoughStarted)),
+        ] {
+            assert_eq!(
+                checked(text, &Change::Promote { id: 2 }),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_learner_is_promoted_unasked_only_if_the_cluster_survives_it() {
+        for (text, expected) in [
+            ("a9 b9l", true),
+            ("a9 b2l", false),
+            ("a9 bl", false),
+            ("a9 b9l-", false),
+            ("a9 b9l c", true),
+            ("a9 b9l c d", false),
+        ] {
+            let (members, times) = cluster(text);
+            let promoted = survives_promotion(&members, &members[1], of(&times));
+            assert_eq!(promoted, expected, "{text}");
+        }
+    }
+}
