@@ -23,6 +23,7 @@
 //! | `suspect N M` | N is told that M closed its connection |
 //! | `transfer N M`, `resign N` | a leader gives its place to M, or just gives it up |
 //! | `propose_change N add\|learner\|promote\|remove M` | prints the position, or why not |
+//! | `empty_question N M` | M asks N for the read index and does not say what for |
 //! | `wants N` | whether N needs a snapshot to send |
 //! | `offer N I` | a snapshot of N's state through index I can be sent |
 //! | `snapshot N M arrived\|lost` | N is told what became of its snapshot for M |

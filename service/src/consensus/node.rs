@@ -252,6 +252,10 @@ impl Node {
                 });
             }
             MessageType::MsgTimeoutNow if self.must_not_stand() => return Ok(()),
+            // The library takes the context out of the first entry without looking.
+            MessageType::MsgReadIndex if message.entries.len() != 1 => {
+                return Err(Refused::Malformed);
+            }
             MessageType::MsgReadIndex => match self.answer_question(message) {
                 Some(question) => message = question,
                 None => return Ok(()),

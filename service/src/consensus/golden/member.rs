@@ -12,7 +12,7 @@ use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, EntryKind, Log};
 
 use super::super::configuration::Configuration;
-use super::super::node::{CommittedEntry, Node, Position, Refused, Settings, Work};
+use super::super::node::{CommittedEntry, Node, Position, Refused, Settings, Work, encode};
 use super::super::reader::Reader;
 use super::super::reads::Context;
 use super::print;
@@ -95,6 +95,13 @@ impl Member {
             "standing" => {
                 let (standing, starts) = (node.standing(), node.term_start());
                 print::line(out, &format!("{standing:?}, term starts at {starts}"));
+            }
+            "empty_question" => {
+                let mut question = Message::default();
+                question.set_msg_type(MessageType::MsgReadIndex);
+                question.from = number(0);
+                let taken = node.step(&encode(&question).message);
+                print::line(out, &format!("{taken:?}"));
             }
             "wants" => {
                 let wants = node.wants_snapshot();
