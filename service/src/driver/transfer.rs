@@ -57,9 +57,13 @@ impl Driver {
         let Some((to, _)) = self.transfer.waiting else {
             return;
         };
+        // As of now: what was published last may be from before it worked.
+        let now = self.parts.node.standing();
+        let was_given_up = now.is_leader && !self.parts.node.is_transferring();
+        let another_leads = !now.is_leader && now.leader != 0 && now.leader != to;
         let outcome = if self.standing.leader == to {
             Ok(())
-        } else if self.standing.is_leader && !self.parts.node.is_transferring() {
+        } else if was_given_up || another_leads {
             Err(ApiError::Timeout)
         } else {
             return;
