@@ -192,9 +192,9 @@ async fn write(
     stopping: &CancellationToken,
 ) -> Result<(), WriteError> {
     let (to_disk, mut pieces) = mpsc::channel(PIECES_AHEAD);
-    let (dir, files) = (dir.to_owned(), start.files.clone());
+    let (folder, files) = (dir.to_owned(), start.files.clone());
     let writing = spawn_blocking(move || {
-        let mut writer = Writer::create(&dir, files)?;
+        let mut writer = Writer::create(&folder, files)?;
         while let Some(chunk) = pieces.blocking_recv() {
             writer.take(chunk)?;
         }
@@ -206,9 +206,12 @@ async fn write(
     };
     drop(to_disk);
     // The thread must have ended before anybody removes its folder.
-    let written = writing
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error).into()));
+    let written = writing.await.unwrap_or_else(|error| {
+        Err(WriteError::Disk {
+            path: dir.to_owned(),
+            error: io::Error::other(error),
+        })
+    });
     match (fed, written) {
         (Ok(()), written) => written,
         // That the end is missing is no news then.

@@ -34,8 +34,8 @@ pub(super) enum WriteError {
     Stalled,
     #[error("this member stops")]
     Stops,
-    #[error("cannot write it: {0}")]
-    Disk(#[from] io::Error),
+    #[error("cannot write {}: {error}", path.display())]
+    Disk { path: PathBuf, error: io::Error },
 }
 
 impl WriteError {
@@ -46,9 +46,18 @@ impl WriteError {
             | WriteError::Unknown
             | WriteError::Broken(_)
             | WriteError::Stalled => Outcome::Corrupt,
-            WriteError::Stops | WriteError::Disk(_) => Outcome::NotInstalled,
+            WriteError::Stops | WriteError::Disk { .. } => Outcome::NotInstalled,
         }
     }
+}
+
+/// What became of a file or folder. Whatever went wrong, the snapshot is thrown away as a whole:
+/// nothing was promised on its account, so the member goes on.
+fn on<T>(path: &Path, done: io::Result<T>) -> Result<T, WriteError> {
+    done.map_err(|error| WriteError::Disk {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 fn corrupt<T>(text: String) -> Result<T, WriteError> {
@@ -71,6 +80,7 @@ pub(super) struct Writer {
 #[derive(Debug)]
 struct Growing {
     number: usize,
+    path: PathBuf,
     file: File,
     size_bytes: u64,
     unsynced_bytes: u64,
@@ -82,9 +92,9 @@ impl Writer {
     pub(super) fn create(dir: &Path, files: Vec<SnapshotFile>) -> Result<Writer, WriteError> {
         check_names(&files)?;
         if dir.exists() {
-            fs::remove_dir_all(dir)?;
+            on(dir, fs::remove_dir_all(dir))?;
         }
-        fs::create_dir_all(dir)?;
+        on(dir, fs::create_dir_all(dir))?;
         Ok(Writer {
             dir: dir.to_owned(),
             files,
@@ -112,9 +122,12 @@ impl Writer {
         if !self.has_ended {
             return Err(WriteError::Short);
         }
-        File::open(&self.dir)?.sync_all()?;
-        if let Some(parent) = self.dir.parent() {
-            File::open(parent)?.sync_all()?;
+        let folders = [Some(self.dir.as_path()), self.dir.parent()];
+        for folder in folders.into_iter().flatten() {
+            on(
+                folder,
+                File::open(folder).and_then(|opened| opened.sync_all()),
+            )?;
         }
         Ok(())
     }
@@ -142,7 +155,8 @@ impl Writer {
                 announced.name, current.size_bytes, announced.size_bytes, piece.offset_bytes
             ));
         }
-        current.append(&piece.data)?;
+        let appended = current.append(&piece.data);
+        on(&current.path, appended)?;
         self.size_bytes += piece_bytes;
         self.crc = crc32c::crc32c_append(self.crc, &piece.data);
         Ok(())
@@ -174,7 +188,7 @@ impl Writer {
                             announced.name, current.size_bytes, announced.size_bytes
                         ));
                     }
-                    current.file.sync_all()?;
+                    on(&current.path, current.file.sync_all())?;
                     current.number + 1
                 }
                 None => 0,
@@ -182,9 +196,12 @@ impl Writer {
             let Some(announced) = self.files.get(next) else {
                 return Ok(());
             };
+            let path = self.dir.join(&announced.name);
+            let file = on(&path, File::create_new(&path))?;
             self.current = Some(Growing {
                 number: next,
-                file: File::create_new(self.dir.join(&announced.name))?,
+                path,
+                file,
                 size_bytes: 0,
                 unsynced_bytes: 0,
             });
