@@ -237,14 +237,7 @@ fn learners_are_promoted_by_themselves() {
         }
         let learner = cluster.add_learner(0).await;
         cluster.put(0, "a", "1").await;
-        eventually("the learner to vote", || async {
-            let members = cluster.list(0).await;
-            members
-                .iter()
-                .all(|member| !member.is_learner)
-                .then_some(())
-        })
-        .await;
+        all_vote(&cluster).await;
         cluster.put(learner, "a", "2").await;
         // This one is not up for long enough to be given what would stop the others.
         let other = cluster.add_learner(0).await;
@@ -264,13 +257,16 @@ fn learners_are_promoted_by_themselves() {
         assert_eq!(members.iter().filter(|member| member.is_learner).count(), 1);
         // When it is, it is.
         cluster.restart(other);
-        eventually("the other to vote", || async {
-            let members = cluster.list(0).await;
-            members
-                .iter()
-                .all(|member| !member.is_learner)
-                .then_some(())
-        })
-        .await;
+        all_vote(&cluster).await;
     });
+}
+
+/// Waits until the first member lists no learner.
+async fn all_vote(cluster: &Cluster) {
+    eventually("every learner to vote", || async {
+        let members = cluster.list(0).await;
+        let is_voter = |member: &pb::Member| !member.is_learner;
+        members.iter().all(is_voter).then_some(())
+    })
+    .await;
 }

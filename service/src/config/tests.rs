@@ -40,6 +40,14 @@ fn texts(urls: &[MemberUrl]) -> Vec<&str> {
     urls.iter().map(MemberUrl::as_str).collect()
 }
 
+/// The initial cluster: names and peer URLs.
+fn listed(config: &Config) -> Vec<(&str, Vec<&str>)> {
+    let members = config.initial_members().iter();
+    members
+        .map(|member| (member.name.as_str(), texts(&member.peer_urls)))
+        .collect()
+}
+
 #[test]
 fn an_empty_command_line_gives_etcds_defaults() {
     let config = config("");
@@ -138,13 +146,8 @@ fn a_cluster_of_several_members_is_named() {
          c=http://c:1,b=http://b:1,a=http://a:1,b=http://b:2 --max-learners 3 \
          --auto-promote-learners --force-new-cluster=true --strict-reconfig-check=false",
     );
-    let members: Vec<(&str, Vec<&str>)> = config
-        .initial_members()
-        .iter()
-        .map(|member| (member.name.as_str(), texts(&member.peer_urls)))
-        .collect();
     assert_eq!(
-        members,
+        listed(&config),
         [
             ("a", vec!["http://a:1"]),
             ("b", vec!["http://b:1", "http://b:2"]),
@@ -625,13 +628,8 @@ fn members_that_have_not_started_have_no_name() {
         "--name c --initial-advertise-peer-urls http://c:1 --initial-cluster-state existing \
          --initial-cluster a=http://a:1,=http://b:1,c=http://c:1,=http://d:1",
     );
-    let members: Vec<(&str, Vec<&str>)> = config
-        .initial_members()
-        .iter()
-        .map(|member| (member.name.as_str(), texts(&member.peer_urls)))
-        .collect();
     assert_eq!(
-        members,
+        listed(&config),
         [
             ("", vec!["http://b:1"]),
             ("", vec!["http://d:1"]),

@@ -17,9 +17,11 @@ const INTERRUPTED: i32 = 130;
 
 enum Entry {
     Process(Arc<Mutex<Child>>),
-    Group(PathBuf),
-    Directory(PathBuf),
+    Directory(PathBuf, Remove),
 }
+
+/// How a directory is removed.
+type Remove = fn(&Path);
 
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
@@ -67,6 +69,7 @@ impl Drop for Process {
 /// A new directory that does not outlive this value.
 pub(crate) struct Directory {
     path: PathBuf,
+    remove: Remove,
 }
 
 impl Directory {
@@ -78,8 +81,19 @@ impl Directory {
             .prefix("conclave-bench.")
             .tempdir_in(parent)?;
         let path = made.keep().canonicalize()?;
-        entries.push(Entry::Directory(path.clone()));
-        Ok(Directory { path })
+        Ok(Directory::guard(path, remove_all, &mut entries))
+    }
+
+    /// Makes a control group, which is a directory. Its processes must be gone before this value.
+    pub(crate) fn make_group(path: PathBuf) -> std::io::Result<Directory> {
+        let mut entries = entries();
+        std::fs::create_dir(&path)?;
+        Ok(Directory::guard(path, remove_group, &mut entries))
+    }
+
+    fn guard(path: PathBuf, remove: Remove, entries: &mut Vec<Entry>) -> Directory {
+        entries.push(Entry::Directory(path.clone(), remove));
+        Directory { path, remove }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -89,35 +103,8 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        remove(&self.path);
-        entries().retain(|entry| !matches!(entry, Entry::Directory(path) if *path == self.path));
-    }
-}
-
-/// A new control group that does not outlive this value; its processes must be gone before.
-pub(crate) struct Group {
-    path: PathBuf,
-}
-
-impl Group {
-    /// Makes it.
-    pub(crate) fn make(path: &Path) -> std::io::Result<Group> {
-        let mut entries = entries();
-        std::fs::create_dir(path)?;
-        let path = path.to_owned();
-        entries.push(Entry::Group(path.clone()));
-        Ok(Group { path })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        remove_group(&self.path);
-        entries().retain(|entry| !matches!(entry, Entry::Group(path) if *path == self.path));
+        (self.remove)(&self.path);
+        entries().retain(|entry| !matches!(entry, Entry::Directory(path, _) if *path == self.path));
     }
 }
 
@@ -145,10 +132,8 @@ pub(crate) fn on_signals() -> Result<(), Failure> {
                 }
             }
             for entry in entries.iter() {
-                match entry {
-                    Entry::Process(_) => {}
-                    Entry::Group(path) => remove_group(path),
-                    Entry::Directory(path) => remove(path),
+                if let Entry::Directory(path, remove) = entry {
+                    remove(path);
                 }
             }
             std::process::exit(INTERRUPTED);
@@ -164,7 +149,7 @@ fn kill(child: &Mutex<Child>) {
     drop(child.wait());
 }
 
-fn remove(path: &Path) {
+fn remove_all(path: &Path) {
     // There is nobody to tell but the user, who would find the directory.
     drop(std::fs::remove_dir_all(path));
 }

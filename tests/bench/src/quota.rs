@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cleanup::Group;
+use crate::cleanup::Directory;
 use crate::wire::Failure;
 
 /// Short against anything that is measured, so that a member that has used its share up is not
@@ -18,7 +18,7 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// A group whose processes together get a share of one processor. Gone when it is dropped, which
 /// must not be before its processes are.
 pub(crate) struct Quota {
-    group: Group,
+    group: Directory,
 }
 
 impl Quota {
@@ -42,7 +42,8 @@ impl Quota {
                 (path.join("cpu.max"), format!("{quota_us} {PERIOD_US}")),
             ],
         };
-        let group = Group::make(&path).map_err(|error| refused(&path, &error))?;
+        let made = Directory::make_group(path.clone());
+        let group = made.map_err(|error| refused(&path, &error))?;
         for (file, value) in settings {
             write(&file, &value)?;
         }

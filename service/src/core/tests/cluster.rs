@@ -6,6 +6,8 @@ use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, Target
 use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::{Compare, RequestOp, TxnRequest};
 
+use tokio::task::JoinHandle;
+
 use super::network::{Cluster, eventually, id, stands};
 use super::*;
 use crate::forward;
@@ -33,7 +35,7 @@ async fn version(handle: &Handle, key: &str) -> (i64, Bytes) {
 }
 
 /// Puts many keys at once. Each gives its revision.
-fn puts(handle: &Handle, name: &'static str) -> Vec<tokio::task::JoinHandle<i64>> {
+fn puts(handle: &Handle, name: &'static str) -> Vec<JoinHandle<i64>> {
     let one = |n: usize| {
         let handle = handle.clone();
         tokio::spawn(async move {
@@ -44,6 +46,12 @@ fn puts(handle: &Handle, name: &'static str) -> Vec<tokio::task::JoinHandle<i64>
         })
     };
     (0..50).map(one).collect()
+}
+
+/// Asks one member for the removal of another, or of itself.
+fn remove(through: &Handle, gone: &Handle) -> JoinHandle<Result<Reply, ProposeError>> {
+    let (through, gone) = (through.clone(), id(gone));
+    tokio::spawn(async move { through.propose_change(Change::Remove(gone)).await })
 }
 
 /// Puts a key if it is not there.
@@ -182,10 +190,7 @@ async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
             tokio::spawn(async move { old.propose(put(&format!("k{n}"), "v")).await })
         })
         .collect();
-    let removal = {
-        let old = old.clone();
-        tokio::spawn(async move { old.propose_change(Change::Remove(id(&old))).await })
-    };
+    let removal = remove(&old, &old);
     old.stopping().cancelled().await;
     assert!(old.status().term > term, "the removal is of the next term");
     let ended = cluster.take(id(&old)).stop().await;
@@ -221,10 +226,7 @@ async fn whoever_becomes_the_only_voter_reads_what_the_other_acknowledged() {
     leader.propose(put("k", "1")).await.expect("acknowledged");
     state.hold_writes(true);
     other.propose(put("k", "2")).await.expect("acknowledged");
-    let removal = {
-        let (leader, other) = (leader.clone(), id(&other));
-        tokio::spawn(async move { leader.propose_change(Change::Remove(other)).await })
-    };
+    let removal = remove(&leader, &other);
     stands(&leader, |standing| standing.is_sole_voter).await;
     let read = tokio::time::timeout(Duration::ZERO, leader.linearize()).await;
     assert!(read.is_err(), "it has not applied what it would read");
