@@ -22,14 +22,16 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBPinnableSlice, DBRawIterator, DBRecoveryMode, ErrorKind, FlushOptions,
-    LogLevel, Options, ReadOptions, SliceTransform, Snapshot, WriteBatch, WriteOptions,
+    DBCompressionType, DBPinnableSlice, DBRawIterator, DBRecoveryMode, Env, ErrorKind,
+    FlushOptions, LogLevel, Options, ReadOptions, SliceTransform, Snapshot, WriteBatch,
+    WriteOptions,
 };
 
 use super::wal::{self, Wal};
@@ -38,6 +40,9 @@ use crate::fault::Fault;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+
+/// Added to the niceness of flushes and compactions: see [`start_background_threads`].
+const BACKGROUND_NICE: i32 = 5;
 
 /// How one instance is tuned. Two presets; nothing else is meant to be combined.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +117,7 @@ impl RocksEngine {
         spaces: &'static [Space],
         options: RocksOptions,
     ) -> Result<RocksEngine, Fault> {
+        start_background_threads();
         let tail = if options.wal {
             wal::judge(dir)?
         } else {
@@ -174,6 +180,32 @@ impl RocksEngine {
     }
 }
 
+/// Starts the threads that flush and compact, once for all instances of the process, with less
+/// priority than those that serve. Members run on small machines: where processors are short,
+/// requests go first, and this work, which can wait for seconds, gets a third of an equal share.
+/// (RocksDB itself knows only 19, the least there is, with which it would fall behind.)
+fn start_background_threads() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        // A thread inherits its priority from the one that starts it, which cannot raise its own
+        // again; so that one is made for the purpose.
+        let start = || -> Result<(), String> {
+            rustix::process::nice(BACKGROUND_NICE).map_err(|error| error.to_string())?;
+            let mut env = Env::new().map_err(|error| error.to_string())?;
+            env.set_background_threads(1);
+            env.set_high_priority_background_threads(1);
+            Ok(())
+        };
+        let started = std::thread::scope(|scope| scope.spawn(start).join());
+        if let Ok(Err(error)) = started {
+            tracing::warn!(
+                error,
+                "flushes and compactions run with the priority of requests"
+            );
+        }
+    });
+}
+
 fn instance_options(options: &RocksOptions, tail: Wal) -> Options {
     let mut db = Options::default();
     db.create_if_missing(true);
@@ -187,7 +219,7 @@ fn instance_options(options: &RocksOptions, tail: Wal) -> Options {
     db.set_track_and_verify_wals_in_manifest(options.wal);
     // One thread writes, so concurrent inserts would only cost their atomics.
     db.set_allow_concurrent_memtable_write(false);
-    // One flush and one compaction at a time: members run on small machines, and requests go first.
+    // One flush and one compaction at a time, as many as there are threads for.
     db.set_max_background_jobs(2);
     // Write files out as they grow, so that the sync at their end does not hold up the log's syncs.
     db.set_bytes_per_sync(MIB as u64);

@@ -210,3 +210,32 @@ fn a_damaged_file_is_damage_when_it_is_read() {
             .any(|value| matches!(value, Err(Fault::Damaged { .. })))
     );
 }
+
+#[test]
+fn background_threads_give_way_to_those_that_serve() {
+    let dir = tempfile::tempdir().unwrap();
+    let _engine = RocksEngine::open(dir.path(), SPACES, RocksOptions::log()).unwrap();
+    let own = niceness("thread-self");
+    let background: Vec<_> = fs::read_dir("/proc/self/task")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|task| {
+            let name = fs::read_to_string(task.join("comm"));
+            name.is_ok_and(|name| name.starts_with("rocksdb:"))
+        })
+        .map(|task| {
+            niceness(&format!(
+                "self/task/{}",
+                task.file_name().unwrap().display()
+            ))
+        })
+        .collect();
+    assert_eq!(background, [own + BACKGROUND_NICE; 2]);
+}
+
+/// The nineteenth field of `stat`; the second may contain spaces, and ends with a parenthesis.
+fn niceness(task: &str) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{task}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    fields.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
