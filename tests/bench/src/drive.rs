@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -24,6 +25,9 @@ use crate::wire::{Failure, Wire};
 
 /// After a failed request, so that a dead server does not make the clients spin.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
+
+/// For how long the processors are kept busy before a run.
+const AWAKE_AFTER: Duration = Duration::from_millis(500);
 
 /// Who sends how much to whom, and what is watched meanwhile. Checked by `args.rs`.
 #[derive(Clone, Debug)]
@@ -111,6 +115,7 @@ pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measur
         }
     }
 
+    wake_processors();
     let meter = Meter::start(&load.pids)?;
     let schedule = Schedule::new(load.plan, Instant::now());
     let pacer = Pacer::start(&schedule);
@@ -121,6 +126,22 @@ pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measur
     drop(pacer);
     let seconds = end.duration_since(schedule.start()).as_secs_f64();
     Ok(report(&*workload, load, &recorder, seconds, cost))
+}
+
+/// Keeps every processor busy for a moment. After seconds of idleness a virtual machine's run at a
+/// fraction of their speed for some 150 ms, whatever they run; the slowest request would be of then.
+fn wake_processors() {
+    let until = Instant::now() + AWAKE_AFTER;
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..processors {
+            scope.spawn(|| {
+                while Instant::now() < until {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+    });
 }
 
 /// Waits for all threads to end, showing how far they are.
