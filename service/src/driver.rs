@@ -53,6 +53,7 @@ use crate::consensus::reads::Reads;
 use crate::consensus::{Node, Position, Standing, Work};
 use crate::fatal::Fatal;
 use crate::handle::Answer;
+use crate::housekeeper::Compaction;
 use crate::leadership::Leases;
 use crate::limits;
 use crate::log_writer::{self, Job};
@@ -232,9 +233,9 @@ impl Driver {
                 }
                 Control::Durable {
                     applied,
-                    compact_through,
+                    compaction,
                 } => {
-                    self.compact_log(applied, compact_through)?;
+                    self.compact_log(applied, compaction)?;
                 }
                 Control::Parcel { from, parcel } => self.take_parcel(from, parcel)?,
                 Control::PeerClosed(from) => self.parts.node.suspect(from),
@@ -440,10 +441,11 @@ impl Driver {
         }
     }
 
-    fn compact_log(&mut self, applied: u64, through: u64) -> Result<(), Fault> {
+    fn compact_log(&mut self, applied: u64, compaction: Compaction) -> Result<(), Fault> {
         self.parts.node.applied(applied);
+        let Compaction { can, must } = compaction;
         let kept = self.keeps_from();
-        let through = kept.map_or(through, |index| through.min(index));
+        let through = kept.map_or(can, |index| can.min(index).max(must));
         if through < self.parts.node.first_index() {
             return Ok(());
         }

@@ -7,7 +7,8 @@
 //! more cheaply than with a snapshot.
 //!
 //! What is kept is bounded twice, by entries and by bytes, because an entry may be a pack of a
-//! thousand commands. Bytes are known at the flushes only, so the bound is kept to the grain of one
+//! thousand commands. More is kept while a snapshot is on its way, which the driver knows of; that
+//! too has a bound. Bytes are known at the flushes only, so bounds are kept to the grain of one
 //! flush.
 
 use std::collections::VecDeque;
@@ -74,6 +75,15 @@ impl Tally {
     }
 }
 
+/// How far the log is dropped, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Compaction {
+    /// Nobody needs what is at or below this, unless the driver knows of somebody.
+    pub(crate) can: u64,
+    /// Whoever needs what is at or below this has waited too long.
+    pub(crate) must: u64,
+}
+
 /// What the log keeps behind the durable index. Pure.
 #[derive(Debug)]
 pub(crate) struct Retention {
@@ -92,19 +102,27 @@ impl Retention {
         }
     }
 
-    /// The state is durable through `index`, `bytes` more than at the last flush. Returns the index
-    /// through which the log can be dropped.
-    pub(crate) fn flushed(&mut self, index: u64, bytes: u64) -> u64 {
+    /// The state is durable through `index`, `bytes` more than at the last flush. Returns the
+    /// indexes through which the log can and must be dropped.
+    pub(crate) fn flushed(&mut self, index: u64, bytes: u64) -> Compaction {
         self.total_bytes += bytes;
         self.flushes.push_back((index, self.total_bytes));
-        let mut by_bytes = 0;
-        while let Some(&(oldest, at)) = self.flushes.front()
-            && self.total_bytes - at > limits::CATCH_UP_BYTES
-        {
-            by_bytes = oldest;
-            self.flushes.pop_front();
+        let can_by_bytes = self.beyond(limits::CATCH_UP_BYTES);
+        let must = self.beyond(limits::HELD_LOG_BYTES_MAX);
+        self.flushes.retain(|&(flushed, _)| flushed >= must);
+        Compaction {
+            can: index
+                .saturating_sub(self.catch_up_entries)
+                .max(can_by_bytes),
+            must,
         }
-        index.saturating_sub(self.catch_up_entries).max(by_bytes)
+    }
+
+    /// The last flush with more than so many bytes after it, or 0.
+    fn beyond(&self, bytes: u64) -> u64 {
+        let is_beyond = |&&(_, at): &&(u64, u64)| self.total_bytes - at > bytes;
+        let beyond = self.flushes.iter().take_while(is_beyond).last();
+        beyond.map_or(0, |&(index, _)| index)
     }
 }
 
@@ -137,11 +155,11 @@ impl Housekeeper {
             self.tally.commands.store(0, Ordering::Relaxed);
             self.reader.engine().flush()?;
             flushed_at = Some(self.clock.now());
-            let compact_through = retention.flushed(applied, bytes);
-            tracing::debug!(applied, compact_through, "the state is durable");
+            let compaction = retention.flushed(applied, bytes);
+            tracing::debug!(applied, ?compaction, "the state is durable");
             self.mailbox.control(Control::Durable {
                 applied,
-                compact_through,
+                compaction,
             });
         }
         Ok(())
@@ -172,20 +190,32 @@ mod tests {
     #[test]
     fn the_log_keeps_entries_for_followers() {
         let mut retention = Retention::new(5_000);
-        assert_eq!(retention.flushed(3_000, 1), 0);
-        assert_eq!(retention.flushed(9_000, 1), 4_000);
+        assert_eq!(retention.flushed(3_000, 1).can, 0);
+        assert_eq!(retention.flushed(9_000, 1).can, 4_000);
     }
 
     #[test]
     fn the_log_keeps_no_more_than_so_many_bytes() {
         let mut retention = Retention::new(5_000);
         let third = limits::CATCH_UP_BYTES / 3 + 1;
-        assert_eq!(retention.flushed(10, third), 0);
-        assert_eq!(retention.flushed(20, third), 0);
-        assert_eq!(retention.flushed(30, third), 0);
+        assert_eq!(retention.flushed(10, third).can, 0);
+        assert_eq!(retention.flushed(20, third).can, 0);
+        assert_eq!(retention.flushed(30, third).can, 0);
         // Behind the first flush there are now more bytes than are kept.
-        assert_eq!(retention.flushed(40, third), 10);
-        assert_eq!(retention.flushed(50, third), 20);
+        assert_eq!(retention.flushed(40, third).can, 10);
+        assert_eq!(retention.flushed(50, third).can, 20);
+    }
+
+    #[test]
+    fn no_more_than_so_many_bytes_are_held_for_anybody() {
+        let mut retention = Retention::new(5_000);
+        let half = limits::HELD_LOG_BYTES_MAX / 2 + 1;
+        let compaction = |can, must| Compaction { can, must };
+        assert_eq!(retention.flushed(10, half), compaction(0, 0));
+        assert_eq!(retention.flushed(20, half), compaction(10, 0));
+        assert_eq!(retention.flushed(30, half), compaction(20, 10));
+        assert_eq!(retention.flushed(40, 1), compaction(20, 10));
+        assert_eq!(retention.flushed(50, half), compaction(40, 20));
     }
 
     #[test]

@@ -107,6 +107,10 @@ pub const FLUSH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 pub const CATCH_UP_ENTRIES: u64 = 5_000;
 /// The same in bytes, since entries are packs of commands and may be large.
 pub const CATCH_UP_BYTES: u64 = 64 << 20;
+/// Bytes of log kept for a member that is receiving a snapshot, or has just received one, and will
+/// need what was written meanwhile. What receives so slowly that more is written will need another
+/// snapshot; it must not fill this member's disk.
+pub const HELD_LOG_BYTES_MAX: u64 = 4 << 30;
 
 /// Leases revoked by one proposal. Each deletes its keys, so this bounds how long one entry keeps
 /// the applier.

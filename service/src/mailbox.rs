@@ -27,6 +27,7 @@ use conclave_proto::peer::Parcel;
 use crate::consensus::Node;
 use crate::driver::{Done, Taken};
 use crate::handle::{Answer, Slot};
+use crate::housekeeper::Compaction;
 use crate::limits;
 use crate::peers::ReceivedSnapshot;
 
@@ -118,9 +119,11 @@ pub(crate) type ReadSlot = oneshot::Sender<Result<u64, ApiError>>;
 pub(crate) enum Control {
     /// The log writer: everything up to this work is on disk.
     Persisted(u64),
-    /// The housekeeper: the state is durable up to `applied`, and `compact_through` need not be
-    /// kept in the log.
-    Durable { applied: u64, compact_through: u64 },
+    /// The housekeeper: the state is durable up to `applied`, and so much of the log may go.
+    Durable {
+        applied: u64,
+        compaction: Compaction,
+    },
     /// What a member sent us.
     Parcel { from: u64, parcel: Parcel },
     /// A member closed its connection to us.

@@ -9,6 +9,11 @@
 //! member is receiving it the log keeps what comes after it. With the last transfer the offer ends
 //! and the files go.
 //!
+//! A member that was added later is not in the configuration of what is offered and cannot start
+//! from it. It does not wait for those that are receiving, which may be slow: another checkpoint is
+//! made and offered in place of the first, whose files stay for as long as somebody receives them.
+//! So there are never more of them than members.
+//!
 //! # In
 //!
 //! ```text
@@ -62,8 +67,8 @@ pub(super) struct Traffic {
     taking: bool,
     taken_so_far: u64,
     offered: Option<Arc<SnapshotFiles>>,
-    /// Members that are receiving the offered one.
-    receiving: Vec<u64>,
+    /// Who is receiving what: the offered one, or one that was offered before.
+    receiving: Vec<(u64, Arc<SnapshotFiles>)>,
     /// Ticks for which nobody has taken up the offer.
     idle_ticks: u32,
     /// Members that have what was offered, and the ticks for which what they lack is kept for them.
@@ -72,6 +77,15 @@ pub(super) struct Traffic {
     arriving: Option<Arrived>,
     /// Taken, and being put in place by the work of this number.
     installing: Option<(u64, Arrived)>,
+}
+
+impl Traffic {
+    fn is_offer_taken_up(&self) -> bool {
+        self.offered.as_ref().is_some_and(|offered| {
+            let mut received = self.receiving.iter().map(|(_, files)| files);
+            received.any(|files| Arc::ptr_eq(files, offered))
+        })
+    }
 }
 
 /// A received snapshot that was opened and is what it says.
@@ -96,14 +110,14 @@ impl Driver {
             *ticks_left -= 1;
             *ticks_left > 0
         });
-        if traffic.offered.is_some() && traffic.receiving.is_empty() {
+        if traffic.offered.is_some() && !traffic.is_offer_taken_up() {
             traffic.idle_ticks += 1;
             if traffic.idle_ticks > IDLE_TICKS_MAX {
                 self.withdraw_offer();
             }
         }
         let traffic = &mut self.snapshots;
-        if !self.parts.node.wants_snapshot() || traffic.taking || !traffic.receiving.is_empty() {
+        if !self.parts.node.wants_snapshot() || traffic.taking {
             return;
         }
         let Some(folder) = self.parts.state_folder.clone() else {
@@ -160,35 +174,37 @@ impl Driver {
             self.parts.node.snapshot_sent(to, false);
             return;
         };
-        self.snapshots.receiving.push(to);
+        self.snapshots.receiving.push((to, Arc::clone(&files)));
         self.parts.peers.send_snapshot(to, message, files);
     }
 
     pub(super) fn snapshot_sent(&mut self, to: u64, arrived: bool) {
         self.parts.node.snapshot_sent(to, arrived);
-        self.snapshots.receiving.retain(|&receiver| receiver != to);
+        let traffic = &mut self.snapshots;
+        let was_taken_up = traffic.is_offer_taken_up();
+        traffic.receiving.retain(|(receiver, _)| *receiver != to);
         if arrived {
-            self.snapshots
-                .catching_up
-                .retain(|&(member, _)| member != to);
-            self.snapshots.catching_up.push((to, CATCH_UP_TICKS));
+            traffic.catching_up.retain(|&(member, _)| member != to);
+            traffic.catching_up.push((to, CATCH_UP_TICKS));
         }
-        if self.snapshots.receiving.is_empty() {
+        if was_taken_up && !traffic.is_offer_taken_up() {
             self.withdraw_offer();
         }
     }
 
-    /// The log must keep what comes after this index.
+    /// The log should keep what comes after this index.
     pub(super) fn keeps_from(&self) -> Option<u64> {
         let Traffic {
             offered,
+            receiving,
             catching_up,
             ..
         } = &self.snapshots;
         // One that is a member no more has no progress.
         let needed = |&(member, _): &(u64, u32)| self.parts.node.matched(member);
-        let offered = offered.as_ref().map(|files| files.index);
-        catching_up.iter().filter_map(needed).chain(offered).min()
+        let sent = receiving.iter().map(|(_, files)| files).chain(offered);
+        let sent = sent.map(|files| files.index);
+        catching_up.iter().filter_map(needed).chain(sent).min()
     }
 
     fn withdraw_offer(&mut self) {
