@@ -3,8 +3,9 @@
 use harness::history::{self, Follower, Truth, follow, watches};
 use harness::wait::DEADLINE;
 use harness::{Cluster, api, eventually};
+use rand::distr::{Alphanumeric, SampleString as _};
 
-use crate::on_three;
+use crate::{not_on_etcd, on_three};
 
 /// Entries a member keeps below its last snapshot. etcd 3.4 keeps 5,000 and cannot be told
 /// otherwise.
@@ -122,16 +123,80 @@ fn killed_while_it_receives_a_snapshot() {
     });
 }
 
-/// This many puts of values of this size, by clients side by side.
+/// One that is sent its snapshot over a slow line gets it, and keeps no other waiting meanwhile:
+/// nor one that was added since, which cannot start from the same.
+#[test]
+fn a_slow_receiver_holds_up_nobody() {
+    on_three(FLAGS, |mut cluster| async move {
+        if not_on_etcd(
+            &cluster,
+            "it keeps 5,000 entries, and 5,000 such values take long",
+        ) {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let slow = cluster.others(leader)[0];
+        cluster.kill(slow);
+        fill(&cluster, leader, enough(&cluster), 8 << 10).await;
+        cluster.network().slow(leader, slow, 3 << 20);
+        cluster.respawn(slow);
+        let slow_id = cluster.id(leader, slow).await;
+        let of_slow = |what: &str| format!(r#""{what}","member":"{slow_id:x}""#);
+        let begun = cluster.child(leader).line(&of_slow("sending a snapshot"));
+        assert!(begun.is_some());
+        let added = cluster.add_learner(leader).await;
+        let said = installed(&cluster);
+        assert!(cluster.child(added).line(said).is_some());
+        let count = |cluster: &mut Cluster, what: &str| {
+            let lines = cluster.child(leader).lines();
+            lines.iter().filter(|line| line.contains(what)).count()
+        };
+        assert_eq!(
+            count(&mut cluster, "a snapshot was sent"),
+            1,
+            "to the added"
+        );
+        let done = cluster.child(leader).line(&of_slow("a snapshot was sent"));
+        assert!(done.is_some());
+        assert_eq!(count(&mut cluster, &of_slow("sending a snapshot")), 1);
+        cluster.promote(leader, added).await;
+        cluster.expect_same_history().await;
+    });
+}
+
+/// A large value takes seconds on its way to a follower, whose connection stays whatever waits
+/// behind it. Neither does a put wait for that follower.
+#[test]
+fn a_slow_line_carries_large_values() {
+    on_three(FLAGS, |mut cluster| async move {
+        let leader = cluster.leader().await;
+        let slow = cluster.others(leader)[0];
+        cluster.network().slow(leader, slow, 600 << 10);
+        fill(&cluster, leader, 2, 1_400_000).await;
+        let revision = cluster.revision(leader).await.unwrap();
+        eventually("the values to arrive", || async {
+            (cluster.local_revision(slow).await.ok()? >= revision).then_some(())
+        })
+        .await;
+        cluster.expect_same_history().await;
+        let lines = cluster.child(leader).lines();
+        let broken = |line: &&String| line.contains("disconnected from a member");
+        assert_eq!(lines.iter().find(broken), None);
+    });
+}
+
+/// This many puts of values of this size, by clients side by side. They cannot be compressed, so
+/// that a snapshot is as large as they are.
 async fn fill(cluster: &Cluster, through: usize, count: usize, size: usize) {
     const CLIENTS: usize = 128;
     let kv = cluster.kv(through);
+    let noise = Alphanumeric.sample_string(&mut rand::rng(), size);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            let mut kv = kv.clone();
+            let (mut kv, noise) = (kv.clone(), noise.clone());
             tokio::spawn(async move {
                 for number in (client..count).step_by(CLIENTS) {
-                    let value = format!("{number} {}", "x".repeat(size));
+                    let value = format!("{number} {noise}");
                     let key = format!("k/{}", number % 100);
                     kv.put(api::put(key, value)).await.unwrap();
                 }

@@ -15,6 +15,7 @@
 //! * **held**: bytes from one to the other stay where they are; connections stay open and nobody
 //!   is told, as when packets are dropped. What was held goes on when the link is healed, as TCP
 //!   would send it again.
+//! * **slow**: bytes from one to the other pass at a rate, as over a thin line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +44,8 @@ struct Rules {
     cut: BTreeSet<(usize, usize)>,
     /// From, to.
     held: BTreeSet<(usize, usize)>,
+    /// From, to; bytes a second on each connection.
+    slow: BTreeMap<(usize, usize), u32>,
     /// Process id to member.
     processes: BTreeMap<u32, usize>,
 }
@@ -73,6 +77,9 @@ impl Network {
     /// Starts a forwarder in front of a member; returns the address to dial.
     pub fn forward(&self, member: usize, target: SocketAddr) -> SocketAddr {
         let listener = own_listener();
+        // Accepted connections have it from here. The kernel's own choice grows to megabytes, and
+        // a slow line with so much on its way is none.
+        set_socket_recv_buffer_size(&listener, BUFFER_BYTES).expect("a socket has a buffer");
         listener
             .set_nonblocking(true)
             .expect("a socket can be made not to block");
@@ -112,11 +119,19 @@ impl Network {
         });
     }
 
-    /// Ends everything that [`Network::cut`] and [`Network::hold`] began.
+    /// Lets so many bytes a second through from one member to another, on each connection.
+    pub fn slow(&self, from: usize, to: usize, bytes_per_second: u32) {
+        self.rules.send_modify(|rules| {
+            rules.slow.insert((from, to), bytes_per_second);
+        });
+    }
+
+    /// Ends everything that [`Network::cut`], [`Network::hold`] and [`Network::slow`] began.
     pub fn heal(&self) {
         self.rules.send_modify(|rules| {
             rules.cut.clear();
             rules.held.clear();
+            rules.slow.clear();
         });
     }
 }
@@ -201,7 +216,7 @@ async fn carry(
     }
 }
 
-/// Moves bytes one way, except while that way is held.
+/// Moves bytes one way, except while that way is held, and no faster than it lets them.
 async fn pump(
     mut reader: OwnedReadHalf,
     mut writer: OwnedWriteHalf,
@@ -217,7 +232,14 @@ async fn pump(
             return Ok(());
         }
         let free = |rules: &Rules| link.is_none_or(|link| !rules.held.contains(&link));
-        rules.wait_for(free).await.map_err(io::Error::other)?;
+        let slow = {
+            let rules = rules.wait_for(free).await.map_err(io::Error::other)?;
+            link.and_then(|link| rules.slow.get(&link).copied())
+        };
+        if let Some(bytes_per_second) = slow {
+            let share = length as f64 / f64::from(bytes_per_second);
+            tokio::time::sleep(Duration::from_secs_f64(share)).await;
+        }
         writer.write_all(&buffer[..length]).await?;
     }
 }

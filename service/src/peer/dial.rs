@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime;
@@ -56,12 +57,34 @@ pub(super) enum DialError {
     Http(#[from] hyper::Error),
 }
 
+/// An unanswered ping ends a connection after so long. It waits its turn behind what was sent
+/// before, which may be several MiB, and a slow network must not be taken for a dead process.
+const PONG_MAX: Duration = Duration::from_secs(10);
+
+/// How long the network may acknowledge nothing of what was sent, unless a call is more patient.
+pub(super) fn unacknowledged_max(patience: Duration) -> Duration {
+    patience * 2
+}
+
+/// Heartbeats must not wait for more to send, and a network that takes nothing must be noticed
+/// before the kernel gives up by itself, after a quarter of an hour. Without these options all
+/// still works, later.
+pub(super) fn prepare(stream: &TcpStream, unacknowledged_max: Duration) {
+    let _ = stream.set_nodelay(true);
+    let unacknowledged_ms = u32::try_from(unacknowledged_max.as_millis());
+    let _ = set_tcp_user_timeout(stream, unacknowledged_ms.unwrap_or(u32::MAX));
+}
+
 /// How a connection is made.
 #[derive(Clone, Debug)]
 pub(super) struct Dialling {
     pub(super) tls: Option<Arc<Tls>>,
-    /// How long to wait for the connection, and for the answer to a ping.
+    /// How long to wait for the connection.
     pub(super) patience: Duration,
+    /// How long the network may acknowledge nothing of what was sent. The kernel keeps watch.
+    pub(super) unacknowledged_max: Duration,
+    /// How long a process may leave a ping unanswered; `None` where the call itself has limits.
+    pub(super) pong_max: Option<Duration>,
     pub(super) message_bytes_max: usize,
 }
 
@@ -94,11 +117,34 @@ impl Drop for Connection {
 }
 
 impl Dialling {
-    pub(super) fn of(common: &Common) -> Dialling {
+    /// For calls that are short, or stand for as long as both ends do.
+    pub(super) fn new(
+        tls: Option<Arc<Tls>>,
+        patience: Duration,
+        message_bytes_max: usize,
+    ) -> Dialling {
         Dialling {
-            tls: common.settings.tls.clone(),
-            patience: common.settings.patience(),
-            message_bytes_max: common.settings.message_bytes_max(),
+            tls,
+            patience,
+            unacknowledged_max: unacknowledged_max(patience),
+            pong_max: Some(PONG_MAX),
+            message_bytes_max,
+        }
+    }
+
+    /// The same with what is configured.
+    pub(super) fn of(common: &Common) -> Dialling {
+        let settings = &common.settings;
+        let tls = settings.tls.clone();
+        Dialling::new(tls, settings.patience(), settings.message_bytes_max())
+    }
+
+    /// For calls that fill the network for as long as they last, and watch their progress.
+    pub(super) fn patiently(self, unacknowledged_max: Duration) -> Dialling {
+        Dialling {
+            unacknowledged_max,
+            pong_max: None,
+            ..self
         }
     }
 
@@ -119,8 +165,7 @@ impl Dialling {
         let stream = TcpStream::connect((url.host(), url.port()))
             .await
             .map_err(DialError::Connect)?;
-        // Heartbeats must not wait for more to send. Without the option all still works, later.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream, self.unacknowledged_max);
         match tls {
             None => self.handshake(&url, stream).await,
             Some(tls) => {
@@ -136,16 +181,17 @@ impl Dialling {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let tasks = Tasks::new();
-        let (sender, connection) = http2::Builder::new(tasks.clone())
-            .timer(TokioTimer::new())
+        let mut http = http2::Builder::new(tasks.clone());
+        http.timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
-            .max_send_buf_size(SEND_BUFFER_BYTES)
-            .keep_alive_interval(self.patience)
-            .keep_alive_timeout(self.patience)
-            .keep_alive_while_idle(true)
-            .handshake(TokioIo::new(stream))
-            .await?;
+            .max_send_buf_size(SEND_BUFFER_BYTES);
+        if let Some(pong_max) = self.pong_max {
+            http.keep_alive_interval(self.patience)
+                .keep_alive_timeout(pong_max)
+                .keep_alive_while_idle(true);
+        }
+        let (sender, connection) = http.handshake(TokioIo::new(stream)).await?;
         tasks.execute(async move {
             // Whoever has a call on the connection sees its end there.
             if let Err(error) = connection.await {

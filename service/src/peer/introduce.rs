@@ -27,11 +27,7 @@ pub async fn introduce(
     tls: Option<Arc<Tls>>,
     timeout: Duration,
 ) -> Result<Introduction, IntroduceError> {
-    let dialling = Dialling {
-        tls,
-        patience: timeout,
-        message_bytes_max: MESSAGE_BYTES_MAX,
-    };
+    let dialling = Dialling::new(tls, timeout, MESSAGE_BYTES_MAX);
     let mut attempts = Vec::new();
     for url in urls {
         let asked = tokio::time::timeout(timeout, ask(&dialling, url)).await;

@@ -28,7 +28,9 @@ use tower::Service as _;
 
 use conclave_proto::peer::peer_server::PeerServer;
 
-use super::dial::{HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES};
+use super::dial::{
+    HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES, prepare, unacknowledged_max,
+};
 use super::service::Service;
 use super::{Answers, Network};
 use crate::edge::preface::recognize;
@@ -42,6 +44,11 @@ const CONNECTIONS_MAX: usize = 256;
 /// How long a connection may take over its TLS handshake, over saying which protocol it speaks, and
 /// over the header of an HTTP/1 request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a ping may go unanswered, which waits its turn behind what the other side has sent: on a
+/// slow network that may be much. The other side watches more closely, and the kernel here sees
+/// when the network acknowledges nothing.
+const PONG_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes of request headers. Members send a few hundred.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
@@ -65,6 +72,7 @@ pub async fn serve(
     tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let unacknowledged_max = unacknowledged_max(network.common.settings.patience());
     let endpoint = Arc::new(Endpoint::new(network, answers, tls, shutdown.clone()));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -75,8 +83,7 @@ pub async fn serve(
             tracing::warn!(limit, %remote, "too many peer connections; closing the newest");
             continue;
         };
-        // Small messages must not wait for more to send.
-        let _ = stream.set_nodelay(true);
+        prepare(&stream, unacknowledged_max);
         let endpoint = Arc::clone(&endpoint);
         connections.spawn(async move { endpoint.connection(stream, remote, place).await });
     }
@@ -137,7 +144,7 @@ impl Endpoint {
             .max_send_buf_size(SEND_BUFFER_BYTES)
             .max_header_list_size(HEADER_BYTES_MAX)
             .keep_alive_interval(patience)
-            .keep_alive_timeout(patience)
+            .keep_alive_timeout(PONG_MAX)
             .auto_date_header(false);
         let message_bytes_max = settings.message_bytes_max();
         let service = Service {

@@ -154,7 +154,7 @@ async fn transfer(
     raft_message: Bytes,
     files: Arc<SnapshotFiles>,
 ) -> Result<SnapshotReport, SendError> {
-    let dialling = Dialling::of(common);
+    let dialling = Dialling::of(common).patiently(STALL_MAX);
     let mut dialled = Err(SendError::NoUrl);
     for url in turn.urls() {
         dialled = dialling.dial(url).await.map_err(SendError::Dial);

@@ -116,11 +116,7 @@ async fn without_tls_there_is_no_way_in() {
     let ca = Authority::new();
     let b = secured(2, &ca, |_| {}).await;
     let plain = b.url.replace("https", "http");
-    let dialling = Dialling {
-        tls: None,
-        patience: PATIENCE,
-        message_bytes_max: MESSAGE_BYTES_MAX,
-    };
+    let dialling = Dialling::new(None, PATIENCE, MESSAGE_BYTES_MAX);
     if let Ok(connection) = dialling.dial(&plain).await {
         let request = conclave_proto::peer::IntroduceRequest {};
         assert!(connection.client().introduce(request).await.is_err());

@@ -81,11 +81,7 @@ fn start(index: u64) -> SnapshotStart {
 }
 
 async fn transfer(party: &Party, chunks: Vec<Chunk>) -> SnapshotReport {
-    let dialling = Dialling {
-        tls: None,
-        patience: PATIENCE,
-        message_bytes_max: MESSAGE_BYTES_MAX,
-    };
+    let dialling = Dialling::new(None, PATIENCE, MESSAGE_BYTES_MAX);
     let connection = dialling.dial(&party.url).await.expect("it listens");
     let chunks = chunks
         .into_iter()

@@ -10,11 +10,7 @@ use super::*;
 
 /// Opens a stream with this Hello and says how it was received.
 async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
-    let dialling = Dialling {
-        tls: None,
-        patience: PATIENCE,
-        message_bytes_max: MESSAGE_BYTES_MAX,
-    };
+    let dialling = Dialling::new(None, PATIENCE, MESSAGE_BYTES_MAX);
     let connection = dialling.dial(&party.url).await.expect("it listens");
     let frames = closed().start(hello);
     let mut hellos = connection.client().stream(frames).await?.into_inner();
