@@ -5,6 +5,7 @@
 //! already, from an earlier life, reads the state linearizably instead, which says as much.
 
 use conclave_proto::command::{Member, MemberAttributes, command::Body};
+use conclave_storage::machine::GENESIS;
 
 use crate::config::{Config, MemberUrl};
 use crate::handle::Handle;
@@ -31,12 +32,9 @@ pub(crate) async fn publish(handle: &Handle, config: &Config) {
         {
             return;
         }
-        // A member that joined has no state before the first snapshot. If it published itself then
-        // and started anew, it would look like one that lost its data.
-        if handle.reader().cluster_id() == 0 {
-            tokio::time::sleep(limits::PUBLISH_RETRY).await;
-            continue;
-        }
+        // Before the first snapshot or entry a member has nothing to show for having run. If it
+        // published itself then and started anew, it would look like one that lost its data.
+        handle.applied_through(GENESIS.0 + 1).await;
         let members = handle.reader().members();
         let done = if members.iter().any(|member| has(member, &attributes)) {
             handle.linearize().await.is_ok()

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_storage::Fault;
 
+use crate::join::JoinError;
+
 /// Why the server had to stop.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FatalError {
@@ -24,6 +26,9 @@ pub enum FatalError {
     /// The cluster goes on without this member. etcd's words, which scripts look for.
     #[error("the member has been permanently removed from the cluster")]
     Removed,
+    /// A member without data, which others know as one that has run.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// A listener failed for good.
     #[error("serving {address} failed: {detail}")]
     Listener {

@@ -332,6 +332,11 @@ impl Handle {
         self.shared.progress.standings()
     }
 
+    /// Waits until the state has the log entry with this index.
+    pub(crate) async fn applied_through(&self, index: u64) {
+        self.shared.progress.applied_through(index).await;
+    }
+
     /// Returns when the physical part of the compaction at `revision` is done, or the server stops.
     pub async fn wait_compaction(&self, revision: Revision) -> Result<(), ReadRefused> {
         let mut steps = self.shared.progress.compactions();

@@ -10,7 +10,8 @@
 //!
 //! * **new**: who the members are follows from `--initial-cluster` ([`Identity`]). The others are
 //!   asked once and briefly, since most often they are starting as well and cannot answer. Silence
-//!   is no objection.
+//!   is no objection; but while a member has nothing but its beginning, each of the others is asked
+//!   again when it can be reached, before anything of raft's is said to it (`peer/link.rs`).
 //! * **existing**: only the others know who this member is, so without an answer there is no start.
 //!   They are asked in rounds. A member that answers may be behind and not know of us yet, so a
 //!   list that does not fit is asked for again a few times before it is an error.
@@ -259,17 +260,26 @@ fn find_ourselves<'a>(config: &Config, members: &'a [Member]) -> Result<&'a Memb
     Ok(ourselves)
 }
 
-/// A member that has published its name and addresses has run, and had a data directory.
 fn check_has_not_started(config: &Config, ourselves: &Member) -> Result<(), JoinError> {
-    if ourselves.name.is_empty() && ourselves.client_urls.is_empty() {
-        return Ok(());
+    if has_started(ourselves) {
+        return Err(already_started(config, ourselves.id));
     }
-    Err(JoinError::AlreadyStarted {
-        member_id: ourselves.id,
+    Ok(())
+}
+
+/// A member that has published its name and addresses has run, and had a data directory.
+pub(crate) fn has_started(member: &Member) -> bool {
+    !member.name.is_empty() || !member.client_urls.is_empty()
+}
+
+/// What a member without data is told that has started.
+pub(crate) fn already_started(config: &Config, member_id: u64) -> JoinError {
+    JoinError::AlreadyStarted {
+        member_id,
         data_dir: config.data_dir.clone(),
         name: config.name.clone(),
         peer_urls: texts(&config.own_entry().peer_urls).join(","),
-    })
+    }
 }
 
 fn texts(urls: &[MemberUrl]) -> Vec<&str> {

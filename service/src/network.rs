@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use conclave_proto::peer::{Introduction, answer, question};
+use conclave_storage::machine::GENESIS;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use crate::fatal::FatalError;
 use crate::forward;
 use crate::handle::Handle;
 use crate::join::{self, Origin, Patience};
-use crate::peer::{self, Answers, BoxFuture, Network, Parts};
+use crate::peer::{self, Answers, BoxFuture, Network, Parts, Verdict};
 use crate::peers::{Inbox, Peers};
 use crate::stores::Stores;
 use crate::tls::Tls;
@@ -48,8 +49,10 @@ pub(crate) fn start(
     stopping: CancellationToken,
 ) -> Result<(Core, Arc<Network>), StartError> {
     let network = OnceLock::new();
+    let began_blank = stores.log_state.last_index <= GENESIS.0;
     let connect = |inbox, neighbourhood| {
-        let network = network.get_or_init(|| connect(config, tls, inbox, neighbourhood));
+        let connect = || connect(config, tls, inbox, neighbourhood, began_blank);
+        let network = network.get_or_init(connect);
         Arc::clone(network) as Arc<dyn Peers>
     };
     let core = Core::start(stores, core::Settings::of(config), stopping, connect)?;
@@ -62,6 +65,7 @@ fn connect(
     tls: Option<Arc<Tls>>,
     inbox: Inbox,
     neighbourhood: Neighbourhood,
+    began_blank: bool,
 ) -> Arc<Network> {
     let Neighbourhood {
         identity,
@@ -70,6 +74,7 @@ fn connect(
         stats,
         fatal,
     } = neighbourhood;
+    let already_started = join::already_started(config, identity.member_id);
     Network::new(Parts {
         settings: peer::Settings {
             cluster_id: identity.cluster_id,
@@ -83,9 +88,18 @@ fn connect(
         },
         inbox,
         clock,
-        applied: Arc::new(move || reader.applied().index),
+        applied: {
+            let reader = reader.clone();
+            Arc::new(move || reader.applied().index)
+        },
         stats,
-        on_removed: Arc::new(move || fatal.report(FatalError::Removed)),
+        is_blank: Arc::new(move || began_blank && reader.applied().index <= GENESIS.0),
+        on_verdict: Arc::new(move |verdict| {
+            fatal.report(match verdict {
+                Verdict::Removed => FatalError::Removed,
+                Verdict::AlreadyStarted => already_started.clone().into(),
+            });
+        }),
         runtime: runtime::Handle::current(),
         // The driver speaks to the others to its end; then the network is stopped by itself.
         stopping: CancellationToken::new(),

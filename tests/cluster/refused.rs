@@ -75,6 +75,46 @@ fn an_emptied_directory_is_refused() {
     });
 }
 
+/// Nobody can be asked when it starts, so it believes to be one of a new cluster's. It is told as
+/// soon as it reaches one of the others, before it says anything to them: the two that are there
+/// would be a majority, and the one that has not heard of a write would lead it.
+#[test]
+fn an_emptied_directory_is_refused_by_those_it_meets_later() {
+    on_three(&[], |mut cluster| async move {
+        if not_on_etcd(&cluster, "it becomes a member again") {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let (victim, behind) = (cluster.others(leader)[0], cluster.others(leader)[1]);
+        cluster.isolate(behind);
+        cluster.put(leader, "a", "1").await;
+        cluster.kill(victim);
+        cluster.kill(leader);
+        cluster.wipe(victim);
+        cluster.respawn(victim);
+        assert!(
+            cluster
+                .child(victim)
+                .line("the raft log ends here")
+                .is_some()
+        );
+        cluster.heal();
+        let line = cluster.child(victim).line("has already been bootstrapped");
+        assert!(line.is_some(), "{:#?}", cluster.child(victim).lines());
+        let status = cluster.child(victim).wait();
+        assert!(!status.success(), "{status}");
+        // Nor does it get through with the directory it began.
+        cluster.respawn(victim);
+        let status = cluster.child(victim).wait();
+        assert!(!status.success(), "{status}");
+        cluster.restart(leader);
+        assert_eq!(
+            cluster.get(behind, "a").await.unwrap().as_deref(),
+            Some("1")
+        );
+    });
+}
+
 /// A copy of a member's directory has forgotten what was acknowledged since it was made.
 #[test]
 fn a_directory_put_back_from_a_copy_is_refused() {

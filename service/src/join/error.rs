@@ -61,8 +61,8 @@ pub enum JoinError {
     },
     /// The cluster knows this member as one that has run, and it has no data.
     #[error(
-        "member {member_id:x} has already been bootstrapped, and {} is empty: it cannot go on \
-         without its data. If the data is lost, replace the member: `etcdctl member remove \
+        "member {member_id:x} has already been bootstrapped, and {} has no data of it: it cannot \
+         go on without its data. If the data is lost, replace the member: `etcdctl member remove \
          {member_id:x}`, `etcdctl member add {name} --peer-urls={peer_urls}`, then start it with \
          --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that prints",
         data_dir.display()

@@ -144,7 +144,7 @@ async fn an_emptied_directory_does_not_begin_again() {
     assert_eq!(
         script.refusal(&config).await,
         format!(
-            "member {id} has already been bootstrapped, and c.conclave is empty: it cannot go on \
+            "member {id} has already been bootstrapped, and c.conclave has no data of it: it cannot go on \
              without its data. If the data is lost, replace the member: `etcdctl member remove \
              {id}`, `etcdctl member add c --peer-urls=http://c:1`, then start it with \
              --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that prints"
@@ -259,7 +259,9 @@ async fn one_that_has_run_does_not_join_again() {
     let script = Script::default().says("http://a:1", &[known]);
     let text = script.refusal(&config).await;
     assert!(
-        text.starts_with("member 3 has already been bootstrapped, and c.conclave is empty"),
+        text.starts_with(
+            "member 3 has already been bootstrapped, and c.conclave has no data of it"
+        ),
         "{text}"
     );
 }

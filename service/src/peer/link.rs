@@ -17,13 +17,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use conclave_proto::command::Member;
+use conclave_proto::peer::IntroduceRequest;
 use conclave_proto::peer::peer_client::PeerClient;
 
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
-use super::{Common, chain, lock, probe};
+use super::{Common, Verdict, chain, lock, probe};
 use crate::clock::Moment;
+use crate::join::has_started;
 use crate::metrics::OfPeer;
 
 /// The first pause between two attempts.
@@ -148,14 +151,25 @@ enum Refused {
     Stranger(#[from] Stranger),
     #[error("no answer within {0:?}")]
     Silence(Duration),
+    #[error("it knows this member as one that has run, and there is no data of that")]
+    AlreadyStarted,
 }
 
 impl Refused {
+    /// Whether this member must not be one.
+    fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Refused::Call(status) => says_removed(status).then_some(Verdict::Removed),
+            Refused::AlreadyStarted => Some(Verdict::AlreadyStarted),
+            Refused::Dial(_) | Refused::Stranger(_) | Refused::Silence(_) => None,
+        }
+    }
+
     /// Whether there is somebody, and it is not for us. That does not change by the second.
     fn is_final(&self) -> bool {
         match self {
             Refused::Call(status) => status.code() == Code::FailedPrecondition,
-            Refused::Stranger(_) => true,
+            Refused::Stranger(_) | Refused::AlreadyStarted => true,
             Refused::Dial(_) | Refused::Silence(_) => false,
         }
     }
@@ -188,10 +202,8 @@ async fn keep(link: &Link, common: &Common) {
                 told.fill(String::new());
                 break;
             };
-            if let Refused::Call(status) = &refused
-                && says_removed(status)
-            {
-                (common.on_removed)();
+            if let Some(verdict) = refused.verdict() {
+                (common.on_verdict)(verdict);
                 return;
             }
             if refused.is_final() {
@@ -210,6 +222,10 @@ async fn keep(link: &Link, common: &Common) {
 }
 
 /// One connection, from dialling to its end. `Ok` if it stood before it broke.
+///
+/// Nothing of raft's is said before we know that the other is the one we mean, and, while this
+/// member is blank, that it does not know us as one that has promised something: a vote, an
+/// acknowledgement. All that this member says to it goes this way.
 async fn session(
     link: &Link,
     common: &Common,
@@ -231,6 +247,18 @@ async fn session(
         .await
         .map_err(|_elapsed| Refused::Silence(dialling.patience))??;
     identity.check_answer(hello.as_ref(), link.id)?;
+    if (common.is_blank)() {
+        let asking = client.introduce(IntroduceRequest {});
+        let introduction = tokio::time::timeout(dialling.patience, asking)
+            .await
+            .map_err(|_elapsed| Refused::Silence(dialling.patience))??
+            .into_inner();
+        let knows = |member: &Member| member.id == identity.member_id && has_started(member);
+        // We may have come to something since it was asked.
+        if introduction.members.iter().any(knows) && (common.is_blank)() {
+            return Err(Refused::AlreadyStarted);
+        }
+    }
     *lock(&link.standing) = Some(Standing {
         client,
         since: common.clock.now(),

@@ -143,6 +143,15 @@ impl Settings {
     }
 }
 
+/// Why a member must not be one, in the words of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was removed from the cluster for good.
+    Removed,
+    /// It has run before, and has no data of that.
+    AlreadyStarted,
+}
+
 /// What the network needs of the rest of the member.
 pub struct Parts {
     /// See there.
@@ -155,9 +164,12 @@ pub struct Parts {
     pub applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// What is counted of other members.
     pub stats: PeerStats,
-    /// Called when another member says that this one was removed for good: the process should end
-    /// with [`crate::FatalError::Removed`]. May be called more than once.
-    pub on_removed: Arc<dyn Fn() + Send + Sync>,
+    /// Whether this member has nothing but the beginning of its cluster: it has never run, or has
+    /// lost its data.
+    pub is_blank: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Called when another member says something for which the process should end. May be called
+    /// more than once.
+    pub on_verdict: Arc<dyn Fn(Verdict) + Send + Sync>,
     /// Where the tasks run.
     pub runtime: runtime::Handle,
     /// Ends everything when cancelled.
@@ -183,7 +195,8 @@ struct Common {
     clock: Arc<dyn Clock>,
     applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     stats: PeerStats,
-    on_removed: Arc<dyn Fn() + Send + Sync>,
+    is_blank: Arc<dyn Fn() -> bool + Send + Sync>,
+    on_verdict: Arc<dyn Fn(Verdict) + Send + Sync>,
     runtime: runtime::Handle,
     stopping: CancellationToken,
     /// Every task; they end when `stopping` is cancelled.
@@ -224,7 +237,8 @@ impl Network {
             clock,
             applied,
             stats,
-            on_removed,
+            is_blank,
+            on_verdict,
             runtime,
             stopping,
         } = parts;
@@ -236,7 +250,8 @@ impl Network {
                 clock,
                 applied,
                 stats,
-                on_removed,
+                is_blank,
+                on_verdict,
                 runtime,
                 stopping,
                 tasks: Mutex::default(),

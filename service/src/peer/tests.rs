@@ -98,9 +98,11 @@ impl Party {
                 Arc::new(move || applied.load(Ordering::Relaxed))
             },
             stats: PeerStats::new(id).expect("distinct names").0,
-            on_removed: {
+            is_blank: Arc::new(|| false),
+            on_verdict: {
                 let removals = Arc::clone(&removals);
-                Arc::new(move || {
+                Arc::new(move |verdict| {
+                    assert_eq!(verdict, Verdict::Removed);
                     removals.fetch_add(1, Ordering::Relaxed);
                 })
             },
