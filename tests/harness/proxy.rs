@@ -30,6 +30,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 /// Bytes on their way through a forwarder, at most, for each direction of a connection.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -226,6 +227,8 @@ async fn pump(
 ) -> io::Result<()> {
     let link = from.zip(to);
     let mut buffer = vec![0; BUFFER_BYTES];
+    // When what has passed on a slow line is through.
+    let mut due = Instant::now();
     loop {
         let length = reader.read(&mut buffer).await?;
         if length == 0 {
@@ -238,7 +241,8 @@ async fn pump(
         };
         if let Some(bytes_per_second) = slow {
             let share = length as f64 / f64::from(bytes_per_second);
-            tokio::time::sleep(Duration::from_secs_f64(share)).await;
+            due = due.max(Instant::now()) + Duration::from_secs_f64(share);
+            sleep_until(due).await;
         }
         writer.write_all(&buffer[..length]).await?;
     }

@@ -45,8 +45,8 @@ const CONNECTIONS_MAX: usize = 256;
 /// over the header of an HTTP/1 request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a ping may go unanswered, which waits its turn behind what the other side has sent: on a
-/// slow network that may be much. The other side watches more closely, and the kernel here sees
+/// How long a ping may go unanswered, which waits its turn behind what the other side has sent: on
+/// a slow network that may be much. The other side watches more closely, and the kernel here sees
 /// when the network acknowledges nothing.
 const PONG_MAX: Duration = Duration::from_secs(60);
 

@@ -129,7 +129,8 @@ pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measur
 }
 
 /// Keeps every processor busy for a moment. After seconds of idleness a virtual machine's run at a
-/// fraction of their speed for some 150 ms, whatever they run; the slowest request would be of then.
+/// fraction of their speed for some 150 ms, whatever they run; the slowest request would be of
+/// then.
 fn wake_processors() {
     let until = Instant::now() + AWAKE_AFTER;
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
