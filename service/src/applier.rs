@@ -202,6 +202,11 @@ impl Applier {
             let _timer = self.stats.backend_commit.start_timer();
             self.machine.commit()?
         };
+        if effects.members_changed {
+            // Others ask who has started and who was removed. What is known of that must survive a
+            // crash: after it the log is applied anew, and they may ask before it is.
+            self.reader.engine().flush()?;
+        }
         self.publisher
             .publish(&effects.changes, self.reader.applied());
         self.leases.applied(&effects.leases);

@@ -317,6 +317,7 @@ impl Driver {
                 "this member leads no more"
             );
             self.parts.leases.demoted();
+            self.end_snapshots();
         } else if standing.leader != before.leader && standing.leader != 0 {
             let leader = hex(standing.leader);
             tracing::info!(term = standing.term, leader, "another member leads");

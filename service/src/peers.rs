@@ -28,6 +28,9 @@ pub trait Peers: Send + Sync + 'static {
     /// [`Inbox::snapshot_sent`], always.
     fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>);
 
+    /// Ends all transfers of snapshots: this member leads no more, and nobody has a use for them.
+    fn end_snapshots(&self);
+
     /// Who is in the cluster now, this member included, and who was. Connections to others end.
     fn set_members(&self, members: &[Member], removed: &[u64]);
 
@@ -58,6 +61,8 @@ impl Peers for NoPeers {
     fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
         tracing::debug!(to, "a snapshot to a member nobody can reach");
     }
+
+    fn end_snapshots(&self) {}
 
     fn set_members(&self, _members: &[Member], _removed: &[u64]) {}
 

@@ -86,10 +86,13 @@ fn an_emptied_directory_is_refused_by_those_it_meets_later() {
         }
         let leader = cluster.leader().await;
         let (victim, behind) = (cluster.others(leader)[0], cluster.others(leader)[1]);
+        // It knows of all that were ready.
+        cluster.list(behind).await;
         cluster.isolate(behind);
         cluster.put(leader, "a", "1").await;
-        cluster.kill(victim);
-        cluster.kill(leader);
+        for number in [victim, leader, behind] {
+            cluster.kill(number);
+        }
         cluster.wipe(victim);
         cluster.respawn(victim);
         assert!(
@@ -99,6 +102,8 @@ fn an_emptied_directory_is_refused_by_those_it_meets_later() {
                 .is_some()
         );
         cluster.heal();
+        // It is asked before it has found out what of its log is committed.
+        cluster.respawn(behind);
         let line = cluster.child(victim).line("has already been bootstrapped");
         assert!(line.is_some(), "{:#?}", cluster.child(victim).lines());
         let status = cluster.child(victim).wait();

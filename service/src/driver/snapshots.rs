@@ -12,7 +12,7 @@
 //! A member that was added later is not in the configuration of what is offered and cannot start
 //! from it. It does not wait for those that are receiving, which may be slow: another checkpoint is
 //! made and offered in place of the first, whose files stay for as long as somebody receives them.
-//! So there are never more of them than members.
+//! Whoever loses its leadership ends its transfers: its successor decides who needs what.
 //!
 //! # In
 //!
@@ -71,8 +71,8 @@ pub(super) struct Traffic {
     receiving: Vec<(u64, Arc<SnapshotFiles>)>,
     /// Ticks for which nobody has taken up the offer.
     idle_ticks: u32,
-    /// Members that have what was offered, and the ticks for which what they lack is kept for them.
-    catching_up: Vec<(u64, u32)>,
+    /// Members that have what was offered, for which what they lack is kept.
+    catching_up: Vec<CatchingUp>,
     /// Stepped, and not yet taken by raft.
     arriving: Option<Arrived>,
     /// Taken, and being put in place by the work of this number.
@@ -88,6 +88,14 @@ impl Traffic {
     }
 }
 
+/// A member that has been sent a snapshot.
+struct CatchingUp {
+    member: u64,
+    /// What it had when it was last seen to make progress.
+    matched: u64,
+    ticks_left: u32,
+}
+
 /// A received snapshot that was opened and is what it says.
 struct Arrived {
     snapshot: ReceivedSnapshot,
@@ -98,18 +106,15 @@ struct Arrived {
 /// An offer nobody took up ends after so many ticks.
 const IDLE_TICKS_MAX: u32 = 100;
 
-/// What was written while a snapshot was on its way may be more than the log keeps otherwise. So
-/// long is it kept for the one that has the snapshot and needs the rest, or it would need another
-/// snapshot, and again another.
+/// What was written while a snapshot was on its way may be more than the log keeps otherwise. It is
+/// kept for the one that has the snapshot and needs the rest, or it would need another snapshot,
+/// and again another; but only so long after it was last seen to get on.
 const CATCH_UP_TICKS: u32 = 300;
 
 impl Driver {
     pub(super) fn take_snapshot_if_wanted(&mut self) {
+        self.follow_catching_up();
         let traffic = &mut self.snapshots;
-        traffic.catching_up.retain_mut(|(_, ticks_left)| {
-            *ticks_left -= 1;
-            *ticks_left > 0
-        });
         if traffic.offered.is_some() && !traffic.is_offer_taken_up() {
             traffic.idle_ticks += 1;
             if traffic.idle_ticks > IDLE_TICKS_MAX {
@@ -137,6 +142,28 @@ impl Driver {
             tracing::warn!(%error, "no thread for a snapshot; it is tried again");
             self.snapshots.taking = false;
         }
+    }
+
+    fn follow_catching_up(&mut self) {
+        let node = &self.parts.node;
+        self.snapshots.catching_up.retain_mut(|one| {
+            // One that is a member no more has no progress.
+            let Some(matched) = node.matched(one.member) else {
+                return false;
+            };
+            if matched > one.matched {
+                (one.matched, one.ticks_left) = (matched, CATCH_UP_TICKS);
+            }
+            one.ticks_left -= 1;
+            one.ticks_left > 0 && matched < node.committed_index()
+        });
+    }
+
+    /// This member leads no more.
+    pub(super) fn end_snapshots(&mut self) {
+        self.parts.peers.end_snapshots();
+        self.snapshots.catching_up.clear();
+        self.withdraw_offer();
     }
 
     pub(super) fn snapshot_taken(&mut self, taken: Taken) {
@@ -167,8 +194,10 @@ impl Driver {
             position,
             message,
         } = outgoing;
-        // The offer may have changed since raft looked at it.
-        let offered = self.snapshots.offered.clone();
+        // The offer may have changed since raft looked at it. And what was sent under an earlier
+        // reign may not have ended yet.
+        let is_receiving = self.snapshots.receiving.iter().any(|(one, _)| *one == to);
+        let offered = self.snapshots.offered.clone().filter(|_| !is_receiving);
         let announced = (position.index, position.term);
         let Some(files) = offered.filter(|files| (files.index, files.term) == announced) else {
             self.parts.node.snapshot_sent(to, false);
@@ -183,10 +212,16 @@ impl Driver {
         let traffic = &mut self.snapshots;
         let was_taken_up = traffic.is_offer_taken_up();
         traffic.receiving.retain(|(receiver, _)| *receiver != to);
-        if arrived {
-            traffic.catching_up.retain(|&(member, _)| member != to);
-            traffic.catching_up.push((to, CATCH_UP_TICKS));
+        if !arrived {
+            // It will be tried again, perhaps soon, and then this one will do.
+            return;
         }
+        traffic.catching_up.retain(|one| one.member != to);
+        traffic.catching_up.push(CatchingUp {
+            member: to,
+            matched: 0,
+            ticks_left: CATCH_UP_TICKS,
+        });
         if was_taken_up && !traffic.is_offer_taken_up() {
             self.withdraw_offer();
         }
@@ -200,8 +235,7 @@ impl Driver {
             catching_up,
             ..
         } = &self.snapshots;
-        // One that is a member no more has no progress.
-        let needed = |&(member, _): &(u64, u32)| self.parts.node.matched(member);
+        let needed = |one: &CatchingUp| self.parts.node.matched(one.member);
         let sent = receiving.iter().map(|(_, files)| files).chain(offered);
         let sent = sent.map(|files| files.index);
         catching_up.iter().filter_map(needed).chain(sent).min()

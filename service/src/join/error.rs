@@ -63,8 +63,10 @@ pub enum JoinError {
     #[error(
         "member {member_id:x} has already been bootstrapped, and {} has no data of it: it cannot \
          go on without its data. If the data is lost, replace the member: `etcdctl member remove \
-         {member_id:x}`, `etcdctl member add {name} --peer-urls={peer_urls}`, then start it with \
-         --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that prints",
+         {member_id:x}`, `etcdctl member add {name} --peer-urls={peer_urls}`, then empty {} and \
+         start it with --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that \
+         prints",
+        data_dir.display(),
         data_dir.display()
     )]
     AlreadyStarted {

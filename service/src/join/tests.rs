@@ -146,8 +146,9 @@ async fn an_emptied_directory_does_not_begin_again() {
         format!(
             "member {id} has already been bootstrapped, and c.conclave has no data of it: it \
              cannot go on without its data. If the data is lost, replace the member: `etcdctl \
-             member remove {id}`, `etcdctl member add c --peer-urls=http://c:1`, then start it \
-             with --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that prints"
+             member remove {id}`, `etcdctl member add c --peer-urls=http://c:1`, then empty \
+             c.conclave and start it with --initial-cluster-state=existing and the \
+             ETCD_INITIAL_CLUSTER line that prints"
         )
     );
 }

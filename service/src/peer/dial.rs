@@ -83,8 +83,8 @@ pub(super) struct Dialling {
     pub(super) patience: Duration,
     /// How long the network may acknowledge nothing of what was sent. The kernel keeps watch.
     pub(super) unacknowledged_max: Duration,
-    /// How long a process may leave a ping unanswered; `None` where the call itself has limits.
-    pub(super) pong_max: Option<Duration>,
+    /// How long a process may leave a ping unanswered.
+    pub(super) pong_max: Duration,
     pub(super) message_bytes_max: usize,
 }
 
@@ -127,7 +127,7 @@ impl Dialling {
             tls,
             patience,
             unacknowledged_max: unacknowledged_max(patience),
-            pong_max: Some(PONG_MAX),
+            pong_max: PONG_MAX,
             message_bytes_max,
         }
     }
@@ -139,11 +139,11 @@ impl Dialling {
         Dialling::new(tls, settings.patience(), settings.message_bytes_max())
     }
 
-    /// For calls that fill the network for as long as they last, and watch their progress.
-    pub(super) fn patiently(self, unacknowledged_max: Duration) -> Dialling {
+    /// For calls that fill the network, and the other side's disk, for as long as they last.
+    pub(super) fn patiently(self, silence_max: Duration) -> Dialling {
         Dialling {
-            unacknowledged_max,
-            pong_max: None,
+            unacknowledged_max: silence_max,
+            pong_max: silence_max,
             ..self
         }
     }
@@ -185,12 +185,10 @@ impl Dialling {
         http.timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
-            .max_send_buf_size(SEND_BUFFER_BYTES);
-        if let Some(pong_max) = self.pong_max {
-            http.keep_alive_interval(self.patience)
-                .keep_alive_timeout(pong_max)
-                .keep_alive_while_idle(true);
-        }
+            .max_send_buf_size(SEND_BUFFER_BYTES)
+            .keep_alive_interval(self.patience)
+            .keep_alive_timeout(self.pong_max)
+            .keep_alive_while_idle(true);
         let (sender, connection) = http.handshake(TokioIo::new(stream)).await?;
         tasks.execute(async move {
             // Whoever has a call on the connection sees its end there.

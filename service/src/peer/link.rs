@@ -10,7 +10,6 @@
 //! checked in any case, and a mistyped URL must not part members: two that cannot speak to each
 //! other cannot agree on the right one either.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,8 +46,8 @@ pub(super) struct Link {
     stats: Arc<OfPeer>,
     standing: Mutex<Option<Standing>>,
     ending: CancellationToken,
-    /// Whether a snapshot is on its way.
-    sends_snapshot: AtomicBool,
+    /// Ends the snapshot that is on its way.
+    snapshot: Mutex<Option<CancellationToken>>,
 }
 
 /// The connection there is.
@@ -77,7 +76,7 @@ impl Link {
             stats,
             standing: Mutex::default(),
             ending,
-            sends_snapshot: AtomicBool::new(false),
+            snapshot: Mutex::default(),
         }
     }
 
@@ -111,32 +110,50 @@ impl Link {
 
     /// The right to send a snapshot, unless one is being sent.
     pub(super) fn snapshot_turn(self: &Arc<Self>) -> Option<SnapshotTurn> {
-        let is_taken = self.sends_snapshot.swap(true, Ordering::AcqRel);
-        (!is_taken).then(|| SnapshotTurn(Arc::clone(self)))
+        let mut snapshot = lock(&self.snapshot);
+        if snapshot.is_some() {
+            return None;
+        }
+        let ending = self.ending.child_token();
+        *snapshot = Some(ending.clone());
+        Some(SnapshotTurn {
+            link: Arc::clone(self),
+            ending,
+        })
+    }
+
+    /// Ends the snapshot that may be on its way.
+    pub(super) fn end_snapshot(&self) {
+        if let Some(ending) = &*lock(&self.snapshot) {
+            ending.cancel();
+        }
     }
 }
 
 /// The right to send a snapshot to a member; one at a time.
 #[derive(Debug)]
-pub(super) struct SnapshotTurn(Arc<Link>);
+pub(super) struct SnapshotTurn {
+    link: Arc<Link>,
+    ending: CancellationToken,
+}
 
 impl SnapshotTurn {
     pub(super) fn urls(&self) -> &[String] {
-        &self.0.urls
+        &self.link.urls
     }
 
     pub(super) fn ending(&self) -> &CancellationToken {
-        &self.0.ending
+        &self.ending
     }
 
     pub(super) fn stats(&self) -> &OfPeer {
-        &self.0.stats
+        &self.link.stats
     }
 }
 
 impl Drop for SnapshotTurn {
     fn drop(&mut self) {
-        self.0.sends_snapshot.store(false, Ordering::Release);
+        *lock(&self.link.snapshot) = None;
     }
 }
 

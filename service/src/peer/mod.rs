@@ -29,7 +29,8 @@
 //! The kernel closes its connections. The dialler of one sees its stream end: unreachable, and
 //! dial again, soon at first. The other side of one calls [`Inbox::closed`], which is how a
 //! follower learns that its leader is gone before the election timeout. A machine that vanishes
-//! without a word is noticed by pings, at both ends, in about two election timeouts.
+//! without a word is noticed by the kernel, at both ends, since it acknowledges nothing: in two or
+//! three election timeouts. A process that hangs is noticed by pings, in some ten seconds.
 //!
 //! # Invariants
 //!
@@ -110,7 +111,7 @@ pub struct Settings {
     pub member_id: u64,
     /// This start of the process: any number that differs from the last start's.
     pub boot_id: u64,
-    /// The time without a leader before an election. Pings, dialling and asking follow it.
+    /// The time without a leader before an election. Dialling and asking follow it.
     pub election_timeout: Duration,
     /// Bytes of the largest request a client may make.
     pub max_request_bytes: usize,
@@ -123,7 +124,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// How long a connection may be silent, a ping unanswered, a dialled member undecided.
+    /// How long a connection may be silent before it is pinged, a dialled member undecided.
     fn patience(&self) -> Duration {
         self.election_timeout.clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
@@ -278,6 +279,12 @@ impl Network {
         lock(&self.members).links.get(&to).cloned()
     }
 
+    fn end_snapshot(&self, to: u64) {
+        if let Some(link) = self.link(to) {
+            link.end_snapshot();
+        }
+    }
+
     fn is_removed(&self, id: u64) -> bool {
         lock(&self.members).removed.contains(&id)
     }
@@ -314,6 +321,12 @@ impl Peers for Network {
                 () = ending.cancelled() => {}
             }
         });
+    }
+
+    fn end_snapshots(&self) {
+        for link in lock(&self.members).links.values() {
+            link.end_snapshot();
+        }
     }
 
     fn set_members(&self, members: &[Member], removed: &[u64]) {

@@ -46,8 +46,8 @@ const CONNECTIONS_MAX: usize = 256;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a ping may go unanswered, which waits its turn behind what the other side has sent: on
-/// a slow network that may be much. The other side watches more closely, and the kernel here sees
-/// when the network acknowledges nothing.
+/// a slow network that may be much. The dialler watches more closely, and the kernel here sees when
+/// the network acknowledges nothing.
 const PONG_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes of request headers. Members send a few hundred.

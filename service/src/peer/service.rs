@@ -70,6 +70,8 @@ impl Peer for Service {
         let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
         if begun.restarted {
             common.inbox.closed(hello.member_id);
+            // To the process that is no more. The connection may not know it yet.
+            self.network.end_snapshot(hello.member_id);
         }
         let (holding, held) = mpsc::channel(1);
         // The channel is new and has room for one.

@@ -55,6 +55,10 @@ const PIECES_AHEAD: usize = 4;
 /// slow, its process alive.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
+/// How long nothing may be heard of the other side at all, be it an answer to a ping, which waits
+/// behind some 10 MiB on their way. It may have lost its power when all is sent.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
 /// How long the other side may take from the last piece to its report: it syncs what is left and
 /// opens the state anew.
 const REPORT_MAX: Duration = Duration::from_secs(300);
@@ -154,7 +158,7 @@ async fn transfer(
     raft_message: Bytes,
     files: Arc<SnapshotFiles>,
 ) -> Result<SnapshotReport, SendError> {
-    let dialling = Dialling::of(common).patiently(STALL_MAX);
+    let dialling = Dialling::of(common).patiently(SILENCE_MAX);
     let mut dialled = Err(SendError::NoUrl);
     for url in turn.urls() {
         dialled = dialling.dial(url).await.map_err(SendError::Dial);

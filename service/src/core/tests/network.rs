@@ -98,6 +98,8 @@ impl Peers for Ways {
         panic!("a snapshot for {to} of a state without files");
     }
 
+    fn end_snapshots(&self) {}
+
     /// Whoever is removed is told by those who know, as soon as it speaks to them.
     fn set_members(&self, _members: &[Member], removed: &[u64]) {
         let mut inside = self.network.lock();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, io};
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,14 +16,18 @@ use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{SnapshotChunk, SnapshotReport, SnapshotStart};
 use conclave_storage::layout::FORMAT_VERSION;
 
+use super::PIECES_AHEAD;
 use super::write::{WriteError, Writer};
-use super::{PIECES_AHEAD, STALL_MAX};
 use crate::metrics::OfPeer;
 use crate::peer::{Common, chain};
 use crate::peers::ReceivedSnapshot;
 
 /// Files of one snapshot. A checkpoint has one for some 64 MiB, and a few more.
 const FILES_MAX: usize = 100_000;
+
+/// How long the next piece may take to come. A sender that hangs must not keep this member from
+/// taking a snapshot of another leader.
+const PIECE_MAX: Duration = Duration::from_secs(10);
 
 /// How the folder of a snapshot that is received begins; its index and the member's boot follow.
 const FOLDER: &str = "state.";
@@ -227,7 +232,7 @@ async fn feed(
     to_disk: &mpsc::Sender<Chunk>,
 ) -> Result<(), WriteError> {
     loop {
-        let message = tokio::time::timeout(STALL_MAX, chunks.message())
+        let message = tokio::time::timeout(PIECE_MAX, chunks.message())
             .await
             .map_err(|_elapsed| WriteError::Stalled)?
             .map_err(|status| WriteError::Broken(chain(&status)))?;
