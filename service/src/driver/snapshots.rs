@@ -69,6 +69,8 @@ pub(super) struct Traffic {
     offered: Option<Arc<SnapshotFiles>>,
     /// Who is receiving what: the offered one, or one that was offered before.
     receiving: Vec<(u64, Arc<SnapshotFiles>)>,
+    /// Members that have not got theirs, and the ticks until raft may try again.
+    failed: Vec<(u64, u32)>,
     /// Ticks for which nobody has taken up the offer.
     idle_ticks: u32,
     /// Members that have what was offered, for which what they lack is kept.
@@ -106,6 +108,10 @@ struct Arrived {
 /// An offer nobody took up ends after so many ticks.
 const IDLE_TICKS_MAX: u32 = 100;
 
+/// The pause after a transfer that failed, as it may for hours: because a disk is full, or another
+/// version does not read what this one writes.
+const RETRY_TICKS: u32 = 10;
+
 /// What was written while a snapshot was on its way may be more than the log keeps otherwise. It is
 /// kept for the one that has the snapshot and needs the rest, or it would need another snapshot,
 /// and again another; but only so long after it was last seen to get on.
@@ -114,6 +120,7 @@ const CATCH_UP_TICKS: u32 = 300;
 impl Driver {
     pub(super) fn take_snapshot_if_wanted(&mut self) {
         self.follow_catching_up();
+        self.follow_failed();
         let traffic = &mut self.snapshots;
         if traffic.offered.is_some() && !traffic.is_offer_taken_up() {
             traffic.idle_ticks += 1;
@@ -159,10 +166,22 @@ impl Driver {
         });
     }
 
+    fn follow_failed(&mut self) {
+        let node = &mut self.parts.node;
+        self.snapshots.failed.retain_mut(|(member, ticks_left)| {
+            *ticks_left -= 1;
+            if *ticks_left == 0 {
+                node.snapshot_sent(*member, false);
+            }
+            *ticks_left > 0
+        });
+    }
+
     /// This member leads no more.
     pub(super) fn end_snapshots(&mut self) {
         self.parts.peers.end_snapshots();
         self.snapshots.catching_up.clear();
+        self.snapshots.failed.clear();
         self.withdraw_offer();
     }
 
@@ -203,19 +222,22 @@ impl Driver {
             self.parts.node.snapshot_sent(to, false);
             return;
         };
+        self.snapshots.failed.retain(|(member, _)| *member != to);
         self.snapshots.receiving.push((to, Arc::clone(&files)));
         self.parts.peers.send_snapshot(to, message, files);
     }
 
     pub(super) fn snapshot_sent(&mut self, to: u64, arrived: bool) {
-        self.parts.node.snapshot_sent(to, arrived);
         let traffic = &mut self.snapshots;
         let was_taken_up = traffic.is_offer_taken_up();
         traffic.receiving.retain(|(receiver, _)| *receiver != to);
         if !arrived {
-            // It will be tried again, perhaps soon, and then this one will do.
+            // When it is tried again what is offered now will do.
+            traffic.failed.push((to, RETRY_TICKS));
             return;
         }
+        self.parts.node.snapshot_sent(to, true);
+        let traffic = &mut self.snapshots;
         traffic.catching_up.retain(|one| one.member != to);
         traffic.catching_up.push(CatchingUp {
             member: to,
