@@ -88,12 +88,9 @@ fn connect(
         },
         inbox,
         clock,
-        applied: {
-            let reader = reader.clone();
-            Arc::new(move || reader.applied().index)
-        },
+        applied: Arc::new(move || reader.applied().index),
         stats,
-        is_blank: Arc::new(move || began_blank && reader.applied().index <= GENESIS.0),
+        began_blank,
         on_verdict: Arc::new(move |verdict| {
             fatal.report(match verdict {
                 Verdict::Removed => FatalError::Removed,

@@ -10,6 +10,17 @@ use crate::{not_on_etcd, on_three};
 /// What either server logs when a member of another cluster knocks.
 const OF_ANOTHER_CLUSTER: [&str; 2] = ["cluster ID mismatch", "--initial-cluster-token"];
 
+/// What either server says to a member that has run and has no data.
+const BOOTSTRAPPED: &str = "has already been bootstrapped";
+
+/// The member says why, and ends with a failure.
+fn expect_end(cluster: &mut Cluster, number: usize, said: &str) {
+    let child = cluster.child(number);
+    assert!(child.line(said).is_some(), "{:#?}", child.lines());
+    let status = child.wait();
+    assert!(!status.success(), "{status}");
+}
+
 #[test]
 fn a_member_with_another_token_is_refused() {
     harness::run(async {
@@ -59,10 +70,7 @@ fn an_emptied_directory_is_refused() {
         cluster.kill(victim);
         cluster.wipe(victim);
         cluster.respawn(victim);
-        let line = cluster.child(victim).line("has already been bootstrapped");
-        assert!(line.is_some(), "{:#?}", cluster.child(victim).lines());
-        let status = cluster.child(victim).wait();
-        assert!(!status.success(), "{status}");
+        expect_end(&mut cluster, victim, BOOTSTRAPPED);
         cluster.put(leader, "a", "2").await;
         // The way back is to be removed and added.
         cluster.remove(leader, victim).await;
@@ -104,14 +112,10 @@ fn an_emptied_directory_is_refused_by_those_it_meets_later() {
         cluster.heal();
         // It is asked before it has found out what of its log is committed.
         cluster.respawn(behind);
-        let line = cluster.child(victim).line("has already been bootstrapped");
-        assert!(line.is_some(), "{:#?}", cluster.child(victim).lines());
-        let status = cluster.child(victim).wait();
-        assert!(!status.success(), "{status}");
+        expect_end(&mut cluster, victim, BOOTSTRAPPED);
         // Nor does it get through with the directory it began.
         cluster.respawn(victim);
-        let status = cluster.child(victim).wait();
-        assert!(!status.success(), "{status}");
+        expect_end(&mut cluster, victim, BOOTSTRAPPED);
         cluster.restart(leader);
         assert_eq!(
             cluster.get(behind, "a").await.unwrap().as_deref(),
@@ -156,10 +160,7 @@ fn a_directory_put_back_from_a_copy_is_refused() {
         } else {
             "acknowledged log entries up to"
         };
-        let line = cluster.child(victim).line(said);
-        assert!(line.is_some(), "{:#?}", cluster.child(victim).lines());
-        let status = cluster.child(victim).wait();
-        assert!(!status.success(), "{status}");
+        expect_end(&mut cluster, victim, said);
         assert_eq!(
             cluster.get(leader, "a").await.unwrap().as_deref(),
             Some("2")

@@ -260,19 +260,14 @@ async fn session(
         let hello = hellos.message().await?;
         Ok::<_, Status>((hello, hellos))
     };
-    let (hello, mut hellos) = tokio::time::timeout(dialling.patience, opening)
-        .await
-        .map_err(|_elapsed| Refused::Silence(dialling.patience))??;
+    let (hello, mut hellos) = answered(opening, dialling.patience).await?;
     identity.check_answer(hello.as_ref(), link.id)?;
-    if (common.is_blank)() {
+    if common.is_blank() {
         let asking = client.introduce(IntroduceRequest {});
-        let introduction = tokio::time::timeout(dialling.patience, asking)
-            .await
-            .map_err(|_elapsed| Refused::Silence(dialling.patience))??
-            .into_inner();
+        let introduction = answered(asking, dialling.patience).await?.into_inner();
         let knows = |member: &Member| member.id == identity.member_id && has_started(member);
         // We may have come to something since it was asked.
-        if introduction.members.iter().any(knows) && (common.is_blank)() {
+        if introduction.members.iter().any(knows) && common.is_blank() {
             return Err(Refused::AlreadyStarted);
         }
     }
@@ -299,6 +294,15 @@ async fn session(
     drop(breaks);
     tracing::warn!(member, %url, reason, "disconnected from a member");
     Ok(())
+}
+
+/// What the other side says, if it does so in time.
+async fn answered<T>(
+    asking: impl Future<Output = Result<T, Status>>,
+    patience: Duration,
+) -> Result<T, Refused> {
+    let answer = tokio::time::timeout(patience, asking).await;
+    Ok(answer.map_err(|_elapsed| Refused::Silence(patience))??)
 }
 
 /// The end of a connection, on every way out: others must not find it any more, and the driver must

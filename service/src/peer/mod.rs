@@ -57,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Introduction, Parcel, answer, question};
+use conclave_storage::machine::GENESIS;
 
 use crate::clock::{Clock, Moment};
 use crate::limits;
@@ -165,9 +166,9 @@ pub struct Parts {
     pub applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// What is counted of other members.
     pub stats: PeerStats,
-    /// Whether this member has nothing but the beginning of its cluster: it has never run, or has
-    /// lost its data.
-    pub is_blank: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Whether the log had nothing but the beginning of the cluster when this process started: this
+    /// member has never run, or has lost its data.
+    pub began_blank: bool,
     /// Called when another member says something for which the process should end. May be called
     /// more than once.
     pub on_verdict: Arc<dyn Fn(Verdict) + Send + Sync>,
@@ -196,7 +197,7 @@ struct Common {
     clock: Arc<dyn Clock>,
     applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     stats: PeerStats,
-    is_blank: Arc<dyn Fn() -> bool + Send + Sync>,
+    began_blank: bool,
     on_verdict: Arc<dyn Fn(Verdict) + Send + Sync>,
     runtime: runtime::Handle,
     stopping: CancellationToken,
@@ -205,6 +206,11 @@ struct Common {
 }
 
 impl Common {
+    /// Whether there is still nothing but the beginning of the cluster.
+    fn is_blank(&self) -> bool {
+        self.began_blank && (self.applied)() <= GENESIS.0
+    }
+
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = lock(&self.tasks);
         // Those that ended since; each call takes in at least as many as were added.
@@ -238,7 +244,7 @@ impl Network {
             clock,
             applied,
             stats,
-            is_blank,
+            began_blank,
             on_verdict,
             runtime,
             stopping,
@@ -251,7 +257,7 @@ impl Network {
                 clock,
                 applied,
                 stats,
-                is_blank,
+                began_blank,
                 on_verdict,
                 runtime,
                 stopping,

@@ -98,7 +98,7 @@ impl Party {
                 Arc::new(move || applied.load(Ordering::Relaxed))
             },
             stats: PeerStats::new(id).expect("distinct names").0,
-            is_blank: Arc::new(|| false),
+            began_blank: false,
             on_verdict: {
                 let removals = Arc::clone(&removals);
                 Arc::new(move |verdict| {
