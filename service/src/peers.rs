@@ -75,7 +75,9 @@ impl Peers for NoPeers {
     }
 }
 
-/// A checkpoint of the state on this member's disk, to be sent. Removed with its last holder.
+/// A checkpoint of the state on this member's disk, to be sent. Removed when its last holder lets
+/// go of it, by a thread of its own: gigabytes take the file system a while, and the holder may be
+/// the driver.
 #[derive(Debug)]
 pub struct SnapshotFiles {
     /// The folder; everything in it belongs to the snapshot.
@@ -90,9 +92,17 @@ pub struct SnapshotFiles {
 
 impl Drop for SnapshotFiles {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
-            let dir = self.dir.display();
-            tracing::warn!(%dir, %error, "a snapshot that was sent cannot be removed");
+        let dir = std::mem::take(&mut self.dir);
+        let shown = dir.display().to_string();
+        let thread = std::thread::Builder::new().name("snapshot".to_owned());
+        let spawned = thread.spawn(move || {
+            if let Err(error) = std::fs::remove_dir_all(&dir) {
+                let dir = dir.display();
+                tracing::warn!(%dir, %error, "a snapshot that was sent cannot be removed");
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(dir = shown, %error, "a snapshot that was sent stays until the next start");
         }
     }
 }
