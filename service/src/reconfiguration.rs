@@ -5,7 +5,10 @@
 //! member's configuration: whether enough members are up for the cluster to survive the change,
 //! how many learners there may be, whether a learner has caught up.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use tokio::task::JoinSet;
 
 use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
@@ -159,18 +162,29 @@ async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeErr
         .map_err(refused)?;
     if settings.strict {
         let members = membership.members();
-        quorum::check(&members, change, |id| connected_for(handle, id)).map_err(refused)?;
+        let connected = connected(handle, &members).await;
+        quorum::check(&members, change, |id| connected.get(&id).copied()).map_err(refused)?;
     }
     Ok(())
 }
 
-/// For how long this member has been connected to a member.
-fn connected_for(handle: &Handle, id: u64) -> Option<Duration> {
-    if id == handle.identity().member_id {
-        return Some(Duration::MAX);
+/// For how long this member has been connected to each of the members, itself for ever. Only those
+/// are in it that answer now: a process that hangs keeps its connections for seconds.
+async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duration> {
+    let own = handle.identity().member_id;
+    let mut asking = JoinSet::new();
+    for member in members.iter().filter(|member| member.id != own) {
+        let id = member.id;
+        let Some(since) = handle.peers().connected_since(id) else {
+            continue;
+        };
+        let connected_for = handle.clock().now().since(since);
+        // Any question would do that takes the other's driver, without which it is not up.
+        let answer = handle.peers().ask(id, question::Question::LearnerReady(id));
+        asking.spawn(async move { answer.await.ok().map(|_| (id, connected_for)) });
     }
-    let since = handle.peers().connected_since(id)?;
-    Some(handle.clock().now().since(since))
+    let answered = asking.join_all().await.into_iter().flatten();
+    answered.chain([(own, Duration::MAX)]).collect()
 }
 
 /// Whether a learner has caught up: the leader knows.
@@ -213,8 +227,12 @@ pub(crate) async fn promote_learners(handle: Handle) {
             continue;
         }
         let members = handle.reader().members();
+        if !members.iter().any(|member| member.is_learner) {
+            continue;
+        }
+        let connected = connected(&handle, &members).await;
         let ready = members.iter().filter(|member| {
-            let connected_for = |id| connected_for(&handle, id);
+            let connected_for = |id| connected.get(&id).copied();
             member.is_learner && quorum::survives_promotion(&members, member, connected_for)
         });
         for learner in ready {

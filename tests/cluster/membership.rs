@@ -177,6 +177,48 @@ fn a_voter_that_is_needed_is_not_removed() {
     });
 }
 
+/// A process that hangs keeps its connections, and counts as down all the same: whoever is needed
+/// beside it stays, and it may go.
+#[test]
+fn a_member_that_hangs_is_down() {
+    on_three(&[], |mut cluster| async move {
+        if not_on_etcd(&cluster, "it takes its connections for its pulse") {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let [hung, needed] = cluster.others(leader)[..] else {
+            panic!("two others");
+        };
+        let (hung_id, needed_id) = (
+            cluster.id(leader, hung).await,
+            cluster.id(leader, needed).await,
+        );
+        let mut stub = cluster.cluster(leader);
+        // They are up for long enough when a voter may come, which goes at once: it never starts.
+        let added = eventually("all to be up", || {
+            let mut stub = stub.clone();
+            let peer_urls = vec!["http://127.0.0.1:9".to_owned()];
+            async move {
+                let request = pb::MemberAddRequest {
+                    peer_urls,
+                    is_learner: false,
+                };
+                let added = stub.member_add(request).await.ok()?;
+                added.into_inner().member
+            }
+        })
+        .await;
+        let remove = |id| pb::MemberRemoveRequest { id };
+        stub.member_remove(remove(added.id)).await.unwrap();
+        cluster.pause(hung);
+        let removed = stub.member_remove(remove(needed_id)).await;
+        fails(removed, Code::Unavailable, "unhealthy cluster");
+        let left = stub.member_remove(remove(hung_id)).await.unwrap();
+        assert_eq!(left.into_inner().members.len(), 2);
+        cluster.put(needed, "a", "1").await;
+    });
+}
+
 /// Whoever does not want the check is not protected by it.
 #[test]
 fn without_the_check_a_voter_that_is_needed_is_removed() {

@@ -11,8 +11,8 @@ use conclave_storage::machine::member::Change;
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 
 /// etcd's strict reconfiguration check: the members that are up must be a majority after the change
-/// as well. `connected_for` says for how long this member has been connected to one, itself for
-/// ever.
+/// as well. `connected_for` says for how long this member has been connected to one that is up,
+/// itself for ever.
 pub(super) fn check(
     members: &[Member],
     change: &Change,
