@@ -16,7 +16,7 @@ use crate::fatal::FatalError;
 use crate::forward;
 use crate::handle::Handle;
 use crate::join::{self, Origin, Patience};
-use crate::peer::{self, Answers, BoxFuture, Network, Parts, Verdict};
+use crate::peer::{self, Answers, BoxFuture, Ending, Network, Parts};
 use crate::peers::{Inbox, Peers};
 use crate::stores::Stores;
 use crate::tls::Tls;
@@ -91,10 +91,11 @@ fn connect(
         applied: Arc::new(move || reader.applied().index),
         stats,
         began_blank,
-        on_verdict: Arc::new(move |verdict| {
-            fatal.report(match verdict {
-                Verdict::Removed => FatalError::Removed,
-                Verdict::AlreadyStarted => already_started.clone().into(),
+        on_ending: Arc::new(move |ending| {
+            fatal.report(match ending {
+                Ending::Removed => FatalError::Removed,
+                Ending::AlreadyStarted => already_started.clone().into(),
+                Ending::Fault(fault) => fault.into(),
             });
         }),
         runtime: runtime::Handle::current(),

@@ -61,7 +61,7 @@ pub enum Fault {
 
 impl Fault {
     /// A failed file operation.
-    pub(crate) fn io(operation: &'static str, path: &Path, error: &io::Error) -> Fault {
+    pub fn io(operation: &'static str, path: &Path, error: &io::Error) -> Fault {
         Fault::Engine {
             operation,
             path: path.to_owned(),

@@ -11,13 +11,13 @@ use crate::{not_on_etcd, on_three};
 
 /// Entries a member keeps below its last snapshot. etcd 3.4 keeps 5,000 and cannot be told
 /// otherwise.
-const FLAGS: &[&str] = &["--snapshot-count=2000", "--snapshot-catchup-entries=5"];
+pub(crate) const FLAGS: &[&str] = &["--snapshot-count=2000", "--snapshot-catchup-entries=5"];
 /// Values so large that conclave shortens its log for their bytes. By number it does so at most
 /// every ten seconds, but for the first time.
 const LARGE: usize = 64 << 10;
 
 /// Puts, of which several share an entry when clients come together.
-fn enough(cluster: &Cluster) -> usize {
+pub(crate) fn enough(cluster: &Cluster) -> usize {
     if cluster.is_etcd() { 9_000 } else { 3_000 }
 }
 
@@ -192,7 +192,7 @@ fn a_slow_line_carries_large_values() {
 
 /// This many puts of values of this size, by clients side by side. They cannot be compressed, so
 /// that a snapshot is as large as they are.
-async fn fill(cluster: &Cluster, through: usize, count: usize, size: usize) {
+pub(crate) async fn fill(cluster: &Cluster, through: usize, count: usize, size: usize) {
     const CLIENTS: usize = 128;
     const NOISE: usize = 1 << 20;
     let kv = cluster.kv(through);

@@ -7,10 +7,13 @@ use harness::syncs::{FailingSyncs, REASON};
 use harness::{Cluster, within};
 
 use crate::quorum::no_leader;
-use crate::{not_on_etcd, on_three};
+use crate::{behind, not_on_etcd, on_three};
 
 /// What the end takes on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// Where the log is, in the data directory.
+const LOG: &str = "member/log";
 
 const ON_ETCD: &str = "it panics, and says so in other words";
 
@@ -27,7 +30,7 @@ fn a_follower_that_cannot_sync_stops_and_the_others_go_on() {
             return;
         };
         cluster.put(leader, "k", "meanwhile").await;
-        stopped(&mut cluster, follower);
+        stopped(&mut cluster, follower, LOG);
         for through in cluster.others(follower) {
             cluster.put(through, "k", "after").await;
         }
@@ -59,7 +62,7 @@ fn a_leader_that_cannot_sync_stops_and_another_leads() {
         if within("an answer", put).await.is_ok() {
             acknowledged.push("meanwhile".to_owned());
         }
-        stopped(&mut cluster, leader);
+        stopped(&mut cluster, leader, LOG);
         let next = cluster.leader_after(leader).await;
         for key in &acknowledged {
             let found = cluster.get(next, key).await.unwrap();
@@ -102,7 +105,7 @@ fn not_acknowledged(failing: fn(usize, usize) -> usize) {
         };
         let mut kv = cluster.kv(leader);
         let put = tokio::spawn(async move { kv.put(harness::api::put("k", "unsynced")).await });
-        stopped(&mut cluster, failing);
+        stopped(&mut cluster, failing, LOG);
         no_leader(&cluster, survivor).await;
         // A leader that is gone has given its answer; one that is not may wait for a majority.
         if failing == leader || put.is_finished() {
@@ -119,12 +122,41 @@ fn not_acknowledged(failing: fn(usize, usize) -> usize) {
     });
 }
 
+/// Nothing was promised on account of a snapshot that is being received, but a disk that loses a
+/// part of it may lose anything.
+#[test]
+fn a_follower_that_cannot_sync_a_snapshot_stops() {
+    on_three(behind::FLAGS, |mut cluster| async move {
+        if not_on_etcd(&cluster, ON_ETCD) {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        cluster.kill(follower);
+        let enough = behind::enough(&cluster);
+        behind::fill(&cluster, leader, enough, 4 << 10).await;
+        // Long enough on its way for its syncs to be the ones that fail.
+        cluster.network().slow(leader, follower, 2 << 20);
+        cluster.respawn(follower);
+        let begun = cluster.child(leader).line("sending a snapshot");
+        assert!(begun.is_some());
+        let Some(failing) = FailingSyncs::of(cluster.child(follower).pid()) else {
+            return;
+        };
+        stopped(&mut cluster, follower, "member/state.");
+        drop(failing);
+        cluster.heal();
+        cluster.restart(follower);
+        cluster.expect_same_history().await;
+    });
+}
+
 /// The member's process ends by itself, at once, and names the place.
-fn stopped(cluster: &mut Cluster, number: usize) {
-    let log = cluster.member(number).data_dir().join("member/log");
+fn stopped(cluster: &mut Cluster, number: usize, place: &str) {
+    let place = cluster.member(number).data_dir().join(place);
     let child = cluster.child(number);
     child.wait_at_most(AT_ONCE);
-    child.expect_error(REASON, &log);
+    child.expect_error(REASON, &place);
     // As far as the cluster is concerned it is dead, not deaf.
     cluster.kill(number);
 }

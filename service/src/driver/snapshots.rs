@@ -271,7 +271,7 @@ impl Driver {
 
     pub(super) fn snapshot_received(&mut self, snapshot: ReceivedSnapshot) -> Result<(), Fault> {
         let opened = match &self.parts.state_folder {
-            Some(folder) if self.snapshots.installing.is_none() => open(folder, &snapshot),
+            Some(folder) if self.snapshots.installing.is_none() => open(folder, &snapshot)?,
             Some(_) | None => None,
         };
         let position = Position {
@@ -347,16 +347,18 @@ impl Driver {
 fn open(
     folder: &StateFolder,
     snapshot: &ReceivedSnapshot,
-) -> Option<(Arc<dyn Engine>, Membership)> {
+) -> Result<Option<(Arc<dyn Engine>, Membership)>, Fault> {
     let opened = (folder.open)(&snapshot.dir).and_then(|engine| {
         let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
         Ok((engine, reader))
     });
     let (engine, reader) = match opened {
         Ok(opened) => opened,
-        Err(fault) => {
+        // The disk fails, and not what was sent.
+        Err(fault @ (Fault::Engine { .. } | Fault::InUse { .. })) => return Err(fault),
+        Err(fault @ (Fault::Damaged { .. } | Fault::Version { .. })) => {
             tracing::warn!(%fault, "a snapshot that was received cannot be opened");
-            return None;
+            return Ok(None);
         }
     };
     let applied = reader.applied();
@@ -366,9 +368,9 @@ fn open(
             found = applied.index,
             "a snapshot is not the one that was announced"
         );
-        return None;
+        return Ok(None);
     }
-    Some((engine, (*reader.membership()).clone()))
+    Ok(Some((engine, (*reader.membership()).clone())))
 }
 
 fn take(folder: &StateFolder, dir: PathBuf) -> Taken {

@@ -23,7 +23,7 @@ use conclave_proto::peer::peer_client::PeerClient;
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
-use super::{Common, Verdict, chain, lock, probe};
+use super::{Common, Ending, chain, lock, probe};
 use crate::clock::Moment;
 use crate::join::has_started;
 use crate::metrics::OfPeer;
@@ -174,10 +174,10 @@ enum Refused {
 
 impl Refused {
     /// Whether this member must not be one.
-    fn verdict(&self) -> Option<Verdict> {
+    fn end(&self) -> Option<Ending> {
         match self {
-            Refused::Call(status) => says_removed(status).then_some(Verdict::Removed),
-            Refused::AlreadyStarted => Some(Verdict::AlreadyStarted),
+            Refused::Call(status) => says_removed(status).then_some(Ending::Removed),
+            Refused::AlreadyStarted => Some(Ending::AlreadyStarted),
             Refused::Dial(_) | Refused::Stranger(_) | Refused::Silence(_) => None,
         }
     }
@@ -219,8 +219,8 @@ async fn keep(link: &Link, common: &Common) {
                 told.fill(String::new());
                 break;
             };
-            if let Some(verdict) = refused.verdict() {
-                (common.on_verdict)(verdict);
+            if let Some(end) = refused.end() {
+                (common.on_ending)(end);
                 return;
             }
             if refused.is_final() {

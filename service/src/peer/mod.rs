@@ -57,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Introduction, Parcel, answer, question};
+use conclave_storage::Fault;
 use conclave_storage::machine::GENESIS;
 
 use crate::clock::{Clock, Moment};
@@ -145,13 +146,15 @@ impl Settings {
     }
 }
 
-/// Why a member must not be one, in the words of another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was removed from the cluster for good.
+/// Why the network ends the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Others say that this member was removed from the cluster for good.
     Removed,
-    /// It has run before, and has no data of that.
+    /// Others say that it has run before, and it has no data of that.
     AlreadyStarted,
+    /// A snapshot that was received could not be synced.
+    Fault(Fault),
 }
 
 /// What the network needs of the rest of the member.
@@ -169,9 +172,8 @@ pub struct Parts {
     /// Whether the log had nothing but the beginning of the cluster when this process started: this
     /// member has never run, or has lost its data.
     pub began_blank: bool,
-    /// Called when another member says something for which the process should end. May be called
-    /// more than once.
-    pub on_verdict: Arc<dyn Fn(Verdict) + Send + Sync>,
+    /// Called when the process should end. May be called more than once.
+    pub on_ending: Arc<dyn Fn(Ending) + Send + Sync>,
     /// Where the tasks run.
     pub runtime: runtime::Handle,
     /// Ends everything when cancelled.
@@ -198,7 +200,7 @@ struct Common {
     applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     stats: PeerStats,
     began_blank: bool,
-    on_verdict: Arc<dyn Fn(Verdict) + Send + Sync>,
+    on_ending: Arc<dyn Fn(Ending) + Send + Sync>,
     runtime: runtime::Handle,
     stopping: CancellationToken,
     /// Every task; they end when `stopping` is cancelled.
@@ -245,7 +247,7 @@ impl Network {
             applied,
             stats,
             began_blank,
-            on_verdict,
+            on_ending,
             runtime,
             stopping,
         } = parts;
@@ -258,7 +260,7 @@ impl Network {
                 applied,
                 stats,
                 began_blank,
-                on_verdict,
+                on_ending,
                 runtime,
                 stopping,
                 tasks: Mutex::default(),

@@ -99,10 +99,10 @@ impl Party {
             },
             stats: PeerStats::new(id).expect("distinct names").0,
             began_blank: false,
-            on_verdict: {
+            on_ending: {
                 let removals = Arc::clone(&removals);
-                Arc::new(move |verdict| {
-                    assert_eq!(verdict, Verdict::Removed);
+                Arc::new(move |ending| {
+                    assert_eq!(ending, Ending::Removed);
                     removals.fetch_add(1, Ordering::Relaxed);
                 })
             },

@@ -19,7 +19,7 @@ use conclave_storage::layout::FORMAT_VERSION;
 use super::PIECES_AHEAD;
 use super::write::{WriteError, Writer};
 use crate::metrics::OfPeer;
-use crate::peer::{Common, chain};
+use crate::peer::{Common, Ending, chain};
 use crate::peers::ReceivedSnapshot;
 
 /// Files of one snapshot. A checkpoint has one for some 64 MiB, and a few more.
@@ -148,9 +148,13 @@ impl Receiver {
             is_ours: true,
         };
         if let Err(error) = write(&folder.dir, &start, chunks, stats, &common.stopping).await {
+            let detail = error.to_string();
             let outcome = error.outcome();
+            if let WriteError::Sync(fault) = error {
+                (common.on_ending)(Ending::Fault(fault));
+            }
             drop_aside(folder).await;
-            return report(outcome, error.to_string());
+            return report(outcome, detail);
         }
         let (installed, answer) = oneshot::channel();
         common.inbox.snapshot_received(ReceivedSnapshot {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use conclave_proto::peer::snapshot_chunk::Chunk;
 use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{SnapshotData, SnapshotEnd, SnapshotFile};
+use conclave_storage::Fault;
 
 /// A file is synced each time it has grown by so much: what is dirty holds up the raft log's syncs
 /// on the same disk, and it should do so for milliseconds.
@@ -36,6 +37,8 @@ pub(super) enum WriteError {
     Stops,
     #[error("cannot write {}: {error}", path.display())]
     Disk { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Sync(Fault),
 }
 
 impl WriteError {
@@ -46,18 +49,26 @@ impl WriteError {
             | WriteError::Unknown
             | WriteError::Broken(_)
             | WriteError::Stalled => Outcome::Corrupt,
-            WriteError::Stops | WriteError::Disk { .. } => Outcome::NotInstalled,
+            WriteError::Stops | WriteError::Disk { .. } | WriteError::Sync(_) => {
+                Outcome::NotInstalled
+            }
         }
     }
 }
 
-/// What became of a file or folder. Whatever went wrong, the snapshot is thrown away as a whole:
-/// nothing was promised on its account, so the member goes on.
+/// What became of a file or folder. If it could not be written, the snapshot is thrown away as a
+/// whole: nothing was promised on its account, so the member goes on.
 fn on<T>(path: &Path, done: io::Result<T>) -> Result<T, WriteError> {
     done.map_err(|error| WriteError::Disk {
         path: path.to_owned(),
         error,
     })
+}
+
+/// What became of a sync. A disk that fails one has lost what it had taken, and not only of this
+/// file perhaps: the member must stop.
+fn synced(path: &Path, done: io::Result<()>) -> Result<(), WriteError> {
+    done.map_err(|error| WriteError::Sync(Fault::io("sync", path, &error)))
 }
 
 fn corrupt<T>(text: String) -> Result<T, WriteError> {
@@ -124,10 +135,8 @@ impl Writer {
         }
         let folders = [Some(self.dir.as_path()), self.dir.parent()];
         for folder in folders.into_iter().flatten() {
-            on(
-                folder,
-                File::open(folder).and_then(|opened| opened.sync_all()),
-            )?;
+            let opened = on(folder, File::open(folder))?;
+            synced(folder, opened.sync_all())?;
         }
         Ok(())
     }
@@ -155,8 +164,7 @@ impl Writer {
                 announced.name, current.size_bytes, announced.size_bytes, piece.offset_bytes
             ));
         }
-        let appended = current.append(&piece.data);
-        on(&current.path, appended)?;
+        current.append(&piece.data)?;
         self.size_bytes += piece_bytes;
         self.crc = crc32c::crc32c_append(self.crc, &piece.data);
         Ok(())
@@ -188,7 +196,7 @@ impl Writer {
                             announced.name, current.size_bytes, announced.size_bytes
                         ));
                     }
-                    on(&current.path, current.file.sync_all())?;
+                    synced(&current.path, current.file.sync_all())?;
                     current.number + 1
                 }
                 None => 0,
@@ -210,12 +218,12 @@ impl Writer {
 }
 
 impl Growing {
-    fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        self.file.write_all(data)?;
+    fn append(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        on(&self.path, self.file.write_all(data))?;
         self.size_bytes += data.len() as u64;
         self.unsynced_bytes += data.len() as u64;
         if self.unsynced_bytes >= SYNC_AFTER_BYTES {
-            self.file.sync_data()?;
+            synced(&self.path, self.file.sync_data())?;
             self.unsynced_bytes = 0;
         }
         Ok(())
