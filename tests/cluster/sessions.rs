@@ -7,9 +7,10 @@ use conclave_proto::v3electionpb::{CampaignRequest, LeaderRequest, ResignRequest
 use conclave_proto::v3lockpb::{LockRequest, UnlockRequest};
 use harness::cluster::ELECTION;
 use harness::wait::eventually_by;
-use harness::{Cluster, api, eventually, within};
+use harness::{Cluster, api, eventually, fails, within};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 
 use crate::{not_on_etcd, on_three};
 
@@ -50,6 +51,47 @@ fn a_lock_outlives_its_leader() {
             .unwrap();
         assert_eq!(second.into_inner().key, "l/2");
         cluster.restart(leader);
+    });
+}
+
+/// A member that was cut off learns late how the turn came to one who waits there, and then how
+/// that one's lease ended. Meanwhile the turn is another's.
+#[test]
+fn a_turn_that_is_over_is_not_reported() {
+    on_three(&[], |cluster| async move {
+        if not_on_etcd(&cluster, "3.4 looks at its own state last, as it is") {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let through = cluster.others(leader)[0];
+        for (lease, ttl) in [(1, 600), (2, TTL), (3, 600)] {
+            grant(&cluster, leader, lease, ttl).await;
+        }
+        let first = lock(&cluster, leader, 1).await;
+        let waiting = tokio::spawn({
+            let mut stub = cluster.locks(through);
+            async move {
+                let (name, lease) = ("l".into(), 2);
+                stub.lock(LockRequest { name, lease }).await
+            }
+        });
+        eventually("the second to queue", || async {
+            cluster.get(leader, "l/2").await.ok()?.map(drop)
+        })
+        .await;
+        cluster.isolate(through);
+        let mut stub = cluster.locks(leader);
+        stub.unlock(UnlockRequest { key: first }).await.unwrap();
+        // So much that the two ends are not applied at once.
+        let value = "v".repeat(256 << 10);
+        for _ in 0..64 {
+            cluster.put(leader, "between", &value).await;
+        }
+        gone(&cluster, leader, "l/2").await;
+        lock(&cluster, leader, 3).await;
+        cluster.heal();
+        let turn = within("an answer", waiting).await.unwrap();
+        fails(turn, Code::Unknown, "session is expired");
     });
 }
 

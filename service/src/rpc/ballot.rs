@@ -22,7 +22,8 @@
 //! # Invariants
 //!
 //! - A turn is reported only if the contender's key was in the queue, with its own create revision,
-//!   after every key created before it had gone.
+//!   after every key created before it had gone; if it had to wait for that, at a moment no earlier
+//!   than when a majority was asked for the newest state.
 //! - A key is deleted only together with a check of its create revision.
 
 use std::time::Duration;
@@ -40,6 +41,7 @@ use tonic::Status;
 
 use super::{Context, Length, status};
 use crate::forward;
+use crate::handle::ReadRefused;
 use crate::watch::{KeyRange, WatchError};
 
 mod keys;
@@ -215,6 +217,7 @@ impl<'a> Contender<'a> {
     async fn wait(&self) -> Result<ResponseHeader, Status> {
         let (mut before, mut revision) = self.last_before().await?;
         if before.is_none() {
+            self.confirm()?;
             return Ok(self.place.entered);
         }
         while let Some(kv) = before {
@@ -227,7 +230,21 @@ impl<'a> Contender<'a> {
             self.confirm()?;
             (before, revision) = self.last_before().await?;
         }
+        self.catch_up().await?;
         self.confirm()
+    }
+
+    /// Waits until the local state is as new as the call of this. A member that was cut off sees
+    /// the turn come when the lease may long have ended and the turn be another's: it must have
+    /// seen that, too. While nobody leads there is no turn to report either.
+    async fn catch_up(&self) -> Result<(), Status> {
+        loop {
+            match self.context.handle.linearize().await {
+                Ok(()) => return Ok(()),
+                Err(ReadRefused(ApiError::Timeout)) => {}
+                Err(refused) => return Err(status::of_refused_read(refused)),
+            }
+        }
     }
 
     /// The key created last before this one, and the revision of the look. The local state is new
