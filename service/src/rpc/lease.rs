@@ -70,6 +70,8 @@ impl Service {
             response.ttl = remaining.ttl_seconds;
             response.granted_ttl = remaining.granted_seconds;
             if request.keys {
+                // The leader has confirmed the time; the keys are this member's to know.
+                self.context.linearize().await?;
                 response.keys = handle.reader().lease_keys(id).map_err(status::of_fault)?;
             }
         }
