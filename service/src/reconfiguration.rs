@@ -80,10 +80,12 @@ pub(crate) async fn add(
 
 /// Gives a learner its vote, if it has caught up.
 pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
-    check(handle, &rules::Change::Promote { id }).await?;
+    let change = rules::Change::Promote { id };
+    let members = check_rules(handle, &change).await?;
     if !learner_is_ready(handle, id).await? {
         return Err(ProposeError::Refused(ApiError::LearnerNotReady));
     }
+    check_quorum(handle, &members, &change).await?;
     let promoted = propose(handle, Change::Promote(id)).await?;
     handle.stats().promotions.inc();
     Ok(promoted)
@@ -151,21 +153,34 @@ async fn propose(handle: &Handle, change: Change) -> Changed {
     }
 }
 
-/// On the newest membership, since a client may just have changed it through another member.
 async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
+    let members = check_rules(handle, change).await?;
+    check_quorum(handle, &members, change).await
+}
+
+/// On the newest membership, since a client may just have changed it through another member.
+/// Returns its members.
+async fn check_rules(handle: &Handle, change: &rules::Change) -> Result<Vec<Member>, ProposeError> {
     let refused = ProposeError::Refused;
     handle.linearize().await.map_err(|error| refused(error.0))?;
     let membership = handle.reader().membership();
-    let settings = handle.settings().reconfiguration;
+    let max_learners = handle.settings().reconfiguration.max_learners;
     membership
-        .check_proposal(change, settings.max_learners)
+        .check_proposal(change, max_learners)
         .map_err(refused)?;
-    if settings.strict {
-        let members = membership.members();
-        let connected = connected(handle, &members).await;
-        quorum::check(&members, change, |id| connected.get(&id).copied()).map_err(refused)?;
+    Ok(membership.members())
+}
+
+async fn check_quorum(
+    handle: &Handle,
+    members: &[Member],
+    change: &rules::Change,
+) -> Result<(), ProposeError> {
+    if !handle.settings().reconfiguration.strict {
+        return Ok(());
     }
-    Ok(())
+    let connected = connected(handle, members).await;
+    quorum::check(members, change, |id| connected.get(&id).copied()).map_err(ProposeError::Refused)
 }
 
 /// For how long this member has been connected to each of the members, itself for ever. Only those
@@ -230,7 +245,10 @@ pub(crate) async fn promote_learners(handle: Handle) {
         if !members.iter().any(|member| member.is_learner) {
             continue;
         }
-        let connected = connected(&handle, &members).await;
+        let connected = tokio::select! {
+            connected = connected(&handle, &members) => connected,
+            () = stopping.cancelled() => return,
+        };
         let ready = members.iter().filter(|member| {
             let connected_for = |id| connected.get(&id).copied();
             member.is_learner && quorum::survives_promotion(&members, member, connected_for)

@@ -10,7 +10,7 @@ suite![
     a_url_is_of_one_member,
     one_learner_at_a_time => "its text is 3.4's own",
     more_learners_if_the_flag_says_so["--max-learners=2"] => "the flag came with 3.6",
-    a_learner_that_never_came_is_not_promoted => "3.4 asks it first",
+    a_learner_that_never_came_is_not_promoted,
     who_is_not_there_cannot_be_changed,
     a_learner_comes_and_goes,
     the_last_member_stays => "3.4 lets the last one go",
@@ -76,9 +76,8 @@ async fn a_learner_that_never_came_is_not_promoted(node: Node) {
         .cluster()
         .member_promote(pb::MemberPromoteRequest { id })
         .await;
-    // Two of two would be needed, and one has not started.
-    refused(promoted, ApiError::MemberNotEnoughStarted);
-    let reason = ApiError::MemberNotEnoughStarted.text();
+    refused(promoted, ApiError::LearnerNotReady);
+    let reason = ApiError::LearnerNotReady.text();
     let series = format!(r#"etcd_server_learner_promote_failures{{Reason="{reason}"}}"#);
     let metrics = http1::get(node.address(), "/metrics").await;
     assert_eq!(metrics.metric(&series), Some(1.0));
