@@ -205,7 +205,7 @@ impl Core {
             clock,
             stopping,
         };
-        let (publisher, watches) = watch::new(reader.clone(), settings.watches());
+        let (publisher, watches) = watch::new(reader.clone(), settings.watches(), &common.fatal);
         let peers = connect(
             Inbox::new(Arc::clone(&common.mailbox)),
             Neighbourhood {
@@ -292,9 +292,11 @@ impl Core {
             move || driver.run()
         })?;
         let mut tasks = JoinSet::new();
-        tasks.spawn_on(common.expiry(handle.clone()), &runtime);
+        let expiry = common.expiry(handle.clone());
+        tasks.spawn_on(common.fatal.guard("lease-expiry", expiry), &runtime);
         if settings.reconfiguration.auto_promote_learners {
-            tasks.spawn_on(reconfiguration::promote_learners(handle.clone()), &runtime);
+            let promoting = reconfiguration::promote_learners(handle.clone());
+            tasks.spawn_on(common.fatal.guard("promotion", promoting), &runtime);
         }
         let Common {
             metrics,
@@ -331,11 +333,8 @@ impl Core {
     /// Stops the owners and waits for them. What is in their queues is done first.
     pub async fn stop(mut self) -> Result<(), FatalError> {
         self.handle.stopping().cancel();
-        while let Some(task) = self.tasks.join_next().await {
-            if task.is_err() {
-                self.fatal.report(FatalError::Panic("lease-expiry"));
-            }
-        }
+        // Their panics are reported where they happen.
+        while self.tasks.join_next().await.is_some() {}
         self.mailbox.close();
         self.tally.close();
         let threads = self.threads;

@@ -39,6 +39,20 @@ pub enum FatalError {
     },
 }
 
+/// Notices the panic that drops it.
+struct Guard {
+    fatal: Fatal,
+    name: &'static str,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fatal.report(FatalError::Panic(self.name));
+        }
+    }
+}
+
 /// Where the first report is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Fatal {
@@ -69,6 +83,23 @@ impl Fatal {
             .clone()
     }
 
+    /// The same as this future, whose panic is reported: for a task that runs as long as the
+    /// server, which would be half of one without it.
+    pub(crate) fn guard<F: Future>(
+        &self,
+        name: &'static str,
+        task: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let guard = Guard {
+            fatal: self.clone(),
+            name,
+        };
+        async move {
+            let _guard = guard;
+            task.await
+        }
+    }
+
     /// Starts an owner's thread. Its fault or panic is reported.
     pub(crate) fn spawn(
         &self,
@@ -86,5 +117,27 @@ impl Fatal {
                     Err(_) => fatal.report(FatalError::Panic(name)),
                 }
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_stops_the_server() {
+        let stopping = CancellationToken::new();
+        let fatal = Fatal::new(stopping.clone());
+        tokio::spawn(fatal.guard("one", async {}))
+            .await
+            .expect("it ends");
+        let aborted = tokio::spawn(fatal.guard("two", std::future::pending::<()>()));
+        aborted.abort();
+        assert!(aborted.await.is_err());
+        assert!(fatal.reported().is_none());
+        let panics = async { panic!("as it must") };
+        assert!(tokio::spawn(fatal.guard("three", panics)).await.is_err());
+        assert!(matches!(fatal.reported(), Some(FatalError::Panic("three"))));
+        assert!(stopping.is_cancelled());
     }
 }

@@ -275,7 +275,7 @@ impl Supervisor {
                 &core,
                 peers_stopping.clone(),
             );
-            peers.spawn(served);
+            peers.spawn(core.fatal().guard("peer-listener", served));
         }
         tokio::select! {
             () = attributes::publish(&handle, &config) => {
@@ -285,11 +285,7 @@ impl Supervisor {
             }
             () = stopping.cancelled() => {}
         }
-        while let Some(edge) = edges.join_next().await {
-            if edge.is_err() {
-                tracing::error!("a client listener panicked");
-            }
-        }
+        while edges.join_next().await.is_some() {}
         let outcome = core.stop().await;
         peers_stopping.cancel();
         network.stop().await;
@@ -316,13 +312,13 @@ fn serve(
         // The address, because with port 0 it is the only place that says where.
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
-        edges.spawn(async move {
+        edges.spawn(core.fatal().guard("client-listener", async move {
             let served = edge::serve(listener, handle, metrics, settings, stopping).await;
             if let Err(error) = served {
                 let (address, detail) = (url.to_string(), error.to_string());
                 fatal.report(FatalError::Listener { address, detail });
             }
-        });
+        }));
     }
 }
 

@@ -16,7 +16,7 @@ use crate::fatal::FatalError;
 use crate::forward;
 use crate::handle::Handle;
 use crate::join::{self, Origin, Patience};
-use crate::peer::{self, Answers, BoxFuture, Ending, Network, Parts};
+use crate::peer::{self, Answers, BoxFuture, Network, Parts};
 use crate::peers::{Inbox, Peers};
 use crate::stores::Stores;
 use crate::tls::Tls;
@@ -74,7 +74,6 @@ fn connect(
         stats,
         fatal,
     } = neighbourhood;
-    let already_started = join::already_started(config, identity.member_id);
     Network::new(Parts {
         settings: peer::Settings {
             cluster_id: identity.cluster_id,
@@ -91,13 +90,8 @@ fn connect(
         applied: Arc::new(move || reader.applied().index),
         stats,
         began_blank,
-        on_ending: Arc::new(move |ending| {
-            fatal.report(match ending {
-                Ending::Removed => FatalError::Removed,
-                Ending::AlreadyStarted => already_started.clone().into(),
-                Ending::Fault(fault) => fault.into(),
-            });
-        }),
+        already_started: join::already_started(config, identity.member_id),
+        fatal,
         runtime: runtime::Handle::current(),
         // The driver speaks to the others to its end; then the network is stopped by itself.
         stopping: CancellationToken::new(),

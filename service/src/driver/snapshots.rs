@@ -141,9 +141,9 @@ impl Driver {
             .member_dir
             .join(format!("state.out.{}", traffic.taken_so_far));
         let mailbox = Arc::clone(&self.parts.mailbox);
-        let thread = std::thread::Builder::new().name("snapshot".to_owned());
-        let spawned = thread.spawn(move || {
+        let spawned = self.parts.fatal.spawn("snapshot", move || {
             mailbox.control(Control::SnapshotTaken(take(&folder, dir)));
+            Ok(())
         });
         if let Err(error) = spawned {
             tracing::warn!(%error, "no thread for a snapshot; it is tried again");

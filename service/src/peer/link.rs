@@ -23,8 +23,9 @@ use conclave_proto::peer::peer_client::PeerClient;
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
-use super::{Common, Ending, chain, lock, probe};
+use super::{Common, chain, lock, probe};
 use crate::clock::Moment;
+use crate::fatal::FatalError;
 use crate::join::has_started;
 use crate::metrics::OfPeer;
 
@@ -174,10 +175,10 @@ enum Refused {
 
 impl Refused {
     /// Whether this member must not be one.
-    fn end(&self) -> Option<Ending> {
+    fn end(&self, common: &Common) -> Option<FatalError> {
         match self {
-            Refused::Call(status) => says_removed(status).then_some(Ending::Removed),
-            Refused::AlreadyStarted => Some(Ending::AlreadyStarted),
+            Refused::Call(status) => says_removed(status).then_some(FatalError::Removed),
+            Refused::AlreadyStarted => Some(common.already_started.clone().into()),
             Refused::Dial(_) | Refused::Stranger(_) | Refused::Silence(_) => None,
         }
     }
@@ -195,8 +196,9 @@ impl Refused {
 /// Keeps a connection to the member until the link ends.
 pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
     let ending = link.ending.clone();
+    let keeping = common.fatal.guard("peer-link", keep(&link, &common));
     tokio::select! {
-        () = keep(&link, &common) => {}
+        () = keeping => {}
         () = ending.cancelled() => {}
     }
 }
@@ -219,8 +221,8 @@ async fn keep(link: &Link, common: &Common) {
                 told.fill(String::new());
                 break;
             };
-            if let Some(end) = refused.end() {
-                (common.on_ending)(end);
+            if let Some(end) = refused.end(common) {
+                common.fatal.report(end);
                 return;
             }
             if refused.is_final() {

@@ -57,10 +57,11 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Introduction, Parcel, answer, question};
-use conclave_storage::Fault;
 use conclave_storage::machine::GENESIS;
 
 use crate::clock::{Clock, Moment};
+use crate::fatal::Fatal;
+use crate::join::JoinError;
 use crate::limits;
 use crate::metrics::{OfPeer, PeerStats};
 use crate::peers::{Asking, Inbox, Peers, SnapshotFiles, Unreachable};
@@ -146,17 +147,6 @@ impl Settings {
     }
 }
 
-/// Why the network ends the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Others say that this member was removed from the cluster for good.
-    Removed,
-    /// Others say that it has run before, and it has no data of that.
-    AlreadyStarted,
-    /// A snapshot that was received could not be synced.
-    Fault(Fault),
-}
-
 /// What the network needs of the rest of the member.
 pub struct Parts {
     /// See there.
@@ -172,8 +162,10 @@ pub struct Parts {
     /// Whether the log had nothing but the beginning of the cluster when this process started: this
     /// member has never run, or has lost its data.
     pub began_blank: bool,
-    /// Called when the process should end. May be called more than once.
-    pub on_ending: Arc<dyn Fn(Ending) + Send + Sync>,
+    /// What to say if others know this member as one that has run, and there is no data of that.
+    pub already_started: JoinError,
+    /// Where it is reported that the process must end.
+    pub(crate) fatal: Fatal,
     /// Where the tasks run.
     pub runtime: runtime::Handle,
     /// Ends everything when cancelled.
@@ -200,7 +192,8 @@ struct Common {
     applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     stats: PeerStats,
     began_blank: bool,
-    on_ending: Arc<dyn Fn(Ending) + Send + Sync>,
+    already_started: JoinError,
+    fatal: Fatal,
     runtime: runtime::Handle,
     stopping: CancellationToken,
     /// Every task; they end when `stopping` is cancelled.
@@ -247,7 +240,8 @@ impl Network {
             applied,
             stats,
             began_blank,
-            on_ending,
+            already_started,
+            fatal,
             runtime,
             stopping,
         } = parts;
@@ -260,7 +254,8 @@ impl Network {
                 applied,
                 stats,
                 began_blank,
-                on_ending,
+                already_started,
+                fatal,
                 runtime,
                 stopping,
                 tasks: Mutex::default(),

@@ -1,7 +1,7 @@
 //! Networks that talk to each other over loopback, on ports the system gives.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ pub(super) struct Party {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) heard: Vec<Control>,
     pub(super) applied: Arc<AtomicU64>,
-    pub(super) removals: Arc<AtomicUsize>,
+    pub(super) fatal: Fatal,
     pub(super) shutdown: CancellationToken,
     pub(super) dir: TempDir,
     serving: JoinHandle<io::Result<()>>,
@@ -77,7 +77,8 @@ impl Party {
         let scheme = if odd.tls.is_some() { "https" } else { "http" };
         let port = listener.local_addr().expect("bound").port();
         let mailbox = Arc::<Mailbox>::default();
-        let (applied, removals) = (Arc::<AtomicU64>::default(), Arc::<AtomicUsize>::default());
+        let applied = Arc::<AtomicU64>::default();
+        let fatal = Fatal::new(CancellationToken::new());
         let dir = tempfile::tempdir().expect("a directory");
         let shutdown = CancellationToken::new();
         let network = Network::new(Parts {
@@ -99,13 +100,8 @@ impl Party {
             },
             stats: PeerStats::new(id).expect("distinct names").0,
             began_blank: false,
-            on_ending: {
-                let removals = Arc::clone(&removals);
-                Arc::new(move |ending| {
-                    assert_eq!(ending, Ending::Removed);
-                    removals.fetch_add(1, Ordering::Relaxed);
-                })
-            },
+            already_started: JoinError::NobodyToAsk,
+            fatal: fatal.clone(),
             runtime: runtime::Handle::current(),
             stopping: CancellationToken::new(),
         });
@@ -123,7 +119,7 @@ impl Party {
             mailbox,
             heard: Vec::new(),
             applied,
-            removals,
+            fatal,
             shutdown,
             dir,
             serving: tokio::spawn(served),

@@ -64,6 +64,8 @@ use conclave_storage::reader::{Applied, Reader};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::fatal::Fatal;
+
 mod cursor;
 mod events;
 mod hub;
@@ -183,7 +185,7 @@ struct Shared {
 
 /// Begins: the applier gets the one end, everyone who watches the other. Spawns the hub, which ends
 /// when the publisher is dropped; must be called in a runtime.
-pub fn new(reader: Reader, settings: Settings) -> (Publisher, Watches) {
+pub(crate) fn new(reader: Reader, settings: Settings, fatal: &Fatal) -> (Publisher, Watches) {
     let newest = reader.applied().revision;
     let shared = Arc::new(Shared {
         settings,
@@ -195,7 +197,8 @@ pub fn new(reader: Reader, settings: Settings) -> (Publisher, Watches) {
         stats: Stats::default(),
     });
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-    tokio::spawn(run(Hub::new(newest, &settings), inbox, Arc::clone(&shared)));
+    let hub = run(Hub::new(newest, &settings), inbox, Arc::clone(&shared));
+    tokio::spawn(fatal.guard("watch-hub", hub));
     (
         Publisher {
             shared: Arc::clone(&shared),

@@ -19,7 +19,7 @@ use conclave_storage::layout::FORMAT_VERSION;
 use super::PIECES_AHEAD;
 use super::write::{WriteError, Writer};
 use crate::metrics::OfPeer;
-use crate::peer::{Common, Ending, chain};
+use crate::peer::{Common, chain};
 use crate::peers::ReceivedSnapshot;
 
 /// Files of one snapshot. A checkpoint has one for some 64 MiB, and a few more.
@@ -151,7 +151,7 @@ impl Receiver {
             let detail = error.to_string();
             let outcome = error.outcome();
             if let WriteError::Sync(fault) = error {
-                (common.on_ending)(Ending::Fault(fault));
+                common.fatal.report(fault.into());
             }
             drop_aside(folder).await;
             return report(outcome, detail);

@@ -97,7 +97,7 @@ async fn a_removed_member_learns_that_it_is() {
     a.meet(&[&b]);
     a.connected(2).await;
     b.network.set_members(&[b.member()], &[1]);
-    until(|| a.removals.load(Ordering::Relaxed) == 1).await;
+    until(|| matches!(a.fatal.reported(), Some(crate::FatalError::Removed))).await;
     assert_eq!(a.network.connected_since(2), None);
     a.stop().await;
     b.stop().await;

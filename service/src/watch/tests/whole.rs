@@ -19,8 +19,10 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
+use crate::fatal::Fatal;
 use crate::watch::{self, KeyRange, Publisher, Responses, Settings, WatchError, Watches};
 
 /// A member's state and its watches.
@@ -46,7 +48,11 @@ impl Store {
                 members,
             })
             .expect("memory");
-        let (publisher, watches) = watch::new(reader.clone(), settings);
+        let (publisher, watches) = watch::new(
+            reader.clone(),
+            settings,
+            &Fatal::new(CancellationToken::new()),
+        );
         Store {
             machine,
             reader,
