@@ -29,7 +29,8 @@ const FILES_MAX: usize = 100_000;
 /// taking a snapshot of another leader.
 const PIECE_MAX: Duration = Duration::from_secs(10);
 
-/// How the folder of a snapshot that is received begins; its index and the member's boot follow.
+/// How the folder of a snapshot that is received begins. Its index follows, and a number by chance:
+/// the same snapshot may come again while the first is being put in place.
 const FOLDER: &str = "state.";
 
 /// Receives snapshots, one at a time.
@@ -140,11 +141,9 @@ impl Receiver {
             return report(Outcome::Busy, "");
         }
         let _turn = Turn(Arc::clone(&self.is_busy));
-        let boot_id = common.settings.boot_id;
+        let (index, by_chance) = (start.index, rand::random::<u64>());
         let mut folder = Folder {
-            dir: self
-                .dir
-                .join(format!("{FOLDER}{}.{boot_id:x}", start.index)),
+            dir: self.dir.join(format!("{FOLDER}{index}.{by_chance:x}")),
             is_ours: true,
         };
         if let Err(error) = write(&folder.dir, &start, chunks, stats, &common.stopping).await {

@@ -98,14 +98,10 @@ struct Growing {
 }
 
 impl Writer {
-    /// Checks what is announced and makes the folder. What is left in it of an earlier transfer
-    /// goes.
+    /// Checks what is announced and makes the folder, which must be new.
     pub(super) fn create(dir: &Path, files: Vec<SnapshotFile>) -> Result<Writer, WriteError> {
         check_names(&files)?;
-        if dir.exists() {
-            on(dir, fs::remove_dir_all(dir))?;
-        }
-        on(dir, fs::create_dir_all(dir))?;
+        on(dir, fs::create_dir(dir))?;
         Ok(Writer {
             dir: dir.to_owned(),
             files,

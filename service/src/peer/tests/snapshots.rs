@@ -222,6 +222,26 @@ async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     b.stop().await;
 }
 
+/// It may be sent again before it is applied: the first is the state by then.
+#[tokio::test]
+async fn the_same_snapshot_again_leaves_the_first_alone() {
+    let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
+    a.meet(&[&b]);
+    let files = checkpoint(&a, 9);
+    let mut folders = Vec::new();
+    for _ in 0..2 {
+        a.network.send_snapshot(2, Bytes::new(), Arc::clone(&files));
+        let snapshot = received(&mut b).await;
+        snapshot.installed.send(true).expect("waited for");
+        assert!(outcome_at(&mut a, 2).await);
+        folders.push(snapshot.dir);
+    }
+    assert_ne!(folders[0], folders[1]);
+    assert!(folders.iter().all(|folder| folder.join("large").exists()));
+    a.stop().await;
+    b.stop().await;
+}
+
 /// The driver may be putting it in place at this moment, so it is left to the next start, which
 /// knows.
 #[tokio::test]
