@@ -76,10 +76,9 @@ impl Away {
         match refusal.reason() {
             Reason::NotLeader => again(refused.into_iter(), false, mailbox),
             Reason::Busy | Reason::Unspecified => {
-                for proposal in refused {
-                    proposal.answer(Answer::Refused(ApiError::RequestTooManyRequests));
-                }
+                answer_all(refused, ApiError::RequestTooManyRequests);
             }
+            Reason::NotCapable => answer_all(refused, ApiError::NotCapable),
         }
     }
 
@@ -94,6 +93,12 @@ impl Away {
         for (_, (_, proposal)) in self.by_request.drain() {
             proposal.answer(Answer::Lost(ApiError::LeaderChanged));
         }
+    }
+}
+
+fn answer_all(refused: Vec<Proposal>, error: ApiError) {
+    for proposal in refused {
+        proposal.answer(Answer::Refused(error));
     }
 }
 

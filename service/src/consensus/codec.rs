@@ -51,6 +51,18 @@ pub fn origin(framed: &Bytes) -> Option<(u64, u64)> {
     Some((header.member_id, header.request_id))
 }
 
+/// Whether what another member asked to be proposed is a command, and one that this release knows.
+/// Whatever is in the log, every member must be able to apply, or it stops; and again at each start.
+pub fn is_known(framed: &Bytes) -> bool {
+    let batch = Batch::decode(framed.clone());
+    // A version would be taken for that of the whole entry.
+    let batch = batch.ok().filter(|batch| batch.version == 0);
+    batch.is_some_and(|batch| match &batch.commands[..] {
+        [command] => command.header.is_some() && command.body.is_some(),
+        _ => false,
+    })
+}
+
 /// The names of what another member asked to be proposed, for a refusal.
 pub fn request_ids(forward: &Forward) -> Vec<u64> {
     let commands = forward.commands.iter().filter_map(origin);
@@ -83,6 +95,28 @@ mod tests {
                 value: Bytes::from(vec![b'v'; value_len]),
                 ..PutRequest::default()
             })),
+        }
+    }
+
+    #[test]
+    fn only_a_known_command_may_go_into_the_log() {
+        let known = put(1, 5);
+        assert!(is_known(&frame(&known)));
+        let headless = Command {
+            header: None,
+            ..known.clone()
+        };
+        // What a later release adds is skipped by the decoder.
+        let later = Command {
+            body: None,
+            ..known.clone()
+        };
+        let versioned = pack([frame(&known)].iter()).into();
+        let two = [frame(&known), frame(&known)].concat().into();
+        let torn = frame(&known).slice(..19);
+        let others = [frame(&headless), frame(&later), versioned, two, torn];
+        for framed in others.into_iter().chain([Bytes::new()]) {
+            assert!(!is_known(&framed), "{framed:?}");
         }
     }
 

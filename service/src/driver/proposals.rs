@@ -44,7 +44,7 @@ impl Driver {
 
     /// Commands that clients gave to another member. They are proposed only by the leader they were
     /// meant for: their member relies on it.
-    fn take_forward(&mut self, from: u64, forward: Forward) {
+    fn take_forward(&mut self, from: u64, mut forward: Forward) {
         let is_for_us = self.standing.is_leader && self.standing.term == forward.term;
         let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
         let reason = if !is_for_us {
@@ -54,12 +54,22 @@ impl Driver {
         {
             Reason::Busy
         } else {
-            self.forwarded_bytes += bytes;
-            let commands = forward.commands.into_iter().map(Proposal::of_another);
-            self.pending.extend(commands);
+            let taken = forward.commands.extract_if(.., |one| codec::is_known(one));
+            for command in taken {
+                self.forwarded_bytes += command.len();
+                self.pending.push_back(Proposal::of_another(command));
+            }
             self.changes
-                .extend(forward.change.map(Proposal::change_of_another));
-            return;
+                .extend(forward.change.take().map(Proposal::change_of_another));
+            if forward.commands.is_empty() {
+                return;
+            }
+            let from = hex(from);
+            tracing::warn!(
+                from,
+                "a member sent commands that this release does not know"
+            );
+            Reason::NotCapable
         };
         self.refuse(from, forward.term, codec::request_ids(&forward), reason);
     }

@@ -5,6 +5,8 @@ use conclave_proto::command::member_change::Change;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::{Compare, RequestOp, TxnRequest};
+use conclave_proto::peer::parcel::Content;
+use conclave_proto::peer::{Forward, Parcel};
 
 use tokio::task::JoinHandle;
 
@@ -90,6 +92,29 @@ async fn any_member_takes_commands_and_answers_reads() {
         for reading in cluster.members() {
             assert_eq!(version(reading, "k").await, (n, format!("{n}").into()));
         }
+    }
+    cluster.stop().await;
+}
+
+/// Whatever is in the log, every member has to apply: what none could make sense of would end them
+/// all, and again at each start.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_member_knows_does_not_get_into_the_log() {
+    let cluster = Cluster::start(3, quick());
+    let leader = cluster.leader(0).await;
+    let follower = cluster.others(leader)[0];
+    let forward = Forward {
+        term: leader.status().term,
+        commands: vec![Bytes::from_static(b"nonsense")],
+        change: None,
+    };
+    let content = Some(Content::Forward(forward));
+    let (from, to) = (id(follower), id(leader));
+    cluster.network.deliver(from, to, Parcel { content });
+    let put = put("k", "v");
+    follower.propose(put).await.expect("the others go on");
+    for member in cluster.members() {
+        assert_eq!(version(member, "k").await.0, 1);
     }
     cluster.stop().await;
 }

@@ -47,6 +47,11 @@ impl Network {
         self.lock().cut_off.clear();
     }
 
+    /// A parcel in the name of a member.
+    pub(super) fn deliver(&self, from: u64, to: u64, parcel: Parcel) {
+        self.lock().inboxes[&to].receive(from, parcel);
+    }
+
     /// The ways of a member to the others.
     fn join(&self, own_id: u64, inbox: Inbox, fatal: Fatal) -> Arc<dyn Peers> {
         self.lock().inboxes.insert(own_id, inbox);
