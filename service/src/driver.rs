@@ -257,10 +257,19 @@ impl Driver {
             self.pending.extend(mail.commands);
         }
         self.changes.extend(mail.changes);
-        if !mail.reads.is_empty() {
-            self.parts.reads.add(mail.reads);
-        }
+        self.add_reads(mail.reads);
         Ok(())
+    }
+
+    fn add_reads(&mut self, mut slots: Vec<ReadSlot>) {
+        // Without a leader they gather here, for as long as their calls wait.
+        let room = limits::WAITING_READS_MAX.saturating_sub(self.parts.reads.len());
+        for slot in slots.drain(room.min(slots.len())..) {
+            let _ = slot.send(Err(ApiError::RequestTooManyRequests));
+        }
+        if !slots.is_empty() {
+            self.parts.reads.add(slots);
+        }
     }
 
     /// At most one tick at a time: a thread that was held up for a second must not make up for it

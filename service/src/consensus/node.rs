@@ -430,6 +430,9 @@ impl Node {
         } else {
             number
         };
+        // The library takes an append for durable if the log still has its last entry, or has it
+        // again. It cannot have been replaced and brought back while the append was written: to go
+        // back so far a leader needs this member's rejection, which waits for the appends before.
         self.raw.on_persist_ready(through);
         if let Some((_, index)) = self.restoring.take_if(|(number, _)| *number <= through) {
             // The state machine goes on from there, as soon as it has it.

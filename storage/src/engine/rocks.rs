@@ -294,7 +294,8 @@ fn fault(operation: &'static str, dir: &Path, error: &rocksdb::Error) -> Fault {
     let detail = error.to_string();
     let path = dir.to_owned();
     let hint = match error.kind() {
-        ErrorKind::Corruption => {
+        // Of the last two is what another version wrote.
+        ErrorKind::Corruption | ErrorKind::NotSupported | ErrorKind::InvalidArgument => {
             return Fault::Damaged {
                 path,
                 detail: format!("{operation}: {detail}"),
