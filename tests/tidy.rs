@@ -47,7 +47,6 @@ const NOT_ON_THE_WIRE: &[(ApiError, &str)] = &[
         "etcd's clients make it; no server sends it",
     ),
     (ApiError::MemberExist, MEMBERSHIP),
-    (ApiError::LearnerNotReady, MEMBERSHIP),
     (ApiError::ClusterIDMismatch, MEMBERSHIP),
     (ApiError::NotSupportedForLearner, MEMBERSHIP),
     (ApiError::NotLeader, MEMBERSHIP),

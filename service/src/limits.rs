@@ -42,8 +42,8 @@ pub const PEER_URLS_BYTES_MAX: usize = 8 << 10;
 /// Ticks after which a read-index round without an answer is asked for again. A new leader drops
 /// rounds that come before it has committed in its term, which takes it milliseconds.
 pub const READ_PATIENCE_TICKS: u32 = 2;
-/// Read-index requests waiting for the driver, and in it. A linearizable read costs the driver a queue slot and
-/// nothing else, so this is a guard against leaks more than a limit on use.
+/// Read-index requests waiting for the driver, and in it. A linearizable read costs the driver a
+/// queue slot and nothing else, so this is a guard against leaks more than a limit on use.
 pub const WAITING_READS_MAX: usize = 100_000;
 
 /// Messages from peers waiting for the driver. Raft repeats what is dropped.

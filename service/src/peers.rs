@@ -102,7 +102,7 @@ impl Drop for SnapshotFiles {
             }
         });
         if let Err(error) = spawned {
-            tracing::warn!(dir = shown, %error, "a snapshot that was sent stays until the next start");
+            tracing::warn!(dir = shown, %error, "a sent snapshot stays until the next start");
         }
     }
 }

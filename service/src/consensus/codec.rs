@@ -52,7 +52,8 @@ pub fn origin(framed: &Bytes) -> Option<(u64, u64)> {
 }
 
 /// Whether what another member asked to be proposed is a command, and one that this release knows.
-/// Whatever is in the log, every member must be able to apply, or it stops; and again at each start.
+/// Whatever is in the log, every member must be able to apply, or it stops, and again at each
+/// start.
 pub fn is_known(framed: &Bytes) -> bool {
     let batch = Batch::decode(framed.clone());
     // A version would be taken for that of the whole entry.
