@@ -343,11 +343,11 @@ impl Driver {
     }
 }
 
+/// A state that was opened, and its members.
+type Opened = (Arc<dyn Engine>, Membership);
+
 /// Opens what was received, before anything depends on it. `None` if it is not what it says.
-fn open(
-    folder: &StateFolder,
-    snapshot: &ReceivedSnapshot,
-) -> Result<Option<(Arc<dyn Engine>, Membership)>, Fault> {
+fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Opened>, Fault> {
     let opened = (folder.open)(&snapshot.dir).and_then(|engine| {
         let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
         Ok((engine, reader))
