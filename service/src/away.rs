@@ -76,9 +76,9 @@ impl Away {
         match refusal.reason() {
             Reason::NotLeader => again(refused.into_iter(), false, mailbox),
             Reason::Busy | Reason::Unspecified => {
-                answer_all(refused, ApiError::RequestTooManyRequests);
+                Proposal::refuse_all(refused, ApiError::RequestTooManyRequests);
             }
-            Reason::NotCapable => answer_all(refused, ApiError::NotCapable),
+            Reason::NotCapable => Proposal::refuse_all(refused, ApiError::NotCapable),
         }
     }
 
@@ -93,12 +93,6 @@ impl Away {
         for (_, (_, proposal)) in self.by_request.drain() {
             proposal.answer(Answer::Lost(ApiError::LeaderChanged));
         }
-    }
-}
-
-fn answer_all(refused: Vec<Proposal>, error: ApiError) {
-    for proposal in refused {
-        proposal.answer(Answer::Refused(error));
     }
 }
 

@@ -52,7 +52,6 @@ use crate::clock::{Clock, Moment};
 use crate::consensus::reads::Reads;
 use crate::consensus::{Node, Position, Standing, Work};
 use crate::fatal::Fatal;
-use crate::handle::Answer;
 use crate::housekeeper::Compaction;
 use crate::leadership::Leases;
 use crate::limits;
@@ -474,13 +473,9 @@ impl Drop for Driver {
         self.parts.mailbox.close();
         let mail = self.parts.mailbox.take(Waiting::CONTROL, Duration::ZERO);
         let unsent = self.pending.drain(..).chain(self.changes.drain(..));
-        for proposal in unsent
-            .chain(self.held_back.drain(..))
-            .chain(mail.commands)
-            .chain(mail.changes)
-        {
-            proposal.answer(Answer::Refused(ApiError::Stopped));
-        }
+        let unsent = unsent.chain(self.held_back.drain(..));
+        let unsent = unsent.chain(mail.commands).chain(mail.changes);
+        Proposal::refuse_all(unsent, ApiError::Stopped);
         for slot in self.parts.reads.drain().into_iter().chain(mail.reads) {
             let _ = slot.send(Err(ApiError::Stopped));
         }

@@ -84,6 +84,13 @@ impl Proposal {
         self.slot.as_ref().is_some_and(Slot::is_abandoned)
     }
 
+    /// Tells the callers that these are not proposed.
+    pub(crate) fn refuse_all(proposals: impl IntoIterator<Item = Proposal>, error: ApiError) {
+        for proposal in proposals {
+            proposal.answer(Answer::Refused(error));
+        }
+    }
+
     /// Tells the caller, if it is one of ours.
     pub(crate) fn answer(self, answer: Answer) {
         if let Some(slot) = self.slot {

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use conclave_proto::etcdserverpb as pb;
 use conclave_proto::v3electionpb::{CampaignRequest, LeaderRequest, ResignRequest};
-use conclave_proto::v3lockpb::{LockRequest, UnlockRequest};
+use conclave_proto::v3lockpb::{LockRequest, LockResponse, UnlockRequest};
 use harness::cluster::ELECTION;
 use harness::wait::eventually_by;
 use harness::{Cluster, api, eventually, fails, within};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Code;
+use tonic::{Code, Response, Status};
 
 use crate::{not_on_etcd, on_three};
 
@@ -26,20 +27,7 @@ fn a_lock_outlives_its_leader() {
         grant(&cluster, leader, 1, 600).await;
         grant(&cluster, leader, 2, 600).await;
         let first = lock(&cluster, through, 1).await;
-        let waiting = tokio::spawn({
-            let mut stub = cluster.locks(through);
-            async move {
-                stub.lock(LockRequest {
-                    name: "l".into(),
-                    lease: 2,
-                })
-                .await
-            }
-        });
-        eventually("the second to queue", || async {
-            cluster.get(through, "l/2").await.ok()?.map(drop)
-        })
-        .await;
+        let waiting = queue(&cluster, through, 2).await;
         cluster.kill(leader);
         cluster.wait_writable(&[through]).await;
         assert!(!waiting.is_finished(), "the first holds it");
@@ -68,17 +56,7 @@ fn a_turn_that_is_over_is_not_reported() {
             grant(&cluster, leader, lease, ttl).await;
         }
         let first = lock(&cluster, leader, 1).await;
-        let waiting = tokio::spawn({
-            let mut stub = cluster.locks(through);
-            async move {
-                let (name, lease) = ("l".into(), 2);
-                stub.lock(LockRequest { name, lease }).await
-            }
-        });
-        eventually("the second to queue", || async {
-            cluster.get(leader, "l/2").await.ok()?.map(drop)
-        })
-        .await;
+        let waiting = queue(&cluster, through, 2).await;
         cluster.isolate(through);
         let mut stub = cluster.locks(leader);
         stub.unlock(UnlockRequest { key: first }).await.unwrap();
@@ -228,6 +206,25 @@ pub(crate) async fn put_leased(cluster: &Cluster, through: usize, key: &'static 
     within("a put", cluster.kv(through).put(put)).await.unwrap();
 }
 
+/// Somebody who waits for the lock, and is in the queue for it.
+async fn queue(
+    cluster: &Cluster,
+    through: usize,
+    lease: i64,
+) -> JoinHandle<Result<Response<LockResponse>, Status>> {
+    let mut stub = cluster.locks(through);
+    let waiting = tokio::spawn(async move {
+        let name = "l".into();
+        stub.lock(LockRequest { name, lease }).await
+    });
+    let key = format!("l/{lease:x}");
+    eventually("a place in the queue", || async {
+        cluster.get(through, &key).await.ok()?.map(drop)
+    })
+    .await;
+    waiting
+}
+
 async fn lock(cluster: &Cluster, through: usize, lease: i64) -> bytes::Bytes {
     let request = LockRequest {
         name: "l".into(),
@@ -239,11 +236,7 @@ async fn lock(cluster: &Cluster, through: usize, lease: i64) -> bytes::Bytes {
 
 /// Keeps a lease alive three times in its time to live, until aborted. A stream that breaks is
 /// opened again.
-pub(crate) fn keep_alive(
-    cluster: &Cluster,
-    through: usize,
-    id: i64,
-) -> tokio::task::JoinHandle<()> {
+pub(crate) fn keep_alive(cluster: &Cluster, through: usize, id: i64) -> JoinHandle<()> {
     let mut stub = cluster.leases(through);
     let third = Duration::from_millis(TTL as u64 * 1000 / 3);
     tokio::spawn(async move {

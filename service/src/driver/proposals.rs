@@ -128,7 +128,7 @@ impl Driver {
         if self.is_leaving() {
             self.held_back.extend(own);
         } else {
-            answer_all(own, || Answer::Refused(ApiError::RequestTooManyRequests));
+            Proposal::refuse_all(own, ApiError::RequestTooManyRequests);
         }
     }
 
@@ -275,10 +275,4 @@ fn next_pack(pending: &VecDeque<Proposal>) -> (usize, bool) {
         }
     }
     (pending.len(), false)
-}
-
-fn answer_all(proposals: Vec<Proposal>, answer: impl Fn() -> Answer) {
-    for proposal in proposals {
-        proposal.answer(answer());
-    }
 }
