@@ -19,6 +19,7 @@
 //! [`conclave_storage::place`]. Any other state ahead of the log, or a log that begins after the
 //! state's end, is a directory put together from two, and is refused.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,6 +54,13 @@ pub struct Stores {
     pub(crate) state_folder: Option<StateFolder>,
 }
 
+impl Stores {
+    /// Whose they are.
+    pub(crate) fn identity(&self) -> handle::Identity {
+        self.identity
+    }
+}
+
 /// The two stores, open; perhaps of nobody yet.
 pub(crate) struct Opened {
     log_engine: Arc<dyn Engine>,
@@ -68,6 +76,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
     let member_dir = config.member_dir();
     layout::check_or_create_version(&member_dir)?;
+    warn_of_readers(config);
     let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, RocksOptions::log())?;
     let place = place::current(&member_dir)?;
     let cache_bytes = usize::try_from(config.state_cache_bytes).unwrap_or(usize::MAX);
@@ -88,6 +97,21 @@ pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
     opened.member_dir = Some(member_dir);
     opened.open_state = Some(open_state);
     Ok(opened)
+}
+
+/// Folders this program makes are for its user alone. Those that somebody else made, or an earlier
+/// release, stay as they are: perhaps they are meant to be read by others.
+fn warn_of_readers(config: &Config) {
+    let is_open = |dir: &Path| {
+        let mode = dir.metadata().map(|data| data.permissions().mode());
+        mode.is_ok_and(|mode| mode & 0o077 != 0)
+    };
+    let member_dir = config.member_dir();
+    let member = (is_open(&config.data_dir) && is_open(&member_dir)).then_some(&member_dir);
+    let log = config.wal_dir.as_ref().filter(|dir| is_open(dir));
+    for dir in member.into_iter().chain(log) {
+        tracing::warn!(dir = %dir.display(), "other users can read what this member keeps: chmod 700");
+    }
 }
 
 impl Opened {

@@ -2,9 +2,18 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use crate::fault::Fault;
+
+/// Makes a folder, with those above it that are missing, for nobody but this process's user: what
+/// members keep is what their clients keep secret. One that is there stays as it is.
+pub(crate) fn create_private_folder(folder: &Path) -> Result<(), Fault> {
+    let mut builder = fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(folder);
+    made.map_err(|e| Fault::io("create", folder, &e))
+}
 
 /// Replaces `path` by `contents`. After a crash the file holds the old contents or the new.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Fault> {

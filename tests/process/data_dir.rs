@@ -1,7 +1,8 @@
 //! Data directories that cannot be used: the process says why in one line and exits with 1, and
 //! never serves.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use conclave_client::{Client, Keys};
@@ -51,6 +52,28 @@ fn a_file_below_it_is_named() {
     fs::write(dir.path().join("member"), "a file").unwrap();
     let text = refusal(dir.path());
     assert!(text.contains("member"), "{text}");
+}
+
+/// What a member keeps is what its clients keep secret.
+#[test]
+fn only_its_user_can_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, log) = (dir.path().join("data"), dir.path().join("log"));
+    let wal_dir = format!("--wal-dir={}", log.display());
+    let mut process = Process::start_in(&data, &[&wal_dir]);
+    let made = [&data, &data.join("member"), &log];
+    for folder in made {
+        let mode = fs::metadata(folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
+    }
+    // One that is open by intention is only told of.
+    for folder in made {
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    }
+    process.kill_and_restart();
+    let lines = process.child().lines();
+    let told = lines.iter().filter(|line| line.contains("chmod 700"));
+    assert_eq!(told.count(), 2, "{lines:#?}");
 }
 
 /// Bits flipped in the middle of the log, which holds entries that nothing else does.

@@ -37,6 +37,7 @@ use rocksdb::{
 use super::wal::{self, Wal};
 use super::{Batch, Direction, Durability, Engine, Op, Read, Scan, Space, prefix};
 use crate::fault::Fault;
+use crate::files;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -118,6 +119,7 @@ impl RocksEngine {
         options: RocksOptions,
     ) -> Result<RocksEngine, Fault> {
         start_background_threads();
+        files::create_private_folder(dir)?;
         let tail = if options.wal {
             wal::judge(dir)?
         } else {

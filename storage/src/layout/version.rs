@@ -69,7 +69,7 @@ fn parse(contents: &[u8]) -> Option<u32> {
 }
 
 fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
-    fs::create_dir_all(member_dir).map_err(|e| Fault::io("create", member_dir, &e))?;
+    files::create_private_folder(member_dir)?;
     for store in ["log", "state"] {
         if member_dir.join(store).exists() {
             let detail = format!("the {store} store is there and VERSION is not");

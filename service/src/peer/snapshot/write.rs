@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use conclave_proto::peer::snapshot_chunk::Chunk;
@@ -101,7 +102,7 @@ impl Writer {
     /// Checks what is announced and makes the folder, which must be new.
     pub(super) fn create(dir: &Path, files: Vec<SnapshotFile>) -> Result<Writer, WriteError> {
         check_names(&files)?;
-        on(dir, fs::create_dir(dir))?;
+        on(dir, fs::DirBuilder::new().mode(0o700).create(dir))?;
         Ok(Writer {
             dir: dir.to_owned(),
             files,
