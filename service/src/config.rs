@@ -122,8 +122,6 @@ pub struct Config {
     pub grpc_keepalive_interval: Option<Duration>,
     /// How long the server waits for the answer to a ping before it closes the connection.
     pub grpc_keepalive_timeout: Duration,
-    /// Whether the JSON form of the API is served under `/v3/`.
-    pub enable_grpc_gateway: bool,
     /// Whether a member asks around before it stands for election.
     pub pre_vote: bool,
     /// Whether a membership change that would endanger the quorum is refused.

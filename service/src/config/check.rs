@@ -85,7 +85,6 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         grpc_keepalive_interval: Some(duration("grpc-keepalive-interval", keepalive)?)
             .filter(|interval| !interval.is_zero()),
         grpc_keepalive_timeout: duration("grpc-keepalive-timeout", keepalive_timeout)?,
-        enable_grpc_gateway: member.enable_grpc_gateway,
         pre_vote: clustering.pre_vote,
         strict_reconfig_check: clustering.strict_reconfig_check,
         max_learners: number("max-learners", &clustering.max_learners, 1..=usize::MAX)?,

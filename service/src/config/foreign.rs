@@ -105,6 +105,10 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
         "remove it and give each member ports of its own",
     ),
     ignored_switch("socket-reuse-address", "addresses are always reused"),
+    refused_switch(
+        "enable-grpc-gateway",
+        "remove it: only gRPC is served, and JSON under /v3/ is not",
+    ),
     ignored(
         "raft-read-timeout",
         "a member that falls silent is noticed by its heartbeats",

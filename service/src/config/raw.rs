@@ -106,11 +106,6 @@ pub(super) struct MemberFlags {
     /// Wait for the answer to a ping before a connection is closed
     #[arg(long, value_name = "DURATION", default_value = "20s")]
     pub(super) grpc_keepalive_timeout: String,
-    /// Serve the JSON form of the API under /v3/
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
-        action = ArgAction::Set, default_value = "true", default_missing_value = "true",
-        value_parser = parse_bool)]
-    pub(super) enable_grpc_gateway: bool,
 }
 
 /// How the cluster begins and what clients are told of it.

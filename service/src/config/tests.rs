@@ -95,7 +95,7 @@ fn an_empty_command_line_gives_etcds_defaults() {
         Some(Duration::from_secs(7_200))
     );
     assert_eq!(config.grpc_keepalive_timeout, Duration::from_secs(20));
-    assert!(config.enable_grpc_gateway && config.pre_vote && config.strict_reconfig_check);
+    assert!(config.pre_vote && config.strict_reconfig_check);
     assert_eq!(
         config.watch_progress_notify_interval,
         Duration::from_secs(600)
@@ -323,6 +323,12 @@ fn errors_name_the_flag_and_what_to_do() {
             "",
             "--auto-tls is not available in this version: remove it and use http:// URLs, on a \
              network you trust",
+        ),
+        (
+            "--enable-grpc-gateway",
+            "",
+            "--enable-grpc-gateway is not available in this version: remove it: only gRPC is \
+             served, and JSON under /v3/ is not",
         ),
         (
             "",

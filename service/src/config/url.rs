@@ -163,17 +163,26 @@ fn split_authority(authority: &str) -> Option<(&str, &str)> {
     (!port.contains(':') && !host.contains('@')).then_some((host, port))
 }
 
-/// Reads a list of URLs with commas between them; at least one.
+/// Reads a list of URLs with commas between them; at least one. One that comes again is left out,
+/// as in etcd: nobody listens twice.
 pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
-    text.split(',').map(MemberUrl::parse).collect()
+    let mut urls = Vec::new();
+    for url in text.split(',') {
+        let url = MemberUrl::parse(url)?;
+        if !urls.contains(&url) {
+            urls.push(url);
+        }
+    }
+    Ok(urls)
 }
 
 /// Reads `name=url,name=url`, where a name may come several times. Sorted by name. A member that
 /// was added and has not started has no name; `etcdctl member add` prints it so, and each such URL
-/// is a member by itself.
+/// is a member by itself. Nothing between two commas, or after the last, is nothing: templates write
+/// their lists so.
 pub(super) fn parse_initial_cluster(text: &str) -> Result<Vec<InitialMember>, String> {
     let mut members: Vec<InitialMember> = Vec::new();
-    for part in text.split(',') {
+    for part in text.split(',').filter(|part| !part.trim().is_empty()) {
         let (name, url) = part
             .trim()
             .split_once('=')
@@ -287,6 +296,14 @@ mod tests {
     }
 
     #[test]
+    fn a_url_that_comes_again_is_left_out() {
+        let urls = parse_urls("http://b:1,http://a:1,http://b:1").expect("URLs");
+        let texts: Vec<&str> = urls.iter().map(MemberUrl::as_str).collect();
+        assert_eq!(texts, ["http://b:1", "http://a:1"]);
+        assert!(parse_urls("http://a:1,").is_err());
+    }
+
+    #[test]
     fn an_initial_cluster_gathers_the_urls_of_a_name() {
         let members = parse_initial_cluster("b=http://b:1,a=http://z:1,a=http://a:1").expect("ok");
         let names: Vec<&str> = members.iter().map(|member| member.name.as_str()).collect();
@@ -294,5 +311,7 @@ mod tests {
         let urls: Vec<&str> = members[0].peer_urls.iter().map(MemberUrl::as_str).collect();
         assert_eq!(urls, ["http://a:1", "http://z:1"]);
         assert!(parse_initial_cluster("http://a:1").is_err());
+        let sparse = parse_initial_cluster("a=http://z:1,a=http://a:1,, b=http://b:1,");
+        assert_eq!(sparse, Ok(members));
     }
 }
