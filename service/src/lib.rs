@@ -51,6 +51,7 @@ pub mod peer;
 pub mod peers;
 pub mod reconfiguration;
 pub mod rpc;
+pub mod service_manager;
 pub mod stores;
 pub mod tls;
 pub mod watch;

@@ -1,12 +1,13 @@
 //! The process: flags, logging, one server, signals, an exit code. What a member is and does is in
 //! the library, so that tests can run one without a process.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use conclave_service::config::{self, Config, Invocation, LogFormat};
-use conclave_service::{Server, banner, logging};
+use conclave_service::{FatalError, Server, banner, logging, service_manager};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// RocksDB and the network edge allocate and free many small things on many threads; the system's
@@ -53,16 +54,27 @@ async fn run(config: Config) -> Result<(), Failure> {
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
-    if let (true, Some(address)) = (for_people, server.client_addresses().first()) {
-        let _ = std::io::stderr().write_all(banner::try_next(&address.to_string()).as_bytes());
-    }
+    let started = async {
+        service_manager::report_start(&server).await;
+        if let (true, Some(address)) = (for_people, server.client_addresses().first()) {
+            let _ = std::io::stderr().write_all(banner::try_next(&address.to_string()).as_bytes());
+        }
+        std::future::pending::<Infallible>().await
+    };
     let signal = tokio::select! {
-        // It stops by itself only if something failed.
-        outcome = server.stopped() => return outcome.map_err(Failure::from),
+        biased;
+        // It stops by itself only if something failed, or if it has no cluster to serve any more:
+        // that is what somebody asked for, and no reason for a supervisor to start it again.
+        outcome = server.stopped() => return match outcome {
+            Err(FatalError::Removed) => Ok(()),
+            outcome => outcome.map_err(Failure::from),
+        },
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
+        never = started => match never {},
     };
     tracing::info!(signal, "stopping");
+    service_manager::report_stop();
     server.shutdown().await?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod disk_full;
 mod failed_sync;
 mod flags;
 mod kills;
+mod service_manager;
 mod socket;
 mod stalled;
 mod stop;
