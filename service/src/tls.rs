@@ -153,6 +153,17 @@ impl Tls {
     }
 }
 
+/// What went wrong in a handshake, for the operator.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(rustls::Error::InvalidMessage(_)) => "the other side does not speak TLS: is one URL \
+             http:// where the other is https://?"
+            .to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// The state of every file, in a fixed order.
 fn stamps(config: &PeerTls, identity: &TlsFiles) -> Vec<Stamp> {
     let client = config.client_identity.iter();

@@ -24,7 +24,7 @@ use tonic::body::Body;
 
 use conclave_proto::peer::peer_client::PeerClient;
 
-use super::{Common, lock};
+use super::{Common, lock, root};
 use crate::config::MemberUrl;
 use crate::tls::Tls;
 
@@ -49,11 +49,11 @@ pub(super) enum DialError {
     NoTls,
     #[error("{0}")]
     Connect(io::Error),
-    #[error("TLS: {0}")]
+    #[error("TLS: {}", crate::tls::reason(.0))]
     Tls(io::Error),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    #[error("HTTP/2: {0}")]
+    #[error("HTTP/2: {}", root(.0))]
     Http(#[from] hyper::Error),
 }
 

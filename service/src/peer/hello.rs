@@ -116,6 +116,14 @@ impl Identity {
     }
 }
 
+/// For a process that comes back after another has taken its place.
+pub(super) fn replaced(member_id: u64) -> Status {
+    Status::failed_precondition(format!(
+        "another process has come since that says it is member {member_id:x}: end one of them; a \
+         copy of a member's data directory is no member"
+    ))
+}
+
 /// Whether a refusal says that we have been removed.
 pub(super) fn says_removed(status: &Status) -> bool {
     status.code() == Code::FailedPrecondition && status.message() == REMOVED

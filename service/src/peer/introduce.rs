@@ -9,7 +9,7 @@ use std::time::Duration;
 use conclave_proto::peer::{IntroduceRequest, Introduction};
 
 use super::dial::Dialling;
-use super::{MESSAGE_BYTES_MAX, chain};
+use super::{MESSAGE_BYTES_MAX, reason};
 use crate::config::MemberUrl;
 use crate::tls::Tls;
 
@@ -40,9 +40,12 @@ pub async fn introduce(
 }
 
 async fn ask(dialling: &Dialling, url: &MemberUrl) -> Result<Introduction, String> {
-    let connection = dialling.dial(url.as_str()).await.map_err(|e| chain(&e))?;
+    let connection = dialling
+        .dial(url.as_str())
+        .await
+        .map_err(|error| error.to_string())?;
     let answer = connection.client().introduce(IntroduceRequest {}).await;
     answer
         .map(tonic::Response::into_inner)
-        .map_err(|status| chain(&status))
+        .map_err(|status| reason(&status))
 }

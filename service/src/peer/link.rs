@@ -4,7 +4,8 @@
 //! it opened. Then it begins again: at once if the connection stood, then after a pause that
 //! doubles, with chance in it so that members do not dial in step. The longest pause is short,
 //! since a member that comes back is wanted back before the next election; who has been told that
-//! it is in the wrong place waits the longest time always.
+//! it is in the wrong place waits the longest time always. A connection that stood for a moment
+//! only is no better than none.
 //!
 //! When the URLs of a member change, those it had are tried after the new ones. Who is reached is
 //! checked in any case, and a mistyped URL must not part members: two that cannot speak to each
@@ -23,7 +24,8 @@ use conclave_proto::peer::peer_client::PeerClient;
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
-use super::{Common, chain, lock, probe};
+use super::told::Told;
+use super::{Common, lock, probe, reason};
 use crate::clock::Moment;
 use crate::fatal::FatalError;
 use crate::join::has_started;
@@ -31,6 +33,10 @@ use crate::metrics::OfPeer;
 
 /// The first pause between two attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// A connection that stood for less than this was none: the next attempt is not the first.
+const STOOD_MIN: Duration = Duration::from_secs(1);
+/// Who begins together is not there together.
+const ABSENCE_GRACE: Duration = Duration::from_secs(5);
 /// URLs a member had that are still tried.
 const FORMER_URLS_MAX: usize = 8;
 /// The longest pause, unless half an election timeout is less.
@@ -163,7 +169,7 @@ impl Drop for SnapshotTurn {
 enum Refused {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("{}", chain(.0))]
+    #[error("{}", reason(.0))]
     Call(#[from] Status),
     #[error(transparent)]
     Stranger(#[from] Stranger),
@@ -193,6 +199,16 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// Whether nobody is there, as when a cluster starts.
+    fn is_absence(&self) -> bool {
+        matches!(
+            self,
+            Refused::Dial(DialError::Connect(_) | DialError::Timeout(_))
+        )
+    }
+}
+
 /// Keeps a connection to the member until the link ends.
 pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
     let ending = link.ending.clone();
@@ -207,19 +223,25 @@ async fn keep(link: &Link, common: &Common) {
     let dialling = Dialling::of(common);
     let mut pauses = Pauses::new(common.settings.election_timeout);
     let urls = link.dialled();
-    // The last reason for each URL.
-    let mut told = vec![String::new(); urls.len()];
+    let told = Told::default();
+    let grace_ends = common.clock.now().after(ABSENCE_GRACE);
+    let mut has_stood = false;
     // The URL that was good last time is tried first.
     let mut first = 0;
     loop {
         for step in 0..urls.len() {
             let at = (first + step) % urls.len();
             let url = &urls[at];
-            let Err(refused) = session(link, common, &dialling, url).await else {
-                first = at;
-                pauses.reset();
-                told.fill(String::new());
-                break;
+            let refused = match session(link, common, &dialling, url).await {
+                Err(refused) => refused,
+                Ok(stood) => {
+                    (first, has_stood) = (at, true);
+                    if stood >= STOOD_MIN {
+                        pauses.reset();
+                        told.forget();
+                    }
+                    break;
+                }
             };
             if let Some(end) = refused.end(common) {
                 common.fatal.report(end);
@@ -228,19 +250,21 @@ async fn keep(link: &Link, common: &Common) {
             if refused.is_final() {
                 pauses.lengthen();
             }
+            let now = common.clock.now();
+            if refused.is_absence() && !has_stood && now < grace_ends {
+                continue;
+            }
             let reason = refused.to_string();
-            // The same reason, twice a second for a day, tells nothing new.
-            if reason != told[at] {
+            if told.is_new(&format!("{url} {reason}"), now) {
                 let member = format!("{:x}", link.id);
                 tracing::warn!(member, %url, reason, "cannot connect to a member");
-                told[at] = reason;
             }
         }
         tokio::time::sleep(pauses.next()).await;
     }
 }
 
-/// One connection, from dialling to its end. `Ok` if it stood before it broke.
+/// One connection, from dialling to its end. `Ok` if it stood before it broke, with for how long.
 ///
 /// Nothing of raft's is said before we know that the other is the one we mean, and, while this
 /// member is blank, that it does not know us as one that has promised something: a vote, an
@@ -250,7 +274,7 @@ async fn session(
     common: &Common,
     dialling: &Dialling,
     url: &str,
-) -> Result<(), Refused> {
+) -> Result<Duration, Refused> {
     let connection = dialling.dial(url).await?;
     let mut client = connection.client();
     let identity = common.settings.identity();
@@ -273,10 +297,8 @@ async fn session(
             return Err(Refused::AlreadyStarted);
         }
     }
-    *lock(&link.standing) = Some(Standing {
-        client,
-        since: common.clock.now(),
-    });
+    let since = common.clock.now();
+    *lock(&link.standing) = Some(Standing { client, since });
     link.stats.active.inc();
     link.queue.open();
     let member = format!("{:x}", link.id);
@@ -291,11 +313,11 @@ async fn session(
     };
     let reason = match ended {
         Ok(_) => "it closed the stream".to_owned(),
-        Err(status) => chain(&status),
+        Err(status) => reason(&status),
     };
     drop(breaks);
     tracing::warn!(member, %url, reason, "disconnected from a member");
-    Ok(())
+    Ok(common.clock.now().since(since))
 }
 
 /// What the other side says, if it does so in time.

@@ -44,6 +44,7 @@
 //! * [`Peers::send_snapshot`] leads to exactly one [`Inbox::snapshot_sent`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -54,6 +55,7 @@ use bytes::Bytes;
 use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Introduction, Parcel, answer, question};
@@ -77,6 +79,7 @@ mod queue;
 mod serve;
 mod service;
 pub mod snapshot;
+mod told;
 
 #[cfg(test)]
 mod tests;
@@ -88,6 +91,7 @@ use hello::Identity;
 use incoming::Incoming;
 use link::Link;
 use queue::Pushed;
+use told::Told;
 
 /// Bytes of one message from a member, before it is decoded. Raft's largest is an append of
 /// [`limits::APPEND_MESSAGE_BYTES_MAX`], or of one entry if that is larger, so the largest
@@ -219,6 +223,8 @@ pub struct Network {
     common: Arc<Common>,
     members: Mutex<Members>,
     incoming: Incoming,
+    /// Who was turned away.
+    refusals: Told,
     receiver: snapshot::Receiver,
 }
 
@@ -262,6 +268,7 @@ impl Network {
             }),
             members: Mutex::default(),
             incoming: Incoming::default(),
+            refusals: Told::default(),
         })
     }
 
@@ -423,16 +430,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An error with all its causes: what hyper and tonic say by themselves is "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
+/// What a call came to, for the log: what the other side said, or what happened to the connection.
+/// tonic's own text tells codes and types.
+fn reason(status: &Status) -> String {
+    match (status.source(), status.message()) {
+        (Some(source), _) => format!("the connection broke: {}", root(source)),
+        (None, "") => status.code().description().to_owned(),
+        (None, message) => message.to_owned(),
     }
-    text
+}
+
+/// What an error comes from: what hyper says by itself is "http2 error".
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
 }

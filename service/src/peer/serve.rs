@@ -8,7 +8,7 @@
 //! `/version` is served beside the calls, since tools ask peers for it.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,10 +31,10 @@ use conclave_proto::peer::peer_server::PeerServer;
 use super::dial::{
     HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES, prepare, unacknowledged_max,
 };
-use super::service::Service;
+use super::service::{Remote, Service};
 use super::{Answers, Network};
 use crate::edge::preface::recognize;
-use crate::tls::Tls;
+use crate::tls::{self, Tls};
 use crate::{http as plain, limits};
 
 /// Connections at a time: three from each of the members a cluster can sensibly have, and those of
@@ -148,7 +148,7 @@ impl Endpoint {
             .auto_date_header(false);
         let message_bytes_max = settings.message_bytes_max();
         let service = Service {
-            network,
+            network: Arc::clone(&network),
             answers,
             ending: shutdown.clone(),
         };
@@ -157,7 +157,7 @@ impl Endpoint {
             .max_encoding_message_size(usize::MAX);
         Endpoint {
             http,
-            front: Front { server },
+            front: Front { server, network },
             tls,
             shutdown,
         }
@@ -171,23 +171,42 @@ impl Endpoint {
         _place: OwnedSemaphorePermit,
     ) {
         let Some(tls) = &self.tls else {
-            return self.drive(stream).await;
+            return self.drive(stream, remote).await;
         };
         let accepted = tokio::select! {
             accepted = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream, remote)) => accepted,
             () = self.shutdown.cancelled() => return,
         };
-        let accepted = accepted.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()));
+        let accepted = accepted.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()));
         match accepted {
-            Ok(stream) => self.drive(stream).await,
-            Err(error) => {
-                tracing::warn!(%remote, reason = %error, "rejected connection on peer endpoint");
-            }
+            Ok(stream) => self.drive(stream, remote).await,
+            Err(error) => self.log_rejection(&error, remote),
+        }
+    }
+
+    fn log_rejection(&self, error: &io::Error, remote: SocketAddr) {
+        if matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
+        ) {
+            // It gave up, as a member does that has waited while this one was starting. Who does
+            // not like our certificate says so.
+            tracing::debug!(%remote, "a connection on the peer endpoint ended in its TLS handshake");
+            return;
+        }
+        let (address, reason) = (remote.ip(), tls::reason(error));
+        let network = &self.front.network;
+        let trouble = format!("{address} {reason}");
+        if network
+            .refusals
+            .is_new(&trouble, network.common.clock.now())
+        {
+            tracing::warn!(%remote, reason, "rejected connection on peer endpoint");
         }
     }
 
     /// Speaks HTTP until the other side leaves, or this member stops.
-    async fn drive<S>(&self, stream: S)
+    async fn drive<S>(&self, stream: S, remote: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -199,9 +218,11 @@ impl Endpoint {
         let Ok(Ok((_, stream))) = recognized else {
             return;
         };
-        let served = self
-            .http
-            .serve_connection(TokioIo::new(stream), self.front.clone());
+        let front = FrontOf {
+            front: self.front.clone(),
+            remote: Remote(remote),
+        };
+        let served = self.http.serve_connection(TokioIo::new(stream), front);
         let mut served = std::pin::pin!(served);
         let ended = tokio::select! {
             biased;
@@ -218,22 +239,30 @@ impl Endpoint {
     }
 }
 
-/// Answers the requests of one connection.
+/// Answers requests.
 #[derive(Clone)]
 struct Front {
     server: PeerServer<Service>,
+    network: Arc<Network>,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Front {
+/// Answers the requests of one connection.
+struct FrontOf {
+    front: Front,
+    remote: Remote,
+}
+
+impl hyper::service::Service<Request<Incoming>> for FrontOf {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let path = request.uri().path();
-        if path.starts_with(CALLS) {
-            return self.server.clone().call(request);
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if request.uri().path().starts_with(CALLS) {
+            request.extensions_mut().insert(self.remote);
+            return self.front.server.clone().call(request);
         }
+        let path = request.uri().path();
         if path == "/version" {
             return Box::pin(async { Ok(plain::version().await.map(Body::new)) });
         }

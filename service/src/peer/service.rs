@@ -1,5 +1,6 @@
 //! The calls other members make: one function for each, of `conclave/peer.proto`.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,9 @@ use conclave_proto::peer::{
     snapshot_chunk,
 };
 
+use super::hello::replaced;
 use super::incoming::Begun;
-use super::{Answers, Network, chain};
+use super::{Answers, Network, reason};
 use crate::metrics::OfPeer;
 
 /// How long a member may take over the first message of a stream.
@@ -33,17 +35,36 @@ pub(super) struct Service {
 
 impl Service {
     /// Checks who calls, and logs who is turned away: the caller's log is on another machine.
-    fn check(&self, hello: Option<&Hello>) -> Result<Hello, Status> {
+    fn check(&self, hello: Option<&Hello>, remote: Option<Remote>) -> Result<Hello, Status> {
         if self.ending.is_cancelled() || self.network.common.stopping.is_cancelled() {
             return Err(Status::unavailable("the member is stopping"));
         }
         let identity = self.network.common.settings.identity();
         let checked = identity.check_caller(hello, |id| self.network.is_removed(id));
-        if let Err(status) = &checked {
-            let reason = status.message();
-            tracing::warn!(reason, "a call on the peer endpoint was refused");
+        checked.inspect_err(|status| self.log_refusal(status, remote))
+    }
+
+    fn log_refusal(&self, status: &Status, remote: Option<Remote>) {
+        let reason = status.message();
+        let remote = remote.map_or(String::new(), |Remote(address)| address.ip().to_string());
+        let now = self.network.common.clock.now();
+        if self
+            .network
+            .refusals
+            .is_new(&format!("{remote} {reason}"), now)
+        {
+            tracing::warn!(remote, reason, "a call on the peer endpoint was refused");
         }
-        checked
+    }
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remote(pub(super) SocketAddr);
+
+impl Remote {
+    fn of<M>(request: &Request<M>) -> Option<Remote> {
+        request.extensions().get().copied()
     }
 }
 
@@ -63,11 +84,17 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<Frame>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
+        let remote = Remote::of(&request);
         let mut frames = request.into_inner();
         let frame = first(&mut frames).await?;
-        let hello = self.check(frame.hello.as_ref())?;
+        let hello = self.check(frame.hello.as_ref(), remote)?;
         let common = &self.network.common;
         let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
+        let begun = begun.ok_or_else(|| {
+            let status = replaced(hello.member_id);
+            self.log_refusal(&status, remote);
+            status
+        })?;
         if begun.restarted {
             common.inbox.closed(hello.member_id);
             // To the process that is no more. The connection may not know it yet.
@@ -89,11 +116,12 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<SnapshotChunk>>,
     ) -> Result<Response<SnapshotReport>, Status> {
+        let remote = Remote::of(&request);
         let mut chunks = request.into_inner();
         let Some(snapshot_chunk::Chunk::Start(start)) = first(&mut chunks).await?.chunk else {
             return Err(Status::invalid_argument("a snapshot begins with its start"));
         };
-        let hello = self.check(start.hello.as_ref())?;
+        let hello = self.check(start.hello.as_ref(), remote)?;
         let (report, reported) = oneshot::channel();
         let network = Arc::clone(&self.network);
         // In a task of its own: once raft has been given a snapshot somebody must see to its
@@ -112,8 +140,9 @@ impl Peer for Service {
     }
 
     async fn ask(&self, request: Request<Question>) -> Result<Response<Answer>, Status> {
+        let remote = Remote::of(&request);
         let question = request.into_inner();
-        self.check(question.hello.as_ref())?;
+        self.check(question.hello.as_ref(), remote)?;
         let Some(question) = question.question else {
             return Err(Status::unimplemented("a question of a later version"));
         };
@@ -165,7 +194,7 @@ impl Service {
                 Ok(None) => break "it left".to_owned(),
                 Err(status) => {
                     stats.inspect(|stats| stats.receive_failures.inc());
-                    break chain(&status);
+                    break reason(&status);
                 }
             }
         };

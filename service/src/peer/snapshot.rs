@@ -32,7 +32,7 @@ use conclave_storage::layout::FORMAT_VERSION;
 
 use super::dial::{DialError, Dialling};
 use super::link::SnapshotTurn;
-use super::{Common, chain};
+use super::{Common, reason};
 use crate::clock::Moment;
 use crate::peers::{Inbox, SnapshotFiles};
 
@@ -91,7 +91,7 @@ impl Drop for Sending {
 enum SendError {
     #[error(transparent)]
     Dial(#[from] DialError),
-    #[error("{}", chain(.0))]
+    #[error("{}", reason(.0))]
     Call(#[from] tonic::Status),
     #[error("cannot read it: {0}")]
     Read(#[from] io::Error),

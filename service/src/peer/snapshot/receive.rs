@@ -19,7 +19,7 @@ use conclave_storage::layout::FORMAT_VERSION;
 use super::PIECES_AHEAD;
 use super::write::{WriteError, Writer};
 use crate::metrics::OfPeer;
-use crate::peer::{Common, chain};
+use crate::peer::{Common, reason};
 use crate::peers::ReceivedSnapshot;
 
 /// Files of one snapshot. A checkpoint has one for some 64 MiB, and a few more.
@@ -238,7 +238,7 @@ async fn feed(
         let message = tokio::time::timeout(PIECE_MAX, chunks.message())
             .await
             .map_err(|_elapsed| WriteError::Stalled)?
-            .map_err(|status| WriteError::Broken(chain(&status)))?;
+            .map_err(|status| WriteError::Broken(reason(&status)))?;
         let Some(message) = message else {
             return Ok(());
         };

@@ -5,6 +5,7 @@ use tonic::{Code, Status};
 
 use super::super::dial::Dialling;
 use super::super::hello::{PROTOCOL_VERSION, REMOVED};
+use super::super::queue::Queue;
 use super::super::queue::tests::closed;
 use super::*;
 
@@ -63,6 +64,26 @@ async fn a_hello_is_checked_before_anything_else() {
             (Code::FailedPrecondition, text)
         );
     }
+    b.stop().await;
+}
+
+/// Two processes on copies of one directory, say.
+#[tokio::test]
+async fn of_two_processes_that_are_one_member_the_later_one_is_heard() {
+    let b = Party::start(2).await;
+    let dialling = Dialling::new(None, PATIENCE, MESSAGE_BYTES_MAX);
+    let connection = dialling.dial(&b.url).await.expect("it listens");
+    let (original, copy) = (closed(), closed());
+    let call = async |queue: &Arc<Queue>, boot_id| {
+        let frames = queue.start(Hello { boot_id, ..hello() });
+        connection.client().stream(frames).await
+    };
+    let first = call(&original, 7).await.expect("welcome");
+    let second = call(&copy, 8).await.expect("welcome");
+    let status = call(&closed(), 7).await.expect_err("refused");
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("another process"), "{status}");
+    drop((first, second));
     b.stop().await;
 }
 

@@ -1,0 +1,61 @@
+//! What the log has been told: the same trouble, twice a second for a day, tells nothing new.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::lock;
+use crate::clock::Moment;
+
+/// What goes on for longer than this is told again.
+const AGAIN_AFTER: Duration = Duration::from_secs(600);
+/// Different troubles within that time. Strangers can make up any number.
+const TROUBLES_MAX: usize = 64;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    at: Mutex<BTreeMap<String, Moment>>,
+}
+
+impl Told {
+    /// Whether this is to be told now; it counts as told then.
+    pub(super) fn is_new(&self, trouble: &str, now: Moment) -> bool {
+        let mut at = lock(&self.at);
+        at.retain(|_, told| now.since(*told) < AGAIN_AFTER);
+        if at.len() >= TROUBLES_MAX || at.contains_key(trouble) {
+            return false;
+        }
+        at.insert(trouble.to_owned(), now);
+        true
+    }
+
+    /// All is well; whatever comes now is new.
+    pub(super) fn forget(&self) {
+        lock(&self.at).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_is_told_once_in_a_while() {
+        let (told, start) = (Told::default(), Moment(1));
+        assert!(told.is_new("a", start) && told.is_new("b", start));
+        // However they take turns.
+        assert!(!told.is_new("a", start) && !told.is_new("b", start));
+        let later = start.after(AGAIN_AFTER);
+        assert!(told.is_new("a", later) && !told.is_new("a", later));
+        told.forget();
+        assert!(told.is_new("a", later));
+    }
+
+    #[test]
+    fn made_up_troubles_do_not_fill_the_log() {
+        let told = Told::default();
+        let new = (0..1_000).filter(|n| told.is_new(&n.to_string(), Moment(1)));
+        assert_eq!(new.count(), TROUBLES_MAX);
+    }
+}
