@@ -193,6 +193,22 @@ impl Applier {
         Ok(())
     }
 
+    /// On every member, whoever raised or disarmed one.
+    fn log_alarms(&self) {
+        let alarms = self.reader.alarms();
+        if alarms.is_empty() {
+            tracing::info!("no alarm is raised any more");
+        }
+        for alarm in alarms {
+            let member = format!("{:x}", alarm.member_id);
+            tracing::warn!(
+                member,
+                alarm = alarm.alarm().as_str_name(),
+                "an alarm is raised"
+            );
+        }
+    }
+
     /// Writes, publishes, answers. True if there is something to compact.
     fn commit(&mut self, batch: Batch) -> Result<bool, Fault> {
         if batch.index == 0 {
@@ -206,6 +222,13 @@ impl Applier {
             // Others ask who has started and who was removed. What is known of that must survive a
             // crash: after it the log is applied anew, and they may ask before it is.
             self.reader.engine().flush()?;
+        }
+        if let Some(revision) = effects.compacted {
+            let revision = revision.0;
+            tracing::info!(revision, "compacted: what was superseded before is gone");
+        }
+        if effects.alarms_changed {
+            self.log_alarms();
         }
         self.publisher
             .publish(&effects.changes, self.reader.applied());

@@ -42,7 +42,7 @@ use crate::metrics::{Metrics, PeerStats};
 use crate::peers::{Inbox, Peers};
 use crate::progress::Progress;
 use crate::stores::Stores;
-use crate::{limits, log_writer, proposer, reconfiguration, watch};
+use crate::{leaderless, limits, log_writer, proposer, reconfiguration, watch};
 
 /// What of the core is configured.
 #[derive(Clone, Copy, Debug)]
@@ -294,6 +294,8 @@ impl Core {
         let mut tasks = JoinSet::new();
         let expiry = common.expiry(handle.clone());
         tasks.spawn_on(common.fatal.guard("lease-expiry", expiry), &runtime);
+        let leaderless = leaderless::watch(handle.clone(), settings.election_timeout);
+        tasks.spawn_on(common.fatal.guard("leaderless", leaderless), &runtime);
         if settings.reconfiguration.auto_promote_learners {
             let promoting = reconfiguration::promote_learners(handle.clone());
             tasks.spawn_on(common.fatal.guard("promotion", promoting), &runtime);

@@ -354,9 +354,14 @@ impl Handle {
     /// Reclaims the space of deleted keys (`Maintenance.Defragment`). Reads and writes go on.
     pub async fn reclaim(&self) -> Result<(), Fault> {
         let engine = self.shared.reader.engine();
-        tokio::task::spawn_blocking(move || engine.reclaim())
+        let begun = self.shared.clock.now();
+        tracing::info!("the space of deleted keys is reclaimed");
+        let reclaimed = tokio::task::spawn_blocking(move || engine.reclaim())
             .await
-            .expect("reclaiming does not panic, and blocking tasks are not cancelled once running")
+            .expect("reclaiming does not panic, and blocking tasks are not cancelled once running");
+        let took_ms = self.shared.clock.now().since(begun).as_millis() as u64;
+        tracing::info!(took_ms, "the space of deleted keys has been reclaimed");
+        reclaimed
     }
 
     /// What is counted of the core.

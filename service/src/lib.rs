@@ -64,6 +64,7 @@ mod deadlines;
 mod driver;
 mod forward;
 mod housekeeper;
+mod leaderless;
 mod log_writer;
 mod mailbox;
 mod network;
@@ -81,7 +82,9 @@ pub use handle::Handle;
 use crate::config::MemberUrl;
 use crate::core::Core;
 use crate::edge::listener::{Listener, bind_tcp};
+use crate::join::Origin;
 use crate::peer::Network;
+use crate::stores::Stores;
 use crate::tls::Tls;
 
 /// Why a member cannot be started.
@@ -153,7 +156,9 @@ impl Server {
             let (config, stopping) = (config.clone(), stopping.clone());
             let tls = tls.clone();
             blocking(move || {
+                let beginning = Beginning::of(origin.as_ref());
                 let stores = opened.into_stores(origin, config.force_new_cluster)?;
+                beginning.log(&stores, &config);
                 network::start(stores, &config, tls, stopping)
             })
             .await?
@@ -292,6 +297,49 @@ impl Supervisor {
         network.stop().await;
         while peers.join_next().await.is_some() {}
         end.send_replace(Some(outcome));
+    }
+}
+
+/// Where a member's story begins with this start of the process.
+#[derive(Clone, Copy, Debug)]
+enum Beginning {
+    NewCluster,
+    Joined,
+    Restart,
+}
+
+impl Beginning {
+    fn of(origin: Option<&Origin>) -> Beginning {
+        match origin {
+            Some(Origin::New(_)) => Beginning::NewCluster,
+            Some(Origin::Joined { .. }) => Beginning::Joined,
+            None => Beginning::Restart,
+        }
+    }
+
+    /// The first line to look for in the log of a member: who it is, and with what.
+    fn log(self, stores: &Stores, config: &Config) {
+        let (cluster, member) = (stores.identity().cluster_id, stores.identity().member_id);
+        let urls = |urls: &[MemberUrl]| {
+            let texts: Vec<&str> = urls.iter().map(MemberUrl::as_str).collect();
+            texts.join(",")
+        };
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            name = config.name,
+            member = format!("{member:x}"),
+            cluster = format!("{cluster:x}"),
+            data_dir = %config.data_dir.display(),
+            log_dir = %config.log_dir().display(),
+            peer_urls = urls(&config.listen_peer_urls),
+            client_urls = urls(&config.advertise_client_urls),
+            "{}",
+            match self {
+                Beginning::NewCluster => "a member of a new cluster starts",
+                Beginning::Joined => "a member that was added to a cluster starts",
+                Beginning::Restart => "a member starts again",
+            }
+        );
     }
 }
 

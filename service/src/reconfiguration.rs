@@ -104,7 +104,7 @@ pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Ch
         id,
         peer_urls: texts(&urls),
     };
-    check(handle, &change).await?;
+    check_rules(handle, &change).await?;
     let urls = MemberUrls {
         member_id: id,
         peer_urls: texts(&urls),
@@ -154,6 +154,7 @@ async fn propose(handle: &Handle, change: Change) -> Changed {
 }
 
 async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
+    check_majority(handle).await?;
     let members = check_rules(handle, change).await?;
     check_quorum(handle, &members, change).await
 }
@@ -169,6 +170,20 @@ async fn check_rules(handle: &Handle, change: &rules::Change) -> Result<Vec<Memb
         .check_proposal(change, max_learners)
         .map_err(refused)?;
     Ok(membership.members())
+}
+
+/// Whoever asks for a change because members are lost is told at once, as by etcd, and not when the
+/// newest membership could not be asked for.
+async fn check_majority(handle: &Handle) -> Result<(), ProposeError> {
+    let members = handle.reader().members();
+    if !handle.settings().reconfiguration.strict || members.is_empty() {
+        return Ok(());
+    }
+    let connected = connected(handle, &members).await;
+    match quorum::majority_answers(&members, |id| connected.contains_key(&id)) {
+        true => Ok(()),
+        false => Err(ProposeError::Refused(ApiError::Unhealthy)),
+    }
 }
 
 async fn check_quorum(

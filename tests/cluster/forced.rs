@@ -39,7 +39,7 @@ fn a_survivor_goes_on_alone_with_all_data() {
         cluster.respawn(lost[0]);
         let line = cluster.child(lost[0]).line(REMOVED);
         assert!(line.is_some(), "{:#?}", cluster.child(lost[0]).lines());
-        cluster.child(lost[0]).wait();
+        assert!(cluster.child(lost[0]).wait().success());
         expect_alone(&cluster, survivor, id).await;
         grow(&mut cluster, survivor).await;
     });

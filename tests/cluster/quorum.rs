@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use conclave_proto::etcdserverpb as pb;
 use harness::{Cluster, eventually, within};
 use tonic::Status;
 
@@ -38,6 +39,33 @@ fn without_a_quorum_writes_time_out_and_local_reads_go_on() {
         let value = cluster.get(survivor, "a").await.unwrap().unwrap();
         assert!(["1", "2"].contains(&value.as_str()), "{value}");
         cluster.expect_same_history().await;
+    });
+}
+
+/// Whoever wants to replace those that are lost is told at once that it cannot be done this way,
+/// and the log says what the clients wait for.
+#[test]
+fn without_a_quorum_nobody_joins_and_the_log_says_why() {
+    on_three(&[], |mut cluster| async move {
+        let survivor = cluster.leader().await;
+        let lost = cluster.others(survivor);
+        lost.iter().for_each(|&other| cluster.kill(other));
+        let mut stub = cluster.cluster(survivor);
+        let added = stub.member_add(pb::MemberAddRequest {
+            peer_urls: vec!["http://127.0.0.1:1".to_owned()],
+            is_learner: false,
+        });
+        let status = within("a refusal", added).await.unwrap_err();
+        assert_eq!(status.message(), "etcdserver: unhealthy cluster");
+        if cluster.is_etcd() {
+            return;
+        }
+        let line = cluster.child(survivor).line("there is no leader").unwrap();
+        for other in lost {
+            assert!(line.contains(&cluster.member(other).name()), "{line}");
+            cluster.respawn(other);
+        }
+        cluster.wait_writable(&[survivor]).await;
     });
 }
 

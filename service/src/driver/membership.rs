@@ -8,7 +8,7 @@ use conclave_storage::Fault;
 use conclave_storage::log::{Append, EntryKind};
 use conclave_storage::machine::member::{Change, Membership};
 
-use super::{Driver, Placed};
+use super::{Driver, Placed, hex};
 use crate::applier::ToApply;
 use crate::consensus::configuration;
 use crate::consensus::{CommittedEntry, Position, Standing};
@@ -29,6 +29,24 @@ impl Followed {
         Followed {
             membership,
             leaving_in: None,
+        }
+    }
+}
+
+/// On every member: who looks for why a cluster changed looks at whichever is left.
+fn log_change(change: &Change) {
+    let id = hex(change.id());
+    match change {
+        Change::Add(member) => {
+            tracing::info!(member = id, peer_urls = ?member.peer_urls, "a member was added");
+        }
+        Change::AddLearner(member) => {
+            tracing::info!(member = id, peer_urls = ?member.peer_urls, "a learner was added");
+        }
+        Change::Promote { .. } => tracing::info!(member = id, "a learner was promoted"),
+        Change::Remove { .. } => tracing::info!(member = id, "a member was removed"),
+        Change::Update { peer_urls, .. } => {
+            tracing::info!(member = id, ?peer_urls, "a member's peer URLs were changed");
         }
     }
 }
@@ -81,6 +99,7 @@ impl Driver {
             return Ok(());
         };
         if self.membership.membership.follow(&change) {
+            log_change(&change);
             if let Ok(Some(conf_state)) = self.parts.node.apply_change(entry) {
                 let append = Append {
                     entries: Vec::new(),

@@ -74,6 +74,13 @@ pub(super) fn check(
     Ok(())
 }
 
+/// Whether a majority of the voters answers: without it nothing can be changed.
+pub(super) fn majority_answers(members: &[Member], answers: impl Fn(u64) -> bool) -> bool {
+    let voters = || members.iter().filter(|member| !member.is_learner);
+    let answering = voters().filter(|member| answers(member.id)).count();
+    answering >= majority(voters().count())
+}
+
 /// Whether a learner is up, and the voters that are have a majority with it: what it takes to give
 /// it a vote that nobody asked for.
 pub(super) fn survives_promotion(

@@ -41,6 +41,16 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// The member it is about.
+    pub fn id(&self) -> u64 {
+        match self {
+            Change::Add(member) | Change::AddLearner(member) => member.id,
+            Change::Promote { id } | Change::Remove { id } | Change::Update { id, .. } => *id,
+        }
+    }
+}
+
 /// The members, and who was one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Membership {
