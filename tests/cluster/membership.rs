@@ -269,10 +269,11 @@ fn two_members_survive_a_mistyped_url() {
 #[test]
 fn learners_are_promoted_by_themselves() {
     harness::run(async {
-        let mut cluster = Cluster::start(1, &["--auto-promote-learners"]).await;
+        let mut cluster = Cluster::prepare(1, &["--auto-promote-learners"], "promoting");
         if not_on_etcd(&cluster, "it has no such flag") {
             return;
         }
+        cluster.start_all().await;
         let learner = cluster.add_learner(0).await;
         cluster.put(0, "a", "1").await;
         all_vote(&cluster).await;

@@ -38,6 +38,7 @@
 //!   queues, tasks and connections are each member's own.
 //! * Parcels to one member arrive in the order of the calls. A parcel given to one connection is
 //!   never sent again on the next.
+//! * Of two processes that say they are the same member, the later one is listened to.
 //! * Nothing is sent before the other side's Hello has been checked; nothing is taken in before
 //!   its Hello has.
 //! * Every message is bounded before it is decoded, every queue in number and bytes.
