@@ -20,6 +20,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_proto::peer::Refusal;
@@ -30,6 +31,7 @@ use conclave_storage::machine::{Done, Machine, Outcome};
 use conclave_storage::reader::Reader;
 
 use crate::away::Away;
+use crate::clock::Stopwatch;
 use crate::consensus::{CommittedEntry, Position, configuration};
 use crate::handle::{Answer, Slot};
 use crate::housekeeper::Tally;
@@ -40,6 +42,9 @@ use crate::metrics::Stats;
 use crate::progress::Progress;
 use crate::waking;
 use crate::watch::Publisher;
+
+/// A batch that takes longer is counted as slow: etcd's measure for an entry.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// What the driver gives to the applier, in order.
 pub(crate) enum ToApply {
@@ -92,6 +97,7 @@ impl Applier {
         // A compaction may have been under way when the member stopped.
         let mut compacting = true;
         while let Some(entries) = self.receive(&mut compacting)? {
+            let begun = Stopwatch::start();
             let mut batch = Batch::default();
             compacting |= self.apply(entries, &mut batch)?;
             while batch.has_room()
@@ -100,6 +106,9 @@ impl Applier {
                 compacting |= self.apply(more, &mut batch)?;
             }
             compacting |= self.commit(batch)?;
+            if begun.elapsed() > SLOW {
+                self.stats.slow_applies.inc();
+            }
         }
         Ok(())
     }

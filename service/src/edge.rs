@@ -41,7 +41,7 @@ pub(crate) mod preface;
 
 use authority::Mended;
 use front::Front;
-use gather::{Gathering, gather};
+use gather::{Gathering, Traffic, gather};
 use listener::{Accept, Listener};
 use preface::Protocol;
 
@@ -110,12 +110,18 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let protocols = Arc::new(Protocols::new(&settings));
+    let traffic = Traffic {
+        received: metrics.stats().client_received_bytes.clone(),
+        sent: metrics.stats().client_sent_bytes.clone(),
+    };
     let front = Front::new(handle, metrics)
         .await
         .map_err(io::Error::other)?;
     match listener {
-        Listener::Tcp(listener) => serve_on(listener, protocols, front, shutdown).await,
-        Listener::Unix(file) => serve_on(file, protocols, front, shutdown).await,
+        Listener::Tcp(listener) => {
+            serve_on(listener, protocols, front, traffic, shutdown).await;
+        }
+        Listener::Unix(file) => serve_on(file, protocols, front, traffic, shutdown).await,
     }
     Ok(())
 }
@@ -124,6 +130,7 @@ async fn serve_on<L: Accept>(
     listener: L,
     protocols: Arc<Protocols>,
     front: Front,
+    traffic: Traffic,
     shutdown: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -141,7 +148,7 @@ async fn serve_on<L: Accept>(
         // A child token has its own lock, which is touched at each wake-up of the connection.
         let ending = shutdown.child_token();
         let (protocols, front) = (Arc::clone(&protocols), front.clone());
-        let (stream, outgoing) = gather(stream);
+        let (stream, outgoing) = gather(stream, traffic.clone());
         let served = connection(stream, protocols, front, ending, place);
         connections.spawn(Gathering::new(served, outgoing));
     }

@@ -31,7 +31,7 @@ use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, Revision};
 
 use crate::admission::{Admission, Permit};
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Stopwatch};
 use crate::consensus::{Node, codec};
 use crate::leadership::Leases;
 use crate::limits;
@@ -45,6 +45,9 @@ use crate::watch::Watches;
 pub use crate::consensus::Standing;
 pub use crate::leadership::Remaining;
 pub use crate::proposer::Settings;
+
+/// A linearizable read that waits longer for its turn is counted as slow: etcd's measure.
+const SLOW_READ: Duration = Duration::from_millis(500);
 
 /// Why a proposal has no reply. See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,6 +260,19 @@ impl Handle {
         if self.shared.progress.may_read_at_once() {
             return Ok(());
         }
+        let begun = Stopwatch::start();
+        let result = self.ask_for_turn().await;
+        let stats = &self.shared.stats;
+        if begun.elapsed() > SLOW_READ {
+            stats.slow_reads.inc();
+        }
+        if result.is_err() {
+            stats.reads_failed.inc();
+        }
+        result
+    }
+
+    async fn ask_for_turn(&self) -> Result<(), ReadRefused> {
         let round_trip = async {
             let (slot, index) = oneshot::channel();
             self.shared.mailbox.read(slot)?;

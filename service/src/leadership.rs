@@ -308,7 +308,10 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
 async fn expire(handle: &Handle, leases: &Leases, due: &[LeaseId], command: LeaseExpire) {
     let proposed = handle.propose_prepared(Body::LeaseExpire(command));
     match proposed.await {
-        Ok(_) => leases.lock().ended(due),
+        Ok(_) => {
+            handle.stats().leases_expired.inc_by(due.len() as u64);
+            leases.lock().ended(due);
+        }
         Err(error) => {
             tracing::debug!(%error, leases = due.len(), "expired leases are proposed again");
             let again = leases.shared.clock.now().after(limits::EXPIRE_RETRY);

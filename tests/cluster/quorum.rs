@@ -31,6 +31,12 @@ fn without_a_quorum_writes_time_out_and_local_reads_go_on() {
         let local = cluster.local(survivor, "a").await.unwrap();
         assert_eq!(local.as_deref(), Some("1"));
         no_leader(&cluster, survivor).await;
+        if !cluster.is_etcd() {
+            for series in ["read_indexes_failed", "slow_read_indexes"] {
+                let series = format!("etcd_server_{series}_total");
+                assert!(cluster.metric(survivor, &series).await >= 1.0, "{series}");
+            }
+        }
         for other in cluster.others(survivor) {
             cluster.respawn(other);
         }

@@ -4,7 +4,7 @@ use conclave_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
 };
 use harness::api::{all, delete, everything, keys, op, put, put_leased, revision_of, watch_range};
-use harness::{Node, Watching, eventually};
+use harness::{Node, Watching, eventually, http1};
 
 suite![
     revoking_deletes_all_keys_in_one_revision,
@@ -182,6 +182,12 @@ async fn many_leases_expire_together(node: Node) {
     }
     eventually("the end of all", || async {
         (node.range(everything()).await.count == 0).then_some(())
+    })
+    .await;
+    eventually("all to be counted", || async {
+        let metrics = http1::get(node.address(), "/metrics").await;
+        let expired = metrics.metric("etcd_debugging_server_lease_expired_total");
+        (expired == Some(LEASES as f64)).then_some(())
     })
     .await;
 }

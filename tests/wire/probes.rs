@@ -20,6 +20,7 @@ suite![
     the_version_is_the_api_level => "it reports its own",
     metrics_are_prometheus_text,
     metrics_count_puts,
+    metrics_count_bytes_of_clients,
     an_unknown_path_is_not_found,
     grpc_health_is_serving => "not registered in 3.4",
     grpc_health_of_an_unknown_service_is_not_found => "not registered in 3.4",
@@ -166,6 +167,22 @@ async fn metrics_count_puts(node: Node) {
     let method = r#"grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary""#;
     let handled = format!(r#"grpc_server_handled_total{{grpc_code="OK",{method}}}"#);
     assert_eq!(metric(&after, &handled), 2.0);
+}
+
+async fn metrics_count_bytes_of_clients(node: Node) {
+    let bytes = |answer: &Answer| {
+        ["received", "sent"].map(|way| {
+            let series = format!("etcd_network_client_grpc_{way}_bytes_total");
+            metric(answer, &series)
+        })
+    };
+    let before = bytes(&http1::get(node.address(), "/metrics").await);
+    node.put("a", "x".repeat(20_000)).await;
+    node.get("a").await;
+    let after = bytes(&http1::get(node.address(), "/metrics").await);
+    for (before, after) in before.into_iter().zip(after) {
+        assert!(after >= before + 20_000.0, "{before} and then {after}");
+    }
 }
 
 async fn an_unknown_path_is_not_found(node: Node) {

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use prometheus::IntCounter;
+
 use super::listener::Divide;
 use crate::clock::Stopwatch;
 
@@ -38,10 +40,18 @@ const BUSY: Duration = Duration::from_millis(5);
 /// What a quiet connection keeps of its buffer.
 const KEPT_BYTES: usize = 4 << 10;
 
+/// Bytes that went over client connections, of all of them together.
+#[derive(Clone, Debug)]
+pub(super) struct Traffic {
+    pub(super) received: IntCounter,
+    pub(super) sent: IntCounter,
+}
+
 /// A connection's socket, for the one who serves it in a [`Gathering`] task.
 #[derive(Debug)]
 pub(super) struct Gathered<R, W> {
     reading: R,
+    received: IntCounter,
     outgoing: Outgoing<W>,
 }
 
@@ -55,23 +65,27 @@ struct Buffered<W> {
     bytes: Vec<u8>,
     /// How many of `bytes` are written.
     written: usize,
+    sent: IntCounter,
 }
 
 /// What [`gather`] makes of a socket.
 type Parts<R, W> = (Gathered<R, W>, Outgoing<W>);
 
 /// Divides a socket into what the task's future uses and what the task writes with.
-pub(super) fn gather<S: Divide>(stream: S) -> Parts<S::Reading, S::Writing> {
+pub(super) fn gather<S: Divide>(stream: S, traffic: Traffic) -> Parts<S::Reading, S::Writing> {
     let (reading, writing) = stream.divide();
+    let Traffic { received, sent } = traffic;
     let buffered = Buffered {
         writing,
         bytes: Vec::new(),
         written: 0,
+        sent,
     };
     let outgoing = Outgoing(Arc::new(Mutex::new(buffered)));
     (
         Gathered {
             reading,
+            received,
             outgoing: outgoing.clone(),
         },
         outgoing,
@@ -101,7 +115,9 @@ impl<W: AsyncWrite + Unpin> Buffered<W> {
         let count = slices.iter().map(|slice| slice.len()).sum();
         if count >= LARGE_WRITE_BYTES {
             ready!(self.poll_drain(cx))?;
-            return Pin::new(&mut self.writing).poll_write_vectored(cx, slices);
+            let count = ready!(Pin::new(&mut self.writing).poll_write_vectored(cx, slices))?;
+            self.sent.inc_by(count as u64);
+            return Poll::Ready(Ok(count));
         }
         if self.bytes.len() + count > GATHERED_BYTES_MAX {
             ready!(self.poll_drain(cx))?;
@@ -121,6 +137,7 @@ impl<W: AsyncWrite + Unpin> Buffered<W> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += count;
+            self.sent.inc_by(count as u64);
         }
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
@@ -135,7 +152,12 @@ impl<R: AsyncRead + Unpin, W: Unpin> AsyncRead for Gathered<R, W> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().reading).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.reading).poll_read(cx, buffer))?;
+        let count = buffer.filled().len() - before;
+        this.received.inc_by(count as u64);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -262,12 +284,21 @@ mod tests {
         }
     }
 
+    fn traffic() -> Traffic {
+        let counter = |name| IntCounter::new(name, "bytes").expect("a valid name");
+        Traffic {
+            received: counter("received"),
+            sent: counter("sent"),
+        }
+    }
+
     #[test]
     fn small_writes_are_gathered_and_large_ones_passed_on() {
         let mut buffered = Buffered {
             writing: Writes::default(),
             bytes: Vec::new(),
             written: 0,
+            sent: traffic().sent,
         };
         let mut cx = Context::from_waker(Waker::noop());
         let mut take = |buffered: &mut Buffered<Writes>, size: usize| {
@@ -296,7 +327,8 @@ mod tests {
         let address = listener.local_addr().expect("bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (mut client, (stream, _)) = (client.expect("connects"), accepted.expect("accepts"));
-        let (mut socket, outgoing) = gather(stream);
+        let counted = traffic();
+        let (mut socket, outgoing) = gather(stream, counted.clone());
         let served = tokio::spawn(Gathering::new(
             async move {
                 let mut asked = [0; 3];
@@ -320,6 +352,7 @@ mod tests {
         assert!(got.starts_with(b"abcabc") && got.ends_with(b"xxxend"));
         client.write_all(b"abc").await.expect("served");
         served.await.expect("no panics");
+        assert_eq!((counted.received.get(), counted.sent.get()), (6, 103_003));
     }
 
     #[tokio::test]
@@ -328,7 +361,7 @@ mod tests {
         let address = listener.local_addr().expect("bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (_client, (stream, _)) = (client.expect("connects"), accepted.expect("accepts"));
-        let (_socket, outgoing) = gather(stream);
+        let (_socket, outgoing) = gather(stream, traffic());
         let order = Arc::new(Mutex::new(Vec::new()));
         let note = |name: &'static str| {
             let order = Arc::clone(&order);

@@ -12,6 +12,16 @@ pub struct Stats {
     pub wal_fsync: Histogram,
     /// Seconds to write one batch of applied entries to the state.
     pub backend_commit: Histogram,
+    /// Batches of entries that took long to apply.
+    pub slow_applies: IntCounter,
+    /// Linearizable reads that waited long for their turn.
+    pub slow_reads: IntCounter,
+    /// Linearizable reads that were refused.
+    pub reads_failed: IntCounter,
+    /// Bytes received on client connections.
+    pub client_received_bytes: IntCounter,
+    /// Bytes sent on client connections.
+    pub client_sent_bytes: IntCounter,
     /// Proposals that were refused, or whose outcome is unknown.
     pub proposals_failed: IntCounter,
     /// Heartbeats of this leader that left late.
@@ -34,6 +44,8 @@ pub struct Stats {
     pub leases_granted: IntCounter,
     /// Leases revoked by requests to this member.
     pub leases_revoked: IntCounter,
+    /// Leases this member, as the leader, found expired and ended.
+    pub leases_expired: IntCounter,
     /// Keep-alives answered by this member.
     pub leases_renewed: IntCounter,
 }
@@ -49,6 +61,26 @@ impl Stats {
             backend_commit: durations(
                 "etcd_disk_backend_commit_duration_seconds",
                 "Time to write one batch of applied entries to the state.",
+            )?,
+            slow_applies: IntCounter::new(
+                "etcd_server_slow_apply_total",
+                "Batches of entries that took more than 100 ms to apply.",
+            )?,
+            slow_reads: IntCounter::new(
+                "etcd_server_slow_read_indexes_total",
+                "Linearizable reads that waited more than 500 ms for their turn.",
+            )?,
+            reads_failed: IntCounter::new(
+                "etcd_server_read_indexes_failed_total",
+                "Linearizable reads that were refused.",
+            )?,
+            client_received_bytes: IntCounter::new(
+                "etcd_network_client_grpc_received_bytes_total",
+                "Bytes received on client connections.",
+            )?,
+            client_sent_bytes: IntCounter::new(
+                "etcd_network_client_grpc_sent_bytes_total",
+                "Bytes sent on client connections.",
             )?,
             proposals_failed: IntCounter::new(
                 "etcd_server_proposals_failed_total",
@@ -85,6 +117,10 @@ impl Stats {
                 "etcd_debugging_lease_revoked_total",
                 "Leases revoked at a client's request.",
             )?,
+            leases_expired: IntCounter::new(
+                "etcd_debugging_server_lease_expired_total",
+                "Leases this member, as the leader, ended because they had expired.",
+            )?,
             leases_renewed: IntCounter::new(
                 "etcd_debugging_lease_renewed_total",
                 "Keep-alives answered by this member.",
@@ -93,6 +129,11 @@ impl Stats {
         let collectors: Vec<Box<dyn Collector>> = vec![
             Box::new(stats.wal_fsync.clone()),
             Box::new(stats.backend_commit.clone()),
+            Box::new(stats.slow_applies.clone()),
+            Box::new(stats.slow_reads.clone()),
+            Box::new(stats.reads_failed.clone()),
+            Box::new(stats.client_received_bytes.clone()),
+            Box::new(stats.client_sent_bytes.clone()),
             Box::new(stats.proposals_failed.clone()),
             Box::new(stats.heartbeats_late.clone()),
             Box::new(stats.installing.clone()),
@@ -104,6 +145,7 @@ impl Stats {
             Box::new(stats.txns.clone()),
             Box::new(stats.leases_granted.clone()),
             Box::new(stats.leases_revoked.clone()),
+            Box::new(stats.leases_expired.clone()),
             Box::new(stats.leases_renewed.clone()),
         ];
         Ok((stats, collectors))
