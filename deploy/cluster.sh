@@ -91,7 +91,8 @@ run() {
     pid=$!
     exec {lines}>&-
     echo "$name started $pid" >&"$events"
-    wait "$pid" || code=$?
+    # What the shell says of a killed one is told below, in better words.
+    wait "$pid" 2>/dev/null || code=$?
     wait "$labeller" || true
     echo "$name ended $code" >&"$events"
 }
