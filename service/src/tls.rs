@@ -154,13 +154,30 @@ impl Tls {
 }
 
 /// What went wrong in a handshake, for the operator.
-pub(crate) fn reason(error: &io::Error) -> String {
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+pub(crate) fn reason(failed: &io::Error) -> String {
+    let cause = failed.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
+        Some(rustls::Error::InvalidCertificate(error)) => match of_time(error) {
+            // rustls adds the present time, which makes another text each second.
+            Some(text) => format!("invalid peer certificate: {text}"),
+            None => failed.to_string(),
+        },
         Some(rustls::Error::InvalidMessage(_)) => "the other side does not speak TLS: is one URL \
              http:// where the other is https://?"
             .to_owned(),
-        _ => error.to_string(),
+        _ => failed.to_string(),
+    }
+}
+
+fn of_time(error: &rustls::CertificateError) -> Option<&'static str> {
+    use rustls::CertificateError as Bad;
+    match error {
+        Bad::Expired | Bad::ExpiredContext { .. } => Some("certificate expired"),
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => Some("certificate not valid yet"),
+        Bad::ExpiredRevocationList | Bad::ExpiredRevocationListContext { .. } => {
+            Some("certificate revocation list expired")
+        }
+        _ => None,
     }
 }
 

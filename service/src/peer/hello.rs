@@ -116,11 +116,11 @@ impl Identity {
     }
 }
 
-/// For a process that comes back after another has taken its place.
-pub(super) fn replaced(member_id: u64) -> Status {
+/// For a process that is not the one who answers where the member is reached.
+pub(super) fn not_the_member(member_id: u64) -> Status {
     Status::failed_precondition(format!(
-        "another process has come since that says it is member {member_id:x}: end one of them; a \
-         copy of a member's data directory is no member"
+        "another process answers as member {member_id:x} at its peer URL, so this one is not that \
+         member: a copy of a member's data directory must not be started"
     ))
 }
 

@@ -34,7 +34,7 @@ use crate::metrics::OfPeer;
 /// The first pause between two attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// A connection that stood for less than this was none: the next attempt is not the first.
-const STOOD_MIN: Duration = Duration::from_secs(1);
+pub(super) const STOOD_MIN: Duration = Duration::from_secs(1);
 /// Who begins together is not there together.
 const ABSENCE_GRACE: Duration = Duration::from_secs(5);
 /// URLs a member had that are still tried.
@@ -62,6 +62,8 @@ pub(super) struct Link {
 struct Standing {
     client: PeerClient<Transport>,
     since: Moment,
+    /// The process that answered.
+    boot_id: u64,
 }
 
 impl Link {
@@ -103,6 +105,13 @@ impl Link {
     pub(super) fn client(&self) -> Option<PeerClient<Transport>> {
         let standing = lock(&self.standing);
         standing.as_ref().map(|standing| standing.client.clone())
+    }
+
+    /// For calls to the process this member reaches, if that is not `boot_id`.
+    pub(super) fn client_of_another(&self, boot_id: u64) -> Option<PeerClient<Transport>> {
+        let standing = lock(&self.standing);
+        let other = standing.as_ref().filter(|now| now.boot_id != boot_id);
+        other.map(|now| now.client.clone())
     }
 
     pub(super) fn connected_since(&self) -> Option<Moment> {
@@ -197,9 +206,7 @@ impl Refused {
             Refused::Dial(_) | Refused::Silence(_) => false,
         }
     }
-}
 
-impl Refused {
     /// Whether nobody is there, as when a cluster starts.
     fn is_absence(&self) -> bool {
         matches!(
@@ -224,21 +231,20 @@ async fn keep(link: &Link, common: &Common) {
     let mut pauses = Pauses::new(common.settings.election_timeout);
     let urls = link.dialled();
     let told = Told::default();
-    let grace_ends = common.clock.now().after(ABSENCE_GRACE);
-    let mut has_stood = false;
+    let mut grace_ends = common.clock.now().after(ABSENCE_GRACE);
     // The URL that was good last time is tried first.
     let mut first = 0;
     loop {
         for step in 0..urls.len() {
             let at = (first + step) % urls.len();
             let url = &urls[at];
-            let refused = match session(link, common, &dialling, url).await {
+            let refused = match session(link, common, &dialling, url, &told).await {
                 Err(refused) => refused,
                 Ok(stood) => {
-                    (first, has_stood) = (at, true);
+                    (first, grace_ends) = (at, common.clock.now());
                     if stood >= STOOD_MIN {
                         pauses.reset();
-                        told.forget();
+                        told.forget_all();
                     }
                     break;
                 }
@@ -251,7 +257,7 @@ async fn keep(link: &Link, common: &Common) {
                 pauses.lengthen();
             }
             let now = common.clock.now();
-            if refused.is_absence() && !has_stood && now < grace_ends {
+            if refused.is_absence() && now < grace_ends {
                 continue;
             }
             let reason = refused.to_string();
@@ -274,6 +280,7 @@ async fn session(
     common: &Common,
     dialling: &Dialling,
     url: &str,
+    told: &Told,
 ) -> Result<Duration, Refused> {
     let connection = dialling.dial(url).await?;
     let mut client = connection.client();
@@ -298,11 +305,19 @@ async fn session(
         }
     }
     let since = common.clock.now();
-    *lock(&link.standing) = Some(Standing { client, since });
+    *lock(&link.standing) = Some(Standing {
+        client,
+        since,
+        boot_id: hello.map_or(0, |hello| hello.boot_id),
+    });
     link.stats.active.inc();
     link.queue.open();
     let member = format!("{:x}", link.id);
-    if link.urls.iter().any(|current| current == url) {
+    // The connections of a link that stands for moments only are not worth a line each.
+    let is_new = told.is_new(&format!("connected by {url}"), since);
+    if !is_new {
+        tracing::debug!(member, %url, "connected to a member again");
+    } else if link.urls.iter().any(|current| current == url) {
         tracing::info!(member, %url, "connected to a member");
     } else {
         tracing::warn!(member, %url, current = ?link.urls, "connected to a member by a URL it had");
@@ -316,8 +331,12 @@ async fn session(
         Err(status) => reason(&status),
     };
     drop(breaks);
-    tracing::warn!(member, %url, reason, "disconnected from a member");
-    Ok(common.clock.now().since(since))
+    let now = common.clock.now();
+    let stood = now.since(since);
+    if stood >= STOOD_MIN || told.is_new(&format!("disconnected from {url}: {reason}"), now) {
+        tracing::warn!(member, %url, reason, "disconnected from a member");
+    }
+    Ok(stood)
 }
 
 /// What the other side says, if it does so in time.

@@ -38,7 +38,7 @@
 //!   queues, tasks and connections are each member's own.
 //! * Parcels to one member arrive in the order of the calls. A parcel given to one connection is
 //!   never sent again on the next.
-//! * Of two processes that say they are the same member, the later one is listened to.
+//! * Of two processes that say they are the same member, the one at its URL is listened to.
 //! * Nothing is sent before the other side's Hello has been checked; nothing is taken in before
 //!   its Hello has.
 //! * Every message is bounded before it is decoded, every queue in number and bytes.
@@ -224,8 +224,12 @@ pub struct Network {
     common: Arc<Common>,
     members: Mutex<Members>,
     incoming: Incoming,
-    /// Who was turned away.
+    /// Connections that were turned away.
+    rejections: Told,
+    /// Calls that were turned away.
     refusals: Told,
+    /// Streams of members that came and went within a moment.
+    streams: Told,
     receiver: snapshot::Receiver,
 }
 
@@ -269,7 +273,9 @@ impl Network {
             }),
             members: Mutex::default(),
             incoming: Incoming::default(),
+            rejections: Told::default(),
             refusals: Told::default(),
+            streams: Told::default(),
         })
     }
 

@@ -79,8 +79,14 @@ pub async fn serve(
     while let Some((stream, remote)) = accept(&listener, &shutdown).await {
         while connections.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            let limit = CONNECTIONS_MAX;
-            tracing::warn!(limit, %remote, "too many peer connections; closing the newest");
+            let network = &endpoint.front.network;
+            if network
+                .rejections
+                .is_new("too many", network.common.clock.now())
+            {
+                let limit = CONNECTIONS_MAX;
+                tracing::warn!(limit, %remote, "too many peer connections; closing the newest");
+            }
             continue;
         };
         prepare(&stream, unacknowledged_max);
@@ -194,12 +200,11 @@ impl Endpoint {
             tracing::debug!(%remote, "a connection on the peer endpoint ended in its TLS handshake");
             return;
         }
-        let (address, reason) = (remote.ip(), tls::reason(error));
+        let reason = tls::reason(error);
         let network = &self.front.network;
-        let trouble = format!("{address} {reason}");
         if network
-            .refusals
-            .is_new(&trouble, network.common.clock.now())
+            .rejections
+            .is_new(&reason, network.common.clock.now())
         {
             tracing::warn!(%remote, reason, "rejected connection on peer endpoint");
         }

@@ -16,8 +16,9 @@ use conclave_proto::peer::{
     snapshot_chunk,
 };
 
-use super::hello::replaced;
+use super::hello::not_the_member;
 use super::incoming::Begun;
+use super::link::STOOD_MIN;
 use super::{Answers, Network, reason};
 use crate::metrics::OfPeer;
 
@@ -44,15 +45,30 @@ impl Service {
         checked.inspect_err(|status| self.log_refusal(status, remote))
     }
 
+    /// Whether another process answers where we reach this member. There are two then, most likely
+    /// on copies of one data directory, and the one at the member's URL is the one the others speak
+    /// to. (Taking turns in ending each other's streams they could both do nothing.) A process that
+    /// has ended or hangs does not answer, so whoever comes in its place is let in.
+    async fn another_is_there(&self, hello: &Hello) -> bool {
+        let Some(link) = self.network.link(hello.member_id) else {
+            return false;
+        };
+        let Some(mut other) = link.client_of_another(hello.boot_id) else {
+            return false;
+        };
+        let patience = self.network.common.settings.patience();
+        let asked = tokio::time::timeout(patience, other.introduce(IntroduceRequest {})).await;
+        matches!(asked, Ok(Ok(_)))
+    }
+
     fn log_refusal(&self, status: &Status, remote: Option<Remote>) {
         let reason = status.message();
-        let remote = remote.map_or(String::new(), |Remote(address)| address.ip().to_string());
-        let now = self.network.common.clock.now();
         if self
             .network
             .refusals
-            .is_new(&format!("{remote} {reason}"), now)
+            .is_new(reason, self.network.common.clock.now())
         {
+            let remote = remote.map(|Remote(address)| address.to_string());
             tracing::warn!(remote, reason, "a call on the peer endpoint was refused");
         }
     }
@@ -89,12 +105,12 @@ impl Peer for Service {
         let frame = first(&mut frames).await?;
         let hello = self.check(frame.hello.as_ref(), remote)?;
         let common = &self.network.common;
-        let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
-        let begun = begun.ok_or_else(|| {
-            let status = replaced(hello.member_id);
+        if self.another_is_there(&hello).await {
+            let status = not_the_member(hello.member_id);
             self.log_refusal(&status, remote);
-            status
-        })?;
+            return Err(status);
+        }
+        let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
         if begun.restarted {
             common.inbox.closed(hello.member_id);
             // To the process that is no more. The connection may not know it yet.
@@ -175,7 +191,13 @@ impl Service {
     ) {
         let common = &self.network.common;
         let member = format!("{from:x}");
-        tracing::info!(member, "a member connected");
+        let begin = common.clock.now();
+        // As at the other end: a stream that comes and goes is not worth two lines each time.
+        let told = &self.network.streams;
+        let is_new = told.is_new(&member, begin);
+        if is_new {
+            tracing::info!(member, "a member connected");
+        }
         let mut stats = None;
         let reason = loop {
             let frame = tokio::select! {
@@ -198,7 +220,13 @@ impl Service {
                 }
             }
         };
-        tracing::info!(member, reason, "a member disconnected");
+        let stood = common.clock.now().since(begin) >= STOOD_MIN;
+        if stood || is_new {
+            tracing::info!(member, reason, "a member disconnected");
+        }
+        if stood {
+            told.forget(&member);
+        }
         let stops = self.ending.is_cancelled() || common.stopping.is_cancelled();
         if self.network.incoming.finish(from, begun.number) && !stops {
             common.inbox.closed(from);

@@ -27,11 +27,19 @@ impl Told {
             return false;
         }
         at.insert(trouble.to_owned(), now);
+        if at.len() == TROUBLES_MAX {
+            tracing::warn!("too many different troubles: more are not told for ten minutes");
+        }
         true
     }
 
+    /// This one is over; when it comes again it is new.
+    pub(super) fn forget(&self, trouble: &str) {
+        lock(&self.at).remove(trouble);
+    }
+
     /// All is well; whatever comes now is new.
-    pub(super) fn forget(&self) {
+    pub(super) fn forget_all(&self) {
         lock(&self.at).clear();
     }
 }
@@ -48,8 +56,11 @@ mod tests {
         assert!(!told.is_new("a", start) && !told.is_new("b", start));
         let later = start.after(AGAIN_AFTER);
         assert!(told.is_new("a", later) && !told.is_new("a", later));
-        told.forget();
-        assert!(told.is_new("a", later));
+        assert!(told.is_new("b", later));
+        told.forget("a");
+        assert!(told.is_new("a", later) && !told.is_new("b", later));
+        told.forget_all();
+        assert!(told.is_new("b", later));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use tonic::{Code, Status};
 
 use super::super::dial::Dialling;
 use super::super::hello::{PROTOCOL_VERSION, REMOVED};
-use super::super::queue::Queue;
 use super::super::queue::tests::closed;
 use super::*;
 
@@ -67,23 +66,27 @@ async fn a_hello_is_checked_before_anything_else() {
     b.stop().await;
 }
 
-/// Two processes on copies of one directory, say.
+/// Two processes on copies of one directory, say. The one that is reached is the member, whichever
+/// came first.
 #[tokio::test]
-async fn of_two_processes_that_are_one_member_the_later_one_is_heard() {
-    let b = Party::start(2).await;
-    let dialling = Dialling::new(None, PATIENCE, MESSAGE_BYTES_MAX);
-    let connection = dialling.dial(&b.url).await.expect("it listens");
-    let (original, copy) = (closed(), closed());
-    let call = async |queue: &Arc<Queue>, boot_id| {
-        let frames = queue.start(Hello { boot_id, ..hello() });
-        connection.client().stream(frames).await
+async fn of_two_processes_that_are_one_member_the_one_at_its_url_is_heard() {
+    let (a, mut b) = (Party::start(1).await, Party::start(2).await);
+    let copy = Hello {
+        boot_id: 0xc0,
+        ..hello()
     };
-    let first = call(&original, 7).await.expect("welcome");
-    let second = call(&copy, 8).await.expect("welcome");
-    let status = call(&closed(), 7).await.expect_err("refused");
+    greet(&b, copy).await.expect("nobody else is there yet");
+    a.meet(&[&b]);
+    b.meet(&[&a]);
+    b.connected(1).await;
+    let status = greet(&b, copy).await.expect_err("refused");
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(status.message().contains("another process"), "{status}");
-    drop((first, second));
+    a.connected(2).await;
+    a.send(2, "a word");
+    assert_eq!(b.hears_from(1).await, "a word");
+    a.stop().await;
+    greet(&b, copy).await.expect("it is the only one now");
     b.stop().await;
 }
 
