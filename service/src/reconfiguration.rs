@@ -31,6 +31,11 @@ const READY_DENOMINATOR: u64 = 10;
 /// How often learners are looked at, where they are promoted by themselves.
 const PROMOTION_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How often connections are looked at while the newest membership is asked for, and how many looks
+/// in a row must find no majority: one that was interrupted is back in half a second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+const LOST_AFTER_LOOKS: u32 = 10;
+
 /// What of it is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -153,9 +158,14 @@ async fn propose(handle: &Handle, change: Change) -> Changed {
     }
 }
 
+/// Whoever asks for a change because members are lost is told so soon, and not when the newest
+/// membership could not be asked for: etcd's check does not ask for it.
 async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
-    check_majority(handle).await?;
-    let members = check_rules(handle, change).await?;
+    let members = tokio::select! {
+        biased;
+        members = check_rules(handle, change) => members?,
+        () = majority_is_lost(handle) => return Err(ProposeError::Refused(ApiError::Unhealthy)),
+    };
     check_quorum(handle, &members, change).await
 }
 
@@ -172,17 +182,21 @@ async fn check_rules(handle: &Handle, change: &rules::Change) -> Result<Vec<Memb
     Ok(membership.members())
 }
 
-/// Whoever asks for a change because members are lost is told at once, as by etcd, and not when the
-/// newest membership could not be asked for.
-async fn check_majority(handle: &Handle) -> Result<(), ProposeError> {
-    let members = handle.reader().members();
-    if !handle.settings().reconfiguration.strict || members.is_empty() {
-        return Ok(());
+/// Returns if the check is strict and this member has not been connected to a majority for a while.
+async fn majority_is_lost(handle: &Handle) {
+    if !handle.settings().reconfiguration.strict {
+        return std::future::pending().await;
     }
-    let connected = connected(handle, &members).await;
-    match quorum::majority_answers(&members, |id| connected.contains_key(&id)) {
-        true => Ok(()),
-        false => Err(ProposeError::Refused(ApiError::Unhealthy)),
+    let own = handle.identity().member_id;
+    let reached = |id| id == own || handle.peers().connected_since(id).is_some();
+    let mut looks = 0;
+    while looks < LOST_AFTER_LOOKS {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let members = handle.reader().members();
+        looks = match quorum::has_majority(&members, reached) {
+            true => 0,
+            false => looks + 1,
+        };
     }
 }
 
