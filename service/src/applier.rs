@@ -94,6 +94,9 @@ struct Batch {
 impl Applier {
     /// Runs until the driver drops its end of the queue, and everything queued is applied.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
+        if !self.reader.alarms().is_empty() {
+            self.log_alarms();
+        }
         // A compaction may have been under way when the member stopped.
         let mut compacting = true;
         while let Some(entries) = self.receive(&mut compacting)? {
@@ -194,7 +197,11 @@ impl Applier {
     /// Watchers find that the ring begins anew and read what they miss from the new state.
     fn install(&mut self, engine: Arc<dyn Engine>, index: u64) -> Result<(), Fault> {
         let before = self.reader.engine();
+        let alarms = self.reader.alarms();
         self.machine.replace(engine)?;
+        if self.reader.alarms() != alarms {
+            self.log_alarms();
+        }
         before.discard();
         self.away.lost();
         self.publisher.publish(&[], self.reader.applied());
@@ -234,7 +241,7 @@ impl Applier {
         }
         if let Some(revision) = effects.compacted {
             let revision = revision.0;
-            tracing::info!(revision, "compacted: what was superseded before is gone");
+            tracing::info!(revision, "compacted: what was superseded before is removed");
         }
         if effects.alarms_changed {
             self.log_alarms();

@@ -71,16 +71,16 @@ impl Fatal {
     /// Keeps and logs the first report, and stops the server. What others say after it is told once
     /// more if it is something else: it may be what follows from the first, or its cause.
     pub(crate) fn report(&self, error: FatalError) {
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*first {
-            None => {
-                tracing::error!(%error, "the member stops");
-                *first = Some(error);
-            }
-            Some(first) if first.to_string() == error.to_string() => {}
+        let known = self.reported();
+        if known.is_none() {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(error.clone());
+        }
+        match known {
+            None => tracing::error!(%error, "the member stops"),
+            Some(known) if known.to_string() == error.to_string() => {}
             Some(_) => tracing::error!(%error, "another reason for the member to stop"),
         }
-        drop(first);
         self.stopping.cancel();
     }
 

@@ -376,8 +376,9 @@ impl Handle {
             .await
             .expect("reclaiming does not panic, and blocking tasks are not cancelled once running");
         let took_ms = self.shared.clock.now().since(begun).as_millis() as u64;
-        tracing::info!(took_ms, "the space of deleted keys has been reclaimed");
-        reclaimed
+        reclaimed.inspect(|()| {
+            tracing::info!(took_ms, "the space of deleted keys has been reclaimed");
+        })
     }
 
     /// What is counted of the core.

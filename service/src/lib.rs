@@ -198,10 +198,10 @@ impl Server {
     }
 
     /// Returns when there is a leader and this member's name and addresses are known to the
-    /// cluster; or when it stops before.
-    pub async fn ready(&self) {
-        // The sender is dropped at the end: then nobody waits any more either.
-        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    /// cluster; or, with false, when it stops before.
+    pub async fn ready(&self) -> bool {
+        // The sender is dropped at the end.
+        self.ready.clone().wait_for(|ready| *ready).await.is_ok()
     }
 
     /// Returns when the server has stopped, with what stopped it unless it was asked to.
@@ -331,8 +331,9 @@ impl Beginning {
             cluster = format!("{cluster:x}"),
             data_dir = %config.data_dir.display(),
             log_dir = %config.log_dir().display(),
-            peer_urls = urls(&config.listen_peer_urls),
-            client_urls = urls(&config.advertise_client_urls),
+            listen_peer_urls = urls(&config.listen_peer_urls),
+            listen_client_urls = urls(&config.listen_client_urls),
+            advertise_client_urls = urls(&config.advertise_client_urls),
             "{}",
             match self {
                 Beginning::NewCluster => "a member of a new cluster starts",

@@ -55,28 +55,32 @@ async fn run(config: Config) -> Result<(), Failure> {
         _ = interrupt.recv() => return Ok(()),
     };
     let started = async {
-        service_manager::report_start(&server).await;
-        if let (true, Some(address)) = (for_people, server.client_addresses().first()) {
+        let is_ready = service_manager::report_start(&server).await;
+        let address = server.client_addresses().first();
+        if let Some(address) = address.filter(|_| is_ready && for_people) {
             let _ = std::io::stderr().write_all(banner::try_next(&address.to_string()).as_bytes());
         }
         std::future::pending::<Infallible>().await
     };
     let signal = tokio::select! {
         biased;
-        // It stops by itself only if something failed, or if it has no cluster to serve any more:
-        // that is what somebody asked for, and no reason for a supervisor to start it again.
-        outcome = server.stopped() => return match outcome {
-            Err(FatalError::Removed) => Ok(()),
-            outcome => outcome.map_err(Failure::from),
-        },
+        outcome = server.stopped() => return ended(outcome),
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
         never = started => match never {},
     };
     tracing::info!(signal, "stopping");
     service_manager::report_stop();
-    server.shutdown().await?;
-    Ok(())
+    ended(server.shutdown().await)
+}
+
+/// A member stops by itself only if something failed, or if it has no cluster to serve any more:
+/// that is what somebody asked for, and no reason for a supervisor to start it again.
+fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
+    match outcome {
+        Err(FatalError::Removed) => Ok(()),
+        outcome => outcome.map_err(Failure::from),
+    }
 }
 
 /// One line, however the process was started and whatever the log level is.

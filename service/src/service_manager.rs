@@ -14,23 +14,29 @@ use crate::Server;
 const EXTENSION: Duration = Duration::from_secs(60);
 const EXTENSION_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Returns when the member is ready, or stops before, having told the manager.
-pub async fn report_start(server: &Server) {
+/// Returns when the member is ready and the manager has been told, or when it stops before that.
+/// Whether it is ready.
+pub async fn report_start(server: &Server) -> bool {
     let waiting = async {
         let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
-        loop {
-            notify(&[
-                NotifyState::Status("waiting for a leader"),
-                NotifyState::ExtendTimeoutUsec(extension),
-            ]);
+        let states = [
+            NotifyState::Status("waiting for a leader"),
+            NotifyState::ExtendTimeoutUsec(extension),
+        ];
+        while notify(&states) {
             tokio::time::sleep(EXTENSION_INTERVAL).await;
         }
+        std::future::pending().await
     };
-    tokio::select! {
+    let is_ready = tokio::select! {
         biased;
-        () = server.ready() => notify(&[NotifyState::Status("serving"), NotifyState::Ready]),
+        is_ready = server.ready() => is_ready,
         never = waiting => never,
+    };
+    if is_ready {
+        notify(&[NotifyState::Status("serving"), NotifyState::Ready]);
     }
+    is_ready
 }
 
 /// Tells that the member is about to stop.
@@ -38,8 +44,11 @@ pub fn report_stop() {
     notify(&[NotifyState::Status("stopping"), NotifyState::Stopping]);
 }
 
-fn notify(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+/// Whether there is nothing in the way of telling more.
+fn notify(states: &[NotifyState<'_>]) -> bool {
+    let told = sd_notify::notify(states);
+    if let Err(error) = &told {
         tracing::warn!(%error, "the service manager cannot be told of the member's state");
     }
+    told.is_ok()
 }

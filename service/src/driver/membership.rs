@@ -33,7 +33,8 @@ impl Followed {
     }
 }
 
-/// On every member: who looks for why a cluster changed looks at whichever is left.
+/// On every member that meets it in the log: who looks for why a cluster changed looks at whichever
+/// is left.
 fn log_change(change: &Change) {
     let id = hex(change.id());
     match change {
@@ -129,6 +130,10 @@ impl Driver {
 
     /// A snapshot brought a membership of its own.
     pub(super) fn take_membership(&mut self, membership: Membership) {
+        if self.membership.membership.members() != membership.members() {
+            let members: Vec<String> = membership.members().iter().map(|m| hex(m.id)).collect();
+            tracing::info!(?members, "a snapshot brought a membership");
+        }
         self.membership.membership = membership;
         self.tell_peers_who_is_there();
     }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
@@ -30,7 +30,11 @@ pub(super) fn provide(
         key: dir.join("key.pem"),
     };
     if !is_good(&files, now) {
-        let made = fs::create_dir_all(&dir).and_then(|()| make(&files, validity_years, now));
+        let folder = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir);
+        let made = folder.and_then(|()| make(&files, validity_years, now));
         made.map_err(|error| TlsError {
             flag: FLAG,
             file: dir,
