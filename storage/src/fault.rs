@@ -49,6 +49,16 @@ pub enum Fault {
         /// What the operator can do.
         advice: &'static str,
     },
+    /// The directory is another program's.
+    #[error(
+        "{} has data of etcd, which this program cannot read, and would hide: give an empty \
+         --data-dir",
+        path.display()
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Bytes on disk do not decode, or contradict each other.
     #[error("damaged data in {}: {detail}; {REMEDY}", path.display())]
     Damaged {

@@ -18,7 +18,7 @@ const ATTEMPTS: usize = 5;
 pub struct Etcd {
     child: Child,
     endpoint: String,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Etcd {
@@ -55,7 +55,7 @@ impl Etcd {
                 return Self {
                     child,
                     endpoint: client,
-                    _dir: dir,
+                    dir,
                 };
             }
             child.wait();
@@ -76,6 +76,16 @@ impl Etcd {
     /// The process.
     pub fn child(&self) -> &Child {
         &self.child
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        self.child.kill();
     }
 }
 

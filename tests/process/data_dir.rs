@@ -8,9 +8,9 @@ use std::path::Path;
 use conclave_client::{Client, Keys};
 use conclave_proto::etcdserverpb::StatusRequest;
 use conclave_proto::etcdserverpb::maintenance_client::MaintenanceClient;
-use harness::Process;
 use harness::damage::{flip_bits, largest};
 use harness::process::{own_place, run_binary};
+use harness::{Etcd, Process};
 use tonic::transport::Endpoint;
 
 #[test]
@@ -26,6 +26,16 @@ fn a_version_that_is_no_number_is_named() {
     let dir = stopped_member(1, 10);
     fs::write(dir.path().join("member/VERSION"), "garbage").unwrap();
     assert!(refusal(dir.path()).contains("VERSION"));
+}
+
+/// The likeliest slip of whoever puts Conclave in the place of etcd.
+#[test]
+fn a_directory_of_etcd_is_left_alone() {
+    let mut etcd = Etcd::start(&[]);
+    etcd.kill();
+    let text = refusal(etcd.data_dir());
+    assert!(text.contains("data of etcd"), "{text}");
+    assert!(!etcd.data_dir().join("member/VERSION").exists());
 }
 
 #[test]

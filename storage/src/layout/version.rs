@@ -21,8 +21,9 @@ const BYTES_MAX: usize = 64;
 /// version when nothing is there.
 ///
 /// # Errors
-/// [`Fault::Version`] for another version, [`Fault::Damaged`] when the file says nothing readable
-/// or is missing beside existing stores, [`Fault::Engine`] when the folder cannot be read or made.
+/// [`Fault::Version`] for another version, [`Fault::Foreign`] for etcd's data, [`Fault::Damaged`]
+/// when the file says nothing readable or is missing beside existing stores, [`Fault::Engine`] when
+/// the folder cannot be read or made.
 pub fn check_or_create_version(member_dir: &Path) -> Result<(), Fault> {
     let file = member_dir.join(FILE);
     match fs::read(&file) {
@@ -69,6 +70,15 @@ fn parse(contents: &[u8]) -> Option<u32> {
 }
 
 fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
+    // etcd calls its folder the same. A cluster founded in the midst of it would look like one that
+    // has lost everything.
+    if ["snap", "wal"]
+        .iter()
+        .any(|name| member_dir.join(name).exists())
+    {
+        let path = member_dir.to_owned();
+        return Err(Fault::Foreign { path });
+    }
     files::create_private_folder(member_dir)?;
     for store in ["log", "state"] {
         if member_dir.join(store).exists() {
@@ -95,6 +105,15 @@ mod tests {
         );
         fs::create_dir(member.join("log")).unwrap();
         check_or_create_version(&member).unwrap();
+    }
+
+    #[test]
+    fn data_of_etcd_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("snap")).unwrap();
+        let fault = check_or_create_version(dir.path()).unwrap_err();
+        assert!(matches!(fault, Fault::Foreign { .. }), "{fault}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
