@@ -21,6 +21,7 @@ suite![
     metrics_are_prometheus_text,
     metrics_count_puts,
     metrics_count_bytes_of_clients,
+    the_quota_counts_what_the_size_says,
     an_unknown_path_is_not_found,
     grpc_health_is_serving => "not registered in 3.4",
     grpc_health_of_an_unknown_service_is_not_found => "not registered in 3.4",
@@ -167,6 +168,15 @@ async fn metrics_count_puts(node: Node) {
     let method = r#"grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary""#;
     let handled = format!(r#"grpc_server_handled_total{{grpc_code="OK",{method}}}"#);
     assert_eq!(metric(&after, &handled), 2.0);
+}
+
+/// etcd's alert is the first divided by the second.
+async fn the_quota_counts_what_the_size_says(node: Node) {
+    node.put("a", "x".repeat(100_000)).await;
+    let answer = http1::get(node.address(), "/metrics").await;
+    let total = metric(&answer, "etcd_mvcc_db_total_size_in_bytes");
+    assert!(total > 100_000.0, "{total}");
+    assert!(total < metric(&answer, "etcd_server_quota_backend_bytes"));
 }
 
 async fn metrics_count_bytes_of_clients(node: Node) {

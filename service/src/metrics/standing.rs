@@ -73,13 +73,18 @@ const GAUGES: &[Row<i64>] = &[
     ),
     (
         "etcd_mvcc_db_total_size_in_bytes",
-        "Bytes of the state on disk.",
-        |handle| wide(handle.reader().sizes().on_disk),
+        "Bytes of the state without overhead: what the quota counts.",
+        |handle| wide(handle.reader().sizes().logical),
     ),
     (
         "etcd_mvcc_db_total_size_in_use_in_bytes",
-        "Bytes of the state without overhead: what the quota counts.",
+        "The same: nothing is held that is not in use.",
         |handle| wide(handle.reader().sizes().logical),
+    ),
+    (
+        "conclave_state_disk_bytes",
+        "Bytes of the state's files; the raft log is beside them.",
+        |handle| wide(handle.reader().sizes().on_disk),
     ),
     (
         "etcd_debugging_mvcc_current_revision",

@@ -61,7 +61,8 @@ impl Service {
         pb::StatusResponse {
             header: self.context.header_now(),
             version: API_VERSION.to_owned(),
-            db_size: size(sizes.on_disk),
+            // What the quota speaks of: etcd's alerts and people compare the two.
+            db_size: size(sizes.logical),
             leader: standing.leader,
             raft_index: standing.committed_index,
             raft_term: standing.term,
