@@ -77,6 +77,10 @@ impl Fatal {
             first.get_or_insert(error.clone());
         }
         match known {
+            None if matches!(error, FatalError::Removed) => {
+                // Somebody wanted it so.
+                tracing::warn!(reason = %error, "the member ends");
+            }
             None => tracing::error!(%error, "the member stops"),
             Some(known) if known.to_string() == error.to_string() => {}
             Some(_) => tracing::error!(%error, "another reason for the member to stop"),

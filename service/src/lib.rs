@@ -101,11 +101,8 @@ pub enum StartError {
         /// The system's words.
         error: io::Error,
     },
-    /// The cluster goes on without this member.
-    #[error(
-        "the member has been permanently removed from the cluster; to add it anew, empty its data \
-         directory, run `etcdctl member add` and start it with --initial-cluster-state=existing"
-    )]
+    /// The cluster goes on without this member. etcd's words.
+    #[error("the member has been permanently removed from the cluster")]
     Removed,
     /// An empty data directory, and the other members object, or do not answer where they must.
     #[error(transparent)]

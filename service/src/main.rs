@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use conclave_service::config::{self, Config, Invocation, LogFormat};
-use conclave_service::{FatalError, Server, banner, logging, service_manager};
+use conclave_service::{FatalError, Server, StartError, banner, logging, service_manager};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// RocksDB and the network edge allocate and free many small things on many threads; the system's
@@ -49,7 +49,10 @@ async fn run(config: Config) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let for_people = config.log_format != Some(LogFormat::Json) && std::io::stderr().is_terminal();
     let server = tokio::select! {
-        server = Server::start(config) => server?,
+        server = Server::start(config) => match server {
+            Err(StartError::Removed) => return ended(Err(FatalError::Removed)),
+            server => server?,
+        },
         // Nothing is owed to anybody yet, and every moment of a start survives a crash.
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
@@ -71,14 +74,23 @@ async fn run(config: Config) -> Result<(), Failure> {
     };
     tracing::info!(signal, "stopping");
     service_manager::report_stop();
-    ended(server.shutdown().await)
+    let outcome = server.shutdown().await;
+    tracing::info!("stopped");
+    ended(outcome)
 }
 
 /// A member stops by itself only if something failed, or if it has no cluster to serve any more:
 /// that is what somebody asked for, and no reason for a supervisor to start it again.
 fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
     match outcome {
-        Err(FatalError::Removed) => Ok(()),
+        Err(removed @ FatalError::Removed) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "conclave: {removed}; to add it anew, empty its data directory, run `etcdctl \
+                 member add` and start it with --initial-cluster-state=existing"
+            );
+            Ok(())
+        }
         outcome => outcome.map_err(Failure::from),
     }
 }

@@ -288,7 +288,7 @@ pub(crate) async fn promote_learners(handle: Handle) {
                 () = stopping.cancelled() => return,
             };
             match promoted {
-                Ok(_) => tracing::info!(member = learner.name, "a learner is promoted"),
+                Ok(_) => tracing::debug!(member = learner.name, "a learner is promoted"),
                 Err(error) => tracing::debug!(%error, "a learner cannot be promoted yet"),
             }
         }

@@ -110,7 +110,8 @@ fn warn_of_readers(config: &Config) {
     let member = (is_open(&config.data_dir) && is_open(&member_dir)).then_some(&member_dir);
     let log = config.wal_dir.as_ref().filter(|dir| is_open(dir));
     for dir in member.into_iter().chain(log) {
-        tracing::warn!(dir = %dir.display(), "other users can read what this member keeps: chmod 700");
+        let dir = dir.display();
+        tracing::warn!(%dir, "other users can read what this member keeps: chmod 700");
     }
 }
 

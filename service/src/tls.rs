@@ -33,7 +33,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{PeerTls, TlsFiles, TlsIdentity};
 
 mod address;
@@ -87,7 +87,7 @@ impl Tls {
             }
         };
         let stamps = stamps(&config, &identity);
-        let (server, client) = files::load(&config, &identity, Some(now))?;
+        let (server, client) = files::load(&config, &identity, now)?;
         Ok(Tls {
             config,
             identity,
@@ -134,7 +134,8 @@ impl Tls {
         if stamps != loaded.stamps {
             // Kept even if the files cannot be used, so that this is said once for each change.
             loaded.stamps = stamps;
-            match files::load(&self.config, &self.identity, None) {
+            let now = SystemClock::new().wall_ms().div_euclid(1_000);
+            match files::load(&self.config, &self.identity, now) {
                 Ok((server, client)) => {
                     tracing::info!("the certificates for peers have changed and were read again");
                     (loaded.server, loaded.client) = (server, client);

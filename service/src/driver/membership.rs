@@ -39,15 +39,18 @@ fn log_change(change: &Change) {
     let id = hex(change.id());
     match change {
         Change::Add(member) => {
-            tracing::info!(member = id, peer_urls = ?member.peer_urls, "a member was added");
+            let peer_urls = member.peer_urls.join(",");
+            tracing::info!(member = id, peer_urls, "a member was added");
         }
         Change::AddLearner(member) => {
-            tracing::info!(member = id, peer_urls = ?member.peer_urls, "a learner was added");
+            let peer_urls = member.peer_urls.join(",");
+            tracing::info!(member = id, peer_urls, "a learner was added");
         }
         Change::Promote { .. } => tracing::info!(member = id, "a learner was promoted"),
         Change::Remove { .. } => tracing::info!(member = id, "a member was removed"),
         Change::Update { peer_urls, .. } => {
-            tracing::info!(member = id, ?peer_urls, "a member's peer URLs were changed");
+            let peer_urls = peer_urls.join(",");
+            tracing::info!(member = id, peer_urls, "a member's peer URLs were changed");
         }
     }
 }

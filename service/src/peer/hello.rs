@@ -31,7 +31,7 @@ pub(super) enum Stranger {
     Version(u32),
     #[error(
         "it belongs to cluster {theirs:x}, this member to cluster {ours:x}: check \
-         --initial-cluster-token and --initial-cluster"
+         --initial-cluster-token and --initial-cluster, and --data-dir if either has run before"
     )]
     Cluster { ours: u64, theirs: u64 },
     #[error("it is member {found:x}, not member {meant:x}: check the peer URLs of both")]
@@ -91,7 +91,8 @@ impl Identity {
         if theirs != ours {
             return refuse(format!(
                 "member {:x} of cluster {theirs:x} called member {:x} of cluster {ours:x}: check \
-                 --initial-cluster-token and --initial-cluster of both",
+                 --initial-cluster-token and --initial-cluster of both, and --data-dir if either \
+                 has run before",
                 hello.member_id, self.member_id,
             ));
         }
@@ -158,7 +159,7 @@ mod tests {
         assert_eq!(
             text(&identity(0xc2, 0xb).hello(0xa)),
             "member b of cluster c2 called member a of cluster c1: check --initial-cluster-token \
-             and --initial-cluster of both"
+             and --initial-cluster of both, and --data-dir if either has run before"
         );
         assert_eq!(
             text(&caller.hello(0xe)),

@@ -47,6 +47,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -453,5 +454,11 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
     while let Some(cause) = root.source() {
         root = cause;
     }
-    root.to_string()
+    match root.downcast_ref::<io::Error>() {
+        // With TLS this is several lines about a missing close_notify.
+        Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the other side closed it".to_owned()
+        }
+        _ => root.to_string(),
+    }
 }

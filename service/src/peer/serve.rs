@@ -197,7 +197,7 @@ impl Endpoint {
         ) {
             // It gave up, as a member does that has waited while this one was starting. Who does
             // not like our certificate says so.
-            tracing::debug!(%remote, "a connection on the peer endpoint ended in its TLS handshake");
+            tracing::debug!(%remote, "a peer connection ended in its TLS handshake");
             return;
         }
         let reason = tls::reason(error);

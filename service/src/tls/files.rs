@@ -47,11 +47,11 @@ struct Trust {
     ca_file: std::path::PathBuf,
 }
 
-/// Reads everything. With the time `now`, says of certificates that they have ended.
+/// Reads everything. Of certificates that have ended by `now` it is only said so.
 pub(super) fn load(
     config: &PeerTls,
     identity: &TlsFiles,
-    now: Option<i64>,
+    now: i64,
 ) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), TlsError> {
     let provider = Arc::new(ring::default_provider());
     let trust = trust(config)?;
@@ -60,11 +60,9 @@ pub(super) fn load(
         None => own.clone(),
         Some(files) => Shown::read(files, CLIENT_CERT, CLIENT_KEY)?,
     };
-    if let Some(now) = now {
-        own.warn_if_ended(now);
-        if config.client_identity.is_some() {
-            dialling.warn_if_ended(now);
-        }
+    own.warn_if_ended(now);
+    if config.client_identity.is_some() {
+        dialling.warn_if_ended(now);
     }
     let server = server(config, &provider, trust.as_ref(), own)?;
     let client = client(config, &provider, trust.as_ref(), dialling)?;

@@ -40,7 +40,8 @@ async fn a_hello_is_checked_before_anything_else() {
                 ..hello()
             },
             "member 1 of cluster bad called member 2 of cluster c1: check \
-             --initial-cluster-token and --initial-cluster of both",
+             --initial-cluster-token and --initial-cluster of both, and --data-dir if either has \
+             run before",
         ),
         (
             Hello {
