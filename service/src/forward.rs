@@ -203,5 +203,7 @@ pub(crate) fn introduce(handle: &Handle) -> Introduction {
         member_id: identity.member_id,
         members: membership.members(),
         removed: membership.removed(),
+        // Known to the network.
+        boot_id: 0,
     }
 }

@@ -49,6 +49,7 @@ fn waiting_for_c() -> Introduction {
             member(3, "", "http://c:1"),
         ],
         removed: Vec::new(),
+        ..Introduction::default()
     }
 }
 
@@ -100,6 +101,7 @@ fn of_the_new_cluster(identity: &Identity) -> Introduction {
         member_id: 0,
         members: identity.members.clone(),
         removed: Vec::new(),
+        ..Introduction::default()
     }
 }
 

@@ -51,7 +51,7 @@ impl Identity {
     }
 
     /// Checks who answered when we meant to reach `meant`.
-    pub(super) fn check_answer(&self, hello: Option<&Hello>, meant: u64) -> Result<(), Stranger> {
+    pub(super) fn check_answer(&self, hello: Option<Hello>, meant: u64) -> Result<Hello, Stranger> {
         let hello = hello.ok_or(Stranger::Silent)?;
         if hello.protocol_version == 0 {
             return Err(Stranger::Version(hello.protocol_version));
@@ -68,7 +68,7 @@ impl Identity {
                 found: hello.member_id,
             });
         }
-        Ok(())
+        Ok(hello)
     }
 
     /// Checks who calls us, and whether it means us.
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn an_answer_must_come_from_whom_we_meant() {
         let us = identity(0xc1, 0xa);
-        let answer = |hello: &Hello| us.check_answer(Some(hello), 0xb);
-        assert_eq!(answer(&identity(0xc1, 0xb).hello(0)), Ok(()));
+        let answer = |hello: &Hello| us.check_answer(Some(*hello), 0xb);
+        assert!(answer(&identity(0xc1, 0xb).hello(0)).is_ok());
         assert_eq!(us.check_answer(None, 0xb), Err(Stranger::Silent));
         assert!(matches!(
             answer(&identity(0xc2, 0xb).hello(0)),

@@ -62,8 +62,8 @@ pub(super) struct Link {
 struct Standing {
     client: PeerClient<Transport>,
     since: Moment,
-    /// The process that answered.
-    boot_id: u64,
+    /// The process that answered, if it did so at a URL the member has now.
+    boot_id: Option<u64>,
 }
 
 impl Link {
@@ -110,7 +110,8 @@ impl Link {
     /// For calls to the process this member reaches, if that is not `boot_id`.
     pub(super) fn client_of_another(&self, boot_id: u64) -> Option<PeerClient<Transport>> {
         let standing = lock(&self.standing);
-        let other = standing.as_ref().filter(|now| now.boot_id != boot_id);
+        let is_another = |now: &&Standing| now.boot_id.is_some_and(|theirs| theirs != boot_id);
+        let other = standing.as_ref().filter(is_another);
         other.map(|now| now.client.clone())
     }
 
@@ -294,7 +295,7 @@ async fn session(
         Ok::<_, Status>((hello, hellos))
     };
     let (hello, mut hellos) = answered(opening, dialling.patience).await?;
-    identity.check_answer(hello.as_ref(), link.id)?;
+    let hello = identity.check_answer(hello, link.id)?;
     if common.is_blank() {
         let asking = client.introduce(IntroduceRequest {});
         let introduction = answered(asking, dialling.patience).await?.into_inner();
@@ -305,26 +306,37 @@ async fn session(
         }
     }
     let since = common.clock.now();
+    let is_current = link.urls.iter().any(|current| current == url);
     *lock(&link.standing) = Some(Standing {
         client,
         since,
-        boot_id: hello.map_or(0, |hello| hello.boot_id),
+        boot_id: is_current.then_some(hello.boot_id),
     });
     link.stats.active.inc();
     link.queue.open();
     let member = format!("{:x}", link.id);
+    let tell = || match is_current {
+        true => tracing::info!(member, %url, "connected to a member"),
+        false => {
+            let current = link.urls.join(",");
+            tracing::warn!(member, %url, current, "connected to a member by a URL it had");
+        }
+    };
     // The connections of a link that stands for moments only are not worth a line each.
-    let is_new = told.is_new(&format!("connected by {url}"), since);
-    if !is_new {
-        tracing::debug!(member, %url, "connected to a member again");
-    } else if link.urls.iter().any(|current| current == url) {
-        tracing::info!(member, %url, "connected to a member");
-    } else {
-        tracing::warn!(member, %url, current = ?link.urls, "connected to a member by a URL it had");
+    let mut is_told = told.is_new(&format!("connected by {url}"), since);
+    if is_told {
+        tell();
     }
-    let ended = tokio::select! {
-        ended = hellos.message() => ended,
-        never = probe::run(&connection, url, &link.stats.round_trips) => match never {},
+    let mut probing = std::pin::pin!(probe::run(&connection, url, &link.stats.round_trips));
+    let ended = loop {
+        tokio::select! {
+            ended = hellos.message() => break ended,
+            never = &mut probing => match never {},
+            () = tokio::time::sleep(STOOD_MIN), if !is_told => {
+                tell();
+                is_told = true;
+            }
+        }
     };
     let reason = match ended {
         Ok(_) => "it closed the stream".to_owned(),

@@ -202,9 +202,10 @@ impl Endpoint {
         }
         let reason = tls::reason(error);
         let network = &self.front.network;
+        let trouble = format!("{} {reason}", remote.ip());
         if network
             .rejections
-            .is_new(&reason, network.common.clock.now())
+            .is_new(&trouble, network.common.clock.now())
         {
             tracing::warn!(%remote, reason, "rejected connection on peer endpoint");
         }

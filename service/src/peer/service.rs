@@ -56,19 +56,20 @@ impl Service {
         let Some(mut other) = link.client_of_another(hello.boot_id) else {
             return false;
         };
-        let patience = self.network.common.settings.patience();
-        let asked = tokio::time::timeout(patience, other.introduce(IntroduceRequest {})).await;
-        matches!(asked, Ok(Ok(_)))
+        // The caller waits as long as we are patient.
+        let limit = self.network.common.settings.patience() / 2;
+        let asked = tokio::time::timeout(limit, other.introduce(IntroduceRequest {})).await;
+        // Something in between may have led the question to the caller's process.
+        matches!(asked, Ok(Ok(answer)) if answer.get_ref().boot_id != hello.boot_id)
     }
 
     fn log_refusal(&self, status: &Status, remote: Option<Remote>) {
         let reason = status.message();
-        if self
-            .network
-            .refusals
-            .is_new(reason, self.network.common.clock.now())
-        {
-            let remote = remote.map(|Remote(address)| address.to_string());
+        let address = remote.map(|Remote(address)| address);
+        let trouble = format!("{:?} {reason}", address.map(|address| address.ip()));
+        let now = self.network.common.clock.now();
+        if self.network.refusals.is_new(&trouble, now) {
+            let remote = address.map(|address| address.to_string());
             tracing::warn!(remote, reason, "a call on the peer endpoint was refused");
         }
     }
@@ -110,6 +111,8 @@ impl Peer for Service {
             self.log_refusal(&status, remote);
             return Err(status);
         }
+        // It may have been removed meanwhile.
+        let hello = self.check(Some(&hello), remote)?;
         let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
         if begun.restarted {
             common.inbox.closed(hello.member_id);
@@ -176,7 +179,11 @@ impl Peer for Service {
         &self,
         _request: Request<IntroduceRequest>,
     ) -> Result<Response<Introduction>, Status> {
-        Ok(Response::new(self.answers.introduce()))
+        let boot_id = self.network.common.settings.boot_id;
+        Ok(Response::new(Introduction {
+            boot_id,
+            ..self.answers.introduce()
+        }))
     }
 }
 
@@ -191,19 +198,33 @@ impl Service {
     ) {
         let common = &self.network.common;
         let member = format!("{from:x}");
-        let begin = common.clock.now();
+        let tell = || tracing::info!(member, "a member connected");
         // As at the other end: a stream that comes and goes is not worth two lines each time.
         let told = &self.network.streams;
-        let is_new = told.is_new(&member, begin);
-        if is_new {
-            tracing::info!(member, "a member connected");
+        let mut is_told = told.is_new(&member, common.clock.now());
+        if is_told {
+            tell();
         }
+        let mut standing = std::pin::pin!(tokio::time::sleep(STOOD_MIN));
+        let mut has_stood = false;
         let mut stats = None;
         let reason = loop {
             let frame = tokio::select! {
                 frame = frames.message() => frame,
+                () = &mut standing, if !has_stood => {
+                    has_stood = true;
+                    told.forget(&member);
+                    if !std::mem::replace(&mut is_told, true) {
+                        tell();
+                    }
+                    continue;
+                }
                 () = holding.closed() => break "it left".to_owned(),
-                () = begun.ending.cancelled() => break "it came anew, or is removed".to_owned(),
+                () = begun.ending.cancelled() => {
+                    // It is there on another stream, or it was removed, which is told elsewhere.
+                    is_told = false;
+                    break String::new();
+                }
                 () = self.ending.cancelled() => break "this member stops".to_owned(),
                 () = common.stopping.cancelled() => break "this member stops".to_owned(),
             };
@@ -220,12 +241,8 @@ impl Service {
                 }
             }
         };
-        let stood = common.clock.now().since(begin) >= STOOD_MIN;
-        if stood || is_new {
+        if is_told {
             tracing::info!(member, reason, "a member disconnected");
-        }
-        if stood {
-            told.forget(&member);
         }
         let stops = self.ending.is_cancelled() || common.stopping.is_cancelled();
         if self.network.incoming.finish(from, begun.number) && !stops {

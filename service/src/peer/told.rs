@@ -15,32 +15,47 @@ const TROUBLES_MAX: usize = 64;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    at: Mutex<BTreeMap<String, Moment>>,
+    what: Mutex<What>,
+}
+
+#[derive(Debug, Default)]
+struct What {
+    at: BTreeMap<String, Moment>,
+    /// When it was said that not all is told.
+    overflow: Option<Moment>,
 }
 
 impl Told {
     /// Whether this is to be told now; it counts as told then.
     pub(super) fn is_new(&self, trouble: &str, now: Moment) -> bool {
-        let mut at = lock(&self.at);
-        at.retain(|_, told| now.since(*told) < AGAIN_AFTER);
-        if at.len() >= TROUBLES_MAX || at.contains_key(trouble) {
+        let mut what = lock(&self.what);
+        let is_recent = |told: Moment| now.since(told) < AGAIN_AFTER;
+        what.at.retain(|_, told| is_recent(*told));
+        if what.at.contains_key(trouble) {
             return false;
         }
-        at.insert(trouble.to_owned(), now);
-        if at.len() == TROUBLES_MAX {
-            tracing::warn!("too many different troubles: more are not told for ten minutes");
+        if what.at.len() >= TROUBLES_MAX {
+            if !what.overflow.is_some_and(is_recent) {
+                what.overflow = Some(now);
+                tracing::warn!(
+                    trouble,
+                    "too many different troubles with members to tell each"
+                );
+            }
+            return false;
         }
+        what.at.insert(trouble.to_owned(), now);
         true
     }
 
     /// This one is over; when it comes again it is new.
     pub(super) fn forget(&self, trouble: &str) {
-        lock(&self.at).remove(trouble);
+        lock(&self.what).at.remove(trouble);
     }
 
     /// All is well; whatever comes now is new.
     pub(super) fn forget_all(&self) {
-        lock(&self.at).clear();
+        lock(&self.what).at.clear();
     }
 }
 
