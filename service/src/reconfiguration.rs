@@ -31,10 +31,10 @@ const READY_DENOMINATOR: u64 = 10;
 /// How often learners are looked at, where they are promoted by themselves.
 const PROMOTION_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often connections are looked at while the newest membership is asked for, and how many looks
-/// in a row must find no majority: one that was interrupted is back in half a second.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-const LOST_AFTER_LOOKS: u32 = 10;
+/// The pause before each look at who answers, while the newest membership is asked for, and how
+/// many looks in a row must find no majority: a connection that broke is back in half a second.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const LOST_AFTER_LOOKS: u32 = 2;
 
 /// What of it is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ pub(crate) async fn add(
 /// Gives a learner its vote, if it has caught up.
 pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
     let change = rules::Change::Promote { id };
-    let members = check_rules(handle, &change).await?;
+    let members = check_rules_or_majority(handle, &change).await?;
     if !learner_is_ready(handle, id).await? {
         return Err(ProposeError::Refused(ApiError::LearnerNotReady));
     }
@@ -158,15 +158,22 @@ async fn propose(handle: &Handle, change: Change) -> Changed {
     }
 }
 
+async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
+    let members = check_rules_or_majority(handle, change).await?;
+    check_quorum(handle, &members, change).await
+}
+
 /// Whoever asks for a change because members are lost is told so soon, and not when the newest
 /// membership could not be asked for: etcd's check does not ask for it.
-async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
-    let members = tokio::select! {
+async fn check_rules_or_majority(
+    handle: &Handle,
+    change: &rules::Change,
+) -> Result<Vec<Member>, ProposeError> {
+    tokio::select! {
         biased;
-        members = check_rules(handle, change) => members?,
-        () = majority_is_lost(handle) => return Err(ProposeError::Refused(ApiError::Unhealthy)),
-    };
-    check_quorum(handle, &members, change).await
+        members = check_rules(handle, change) => members,
+        () = majority_is_lost(handle) => Err(ProposeError::Refused(ApiError::Unhealthy)),
+    }
 }
 
 /// On the newest membership, since a client may just have changed it through another member.
@@ -182,18 +189,17 @@ async fn check_rules(handle: &Handle, change: &rules::Change) -> Result<Vec<Memb
     Ok(membership.members())
 }
 
-/// Returns if the check is strict and this member has not been connected to a majority for a while.
+/// Returns if the check is strict and this member finds twice in a row that no majority answers.
 async fn majority_is_lost(handle: &Handle) {
     if !handle.settings().reconfiguration.strict {
         return std::future::pending().await;
     }
-    let own = handle.identity().member_id;
-    let reached = |id| id == own || handle.peers().connected_since(id).is_some();
     let mut looks = 0;
     while looks < LOST_AFTER_LOOKS {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let members = handle.reader().members();
-        looks = match quorum::has_majority(&members, reached) {
+        let connected = connected(handle, &members).await;
+        looks = match quorum::majority_answers(&members, |id| connected.contains_key(&id)) {
             true => 0,
             false => looks + 1,
         };

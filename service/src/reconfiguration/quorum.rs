@@ -74,11 +74,11 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whether a majority of the voters can be reached: without it nothing can be changed.
-pub(super) fn has_majority(members: &[Member], reached: impl Fn(u64) -> bool) -> bool {
+/// Whether a majority of the voters answers: without it nothing can be changed.
+pub(super) fn majority_answers(members: &[Member], answers: impl Fn(u64) -> bool) -> bool {
     let voters = || members.iter().filter(|member| !member.is_learner);
-    let reached = voters().filter(|member| reached(member.id)).count();
-    reached >= majority(voters().count())
+    let answering = voters().filter(|member| answers(member.id)).count();
+    answering >= majority(voters().count())
 }
 
 /// Whether a learner is up, and the voters that are have a majority with it: what it takes to give
