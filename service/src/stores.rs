@@ -76,6 +76,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
     let member_dir = config.member_dir();
     layout::check_or_create_version(&member_dir)?;
+    layout::refuse_etcds(&config.log_dir())?;
     warn_of_readers(config);
     let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, RocksOptions::log())?;
     let place = place::current(&member_dir)?;

@@ -15,7 +15,7 @@ use crate::ids::{LeaseId, Revision};
 
 mod version;
 
-pub use version::check_or_create_version;
+pub use version::{check_or_create_version, refuse_etcds};
 
 /// The version of everything below, kept in the file `VERSION` beside the two stores.
 pub const FORMAT_VERSION: u32 = 1;

@@ -33,6 +33,25 @@ pub fn check_or_create_version(member_dir: &Path) -> Result<(), Fault> {
     }
 }
 
+/// Checks that a folder this program is about to use has no data of etcd's in it.
+///
+/// # Errors
+/// [`Fault::Foreign`].
+pub fn refuse_etcds(dir: &Path) -> Result<(), Fault> {
+    let files = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names = files.map(|file| file.file_name());
+    let has_log = names.any(|name| {
+        Path::new(&name)
+            .extension()
+            .is_some_and(|kind| kind == "wal")
+    });
+    if has_log || dir.join("snap/db").exists() {
+        let path = dir.to_owned();
+        return Err(Fault::Foreign { path });
+    }
+    Ok(())
+}
+
 fn check(member_dir: &Path, contents: &[u8]) -> Result<(), Fault> {
     let found = parse(contents).ok_or_else(|| {
         let start = String::from_utf8_lossy(&contents[..contents.len().min(BYTES_MAX)]);
@@ -72,13 +91,8 @@ fn parse(contents: &[u8]) -> Option<u32> {
 fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
     // etcd calls its folder the same. A cluster founded in the midst of it would look like one that
     // has lost everything.
-    if ["snap", "wal"]
-        .iter()
-        .any(|name| member_dir.join(name).exists())
-    {
-        let path = member_dir.to_owned();
-        return Err(Fault::Foreign { path });
-    }
+    refuse_etcds(member_dir)?;
+    refuse_etcds(&member_dir.join("wal"))?;
     files::create_private_folder(member_dir)?;
     for store in ["log", "state"] {
         if member_dir.join(store).exists() {
@@ -110,10 +124,15 @@ mod tests {
     #[test]
     fn data_of_etcd_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("snap")).unwrap();
+        let log = dir.path().join("wal/0000000000000000-0000000000000000.wal");
+        fs::create_dir(dir.path().join("wal")).unwrap();
+        fs::write(&log, "").unwrap();
         let fault = check_or_create_version(dir.path()).unwrap_err();
         assert!(matches!(fault, Fault::Foreign { .. }), "{fault}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        // A folder of that name alone may be a place for our own log.
+        fs::remove_file(&log).unwrap();
+        check_or_create_version(dir.path()).unwrap();
     }
 
     #[test]
