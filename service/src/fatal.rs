@@ -71,11 +71,12 @@ impl Fatal {
     /// Keeps and logs the first report, and stops the server. What others say after it is told once
     /// more if it is something else: it may be what follows from the first, or its cause.
     pub(crate) fn report(&self, error: FatalError) {
-        let known = self.reported();
-        if known.is_none() {
+        let known = {
             let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = first.clone();
             first.get_or_insert(error.clone());
-        }
+            known
+        };
         match known {
             None if matches!(error, FatalError::Removed) => {
                 // Somebody wanted it so.

@@ -74,9 +74,7 @@ async fn run(config: Config) -> Result<(), Failure> {
     };
     tracing::info!(signal, "stopping");
     service_manager::report_stop();
-    let outcome = server.shutdown().await;
-    tracing::info!("stopped");
-    ended(outcome)
+    ended(server.shutdown().await)
 }
 
 /// A member stops by itself only if something failed, or if it has no cluster to serve any more:
@@ -84,6 +82,7 @@ async fn run(config: Config) -> Result<(), Failure> {
 fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
     match outcome {
         Err(removed @ FatalError::Removed) => {
+            service_manager::report_removal();
             let _ = writeln!(
                 std::io::stderr(),
                 "conclave: {removed}; to add it anew, empty its data directory, run `etcdctl \
@@ -91,7 +90,11 @@ fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
             );
             Ok(())
         }
-        outcome => outcome.map_err(Failure::from),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            tracing::info!("stopped");
+            Ok(())
+        }
     }
 }
 

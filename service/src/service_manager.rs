@@ -44,6 +44,16 @@ pub fn report_stop() {
     notify(&[NotifyState::Status("stopping"), NotifyState::Stopping]);
 }
 
+/// Tells that the member has no cluster any more. Whoever ends with success before it was ready has
+/// failed in systemd's eyes, and would be started again.
+pub fn report_removal() {
+    notify(&[
+        NotifyState::Ready,
+        NotifyState::Status("removed from the cluster"),
+        NotifyState::Stopping,
+    ]);
+}
+
 /// Whether there is nothing in the way of telling more.
 fn notify(states: &[NotifyState<'_>]) -> bool {
     let told = sd_notify::notify(states);

@@ -1,9 +1,11 @@
 //! Members that are added and removed.
 
+use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use conclave_proto::etcdserverpb as pb;
+use harness::child::Child;
 use harness::history::load::Size;
 use harness::history::{Load, Recorder};
 use harness::wait::eventually_by;
@@ -95,6 +97,7 @@ fn a_removed_member_ends_whenever_it_learns_of_it() {
         let line = cluster.child(others[0]).line(REMOVED);
         assert!(line.is_some(), "{:#?}", cluster.child(others[0]).lines());
         assert!(cluster.child(others[0]).wait().success());
+        expect_no_new_start(&mut cluster, others[0]);
         cluster.remove(others[1], leader).await;
         assert!(cluster.child(leader).line(REMOVED).is_some());
         assert!(cluster.child(leader).wait().success());
@@ -108,6 +111,28 @@ fn a_removed_member_ends_whenever_it_learns_of_it() {
             assert_eq!(removals.count(), 2, "{told:#?}");
         }
     });
+}
+
+/// A service manager is told that it was ready: one that ends with success before that has failed
+/// for systemd, and would be started again.
+fn expect_no_new_start(cluster: &mut Cluster, removed: usize) {
+    if cluster.is_etcd() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let (program, arguments) = cluster.member(removed).command();
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let mut child = Child::spawn(program, &arguments, &environment);
+    assert!(child.wait().success(), "{:#?}", child.lines());
+    socket.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 1024];
+    let heard = std::iter::from_fn(|| {
+        let length = socket.recv(&mut buffer).ok()?;
+        String::from_utf8(buffer[..length].to_vec()).ok()
+    });
+    assert!(heard.last().unwrap().starts_with("READY=1"));
 }
 
 /// Whoever is left decides alone. (That the leader is the one to go is above.)
