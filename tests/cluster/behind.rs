@@ -10,8 +10,14 @@ use rand::distr::{Alphanumeric, SampleString as _};
 use crate::{not_on_etcd, on_three};
 
 /// Entries a member keeps below its last snapshot. etcd 3.4 keeps 5,000 and cannot be told
-/// otherwise.
-pub(crate) const FLAGS: &[&str] = &["--snapshot-count=2000", "--snapshot-catchup-entries=5"];
+/// otherwise. The leader that is written to stays the leader, though its disk may stall meanwhile:
+/// as [`crate::partition::PATIENT`].
+pub(crate) const FLAGS: &[&str] = &[
+    "--snapshot-count=2000",
+    "--snapshot-catchup-entries=5",
+    "--election-timeout=4000",
+    "--heartbeat-interval=100",
+];
 /// Values so large that conclave shortens its log for their bytes. By number it does so at most
 /// every ten seconds, but for the first time.
 const LARGE: usize = 64 << 10;
