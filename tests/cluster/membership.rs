@@ -1,6 +1,5 @@
 //! Members that are added and removed.
 
-use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use harness::child::Child;
 use harness::history::load::Size;
 use harness::history::{Load, Recorder};
 use harness::wait::eventually_by;
-use harness::{Cluster, eventually, fails, within};
+use harness::{Cluster, ServiceManager, eventually, fails, within};
 use tonic::Code;
 
 use crate::failover::follow_each;
@@ -119,20 +118,15 @@ fn expect_no_new_start(cluster: &mut Cluster, removed: usize) {
     if cluster.is_etcd() {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
+    let manager = ServiceManager::new();
     let (program, arguments) = cluster.member(removed).command();
-    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
-    let mut child = Child::spawn(program, &arguments, &environment);
+    let mut child = Child::spawn(program, &arguments, &manager.environment());
     assert!(child.wait().success(), "{:#?}", child.lines());
-    socket.set_nonblocking(true).unwrap();
-    let mut buffer = [0; 1024];
-    let heard = std::iter::from_fn(|| {
-        let length = socket.recv(&mut buffer).ok()?;
-        String::from_utf8(buffer[..length].to_vec()).ok()
-    });
-    assert!(heard.last().unwrap().starts_with("READY=1"));
+    let last = manager.hears_of("READY=1");
+    assert!(
+        last.starts_with("READY=1") && last.contains("STOPPING=1"),
+        "{last}"
+    );
 }
 
 /// Whoever is left decides alone. (That the leader is the one to go is above.)

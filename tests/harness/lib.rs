@@ -42,6 +42,7 @@ pub mod proxy;
 pub mod raw;
 pub mod server;
 pub mod servers;
+pub mod service_manager;
 pub mod syncs;
 pub mod wait;
 pub mod wall_clock;
@@ -53,6 +54,7 @@ pub use node::{Backend, Node};
 pub use process::Process;
 pub use server::Server;
 pub use servers::Servers;
+pub use service_manager::ServiceManager;
 pub use wait::{eventually, within};
 pub use watching::Watching;
 

@@ -1,0 +1,57 @@
+//! A service manager as a process sees it: a socket that is told how the process is.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::wait::DEADLINE;
+
+/// The place of a service manager, and what it is told.
+#[derive(Debug)]
+pub struct ServiceManager {
+    socket: UnixDatagram,
+    path: PathBuf,
+    _dir: TempDir,
+}
+
+impl ServiceManager {
+    /// One that nobody has told anything yet.
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a socket");
+        socket.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        Self {
+            socket,
+            path,
+            _dir: dir,
+        }
+    }
+
+    /// What a process that it starts finds in its environment.
+    pub fn environment(&self) -> [(&str, &str); 1] {
+        let path = self.path.to_str().expect("a temporary path is text");
+        [("NOTIFY_SOCKET", path)]
+    }
+
+    /// The next message, waiting for it.
+    pub fn hears(&self) -> String {
+        let mut buffer = [0; 1024];
+        let length = self.socket.recv(&mut buffer).expect("a message in time");
+        String::from_utf8(buffer[..length].to_vec()).expect("text")
+    }
+
+    /// The next message with such a line.
+    pub fn hears_of(&self, line: &str) -> String {
+        std::iter::repeat_with(|| self.hears())
+            .find(|message| message.lines().any(|said| said == line))
+            .expect("it hears until then")
+    }
+}
+
+impl Default for ServiceManager {
+    fn default() -> Self {
+        Self::new()
+    }
+}
