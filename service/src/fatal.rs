@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use conclave_storage::Fault;
 
 use crate::join::JoinError;
+use crate::peer::REMOVED;
 
 /// Why the server had to stop.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum FatalError {
     #[error("{0} panicked")]
     Panic(&'static str),
     /// The cluster goes on without this member. etcd's words, which scripts look for.
-    #[error("the member has been permanently removed from the cluster")]
+    #[error("{REMOVED}")]
     Removed,
     /// A member without data, which others know as one that has run.
     #[error(transparent)]

@@ -203,7 +203,7 @@ pub(crate) fn introduce(handle: &Handle) -> Introduction {
         member_id: identity.member_id,
         members: membership.members(),
         removed: membership.removed(),
-        // Known to the network.
+        // Filled in by the network, which knows it.
         boot_id: 0,
     }
 }

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, InitialClusterState, InitialMember, MemberUrl};
 use crate::identity::Identity;
+use crate::reconfiguration::majority;
 
 mod error;
 #[cfg(test)]
@@ -179,7 +180,7 @@ fn check_new(
     // One of another cluster may be the one that is wrong, and must not keep the others from
     // starting: it is refused when it speaks to them. If nobody is left to form a majority with, it
     // is us.
-    let majority = config.initial_members().len() / 2 + 1;
+    let majority = majority(config.initial_members().len());
     for &(other, theirs) in &foreign {
         let (other, ours) = (other.name.clone(), identity.cluster_id);
         if config.initial_members().len() - foreign.len() < majority {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::handle::Handle;
+use crate::reconfiguration::majority;
 
 /// From one reminder to the next.
 const REMINDER: Duration = Duration::from_secs(60);
@@ -54,7 +55,7 @@ fn say(handle: &Handle, leaderless: Duration) {
     tracing::warn!(
         seconds = leaderless.as_secs(),
         voters = voters.len(),
-        majority = voters.len() / 2 + 1,
+        majority = majority(voters.len()),
         not_connected = missing.join(","),
         "there is no leader: writes and linearizable reads wait"
     );

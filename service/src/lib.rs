@@ -83,7 +83,7 @@ use crate::config::MemberUrl;
 use crate::core::Core;
 use crate::edge::listener::{Listener, bind_tcp};
 use crate::join::Origin;
-use crate::peer::Network;
+use crate::peer::{Network, REMOVED};
 use crate::stores::Stores;
 use crate::tls::Tls;
 
@@ -102,7 +102,7 @@ pub enum StartError {
         error: io::Error,
     },
     /// The cluster goes on without this member. etcd's words.
-    #[error("the member has been permanently removed from the cluster")]
+    #[error("{REMOVED}")]
     Removed,
     /// An empty data directory, and the other members object, or do not answer where they must.
     #[error(transparent)]
@@ -153,9 +153,13 @@ impl Server {
             let (config, stopping) = (config.clone(), stopping.clone());
             let tls = tls.clone();
             blocking(move || {
-                let beginning = Beginning::of(origin.as_ref());
+                let message = match &origin {
+                    Some(Origin::New(_)) => "a member of a new cluster starts",
+                    Some(Origin::Joined { .. }) => "a member that was added to a cluster starts",
+                    None => "a member starts again",
+                };
                 let stores = opened.into_stores(origin, config.force_new_cluster)?;
-                beginning.log(&stores, &config);
+                log_start(message, &stores, &config);
                 network::start(stores, &config, tls, stopping)
             })
             .await?
@@ -297,48 +301,25 @@ impl Supervisor {
     }
 }
 
-/// Where a member's story begins with this start of the process.
-#[derive(Clone, Copy, Debug)]
-enum Beginning {
-    NewCluster,
-    Joined,
-    Restart,
-}
-
-impl Beginning {
-    fn of(origin: Option<&Origin>) -> Beginning {
-        match origin {
-            Some(Origin::New(_)) => Beginning::NewCluster,
-            Some(Origin::Joined { .. }) => Beginning::Joined,
-            None => Beginning::Restart,
-        }
-    }
-
-    /// The first line to look for in the log of a member: who it is, and with what.
-    fn log(self, stores: &Stores, config: &Config) {
-        let (cluster, member) = (stores.identity().cluster_id, stores.identity().member_id);
-        let urls = |urls: &[MemberUrl]| {
-            let texts: Vec<&str> = urls.iter().map(MemberUrl::as_str).collect();
-            texts.join(",")
-        };
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            name = config.name,
-            member = format!("{member:x}"),
-            cluster = format!("{cluster:x}"),
-            data_dir = %config.data_dir.display(),
-            log_dir = %config.log_dir().display(),
-            listen_peer_urls = urls(&config.listen_peer_urls),
-            listen_client_urls = urls(&config.listen_client_urls),
-            advertise_client_urls = urls(&config.advertise_client_urls),
-            "{}",
-            match self {
-                Beginning::NewCluster => "a member of a new cluster starts",
-                Beginning::Joined => "a member that was added to a cluster starts",
-                Beginning::Restart => "a member starts again",
-            }
-        );
-    }
+/// The first line to look for in the log of a member: who it is, and with what.
+fn log_start(message: &str, stores: &Stores, config: &Config) {
+    let (cluster, member) = (stores.identity().cluster_id, stores.identity().member_id);
+    let urls = |urls: &[MemberUrl]| {
+        let texts: Vec<&str> = urls.iter().map(MemberUrl::as_str).collect();
+        texts.join(",")
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        name = config.name,
+        member = format!("{member:x}"),
+        cluster = format!("{cluster:x}"),
+        data_dir = %config.data_dir.display(),
+        log_dir = %config.log_dir().display(),
+        listen_peer_urls = urls(&config.listen_peer_urls),
+        listen_client_urls = urls(&config.listen_client_urls),
+        advertise_client_urls = urls(&config.advertise_client_urls),
+        "{message}"
+    );
 }
 
 /// Serves every listener, and says so.

@@ -24,6 +24,8 @@ use crate::limits;
 
 mod quorum;
 
+pub(crate) use quorum::majority;
+
 /// A learner has caught up when its log agrees with the leader's for this part of it: etcd's rule.
 const READY_NUMERATOR: u64 = 9;
 const READY_DENOMINATOR: u64 = 10;

@@ -178,8 +178,8 @@ pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
 
 /// Reads `name=url,name=url`, where a name may come several times. Sorted by name. A member that
 /// was added and has not started has no name; `etcdctl member add` prints it so, and each such URL
-/// is a member by itself. Nothing between two commas, or after the last, is passed over: templates
-/// write their lists so.
+/// is a member by itself. An empty part, between two commas or after the last, is passed over:
+/// templates write their lists so.
 pub(super) fn parse_initial_cluster(text: &str) -> Result<Vec<InitialMember>, String> {
     let mut members: Vec<InitialMember> = Vec::new();
     for part in text.split(',').filter(|part| !part.trim().is_empty()) {

@@ -89,6 +89,8 @@ mod tests;
 pub use introduce::{IntroduceError, introduce};
 pub use serve::serve;
 
+pub(crate) use hello::REMOVED;
+
 use hello::Identity;
 use incoming::Incoming;
 use link::Link;

@@ -79,11 +79,7 @@ pub async fn serve(
     while let Some((stream, remote)) = accept(&listener, &shutdown).await {
         while connections.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            let network = &endpoint.front.network;
-            if network
-                .rejections
-                .is_new("too many", network.common.clock.now())
-            {
+            if endpoint.is_new("too many") {
                 let limit = CONNECTIONS_MAX;
                 tracing::warn!(limit, %remote, "too many peer connections; closing the newest");
             }
@@ -190,6 +186,13 @@ impl Endpoint {
         }
     }
 
+    /// Whether to log that a connection was turned away for this.
+    fn is_new(&self, trouble: &str) -> bool {
+        let network = &self.front.network;
+        let now = network.common.clock.now();
+        network.rejections.is_new(trouble, now)
+    }
+
     fn log_rejection(&self, error: &io::Error, remote: SocketAddr) {
         if matches!(
             error.kind(),
@@ -201,12 +204,7 @@ impl Endpoint {
             return;
         }
         let reason = tls::reason(error);
-        let network = &self.front.network;
-        let trouble = format!("{} {reason}", remote.ip());
-        if network
-            .rejections
-            .is_new(&trouble, network.common.clock.now())
-        {
+        if self.is_new(&format!("{} {reason}", remote.ip())) {
             tracing::warn!(%remote, reason, "rejected connection on peer endpoint");
         }
     }

@@ -103,7 +103,8 @@ fn is_started(member: &&Member) -> bool {
     !member.name.is_empty()
 }
 
-fn majority(count: usize) -> usize {
+/// Of so many voters.
+pub(crate) fn majority(count: usize) -> usize {
     count / 2 + 1
 }
 
