@@ -219,6 +219,10 @@ pub const META_COMPACTION: &[u8] = b"compaction";
 /// In `META`: the id of the cluster (8). Its absence says that the store was never bootstrapped.
 pub const META_CLUSTER: &[u8] = b"cluster";
 
+/// What a store without a single key has as its logical size: about what its files take, and what
+/// etcd says of an empty one. Clients divide by the size.
+pub const EMPTY_STORE_BYTES: u64 = 24 << 10;
+
 /// What a retained version counts in the logical size beyond its key and its value: about what its
 /// two rows cost on disk besides.
 pub const VERSION_OVERHEAD: usize = 64;

@@ -28,6 +28,7 @@ use conclave_proto::mvccpb::KeyValue;
 use crate::engine::{Engine, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
+use crate::layout;
 use crate::machine::member::Membership;
 use crate::machine::{header, txn};
 use crate::mvcc::range::KeyRange;
@@ -77,7 +78,8 @@ pub struct Applied {
 /// How large the state is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Keys, values and a fixed overhead of all versions not removed yet: what quotas speak of.
+    /// Keys, values and a fixed overhead of all versions not removed yet, and of the store itself:
+    /// what quotas speak of. Never 0.
     pub logical: u64,
     /// What the engine takes.
     pub on_disk: u64,
@@ -149,7 +151,9 @@ impl Reader {
     /// at.
     pub fn logical_size(&self) -> u64 {
         let logical = self.shared.logical_size.load(Ordering::Acquire);
-        u64::try_from(logical).expect("what is removed was added before")
+        let versions = u64::try_from(logical).expect("what is removed was added before");
+        // Not part of what is stored, so that it can change without a change of the format.
+        layout::EMPTY_STORE_BYTES.saturating_add(versions)
     }
 
     /// How large the state is.

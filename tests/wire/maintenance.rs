@@ -7,12 +7,13 @@ use conclave_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseRevokeRequest, StatusRequest, StatusResponse,
 };
 use harness::api::{all, compaction, delete, everything, op, put, put_leased, revision_of};
-use harness::{Node, refused};
+use harness::{Node, http1, refused};
 
 suite![
     status_names_the_leader_and_the_term,
     status_reports_an_api_level_clients_accept => "it reports its own",
     status_has_sizes_and_quota => "3.4 has no quota in it",
+    an_empty_store_has_a_size,
     the_quota_is_a_flag ["--quota-backend-bytes=5000000"] => "3.4 has no quota in it",
     the_applied_index_grows,
     hash_is_stable,
@@ -58,6 +59,22 @@ async fn status_has_sizes_and_quota(node: Node) {
         "{status:?}"
     );
     assert_eq!(status.db_size_quota, 2 << 30);
+}
+
+/// etcdctl 3.7 divides by it, and so do dashboards.
+async fn an_empty_store_has_a_size(node: Node) {
+    let empty = status(&node).await;
+    assert!(empty.db_size > 0 && empty.db_size_in_use > 0, "{empty:?}");
+    let metrics = http1::get(node.address(), "/metrics").await;
+    let total = metrics.metric("etcd_mvcc_db_total_size_in_bytes");
+    let in_use = metrics.metric("etcd_mvcc_db_total_size_in_use_in_bytes");
+    assert_eq!(total, Some(empty.db_size as f64));
+    if !node.is_etcd() {
+        assert_eq!(in_use, Some(empty.db_size_in_use as f64));
+    }
+    node.put("a", vec![b'x'; 100_000]).await;
+    let full = status(&node).await.db_size_in_use;
+    assert!(full >= empty.db_size_in_use + 90_000, "{full}");
 }
 
 async fn the_quota_is_a_flag(node: Node) {

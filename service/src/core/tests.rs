@@ -12,6 +12,7 @@ use conclave_proto::etcdserverpb::{
 };
 use conclave_storage::LeaseId;
 use conclave_storage::engine::memory::MemoryEngine;
+use conclave_storage::layout::EMPTY_STORE_BYTES;
 use conclave_storage::log::{Append, Entry, EntryKind, Log};
 use conclave_storage::machine::{Limits, Reply};
 use prost::Message as _;
@@ -305,7 +306,7 @@ async fn requests_are_refused_before_the_log() {
 async fn a_used_up_quota_raises_the_alarm_and_lets_deletes_pass() {
     let disks = Disks::default();
     let core = disks.start_with(Settings {
-        quota_bytes: Some(10_000),
+        quota_bytes: Some(EMPTY_STORE_BYTES + 10_000),
         ..settings()
     });
     let handle = core.handle();

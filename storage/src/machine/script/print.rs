@@ -10,6 +10,7 @@ use conclave_proto::mvccpb::KeyValue;
 use conclave_proto::mvccpb::event::EventType;
 
 use crate::engine::{Direction, Read, Space};
+use crate::layout;
 use crate::machine::{Change, Effects, LeaseEffect, Outcome, Reply};
 use crate::mvcc::{HashKv, History};
 use crate::reader::{ReadError, Reader};
@@ -164,7 +165,7 @@ pub(super) fn status(out: &mut String, reader: &Reader) {
         applied.revision,
         applied.compacted,
         reader.compaction_finished(),
-        reader.sizes().logical,
+        reader.sizes().logical - layout::EMPTY_STORE_BYTES,
     );
     line!(out, "alarms {}", alarms(&reader.alarms()));
     members_lines(out, &reader.members());
