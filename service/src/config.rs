@@ -25,6 +25,7 @@ use std::time::Duration;
 
 mod addresses;
 pub mod arguments;
+mod auto_compaction;
 mod check;
 mod duration;
 mod error;
@@ -37,6 +38,7 @@ mod tests;
 mod url;
 mod version;
 
+pub use auto_compaction::AutoCompaction;
 pub use check::check;
 pub use error::ConfigError;
 pub use security::{PeerTls, TlsFiles, TlsIdentity, TlsVersion};
@@ -130,6 +132,8 @@ pub struct Config {
     pub max_learners: usize,
     /// Whether the leader makes a learner that has caught up a voter without being asked.
     pub auto_promote_learners: bool,
+    /// How much history the leader keeps when it compacts by itself; `None` for never.
+    pub auto_compaction: Option<AutoCompaction>,
     /// How often an idle watch that asked for progress is told the revision.
     pub watch_progress_notify_interval: Duration,
     /// Revisions deleted in one step of a compaction.

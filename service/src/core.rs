@@ -27,7 +27,7 @@ use crate::admission::Admission;
 use crate::applier::Applier;
 use crate::away::Away;
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{AutoCompaction, Config};
 use crate::consensus::configuration::Configuration;
 use crate::consensus::reader::Reader as LogReader;
 use crate::consensus::reads::Reads;
@@ -42,7 +42,7 @@ use crate::metrics::{Metrics, PeerStats};
 use crate::peers::{Inbox, Peers};
 use crate::progress::Progress;
 use crate::stores::Stores;
-use crate::{leaderless, limits, log_writer, proposer, reconfiguration, watch};
+use crate::{compactor, leaderless, limits, log_writer, proposer, reconfiguration, watch};
 
 /// What of the core is configured.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,8 @@ pub struct Settings {
     pub watch_progress_interval: Duration,
     /// Who judges membership changes, and how strictly.
     pub reconfiguration: reconfiguration::Settings,
+    /// How much history is kept when the member compacts by itself.
+    pub auto_compaction: Option<AutoCompaction>,
 }
 
 impl Settings {
@@ -91,6 +93,7 @@ impl Settings {
             max_request_bytes: config.max_request_bytes,
             watch_progress_interval: config.watch_progress_notify_interval,
             reconfiguration: reconfiguration::Settings::of(config),
+            auto_compaction: config.auto_compaction,
         }
     }
 
@@ -296,6 +299,10 @@ impl Core {
         tasks.spawn_on(common.fatal.guard("lease-expiry", expiry), &runtime);
         let leaderless = leaderless::watch(handle.clone(), settings.election_timeout);
         tasks.spawn_on(common.fatal.guard("leaderless", leaderless), &runtime);
+        if let Some(retention) = settings.auto_compaction {
+            let compacting = compactor::run(handle.clone(), retention);
+            tasks.spawn_on(common.fatal.guard("compactor", compacting), &runtime);
+        }
         if settings.reconfiguration.auto_promote_learners {
             let promoting = reconfiguration::promote_learners(handle.clone());
             tasks.spawn_on(common.fatal.guard("promotion", promoting), &runtime);

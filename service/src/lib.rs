@@ -60,6 +60,7 @@ mod admission;
 mod applier;
 mod attributes;
 mod away;
+mod compactor;
 mod deadlines;
 mod driver;
 mod forward;

@@ -1,6 +1,7 @@
 //! The real binary: killed, stopped, misconfigured, on damaged and on full disks.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod auto_compaction;
 mod data_dir;
 mod disk_full;
 mod failed_sync;

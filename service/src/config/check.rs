@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
+use super::auto_compaction::check_auto_compaction;
 use super::duration::parse_duration;
 use super::gates::check_feature_gates;
 use super::raw::Raw;
@@ -89,6 +90,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         strict_reconfig_check: clustering.strict_reconfig_check,
         max_learners: number("max-learners", &clustering.max_learners, 1..=usize::MAX)?,
         auto_promote_learners: clustering.auto_promote_learners,
+        auto_compaction: check_auto_compaction(clustering)?,
         watch_progress_notify_interval: check_progress_interval(raw)?,
         compaction_batch_limit: number("compaction-batch-limit", compaction_batch, 1..=u64::MAX)?,
         unsafe_no_fsync: raw.unsafe_features.unsafe_no_fsync,

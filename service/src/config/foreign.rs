@@ -82,7 +82,6 @@ const NO_COMPARISON: &str = "the hashes of members are not compared yet";
 const NO_TLS: &str = "remove it and use http:// URLs, on a network you trust";
 const NO_AUTH: &str = "remove it, and let only trusted clients reach the client URLs";
 const NO_DISCOVERY: &str = "remove it and name the members in --initial-cluster";
-const NO_COMPACTION: &str = "remove it and compact with `etcdctl compact`";
 const NO_LISTENER: &str = "remove it: everything is served on --listen-client-urls";
 
 /// In the order of etcd's own help.
@@ -148,17 +147,6 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     refused("discovery-proxy", &[""], NO_DISCOVERY),
     refused("discovery-srv", &[""], NO_DISCOVERY),
     refused("discovery-srv-name", &[""], NO_DISCOVERY),
-    refused(
-        "auto-compaction-retention",
-        &["0", "0s", "0m", "0h"],
-        NO_COMPACTION,
-    ),
-    // Harmless while the retention is 0, which is checked above.
-    refused(
-        "auto-compaction-mode",
-        &["periodic", "revision"],
-        NO_COMPACTION,
-    ),
     ignored("v2-deprecation", "there is no v2 store"),
     // Security.
     refused("cert-file", &[""], NO_TLS),

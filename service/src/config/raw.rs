@@ -140,6 +140,13 @@ pub(super) struct ClusteringFlags {
     /// Most learners at a time: members that receive everything and do not vote
     #[arg(long, value_name = "N", default_value = "1")]
     pub(super) max_learners: String,
+    /// How --auto-compaction-retention is read: periodic or revision
+    #[arg(long, value_name = "MODE", default_value = "periodic")]
+    pub(super) auto_compaction_mode: String,
+    /// History kept when the member compacts by itself; 0 is never. Periodic: hours, or a duration
+    /// such as 30m. Revision: a number of revisions
+    #[arg(long, value_name = "RETENTION", default_value = "0")]
+    pub(super) auto_compaction_retention: String,
     /// Make a learner a voter as soon as it has caught up; etcd has no such flag
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
         action = ArgAction::Set, default_value = "false", default_missing_value = "true",

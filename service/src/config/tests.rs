@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod manifests;
+
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
@@ -302,8 +304,7 @@ fn what_has_no_meaning_here_is_accepted_and_said() {
     );
     // What is not here, at the value that asks for nothing.
     let (_, notices) = run(
-        "--client-cert-auth=false --auto-compaction-retention 0 --auto-compaction-mode revision \
-         --cors=*",
+        "--client-cert-auth=false --enable-log-rotation=false --cors=*",
         "",
     );
     assert_eq!(notices, []);
@@ -335,6 +336,21 @@ fn errors_name_the_flag_and_what_to_do() {
             "ETCD_AUTO_COMPACTION_RETENTION=1h",
             "ETCD_AUTO_COMPACTION_RETENTION is not available in this version: remove it and \
              compact with `etcdctl compact`",
+        (
+            "--auto-compaction-mode=revision --auto-compaction-retention=1h",
+            "",
+            "--auto-compaction-retention is \"1h\": give the number of revisions to keep",
+        ),
+        (
+            "--auto-compaction-mode=hourly",
+            "",
+            "--auto-compaction-mode is \"hourly\": write periodic or revision",
+        ),
+        (
+            "--auto-compaction-retention=1ms",
+            "",
+            "--auto-compaction-retention is \"1ms\": give at least 100 ms",
+        ),
         ),
         (
             "--name a",
