@@ -90,6 +90,8 @@ pub struct Config {
     pub listen_peer_urls: Vec<MemberUrl>,
     /// What other members are told to connect to. Never empty.
     pub initial_advertise_peer_urls: Vec<MemberUrl>,
+    /// Where metrics and health checks are served beside `listen_client_urls`.
+    pub listen_metrics_urls: Vec<MemberUrl>,
     /// The members a new cluster begins with; holds this one. Sorted by name. An error is kept
     /// here, in words, if the member has run before: it knows its cluster then, and the flags that
     /// speak of its beginning may be of any age.

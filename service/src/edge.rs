@@ -37,6 +37,7 @@ mod front;
 mod gather;
 mod incoming;
 pub mod listener;
+pub mod monitoring;
 pub(crate) mod preface;
 
 use authority::Mended;

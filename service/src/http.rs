@@ -1,4 +1,5 @@
-//! Plain HTTP on the client port: health, version, metrics.
+//! Plain HTTP on the client port: health, version, metrics; and all but the version on the ports
+//! for metrics ([`crate::edge::monitoring`]).
 //!
 //! The answers have etcd's form to the byte, since probes and scripts compare them. `/health` is
 //! the older check: JSON, alarms, a leader and a linearizable read. `/livez` and `/readyz` are
@@ -103,11 +104,15 @@ struct Site {
     metrics: Arc<Metrics>,
 }
 
-/// Every path served, without a fallback.
+/// The paths of the client port, without a fallback.
 pub(crate) fn routes(handle: Handle, metrics: Arc<Metrics>) -> Router {
+    monitoring_routes(handle, metrics).route("/version", get(version))
+}
+
+/// The paths that probes and Prometheus ask for, without a fallback.
+pub(crate) fn monitoring_routes(handle: Handle, metrics: Arc<Metrics>) -> Router {
     let mut router = Router::new()
         .route("/health", get(health))
-        .route("/version", get(version))
         .route("/metrics", get(exposition))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz));

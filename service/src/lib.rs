@@ -83,6 +83,7 @@ pub use handle::Handle;
 use crate::config::MemberUrl;
 use crate::core::Core;
 use crate::edge::listener::{Listener, bind_tcp};
+use crate::edge::monitoring;
 use crate::join::Origin;
 use crate::peer::{Network, REMOVED};
 use crate::stores::Stores;
@@ -132,6 +133,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let listeners = bind(&config.listen_client_urls, Listener::bind).await?;
         let peer_listeners = bind(&config.listen_peer_urls, bind_tcp).await?;
+        let metrics_listeners = bind(&config.listen_metrics_urls, Listener::bind).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
             .filter_map(|(_, listener)| match listener {
@@ -175,6 +177,7 @@ impl Server {
             tls,
             listeners,
             peer_listeners,
+            metrics_listeners,
             is_ready,
             end,
         };
@@ -253,6 +256,7 @@ struct Supervisor {
     tls: Option<Arc<Tls>>,
     listeners: Vec<(MemberUrl, Listener)>,
     peer_listeners: Vec<(MemberUrl, TcpListener)>,
+    metrics_listeners: Vec<(MemberUrl, Listener)>,
     is_ready: signal::Sender<bool>,
     end: signal::Sender<Option<Result<(), FatalError>>>,
 }
@@ -266,6 +270,7 @@ impl Supervisor {
             tls,
             listeners,
             peer_listeners,
+            metrics_listeners,
             is_ready,
             end,
         } = self;
@@ -285,6 +290,7 @@ impl Supervisor {
             );
             peers.spawn(core.fatal().guard("peer-listener", served));
         }
+        serve_metrics(&mut edges, metrics_listeners, &core);
         tokio::select! {
             () = attributes::publish(&handle, &config) => {
                 serve(&mut edges, listeners, &core, &config);
@@ -348,6 +354,18 @@ fn serve(
                 fatal.report(FatalError::Listener { address, detail });
             }
         }));
+    }
+}
+
+/// Serves metrics and health checks on ports of their own, and says so.
+fn serve_metrics(edges: &mut JoinSet<()>, listeners: Vec<(MemberUrl, Listener)>, core: &Core) {
+    for (url, listener) in listeners {
+        let address = listener.local_address();
+        tracing::info!(%url, address, "ready to serve metrics");
+        let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
+        let stopping = handle.stopping().clone();
+        let served = monitoring::serve(listener, handle, metrics, stopping);
+        edges.spawn(core.fatal().guard("metrics-listener", served));
     }
 }
 

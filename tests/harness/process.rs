@@ -115,8 +115,8 @@ fn endpoint(address: &str) -> String {
     format!("{scheme}://{address}")
 }
 
-/// The address in the log line that says the server is ready.
-fn address_in(line: &str) -> String {
+/// The address in a log line that says what the server is ready for.
+pub fn address_in(line: &str) -> String {
     let fields: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));
     let address = fields["address"].as_str();

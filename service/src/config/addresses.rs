@@ -16,6 +16,7 @@ pub(super) struct Urls {
     pub(super) advertise_client: Vec<MemberUrl>,
     pub(super) listen_peer: Vec<MemberUrl>,
     pub(super) initial_advertise_peer: Vec<MemberUrl>,
+    pub(super) listen_metrics: Vec<MemberUrl>,
 }
 
 impl Urls {
@@ -68,9 +69,14 @@ impl Urls {
                     notices,
                 )?,
             )?,
+            listen_metrics: match raw.monitoring.listen_metrics_urls.as_str() {
+                "" => Vec::new(),
+                text => listen_urls("listen-metrics-urls", text)?,
+            },
         };
         without_tls("listen-client-urls", &urls.listen_client)?;
         without_tls("advertise-client-urls", &urls.advertise_client)?;
+        without_tls("listen-metrics-urls", &urls.listen_metrics)?;
         Ok(urls)
     }
 }

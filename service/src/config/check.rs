@@ -71,6 +71,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         advertise_client_urls: urls.advertise_client,
         listen_peer_urls: urls.listen_peer,
         initial_advertise_peer_urls: urls.initial_advertise_peer,
+        listen_metrics_urls: urls.listen_metrics,
         initial_cluster_state: check_cluster_state(&clustering.initial_cluster_state)?,
         initial_cluster_token: clustering.initial_cluster_token.clone(),
         snapshot_count: number("snapshot-count", &member.snapshot_count, 1..=u64::MAX)?,

@@ -178,8 +178,6 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
         "enable-pprof",
         "remove it and profile the process with perf",
     ),
-    ignored("metrics", "all metrics are always served"),
-    refused("listen-metrics-urls", &[""], NO_LISTENER),
     // Logging.
     ignored("logger", "there is one logger"),
     refused_switch(

@@ -38,6 +38,8 @@ pub struct Raw {
     #[command(flatten)]
     pub(super) security: SecurityFlags,
     #[command(flatten)]
+    pub(super) monitoring: MonitoringFlags,
+    #[command(flatten)]
     pub(super) logging: LoggingFlags,
     #[command(flatten)]
     pub(super) features: FeatureFlags,
@@ -221,6 +223,21 @@ pub(super) struct SecurityFlags {
         hide_default_value = true
     )]
     pub(super) tls_max_version: String,
+}
+
+/// Metrics and health checks.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Monitoring")]
+pub(super) struct MonitoringFlags {
+    /// More URLs to serve /metrics, /health, /livez and /readyz on, and nothing else; from the
+    /// start on, before clients are served
+    #[arg(
+        long,
+        value_name = "URLS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) listen_metrics_urls: String,
 }
 
 /// What is logged, how and where.

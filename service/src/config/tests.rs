@@ -351,6 +351,12 @@ fn errors_name_the_flag_and_what_to_do() {
             "",
             "--auto-compaction-retention is \"1ms\": give at least 100 ms",
         ),
+        (
+            "--listen-metrics-urls=https://127.0.0.1:1",
+            "",
+            "--listen-metrics-urls is \"https://127.0.0.1:1\": TLS is not available in this \
+             version, use http://",
+        ),
         ),
         (
             "--name a",
@@ -605,6 +611,7 @@ fn help_and_version_are_texts() {
             "Member:",
             "Clustering:",
             "Security:",
+            "Monitoring:",
             "Logging:",
             "Features:",
             "Unsafe:",

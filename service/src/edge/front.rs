@@ -147,7 +147,7 @@ impl Future for Answer {
 }
 
 /// The answer to a path nobody serves, in the language of who asked.
-async fn not_found(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
+pub(super) async fn not_found(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
         let service = service_of(request.uri().path());

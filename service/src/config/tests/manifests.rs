@@ -30,3 +30,15 @@ fn auto_compaction_is_read_by_etcds_rules() {
     }
 }
 
+#[test]
+fn metrics_may_have_ports_of_their_own() {
+    let config = config(
+        "--listen-metrics-urls=http://127.0.0.1:2381,unix:///run/metrics.sock --metrics extensive",
+    );
+    assert_eq!(
+        texts(&config.listen_metrics_urls),
+        ["http://127.0.0.1:2381", "unix:///run/metrics.sock"]
+    );
+    assert!(config.extensive_metrics);
+}
+

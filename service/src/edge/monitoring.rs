@@ -1,0 +1,72 @@
+//! Ports of their own for `/metrics`, `/health`, `/livez` and `/readyz` (`--listen-metrics-urls`).
+//!
+//! Probes and Prometheus reach them when the client port is full, firewalled or secured, and before
+//! the member is ready: until then `/readyz` says what is missing, and a service manager can tell a
+//! member that waits for the others from one that hangs. HTTP/1.1 only, as in etcd; no gRPC.
+
+use std::sync::Arc;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::listener::{Accept, Listener, SocketFile};
+use super::{HEADER_BYTES_MAX, HEADER_TIMEOUT, accept, drive, front};
+use crate::handle::Handle;
+use crate::http as plain;
+use crate::metrics::Metrics;
+
+/// Connections at a time on one port; one more is closed at once. A handful of probes and scrapers
+/// use one each.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Serves metrics and health checks on `listener` until `shutdown` is cancelled and the last
+/// connection has ended.
+pub async fn serve(
+    listener: Listener,
+    handle: Handle,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) {
+    let router = plain::monitoring_routes(handle, metrics).fallback(front::not_found);
+    match listener {
+        Listener::Tcp(listener) => serve_on::<TcpListener>(listener, router, shutdown).await,
+        Listener::Unix(file) => serve_on::<SocketFile>(file, router, shutdown).await,
+    }
+}
+
+async fn serve_on<L>(listener: L, router: Router, shutdown: CancellationToken)
+where
+    L: Accept,
+    L::Stream: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADER_BYTES_MAX as usize);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    while let Some(stream) = accept(&listener, &shutdown).await {
+        while connections.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let ending = shutdown.child_token();
+        connections.spawn(async move {
+            let _place = place;
+            if let Err(error) = drive(connection, &ending).await {
+                tracing::debug!(%error, "a connection for metrics ended with an error");
+            }
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
