@@ -27,7 +27,7 @@ use conclave_proto::peer::Refusal;
 use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
 use conclave_storage::log::EntryKind;
-use conclave_storage::machine::{Done, Machine, Outcome};
+use conclave_storage::machine::{CommandKind, Done, Machine, Outcome};
 use conclave_storage::reader::Reader;
 
 use crate::away::Away;
@@ -38,7 +38,7 @@ use crate::housekeeper::Tally;
 use crate::leadership::Leases;
 use crate::limits;
 use crate::mailbox::{Mailbox, Proposal};
-use crate::metrics::Stats;
+use crate::metrics::{Applies, Stats};
 use crate::progress::Progress;
 use crate::waking;
 use crate::watch::Publisher;
@@ -77,6 +77,8 @@ pub(crate) struct Applier {
     pub(crate) leases: Leases,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stats: Arc<Stats>,
+    /// How long commands took.
+    pub(crate) applies: Applies,
     pub(crate) inbox: Receiver<Vec<ToApply>>,
     /// Where those who wait for answers run.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -164,17 +166,20 @@ impl Applier {
     ) -> Result<(), Fault> {
         let Position { index, term } = entry.position;
         self.away.passed(term, &self.mailbox);
+        let begun = Stopwatch::start();
         let done = apply(
             &mut self.machine,
             entry.position,
             entry.kind,
             &entry.payload,
         )?;
+        let took = begun.elapsed() / u32::try_from(done.len().max(1)).unwrap_or(u32::MAX);
         batch.index = index;
         batch.commands += done.len();
         batch.bytes += entry.payload.len();
         let mut placed = proposals.into_iter();
         for done in done {
+            self.applies.observe(done.kind, done.outcome.is_ok(), took);
             if done.member_id != self.member_id {
                 continue;
             }
@@ -251,6 +256,7 @@ impl Applier {
         self.leases.applied(&effects.leases);
         self.progress.set_applied(batch.index);
         self.tally.add(batch.commands as u64, batch.bytes as u64);
+        self.applies.flush();
         // Tells each caller what became of its command.
         waking::answer_each(&self.runtime, batch.answers, |(slot, outcome)| {
             slot.answer(Answer::Outcome(outcome));
@@ -277,6 +283,7 @@ pub(crate) fn apply(
     Ok(vec![Done {
         member_id: header.member_id,
         request_id: header.request_id,
+        kind: CommandKind::MemberChange,
         outcome: machine.apply_member(index, term, change)?,
     }])
 }

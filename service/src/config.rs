@@ -147,6 +147,8 @@ pub struct Config {
     pub peer_tls: Option<PeerTls>,
     /// Whether the member leaves all others behind and goes on alone with the data it has.
     pub force_new_cluster: bool,
+    /// Whether the metrics show how long calls take, by method.
+    pub extensive_metrics: bool,
     /// The least severe events logged.
     pub log_level: LogLevel,
     /// The form of a log line; `None` chooses by whether the output is a terminal.

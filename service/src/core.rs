@@ -38,7 +38,7 @@ use crate::handle::{self, Handle, Shared};
 use crate::housekeeper::{self, Housekeeper, Tally};
 use crate::leadership::{self, Leases};
 use crate::mailbox::Mailbox;
-use crate::metrics::{Metrics, PeerStats};
+use crate::metrics::{self, Metrics, PeerStats};
 use crate::peers::{Inbox, Peers};
 use crate::progress::Progress;
 use crate::stores::Stores;
@@ -73,6 +73,8 @@ pub struct Settings {
     pub reconfiguration: reconfiguration::Settings,
     /// How much history is kept when the member compacts by itself.
     pub auto_compaction: Option<AutoCompaction>,
+    /// See [`metrics::Settings`].
+    pub extensive_metrics: bool,
 }
 
 impl Settings {
@@ -94,6 +96,7 @@ impl Settings {
             watch_progress_interval: config.watch_progress_notify_interval,
             reconfiguration: reconfiguration::Settings::of(config),
             auto_compaction: config.auto_compaction,
+            extensive_metrics: config.extensive_metrics,
         }
     }
 
@@ -105,6 +108,13 @@ impl Settings {
             request_timeout: handle::request_timeout(self.election_timeout),
             lease_ttl_seconds_min: proposer::lease_ttl_seconds_min(self.election_timeout),
             reconfiguration: self.reconfiguration,
+        }
+    }
+
+    fn metrics(&self) -> metrics::Settings {
+        metrics::Settings {
+            extensive: self.extensive_metrics,
+            lease_checkpoint: self.lease_checkpoint_interval.is_some(),
         }
     }
 
@@ -188,8 +198,8 @@ impl Core {
         } = stores;
         let applied = reader.applied();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let metrics =
-            Metrics::new(identity).map_err(|error| StartError::System(error.to_string()))?;
+        let metrics = Metrics::new(identity, settings.metrics())
+            .map_err(|error| StartError::System(error.to_string()))?;
         let (tally, woken) = Tally::new(settings.housekeeping());
         let progress = Arc::new(Progress::new(applied.index));
         let common = Common {
@@ -376,6 +386,7 @@ impl Common {
             leases: self.leases.clone(),
             tally: Arc::clone(&self.tally),
             stats: Arc::clone(self.metrics.stats()),
+            applies: self.metrics.stats().durations.applies(),
             inbox,
             runtime: runtime::Handle::current(),
         }

@@ -26,7 +26,7 @@ use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::command::{Command, Header, MemberChange, command::Body};
 use conclave_proto::etcdserverpb::ResponseHeader;
-use conclave_storage::machine::{Outcome, Rejected, Reply};
+use conclave_storage::machine::{CommandKind, Outcome, Rejected, Reply};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, Revision};
 
@@ -36,7 +36,7 @@ use crate::consensus::{Node, codec};
 use crate::leadership::Leases;
 use crate::limits;
 use crate::mailbox::{Control, Look, Mailbox, Payload, Proposal};
-use crate::metrics::Stats;
+use crate::metrics::{Stats, Timed};
 use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::proposer;
@@ -195,6 +195,8 @@ impl Handle {
     /// Fills the headers: the command's, and that of the reply. A lease grant gets its id and least
     /// TTL here, since neither may be chosen by the state machine.
     pub async fn propose(&self, body: Body) -> Result<Reply, ProposeError> {
+        let timed = Timed::Command(CommandKind::of(&body));
+        let begun = Stopwatch::start();
         let body = proposer::prepare(body, &self.shared.settings);
         let result = if let Err(error) = self.check_quota(&body) {
             self.raise_no_space().await;
@@ -202,8 +204,11 @@ impl Handle {
         } else {
             self.propose_prepared(body).await
         };
-        if let Err(ProposeError::Refused(_) | ProposeError::Unknown(_)) = &result {
-            self.shared.stats.proposals_failed.inc();
+        let is_decided = matches!(result, Ok(_) | Err(ProposeError::Rejected(_)));
+        let stats = &self.shared.stats;
+        stats.durations.request(timed, is_decided, begun.elapsed());
+        if !is_decided {
+            stats.proposals_failed.inc();
         }
         result
     }
@@ -371,10 +376,15 @@ impl Handle {
     pub async fn reclaim(&self) -> Result<(), Fault> {
         let engine = self.shared.reader.engine();
         let begun = self.shared.clock.now();
+        let stats = &self.shared.stats;
+        stats.defrag_inflight.inc();
+        let timer = stats.defrag.start_timer();
         tracing::info!("the space of deleted keys is reclaimed");
         let reclaimed = tokio::task::spawn_blocking(move || engine.reclaim())
             .await
             .expect("reclaiming does not panic, and blocking tasks are not cancelled once running");
+        timer.observe_duration();
+        stats.defrag_inflight.dec();
         let took_ms = self.shared.clock.now().since(begun).as_millis() as u64;
         reclaimed.inspect(|()| {
             tracing::info!(took_ms, "the space of deleted keys has been reclaimed");

@@ -14,6 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use conclave_storage::log::{Append, Log};
 use conclave_storage::{Fault, place};
 
+use crate::clock::Stopwatch;
 use crate::consensus::{Position, Restore};
 use crate::limits;
 use crate::mailbox::{Control, Mailbox};
@@ -89,10 +90,18 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Appends, and tells the metrics how long it took.
+/// Appends, and counts it.
 pub(crate) fn timed(log: &Log, append: &Append, stats: &Stats) -> Result<(), Fault> {
-    let _timer = stats.wal_fsync.start_timer();
-    log.append(append)
+    let bytes: usize = append.entries.iter().map(|entry| entry.data.len()).sum();
+    let begun = Stopwatch::start();
+    log.append(append)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    stats.wal_write.observe(seconds);
+    if append.sync {
+        stats.wal_fsync.observe(seconds);
+    }
+    stats.wal_write_bytes.add(bytes as i64);
+    Ok(())
 }
 
 /// One append that does what two do, one after the other.
@@ -123,7 +132,7 @@ mod tests {
     use super::*;
     use crate::handle::Identity;
     use crate::mailbox::Waiting;
-    use crate::metrics::Metrics;
+    use crate::metrics::{Metrics, Settings};
 
     fn append(indexes: impl IntoIterator<Item = u64>, term: u64, sync: bool) -> Append {
         let entry = |index| Entry {
@@ -191,11 +200,11 @@ mod tests {
         }
         drop(jobs);
         let mailbox = Mailbox::default();
-        let metrics = Metrics::new(Identity {
+        let identity = Identity {
             cluster_id: 1,
             member_id: 1,
-        });
-        let metrics = metrics.expect("distinct names");
+        };
+        let metrics = Metrics::new(identity, Settings::default()).expect("distinct names");
         run(&log, &to_do, &mailbox, metrics.stats()).expect("written");
         let mail = mailbox.take(Waiting::CONTROL, Duration::ZERO).control;
         let number = |control: &Control| match control {

@@ -2,46 +2,72 @@
 //!
 //! Three kinds, by who moves them:
 //!
-//! - [`Calls`]: gRPC calls, counted by the handlers.
+//! - [`Calls`] and [`Clients`]: gRPC calls, counted by the handlers.
 //! - [`Stats`]: what the core counts as it goes, and [`PeerStats`]: what the network does, for each
 //!   other member. Their parts are plain counters and histograms, resolved once; touching one is an
 //!   atomic addition.
-//! - Gauges that say how things stand: read from the [`Handle`] when somebody scrapes, and not
-//!   before.
+//! - Gauges of the present: read from the [`Handle`] and the system at a scrape, and not before.
 //!
-//! A name that has no meaning here (bbolt's internals, the v2 store) is absent rather than zero.
+//! A name that has no meaning here (bbolt's internals, the v2 store) is absent rather than zero;
+//! the runbook lists those that etcd exports. Names, types, labels and buckets are compared with
+//! those of a real etcd by `tests/process/metrics.rs`.
+//!
+//! # Cost
+//!
+//! A get touches two counters of calls, one of its client's version, two histograms and a gauge,
+//! and reads the clock four times, which is most of it: 0.26 us on a machine where a look at the
+//! clock takes 0.07 us, and a get 25 us. `--metrics=extensive` adds a histogram and two looks at
+//! the clock to each call, 0.17 us.
 
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::handle::{Handle, Identity};
 use crate::rpc::{API_VERSION, CLUSTER_VERSION};
 
 mod calls;
+mod clients;
+mod durations;
 mod peers;
+mod process;
 mod standing;
 mod stats;
 
 pub(crate) use calls::{Call, Calls};
+pub(crate) use clients::Clients;
+pub use durations::Durations;
+pub(crate) use durations::{Applies, Timed};
 pub(crate) use peers::OfPeer;
 pub use peers::PeerStats;
 #[cfg(test)]
 pub(crate) use peers::Transfers;
 pub use stats::Stats;
 
+use process::Process;
 use standing::Standing;
+
+/// What of the metrics is configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether how long calls take is shown by method, which is many series.
+    pub extensive: bool,
+    /// Whether the time leases have left is noted for the next leader.
+    pub lease_checkpoint: bool,
+}
 
 /// The namespaces Prometheus scrapes as one.
 pub struct Metrics {
     registry: Registry,
     calls: Arc<Calls>,
+    clients: Arc<Clients>,
     stats: Arc<Stats>,
     peers: PeerStats,
     standing: Standing,
+    process: Process,
     health: Health,
+    scrapes: Scrapes,
 }
 
 /// The two lists of health checks.
@@ -62,6 +88,13 @@ impl Probe {
     }
 }
 
+/// Questions for all of this.
+struct Scrapes {
+    running: IntGauge,
+    succeeded: IntCounter,
+    failed: IntCounter,
+}
+
 /// Outcomes of health checks, by the HTTP side.
 struct Health {
     success: IntCounter,
@@ -73,11 +106,13 @@ struct Health {
 impl Metrics {
     /// Every metric, at zero, for this member. Fails only if two of them have one name, which is a
     /// defect.
-    pub fn new(identity: Identity) -> prometheus::Result<Metrics> {
+    pub fn new(identity: Identity, settings: Settings) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
-        let (calls, of_calls) = Calls::new()?;
+        let (calls, of_calls) = Calls::new(settings.extensive)?;
         collectors.extend(of_calls);
+        let (clients, of_clients) = Clients::new()?;
+        collectors.extend(of_clients);
         let (stats, of_stats) = Stats::new()?;
         collectors.extend(of_stats);
         let (peers, of_peers) = PeerStats::new(identity.member_id)?;
@@ -86,24 +121,36 @@ impl Metrics {
         collectors.extend(of_standing);
         let (health, of_health) = Health::new()?;
         collectors.extend(of_health);
+        let (process, of_process) = Process::new()?;
+        collectors.extend(of_process);
+        let (scrapes, of_scrapes) = Scrapes::new()?;
+        collectors.extend(of_scrapes);
         collectors.extend(facts(identity)?);
-        collectors.push(Box::new(ProcessCollector::for_self()));
+        collectors.push(features(settings)?);
         for collector in collectors {
             registry.register(collector)?;
         }
         Ok(Metrics {
             registry,
             calls: Arc::new(calls),
+            clients: Arc::new(clients),
             stats: Arc::new(stats),
             peers,
             standing,
+            process,
             health,
+            scrapes,
         })
     }
 
     /// The counters of gRPC calls.
     pub(crate) fn calls(&self) -> &Arc<Calls> {
         &self.calls
+    }
+
+    /// The counters of requests by their clients' version.
+    pub(crate) fn clients(&self) -> &Arc<Clients> {
+        &self.clients
     }
 
     /// What the core counts.
@@ -142,8 +189,39 @@ impl Metrics {
 
     /// Everything, as Prometheus reads it.
     pub(crate) fn exposition(&self, handle: &Handle) -> prometheus::Result<String> {
+        self.scrapes.running.inc();
         self.standing.read(handle);
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        self.process.read();
+        self.calls.settle();
+        let text = TextEncoder::new().encode_to_string(&self.registry.gather());
+        self.scrapes.running.dec();
+        match &text {
+            Ok(_) => self.scrapes.succeeded.inc(),
+            Err(_) => self.scrapes.failed.inc(),
+        }
+        text
+    }
+}
+
+impl Scrapes {
+    fn new() -> prometheus::Result<(Scrapes, Vec<Box<dyn Collector>>)> {
+        let running = IntGauge::new(
+            "promhttp_metric_handler_requests_in_flight",
+            "Scrapes that are being answered.",
+        )?;
+        let total = IntCounterVec::new(
+            Opts::new(
+                "promhttp_metric_handler_requests_total",
+                "Scrapes by HTTP status.",
+            ),
+            &["code"],
+        )?;
+        let scrapes = Scrapes {
+            running: running.clone(),
+            succeeded: total.with_label_values(&["200"]),
+            failed: total.with_label_values(&["500"]),
+        };
+        Ok((scrapes, vec![Box::new(running), Box::new(total)]))
     }
 }
 
@@ -205,6 +283,39 @@ fn facts(identity: Identity) -> prometheus::Result<Vec<Box<dyn Collector>>> {
     facts.into_iter().map(gauge).collect()
 }
 
+/// etcd's feature gates, with their stage and whether what they stand for is so here. Those that
+/// `--feature-gates` can turn on are in [`features`].
+const FEATURES: &[(&str, &str, bool)] = &[
+    ("AllAlpha", "ALPHA", false),
+    ("AllBeta", "BETA", false),
+    ("CompactHashCheck", "ALPHA", false),
+    ("FastLeaseKeepAlive", "BETA", true),
+    ("InitialCorruptCheck", "ALPHA", false),
+    ("PriorityRequest", "ALPHA", false),
+    ("SetMemberLocalAddr", "ALPHA", false),
+    ("StopGRPCServiceOnDefrag", "ALPHA", false),
+    ("TxnModeWriteWithSharedBuffer", "BETA", true),
+];
+
+fn features(settings: Settings) -> prometheus::Result<Box<dyn Collector>> {
+    let enabled = IntGaugeVec::new(
+        Opts::new(
+            "etcd_server_feature_enabled",
+            "Whether a feature of etcd is on: 1 is yes.",
+        ),
+        &["name", "stage"],
+    )?;
+    let configured = [
+        ("LeaseCheckpoint", "ALPHA", settings.lease_checkpoint),
+        ("LeaseCheckpointPersist", "ALPHA", settings.lease_checkpoint),
+    ];
+    for &(name, stage, is_on) in FEATURES.iter().chain(&configured) {
+        let gauge = enabled.with_label_values(&[name, stage]);
+        gauge.set(i64::from(is_on));
+    }
+    Ok(Box::new(enabled))
+}
+
 /// The cluster's level as this metric has it, without the patch.
 const CLUSTER: &str = CLUSTER_VERSION.split_at(3).0;
 
@@ -214,11 +325,11 @@ mod tests {
 
     #[test]
     fn no_two_metrics_share_a_name_and_dashboards_find_theirs() {
-        let metrics = Metrics::new(Identity {
+        let identity = Identity {
             cluster_id: 1,
             member_id: 0xabc,
-        })
-        .expect("distinct names");
+        };
+        let metrics = Metrics::new(identity, Settings::default()).expect("distinct names");
         metrics.probed(Probe::Live, "serializable_read", true);
         let text = TextEncoder::new()
             .encode_to_string(&metrics.registry.gather())

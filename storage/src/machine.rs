@@ -44,6 +44,7 @@ pub(crate) mod alarm;
 pub mod member;
 pub mod validate;
 
+mod kind;
 mod kv;
 mod lease;
 mod outcome;
@@ -58,6 +59,7 @@ mod properties;
 mod script;
 
 use alarm::Alarms;
+pub use kind::CommandKind;
 use member::Membership;
 pub use outcome::{Change, Changes, Done, Effects, LeaseEffect, Outcome, Rejected, Reply};
 pub(crate) use state::State;
@@ -222,6 +224,7 @@ impl Machine {
             Ok(Done {
                 member_id: header.member_id,
                 request_id: header.request_id,
+                kind: CommandKind::of(&body),
                 outcome: split(self.dispatch(&*read, body))?,
             })
         });

@@ -1,9 +1,10 @@
 //! What a member's metrics say of the others, under etcd's names.
 
-use harness::eventually;
+use harness::exposition::{families, of_etcd};
+use harness::{eventually, http1};
 
-use crate::on_three;
 use crate::partition::PATIENT;
+use crate::{not_on_etcd, on_three};
 
 /// Bytes are counted at both ends; a link that is cut is seen, and so is that it is whole again.
 #[test]
@@ -68,6 +69,22 @@ fn a_peer_out_of_reach_is_seen_in_the_metrics() {
         })
         .await;
         assert!(cluster.metric(leader, &took).await > 0.0);
+    });
+}
+
+/// The others are in the tier `process`, which needs one member only.
+#[test]
+fn what_only_members_with_peers_export_is_as_in_etcd() {
+    on_three(&[], |cluster| async move {
+        let leader = cluster.leader().await;
+        if not_on_etcd(&cluster, "the list is that of 3.7") {
+            return;
+        }
+        let address = cluster.endpoint(leader).trim_start_matches("http://");
+        let ours = families(&http1::get(address, "/metrics").await);
+        for (name, theirs) in of_etcd(&["several"]) {
+            assert_eq!(ours.get(&name), Some(&theirs), "{name}");
+        }
     });
 }
 

@@ -12,7 +12,8 @@
 //! own process. What clients of a cluster did and were told is checked by [`history`].
 //!
 //! Disks fill ([`disk`]), fail to sync ([`syncs`]) and lose what they had ([`damage`]); members
-//! have [`certificates`] to show and [`clocks`] of their own. What this user may not do here, a
+//! have [`certificates`] to show and [`clocks`] of their own. What is exported for Prometheus is
+//! compared with etcd's ([`exposition`]). What this user may not do here, a
 //! test says instead of doing it, and passes: it prints `skipped` and the reason.
 //!
 //! Every node has its own directory and its own ports, chosen by the system. Nothing waits for
@@ -33,6 +34,7 @@ pub mod cluster;
 pub mod damage;
 pub mod disk;
 pub mod etcd;
+pub mod exposition;
 pub mod history;
 pub mod http1;
 pub mod netns;

@@ -10,7 +10,7 @@ use super::{ConfigError, InitialClusterState, Notice, NoticeLevel};
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 
-/// The four lists of URLs; none is empty.
+/// The lists of URLs; none but that for metrics is empty.
 pub(super) struct Urls {
     pub(super) listen_client: Vec<MemberUrl>,
     pub(super) advertise_client: Vec<MemberUrl>,

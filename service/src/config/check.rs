@@ -97,6 +97,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         unsafe_no_fsync: raw.unsafe_features.unsafe_no_fsync,
         peer_tls,
         force_new_cluster: raw.unsafe_features.force_new_cluster,
+        extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
         log_level: check_log_level(&raw.logging.log_level)?,
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_output: check_log_output(&raw.logging.log_outputs)?,
@@ -186,6 +187,17 @@ fn check_progress_interval(raw: &Raw) -> Result<Duration, ConfigError> {
         ));
     }
     Ok(interval)
+}
+
+fn check_metrics(text: &str) -> Result<bool, ConfigError> {
+    match text {
+        "basic" => Ok(false),
+        "extensive" => Ok(true),
+        _ => {
+            let reason = "write basic or extensive";
+            Err(ConfigError::invalid("metrics", text, reason))
+        }
+    }
 }
 
 fn check_log_level(text: &str) -> Result<LogLevel, ConfigError> {

@@ -229,6 +229,9 @@ pub(super) struct SecurityFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Monitoring")]
 pub(super) struct MonitoringFlags {
+    /// basic, or extensive, which adds how long calls take, by method
+    #[arg(long, value_name = "METRICS", default_value = "basic")]
+    pub(super) metrics: String,
     /// More URLs to serve /metrics, /health, /livez and /readyz on, and nothing else; from the
     /// start on, before clients are served
     #[arg(

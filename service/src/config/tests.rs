@@ -333,9 +333,10 @@ fn errors_name_the_flag_and_what_to_do() {
         ),
         (
             "",
-            "ETCD_AUTO_COMPACTION_RETENTION=1h",
-            "ETCD_AUTO_COMPACTION_RETENTION is not available in this version: remove it and \
-             compact with `etcdctl compact`",
+            "ETCD_AUTO_COMPACTION_RETENTION=1d",
+            "ETCD_AUTO_COMPACTION_RETENTION is \"1d\": give a number of hours, or a duration such \
+             as 30m",
+        ),
         (
             "--auto-compaction-mode=revision --auto-compaction-retention=1h",
             "",
@@ -356,6 +357,11 @@ fn errors_name_the_flag_and_what_to_do() {
             "",
             "--listen-metrics-urls is \"https://127.0.0.1:1\": TLS is not available in this \
              version, use http://",
+        ),
+        (
+            "--metrics=all",
+            "",
+            "--metrics is \"all\": write basic or extensive",
         ),
         ),
         (

@@ -4,14 +4,19 @@
 //! Everything is resolved at start: a call costs two increments and no lookup. All codes of all
 //! methods are there from the first scrape, at zero, as etcd does it: a rate over a series that
 //! appears with its first error would miss that error.
+//!
+//! Messages are counted for streams only. A unary call has one request, and one response if it ends
+//! well, so its numbers follow from the others and are taken over at a scrape ([`Calls::settle`]).
+//! How long calls take is measured with `--metrics=extensive`, as in etcd.
 
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, Opts};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 use tonic::Code;
 
-use crate::rpc::method::Method;
+use crate::clock::Stopwatch;
+use crate::rpc::method::{Method, Shape};
 
 /// The codes by number; the label's value is the name Go prints.
 const CODES: [(Code, &str); 17] = [
@@ -39,7 +44,15 @@ struct OfMethod {
     started: IntCounter,
     /// By the number of the code.
     handled: [IntCounter; CODES.len()],
+    /// Messages from clients.
+    received: IntCounter,
+    /// Messages to clients.
+    sent: IntCounter,
+    /// Seconds from the request to the end of the last response; `None` if not measured.
+    handling: Option<Histogram>,
 }
+
+const METHOD_LABELS: &[&str] = &["grpc_type", "grpc_service", "grpc_method"];
 
 /// The counters of all methods.
 pub(crate) struct Calls {
@@ -48,11 +61,18 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// The counters, and what a registry takes to show them.
-    pub(super) fn new() -> prometheus::Result<(Calls, Vec<Box<dyn Collector>>)> {
-        let started = IntCounterVec::new(
-            Opts::new("grpc_server_started_total", "RPCs started on the server."),
-            &["grpc_type", "grpc_service", "grpc_method"],
+    /// The counters, and what a registry takes to show them. With `timed`, how long calls take is
+    /// measured.
+    pub(super) fn new(timed: bool) -> prometheus::Result<(Calls, Vec<Box<dyn Collector>>)> {
+        let counters = |name, help| IntCounterVec::new(Opts::new(name, help), METHOD_LABELS);
+        let started = counters("grpc_server_started_total", "RPCs started on the server.")?;
+        let received = counters(
+            "grpc_server_msg_received_total",
+            "Messages of RPCs received from clients.",
+        )?;
+        let sent = counters(
+            "grpc_server_msg_sent_total",
+            "Messages of RPCs sent to clients.",
         )?;
         let handled = IntCounterVec::new(
             Opts::new(
@@ -60,6 +80,14 @@ impl Calls {
                 "RPCs completed on the server, by outcome.",
             ),
             &["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
+        )?;
+        // The buckets are Prometheus' own.
+        let handling = HistogramVec::new(
+            HistogramOpts::new(
+                "grpc_server_handling_seconds",
+                "Time from the start of an RPC on the server to its end.",
+            ),
+            METHOD_LABELS,
         )?;
         let methods = Method::ALL
             .iter()
@@ -70,13 +98,42 @@ impl Calls {
                     handled: CODES.map(|(_, code)| {
                         handled.with_label_values(&[labels[0], labels[1], labels[2], code])
                     }),
+                    received: received.with_label_values(&labels),
+                    sent: sent.with_label_values(&labels),
+                    handling: timed.then(|| handling.with_label_values(&labels)),
                 }
             })
             .collect();
-        Ok((
-            Calls { methods },
-            vec![Box::new(started), Box::new(handled)],
-        ))
+        let collectors: Vec<Box<dyn Collector>> = vec![
+            Box::new(started),
+            Box::new(handled),
+            Box::new(received),
+            Box::new(sent),
+            Box::new(handling),
+        ];
+        Ok((Calls { methods }, collectors))
+    }
+
+    /// Counts the messages that are not counted one by one.
+    pub(super) fn settle(&self) {
+        for (method, counted) in Method::ALL.iter().zip(&self.methods) {
+            let through = |counter: &IntCounter, total: u64| {
+                counter.inc_by(total.saturating_sub(counter.get()));
+            };
+            match method.shape() {
+                Shape::Unary => {
+                    through(&counted.received, counted.started.get());
+                    through(&counted.sent, counted.handled[Code::Ok as usize].get());
+                }
+                Shape::ServerStream => through(&counted.received, counted.started.get()),
+                Shape::BidiStream => {}
+            }
+        }
+    }
+
+    /// The counter of messages that clients send on streams of this method.
+    pub(crate) fn received(&self, method: Method) -> IntCounter {
+        self.methods[method as usize].received.clone()
     }
 
     fn handled(&self, method: Method, code: Code) {
@@ -90,23 +147,36 @@ pub(crate) struct Call {
     calls: Arc<Calls>,
     method: Method,
     open: bool,
+    /// `None` if durations are not measured.
+    begun: Option<Stopwatch>,
 }
 
 impl Call {
     /// Counts the beginning of a call.
     pub(crate) fn start(calls: &Arc<Calls>, method: Method) -> Call {
-        calls.methods[method as usize].started.inc();
+        let counted = &calls.methods[method as usize];
+        counted.started.inc();
         Call {
             calls: Arc::clone(calls),
             method,
             open: true,
+            begun: counted.handling.is_some().then(Stopwatch::start),
         }
+    }
+
+    /// Counts a message to the client of a stream.
+    pub(crate) fn sent(&self) {
+        self.calls.methods[self.method as usize].sent.inc();
     }
 
     /// Counts the end of the call. Only the first end counts.
     pub(crate) fn end(&mut self, code: Code) {
         if std::mem::replace(&mut self.open, false) {
             self.calls.handled(self.method, code);
+            let handling = &self.calls.methods[self.method as usize].handling;
+            if let (Some(handling), Some(begun)) = (handling, self.begun) {
+                handling.observe(begun.elapsed().as_secs_f64());
+            }
         }
     }
 }
@@ -134,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_call_counts_once_whatever_happens_to_it() {
-        let (calls, _) = Calls::new().expect("valid names");
+        let (calls, _) = Calls::new(true).expect("valid names");
         let calls = Arc::new(calls);
         let count = |code: Code| calls.methods[Method::Put as usize].handled[code as usize].get();
 
@@ -153,6 +223,29 @@ mod tests {
 
         drop(Call::start(&calls, Method::Put));
         assert_eq!(count(Code::Cancelled), 1);
-        assert_eq!(calls.methods[Method::Put as usize].started.get(), 2);
+        let counted = &calls.methods[Method::Put as usize];
+        assert_eq!(counted.started.get(), 2);
+        let handling = counted.handling.as_ref().expect("measured");
+        assert_eq!(handling.get_sample_count(), 2);
+    }
+
+    #[test]
+    fn messages_of_unary_calls_follow_from_their_ends() {
+        let (calls, _) = Calls::new(false).expect("valid names");
+        let calls = Arc::new(calls);
+        Call::start(&calls, Method::Put).end(Code::Ok);
+        Call::start(&calls, Method::Put).end(Code::Unavailable);
+        let stream = Call::start(&calls, Method::RangeStream);
+        stream.sent();
+        stream.sent();
+        for _ in 0..2 {
+            calls.settle();
+            let messages = |method: Method| {
+                let counted = &calls.methods[method as usize];
+                (counted.received.get(), counted.sent.get())
+            };
+            assert_eq!(messages(Method::Put), (2, 1));
+            assert_eq!(messages(Method::RangeStream), (1, 2));
+        }
     }
 }

@@ -1,17 +1,41 @@
 //! What the core counts as it goes. See [`crate::metrics`].
 
+use std::sync::Arc;
+
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, exponential_buckets,
 };
+
+use super::durations::Durations;
 
 /// Counters and histograms of the core. Cloning one of them shares it.
 #[derive(Clone, Debug)]
 pub struct Stats {
     /// Seconds to make appended log entries durable.
     pub wal_fsync: Histogram,
+    /// Seconds to write to the log, with the sync where there is one: both are one call.
+    pub wal_write: Histogram,
+    /// Bytes of entries written to the log. A gauge, because it is one in etcd.
+    pub wal_write_bytes: IntGauge,
     /// Seconds to write one batch of applied entries to the state.
     pub backend_commit: Histogram,
+    /// Seconds to reclaim the space of deleted keys.
+    pub defrag: Histogram,
+    /// Whether space is being reclaimed: 1 is yes.
+    pub defrag_inflight: IntGauge,
+    /// Seconds to hash the whole state.
+    pub hash: Histogram,
+    /// Seconds to hash the keys at a revision.
+    pub hash_rev: Histogram,
+    /// Reads that look at the state now.
+    pub open_reads: IntGauge,
+    /// Distributions by kind of request.
+    pub durations: Arc<Durations>,
+    /// Streams that ended because what a client sent could not be read.
+    pub watch_streams_failed: IntCounter,
+    /// The same of keep-alives.
+    pub keep_alive_streams_failed: IntCounter,
     /// Batches of entries that took long to apply.
     pub slow_applies: IntCounter,
     /// Linearizable reads that waited long for their turn.
@@ -53,15 +77,61 @@ pub struct Stats {
 impl Stats {
     /// The numbers, and what a registry takes to show them.
     pub(super) fn new() -> prometheus::Result<(Stats, Vec<Box<dyn Collector>>)> {
+        let (by_kind, mut collectors) = Durations::new()?;
+        let stream_failures = IntCounterVec::new(
+            Opts::new(
+                "etcd_network_server_stream_failures_total",
+                "Streams that ended because what a client sent could not be read.",
+            ),
+            &["Type", "API"],
+        )?;
         let stats = Stats {
             wal_fsync: durations(
                 "etcd_disk_wal_fsync_duration_seconds",
                 "Time to make appended log entries durable.",
+                FROM_A_MILLISECOND,
+            )?,
+            wal_write: durations(
+                "etcd_disk_wal_write_duration_seconds",
+                "Time to write to the log, with the sync where there is one.",
+                FROM_A_MILLISECOND,
+            )?,
+            wal_write_bytes: IntGauge::new(
+                "etcd_disk_wal_write_bytes_total",
+                "Bytes of entries written to the log.",
             )?,
             backend_commit: durations(
                 "etcd_disk_backend_commit_duration_seconds",
                 "Time to write one batch of applied entries to the state.",
+                FROM_A_MILLISECOND,
             )?,
+            defrag: durations(
+                "etcd_disk_backend_defrag_duration_seconds",
+                "Time to reclaim the space of deleted keys.",
+                (0.1, 13),
+            )?,
+            defrag_inflight: IntGauge::new(
+                "etcd_disk_defrag_inflight",
+                "Whether the space of deleted keys is being reclaimed: 1 is yes.",
+            )?,
+            hash: durations(
+                "etcd_mvcc_hash_duration_seconds",
+                "Time to hash the whole state.",
+                (0.01, 15),
+            )?,
+            hash_rev: durations(
+                "etcd_mvcc_hash_rev_duration_seconds",
+                "Time to hash the keys at a revision.",
+                (0.01, 15),
+            )?,
+            open_reads: IntGauge::new(
+                "etcd_mvcc_db_open_read_transactions",
+                "Reads that look at the state now.",
+            )?,
+            durations: Arc::new(by_kind),
+            watch_streams_failed: stream_failures.with_label_values(&["receive", "watch"]),
+            keep_alive_streams_failed: stream_failures
+                .with_label_values(&["receive", "lease-keepalive"]),
             slow_applies: IntCounter::new(
                 "etcd_server_slow_apply_total",
                 "Batches of entries that took more than 100 ms to apply.",
@@ -126,7 +196,15 @@ impl Stats {
                 "Keep-alives answered by this member.",
             )?,
         };
-        let collectors: Vec<Box<dyn Collector>> = vec![
+        let own: Vec<Box<dyn Collector>> = vec![
+            Box::new(stream_failures),
+            Box::new(stats.wal_write.clone()),
+            Box::new(stats.wal_write_bytes.clone()),
+            Box::new(stats.defrag.clone()),
+            Box::new(stats.defrag_inflight.clone()),
+            Box::new(stats.hash.clone()),
+            Box::new(stats.hash_rev.clone()),
+            Box::new(stats.open_reads.clone()),
             Box::new(stats.wal_fsync.clone()),
             Box::new(stats.backend_commit.clone()),
             Box::new(stats.slow_applies.clone()),
@@ -148,12 +226,20 @@ impl Stats {
             Box::new(stats.leases_expired.clone()),
             Box::new(stats.leases_renewed.clone()),
         ];
+        collectors.extend(own);
         Ok((stats, collectors))
     }
 }
 
-/// A histogram of disk times: 1 ms to 8 s, doubling, which is where etcd's alerts look.
-fn durations(name: &str, help: &str) -> prometheus::Result<Histogram> {
-    let buckets = exponential_buckets(0.001, 2.0, 14)?;
+/// The buckets of disk times: 1 ms to 8 s, which is where etcd's alerts look.
+const FROM_A_MILLISECOND: (f64, usize) = (0.001, 14);
+
+/// A histogram with so many buckets from the first on, each twice as long as the one before.
+fn durations(
+    name: &str,
+    help: &str,
+    (first, count): (f64, usize),
+) -> prometheus::Result<Histogram> {
+    let buckets = exponential_buckets(first, 2.0, count)?;
     Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
 }

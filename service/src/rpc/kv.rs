@@ -7,6 +7,8 @@
 //! A read of one key is done where it stands, since handing it to another thread would cost more
 //! than it does; one that may touch many keys ([`length`]) goes to a thread that may block.
 
+use std::sync::Arc;
+
 use conclave_proto::ApiError;
 use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::kv_server::Kv;
@@ -23,6 +25,8 @@ use super::method::Method;
 use super::stream::Counted;
 use super::validate::ReadOnly;
 use super::{Context, Length, range_stream, reply, status, validate};
+use crate::clock::Stopwatch;
+use crate::metrics::Timed;
 
 /// See the module.
 #[derive(Clone)]
@@ -37,6 +41,14 @@ impl Service {
 
     async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
         rules::check_range(&request).map_err(status::of_api)?;
+        let begun = Stopwatch::start();
+        let answer = self.checked_range(request).await;
+        let durations = &self.context.stats.durations;
+        durations.request(Timed::Range, answer.is_ok(), begun.elapsed());
+        answer
+    }
+
+    async fn checked_range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
         if !request.serializable {
             if self.context.handle.status().is_learner {
                 return Err(status::of_api(ApiError::NotSupportedForLearner));
@@ -45,9 +57,13 @@ impl Service {
         }
         self.context.stats.ranges.inc();
         let length = length(&request);
-        let read = self
-            .context
-            .read(length, move |reader| reader.range(&request));
+        let durations = Arc::clone(&self.context.stats.durations);
+        let read = self.context.read(length, move |reader| {
+            let begun = Stopwatch::start();
+            let answer = reader.range(&request);
+            durations.range(answer.is_ok(), begun.elapsed());
+            answer
+        });
         let mut response = read.await?;
         self.context.complete(&mut response.header);
         Ok(response)
@@ -80,11 +96,26 @@ impl Service {
         self.context.stats.txns.inc();
         match validate::read_only(&request) {
             ReadOnly::No => match self.context.propose(Body::Txn(request)).await? {
-                Reply::Txn(response) => return Ok(response),
-                _ => return Err(status::unexpected_reply()),
+                Reply::Txn(response) => Ok(response),
+                _ => Err(status::unexpected_reply()),
             },
-            ReadOnly::Serializable => {}
-            ReadOnly::Linearizable => self.context.linearize().await?,
+            read_only @ (ReadOnly::Serializable | ReadOnly::Linearizable) => {
+                let begun = Stopwatch::start();
+                let answer = self.read_only_txn(request, read_only).await;
+                let durations = &self.context.stats.durations;
+                durations.request(Timed::ReadOnlyTxn, answer.is_ok(), begun.elapsed());
+                answer
+            }
+        }
+    }
+
+    async fn read_only_txn(
+        &self,
+        request: TxnRequest,
+        read_only: ReadOnly,
+    ) -> Result<TxnResponse, Status> {
+        if read_only == ReadOnly::Linearizable {
+            self.context.linearize().await?;
         }
         let length = length_of_txn(&request);
         let mut response = self

@@ -15,7 +15,7 @@ use conclave_storage::machine::Reply;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::method::Method;
-use super::stream::{Counted, Unfold};
+use super::stream::{Counted, Unfold, is_unreadable};
 use super::{Context, reply, status};
 use crate::forward;
 
@@ -122,9 +122,17 @@ fn keep_alives(context: Context, requests: Streaming<LeaseKeepAliveRequest>) -> 
         (context, requests),
         |(context, mut requests)| async move {
             let answer = match requests.message().await {
-                Ok(Some(request)) => keep_alive(&context, request).await,
+                Ok(Some(request)) => {
+                    context.received(Method::LeaseKeepAlive).inc();
+                    keep_alive(&context, request).await
+                }
                 Ok(None) => return None,
-                Err(status) => Err(status),
+                Err(status) => {
+                    if is_unreadable(&status) {
+                        context.stats.keep_alive_streams_failed.inc();
+                    }
+                    Err(status)
+                }
             };
             Some((answer, (context, requests)))
         },

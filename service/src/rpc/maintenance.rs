@@ -78,7 +78,11 @@ impl Service {
 
     async fn hash(&self) -> Result<pb::HashResponse, Status> {
         let header = self.context.header_now();
-        let hash = |reader: &Reader| reader.hash().map_err(ReadError::Fault);
+        let duration = self.context.stats.hash.clone();
+        let hash = move |reader: &Reader| {
+            let _timer = duration.start_timer();
+            reader.hash().map_err(ReadError::Fault)
+        };
         Ok(pb::HashResponse {
             header,
             hash: self.context.read(Length::Long, hash).await?,
@@ -86,7 +90,11 @@ impl Service {
     }
 
     async fn hash_kv(&self, request: pb::HashKvRequest) -> Result<pb::HashKvResponse, Status> {
-        let hash = move |reader: &Reader| reader.hash_kv(request.revision);
+        let duration = self.context.stats.hash_rev.clone();
+        let hash = move |reader: &Reader| {
+            let _timer = duration.start_timer();
+            reader.hash_kv(request.revision)
+        };
         let hashed = self.context.read(Length::Long, hash).await?;
         Ok(pb::HashKvResponse {
             header: self.context.header_now(),

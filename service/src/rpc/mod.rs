@@ -27,13 +27,14 @@ use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::Revision;
 use conclave_storage::machine::Reply;
 use conclave_storage::reader::{ReadError, Reader};
+use prometheus::{IntCounter, IntGauge};
 use tokio::sync::Semaphore;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Response, Status};
 
 use crate::handle::Handle;
 use crate::limits;
-use crate::metrics::{Call, Calls, Metrics, Stats};
+use crate::metrics::{Call, Calls, Clients, Metrics, Stats};
 
 pub(crate) mod auth;
 pub(crate) mod ballot;
@@ -75,6 +76,8 @@ pub(crate) struct Context {
     pub(crate) handle: Handle,
     /// The counters of calls.
     calls: Arc<Calls>,
+    /// The counters of requests by their clients' version.
+    clients: Arc<Clients>,
     /// The counters of what the calls ask for.
     pub(crate) stats: Arc<Stats>,
     /// A place for each long read that may run; see [`Context::read`].
@@ -95,6 +98,7 @@ impl Context {
         Context {
             handle,
             calls: Arc::clone(metrics.calls()),
+            clients: Arc::clone(metrics.clients()),
             stats: Arc::clone(metrics.stats()),
             long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
         }
@@ -114,7 +118,8 @@ impl Context {
     }
 
     fn check(&self, method: Method, metadata: &MetadataMap) -> Result<(), ApiError> {
-        validate::check_metadata(metadata)?;
+        let version = validate::client_version(metadata)?;
+        self.clients.count(version, method.shape());
         let standing = self.handle.status();
         if standing.is_learner && !serves_as_learner(method) {
             return Err(ApiError::NotSupportedForLearner);
@@ -123,6 +128,11 @@ impl Context {
             return Err(ApiError::NoLeader);
         }
         Ok(())
+    }
+
+    /// The counter of messages that clients send on streams of this method.
+    pub(crate) fn received(&self, method: Method) -> IntCounter {
+        self.calls.received(method)
     }
 
     /// Makes `items` the response stream of a call.
@@ -173,6 +183,7 @@ impl Context {
         look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Status> {
         let reader = self.handle.reader();
+        let open = OpenRead::new(&self.stats);
         if length == Length::Short {
             return look(reader).map_err(status::of_read);
         }
@@ -181,7 +192,7 @@ impl Context {
         let reader = reader.clone();
         let looked = tokio::task::spawn_blocking(move || {
             // The turn ends with the read, also if the client has gone meanwhile.
-            let _turn = turn;
+            let (_turn, _open) = (turn, open);
             look(&reader)
         });
         looked
@@ -199,6 +210,22 @@ impl Context {
     /// A header at the revision applied last.
     pub(crate) fn header_now(&self) -> Option<ResponseHeader> {
         Some(self.handle.header(self.handle.reader().applied().revision))
+    }
+}
+
+/// A read that looks at the state, for the metrics.
+struct OpenRead(IntGauge);
+
+impl OpenRead {
+    fn new(stats: &Stats) -> OpenRead {
+        stats.open_reads.inc();
+        OpenRead(stats.open_reads.clone())
+    }
+}
+
+impl Drop for OpenRead {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -69,6 +69,15 @@ where
     }
 }
 
+/// Whether a client sent what is no request, rather than being gone: a stream that ends so counts
+/// as failed.
+pub(crate) fn is_unreadable(status: &Status) -> bool {
+    !matches!(
+        status.code(),
+        Code::Cancelled | Code::Unknown | Code::Unavailable | Code::DeadlineExceeded
+    )
+}
+
 /// A future that resolves to the reason for which streams must end early.
 pub(crate) type Ending = Pin<Box<dyn Future<Output = Status> + Send>>;
 
@@ -108,7 +117,7 @@ where
             Poll::Pending => Some(Err(ready!(this.ending.as_mut().poll(cx)))),
         };
         match &item {
-            Some(Ok(_)) => {}
+            Some(Ok(_)) => this.call.sent(),
             Some(Err(status)) => {
                 this.done = true;
                 this.call.end(status.code());

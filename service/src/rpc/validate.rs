@@ -58,14 +58,12 @@ pub(crate) fn read_only(request: &TxnRequest) -> ReadOnly {
     }
 }
 
-/// The metadata every client may send and no server may misread.
-pub(crate) fn check_metadata(metadata: &MetadataMap) -> Result<(), ApiError> {
-    match metadata.as_ref().get("client-api-version") {
-        Some(version) if std::str::from_utf8(version.as_bytes()).is_err() => {
-            Err(ApiError::InvalidClientAPIVersion)
-        }
-        _ => Ok(()),
-    }
+/// The version of the API that the client says it speaks, if it does. It must be text.
+pub(crate) fn client_version(metadata: &MetadataMap) -> Result<Option<&str>, ApiError> {
+    let version = metadata.as_ref().get("client-api-version");
+    let text = version.map(|version| std::str::from_utf8(version.as_bytes()));
+    text.transpose()
+        .map_err(|_| ApiError::InvalidClientAPIVersion)
 }
 
 /// True if the client wants an error rather than to wait for a leader.
@@ -200,14 +198,14 @@ mod tests {
     #[test]
     fn the_api_version_must_be_text() {
         let mut metadata = MetadataMap::new();
-        assert_eq!(check_metadata(&metadata), Ok(()));
+        assert_eq!(client_version(&metadata), Ok(None));
         metadata.insert("client-api-version", MetadataValue::from_static("3.7"));
-        assert_eq!(check_metadata(&metadata), Ok(()));
+        assert_eq!(client_version(&metadata), Ok(Some("3.7")));
         let mut headers = http::HeaderMap::new();
         let bytes = http::HeaderValue::from_bytes(&[0xff, 0xfe]).expect("opaque bytes are allowed");
         headers.insert("client-api-version", bytes);
         assert_eq!(
-            check_metadata(&MetadataMap::from_headers(headers)),
+            client_version(&MetadataMap::from_headers(headers)),
             Err(ApiError::InvalidClientAPIVersion)
         );
     }

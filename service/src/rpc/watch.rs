@@ -9,6 +9,7 @@ use std::task::{self, Poll};
 
 use conclave_proto::etcdserverpb::WatchRequest;
 use conclave_storage::Revision;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder, Streaming};
 use tonic::codegen::{BoxFuture, StdError, http};
@@ -18,7 +19,7 @@ use tonic_prost::ProstDecoder;
 
 use super::Context;
 use super::method::Method;
-use super::stream::Counted;
+use super::stream::{Counted, is_unreadable};
 use crate::watch::{self, EncodedWatchResponse, Responses};
 
 /// What a stream's buffers begin with; both grow when needed. There may be very many streams, most
@@ -94,12 +95,30 @@ impl StreamingService<WatchRequest> for Watch {
 }
 
 impl Watch {
+    /// The same requests, which the metrics see.
+    fn counted(
+        &self,
+        requests: Streaming<WatchRequest>,
+    ) -> impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + use<> {
+        let received = self.context.received(Method::Watch);
+        let failed = self.context.stats.watch_streams_failed.clone();
+        requests.map(move |request| {
+            match &request {
+                Ok(_) => received.inc(),
+                Err(status) if is_unreadable(status) => failed.inc(),
+                Err(_) => {}
+            }
+            request
+        })
+    }
+
     fn open(
         &self,
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Counted<Responses>>, Status> {
         let (metadata, _, requests) = request.into_parts();
         let call = self.context.admit(Method::Watch, &metadata)?;
+        let requests = self.counted(requests);
         let handle = self.context.handle.clone();
         let watches = handle.watches().clone();
         let responses = watch::serve(watches, requests, move || {

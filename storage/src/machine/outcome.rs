@@ -7,6 +7,7 @@ use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::mvccpb;
 
+use super::kind::CommandKind;
 use crate::ids::{LeaseId, Revision};
 
 /// What became of a command.
@@ -19,6 +20,8 @@ pub struct Done {
     pub member_id: u64,
     /// Its name among those of that member.
     pub request_id: u64,
+    /// What it does.
+    pub kind: CommandKind,
     /// What became of it.
     pub outcome: Outcome,
 }

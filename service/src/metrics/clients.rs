@@ -1,0 +1,125 @@
+//! Requests by the version of the API that their clients say they speak.
+//!
+//! The version is what a client wrote, so the number of series would be the clients' to choose:
+//! only the first versions get series of their own.
+
+use std::sync::{PoisonError, RwLock};
+
+use prometheus::core::Collector;
+use prometheus::{IntCounter, IntCounterVec, Opts};
+
+use crate::rpc::method::Shape;
+
+/// Versions with series of their own; all further ones share one. etcd has had ten.
+const VERSIONS_MAX: usize = 32;
+/// Bytes of a version; more is not the version of anything.
+const VERSION_BYTES_MAX: usize = 32;
+/// Clients that say nothing. etcd's word.
+const UNKNOWN: &str = "unknown";
+/// Versions beyond [`VERSIONS_MAX`].
+const OTHER: &str = "other";
+
+/// The counters by version.
+pub(crate) struct Clients {
+    family: IntCounterVec,
+    /// Most clients of a cluster are of one version, so a list is faster than a map.
+    known: RwLock<Vec<OfVersion>>,
+}
+
+struct OfVersion {
+    version: Box<str>,
+    unary: IntCounter,
+    stream: IntCounter,
+}
+
+impl OfVersion {
+    fn count(&self, shape: Shape) {
+        match shape {
+            Shape::Unary => self.unary.inc(),
+            Shape::ServerStream | Shape::BidiStream => self.stream.inc(),
+        }
+    }
+}
+
+impl Clients {
+    pub(super) fn new() -> prometheus::Result<(Clients, Vec<Box<dyn Collector>>)> {
+        let family = IntCounterVec::new(
+            Opts::new(
+                "etcd_server_client_requests_total",
+                "Requests by the API version that clients send with them.",
+            ),
+            &["type", "client_api_version"],
+        )?;
+        let collectors: Vec<Box<dyn Collector>> = vec![Box::new(family.clone())];
+        let clients = Clients {
+            family,
+            known: RwLock::default(),
+        };
+        Ok((clients, collectors))
+    }
+
+    /// Counts a request whose client is of this version, if it says so.
+    pub(crate) fn count(&self, version: Option<&str>, shape: Shape) {
+        let version = match version {
+            None => UNKNOWN,
+            Some(version) if version.len() > VERSION_BYTES_MAX => OTHER,
+            Some(version) => version,
+        };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_version) = known.iter().find(|known| &*known.version == version) {
+            return of_version.count(shape);
+        }
+        drop(known);
+        self.count_first(version, shape);
+    }
+
+    fn count_first(&self, version: &str, shape: Shape) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let version = if known.len() < VERSIONS_MAX {
+            version
+        } else {
+            OTHER
+        };
+        // Another thread may have been faster, and the shared series is there from the second on.
+        let position = known.iter().position(|known| &*known.version == version);
+        let position = position.unwrap_or_else(|| {
+            let series = |kind| self.family.with_label_values(&[kind, version]);
+            known.push(OfVersion {
+                version: version.into(),
+                unary: series("unary"),
+                stream: series("stream"),
+            });
+            known.len() - 1
+        });
+        known[position].count(shape);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_told_apart_up_to_a_bound() {
+        let (clients, _) = Clients::new().expect("a valid name");
+        let count = |version: &str| {
+            let series = |kind| clients.family.with_label_values(&[kind, version]).get();
+            (series("unary"), series("stream"))
+        };
+        clients.count(Some("3.7"), Shape::Unary);
+        clients.count(Some("3.7"), Shape::Unary);
+        clients.count(Some("3.7"), Shape::BidiStream);
+        clients.count(None, Shape::ServerStream);
+        assert_eq!(count("3.7"), (2, 1));
+        assert_eq!(count(UNKNOWN), (0, 1));
+        for number in 0..1_000 {
+            clients.count(Some(&format!("a{number}")), Shape::Unary);
+        }
+        clients.count(Some(&"x".repeat(1_000)), Shape::Unary);
+        clients.count(Some("3.7"), Shape::Unary);
+        let series = clients.known.read().expect("no panic").len();
+        assert_eq!(series, VERSIONS_MAX + 1);
+        assert_eq!(count(OTHER).0, 1_001 - (VERSIONS_MAX as u64 - 2));
+        assert_eq!(count("3.7").0, 3);
+    }
+}

@@ -1,0 +1,188 @@
+//! How long requests, ranges and commands take, under etcd's names.
+//!
+//! A series appears with its first observation, as in etcd: most kinds of commands are never seen
+//! on most members, and each series has twenty lines. What is resolved once costs no lookup after
+//! that.
+
+use std::cell::OnceCell;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use conclave_storage::machine::CommandKind;
+use prometheus::core::Collector;
+use prometheus::local::LocalHistogram;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, exponential_buckets};
+
+/// etcd's labels for failure and success, by `success as usize`.
+const SUCCESS: [&str; 2] = ["false", "true"];
+const KINDS: usize = CommandKind::ALL.len();
+
+/// What etcd calls commands of this kind in its metrics.
+const fn label(kind: CommandKind) -> &'static str {
+    match kind {
+        CommandKind::Put => "Put",
+        CommandKind::DeleteRange => "DeleteRange",
+        CommandKind::Txn => "Txn",
+        CommandKind::Compaction => "Compaction",
+        CommandKind::LeaseGrant => "LeaseGrant",
+        // Leases that expired are revoked by it there.
+        CommandKind::LeaseRevoke | CommandKind::LeaseExpire => "LeaseRevoke",
+        CommandKind::LeaseCheckpoint => "LeaseCheckpoint",
+        CommandKind::Alarm => "Alarm",
+        CommandKind::MemberAttributes => "ClusterMemberAttrSet",
+        CommandKind::MemberChange => "ConfChange",
+    }
+}
+
+/// A request as it is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timed {
+    /// A command, from before its proposal to its outcome.
+    Command(CommandKind),
+    /// A range, with its wait for the state to be new enough.
+    Range,
+    /// A transaction that only reads, likewise.
+    ReadOnlyTxn,
+}
+
+/// Distributions of durations. Cloning shares them.
+#[derive(Debug)]
+pub struct Durations {
+    requests: HistogramVec,
+    /// By kind, then ranges and read-only transactions; by success.
+    resolved: [[OnceLock<Histogram>; 2]; KINDS + 2],
+    ranges: HistogramVec,
+    resolved_ranges: [OnceLock<Histogram>; 2],
+    applies: HistogramVec,
+}
+
+impl Durations {
+    pub(super) fn new() -> prometheus::Result<(Durations, Vec<Box<dyn Collector>>)> {
+        let family = |name: &str, help: &str, labels: &[&str], (first, count)| {
+            let buckets = exponential_buckets(first, 2.0, count)?;
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)
+        };
+        let durations = Durations {
+            requests: family(
+                "etcd_server_request_duration_seconds",
+                "Time from a request to its outcome; failed is what was not decided.",
+                &["type", "success"],
+                (0.001, 14),
+            )?,
+            resolved: Default::default(),
+            ranges: family(
+                "etcd_server_range_duration_seconds",
+                "Time to read a range from the state.",
+                &["success"],
+                (0.0001, 20),
+            )?,
+            resolved_ranges: Default::default(),
+            applies: family(
+                "etcd_server_apply_duration_seconds",
+                "Time to apply a command: its share of that of the log entry it came in.",
+                &["version", "op", "success"],
+                (0.0001, 20),
+            )?,
+        };
+        let collectors: Vec<Box<dyn Collector>> = vec![
+            Box::new(durations.requests.clone()),
+            Box::new(durations.ranges.clone()),
+            Box::new(durations.applies.clone()),
+        ];
+        Ok((durations, collectors))
+    }
+
+    /// A request has ended. Rejection is an outcome like others, and a success.
+    pub(crate) fn request(&self, timed: Timed, success: bool, took: Duration) {
+        let (position, kind) = match timed {
+            Timed::Command(kind) => (kind as usize, label(kind)),
+            Timed::Range => (KINDS, "Range"),
+            Timed::ReadOnlyTxn => (KINDS + 1, "ReadonlyTxn"),
+        };
+        self.resolved[position][usize::from(success)]
+            .get_or_init(|| {
+                let labels = [kind, SUCCESS[usize::from(success)]];
+                self.requests.with_label_values(&labels)
+            })
+            .observe(took.as_secs_f64());
+    }
+
+    /// A range was read.
+    pub(crate) fn range(&self, success: bool, took: Duration) {
+        let position = usize::from(success);
+        self.resolved_ranges[position]
+            .get_or_init(|| self.ranges.with_label_values(&[SUCCESS[position]]))
+            .observe(took.as_secs_f64());
+    }
+
+    /// For the thread that applies.
+    pub(crate) fn applies(&self) -> Applies {
+        Applies {
+            family: self.applies.clone(),
+            resolved: Default::default(),
+        }
+    }
+}
+
+/// How long commands took to apply, gathered by the thread that applies them: without atomic
+/// operations, since there may be a hundred thousand a second.
+#[derive(Debug)]
+pub(crate) struct Applies {
+    family: HistogramVec,
+    resolved: [[OnceCell<LocalHistogram>; 2]; KINDS],
+}
+
+impl Applies {
+    /// A command was applied.
+    pub(crate) fn observe(&self, kind: CommandKind, success: bool, took: Duration) {
+        self.resolved[kind as usize][usize::from(success)]
+            .get_or_init(|| {
+                let labels = ["v3", label(kind), SUCCESS[usize::from(success)]];
+                self.family.with_label_values(&labels).local()
+            })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Shows what was gathered.
+    pub(crate) fn flush(&self) {
+        let resolved = self.resolved.iter().flatten().filter_map(OnceCell::get);
+        resolved.for_each(LocalHistogram::flush);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus::{Registry, TextEncoder};
+
+    use super::*;
+
+    #[test]
+    fn series_appear_with_what_they_count() {
+        let (durations, collectors) = Durations::new().expect("valid names");
+        let registry = Registry::new();
+        for collector in collectors {
+            registry.register(collector).expect("distinct names");
+        }
+        let text = || {
+            let encoded = TextEncoder::new().encode_to_string(&registry.gather());
+            encoded.expect("text")
+        };
+        assert_eq!(text(), "");
+        let took = Duration::from_millis(3);
+        durations.request(Timed::Command(CommandKind::Put), true, took);
+        durations.request(Timed::ReadOnlyTxn, false, took);
+        durations.range(true, took);
+        let applies = durations.applies();
+        applies.observe(CommandKind::LeaseExpire, true, took);
+        applies.observe(CommandKind::LeaseRevoke, true, took);
+        applies.flush();
+        for line in [
+            r#"etcd_server_request_duration_seconds_count{success="true",type="Put"} 1"#,
+            r#"etcd_server_request_duration_seconds_count{success="false",type="ReadonlyTxn"} 1"#,
+            r#"etcd_server_range_duration_seconds_bucket{success="true",le="0.0032"} 1"#,
+            r#"apply_duration_seconds_count{op="LeaseRevoke",success="true",version="v3"} 2"#,
+        ] {
+            assert!(text().contains(line), "{line} is missing in {}", text());
+        }
+    }
+}
