@@ -153,8 +153,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// The form of a log line; `None` chooses by whether the output is a terminal.
     pub log_format: Option<LogFormat>,
-    /// Where log lines go.
-    pub log_output: LogOutput,
+    /// Where log lines go, each once. Never empty.
+    pub log_outputs: Vec<LogOutput>,
 }
 
 /// What an empty data directory means.
@@ -192,12 +192,14 @@ pub enum LogFormat {
 }
 
 /// Where log lines go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogOutput {
     /// Standard error.
     Stderr,
     /// Standard output.
     Stdout,
+    /// The end of this file.
+    File(PathBuf),
 }
 
 /// Reads a command line, without the program's name, and an environment.

@@ -8,12 +8,15 @@
 //! on at most: a connection logs dozens of lines at `debug`.
 
 use std::fmt;
-use std::io::IsTerminal;
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -34,18 +37,41 @@ const OWN_TARGETS: &[&str] = &[
 
 /// Sends the process's events where the configuration says, from now on. To be called once; a
 /// second call changes nothing.
-pub fn start(config: &Config) {
-    let (writer, is_terminal) = match config.log_output {
-        LogOutput::Stderr => (
-            BoxMakeWriter::new(std::io::stderr),
-            std::io::stderr().is_terminal(),
-        ),
-        LogOutput::Stdout => (
-            BoxMakeWriter::new(std::io::stdout),
-            std::io::stdout().is_terminal(),
-        ),
+pub fn start(config: &Config) -> Result<(), LogFileError> {
+    let outputs = config.log_outputs.iter();
+    let layers = outputs
+        .map(|output| layer(output, config.log_format))
+        .collect::<Result<Vec<_>, _>>()?;
+    let subscriber = tracing_subscriber::registry()
+        .with(filter(config.log_level))
+        .with(layers);
+    // Fails only if a subscriber is there already, as in a process that runs several members.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// A file of `--log-outputs` that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the log to {}: {error}", path.display())]
+pub struct LogFileError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// Writes the lines of one output.
+fn layer<S>(
+    output: &LogOutput,
+    format: Option<LogFormat>,
+) -> Result<Box<dyn Layer<S> + Send + Sync>, LogFileError>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let (writer, is_terminal) = match output {
+        LogOutput::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
+        LogOutput::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
+        LogOutput::File(path) => (BoxMakeWriter::new(open(path)?), false),
     };
-    let form = match config.log_format {
+    let form = match format {
         Some(LogFormat::Json) => Form::Json,
         Some(LogFormat::Console) => Form::Console {
             color: is_terminal && color_is_welcome(),
@@ -58,11 +84,17 @@ pub fn start(config: &Config) {
     let lines = tracing_subscriber::fmt::layer()
         .event_format(form)
         .with_writer(writer);
-    let subscriber = tracing_subscriber::registry()
-        .with(filter(config.log_level))
-        .with(lines);
-    // Fails only if a subscriber is there already, as in a process that runs several members.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(lines.boxed())
+}
+
+/// Opens a file for appending: each line is one write at its end, also after another process has
+/// truncated it, as tools that rotate logs do.
+fn open(path: &Path) -> Result<File, LogFileError> {
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    opened.map_err(|error| LogFileError {
+        path: path.to_owned(),
+        error,
+    })
 }
 
 /// Logs what the configuration had to say.
@@ -263,7 +295,6 @@ fn is_plain(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;

@@ -35,7 +35,9 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Invocation::Run(config, notices)) => {
-            logging::start(&config);
+            if let Err(error) = logging::start(&config) {
+                return fail(&error, 1);
+            }
             logging::report(&notices);
             run(*config).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
         }

@@ -7,6 +7,7 @@ mod disk_full;
 mod failed_sync;
 mod flags;
 mod kills;
+mod log_files;
 mod metrics;
 mod monitoring;
 mod service_manager;

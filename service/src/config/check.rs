@@ -100,7 +100,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
         log_level: check_log_level(&raw.logging.log_level)?,
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
-        log_output: check_log_output(&raw.logging.log_outputs)?,
+        log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
     })
 }
 
@@ -227,16 +227,27 @@ fn check_log_format(text: Option<&str>) -> Result<Option<LogFormat>, ConfigError
     }
 }
 
-fn check_log_output(text: &str) -> Result<LogOutput, ConfigError> {
-    match text {
-        "default" | "stderr" => Ok(LogOutput::Stderr),
-        "stdout" => Ok(LogOutput::Stdout),
-        _ => {
-            let reason =
-                "write stderr or stdout, and send that to a file where you start the member";
-            Err(ConfigError::invalid("log-outputs", text, reason))
+/// The outputs in their order, each once.
+fn check_log_outputs(text: &str) -> Result<Vec<LogOutput>, ConfigError> {
+    let refuse = |reason: &str| Err(ConfigError::invalid("log-outputs", text, reason));
+    let mut outputs = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let output = match part {
+            "default" | "stderr" => LogOutput::Stderr,
+            "stdout" => LogOutput::Stdout,
+            "" => return refuse("write stderr, stdout or the path of a file"),
+            // etcd speaks to the journal itself. What a unit writes to standard error arrives there
+            // as well, with the unit's name.
+            "systemd/journal" => {
+                return refuse("write stderr, which systemd puts into the journal");
+            }
+            path => LogOutput::File(PathBuf::from(path)),
+        };
+        if !outputs.contains(&output) {
+            outputs.push(output);
         }
     }
+    Ok(outputs)
 }
 
 fn number<N>(flag: &'static str, text: &str, range: RangeInclusive<N>) -> Result<N, ConfigError>

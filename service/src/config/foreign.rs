@@ -182,9 +182,12 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     ignored("logger", "there is one logger"),
     refused_switch(
         "enable-log-rotation",
-        "remove it and rotate what receives standard error",
+        "remove it and rotate the file of --log-outputs with logrotate and its copytruncate",
     ),
-    ignored("log-rotation-config-json", "logs are not written to files"),
+    ignored(
+        "log-rotation-config-json",
+        "it concerns --enable-log-rotation",
+    ),
     ignored(
         "warning-unary-request-duration",
         "slow requests are counted, not logged",

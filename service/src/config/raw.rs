@@ -253,8 +253,9 @@ pub(super) struct LoggingFlags {
     /// json or console [default: console on a terminal, json elsewhere]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<String>,
-    /// stderr, stdout, or default, which is stderr
-    #[arg(long, value_name = "OUTPUT", default_value = "default")]
+    /// Where log lines go, with commas between: stderr, stdout, default, which is stderr, or the
+    /// path of a file, which is appended to
+    #[arg(long, value_name = "OUTPUTS", default_value = "default")]
     pub(super) log_outputs: String,
 }
 

@@ -107,10 +107,11 @@ fn an_empty_command_line_gives_etcds_defaults() {
     assert_eq!(config.max_learners, 1);
     assert!(!config.auto_promote_learners && !config.lease_checkpoint);
     assert_eq!(config.log_level, LogLevel::Info);
-    assert_eq!(
-        (config.log_format, config.log_output),
-        (None, LogOutput::Stderr)
-    );
+    assert_eq!(config.log_format, None);
+    assert_eq!(config.log_outputs, [LogOutput::Stderr]);
+    assert_eq!(config.auto_compaction, None);
+    assert_eq!(config.listen_metrics_urls, []);
+    assert!(!config.extensive_metrics);
 }
 
 /// What process harnesses pass always.
@@ -134,10 +135,8 @@ fn a_harness_command_line_is_understood() {
     );
     assert_eq!(config.quota_backend_bytes, None);
     assert_eq!(config.log_format, Some(LogFormat::Json));
-    assert_eq!(
-        (config.log_level, config.log_output),
-        (LogLevel::Off, LogOutput::Stdout)
-    );
+    assert_eq!(config.log_level, LogLevel::Off);
+    assert_eq!(config.log_outputs, [LogOutput::Stdout]);
 }
 
 #[test]
@@ -362,6 +361,23 @@ fn errors_name_the_flag_and_what_to_do() {
             "--metrics=all",
             "",
             "--metrics is \"all\": write basic or extensive",
+        ),
+        (
+            "--log-outputs=systemd/journal",
+            "",
+            "--log-outputs is \"systemd/journal\": write stderr, which systemd puts into the \
+             journal",
+        ),
+        (
+            "--log-outputs=stderr,",
+            "",
+            "--log-outputs is \"stderr,\": write stderr, stdout or the path of a file",
+        ),
+        (
+            "--enable-log-rotation",
+            "",
+            "--enable-log-rotation is not available in this version: remove it and rotate the \
+             file of --log-outputs with logrotate and its copytruncate",
         ),
         ),
         (

@@ -31,6 +31,17 @@ fn auto_compaction_is_read_by_etcds_rules() {
 }
 
 #[test]
+fn log_lines_may_go_to_several_places() {
+    let outputs = |text: &str| config(&format!("--log-outputs={text}")).log_outputs;
+    let file = |path: &str| LogOutput::File(path.into());
+    assert_eq!(outputs("/var/log/c.log"), [file("/var/log/c.log")]);
+    assert_eq!(
+        outputs("stderr,c.log,default,stdout,c.log"),
+        [LogOutput::Stderr, file("c.log"), LogOutput::Stdout]
+    );
+}
+
+#[test]
 fn metrics_may_have_ports_of_their_own() {
     let config = config(
         "--listen-metrics-urls=http://127.0.0.1:2381,unix:///run/metrics.sock --metrics extensive",
