@@ -30,6 +30,7 @@ mod check;
 mod duration;
 mod error;
 mod foreign;
+mod former;
 mod gates;
 pub mod raw;
 mod security;

@@ -7,10 +7,13 @@
 use clap::{ArgAction, CommandFactory};
 
 use super::foreign::{self, Fate};
-use super::raw::Raw;
+use super::former::{self, Former};
+use super::raw::{Raw, parse_bool};
 use super::{ConfigError, Notice, NoticeLevel};
 
 const PREFIX: &str = "ETCD_";
+
+const FEATURE_GATES: &str = "feature-gates";
 
 /// What a command line asks for once. In the environment these names belong to others: images set
 /// `ETCD_VERSION` to the release they were made of.
@@ -28,6 +31,8 @@ pub struct Arguments {
     pub from_environment: Vec<String>,
     /// What the operator should know.
     pub notices: Vec<Notice>,
+    /// Feature gates that were flags of their own once, as `--feature-gates` has them.
+    gates: Vec<String>,
 }
 
 /// The variable that stands for a flag.
@@ -55,8 +60,9 @@ pub fn collect(
             (None, true) => arguments.next(),
             (None, false) => None,
         };
-        given.push(flag.to_owned());
-        collected.add(flag, value, false)?;
+        let former = former::find(flag);
+        given.push(current_name(flag, former).to_owned());
+        collected.add(flag, former, value, false)?;
     }
     // Sorted, because the order of variables is an accident and the first error should not be.
     let mut environment: Vec<_> = environment
@@ -67,6 +73,7 @@ pub fn collect(
     for (name, value) in environment {
         collected.add_variable(&name, value, &given)?;
     }
+    collected.add_gates();
     Ok(collected)
 }
 
@@ -78,8 +85,9 @@ impl Arguments {
         given: &[String],
     ) -> Result<(), ConfigError> {
         let flag = name[PREFIX.len()..].to_lowercase().replace('_', "-");
+        let former = former::find(&flag).filter(|former| !matches!(former, Former::Removed { .. }));
         let known = !COMMAND_LINE_ONLY.contains(&flag.as_str())
-            && (is_own(&flag) || foreign::find(&flag).is_some());
+            && (is_own(&flag) || foreign::find(&flag).is_some() || former.is_some());
         if !known || environment_name(&flag) != name {
             if !KNOWN_VARIABLES.contains(&name) {
                 let text = format!("the environment variable {name} is not known and ignored");
@@ -93,15 +101,82 @@ impl Arguments {
         if value.is_empty() {
             return Ok(());
         }
-        if given.contains(&flag) {
-            return Err(ConfigError::GivenTwice { flag });
+        let current = current_name(&flag, former).to_owned();
+        if given.contains(&current) {
+            return Err(ConfigError::GivenTwice { flag: current });
         }
-        self.add(&flag, Some(value), true)?;
-        self.from_environment.push(flag);
+        self.add(&flag, former, Some(value), true)?;
+        self.from_environment.push(current);
         Ok(())
     }
 
     fn add(
+        &mut self,
+        flag: &str,
+        former: Option<Former>,
+        value: Option<String>,
+        from_environment: bool,
+    ) -> Result<(), ConfigError> {
+        match former {
+            None => self.add_current(flag, value, from_environment),
+            Some(Former::Renamed(name)) => {
+                self.inform(format!("--{flag} is called --{name} since etcd 3.6"));
+                self.add_current(name, value, from_environment)
+            }
+            Some(Former::Gate(gate)) => {
+                let value = value.unwrap_or_else(|| "true".to_owned());
+                if let Err(reason) = parse_bool(&value) {
+                    return Err(ConfigError::Conflict(format!(
+                        "--{flag} is {value:?}: {reason}"
+                    )));
+                }
+                let entry = format!("{gate}={value}");
+                self.inform(format!(
+                    "--{flag} is written --{FEATURE_GATES}={entry} since etcd 3.6"
+                ));
+                self.gates.push(entry);
+                Ok(())
+            }
+            Some(Former::Removed { harmless, hint, .. }) => {
+                if value.as_deref().unwrap_or("true") == harmless {
+                    return Ok(());
+                }
+                Err(ConfigError::Unavailable {
+                    flag: flag.to_owned(),
+                    from_environment,
+                    hint,
+                })
+            }
+        }
+    }
+
+    /// Puts the gates before those that `--feature-gates` has: of a gate given twice the last
+    /// counts.
+    fn add_gates(&mut self) {
+        if self.gates.is_empty() {
+            return;
+        }
+        let prefix = format!("--{FEATURE_GATES}=");
+        let mut gates = self.gates.join(",");
+        let given = self
+            .flags
+            .iter()
+            .rev()
+            .find_map(|flag| flag.strip_prefix(&prefix));
+        if let Some(given) = given {
+            gates = format!("{gates},{given}");
+        }
+        self.flags.push(prefix + &gates);
+    }
+
+    fn inform(&mut self, text: String) {
+        self.notices.push(Notice {
+            level: NoticeLevel::Info,
+            text,
+        });
+    }
+
+    fn add_current(
         &mut self,
         flag: &str,
         value: Option<String>,
@@ -116,11 +191,7 @@ impl Arguments {
         };
         match foreign.fate {
             Fate::Ignored(reason) => {
-                let text = format!("--{flag} is ignored: {reason}");
-                self.notices.push(Notice {
-                    level: NoticeLevel::Info,
-                    text,
-                });
+                self.inform(format!("--{flag} is ignored: {reason}"));
                 Ok(())
             }
             Fate::Refused { harmless, hint } => {
@@ -152,8 +223,22 @@ fn split(argument: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
+/// The name a flag has in etcd 3.7. Those that became gates keep theirs: each may be given once.
+fn current_name(flag: &str, former: Option<Former>) -> &str {
+    match former {
+        Some(Former::Renamed(name)) => name,
+        Some(Former::Gate(_) | Former::Removed { .. }) | None => flag,
+    }
+}
+
 /// Whether the next argument is the value of this flag.
 fn takes_separate_value(flag: &str) -> bool {
+    let flag = match former::find(flag) {
+        None => flag,
+        Some(Former::Renamed(name)) => name,
+        Some(Former::Gate(_)) => return false,
+        Some(Former::Removed { boolean, .. }) => return !boolean,
+    };
     if let Some(foreign) = foreign::find(flag) {
         return !foreign.boolean;
     }

@@ -379,6 +379,22 @@ fn errors_name_the_flag_and_what_to_do() {
             "--enable-log-rotation is not available in this version: remove it and rotate the \
              file of --log-outputs with logrotate and its copytruncate",
         ),
+        (
+            "--enable-v2=true",
+            "",
+            "--enable-v2 is not available in this version: remove it, and let clients use the v3 \
+             API: there is no other",
+        ),
+        (
+            "--experimental-enable-lease-checkpoint=maybe",
+            "",
+            "--experimental-enable-lease-checkpoint is \"maybe\": write true or false",
+        ),
+        (
+            "--experimental-compaction-batch-limit=none",
+            "",
+            "--compaction-batch-limit is \"none\": give a whole number from 1 to \
+             18446744073709551615",
         ),
         (
             "--name a",

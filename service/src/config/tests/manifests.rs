@@ -53,3 +53,45 @@ fn metrics_may_have_ports_of_their_own() {
     assert!(config.extensive_metrics);
 }
 
+/// What etcd 3.5 and 3.6 had.
+#[test]
+fn flags_of_before_are_taken_for_what_they_are_now() {
+    let (config, notices) = run(
+        "--experimental-watch-progress-notify-interval=5s --experimental-initial-corrupt-check \
+         --experimental-compaction-batch-limit 7 --enable-v2=false --proxy off \
+         --experimental-enable-lease-checkpoint --name a",
+        "ETCD_EXPERIMENTAL_SNAPSHOT_CATCHUP_ENTRIES=9 ETCD_ENABLE_V2=true ETCD_PROXY=on \
+         ETCD_FEATURE_GATES=InitialCorruptCheck=false",
+    );
+    assert_eq!(
+        config.watch_progress_notify_interval,
+        Duration::from_secs(5)
+    );
+    assert_eq!(config.compaction_batch_limit, 7);
+    assert_eq!(config.snapshot_catchup_entries, 9);
+    assert!(config.lease_checkpoint);
+    assert_eq!(config.name, "a");
+    let texts: Vec<&str> = notices.iter().map(|notice| notice.text.as_str()).collect();
+    for text in [
+        "--experimental-watch-progress-notify-interval is called \
+         --watch-progress-notify-interval since etcd 3.6",
+        "--experimental-enable-lease-checkpoint is written \
+         --feature-gates=LeaseCheckpoint=true since etcd 3.6",
+        "the environment variable ETCD_ENABLE_V2 is not known and ignored",
+        "the environment variable ETCD_PROXY is not known and ignored",
+    ] {
+        assert!(texts.contains(&text), "{text} is not in {texts:#?}");
+    }
+    // What is said now counts more than what was said then.
+    let off = "--experimental-enable-lease-checkpoint --feature-gates=LeaseCheckpoint=false";
+    assert!(!run(off, "").0.lease_checkpoint);
+    let (text, _) = error(
+        "--watch-progress-notify-interval=1s",
+        "ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL=1s",
+    );
+    assert!(
+        text.starts_with("--watch-progress-notify-interval is given and"),
+        "{text}"
+    );
+}
+
