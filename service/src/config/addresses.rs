@@ -74,6 +74,7 @@ impl Urls {
                 text => listen_urls("listen-metrics-urls", text)?,
             },
         };
+        warn_of_plain_peers(&urls, notices);
         without_tls("listen-client-urls", &urls.listen_client)?;
         without_tls("advertise-client-urls", &urls.advertise_client)?;
         without_tls("listen-metrics-urls", &urls.listen_metrics)?;
@@ -81,7 +82,30 @@ impl Urls {
     }
 }
 
-/// Clients are served without TLS so far.
+/// The protocol between members has no other protection than TLS.
+fn warn_of_plain_peers(urls: &Urls, notices: &mut Vec<Notice>) {
+    let peer_urls = urls.listen_peer.iter().chain(&urls.initial_advertise_peer);
+    let mut open: Vec<&str> = peer_urls
+        .filter(|url| !url.is_tls() && !url.is_loopback())
+        .map(MemberUrl::as_str)
+        .collect();
+    open.dedup();
+    if open.is_empty() {
+        return;
+    }
+    let text = format!(
+        "members are served without TLS at {}: anyone who can connect there can read and write \
+         all data, add members and end them; give --peer-cert-file, --peer-key-file and \
+         --peer-trusted-ca-file with https:// URLs, or let only members reach these addresses",
+        open.join(", ")
+    );
+    notices.push(Notice {
+        level: NoticeLevel::Warn,
+        text,
+    });
+}
+
+/// Clients, and those who scrape metrics, are served without TLS so far.
 fn without_tls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
     match urls.iter().find(|url| url.is_tls()) {
         None => Ok(()),

@@ -135,6 +135,12 @@ impl MemberUrl {
         ]
     }
 
+    /// Whether only this machine can connect to it.
+    pub fn is_loopback(&self) -> bool {
+        let loopback = || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        self.socket.is_some() || self.host == "localhost" || loopback()
+    }
+
     /// Whether the host stands for every address, which nobody can connect to from elsewhere.
     pub fn is_unspecified(&self) -> bool {
         let unspecified = || {

@@ -95,3 +95,34 @@ fn flags_of_before_are_taken_for_what_they_are_now() {
     );
 }
 
+#[test]
+fn members_without_tls_are_warned_of() {
+    let warned = |arguments: &str| {
+        let (_, notices) = run(arguments, "");
+        let about = |notice: &&Notice| notice.text.contains("without TLS at");
+        let texts: Vec<String> = notices
+            .iter()
+            .filter(about)
+            .map(|n| n.text.clone())
+            .collect();
+        assert!(texts.len() <= 1, "{texts:#?}");
+        texts.into_iter().next()
+    };
+    assert_eq!(warned(""), None);
+    assert_eq!(
+        warned("--listen-peer-urls=http://[::1]:1,http://127.0.0.2:1"),
+        None
+    );
+    let text = warned(
+        "--listen-peer-urls=http://0.0.0.0:1,http://localhost:1 \
+         --initial-advertise-peer-urls=http://node1:1",
+    );
+    let text = text.expect("a warning");
+    assert!(
+        text.contains("at http://0.0.0.0:1, http://node1:1: anyone who can"),
+        "{text}"
+    );
+    let secure =
+        format!("{SECURE_URLS} --peer-cert-file=c --peer-key-file=k --peer-trusted-ca-file=ca");
+    assert_eq!(warned(&secure), None);
+}
