@@ -23,6 +23,7 @@ suite![
     metrics_count_bytes_of_clients,
     the_quota_counts_what_the_size_says,
     an_unknown_path_is_not_found,
+    the_gateway_is_said_to_be_missing => "it has one",
     grpc_health_is_serving => "not registered in 3.4",
     grpc_health_of_an_unknown_service_is_not_found => "not registered in 3.4",
     grpc_health_can_be_watched => "not registered in 3.4",
@@ -197,6 +198,20 @@ async fn metrics_count_bytes_of_clients(node: Node) {
 
 async fn an_unknown_path_is_not_found(node: Node) {
     assert_eq!(http1::get(node.address(), "/nowhere").await.status, 404);
+}
+
+/// In its own form, so that clients of it print the reason.
+async fn the_gateway_is_said_to_be_missing(node: Node) {
+    for path in ["/v3/kv/range", "/v3beta/kv/put"] {
+        let answer = http1::request(node.address(), "POST", path, r#"{"key":"YQ=="}"#).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.contains("the JSON gateway is not available"),
+            "{message}"
+        );
+    }
 }
 
 async fn grpc_health_is_serving(node: Node) {

@@ -146,12 +146,30 @@ impl Future for Answer {
     }
 }
 
+/// What etcd's JSON gateway would answer, in its form: a status of gRPC, here NOT_FOUND.
+const NO_GATEWAY: &str = concat!(
+    r#"{"code":5,"message":"conclave: the JSON gateway is not available in this version, "#,
+    r#"use gRPC","details":[]}"#,
+);
+
+/// Whether etcd serves JSON at this path; older versions did at the other two.
+fn is_gateway_path(path: &str) -> bool {
+    ["/v3/", "/v3beta/", "/v3alpha/"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+}
+
 /// The answer to a path nobody serves, in the language of who asked.
 pub(super) async fn not_found(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
         let service = service_of(request.uri().path());
         return Status::unimplemented(format!("unknown service {service}")).into_http();
+    }
+    // Elsewhere a bare 404 would look like a wrong path of an API that is there.
+    if is_gateway_path(request.uri().path()) {
+        let kind = [(header::CONTENT_TYPE, "application/json")];
+        return (StatusCode::NOT_FOUND, kind, NO_GATEWAY).into_response();
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
     (StatusCode::NOT_FOUND, kind, "404 page not found\n").into_response()
