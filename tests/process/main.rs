@@ -13,4 +13,5 @@ mod monitoring;
 mod service_manager;
 mod socket;
 mod stalled;
+mod start_lines;
 mod stop;

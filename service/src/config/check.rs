@@ -36,9 +36,11 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         None => PathBuf::from(format!("{name}.conclave")),
         Some(dir) => directory("data-dir", dir)?,
     };
+    // Templates that have a variable for it leave it empty, which is etcd's default.
     let wal_dir = member
         .wal_dir
         .as_ref()
+        .filter(|dir| !dir.is_empty())
         .map(|dir| directory("wal-dir", dir))
         .transpose()?;
     let catchup = &features.snapshot_catchup_entries;
