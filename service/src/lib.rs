@@ -304,6 +304,8 @@ impl Supervisor {
         peers_stopping.cancel();
         network.stop().await;
         while peers.join_next().await.is_some() {}
+        // Both hold the state open. Whoever waits for the end may start another server on it.
+        drop((handle, network));
         end.send_replace(Some(outcome));
     }
 }
