@@ -81,6 +81,11 @@ fn connect(
             boot_id: rand::random(),
             election_timeout: std::time::Duration::from_millis(config.election_timeout_ms),
             max_request_bytes: config.max_request_bytes,
+            peer_urls: config
+                .initial_advertise_peer_urls
+                .iter()
+                .map(MemberUrl::to_string)
+                .collect(),
             snapshot_bytes_per_second: peer::SNAPSHOT_BYTES_PER_SECOND,
             snapshot_dir: config.member_dir(),
             tls,

@@ -22,6 +22,7 @@ mod namespaces;
 mod partition;
 mod quorum;
 mod refused;
+mod rejoin;
 mod rolling;
 mod sessions;
 

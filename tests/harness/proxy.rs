@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
@@ -30,6 +30,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 /// Bytes on their way through a forwarder, at most, for each direction of a connection.
@@ -49,12 +50,16 @@ struct Rules {
     slow: BTreeMap<(usize, usize), u32>,
     /// Process id to member.
     processes: BTreeMap<u32, usize>,
+    /// Nothing will be forbidden.
+    is_open: bool,
 }
 
 /// All forwarders of one cluster.
 #[derive(Debug)]
 pub struct Network {
     rules: watch::Sender<Rules>,
+    /// The tasks that accept connections, by the address to dial.
+    forwarders: Mutex<BTreeMap<SocketAddr, AbortHandle>>,
     /// Its own, so that a test may block its threads while it waits for a process. `None` once it
     /// is being dropped.
     runtime: Option<Runtime>,
@@ -69,6 +74,7 @@ impl Default for Network {
             .expect("a runtime needs nothing but memory and threads");
         Self {
             rules: watch::Sender::default(),
+            forwarders: Mutex::default(),
             runtime: Some(runtime),
         }
     }
@@ -89,14 +95,31 @@ impl Network {
             .expect("a bound socket has an address");
         let rules = self.rules.subscribe();
         let runtime = self.runtime.as_ref().expect("it is not being dropped");
-        runtime.spawn(async move {
+        let accepting = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).expect("a listening socket");
             while let Ok((accepted, dialler)) = listener.accept().await {
-                let from = owner(dialler, address, &rules.borrow().processes);
+                let from = match &*rules.borrow() {
+                    rules if rules.is_open => None,
+                    rules => owner(dialler, address, &rules.processes),
+                };
                 tokio::spawn(carry(accepted, from, member, target, rules.clone()));
             }
         });
+        let mut forwarders = self.lock_forwarders();
+        forwarders.insert(address, accepting.abort_handle());
         address
+    }
+
+    /// Accepts no more connections at an address. Those there are stay.
+    pub fn close(&self, address: SocketAddr) {
+        if let Some(accepting) = self.lock_forwarders().remove(&address) {
+            accepting.abort();
+        }
+    }
+
+    fn lock_forwarders(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, AbortHandle>> {
+        let forwarders = self.forwarders.lock();
+        forwarders.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says whose process this is, so that what it dials is known to be the member's.
@@ -104,6 +127,13 @@ impl Network {
         self.rules.send_modify(|rules| {
             rules.processes.insert(pid, member);
         });
+    }
+
+    /// Lets everything through from now on, whatever is forbidden later, without looking whose it
+    /// is. On a busy machine the kernel's table of connections is long, and reading it for each
+    /// attempt of many members to dial one that is down holds up those that are up.
+    pub fn open(&self) {
+        self.rules.send_modify(|rules| rules.is_open = true);
     }
 
     /// Closes the connections between two members, and any they make.

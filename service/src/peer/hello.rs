@@ -47,6 +47,7 @@ impl Identity {
             member_id: self.member_id,
             boot_id: self.boot_id,
             to_member_id: to,
+            peer_urls: Vec::new(),
         }
     }
 
@@ -113,7 +114,7 @@ impl Identity {
                 self.member_id,
             ));
         }
-        Ok(*hello)
+        Ok(hello.clone())
     }
 }
 
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn an_answer_must_come_from_whom_we_meant() {
         let us = identity(0xc1, 0xa);
-        let answer = |hello: &Hello| us.check_answer(Some(*hello), 0xb);
+        let answer = |hello: &Hello| us.check_answer(Some(hello.clone()), 0xb);
         assert!(answer(&identity(0xc1, 0xb).hello(0)).is_ok());
         assert_eq!(us.check_answer(None, 0xb), Err(Stranger::Silent));
         assert!(matches!(

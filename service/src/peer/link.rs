@@ -7,9 +7,10 @@
 //! it is in the wrong place waits the longest time always. A connection that stood for a moment
 //! only is no better than none.
 //!
-//! When the URLs of a member change, those it had are tried after the new ones. Who is reached is
-//! checked in any case, and a mistyped URL must not part members: two that cannot speak to each
-//! other cannot agree on the right one either.
+//! After a member's URLs of the membership come those that it says it has, when it opens a stream
+//! to this one: it may have moved while this member was down. Last are those that it had before its
+//! URLs were changed. Who is reached is checked in any case, and a mistyped URL must not part
+//! members: two that cannot speak to each other cannot agree on the right one either.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(super) struct Link {
     urls: Vec<String>,
     /// Those it had before, the latest first; none of `urls`.
     former_urls: Vec<String>,
+    /// Those it says it has.
+    announced_urls: Mutex<Vec<String>>,
     queue: Arc<Queue>,
     stats: Arc<OfPeer>,
     standing: Mutex<Option<Standing>>,
@@ -62,6 +65,7 @@ pub(super) struct Link {
 struct Standing {
     client: PeerClient<Transport>,
     since: Moment,
+    url: String,
     /// The process that answered, if it did so at a URL the member has now.
     boot_id: Option<u64>,
 }
@@ -74,13 +78,17 @@ impl Link {
         stats: Arc<OfPeer>,
         ending: CancellationToken,
     ) -> Link {
-        let mut former_urls = former.map_or_else(Vec::new, Link::dialled);
+        let mut former_urls = former.map_or_else(Vec::new, |former| {
+            let had = former.urls.iter().chain(&former.former_urls);
+            had.cloned().collect()
+        });
         former_urls.retain(|url| !urls.contains(url));
         former_urls.truncate(FORMER_URLS_MAX);
         Link {
             id,
             urls,
             former_urls,
+            announced_urls: Mutex::default(),
             queue: Arc::new(Queue::new(Arc::clone(&stats))),
             stats,
             standing: Mutex::default(),
@@ -93,9 +101,24 @@ impl Link {
         &self.urls
     }
 
-    /// What is dialled, in this order.
-    fn dialled(&self) -> Vec<String> {
-        self.urls.iter().chain(&self.former_urls).cloned().collect()
+    /// The URLs that the member says it has, which may be others.
+    pub(super) fn set_announced(&self, urls: Vec<String>) {
+        *lock(&self.announced_urls) = urls;
+    }
+
+    /// What is dialled, in this order; the URL that was good last time comes first.
+    fn dialled(&self, good: Option<&str>) -> Vec<String> {
+        let mut dialled = self.urls.clone();
+        let announced = lock(&self.announced_urls);
+        for url in announced.iter().chain(&self.former_urls) {
+            if !dialled.contains(url) {
+                dialled.push(url.clone());
+            }
+        }
+        if let Some(at) = dialled.iter().position(|url| Some(url.as_str()) == good) {
+            dialled.rotate_left(at);
+        }
+        dialled
     }
 
     pub(super) fn queue(&self) -> &Queue {
@@ -155,8 +178,16 @@ pub(super) struct SnapshotTurn {
 }
 
 impl SnapshotTurn {
-    pub(super) fn urls(&self) -> &[String] {
-        &self.link.urls
+    /// Where the member was reached and said who it is, and then its URLs of the membership.
+    pub(super) fn urls(&self) -> Vec<String> {
+        let standing = lock(&self.link.standing);
+        let mut urls: Vec<String> = standing.iter().map(|now| now.url.clone()).collect();
+        for url in &self.link.urls {
+            if !urls.contains(url) {
+                urls.push(url.clone());
+            }
+        }
+        urls
     }
 
     pub(super) fn ending(&self) -> &CancellationToken {
@@ -230,19 +261,15 @@ pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
 async fn keep(link: &Link, common: &Common) {
     let dialling = Dialling::of(common);
     let mut pauses = Pauses::new(common.settings.election_timeout);
-    let urls = link.dialled();
     let told = Told::default();
     let mut grace_ends = common.clock.now().after(ABSENCE_GRACE);
-    // The URL that was good last time is tried first.
-    let mut first = 0;
+    let mut good = None;
     loop {
-        for step in 0..urls.len() {
-            let at = (first + step) % urls.len();
-            let url = &urls[at];
+        for url in &link.dialled(good.as_deref()) {
             let refused = match session(link, common, &dialling, url, &told).await {
                 Err(refused) => refused,
                 Ok(stood) => {
-                    (first, grace_ends) = (at, common.clock.now());
+                    (good, grace_ends) = (Some(url.clone()), common.clock.now());
                     if stood >= STOOD_MIN {
                         pauses.reset();
                         told.forget_all();
@@ -288,7 +315,7 @@ async fn session(
     let identity = common.settings.identity();
     // Closes the queue however this ends, so that its frames end too.
     let breaks = Breaks { link, common };
-    let frames = link.queue.start(identity.hello(link.id));
+    let frames = link.queue.start(common.stream_hello(link.id));
     let opening = async {
         let mut hellos = client.stream(frames).await?.into_inner();
         let hello = hellos.message().await?;
@@ -310,6 +337,7 @@ async fn session(
     *lock(&link.standing) = Some(Standing {
         client,
         since,
+        url: url.to_owned(),
         boot_id: is_current.then_some(hello.boot_id),
     });
     link.stats.active.inc();
@@ -319,7 +347,8 @@ async fn session(
         true => tracing::info!(member, %url, "connected to a member"),
         false => {
             let current = link.urls.join(",");
-            tracing::warn!(member, %url, current, "connected to a member by a URL it had");
+            let text = "connected to a member by a URL that the membership does not list";
+            tracing::warn!(member, %url, current, "{text}");
         }
     };
     // The connections of a link that stands for moments only are not worth a line each.

@@ -39,6 +39,8 @@
 //! * Parcels to one member arrive in the order of the calls. A parcel given to one connection is
 //!   never sent again on the next.
 //! * Of two processes that say they are the same member, the one at its URL is listened to.
+//! * A member that the membership does not list yet is answered for as long as it speaks
+//!   ([`unlisted`]).
 //! * Nothing is sent before the other side's Hello has been checked; nothing is taken in before
 //!   its Hello has.
 //! * Every message is bounded before it is decoded, every queue in number and bytes.
@@ -60,7 +62,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use conclave_proto::command::Member;
-use conclave_proto::peer::{Introduction, Parcel, answer, question};
+use conclave_proto::peer::{Hello, Introduction, Parcel, answer, question};
 use conclave_storage::machine::GENESIS;
 
 use crate::clock::{Clock, Moment};
@@ -82,6 +84,7 @@ mod serve;
 mod service;
 pub mod snapshot;
 mod told;
+mod unlisted;
 
 #[cfg(test)]
 mod tests;
@@ -128,6 +131,8 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// Snapshot bytes a second to one member; see [`SNAPSHOT_BYTES_PER_SECOND`].
     pub snapshot_bytes_per_second: u64,
+    /// Where this member is reached, until its membership says so.
+    pub peer_urls: Vec<String>,
     /// Where folders of snapshots that are received are made: on the state's file system.
     pub snapshot_dir: PathBuf,
     /// How connections to `https://` URLs are made; `None` if there can be none.
@@ -204,11 +209,21 @@ struct Common {
     fatal: Fatal,
     runtime: runtime::Handle,
     stopping: CancellationToken,
+    /// Where this member is reached, as it says in the Hello of a stream.
+    own_urls: Mutex<Vec<String>>,
     /// Every task; they end when `stopping` is cancelled.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Common {
+    /// What a stream to `to` begins with.
+    fn stream_hello(&self, to: u64) -> Hello {
+        Hello {
+            peer_urls: lock(&self.own_urls).clone(),
+            ..self.settings.identity().hello(to)
+        }
+    }
+
     /// Whether there is still nothing but the beginning of the cluster.
     fn is_blank(&self) -> bool {
         self.began_blank && (self.applied)() <= GENESIS.0
@@ -233,6 +248,10 @@ pub struct Network {
     refusals: Told,
     /// Streams of members that came and went within a moment.
     streams: Told,
+    /// Members that this one's membership does not list, and that were given or refused a link.
+    unlisted: Told,
+    /// Messages to members this one cannot reach.
+    unreached: Told,
     receiver: snapshot::Receiver,
 }
 
@@ -242,6 +261,8 @@ struct Members {
     /// Of everybody else who is a member: counts go on when a link is replaced.
     stats: BTreeMap<u64, Arc<OfPeer>>,
     removed: BTreeSet<u64>,
+    /// Of the links, those to members that are known by their Hello alone; see [`unlisted`].
+    unlisted: BTreeMap<u64, u64>,
 }
 
 impl Network {
@@ -262,6 +283,7 @@ impl Network {
         Arc::new(Network {
             receiver: snapshot::Receiver::new(settings.snapshot_dir.clone()),
             common: Arc::new(Common {
+                own_urls: Mutex::new(settings.peer_urls.clone()),
                 settings,
                 inbox,
                 clock,
@@ -279,6 +301,8 @@ impl Network {
             rejections: Told::default(),
             refusals: Told::default(),
             streams: Told::default(),
+            unlisted: Told::default(),
+            unreached: Told::default(),
         })
     }
 
@@ -299,6 +323,18 @@ impl Network {
         lock(&self.members).links.get(&to).cloned()
     }
 
+    /// Makes a link to a member and keeps it connected.
+    fn begin_link(&self, inside: &mut Members, id: u64, urls: &[String], former: Option<&Link>) {
+        let stats = inside.stats.entry(id);
+        let stats = stats.or_insert_with(|| Arc::new(self.common.stats.of(id)));
+        let ending = self.common.stopping.child_token();
+        let link = Link::new(id, urls.to_vec(), former, Arc::clone(stats), ending);
+        let link = Arc::new(link);
+        let running = link::run(Arc::clone(&link), Arc::clone(&self.common));
+        self.common.spawn(running);
+        inside.links.insert(id, link);
+    }
+
     fn end_snapshot(&self, to: u64) {
         if let Some(link) = self.link(to) {
             link.end_snapshot();
@@ -313,7 +349,14 @@ impl Network {
 impl Peers for Network {
     fn send(&self, to: u64, parcel: Parcel) -> bool {
         let Some(link) = self.link(to) else {
-            tracing::debug!(to, "a message to somebody who is not a member");
+            let member = format!("{to:x}");
+            // What was sent to a member that has been removed since is no trouble.
+            if !self.is_removed(to) && self.unreached.is_new(&member, self.common.clock.now()) {
+                tracing::warn!(
+                    member,
+                    "cannot answer a member whose peer URLs this one does not know"
+                );
+            }
             return false;
         };
         let pushed = link.queue().push(parcel);
@@ -351,44 +394,45 @@ impl Peers for Network {
 
     fn set_members(&self, members: &[Member], removed: &[u64]) {
         let own = self.common.settings.member_id;
+        if let Some(ourselves) = members.iter().find(|member| member.id == own) {
+            lock(&self.common.own_urls).clone_from(&ourselves.peer_urls);
+        }
         let mut guard = lock(&self.members);
         let inside = &mut *guard;
         inside.removed.extend(removed.iter().copied());
         for gone in removed {
             self.incoming.end(*gone);
         }
-        let changed: BTreeMap<u64, Arc<Link>> = inside
-            .links
+        let is_listed = |id: u64| members.iter().any(|member| member.id == id);
+        let Members {
+            links,
+            stats,
+            removed,
+            unlisted,
+        } = inside;
+        unlisted.retain(|id, _| !is_listed(*id) && !removed.contains(id));
+        let changed: BTreeMap<u64, Arc<Link>> = links
             .extract_if(.., |id, link| {
                 let member = members.iter().find(|member| member.id == *id);
-                member.is_none_or(|member| member.peer_urls != link.urls())
+                match member {
+                    Some(member) => member.peer_urls != link.urls(),
+                    None => !unlisted.contains_key(id),
+                }
             })
             .inspect(|(_, link)| link.end())
             .collect();
-        inside.stats.retain(|id, _| {
-            let stays = members.iter().any(|member| member.id == *id);
+        stats.retain(|id, _| {
+            let stays = is_listed(*id) || unlisted.contains_key(id);
             if !stays {
                 self.common.stats.forget(*id);
             }
             stays
         });
         for member in members.iter().filter(|member| member.id != own) {
-            let stats = inside.stats.entry(member.id);
-            let stats = stats.or_insert_with(|| Arc::new(self.common.stats.of(member.id)));
-            let stats = Arc::clone(stats);
-            inside.links.entry(member.id).or_insert_with(|| {
-                let ending = self.common.stopping.child_token();
-                let link = Arc::new(Link::new(
-                    member.id,
-                    member.peer_urls.clone(),
-                    changed.get(&member.id).map(Arc::as_ref),
-                    stats,
-                    ending,
-                ));
-                let running = link::run(Arc::clone(&link), Arc::clone(&self.common));
-                self.common.spawn(running);
-                link
-            });
+            if !inside.links.contains_key(&member.id) {
+                let former = changed.get(&member.id).map(Arc::as_ref);
+                self.begin_link(inside, member.id, &member.peer_urls, former);
+            }
         }
     }
 

@@ -104,7 +104,11 @@ impl Peer for Service {
         let remote = Remote::of(&request);
         let mut frames = request.into_inner();
         let frame = first(&mut frames).await?;
-        let hello = self.check(frame.hello.as_ref(), remote)?;
+        let checked = self.check(frame.hello.as_ref(), remote);
+        if let (Err(_), Some(hello)) = (&checked, &frame.hello) {
+            self.network.ask_whether_removed(hello);
+        }
+        let hello = checked?;
         let common = &self.network.common;
         if self.another_is_there(&hello).await {
             let status = not_the_member(hello.member_id);
@@ -119,6 +123,7 @@ impl Peer for Service {
             // To the process that is no more. The connection may not know it yet.
             self.network.end_snapshot(hello.member_id);
         }
+        self.network.learn_urls(&hello, begun.number);
         let (holding, held) = mpsc::channel(1);
         // The channel is new and has room for one.
         let _ = holding.try_send(Ok(common.settings.identity().hello(0)));
@@ -244,6 +249,7 @@ impl Service {
         if is_told {
             tracing::info!(member, reason, "a member disconnected");
         }
+        self.network.forget_urls(from, begun.number);
         let stops = self.ending.is_cancelled() || common.stopping.is_cancelled();
         if self.network.incoming.finish(from, begun.number) && !stops {
             common.inbox.closed(from);

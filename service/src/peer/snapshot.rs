@@ -160,7 +160,7 @@ async fn transfer(
 ) -> Result<SnapshotReport, SendError> {
     let dialling = Dialling::of(common).patiently(SILENCE_MAX);
     let mut dialled = Err(SendError::NoUrl);
-    for url in turn.urls() {
+    for url in &turn.urls() {
         dialled = dialling.dial(url).await.map_err(SendError::Dial);
         if dialled.is_ok() {
             break;

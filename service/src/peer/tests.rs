@@ -18,6 +18,7 @@ mod secure;
 mod snapshots;
 mod strangers;
 mod streams;
+mod unlisted;
 
 const CLUSTER: u64 = 0xc1;
 
@@ -44,10 +45,12 @@ pub(super) struct Odd {
     pub(super) cluster_id: Option<u64>,
     pub(super) boot_id: u64,
     pub(super) tls: Option<Arc<Tls>>,
+    /// Members that it says were removed.
+    pub(super) removed: Vec<u64>,
 }
 
-/// Answers with who it is.
-struct Echo(u64);
+/// Answers with who it is, and who was removed.
+struct Echo(u64, Vec<u64>);
 
 impl Answers for Echo {
     fn answer(&self, question: question::Question) -> BoxFuture<answer::Answer> {
@@ -62,6 +65,7 @@ impl Answers for Echo {
         Introduction {
             cluster_id: CLUSTER,
             member_id: self.0,
+            removed: self.1.clone(),
             ..Introduction::default()
         }
     }
@@ -76,6 +80,7 @@ impl Party {
         let listener = TcpListener::bind(address).await.expect("a port");
         let scheme = if odd.tls.is_some() { "https" } else { "http" };
         let port = listener.local_addr().expect("bound").port();
+        let url = format!("{scheme}://localhost:{port}");
         let mailbox = Arc::<Mailbox>::default();
         let applied = Arc::<AtomicU64>::default();
         let fatal = Fatal::new(CancellationToken::new());
@@ -88,6 +93,7 @@ impl Party {
                 boot_id: odd.boot_id,
                 election_timeout: Duration::from_secs(1),
                 max_request_bytes: 1 << 20,
+                peer_urls: vec![url.clone()],
                 snapshot_bytes_per_second: SNAPSHOT_BYTES_PER_SECOND,
                 snapshot_dir: dir.path().to_owned(),
                 tls: odd.tls.clone(),
@@ -108,14 +114,14 @@ impl Party {
         let served = serve(
             listener,
             Arc::clone(&network),
-            Arc::new(Echo(id)),
+            Arc::new(Echo(id, odd.removed)),
             odd.tls,
             shutdown.clone(),
         );
         Party {
             id,
             network,
-            url: format!("{scheme}://localhost:{port}"),
+            url,
             mailbox,
             heard: Vec::new(),
             applied,

@@ -120,6 +120,12 @@ impl Member {
         place.join("data")
     }
 
+    /// Gives it another address for peers to dial; returns the one it had.
+    pub(super) fn readdress(&mut self, network: &Network) -> SocketAddr {
+        let address = network.forward(self.number, self.listens);
+        std::mem::replace(&mut self.advertises, address)
+    }
+
     /// Makes it a founder of a cluster of these members.
     pub fn found(&mut self, all: &str) {
         self.cluster = ("new", all.to_owned());

@@ -94,6 +94,22 @@ impl Cluster {
         self.members[number].set_removed();
     }
 
+    /// Moves a member to another peer URL, which the cluster learns by an update. Nobody answers at
+    /// the URL it had.
+    pub async fn readdress(&mut self, through: usize, number: usize) {
+        let id = self.id(through, number).await;
+        let old = self.members[number].readdress(&self.network);
+        let peer_urls = vec![self.members[number].peer_url()];
+        retried("a peer URL to be changed", || async {
+            let peer_urls = peer_urls.clone();
+            let mut stub = self.cluster(through);
+            stub.member_update(pb::MemberUpdateRequest { id, peer_urls })
+                .await
+        })
+        .await;
+        self.network.close(old);
+    }
+
     /// Hands leadership to a member.
     pub async fn move_leader(&self, number: usize) {
         let leader = self.leader().await;

@@ -49,6 +49,25 @@ async fn members_of_one_authority_talk() {
     b.stop().await;
 }
 
+/// It is answered where its certificate is good, and not where it would be answered without TLS.
+#[tokio::test]
+async fn an_unlisted_member_is_answered_with_tls_alone() {
+    let ca = Authority::new();
+    let mut a = secured(1, &ca, |_| {}).await;
+    let (b, c) = (secured(2, &ca, |_| {}).await, secured(3, &ca, |_| {}).await);
+    a.meet(&[&b]);
+    b.connected(1).await;
+    b.send(1, "an answer");
+    assert_eq!(a.hears_from(2).await, "an answer");
+    c.network
+        .set_members(&[b.member(), member(3, "http://127.0.0.1:9")], &[]);
+    c.connected(2).await;
+    assert!(b.network.link(3).is_none());
+    for party in [a, b, c] {
+        party.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn others_are_turned_away_with_the_reason() {
     let (ca, other) = (Authority::new(), Authority::new());

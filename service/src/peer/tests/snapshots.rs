@@ -69,6 +69,7 @@ fn start(index: u64) -> SnapshotStart {
             member_id: 1,
             boot_id: 7,
             to_member_id: 2,
+            peer_urls: Vec::new(),
         }),
         index,
         format_version: FORMAT_VERSION,

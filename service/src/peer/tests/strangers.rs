@@ -9,7 +9,7 @@ use super::super::queue::tests::closed;
 use super::*;
 
 /// Opens a stream with this Hello and says how it was received.
-async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
+pub(super) async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
     let dialling = Dialling::new(None, PATIENCE, MESSAGE_BYTES_MAX);
     let connection = dialling.dial(&party.url).await.expect("it listens");
     let frames = closed().start(hello);
@@ -24,6 +24,7 @@ fn hello() -> Hello {
         member_id: 1,
         boot_id: 7,
         to_member_id: 2,
+        peer_urls: Vec::new(),
     }
 }
 
@@ -76,11 +77,13 @@ async fn of_two_processes_that_are_one_member_the_one_at_its_url_is_heard() {
         boot_id: 0xc0,
         ..hello()
     };
-    greet(&b, copy).await.expect("nobody else is there yet");
+    greet(&b, copy.clone())
+        .await
+        .expect("nobody else is there yet");
     a.meet(&[&b]);
     b.meet(&[&a]);
     b.connected(1).await;
-    let status = greet(&b, copy).await.expect_err("refused");
+    let status = greet(&b, copy.clone()).await.expect_err("refused");
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert!(status.message().contains("another process"), "{status}");
     a.connected(2).await;

@@ -1,0 +1,214 @@
+//! Members that speak to this one and that its membership does not list.
+//!
+//! A member that was down while others were added comes back with the membership it had. Whoever
+//! leads by then may not be in it, and yet has to be answered: a leader sends no entries, and no
+//! snapshot, to a member that acknowledges nothing. Nor could two members that were away at
+//! different times elect a leader whose majority needs both. So a stream's Hello says where the
+//! speaker is reached, and this member makes a link to it, like the link to a member it knows.
+//!
+//! For example: 1 of {1, 2, 3} is down while 4 is added and comes to lead. 4 lists 1 and opens a
+//! stream to it. 1 does not list 4, learns its URLs from the Hello, and dials them. What raft
+//! answers to 4 goes that way, 1 catches up, and meets the entry that added 4: from then on 4 is a
+//! member like any other.
+//!
+//! This is safe because raft judges a message by its term and by the log, and never by the
+//! receiver's configuration: that one grants a vote to a candidate that is not in it, and follows a
+//! leader that is not in it. (It does not *count* the votes and acknowledgements of members that
+//! are not in it.) What a member accepts from a speaker it does not list it accepted before; what
+//! is new is that the speaker gets an answer.
+//!
+//! # Invariants
+//!
+//! * A link to an unlisted member lives no longer than the stream whose Hello it is from. When the
+//!   membership lists the member, the link is like any other and has the membership's URLs; when
+//!   the membership says that the member was removed, the link ends.
+//! * There are at most [`UNLISTED_MAX`] of them, and nothing of them is written to disk.
+//! * URLs are bounded and checked like those of `member add`. With peer TLS, only `https://` URLs
+//!   are dialled, so a speaker cannot lead this member out of TLS.
+//! * The other end of the link says who it is and is checked like any other ([`super::hello`]), and
+//!   a member without data asks it what it asks of all ([`super::link`]).
+//!
+//! A *listed* member may have moved while this one was down. Its URLs of the membership come
+//! first, and then those it says it has.
+
+use std::sync::Arc;
+
+use conclave_proto::peer::Hello;
+
+use super::{Members, Network, introduce, lock};
+use crate::config::MemberUrl;
+use crate::fatal::FatalError;
+use crate::limits;
+
+/// Links to members that are known by their Hello alone. A cluster of seven, each of them replaced
+/// while this member was down, has as many; strangers, where there is no TLS, can make up any
+/// number.
+pub(super) const UNLISTED_MAX: usize = 16;
+
+/// The URLs of a Hello that this member may dial.
+fn usable(urls: &[String], with_tls: bool) -> Vec<MemberUrl> {
+    let bytes: usize = urls.iter().map(String::len).sum();
+    if urls.len() > limits::PEER_URLS_MAX || bytes > limits::PEER_URLS_BYTES_MAX {
+        return Vec::new();
+    }
+    let parsed = urls.iter().filter_map(|text| MemberUrl::parse(text).ok());
+    let is_usable = |url: &MemberUrl| {
+        let may_be_dialled = url.check_dialled_by_members().is_ok();
+        may_be_dialled && (url.is_tls() || !with_tls)
+    };
+    parsed.filter(is_usable).collect()
+}
+
+impl Network {
+    /// Takes note of where a member that has opened a stream says it is reached.
+    pub(super) fn learn_urls(&self, hello: &Hello, stream: u64) {
+        let (common, id) = (&self.common, hello.member_id);
+        let urls = usable(&hello.peer_urls, common.settings.tls.is_some());
+        let urls: Vec<String> = urls.iter().map(MemberUrl::to_string).collect();
+        let is_answered = {
+            let mut guard = lock(&self.members);
+            let inside = &mut *guard;
+            let newest = inside.unlisted.get(&id).copied();
+            if inside.removed.contains(&id) || newest.is_some_and(|newest| newest > stream) {
+                return;
+            }
+            match inside.links.get(&id) {
+                Some(link) if newest.is_none() => return link.set_announced(urls),
+                _ => self.answer_unlisted(inside, id, &urls, stream),
+            }
+        };
+        let member = format!("{id:x}");
+        let what = format!("{member} {is_answered}");
+        if !self.unlisted.is_new(&what, common.clock.now()) {
+            return;
+        }
+        match is_answered {
+            true => tracing::info!(
+                member,
+                peer_urls = urls.join(","),
+                "a member of the cluster that this one does not know yet is answered where it says \
+                 it is reached"
+            ),
+            false => tracing::warn!(
+                member,
+                peer_urls = urls.join(","),
+                "a member of the cluster that this one does not know yet cannot be answered: it \
+                 gives no peer URL that this one may dial, or too many others do"
+            ),
+        }
+    }
+
+    /// Sees to a link to a member that is not listed; false if there can be none.
+    fn answer_unlisted(&self, inside: &mut Members, id: u64, urls: &[String], stream: u64) -> bool {
+        if let Some(link) = inside.links.get(&id) {
+            if urls.is_empty() || link.urls() == urls {
+                inside.unlisted.insert(id, stream);
+                return true;
+            }
+            link.end();
+        } else if urls.is_empty() || !self.make_room(inside) {
+            return false;
+        }
+        inside.unlisted.insert(id, stream);
+        self.begin_link(inside, id, urls, None);
+        true
+    }
+
+    /// Whether there may be one more, in the place of one that is not connected if need be.
+    fn make_room(&self, inside: &mut Members) -> bool {
+        if inside.unlisted.len() < UNLISTED_MAX {
+            return true;
+        }
+        let is_idle = |id: &u64| match inside.links.get(id) {
+            Some(link) => link.connected_since().is_none(),
+            None => true,
+        };
+        let idle = inside.unlisted.iter().filter(|(id, _)| is_idle(id));
+        let oldest = idle.min_by_key(|(_, stream)| **stream).map(|(id, _)| *id);
+        if let Some(id) = oldest {
+            self.drop_unlisted(inside, id);
+        }
+        oldest.is_some()
+    }
+
+    /// A stream has ended, and with it what was known of its member from this stream alone.
+    pub(super) fn forget_urls(&self, id: u64, stream: u64) {
+        let mut inside = lock(&self.members);
+        if inside.unlisted.get(&id) == Some(&stream) {
+            self.drop_unlisted(&mut inside, id);
+        }
+    }
+
+    /// A member of this cluster means another one and has reached this one. Perhaps this member was
+    /// removed, and added again under another id, and runs on the data it had. If none is left of
+    /// those that it lists, the caller is the only one that can say so.
+    pub(super) fn ask_whether_removed(self: &Arc<Self>, hello: &Hello) {
+        let (common, caller) = (&self.common, hello.member_id);
+        let settings = &common.settings;
+        let means_another = hello.cluster_id == settings.cluster_id
+            && hello.to_member_id != settings.member_id
+            && caller != settings.member_id;
+        // A member that has a link says it when it is dialled.
+        if !means_another || self.link(caller).is_some() {
+            return;
+        }
+        let urls = usable(&hello.peer_urls, settings.tls.is_some());
+        let asked = format!("asked {caller:x}");
+        if urls.is_empty() || !self.unlisted.is_new(&asked, common.clock.now()) {
+            return;
+        }
+        let network = Arc::clone(self);
+        common.spawn(async move {
+            let common = &network.common;
+            let (cluster_id, own) = (common.settings.cluster_id, common.settings.member_id);
+            let (tls, patience) = (common.settings.tls.clone(), common.settings.patience());
+            let answer = tokio::select! {
+                answer = introduce(&urls, tls, patience) => answer,
+                () = common.stopping.cancelled() => return,
+            };
+            match answer {
+                Ok(theirs) if theirs.cluster_id == cluster_id && theirs.removed.contains(&own) => {
+                    common.fatal.report(FatalError::Removed);
+                }
+                Ok(_) => {}
+                Err(_) => network.unlisted.forget(&asked),
+            }
+        });
+    }
+
+    fn drop_unlisted(&self, inside: &mut Members, id: u64) {
+        inside.unlisted.remove(&id);
+        inside.stats.remove(&id);
+        if let Some(link) = inside.links.remove(&id) {
+            link.end();
+        }
+        self.common.stats.forget(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_a_hello_are_bounded_and_checked() {
+        let checked = |texts: &[&str], with_tls: bool| -> Vec<String> {
+            let urls: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+            let usable = usable(&urls, with_tls);
+            usable.iter().map(MemberUrl::to_string).collect()
+        };
+        let all = [
+            "http://a:1",
+            "https://a:2",
+            "unix:///a",
+            "no URL",
+            "http://",
+        ];
+        assert_eq!(checked(&all, false), ["http://a:1", "https://a:2"]);
+        assert_eq!(checked(&all, true), ["https://a:2"]);
+        let many = vec!["http://a:1"; limits::PEER_URLS_MAX + 1];
+        assert!(checked(&many, false).is_empty());
+        let long = format!("http://{}:1", "a".repeat(limits::PEER_URLS_BYTES_MAX));
+        assert!(checked(&[&long], false).is_empty());
+    }
+}
