@@ -219,10 +219,19 @@ fn joined(config: &Config, answers: &[Answered<'_>]) -> Result<Origin, JoinError
             });
         }
     }
-    // One that knows us is not behind, whatever the others say.
+    let is_removed = |id: u64| {
+        let mut removed = introductions.iter().flat_map(|(_, theirs)| &theirs.removed);
+        removed.any(|removed| *removed == id)
+    };
+    // One that knows us is not behind, whatever the others say, unless it knows us under an id that
+    // has been removed since.
     let mut misfit = None;
     for (_, theirs) in &introductions {
         match find_ourselves(config, &theirs.members) {
+            Ok(ourselves) if is_removed(ourselves.id) => {
+                let member_id = ourselves.id;
+                misfit = misfit.or(Some(JoinError::Removed { member_id }));
+            }
             Ok(ourselves) => {
                 check_has_not_started(config, ourselves)?;
                 return Ok(Origin::Joined {

@@ -214,6 +214,25 @@ async fn one_that_was_added_finds_itself() {
     assert_eq!(script.origin(&config).await, Ok(expected));
 }
 
+/// One of those asked was down while this member was removed, and added again under another id.
+#[tokio::test]
+async fn a_removed_id_is_not_taken_from_a_member_that_is_behind() {
+    let config = config("c", "existing", THREE);
+    let mut again = without_c();
+    again.removed.push(3);
+    let gone = again.clone();
+    again.members.push(member(4, "", "http://c:1"));
+    let behind = || Script::default().says("http://a:1", &[waiting_for_c()]);
+    let script = behind().says("http://b:1", &[again]);
+    let origin = script.origin(&config).await;
+    assert!(
+        matches!(origin, Ok(Origin::Joined { member_id: 4, .. })),
+        "{origin:?}"
+    );
+    let refusal = behind().says("http://b:1", &[gone]).refusal(&config).await;
+    assert!(refusal.contains("permanently removed"), "{refusal}");
+}
+
 #[tokio::test]
 async fn one_that_joins_needs_an_answer() {
     let three = config("c", "existing", THREE);
