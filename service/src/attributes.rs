@@ -4,6 +4,8 @@
 //! member has caught up with it: which is what "ready" means. A member whose attributes are known
 //! already, from an earlier life, reads the state linearizably instead, which says as much.
 
+use std::time::Duration;
+
 use conclave_proto::command::{Member, MemberAttributes, command::Body};
 use conclave_storage::machine::GENESIS;
 
@@ -11,8 +13,33 @@ use crate::config::{Config, MemberUrl};
 use crate::handle::Handle;
 use crate::limits;
 
+/// From one log line of a member that has a leader and is not ready to the next.
+const REMINDER: Duration = Duration::from_secs(60);
+
 /// Returns when the cluster knows this member's attributes.
 pub(crate) async fn publish(handle: &Handle, config: &Config) {
+    let since = handle.clock().now();
+    let mut publishing = std::pin::pin!(attempts(handle, config));
+    loop {
+        tokio::select! {
+            () = &mut publishing => return,
+            () = tokio::time::sleep(REMINDER) => {}
+        }
+        let leader = handle.status().leader;
+        // That there is none is logged elsewhere.
+        if leader != 0 {
+            tracing::warn!(
+                seconds = handle.clock().now().since(since).as_secs(),
+                leader = format!("{leader:x}"),
+                applied = handle.reader().applied().index,
+                "this member is not ready: it has not caught up with the leader"
+            );
+        }
+    }
+}
+
+/// Publishes until it is done.
+async fn attempts(handle: &Handle, config: &Config) {
     let attributes = MemberAttributes {
         member_id: handle.identity().member_id,
         name: config.name.clone(),
