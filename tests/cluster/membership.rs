@@ -204,6 +204,32 @@ fn a_voter_that_is_needed_is_not_removed() {
     });
 }
 
+/// With one of four down those that are up are a majority of the five there will be. They are none
+/// of the six that the next would make.
+#[test]
+fn a_voter_is_added_while_one_of_four_is_down() {
+    harness::run(async {
+        let mut cluster = Cluster::start(4, &[]).await;
+        if not_on_etcd(&cluster, "3.4 wants all of them up") {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let down = cluster.others(leader)[0];
+        cluster.kill(down);
+        cluster.announce(leader, false).await;
+        assert_eq!(cluster.list(leader).await.len(), 5);
+        cluster.put(leader, "a", "1").await;
+        let mut stub = cluster.cluster(leader);
+        let added = stub.member_add(pb::MemberAddRequest {
+            peer_urls: vec!["http://127.0.0.1:1".to_owned()],
+            is_learner: false,
+        });
+        fails(added.await, Code::Unavailable, "unhealthy cluster");
+        cluster.restart(down);
+        cluster.wait_writable(&[down]).await;
+    });
+}
+
 /// A process that hangs keeps its connections, and counts as down all the same: whoever is needed
 /// beside it stays, and it may go.
 #[test]
