@@ -24,6 +24,7 @@ mod quorum;
 mod refused;
 mod rejoin;
 mod rolling;
+mod sequences;
 mod sessions;
 
 use std::future::Future;
