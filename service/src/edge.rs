@@ -7,7 +7,7 @@
 //! gRPC, health checks and metrics share the port, on HTTP/1.1 and HTTP/2 alike. The first bytes
 //! say which of the two a connection speaks ([`preface`]); the path of a request says the rest
 //! ([`front`]). Where clients are on the same machine, a Unix socket serves them as a port does
-//! ([`listener`]). What clients of etcd's get away with in naming the server, they do here too
+//! ([`listener`]). How a client names the server in its HTTP/2 requests is not looked at
 //! ([`authority`]).
 //!
 //! # The end
@@ -40,7 +40,7 @@ pub mod listener;
 pub mod monitoring;
 pub(crate) mod preface;
 
-use authority::Mended;
+use authority::WithoutAuthority;
 use front::Front;
 use gather::{Gathering, Traffic, gather};
 use listener::{Accept, Listener};
@@ -255,7 +255,7 @@ impl Protocols {
                 drive(self.http1.serve_connection(io, front), shutdown).await
             }
             Protocol::Http2 => {
-                let io = TokioIo::new(Mended::new(stream));
+                let io = TokioIo::new(WithoutAuthority::new(stream));
                 drive(self.http2.serve_connection(io, front), shutdown).await
             }
         }

@@ -53,6 +53,11 @@ pub async fn request(address: &str, method: &str, path: &str, body: &str) -> Ans
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
          Content-Length: {length}\r\n\r\n{body}"
     );
+    send(address, &text).await
+}
+
+/// Any bytes as a request, on a connection of its own, which the other side has to end.
+pub async fn send(address: &str, text: &str) -> Answer {
     within("an HTTP answer", async {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         stream

@@ -22,6 +22,7 @@ suite![
     metrics_count_puts,
     metrics_count_bytes_of_clients,
     the_quota_counts_what_the_size_says,
+    any_host_is_as_good => "Go wants one, and of its kind",
     an_unknown_path_is_not_found,
     the_gateway_is_said_to_be_missing => "it has one",
     grpc_health_is_serving => "not registered in 3.4",
@@ -193,6 +194,23 @@ async fn metrics_count_bytes_of_clients(node: Node) {
     let after = bytes(&http1::get(node.address(), "/metrics").await);
     for (before, after) in before.into_iter().zip(after) {
         assert!(after >= before + 20_000.0, "{before} and then {after}");
+    }
+}
+
+async fn any_host_is_as_good(node: Node) {
+    for path in ["/health", "/metrics"] {
+        for host in [
+            "",
+            "Host:\r\n",
+            "Host: #initially=[127.0.0.1:2379]\r\n",
+            "Host: %2frun%2fconclave.sock\r\n",
+            "Host: /a b[\u{ff}\r\n",
+            "Host: one\r\nHost: other\r\n",
+        ] {
+            let request = format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+            let answer = http1::send(node.address(), &request).await;
+            assert_eq!(answer.status, 200, "{host:?}");
+        }
     }
 }
 

@@ -1,29 +1,25 @@
-//! Authorities that are no authorities, on HTTP/2.
+//! Removal of `:authority` from HTTP/2 requests, before h2 reads them.
 //!
-//! Some clients name the server as they were told of it rather than as HTTP wants it named.
-//! `etcdctl` 3.4 (grpc-go of that time) does for the commands that go to one endpoint each, such as
-//! `endpoint status`: given `--endpoints=http://127.0.0.1:2379`, it sends all of that as the
-//! `:authority` of its requests. For a Unix socket it sends the path, as grpc-java does (its issue
-//! 12664); gRPC's C core sends the path percent-encoded (grpc/grpc, issue 38142). etcd does not
-//! mind. h2 does: it resets such a stream before anybody else sees the request, and has no setting
-//! for it (hyperium/h2, pull request 487).
+//! Clients of etcd put all sorts of things there. Go's clientv3 3.5.0 sends
+//! `#initially=[127.0.0.1:2379]`, `etcdctl` 3.4 a URL, grpc-java the path of a Unix socket (its
+//! issue 12664), gRPC's C core that path percent-encoded (grpc/grpc, issue 38142). etcd takes them
+//! all. h2 resets a request with an authority it cannot parse, or ends the connection, before any
+//! code of ours sees the request, and has no setting for it (hyperium/h2, pull request 487).
 //!
-//! So they are mended in the bytes h2 is about to read ([`block`]). Nobody here reads an authority,
-//! and each character is replaced by one whose Huffman code is as long. So the frame stays as long
-//! as it was, and so does the entry in HPACK's dynamic table, which later requests refer to. An
-//! empty name cannot be mended so, and is refused as before.
+//! Nothing in this server looks at an authority, and HTTP/2 does not require one. So it is removed
+//! from the bytes that h2 is about to read, on every connection, whatever its value and encoding
+//! are ([`block`]). No value is examined, so there is none that could be wrong, and ordinary
+//! clients take the same way as odd ones. h2 has less to do for it: measured together with h2's
+//! reading of the same requests this costs nothing.
 //!
-//! # What it costs
+//! # Frames
 //!
-//! The first request of a connection tells: a client that names the server well once does so
-//! always, since the name is the connection's. From then on a read is passed on as it is. On the
-//! other connections all HEADERS frames are looked at, for as long as they last: a client sends
-//! the name again when other headers (grpc-go's timeouts) have driven it out of the table.
+//! A block of headers comes in a HEADERS frame and in CONTINUATION frames after it. It is held back
+//! until it is complete and then passed on as one frame where it fits, without padding and
+//! priority. All other frames are passed on as they are, without waiting for their end.
 //!
-//! A HEADERS frame is held back until it is complete; nothing else is. Whatever looks odd is passed
-//! on untouched, for h2 to judge: a frame larger than we allow, a block that does not parse. So is
-//! what of a block is in CONTINUATION frames. Clients send pseudo-headers first, so that would be
-//! an authority of 16 KiB.
+//! What HTTP/2 or HPACK does not allow is for h2 to answer. Where its answer would depend on what
+//! was removed, it gets a block that is certainly invalid, and ends the connection as it should.
 
 use std::io;
 use std::pin::Pin;
@@ -38,187 +34,327 @@ mod block;
 #[cfg(test)]
 mod tests;
 
+use block::Blocks;
+
 /// The header of a frame (RFC 9113, section 4.1).
 const FRAME_HEADER_BYTES: usize = 9;
-/// What a frame may carry unless we say otherwise, which we do not.
+/// What a frame may carry unless a server says otherwise, which this one does not.
 const FRAME_BYTES_MAX: usize = 16 << 10;
-/// The type of a HEADERS frame.
+/// The types of frames that carry blocks.
 const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+/// Flag: no more frames of this stream follow but CONTINUATION.
+const END_STREAM: u8 = 0x01;
+/// Flag: the block ends here.
+const END_HEADERS: u8 = 0x04;
 /// Flag: the block is followed by padding, and preceded by a byte that says by how much.
 const PADDED: u8 = 0x08;
 /// Flag: the block is preceded by a priority.
 const PRIORITY: u8 = 0x20;
-/// The size of that priority.
 const PRIORITY_BYTES: usize = 5;
 
-/// An HTTP/2 connection, from its preface on, that reads as if its client named us well.
-pub(super) type Mended<S> = ReadThrough<S, Names>;
+/// A block that HPACK does not allow: the field with index 0.
+const INVALID_BLOCK: u8 = 0x80;
 
-/// What is known of how its client names us.
-#[derive(Debug)]
-pub(super) struct Names {
-    /// Gone once the client is known to need no mending.
-    frames: Option<Box<Frames>>,
-}
+/// Bytes of the frames of one block. h2 refuses a request whose headers have more than a quarter of
+/// this, decoded; what is larger by far is not worth holding.
+const BLOCK_BYTES_MAX: usize = 64 << 10;
 
-/// The frames of a connection, as far as they are here.
+/// What a quiet connection keeps of its buffers.
+const KEPT_BYTES: usize = 1 << 10;
+
+/// An HTTP/2 connection, from its preface on, that reads without authorities.
+pub(super) type WithoutAuthority<S> = ReadThrough<S, Requests>;
+
+/// What was read from a client and what is passed on of it.
 #[derive(Debug)]
-struct Frames {
-    bytes: Vec<u8>,
-    /// How many of `bytes` may be passed on.
-    ready: usize,
-    /// How many of those that follow are of a frame that may be passed on.
+pub(super) struct Requests {
+    /// The beginning of a frame whose rest has not been read: of its header, or of a whole frame
+    /// that carries a block.
+    held: Vec<u8>,
+    /// To be passed on, from `passed` on.
+    output: Vec<u8>,
+    passed: usize,
+    /// How many of the next bytes are passed on as they are.
     passing: usize,
-    client: Client,
+    /// A block whose end has not been read.
+    open: Option<OpenBlock>,
+    blocks: Blocks,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Client {
-    /// Has sent no request yet.
-    Unknown,
-    /// Names us well.
-    Fine,
-    /// Does not.
-    Mended,
+#[derive(Debug)]
+struct OpenBlock {
+    /// Of its HEADERS frame.
+    head: Head,
+    fragments: Vec<u8>,
+    /// Bytes of its frames, their headers included: empty ones must not go on for ever.
+    size: usize,
 }
 
-impl<S> Mended<S> {
-    pub(super) fn new(stream: S) -> Mended<S> {
-        let frames = Some(Box::default());
-        let incoming = Names { frames };
+/// The header of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    length: usize,
+    kind: u8,
+    flags: u8,
+    stream: [u8; 4],
+}
+
+/// What a frame is, by its header and what came before.
+#[derive(Clone, Copy, Debug)]
+enum Frame {
+    /// A part of a block.
+    Fragment,
+    /// No part of a block.
+    Other,
+    /// What HTTP/2 does not allow here.
+    Forbidden,
+}
+
+impl<S> WithoutAuthority<S> {
+    pub(super) fn new(stream: S) -> WithoutAuthority<S> {
+        let incoming = Requests {
+            held: Vec::new(),
+            output: Vec::new(),
+            passed: 0,
+            passing: HTTP2.len(),
+            open: None,
+            blocks: Blocks::default(),
+        };
         ReadThrough { stream, incoming }
     }
 }
 
-impl Default for Frames {
-    fn default() -> Frames {
-        Frames {
-            bytes: Vec::new(),
-            ready: 0,
-            passing: HTTP2.len(),
-            client: Client::Unknown,
-        }
+impl Head {
+    /// The header at the beginning of `bytes`, if all of it is there.
+    fn parse(bytes: &[u8]) -> Option<Head> {
+        let &[high, middle, low, kind, flags, ref stream @ ..] =
+            bytes.first_chunk::<FRAME_HEADER_BYTES>()?;
+        Some(Head {
+            length: u32::from_be_bytes([0, high, middle, low]) as usize,
+            kind,
+            flags,
+            stream: *stream,
+        })
+    }
+
+    fn bytes(&self) -> [u8; FRAME_HEADER_BYTES] {
+        let [_, high, middle, low] = (self.length as u32).to_be_bytes();
+        let [first, second, third, fourth] = self.stream;
+        [
+            high, middle, low, self.kind, self.flags, first, second, third, fourth,
+        ]
     }
 }
 
-impl Frames {
-    /// Takes what was read, and looks at the frames it completes.
+impl Requests {
+    /// Takes what was read.
     fn take(&mut self, read: &[u8]) {
-        self.bytes.extend_from_slice(read);
+        if self.held.is_empty() {
+            let taken = self.take_frames(read);
+            self.held.extend_from_slice(&read[taken..]);
+            return;
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(read);
+        let taken = self.take_frames(&held);
+        held.drain(..taken);
+        held.shrink_to(KEPT_BYTES);
+        self.held = held;
+    }
+
+    /// Takes what can be judged, and says how many bytes that is.
+    fn take_frames(&mut self, input: &[u8]) -> usize {
+        let mut at = 0;
         loop {
-            let new = &mut self.bytes[self.ready..];
-            if self.client == Client::Fine {
-                self.passing = new.len();
-            }
-            let passed = self.passing.min(new.len());
-            self.ready += passed;
-            self.passing -= passed;
-            let new = &mut new[passed..];
-            let Some((length, kind)) = frame_header(new) else {
-                return;
+            let rest = &input[at..];
+            let passing = self.passing.min(rest.len());
+            self.output.extend_from_slice(&rest[..passing]);
+            self.passing -= passing;
+            at += passing;
+            let Some(head) = Head::parse(&rest[passing..]) else {
+                return at;
             };
-            if kind == HEADERS && length <= FRAME_HEADER_BYTES + FRAME_BYTES_MAX {
-                let Some(frame) = new.get_mut(..length) else {
-                    return;
-                };
-                self.client = match (block_of(frame).is_some_and(block::mend), self.client) {
-                    (false, Client::Unknown) => Client::Fine,
-                    (false, known) => known,
-                    (true, _) => Client::Mended,
-                };
+            let length = FRAME_HEADER_BYTES + head.length;
+            match self.judge(head) {
+                Frame::Fragment => {
+                    let Some(frame) = rest[passing..].get(..length) else {
+                        return at;
+                    };
+                    self.take_fragment(head, &frame[FRAME_HEADER_BYTES..]);
+                    at += length;
+                }
+                Frame::Other => self.passing = length,
+                Frame::Forbidden => self.give_up(),
             }
-            self.passing = length;
         }
     }
 
-    /// There is no more to come, so there is nothing to wait for.
-    fn end(&mut self) {
-        self.ready = self.bytes.len();
+    fn judge(&self, head: Head) -> Frame {
+        let is_expected = match (&self.open, head.kind) {
+            (None, CONTINUATION) => false,
+            (None, HEADERS) => true,
+            (None, _) => return Frame::Other,
+            (Some(open), kind) => kind == CONTINUATION && head.stream == open.head.stream,
+        };
+        match is_expected && head.length <= FRAME_BYTES_MAX {
+            true => Frame::Fragment,
+            false => Frame::Forbidden,
+        }
     }
 
-    /// Passes on what may be, as much as fits. False if there is nothing.
+    /// Takes the payload of a frame that carries a part of a block.
+    fn take_fragment(&mut self, head: Head, payload: &[u8]) {
+        let Some(mut open) = self.open.take() else {
+            match block_of(head, payload) {
+                None => self.refuse(head),
+                Some(block) if head.flags & END_HEADERS != 0 => self.pass_on(head, block),
+                Some(block) => {
+                    self.open = Some(OpenBlock {
+                        head,
+                        fragments: block.to_vec(),
+                        size: payload.len(),
+                    });
+                }
+            }
+            return;
+        };
+        open.fragments.extend_from_slice(payload);
+        open.size += FRAME_HEADER_BYTES + payload.len();
+        if head.flags & END_HEADERS != 0 {
+            self.pass_on(open.head, &open.fragments);
+        } else if open.size > BLOCK_BYTES_MAX {
+            self.refuse(open.head);
+        } else {
+            self.open = Some(open);
+        }
+    }
+
+    /// Passes on a block without its authorities.
+    fn pass_on(&mut self, head: Head, block: &[u8]) {
+        let mut frame = Head {
+            kind: HEADERS,
+            flags: head.flags & END_STREAM | END_HEADERS,
+            ..head
+        };
+        let start = self.output.len();
+        // Its length is not known yet.
+        self.output.extend_from_slice(&frame.bytes());
+        let written = self.blocks.without_authority(block, &mut self.output);
+        if written.is_none() {
+            self.output.truncate(start);
+            return self.refuse(head);
+        }
+        let payload = start + FRAME_HEADER_BYTES;
+        frame.length = self.output.len() - payload;
+        if frame.length <= FRAME_BYTES_MAX {
+            self.output[start..payload].copy_from_slice(&frame.bytes());
+            return;
+        }
+        let block = self.output.split_off(payload);
+        self.output.truncate(start);
+        frame.flags &= !END_HEADERS;
+        let mut fragments = block.chunks(FRAME_BYTES_MAX).peekable();
+        while let Some(fragment) = fragments.next() {
+            frame.length = fragment.len();
+            if fragments.peek().is_none() {
+                frame.flags |= END_HEADERS;
+            }
+            self.output.extend_from_slice(&frame.bytes());
+            self.output.extend_from_slice(fragment);
+            frame.kind = CONTINUATION;
+            frame.flags = 0;
+        }
+    }
+
+    /// Passes on a block that makes h2 end the connection, in place of one that should.
+    fn refuse(&mut self, head: Head) {
+        let frame = Head {
+            length: 1,
+            kind: HEADERS,
+            flags: END_HEADERS,
+            ..head
+        };
+        self.output.extend_from_slice(&frame.bytes());
+        self.output.push(INVALID_BLOCK);
+        self.passing = usize::MAX;
+    }
+
+    /// Passes on everything from here on, beginning with a frame for which h2 ends the connection.
+    fn give_up(&mut self) {
+        if let Some(open) = self.open.take() {
+            // So that h2 expects what it does not get.
+            let frame = Head {
+                length: 0,
+                flags: 0,
+                ..open.head
+            };
+            self.output.extend_from_slice(&frame.bytes());
+        }
+        self.passing = usize::MAX;
+    }
+
+    /// Whether all of what was read belongs to what is passed on as it is, and nothing precedes it.
+    fn passes(&mut self, count: usize) -> bool {
+        let passes = self.held.is_empty() && self.passing >= count;
+        if passes {
+            self.passing -= count;
+        }
+        passes
+    }
+
+    /// Passes on what there is, as much as fits. False if there is nothing.
     fn pass(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
-        let count = self.ready.min(buffer.remaining());
-        buffer.put_slice(&self.bytes[..count]);
-        self.bytes.drain(..count);
-        self.ready -= count;
+        let rest = &self.output[self.passed..];
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        self.passed += count;
+        if self.passed == self.output.len() {
+            self.output.clear();
+            self.output.shrink_to(KEPT_BYTES);
+            self.passed = 0;
+        }
         count > 0
     }
-
-    fn is_over(&self) -> bool {
-        self.client == Client::Fine && self.bytes.is_empty()
-    }
 }
 
-/// The length, with the header, and the type of the frame at the beginning of `bytes`.
-fn frame_header(bytes: &[u8]) -> Option<(usize, u8)> {
-    let &[high, middle, low, kind] = bytes.get(..FRAME_HEADER_BYTES)?.first_chunk()?;
-    let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-    Some((FRAME_HEADER_BYTES + length, kind))
-}
-
-/// The block of headers in a HEADERS frame.
-fn block_of(frame: &mut [u8]) -> Option<&mut [u8]> {
-    let flags = frame[4];
-    let mut start = FRAME_HEADER_BYTES;
-    let mut end = frame.len();
-    if flags & PADDED != 0 {
-        end = end.checked_sub(usize::from(*frame.get(start)?))?;
+/// The part of a block in a HEADERS frame. `None` if its padding is longer than the frame.
+fn block_of(head: Head, payload: &[u8]) -> Option<&[u8]> {
+    let mut start = 0;
+    let mut end = payload.len();
+    if head.flags & PADDED != 0 {
+        end = end.checked_sub(usize::from(*payload.first()?))?;
         start += 1;
     }
-    if flags & PRIORITY != 0 {
+    if head.flags & PRIORITY != 0 {
         start += PRIORITY_BYTES;
     }
-    frame.get_mut(start..end)
+    payload.get(start..end)
 }
 
-impl Names {
-    /// A read while `frames` are there.
-    #[cold]
-    fn poll_frames<S: AsyncRead + Unpin>(
+impl Incoming for Requests {
+    fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
         mut stream: Pin<&mut S>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(frames) = self
-            .frames
-            .as_deref_mut()
-            .filter(|_| buffer.remaining() > 0)
-        else {
+        if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
-        };
-        while !frames.pass(buffer) {
-            // Its buffer is a good place to read into, and of a size it has chosen.
+        }
+        while !self.pass(buffer) {
+            // Read into the caller's buffer: its size suits the caller, and what is passed on as it
+            // is stays there.
             let filled = buffer.filled().len();
             ready!(stream.as_mut().poll_read(cx, buffer))?;
             let read = &buffer.filled()[filled..];
-            if !read.is_empty() {
-                frames.take(read);
-                buffer.set_filled(filled);
-            } else if frames.bytes.is_empty() {
+            // At the end the rest of a frame that was begun says nothing.
+            if read.is_empty() || self.passes(read.len()) {
                 break;
-            } else {
-                frames.end();
             }
-        }
-        if frames.is_over() {
-            self.frames = None;
+            self.take(read);
+            buffer.set_filled(filled);
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Incoming for Names {
-    fn poll_read<S: AsyncRead + Unpin>(
-        &mut self,
-        stream: Pin<&mut S>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.frames.is_none() {
-            return stream.poll_read(cx, buffer);
-        }
-        self.poll_frames(stream, cx, buffer)
     }
 }
