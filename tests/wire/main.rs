@@ -46,6 +46,7 @@ mod bad_input;
 mod clients;
 mod cluster;
 mod compact;
+mod compressed;
 mod delete;
 mod election;
 mod etcd_client;

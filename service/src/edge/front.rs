@@ -3,6 +3,10 @@
 //! A gRPC request names its service in the first part of its path, and goes to tonic's code for it
 //! directly: no router, no layers, no boxed request body in between. What is not called ten
 //! thousand times a second (health, reflection, plain HTTP) goes through a router.
+//!
+//! Requests may be compressed with gzip, which is what grpc-go and so etcd takes. The bound on a
+//! message holds before it is decompressed and after. Replies are never compressed: a client has to
+//! take those, and a member has better uses for its processor.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,6 +26,7 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tower::Service as _;
 
@@ -62,13 +67,15 @@ impl Front {
         macro_rules! server {
             ($server:ident, $service:expr) => {
                 $server::new($service)
+                    .accept_compressed(CompressionEncoding::Gzip)
                     .max_decoding_message_size(message_bytes_max)
                     .max_encoding_message_size(usize::MAX)
             };
         }
-        let others = Routes::new(rpc::health::server().await)
-            .add_service(rpc::reflection::server_v1()?)
-            .add_service(rpc::reflection::server_v1alpha()?)
+        let gzip = CompressionEncoding::Gzip;
+        let others = Routes::new(rpc::health::server().await.accept_compressed(gzip))
+            .add_service(rpc::reflection::server_v1()?.accept_compressed(gzip))
+            .add_service(rpc::reflection::server_v1alpha()?.accept_compressed(gzip))
             .into_axum_router()
             .merge(plain::routes(handle, metrics))
             .fallback(not_found);
@@ -140,7 +147,7 @@ impl Future for Answer {
             return Poll::Ready(Ok(response));
         }
         let corrected = Status::from_header_map(response.headers())
-            .and_then(|status| rpc::status::too_large(&status))
+            .and_then(|status| rpc::status::of_message(&status))
             .map(|status| status.into_http());
         Poll::Ready(Ok(corrected.unwrap_or(response)))
     }

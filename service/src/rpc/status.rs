@@ -76,20 +76,41 @@ pub(crate) fn of_lease(error: LeaseError) -> Status {
     }
 }
 
-/// tonic says `OutOfRange` of a message above the size limit; every other implementation of gRPC
-/// says `ResourceExhausted`, and clients look for that. The status to give instead, if this is that
-/// error.
-pub(crate) fn too_large(status: &Status) -> Option<Status> {
-    let numbers = status.message().strip_prefix(TOO_LARGE)?;
-    let (found, limit) = numbers.split_once(" bytes, the limit is: ")?;
-    let limit = limit.strip_suffix(" bytes")?;
-    Some(Status::resource_exhausted(format!(
-        "grpc: received message larger than max ({found} vs. {limit})"
+/// The status to give in place of tonic's own about a message that cannot be received, which has
+/// texts of its own and for one case a code that no other implementation of gRPC has: clients look
+/// for `ResourceExhausted` when a message is too large.
+pub(crate) fn of_message(status: &Status) -> Option<Status> {
+    let text = status.message();
+    if let Some(numbers) = text.strip_prefix(TOO_LARGE) {
+        let (found, limit) = numbers.split_once(" bytes, the limit is: ")?;
+        let limit = limit.strip_suffix(" bytes")?;
+        return Some(Status::resource_exhausted(format!(
+            "grpc: received message larger than max ({found} vs. {limit})"
+        )));
+    }
+    if let Some(encoding) = text.strip_prefix(NOT_KNOWN) {
+        let (encoding, _) = encoding.split_once('`')?;
+        return Some(Status::unimplemented(format!(
+            "grpc: Decompressor is not installed for grpc-encoding {encoding:?}"
+        )));
+    }
+    let failed = text.strip_prefix(NOT_DECOMPRESSED)?;
+    if let Some(limit) = failed.strip_prefix("size limit, of ") {
+        let (limit, _) = limit.split_once(" bytes")?;
+        return Some(Status::resource_exhausted(format!(
+            "grpc: received message after decompression larger than max {limit}"
+        )));
+    }
+    let reason = failed.strip_suffix(", while sending request")?;
+    Some(Status::internal(format!(
+        "grpc: failed to decompress the received message: {reason}"
     )))
 }
 
-/// How tonic's text for it begins.
+/// How tonic's texts begin.
 const TOO_LARGE: &str = "Error, decoded message length too large: found ";
+const NOT_KNOWN: &str = "Content is compressed with `";
+const NOT_DECOMPRESSED: &str = "Error decompressing: ";
 
 #[cfg(test)]
 mod tests {
@@ -112,16 +133,32 @@ mod tests {
     }
 
     #[test]
-    fn a_message_too_large_exhausts_resources() {
-        let tonics = Status::out_of_range(
-            "Error, decoded message length too large: found 7 bytes, the limit is: 5 bytes",
-        );
-        let ours = too_large(&tonics).expect("that is the error");
-        assert_eq!(ours.code(), tonic::Code::ResourceExhausted);
-        assert_eq!(
-            ours.message(),
-            "grpc: received message larger than max (7 vs. 5)"
-        );
-        assert!(too_large(&of_api(ApiError::Compacted)).is_none());
+    fn a_message_that_cannot_be_received_is_refused_in_grpcs_words() {
+        for (tonics, code, text) in [
+            (
+                "Error, decoded message length too large: found 7 bytes, the limit is: 5 bytes",
+                tonic::Code::ResourceExhausted,
+                "grpc: received message larger than max (7 vs. 5)",
+            ),
+            (
+                "Content is compressed with `zstd` which isn't supported",
+                tonic::Code::Unimplemented,
+                "grpc: Decompressor is not installed for grpc-encoding \"zstd\"",
+            ),
+            (
+                "Error decompressing: size limit, of 5 bytes, exceeded while decompressing message",
+                tonic::Code::ResourceExhausted,
+                "grpc: received message after decompression larger than max 5",
+            ),
+            (
+                "Error decompressing: invalid gzip header, while sending request",
+                tonic::Code::Internal,
+                "grpc: failed to decompress the received message: invalid gzip header",
+            ),
+        ] {
+            let ours = of_message(&Status::out_of_range(tonics)).expect("one of those");
+            assert_eq!((ours.code(), ours.message()), (code, text));
+        }
+        assert!(of_message(&of_api(ApiError::Compacted)).is_none());
     }
 }

@@ -11,7 +11,7 @@ use conclave_proto::etcdserverpb::WatchRequest;
 use conclave_storage::Revision;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
-use tonic::codec::{BufferSettings, Codec, EncodeBuf, Encoder, Streaming};
+use tonic::codec::{BufferSettings, Codec, CompressionEncoding, EncodeBuf, Encoder, Streaming};
 use tonic::codegen::{BoxFuture, StdError, http};
 use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status};
@@ -72,6 +72,7 @@ where
         } = self.clone();
         Box::pin(async move {
             let mut grpc = Grpc::new(WatchCodec)
+                .accept_compressed(CompressionEncoding::Gzip)
                 .max_decoding_message_size(message_bytes_max)
                 .max_encoding_message_size(usize::MAX);
             Ok(grpc.streaming(Watch { context }, request).await)
