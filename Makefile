@@ -14,8 +14,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 # Tests talk to the server with etcd's own client and compare it with etcd. Another client they use, a crate, compiles
-# etcd's proto files with protoc; nothing of ours does. strace makes calls of a process fail, as a bad disk does.
-TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace
+# etcd's proto files with protoc; nothing of ours does. strace makes calls of a process fail, as a bad disk does. Go and
+# Python build and run clients whose libraries send what none in Rust does.
+TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace \
+	go:golang-go python3:python3-venv
 
 .PHONY: help run cluster cluster-member test bench lint fmt packages cargo
 

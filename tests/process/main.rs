@@ -6,6 +6,7 @@ mod data_dir;
 mod disk_full;
 mod failed_sync;
 mod flags;
+mod foreign;
 mod kills;
 mod log_files;
 mod metrics;
