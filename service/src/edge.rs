@@ -1,8 +1,8 @@
 //! The network edge: from a listener to calls.
 //!
 //! An accept loop, one task for each connection, and one more for each HTTP/2 stream. All of it is
-//! here rather than in tonic's server, because the bounds are: how many connections, how long one
-//! may take to say what it wants, how much a slow reader can make us hold.
+//! here rather than in tonic's server, because the bounds are: how many connections ([`places`]),
+//! how long one may take to say what it wants, how much a slow reader can make us hold.
 //!
 //! gRPC, health checks and metrics share the port, on HTTP/1.1 and HTTP/2 alike. The first bytes
 //! say which of the two a connection speaks ([`preface`]); the path of a request says the rest
@@ -24,13 +24,13 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::handle::Handle;
 use crate::limits;
 use crate::metrics::Metrics;
+use crate::newcomers::Newcomer;
 
 mod authority;
 mod front;
@@ -38,16 +38,15 @@ mod gather;
 mod incoming;
 pub mod listener;
 pub mod monitoring;
+pub mod places;
 pub(crate) mod preface;
 
 use authority::WithoutAuthority;
 use front::Front;
 use gather::{Gathering, Traffic, gather};
 use listener::{Accept, Listener};
+use places::{PROBE_TIMEOUT, Place, Places};
 use preface::Protocol;
-
-/// Connections at a time. One that is idle costs some 20 KiB; one more than this is closed at once.
-const CONNECTIONS_MAX: usize = 32_768;
 
 /// Calls at a time on one connection, whatever the configuration says (etcd's default is no bound).
 /// A client that needs more opens another connection, which also spreads its work over more
@@ -76,7 +75,8 @@ const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// but an attack (CVE-2023-44487).
 const PENDING_RESETS_MAX: usize = 128;
 
-/// The pause after a failed accept, which is most likely a lack of file descriptors.
+/// The pause after a failed accept. It is most likely a lack of file descriptors, which the reserve
+/// of [`crate::descriptors`] should prevent.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What of the edge is configured.
@@ -102,12 +102,13 @@ impl Default for Settings {
 }
 
 /// Serves clients on `listener` until `shutdown` is cancelled and the last connection has ended.
-/// Several listeners are served by as many calls, with the same `metrics`.
+/// Several listeners are served by as many calls, with the same `metrics` and `places`.
 pub async fn serve(
     listener: Listener,
     handle: Handle,
     metrics: Arc<Metrics>,
     settings: Settings,
+    places: Arc<Places>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let protocols = Arc::new(Protocols::new(&settings));
@@ -120,9 +121,11 @@ pub async fn serve(
         .map_err(io::Error::other)?;
     match listener {
         Listener::Tcp(listener) => {
-            serve_on(listener, protocols, front, traffic, shutdown).await;
+            serve_on(listener, protocols, front, traffic, places, shutdown).await;
         }
-        Listener::Unix(file) => serve_on(file, protocols, front, traffic, shutdown).await,
+        Listener::Unix(file) => {
+            serve_on(file, protocols, front, traffic, places, shutdown).await;
+        }
     }
     Ok(())
 }
@@ -132,33 +135,48 @@ async fn serve_on<L: Accept>(
     protocols: Arc<Protocols>,
     front: Front,
     traffic: Traffic,
+    places: Arc<Places>,
     shutdown: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
-    while let Some(stream) = accept(&listener, &shutdown).await {
+    while let Some(stream) = accept(&listener, &places, &shutdown).await {
         // Those that ended since; each pass takes in at least as many as came.
         while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            tracing::warn!(
-                limit = CONNECTIONS_MAX,
-                "too many client connections; closing the newest"
-            );
+        let Some(place) = places.take() else {
             continue;
         };
         // A child token has its own lock, which is touched at each wake-up of the connection.
         let ending = shutdown.child_token();
         let (protocols, front) = (Arc::clone(&protocols), front.clone());
         let (stream, outgoing) = gather(stream, traffic.clone());
-        let served = connection(stream, protocols, front, ending, place);
-        connections.spawn(Gathering::new(served, outgoing));
+        match place {
+            Place::Client { .. } => {
+                let served = connection(stream, protocols, front, ending, place);
+                connections.spawn(Gathering::new(served, outgoing));
+            }
+            Place::Probe(newcomer) => {
+                let served = probe(
+                    stream,
+                    protocols,
+                    front,
+                    ending,
+                    newcomer,
+                    Arc::clone(&places),
+                );
+                connections.spawn(Gathering::new(served, outgoing));
+            }
+        }
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
 /// The next connection, or `None` when the server stops.
-async fn accept<L: Accept>(listener: &L, shutdown: &CancellationToken) -> Option<L::Stream> {
+async fn accept<L: Accept>(
+    listener: &L,
+    places: &Places,
+    shutdown: &CancellationToken,
+) -> Option<L::Stream> {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -169,7 +187,9 @@ async fn accept<L: Accept>(listener: &L, shutdown: &CancellationToken) -> Option
             Ok(stream) => return Some(stream),
             Err(error) if of_the_client(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a client connection");
+                if places.accept_failed.is_new() {
+                    tracing::warn!(%error, "cannot accept client connections");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -192,7 +212,7 @@ async fn connection<S>(
     protocols: Arc<Protocols>,
     front: Front,
     shutdown: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -210,9 +230,46 @@ async fn connection<S>(
     }
 }
 
+/// A connection beyond the limit: one HTTP/1 request, in a short time.
+async fn probe<S>(
+    stream: S,
+    protocols: Arc<Protocols>,
+    front: Front,
+    shutdown: CancellationToken,
+    newcomer: Newcomer,
+    places: Arc<Places>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let served = async {
+        let Ok((Protocol::Http1, stream)) = preface::recognize(stream).await else {
+            return places.refuse();
+        };
+        newcomer.has_spoken();
+        let served = protocols
+            .probe
+            .serve_connection(TokioIo::new(stream), front);
+        if let Err(error) = drive(served, &shutdown).await {
+            tracing::debug!(%error, "a probe beyond the limit of connections failed");
+        }
+    };
+    tokio::select! {
+        biased;
+        () = newcomer.evicted().cancelled() => {}
+        () = shutdown.cancelled() => {}
+        timely = tokio::time::timeout(PROBE_TIMEOUT, served) => {
+            if timely.is_err() {
+                places.refuse();
+            }
+        }
+    }
+}
+
 /// The two protocols, configured once.
 struct Protocols {
     http1: http1::Builder,
+    /// For one request a connection.
+    probe: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
 }
 
@@ -223,6 +280,8 @@ impl Protocols {
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(HEADER_BYTES_MAX as usize);
+        let mut probe = http1.clone();
+        probe.keep_alive(false);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -236,7 +295,11 @@ impl Protocols {
             .keep_alive_timeout(settings.keepalive_timeout)
             // No client of ours looks at it, and it is one more header to encode.
             .auto_date_header(false);
-        Protocols { http1, http2 }
+        Protocols {
+            http1,
+            probe,
+            http2,
+        }
     }
 
     async fn serve<S>(

@@ -37,6 +37,7 @@ pub mod clock;
 pub mod config;
 pub mod consensus;
 pub mod core;
+pub mod descriptors;
 pub mod edge;
 pub mod fatal;
 pub mod handle;
@@ -69,6 +70,7 @@ mod leaderless;
 mod log_writer;
 mod mailbox;
 mod network;
+mod newcomers;
 mod progress;
 mod proposer;
 mod waking;
@@ -82,8 +84,10 @@ pub use handle::Handle;
 
 use crate::config::MemberUrl;
 use crate::core::Core;
+use crate::descriptors::Budget;
 use crate::edge::listener::{Listener, bind_tcp};
 use crate::edge::monitoring;
+use crate::edge::places::Places;
 use crate::join::Origin;
 use crate::peer::{Network, REMOVED};
 use crate::stores::Stores;
@@ -343,14 +347,19 @@ fn serve(
         keepalive_interval: config.grpc_keepalive_interval,
         keepalive_timeout: config.grpc_keepalive_timeout,
     };
+    let budget = Budget::current();
+    budget.report();
+    let refused = &core.metrics().stats().client_connections_refused;
+    let places = Places::new(budget.clients, refused.clone());
     for (url, listener) in listeners {
         let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
+        let places = Arc::clone(&places);
         let (stopping, fatal) = (handle.stopping().clone(), core.fatal().clone());
         // The address, because with port 0 it is the only place that says where.
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(core.fatal().guard("client-listener", async move {
-            let served = edge::serve(listener, handle, metrics, settings, stopping).await;
+            let served = edge::serve(listener, handle, metrics, settings, places, stopping).await;
             if let Err(error) = served {
                 let (address, detail) = (url.to_string(), error.to_string());
                 fatal.report(FatalError::Listener { address, detail });

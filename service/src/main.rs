@@ -7,7 +7,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use conclave_service::config::{self, Config, Invocation, LogFormat};
-use conclave_service::{FatalError, Server, StartError, banner, logging, service_manager};
+use conclave_service::{
+    FatalError, Server, StartError, banner, descriptors, logging, service_manager,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// RocksDB and the network edge allocate and free many small things on many threads; the system's
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
                 return fail(&error, 1);
             }
             logging::report(&notices);
+            if let Err(error) = descriptors::raise() {
+                tracing::warn!(%error, "cannot raise the limit of open files");
+            }
             run(*config).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
         }
         Err(error) => fail(&error, error.exit_code()),

@@ -37,6 +37,7 @@ use crate::applier;
 use crate::config::Config;
 use crate::consensus::Position;
 use crate::consensus::configuration::{self, Configuration};
+use crate::descriptors::Budget;
 use crate::driver::{OpenState, StateFolder};
 use crate::handle;
 use crate::identity::Identity;
@@ -78,11 +79,13 @@ pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
     layout::check_or_create_version(&member_dir)?;
     layout::refuse_etcds(&config.log_dir())?;
     warn_of_readers(config);
-    let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, RocksOptions::log())?;
+    let open_files = Budget::current().store_files;
+    let options = RocksOptions::log().open_files(open_files);
+    let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, options)?;
     let place = place::current(&member_dir)?;
     let cache_bytes = usize::try_from(config.state_cache_bytes).unwrap_or(usize::MAX);
     let open_state: OpenState = Arc::new(move |dir| {
-        let options = RocksOptions::state(cache_bytes);
+        let options = RocksOptions::state(cache_bytes).open_files(open_files);
         let engine = RocksEngine::open(dir, layout::STATE_SPACES, options)?;
         Ok(Arc::new(engine))
     });

@@ -46,6 +46,8 @@ pub struct Stats {
     pub client_received_bytes: IntCounter,
     /// Bytes sent on client connections.
     pub client_sent_bytes: IntCounter,
+    /// Client connections closed because there were too many.
+    pub client_connections_refused: IntCounter,
     /// Proposals that were refused, or whose outcome is unknown.
     pub proposals_failed: IntCounter,
     /// Heartbeats of this leader that left late.
@@ -152,6 +154,10 @@ impl Stats {
                 "etcd_network_client_grpc_sent_bytes_total",
                 "Bytes sent on client connections.",
             )?,
+            client_connections_refused: IntCounter::new(
+                "conclave_client_connections_refused_total",
+                "Client connections closed because there were too many.",
+            )?,
             proposals_failed: IntCounter::new(
                 "etcd_server_proposals_failed_total",
                 "Proposals that were refused or whose outcome is unknown.",
@@ -212,6 +218,7 @@ impl Stats {
             Box::new(stats.reads_failed.clone()),
             Box::new(stats.client_received_bytes.clone()),
             Box::new(stats.client_sent_bytes.clone()),
+            Box::new(stats.client_connections_refused.clone()),
             Box::new(stats.proposals_failed.clone()),
             Box::new(stats.heartbeats_late.clone()),
             Box::new(stats.installing.clone()),

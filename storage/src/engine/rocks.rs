@@ -45,6 +45,9 @@ const MIB: usize = 1024 * KIB;
 /// Added to the niceness of flushes and compactions: see [`start_background_threads`].
 const BACKGROUND_NICE: i32 = 5;
 
+/// Table files kept open, unless descriptors are short.
+const OPEN_FILES_MAX: i32 = 512;
+
 /// How one instance is tuned. Two presets; nothing else is meant to be combined.
 #[derive(Clone, Copy, Debug)]
 pub struct RocksOptions {
@@ -52,6 +55,7 @@ pub struct RocksOptions {
     cache_bytes: usize,
     memtable_bytes: usize,
     compression: bool,
+    open_files_max: i32,
 }
 
 impl RocksOptions {
@@ -67,6 +71,7 @@ impl RocksOptions {
             cache_bytes: 2 * MIB,
             memtable_bytes: 8 * MIB,
             compression: false,
+            open_files_max: OPEN_FILES_MAX,
         }
     }
 
@@ -77,6 +82,15 @@ impl RocksOptions {
             cache_bytes,
             memtable_bytes: 24 * MIB,
             compression: true,
+            open_files_max: OPEN_FILES_MAX,
+        }
+    }
+
+    /// The same with another bound on the table files that are kept open.
+    pub fn open_files(self, max: usize) -> RocksOptions {
+        RocksOptions {
+            open_files_max: i32::try_from(max).unwrap_or(i32::MAX),
+            ..self
         }
     }
 }
@@ -226,7 +240,7 @@ fn instance_options(options: &RocksOptions, tail: Wal) -> Options {
     // Write files out as they grow, so that the sync at their end does not hold up the log's syncs.
     db.set_bytes_per_sync(MIB as u64);
     // Bounds descriptors. Files beyond it are reopened as they are read.
-    db.set_max_open_files(512);
+    db.set_max_open_files(options.open_files_max);
     db.set_log_level(LogLevel::Warn);
     db.set_keep_log_file_num(2);
     db.set_max_log_file_size(4 * MIB);

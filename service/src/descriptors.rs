@@ -1,0 +1,154 @@
+//! File descriptors: how many the process may have, and what they are kept for.
+//!
+//! A client that connects takes a descriptor, and so does a store that opens a file. If clients
+//! could take the last one, a store would fail to open a file and the member would end. So the
+//! limit is raised at start as far as the system allows ([`raise`]) and divided ([`Budget`]): the
+//! stores, other members and the process itself come first, and clients get what is left.
+//!
+//! | limit | files of a store | newcomers at the peer port | clients |
+//! |---|---|---|---|
+//! | 1,024 | 85 | 64 | 381 |
+//! | 4,096 | 341 | 256 | 2,301 |
+//! | 65,536 | 512 | 512 | 32,768 |
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Connections of clients, on all listeners together. One that is idle costs some 20 KiB.
+pub const CLIENTS_MAX: usize = 32_768;
+/// Clients that are served however low the limit is.
+const CLIENTS_MIN: usize = 16;
+/// Connections beyond the limit that may be an operator's. Twice as many can be open
+/// ([`crate::newcomers`]).
+pub const PROBES_MAX: usize = 16;
+
+/// Connections to the peer port that have not shown which member they come from, this part of all
+/// descriptors. Twice as many can be open ([`crate::newcomers`]). The more there are, the longer one
+/// may take to speak while strangers come.
+const PEER_NEWCOMERS_SHARE: usize = 16;
+/// See [`PEER_NEWCOMERS_SHARE`].
+const PEER_NEWCOMERS_MIN: usize = 64;
+/// See [`PEER_NEWCOMERS_SHARE`].
+const PEER_NEWCOMERS_MAX: usize = 512;
+/// Connections to the peer port from members: two from each of a cluster larger than is sensible,
+/// with room for those that a member has left behind.
+pub const PEER_CONNECTIONS_MAX: usize = 96;
+/// Connections to other members: two to each of them.
+const PEER_DIALLED_MAX: usize = 32;
+
+/// More than a member uses with all places taken. A limit beyond has no use, and some containers
+/// set one of a billion.
+const USEFUL_MAX: u64 = 65_536;
+
+/// Stores open at a time: the log, the state, and the state of a snapshot that takes its place.
+const STORES: usize = 3;
+
+/// Table files a store keeps open. With fewer than the lower bound it would spend its time on
+/// opening them again; more than the upper do not make it faster.
+const STORE_FILES_MIN: usize = 64;
+/// See [`STORE_FILES_MIN`].
+const STORE_FILES_MAX: usize = 512;
+/// A store gets this part of all descriptors.
+const STORE_SHARE: usize = 12;
+
+/// For all else: what stores have open beside their table files (logs, manifests, locks, the inputs
+/// of a compaction), listeners, the runtime, standard streams, certificates and `/proc` while they
+/// are read, and look-ups of names.
+const PROCESS_MAX: usize = 100;
+
+/// What clients cannot have, whatever the limit is.
+const RESERVE: usize = PROCESS_MAX + 2 * PROBES_MAX + PEER_CONNECTIONS_MAX + PEER_DIALLED_MAX;
+
+/// How the descriptors are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// All there are.
+    pub limit: usize,
+    /// Table files each store keeps open.
+    pub store_files: usize,
+    /// Connections to the peer port that have not shown which member they come from.
+    pub peer_newcomers: usize,
+    /// Connections of clients.
+    pub clients: usize,
+}
+
+impl Budget {
+    /// Divides so many.
+    pub fn of(limit: usize) -> Budget {
+        let store_files = (limit / STORE_SHARE).clamp(STORE_FILES_MIN, STORE_FILES_MAX);
+        let peer_newcomers =
+            (limit / PEER_NEWCOMERS_SHARE).clamp(PEER_NEWCOMERS_MIN, PEER_NEWCOMERS_MAX);
+        let clients = limit.saturating_sub(RESERVE + STORES * store_files + 2 * peer_newcomers);
+        Budget {
+            limit,
+            store_files,
+            peer_newcomers,
+            clients: clients.clamp(CLIENTS_MIN, CLIENTS_MAX),
+        }
+    }
+
+    /// Divides those this process may have.
+    pub fn current() -> Budget {
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Budget::of(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    /// Logs a bound that the limit makes lower than it has to be.
+    pub fn report(&self) {
+        let Budget { limit, clients, .. } = *self;
+        if clients < CLIENTS_MAX {
+            tracing::warn!(
+                limit,
+                clients,
+                "the limit of open files allows few client connections; raise it with ulimit -n \
+                 or LimitNOFILE="
+            );
+        }
+    }
+}
+
+/// Raises the soft limit of this process as far as is useful and allowed.
+pub fn raise() -> io::Result<()> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(USEFUL_MAX, |maximum| maximum.min(USEFUL_MAX));
+    if current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table at the head of the module.
+    #[test]
+    fn clients_get_what_is_left() {
+        for (limit, store_files, peer_newcomers, clients) in [
+            (0, 64, 64, 16),
+            (256, 64, 64, 16),
+            (1_024, 85, 64, 381),
+            (4_096, 341, 256, 2_301),
+            (65_536, 512, 512, 32_768),
+            (usize::MAX, 512, 512, 32_768),
+        ] {
+            let budget = Budget {
+                limit,
+                store_files,
+                peer_newcomers,
+                clients,
+            };
+            assert_eq!(Budget::of(limit), budget);
+        }
+    }
+
+    #[test]
+    fn all_places_fit_into_the_useful_limit() {
+        assert_eq!(Budget::of(USEFUL_MAX as usize).clients, CLIENTS_MAX);
+    }
+}

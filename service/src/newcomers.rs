@@ -1,0 +1,234 @@
+//! Places for connections that have not shown yet whose they are.
+//!
+//! Anyone can connect, and say nothing or little. Such connections have a few places of their own.
+//! When all are taken, the next one is let in all the same, and one that was there is evicted. It is
+//! one from the address that has the most, so a crowd from one address evicts itself; of those the
+//! oldest that has said nothing, or else the oldest. So strangers cannot keep out a client or a
+//! member that speaks at once, however many strangers there are and however long they stay.
+//!
+//! An evicted connection counts until it has ended, which takes its task one turn. When as many
+//! are ending as there are places, the next one is refused: descriptors are bounded by twice the
+//! places.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// The places of one kind.
+#[derive(Debug)]
+pub(crate) struct Newcomers {
+    places: usize,
+    present: Mutex<Present>,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    /// Connections so far, refused ones not counted.
+    count: u64,
+    /// By where they come from, by what they have shown, and then by age.
+    waiting: BTreeMap<Origin, BTreeMap<(Shown, u64), CancellationToken>>,
+    /// Evicted, and still open.
+    ending: BTreeSet<u64>,
+}
+
+/// Where a connection comes from. Those over Unix sockets have no address.
+type Origin = Option<IpAddr>;
+
+/// What a newcomer has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Shown {
+    Nothing,
+    /// It has spoken a protocol that is spoken here.
+    Protocol,
+}
+
+/// A connection's place, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    of: Arc<Newcomers>,
+    origin: Origin,
+    number: u64,
+    evicted: CancellationToken,
+}
+
+impl Newcomers {
+    /// Twice this many connections are open at most.
+    pub(crate) fn new(places: usize) -> Arc<Newcomers> {
+        Arc::new(Newcomers {
+            places,
+            present: Mutex::default(),
+        })
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        // Nothing that panics is called while it is held.
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a connection in, and says whether another one was evicted for it. `None` if too many
+    /// are ending.
+    pub(crate) fn admit(self: &Arc<Self>, origin: Origin) -> Option<(Newcomer, bool)> {
+        let mut present = self.present();
+        if present.ending.len() >= self.places {
+            return None;
+        }
+        let waiting: usize = present.waiting.values().map(BTreeMap::len).sum();
+        let has_evicted = waiting >= self.places;
+        if has_evicted {
+            present.evict();
+        }
+        present.count += 1;
+        let number = present.count;
+        let evicted = CancellationToken::new();
+        present.add(origin, (Shown::Nothing, number), evicted.clone());
+        let newcomer = Newcomer {
+            of: Arc::clone(self),
+            origin,
+            number,
+            evicted,
+        };
+        Some((newcomer, has_evicted))
+    }
+
+    /// Takes a connection out that is no newcomer any more; returns what ends it. `None` if it was
+    /// taken out or evicted before.
+    pub(crate) fn take(&self, number: u64) -> Option<CancellationToken> {
+        let mut present = self.present();
+        let origins: Vec<Origin> = present.waiting.keys().copied().collect();
+        origins
+            .into_iter()
+            .find_map(|origin| present.take(origin, number))
+    }
+}
+
+impl Present {
+    fn add(&mut self, origin: Origin, key: (Shown, u64), evicted: CancellationToken) {
+        self.waiting.entry(origin).or_default().insert(key, evicted);
+    }
+
+    fn take(&mut self, origin: Origin, number: u64) -> Option<CancellationToken> {
+        let waiting = self.waiting.get_mut(&origin)?;
+        let taken = [Shown::Nothing, Shown::Protocol]
+            .into_iter()
+            .find_map(|shown| waiting.remove(&(shown, number)));
+        if waiting.is_empty() {
+            self.waiting.remove(&origin);
+        }
+        taken
+    }
+
+    /// Evicts one, if there is one.
+    fn evict(&mut self) {
+        let largest = self
+            .waiting
+            .values_mut()
+            .max_by_key(|waiting| waiting.len());
+        if let Some(((_, number), evicted)) = largest.and_then(BTreeMap::pop_first) {
+            evicted.cancel();
+            self.ending.insert(number);
+        }
+    }
+}
+
+impl Newcomer {
+    /// Its number among all of its kind.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Cancelled when the connection must end.
+    pub(crate) fn evicted(&self) -> &CancellationToken {
+        &self.evicted
+    }
+
+    /// Whether it is one still: it was neither evicted nor taken out.
+    pub(crate) fn is_waiting(&self) -> bool {
+        let present = self.of.present();
+        let waiting = present.waiting.get(&self.origin);
+        waiting.is_some_and(|waiting| waiting.keys().any(|(_, number)| *number == self.number))
+    }
+
+    /// It has spoken a protocol that is spoken here, so the silent are evicted before it.
+    pub(crate) fn has_spoken(&self) {
+        let mut present = self.of.present();
+        if let Some(evicted) = present.take(self.origin, self.number) {
+            present.add(self.origin, (Shown::Protocol, self.number), evicted);
+        }
+    }
+}
+
+impl Drop for Newcomer {
+    fn drop(&mut self) {
+        let mut present = self.of.present();
+        if present.take(self.origin, self.number).is_none() {
+            present.ending.remove(&self.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(newcomers: &Arc<Newcomers>) -> Newcomer {
+        newcomers.admit(None).expect("few are ending").0
+    }
+
+    #[test]
+    fn a_crowd_from_one_address_evicts_itself() {
+        let newcomers = Newcomers::new(3);
+        let from = |last| Some(IpAddr::from([10, 0, 0, last]));
+        let admitted = |last| newcomers.admit(from(last)).expect("few are ending").0;
+        let (member, mut crowd) = (admitted(1), vec![admitted(2), admitted(2)]);
+        for _ in 0..10 {
+            crowd.push(admitted(2));
+            assert!(crowd.remove(0).evicted().is_cancelled());
+        }
+        let other = admitted(3);
+        assert!(!member.evicted().is_cancelled() && !other.evicted().is_cancelled());
+    }
+
+    #[test]
+    fn the_oldest_of_the_silent_makes_room() {
+        let newcomers = Newcomers::new(3);
+        let [first, second, third] = [(); 3].map(|()| admitted(&newcomers));
+        first.has_spoken();
+        let _fourth = admitted(&newcomers);
+        assert!(second.evicted().is_cancelled() && !second.is_waiting());
+        assert!(!first.evicted().is_cancelled() && !third.evicted().is_cancelled());
+        third.has_spoken();
+        let fifth = admitted(&newcomers);
+        fifth.has_spoken();
+        // All have spoken.
+        let _sixth = admitted(&newcomers);
+        assert!(first.evicted().is_cancelled() && !third.evicted().is_cancelled());
+    }
+
+    #[test]
+    fn who_is_known_is_not_evicted() {
+        let newcomers = Newcomers::new(1);
+        let known = admitted(&newcomers);
+        let ending = newcomers.take(known.number()).expect("it waits");
+        let _next = admitted(&newcomers);
+        let _next_but_one = admitted(&newcomers);
+        assert!(!ending.is_cancelled() && !known.is_waiting());
+        assert!(newcomers.take(known.number()).is_none());
+    }
+
+    #[test]
+    fn twice_the_places_are_all_that_is_open() {
+        let newcomers = Newcomers::new(2);
+        let mut open: Vec<_> = (0..4).map(|_| admitted(&newcomers)).collect();
+        assert!(newcomers.admit(None).is_none());
+        // One that was evicted has ended.
+        drop(open.remove(0));
+        let (fifth, has_evicted) = newcomers.admit(None).expect("one is ending");
+        assert!(has_evicted);
+        drop(fifth);
+        drop(open);
+        let (_next, has_evicted) = newcomers.admit(None).expect("none is there");
+        assert!(!has_evicted);
+    }
+}
