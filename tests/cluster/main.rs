@@ -11,6 +11,7 @@ mod certificates;
 mod chaos;
 mod checker;
 mod clocks;
+mod crowds;
 mod damaged;
 mod failed_sync;
 mod failover;

@@ -25,6 +25,8 @@ pub struct PeerStats {
     round_trips: HistogramVec,
     sending: TransferStats,
     receiving: TransferStats,
+    /// Connections to this member closed for lack of a place.
+    pub(crate) refused: IntCounter,
     /// This member.
     local: String,
 }
@@ -175,12 +177,19 @@ impl PeerStats {
                     (0.1, 10),
                 )?,
             )?,
+            refused: IntCounter::new(
+                "conclave_peer_connections_refused_total",
+                "Connections of other members or strangers closed for lack of a place.",
+            )?,
             local: name(member_id),
         };
         // etcd counts a member among those it knows.
         let own = [stats.local.as_str(), stats.local.as_str()];
         stats.known.with_label_values(&own).set(1);
-        let mut collectors: Vec<Box<dyn Collector>> = vec![Box::new(stats.round_trips.clone())];
+        let mut collectors: Vec<Box<dyn Collector>> = vec![
+            Box::new(stats.round_trips.clone()),
+            Box::new(stats.refused.clone()),
+        ];
         for gauges in [&stats.known, &stats.active] {
             collectors.push(Box::new(gauges.clone()));
         }

@@ -66,6 +66,7 @@ use conclave_proto::peer::{Hello, Introduction, Parcel, answer, question};
 use conclave_storage::machine::GENESIS;
 
 use crate::clock::{Clock, Moment};
+use crate::descriptors::Budget;
 use crate::fatal::Fatal;
 use crate::join::JoinError;
 use crate::limits;
@@ -78,6 +79,7 @@ mod hello;
 mod incoming;
 mod introduce;
 mod link;
+mod places;
 mod probe;
 mod queue;
 mod serve;
@@ -97,6 +99,7 @@ pub(crate) use hello::REMOVED;
 use hello::Identity;
 use incoming::Incoming;
 use link::Link;
+use places::Places;
 use queue::Pushed;
 use told::Told;
 
@@ -242,6 +245,7 @@ pub struct Network {
     common: Arc<Common>,
     members: Mutex<Members>,
     incoming: Incoming,
+    places: Arc<Places>,
     /// Connections that were turned away.
     rejections: Told,
     /// Calls that were turned away.
@@ -298,6 +302,7 @@ impl Network {
             }),
             members: Mutex::default(),
             incoming: Incoming::default(),
+            places: Places::new(Budget::current().peer_newcomers),
             rejections: Told::default(),
             refusals: Told::default(),
             streams: Told::default(),

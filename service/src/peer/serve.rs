@@ -3,7 +3,8 @@
 //! Built like the listener for clients ([`crate::edge`]), for other reasons: there are few
 //! connections and they live long, but what comes over them is believed. So a connection is
 //! authenticated, where that is configured, before a byte of HTTP is read from it, and whoever is
-//! turned away is logged with the reason.
+//! turned away is logged with the reason. A connection on which no member says who it is has little
+//! time, and may have to make room for the next one ([`super::places`]).
 //!
 //! `/version` is served beside the calls, since tools ask peers for it.
 
@@ -20,7 +21,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -31,19 +31,16 @@ use conclave_proto::peer::peer_server::PeerServer;
 use super::dial::{
     HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES, prepare, unacknowledged_max,
 };
+use super::places::Place;
 use super::service::{Remote, Service};
 use super::{Answers, Network};
 use crate::edge::preface::recognize;
 use crate::tls::{self, Tls};
 use crate::{http as plain, limits};
 
-/// Connections at a time: three from each of the members a cluster can sensibly have, and those of
-/// tools.
-const CONNECTIONS_MAX: usize = 256;
-
-/// How long a connection may take over its TLS handshake, over saying which protocol it speaks, and
-/// over the header of an HTTP/1 request.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take until a member has said who it is: over its TLS handshake, over
+/// saying which protocol it speaks, and over the first message. Tools ask for something and leave.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a ping may go unanswered, which waits its turn behind what the other side has sent: on
 /// a slow network that may be much. The dialler watches more closely, and the kernel here sees when
@@ -74,20 +71,21 @@ pub async fn serve(
 ) -> io::Result<()> {
     let unacknowledged_max = unacknowledged_max(network.common.settings.patience());
     let endpoint = Arc::new(Endpoint::new(network, answers, tls, shutdown.clone()));
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     while let Some((stream, remote)) = accept(&listener, &shutdown).await {
         while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            if endpoint.is_new("too many") {
-                let limit = CONNECTIONS_MAX;
-                tracing::warn!(limit, %remote, "too many peer connections; closing the newest");
-            }
+        let Some(place) = endpoint.admit(remote) else {
             continue;
         };
         prepare(&stream, unacknowledged_max);
         let endpoint = Arc::clone(&endpoint);
-        connections.spawn(async move { endpoint.connection(stream, remote, place).await });
+        connections.spawn(async move {
+            tokio::select! {
+                () = endpoint.connection(stream, remote, &place) => {}
+                () = place.ending().cancelled() => {}
+                () = overdue(&place) => {}
+            }
+        });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
@@ -115,6 +113,14 @@ async fn accept(
     }
 }
 
+/// Returns when a connection has had its time and no member has said who it is.
+async fn overdue(place: &Place) {
+    tokio::time::sleep(HELLO_TIMEOUT).await;
+    if !place.is_newcomer() {
+        std::future::pending().await
+    }
+}
+
 /// What every connection of a listener needs.
 struct Endpoint {
     http: auto::Builder<TokioExecutor>,
@@ -135,7 +141,7 @@ impl Endpoint {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(HELLO_TIMEOUT)
             .max_buf_size(HEADER_BYTES_MAX as usize);
         http.http2()
             .timer(TokioTimer::new())
@@ -165,23 +171,37 @@ impl Endpoint {
         }
     }
 
+    /// A place for a connection. `None` if it has to be closed.
+    fn admit(&self, remote: SocketAddr) -> Option<Place> {
+        let network = &self.front.network;
+        let admitted = network.places.admit(remote.ip());
+        if admitted
+            .as_ref()
+            .is_none_or(|(_, has_evicted)| *has_evicted)
+        {
+            network.common.stats.refused.inc();
+            if self.is_new("too many") {
+                tracing::warn!(
+                    %remote,
+                    "too many connections to the peer endpoint on which no member says who it is; \
+                     closing the oldest"
+                );
+            }
+        }
+        admitted.map(|(place, _)| place)
+    }
+
     /// One connection, from its first byte to its end.
-    async fn connection(
-        &self,
-        stream: TcpStream,
-        remote: SocketAddr,
-        _place: OwnedSemaphorePermit,
-    ) {
+    async fn connection(&self, stream: TcpStream, remote: SocketAddr, place: &Place) {
         let Some(tls) = &self.tls else {
-            return self.drive(stream, remote).await;
+            return self.drive(stream, remote, place).await;
         };
         let accepted = tokio::select! {
-            accepted = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream, remote)) => accepted,
+            accepted = tls.accept(stream, remote) => accepted,
             () = self.shutdown.cancelled() => return,
         };
-        let accepted = accepted.unwrap_or_else(|_elapsed| Err(ErrorKind::TimedOut.into()));
         match accepted {
-            Ok(stream) => self.drive(stream, remote).await,
+            Ok(stream) => self.drive(stream, remote, place).await,
             Err(error) => self.log_rejection(&error, remote),
         }
     }
@@ -210,21 +230,21 @@ impl Endpoint {
     }
 
     /// Speaks HTTP until the other side leaves, or this member stops.
-    async fn drive<S>(&self, stream: S, remote: SocketAddr)
+    async fn drive<S>(&self, stream: S, remote: SocketAddr, place: &Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let recognized = tokio::select! {
-            recognized = tokio::time::timeout(HEADER_TIMEOUT, recognize(stream)) => recognized,
+            recognized = recognize(stream) => recognized,
             () = self.shutdown.cancelled() => return,
         };
-        // The builder would recognize the protocol by itself, and wait for it for ever.
-        let Ok(Ok((_, stream))) = recognized else {
+        let Ok((_, stream)) = recognized else {
             return;
         };
+        place.has_spoken();
         let front = FrontOf {
             front: self.front.clone(),
-            remote: Remote(remote),
+            remote: Remote(remote, place.number()),
         };
         let served = self.http.serve_connection(TokioIo::new(stream), front);
         let mut served = std::pin::pin!(served);

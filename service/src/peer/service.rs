@@ -42,6 +42,9 @@ impl Service {
         }
         let identity = self.network.common.settings.identity();
         let checked = identity.check_caller(hello, |id| self.network.is_removed(id));
+        if let (Ok(hello), Some(Remote(_, connection))) = (&checked, remote) {
+            self.network.places.hello(connection, hello.member_id);
+        }
         checked.inspect_err(|status| self.log_refusal(status, remote))
     }
 
@@ -65,7 +68,7 @@ impl Service {
 
     fn log_refusal(&self, status: &Status, remote: Option<Remote>) {
         let reason = status.message();
-        let address = remote.map(|Remote(address)| address);
+        let address = remote.map(|Remote(address, _)| address);
         let trouble = format!("{:?} {reason}", address.map(|address| address.ip()));
         let now = self.network.common.clock.now();
         if self.network.refusals.is_new(&trouble, now) {
@@ -75,9 +78,9 @@ impl Service {
     }
 }
 
-/// Where a call comes from.
+/// Where a call comes from, and the number of its connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Remote(pub(super) SocketAddr);
+pub(super) struct Remote(pub(super) SocketAddr, pub(super) u64);
 
 impl Remote {
     fn of<M>(request: &Request<M>) -> Option<Remote> {

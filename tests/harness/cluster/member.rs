@@ -100,6 +100,11 @@ impl Member {
         format!("{}://{}", self.peer_scheme(), self.advertises)
     }
 
+    /// Where it listens for peers, without the forwarder in between.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.listens
+    }
+
     /// Members that have a certificate show it.
     fn peer_scheme(&self) -> &'static str {
         let is_certificate = |flag: &String| flag.starts_with("--peer-cert-file=");

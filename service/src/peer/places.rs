@@ -1,0 +1,177 @@
+//! Places for connections of other members: members come first.
+//!
+//! A connection is a newcomer until a call on it has begun with a valid
+//! [`Hello`](conclave_proto::peer::Hello). Newcomers have few places and little time; strangers
+//! that take them all evict each other ([`Newcomers`]), while a member says its hello at once and is
+//! then out of their reach. A member has a few places of its own, where its newest connections
+//! count, since the member may have lost the others without closing them.
+//!
+//! A hello proves nothing but knowledge of the cluster's id. Without TLS, anyone who can reach this
+//! port can pretend to be a member.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
+
+use super::lock;
+use crate::descriptors::PEER_CONNECTIONS_MAX;
+use crate::newcomers::{Newcomer, Newcomers};
+
+/// Connections of one member: one for its messages, one for a snapshot, and others that it has lost
+/// and we have not.
+const OF_A_MEMBER_MAX: usize = 8;
+
+/// The places of all peer listeners together.
+#[derive(Debug)]
+pub(super) struct Places {
+    newcomers: Arc<Newcomers>,
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    /// What ends each connection of a member, by the connection's number, and so by age.
+    connections: BTreeMap<u64, BTreeMap<u64, CancellationToken>>,
+}
+
+/// A connection's place, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    of: Arc<Places>,
+    newcomer: Newcomer,
+}
+
+impl Places {
+    /// Places for so many newcomers at a time.
+    pub(super) fn new(newcomers: usize) -> Arc<Places> {
+        Arc::new(Places {
+            newcomers: Newcomers::new(newcomers),
+            members: Mutex::default(),
+        })
+    }
+
+    /// Lets a connection in, and says whether another one was evicted for it. `None` if the
+    /// connection has to be closed.
+    pub(super) fn admit(self: &Arc<Self>, from: IpAddr) -> Option<(Place, bool)> {
+        let (newcomer, has_evicted) = self.newcomers.admit(Some(from))?;
+        let of = Arc::clone(self);
+        Some((Place { of, newcomer }, has_evicted))
+    }
+
+    /// A call on the connection of this number has begun with the hello of a member.
+    pub(super) fn hello(&self, number: u64, member: u64) {
+        let Some(ending) = self.newcomers.take(number) else {
+            return;
+        };
+        let mut members = lock(&self.members);
+        let own = members.connections.entry(member).or_default();
+        if own.len() >= OF_A_MEMBER_MAX
+            && let Some((_, oldest)) = own.pop_first()
+        {
+            oldest.cancel();
+        }
+        own.insert(number, ending.clone());
+        if members.count() > PEER_CONNECTIONS_MAX {
+            ending.cancel();
+        }
+    }
+}
+
+impl Members {
+    fn count(&self) -> usize {
+        self.connections.values().map(BTreeMap::len).sum()
+    }
+}
+
+impl Place {
+    /// The connection's number.
+    pub(super) fn number(&self) -> u64 {
+        self.newcomer.number()
+    }
+
+    /// Cancelled when the connection must end to make room.
+    pub(super) fn ending(&self) -> &CancellationToken {
+        self.newcomer.evicted()
+    }
+
+    /// Whether no hello was said on the connection.
+    pub(super) fn is_newcomer(&self) -> bool {
+        self.newcomer.is_waiting()
+    }
+
+    /// The connection speaks HTTP.
+    pub(super) fn has_spoken(&self) {
+        self.newcomer.has_spoken();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut members = lock(&self.of.members);
+        members.connections.retain(|_, own| {
+            own.remove(&self.newcomer.number());
+            !own.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEWCOMERS: usize = 5;
+    const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn admitted(places: &Arc<Places>) -> Place {
+        places.admit(FROM).expect("few are ending").0
+    }
+
+    #[test]
+    fn strangers_evict_each_other_and_no_member() {
+        let places = Places::new(NEWCOMERS);
+        let member = admitted(&places);
+        places.hello(member.number(), 7);
+        let strangers: Vec<_> = (0..2 * NEWCOMERS).map(|_| admitted(&places)).collect();
+        assert!(places.admit(FROM).is_none(), "too many are ending");
+        assert!(!member.ending().is_cancelled() && !member.is_newcomer());
+        assert!(strangers[0].ending().is_cancelled());
+        drop(strangers);
+        // What was said once is not said again.
+        places.hello(member.number(), 8);
+        assert_eq!(lock(&places.members).connections.len(), 1);
+        drop(member);
+        assert!(lock(&places.members).connections.is_empty());
+    }
+
+    #[test]
+    fn of_one_member_the_newest_connections_count() {
+        let places = Places::new(NEWCOMERS);
+        let of_one: Vec<_> = (0..OF_A_MEMBER_MAX + 1)
+            .map(|_| admitted(&places))
+            .inspect(|place| places.hello(place.number(), 7))
+            .collect();
+        assert!(of_one[0].ending().is_cancelled());
+        assert!(
+            of_one[1..]
+                .iter()
+                .all(|place| !place.ending().is_cancelled())
+        );
+    }
+
+    #[test]
+    fn all_members_together_have_a_bound() {
+        let places = Places::new(NEWCOMERS);
+        let connections: Vec<_> = (0..=PEER_CONNECTIONS_MAX as u64)
+            .map(|member| {
+                let place = admitted(&places);
+                places.hello(place.number(), member);
+                place
+            })
+            .collect();
+        let (last, others) = connections.split_last().expect("there are some");
+        assert!(last.ending().is_cancelled());
+        assert!(others.iter().all(|place| !place.ending().is_cancelled()));
+    }
+}

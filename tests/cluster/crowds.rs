@@ -1,0 +1,231 @@
+//! Strangers by the thousand, on the client port and on the peer port.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use conclave_proto::etcdserverpb::kv_client::KvClient;
+use conclave_proto::etcdserverpb::{CompactionRequest, DefragmentRequest, StatusRequest};
+use harness::wait::DEADLINE;
+use harness::{Cluster, api, eventually, http1, within};
+use rand::distr::{Alphanumeric, SampleString as _};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+
+use crate::behind::FLAGS;
+use crate::not_on_etcd;
+
+/// Descriptors of a member: the soft limit of most shells, and here the hard one too.
+const FILES: usize = 1024;
+const CLIENTS: usize = 5_000;
+const STRANGERS: usize = 1_000;
+/// A connection of one stranger comes no sooner after the one before.
+const PACE: Duration = Duration::from_secs(1);
+/// A restart among strangers. It takes a second at most on a machine that does nothing else.
+const READY_MAX: Duration = Duration::from_secs(5);
+
+/// What strangers say: nothing, what an HTTP/2 client begins with, half of a request.
+const SAYS: [&[u8]; 3] = [
+    b"",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
+    b"GET /vers",
+];
+
+/// Whether this process may have the other ends of that many connections.
+fn may_have_crowds() -> bool {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let has = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        Err(_) => current,
+    };
+    let needed = 2 * CLIENTS as u64;
+    let enough = has.is_none_or(|has| has >= needed);
+    if !enough {
+        eprintln!("skipped: it takes a limit of {needed} open files, and here it is {has:?}");
+    }
+    enough
+}
+
+/// A stranger's connection: says something, and is kept until the other side ends it.
+async fn connect(address: String, says: &'static [u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    // It may be closed by now.
+    let _ = stream.write_all(says).await;
+    stream
+}
+
+fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+#[test]
+fn clients_in_any_number_leave_the_stores_their_files() {
+    if !may_have_crowds() {
+        return;
+    }
+    harness::run(async {
+        let mut cluster = Cluster::prepare(3, FLAGS, "a-crowd");
+        let wrapper = ["prlimit".to_owned(), format!("--nofile={FILES}:{FILES}")];
+        for number in cluster.numbers() {
+            cluster.member(number).set_wrapper(&wrapper);
+        }
+        cluster.start_all().await;
+        if not_on_etcd(&cluster, "it lets further clients wait") {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        // Those that are connected stay.
+        let (mut kv, mut maintenance) = (cluster.kv(leader), cluster.maintenance(leader));
+        kv.put(api::put("k/0", "before")).await.unwrap();
+        maintenance.status(StatusRequest {}).await.unwrap();
+        let address = cluster.endpoint(leader).replace("http://", "");
+        let crowd = within("a crowd to come", async {
+            let coming = (0..CLIENTS).map(|number| connect(address.clone(), SAYS[number % 2]));
+            coming.collect::<JoinSet<_>>().join_all().await
+        })
+        .await;
+
+        // More than the follower can be sent but as a snapshot.
+        cluster.kill(follower);
+        fill(&kv).await;
+        let read = kv.range(api::get("k/0")).await.unwrap().into_inner();
+        let revision = api::revision_of(&read.header);
+        let request = CompactionRequest {
+            revision,
+            physical: true,
+        };
+        within("a compaction", kv.compact(request)).await.unwrap();
+        let defragmented = maintenance.defragment(DefragmentRequest {});
+        within("a defragmentation", defragmented).await.unwrap();
+        cluster.restart(follower);
+        assert!(cluster.child(leader).line("sending a snapshot").is_some());
+        let pid = cluster.child(leader).pid();
+        assert!(open_files(pid) < FILES, "{}", open_files(pid));
+
+        // An operator can look at it.
+        let health = http1::get(&address, "/health").await;
+        assert_eq!(
+            (health.status, health.json()["health"].as_str()),
+            (200, Some("true"))
+        );
+        let refused = cluster
+            .metric(leader, "conclave_client_connections_refused_total")
+            .await;
+        assert!(refused > (CLIENTS - FILES) as f64, "{refused}");
+        let lines = cluster.child(leader).lines();
+        let is_said = |line: &&String| line.contains("too many client connections");
+        assert_eq!(lines.iter().filter(is_said).count(), 1);
+        assert!(
+            !lines
+                .iter()
+                .any(|line| line.contains("Too many open files")),
+            "{lines:#?}"
+        );
+
+        // When they have gone there is room again.
+        drop(crowd);
+        cluster.put(leader, "k/0", "after").await;
+    });
+}
+
+/// So many bytes that the stores flush, and shorten the log.
+async fn fill(kv: &KvClient<Channel>) {
+    let noise = Alphanumeric.sample_string(&mut rand::rng(), 32 << 10);
+    let clients = (0..64_usize).map(|client| {
+        let (mut kv, noise) = (kv.clone(), noise.clone());
+        async move {
+            for number in 0..64 {
+                let put = api::put(format!("k/{client}"), format!("{number} {noise}"));
+                kv.put(put).await.unwrap();
+            }
+        }
+    });
+    let filling = clients.collect::<JoinSet<_>>().join_all();
+    let limit = 3 * DEADLINE;
+    tokio::time::timeout(limit, filling)
+        .await
+        .expect("puts take no minute");
+}
+
+/// A stranger that comes again whenever its connection ends.
+async fn stranger(address: SocketAddr, says: &'static [u8], come: Arc<AtomicUsize>) {
+    // A pause between two connections, or the crowd would take all of the machine.
+    let mut pace = tokio::time::interval(PACE);
+    loop {
+        pace.tick().await;
+        let Ok(mut stream) = TcpStream::connect(address).await else {
+            continue;
+        };
+        come.fetch_add(1, Ordering::Relaxed);
+        let _ = stream.write_all(says).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+}
+
+#[test]
+fn strangers_on_the_peer_port_keep_no_member_out() {
+    if !may_have_crowds() {
+        return;
+    }
+    harness::run(async {
+        let mut cluster = Cluster::start(3, &[]).await;
+        if not_on_etcd(&cluster, "it has no bound on connections") {
+            return;
+        }
+        let leader = cluster.leader().await;
+        let follower = cluster.others(leader)[0];
+        let come = Arc::<AtomicUsize>::default();
+        let mut crowd = JoinSet::new();
+        for number in 0..STRANGERS {
+            for member in [leader, follower] {
+                let address = cluster.member(member).peer_address();
+                crowd.spawn(stranger(
+                    address,
+                    SAYS[number % SAYS.len()],
+                    Arc::clone(&come),
+                ));
+            }
+        }
+        let came = |count: usize| {
+            let come = Arc::clone(&come);
+            async move {
+                let came = || async { (come.load(Ordering::Relaxed) >= count).then_some(()) };
+                eventually("a crowd to come", came).await;
+            }
+        };
+        came(4 * STRANGERS).await;
+        cluster.kill(follower);
+        let revision = cluster.put(leader, "k", "while it is away").await;
+        let since = Instant::now();
+        cluster.restart(follower);
+        eprintln!(
+            "ready among {} strangers after {:?}",
+            2 * STRANGERS,
+            since.elapsed()
+        );
+        assert!(since.elapsed() < READY_MAX, "{:?}", since.elapsed());
+        came(come.load(Ordering::Relaxed) + 2 * STRANGERS).await;
+        let caught_up = || async {
+            let local = cluster.local_revision(follower).await.ok()?;
+            (local >= revision).then_some(())
+        };
+        eventually("the follower to have all", caught_up).await;
+        let refused = cluster
+            .metric(follower, "conclave_peer_connections_refused_total")
+            .await;
+        assert!(refused > 0.0);
+        let lines = cluster.child(leader).lines();
+        let is_said = |line: &&String| line.contains("too many connections to the peer endpoint");
+        assert_eq!(lines.iter().filter(is_said).count(), 1, "{lines:#?}");
+    });
+}
