@@ -48,6 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(grpc)
         .build_transport(false)
         .bytes(".")
+        // Written by hand: `src/txn.rs` says why.
+        .extern_path(".etcdserverpb.TxnRequest", "crate::txn::TxnRequest")
         .compile_fds(files)?;
     Ok(())
 }

@@ -16,21 +16,26 @@
 
 pub mod errors;
 
+mod txn;
+
 pub use errors::{ApiError, Code};
+pub use txn::TXN_LEVELS_MAX;
 
 /// The public packages as an encoded `google.protobuf.FileDescriptorSet`, comments included: for
 /// gRPC reflection and the JSON gateway. The `conclave` packages are not in it.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/etcd.descriptors"));
 
-/// Declares a module with the code generated for a package. That code names other packages by
-/// `super::`, one for each part of its own name, so modules must be nested as packages are.
+/// Declares a module with the code generated for a package, and what of the package is written by
+/// hand. That code names other packages by `super::`, one for each part of its own name, so modules
+/// must be nested as packages are.
 macro_rules! generated {
-    ($(#[$doc:meta])* $module:ident, $package:literal) => {
+    ($(#[$doc:meta])* $module:ident, $package:literal $(, $by_hand:item)?) => {
         $(#[$doc])*
         pub mod $module {
             #![allow(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used)]
             include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+            $($by_hand)?
         }
     };
 }
@@ -48,7 +53,8 @@ generated!(
 generated!(
     /// KV, Watch, Lease, Cluster, Maintenance and Auth (`etcd/rpc.proto`).
     etcdserverpb,
-    "etcdserverpb"
+    "etcdserverpb",
+    pub use crate::txn::TxnRequest;
 );
 generated!(
     /// Locks (`etcd/lock.proto`).

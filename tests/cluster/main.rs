@@ -20,6 +20,7 @@ mod full_disks;
 mod membership;
 mod metrics;
 mod namespaces;
+mod nested;
 mod partition;
 mod quorum;
 mod refused;

@@ -20,6 +20,27 @@ pub async fn call(channel: Channel, path: &'static str, message: Bytes) -> Resul
         .into_inner())
 }
 
+/// A `TxnRequest` as bytes: a put inside `depth` nested transactions. Made from the inside out in
+/// one pass, since no stack would be enough for the deepest ones.
+pub fn nested_put(depth: usize) -> Bytes {
+    // { key: "x" }
+    let mut reversed = vec![b'x', 0x01, 0x0a];
+    let mut wrap = |tag: u8| {
+        let mut head = vec![tag];
+        prost::encoding::encode_varint(reversed.len() as u64, &mut head);
+        reversed.extend(head.into_iter().rev());
+    };
+    // success: [ { request_put } ]
+    wrap(0x12);
+    wrap(0x12);
+    for _ in 0..depth {
+        // success: [ { request_txn } ]
+        wrap(0x22);
+        wrap(0x12);
+    }
+    reversed.into_iter().rev().collect()
+}
+
 /// Bytes as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unchanged;

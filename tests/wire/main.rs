@@ -65,6 +65,7 @@ mod reflection;
 mod txn;
 mod txn_checks;
 mod txn_compare;
+mod txn_nested;
 mod unimplemented;
 mod watch_create;
 mod watch_events;

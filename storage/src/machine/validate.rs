@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_proto::errors::ApiError;
-use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::request_op::Request;
+use conclave_proto::{TXN_LEVELS_MAX, etcdserverpb as api};
 
 /// The largest time to live a lease can have, in seconds.
 pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
@@ -60,12 +60,13 @@ pub fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiErro
 }
 
 /// A transaction: every operation on its own; at most `max_ops` comparisons, successes or failures
-/// on a level, less those of the levels above; and no key changed twice on any path through it.
+/// on a level, less those of the levels above; at most [`TXN_LEVELS_MAX`] levels, which is as deep
+/// as a request is decoded; and no key changed twice on any path through it.
 ///
 /// How many operations there may be is configuration, so only the proposer can say; applying passes
 /// no bound.
 pub fn check_txn(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> {
-    check_ops(request, max_ops)?;
+    check_ops(request, max_ops, 1)?;
     changes(&request.success)?;
     changes(&request.failure)?;
     Ok(())
@@ -91,7 +92,10 @@ fn any_op(request: &api::TxnRequest, wanted: &dyn Fn(&Request) -> bool) -> bool 
     })
 }
 
-fn check_ops(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> {
+fn check_ops(request: &api::TxnRequest, max_ops: usize, level: u32) -> Result<(), ApiError> {
+    if level > TXN_LEVELS_MAX {
+        return Err(ApiError::TooManyOps);
+    }
     let api::TxnRequest {
         compare,
         success,
@@ -107,7 +111,7 @@ fn check_ops(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> 
             Request::RequestRange(range) => check_range(range)?,
             Request::RequestPut(put) => check_put(put)?,
             Request::RequestDeleteRange(delete) => check_delete(delete)?,
-            Request::RequestTxn(nested) => check_ops(nested, left)?,
+            Request::RequestTxn(nested) => check_ops(nested, left, level + 1)?,
         }
     }
     Ok(())
