@@ -22,17 +22,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use conclave_proto::peer::Refusal;
 use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
-use conclave_storage::log::EntryKind;
-use conclave_storage::machine::{CommandKind, Done, Machine, Outcome};
+use conclave_storage::machine::{CommandKind, Machine, Outcome};
 use conclave_storage::reader::Reader;
 
 use crate::away::Away;
 use crate::clock::Stopwatch;
-use crate::consensus::{CommittedEntry, Position, configuration};
+use crate::config::SkippedEntry;
+use crate::consensus::{CommittedEntry, Position};
 use crate::handle::{Answer, Slot};
 use crate::housekeeper::Tally;
 use crate::leadership::Leases;
@@ -42,6 +41,8 @@ use crate::metrics::{Applies, Stats};
 use crate::progress::Progress;
 use crate::waking;
 use crate::watch::Publisher;
+
+pub(crate) mod entry;
 
 /// A batch that takes longer is counted as slow: etcd's measure for an entry.
 const SLOW: Duration = Duration::from_millis(100);
@@ -79,6 +80,8 @@ pub(crate) struct Applier {
     pub(crate) stats: Arc<Stats>,
     /// How long commands took.
     pub(crate) applies: Applies,
+    /// Entries to go on without.
+    pub(crate) skipped: Vec<SkippedEntry>,
     pub(crate) inbox: Receiver<Vec<ToApply>>,
     /// Where those who wait for answers run.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -137,10 +140,16 @@ impl Applier {
 
     /// True if there may be something to compact, which does not come with the batch.
     fn apply(&mut self, work: Vec<ToApply>, batch: &mut Batch) -> Result<bool, Fault> {
-        let mut installed = false;
+        let mut may_compact = false;
         for item in work {
             match item {
                 ToApply::Entry { entry, proposals } => {
+                    if let Some(named) = entry::named(&self.skipped, entry.position.index) {
+                        // What is applied so far belongs to the entries before.
+                        may_compact |= self.commit(std::mem::take(batch))?;
+                        self.skip(&entry, named)?;
+                        continue;
+                    }
                     self.apply_entry(&entry, proposals, batch)?;
                 }
                 ToApply::Away { term, proposals } => self.away.add(term, proposals),
@@ -151,11 +160,24 @@ impl Applier {
                     self.commit(std::mem::take(batch))?;
                     self.install(engine, index)?;
                     // It was taken at some moment, perhaps in the middle of a compaction.
-                    installed = true;
+                    may_compact = true;
                 }
             }
         }
-        Ok(installed)
+        Ok(may_compact)
+    }
+
+    /// Goes on without an entry. Who waits for commands in it learns that nobody knows.
+    fn skip(&mut self, entry: &CommittedEntry, named: SkippedEntry) -> Result<(), Fault> {
+        let Position { index, term } = entry.position;
+        self.away.passed(term, &self.mailbox);
+        entry::skip(&mut self.machine, entry, named)?;
+        self.commit(Batch {
+            index,
+            ..Batch::default()
+        })?;
+        // Durable at once, so that no later start meets the entry again and needs the flag.
+        self.reader.engine().flush()
     }
 
     fn apply_entry(
@@ -167,12 +189,7 @@ impl Applier {
         let Position { index, term } = entry.position;
         self.away.passed(term, &self.mailbox);
         let begun = Stopwatch::start();
-        let done = apply(
-            &mut self.machine,
-            entry.position,
-            entry.kind,
-            &entry.payload,
-        )?;
+        let done = entry::apply(&mut self.machine, entry)?;
         let took = begun.elapsed() / u32::try_from(done.len().max(1)).unwrap_or(u32::MAX);
         batch.index = index;
         batch.commands += done.len();
@@ -263,29 +280,6 @@ impl Applier {
         });
         Ok(effects.compacted.is_some())
     }
-}
-
-/// Applies one entry of the log, of whatever kind.
-pub(crate) fn apply(
-    machine: &mut Machine,
-    Position { index, term }: Position,
-    kind: EntryKind,
-    payload: &Bytes,
-) -> Result<Vec<Done>, Fault> {
-    let change = match kind {
-        EntryKind::Normal => return machine.apply(index, term, payload),
-        EntryKind::ConfChange | EntryKind::ConfChangeV2 => configuration::change_in(payload),
-    };
-    let Some((header, change)) = change else {
-        // The driver says so; the applied index moves all the same.
-        return machine.apply(index, term, &Bytes::new());
-    };
-    Ok(vec![Done {
-        member_id: header.member_id,
-        request_id: header.request_id,
-        kind: CommandKind::MemberChange,
-        outcome: machine.apply_member(index, term, change)?,
-    }])
 }
 
 impl Batch {

@@ -34,6 +34,7 @@ mod former;
 mod gates;
 pub mod raw;
 mod security;
+mod skipped;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -43,6 +44,7 @@ pub use auto_compaction::AutoCompaction;
 pub use check::check;
 pub use error::ConfigError;
 pub use security::{PeerTls, TlsFiles, TlsIdentity, TlsVersion};
+pub use skipped::SkippedEntry;
 pub use url::{InitialMember, MemberUrl};
 pub use version::{API_VERSION, version_text};
 
@@ -150,6 +152,8 @@ pub struct Config {
     pub force_new_cluster: bool,
     /// Whether the metrics show how long calls take, by method.
     pub extensive_metrics: bool,
+    /// Log entries that no member can apply, and that the operator goes on without.
+    pub skip_log_entries: Vec<SkippedEntry>,
     /// The least severe events logged.
     pub log_level: LogLevel,
     /// The form of a log line; `None` chooses by whether the output is a terminal.

@@ -195,6 +195,7 @@ impl Core {
             log_state,
             initial_members,
             state_folder,
+            skipped,
         } = stores;
         let applied = reader.applied();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -261,6 +262,7 @@ impl Core {
             let reader = reader.clone();
             let applier =
                 common.applier(identity.member_id, machine, reader, publisher, applying.1);
+            let applier = Applier { skipped, ..applier };
             move || applier.run()
         })?;
         let (appends, to_append) = log_writer::queue();
@@ -387,6 +389,7 @@ impl Common {
             tally: Arc::clone(&self.tally),
             stats: Arc::clone(self.metrics.stats()),
             applies: self.metrics.stats().durations.applies(),
+            skipped: Vec::new(),
             inbox,
             runtime: runtime::Handle::current(),
         }

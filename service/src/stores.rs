@@ -26,17 +26,17 @@ use std::sync::Arc;
 use conclave_proto::command::Member;
 use conclave_storage::engine::Engine;
 use conclave_storage::engine::rocks::{RocksEngine, RocksOptions};
-use conclave_storage::log::{Entry, EntryKind, Log, LogState};
+use conclave_storage::log::{Entry, Log, LogState};
 use conclave_storage::machine::member::Change;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, layout, place};
 
 use crate::StartError;
-use crate::applier;
-use crate::config::Config;
-use crate::consensus::Position;
+use crate::applier::entry as applying;
+use crate::config::{Config, SkippedEntry};
 use crate::consensus::configuration::{self, Configuration};
+use crate::consensus::{CommittedEntry, Position};
 use crate::descriptors::Budget;
 use crate::driver::{OpenState, StateFolder};
 use crate::handle;
@@ -53,6 +53,8 @@ pub struct Stores {
     /// Who is there, for a member whose state has not come yet.
     pub(crate) initial_members: Vec<Member>,
     pub(crate) state_folder: Option<StateFolder>,
+    /// Log entries to go on without.
+    pub(crate) skipped: Vec<SkippedEntry>,
 }
 
 impl Stores {
@@ -71,6 +73,7 @@ pub(crate) struct Opened {
     log_state: LogState,
     member_dir: Option<PathBuf>,
     open_state: Option<OpenState>,
+    skipped: Vec<SkippedEntry>,
 }
 
 /// Opens the directory a configuration names, or makes it.
@@ -100,6 +103,7 @@ pub(crate) fn open(config: &Config) -> Result<Opened, StartError> {
     let mut opened = Opened::on(Arc::new(log), state, limits, place.snapshot)?;
     opened.member_dir = Some(member_dir);
     opened.open_state = Some(open_state);
+    opened.skipped.clone_from(&config.skip_log_entries);
     Ok(opened)
 }
 
@@ -138,6 +142,7 @@ impl Opened {
             log_state,
             member_dir: None,
             open_state: None,
+            skipped: Vec::new(),
         };
         opened.check_one_cluster()?;
         opened.finish_installation(snapshot)?;
@@ -176,6 +181,7 @@ impl Opened {
         if membership.removed().contains(&member_id) {
             return Err(StartError::Removed);
         }
+        applying::announce(&self.skipped, self.reader.applied().index);
         if force_new_cluster {
             self.force_sole_member(member_id)?;
         }
@@ -199,6 +205,7 @@ impl Opened {
             log: self.log,
             log_state: self.log_state,
             initial_members,
+            skipped: self.skipped,
         })
     }
 
@@ -290,12 +297,21 @@ impl Opened {
                 tracing::warn!(index = entry.index, "the removal of this member is dropped");
                 break;
             }
-            let position = Position {
-                index: entry.index,
-                term: entry.term,
+            let entry = CommittedEntry {
+                position: Position {
+                    index: entry.index,
+                    term: entry.term,
+                },
+                kind: entry.kind,
+                payload: entry.data,
             };
-            // Nobody waits for the outcomes.
-            applier::apply(&mut self.machine, position, entry.kind, &entry.data)?;
+            if let Some(named) = applying::named(&self.skipped, entry.position.index) {
+                self.machine.commit()?;
+                applying::skip(&mut self.machine, &entry, named)?;
+            } else {
+                // Nobody waits for the outcomes.
+                applying::apply(&mut self.machine, &entry)?;
+            }
         }
         self.machine.commit()?;
         self.machine.force_sole_member(member_id)?;
@@ -310,10 +326,7 @@ impl Opened {
 
 /// Whether an entry of the log removes a member.
 fn removes(entry: &Entry, member_id: u64) -> bool {
-    let change = match entry.kind {
-        EntryKind::Normal => None,
-        EntryKind::ConfChange | EntryKind::ConfChangeV2 => configuration::change_in(&entry.data),
-    };
+    let change = configuration::change_in(entry.kind, &entry.data);
     change.is_some_and(|(_, change)| change == Change::Remove { id: member_id })
 }
 

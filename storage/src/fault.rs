@@ -67,6 +67,38 @@ pub enum Fault {
         /// Which record, and what is wrong with it.
         detail: String,
     },
+    /// A committed log entry that is whole, and that this program cannot apply.
+    #[error(
+        "log entry {index} of term {term} with hash {hash:08x} cannot be applied: {reason}; every \
+         member stops at it. If a newer release wrote it, run that release. If not, see \"A log \
+         entry that cannot be applied\" in the runbook: with \
+         --skip-log-entry={index}:{hash:08x} on all members the cluster goes on without it"
+    )]
+    Entry {
+        /// The entry's index.
+        index: u64,
+        /// Its term.
+        term: u64,
+        /// [`crate::log::entry_checksum`].
+        hash: u32,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A log entry that the operator wants to be skipped, and that must not be.
+    #[error(
+        "log entry {index} of term {term} with hash {hash:08x} is not skipped: {reason}. Nothing \
+         was changed; correct or remove --skip-log-entry"
+    )]
+    NotSkipped {
+        /// The entry's index.
+        index: u64,
+        /// Its term.
+        term: u64,
+        /// [`crate::log::entry_checksum`].
+        hash: u32,
+        /// Why not.
+        reason: String,
+    },
 }
 
 impl Fault {

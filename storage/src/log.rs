@@ -43,7 +43,7 @@ mod entry;
 mod tests;
 
 use entry::Compacted;
-pub use entry::{Entry, EntryKind, HardState};
+pub use entry::{Entry, EntryKind, HardState, entry_checksum};
 
 /// What is durable when a log is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

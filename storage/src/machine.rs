@@ -35,9 +35,9 @@ use crate::engine::{Batch, Durability, Engine, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
+use crate::log;
 use crate::mvcc::compact::{self, Progress};
 use crate::mvcc::pending::Pending;
-use crate::mvcc::record::damaged;
 use crate::reader::{Applied, ReadError, Reader};
 
 pub(crate) mod alarm;
@@ -51,6 +51,8 @@ mod outcome;
 mod state;
 pub(crate) mod txn;
 
+#[cfg(test)]
+mod entries;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -189,6 +191,17 @@ impl Machine {
         Ok(())
     }
 
+    /// Goes back to the last commit, as if nothing had been applied since.
+    pub fn forget_uncommitted(&mut self) -> Result<(), Fault> {
+        let (committed, _) = Machine::open(Arc::clone(&self.engine), self.limits)?;
+        let reader = self.reader.clone();
+        *self = Machine {
+            reader,
+            ..committed
+        };
+        Ok(())
+    }
+
     /// Makes a lone member the only one there is, durably: for a cluster whose majority is lost for
     /// ever. The others are removed members from now on.
     pub fn force_sole_member(&mut self, id: u64) -> Result<(), Fault> {
@@ -214,8 +227,16 @@ impl Machine {
 
     /// Applies one entry of the log: a batch of commands, with one outcome each; or the empty entry
     /// of a new leader.
+    ///
+    /// # Errors
+    /// [`Fault::Entry`] for an entry that does not decode: nothing of it is applied then.
     pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Vec<Done>, Fault> {
-        let commands = decode(index, payload)?;
+        let commands = decode(payload).map_err(|reason| Fault::Entry {
+            index,
+            term,
+            hash: log::entry_checksum(index, term, log::EntryKind::Normal, payload),
+            reason,
+        })?;
         self.advance(index, term);
         let engine = Arc::clone(&self.engine);
         // Nothing is written before the commit.
@@ -428,25 +449,21 @@ pub(crate) fn header(revision: Revision) -> Option<api::ResponseHeader> {
     })
 }
 
-/// The commands of an entry, which share its memory.
-fn decode(index: u64, payload: &Bytes) -> Result<Vec<(command::Header, Body)>, Fault> {
+/// The commands of an entry, which share its memory; or what is wrong with it.
+fn decode(payload: &Bytes) -> Result<Vec<(command::Header, Body)>, String> {
     if payload.is_empty() {
         return Ok(Vec::new());
     }
-    let broken = |what: &str| damaged(format!("log entry {index}: {what}"));
     let batch = command::Batch::decode(payload.clone())
-        .map_err(|error| broken(&format!("not a batch of commands: {error}")))?;
-    if batch.version != PAYLOAD_VERSION {
-        return Err(Fault::Version {
-            path: format!("log entry {index}").into(),
-            found: batch.version,
-            expected: PAYLOAD_VERSION,
-            advice: "a newer release wrote it: run that release on this member",
-        });
+        .map_err(|error| format!("it is not a batch of commands: {error}"))?;
+    let version = batch.version;
+    if version != PAYLOAD_VERSION {
+        return Err(format!(
+            "its format has version {version}, and this program reads {PAYLOAD_VERSION}"
+        ));
     }
     let commands = batch.commands.into_iter().map(|command| {
-        let body = command.body;
-        let body = body.ok_or_else(|| broken("a command of a newer release"))?;
+        let body = command.body.ok_or("it has a command of a newer release")?;
         Ok((command.header.unwrap_or_default(), body))
     });
     commands.collect()

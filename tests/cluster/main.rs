@@ -22,6 +22,7 @@ mod metrics;
 mod namespaces;
 mod nested;
 mod partition;
+mod poisoned;
 mod quorum;
 mod refused;
 mod rejoin;

@@ -15,6 +15,10 @@
 //! have [`certificates`] to show and [`clocks`] of their own. What is exported for Prometheus is
 //! compared with etcd's ([`exposition`]). What this user may not do here, a
 //! test says instead of doing it, and passes: it prints `skipped` and the reason.
+//! Disks fill ([`disk`]), fail to sync ([`syncs`]) and lose what they had ([`damage`]); logs have
+//! entries that cannot be applied ([`poison`]); members have [`certificates`] to show and
+//! [`clocks`] of their own. What this user may not do here, a test says instead of doing it, and
+//! passes: it prints `skipped` and the reason.
 //!
 //! Every node has its own directory and its own ports, chosen by the system. Nothing waits for
 //! time to pass: a test waits for an answer, a log line or a condition, each with a deadline
@@ -39,6 +43,7 @@ pub mod history;
 pub mod http1;
 pub mod netns;
 pub mod node;
+pub mod poison;
 pub mod process;
 pub mod proxy;
 pub mod raw;

@@ -11,6 +11,7 @@ mod kills;
 mod log_files;
 mod metrics;
 mod monitoring;
+mod poisoned;
 mod service_manager;
 mod socket;
 mod stalled;

@@ -12,6 +12,7 @@ use super::duration::parse_duration;
 use super::gates::check_feature_gates;
 use super::raw::Raw;
 use super::security::check_peer_tls;
+use super::skipped::check_skipped_entries;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
 
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
@@ -100,6 +101,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         peer_tls,
         force_new_cluster: raw.unsafe_features.force_new_cluster,
         extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
+        skip_log_entries: check_skipped_entries(&raw.unsafe_features.skip_log_entry)?,
         log_level: check_log_level(&raw.logging.log_level)?,
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,

@@ -297,6 +297,15 @@ pub(super) struct UnsafeFlags {
         action = ArgAction::Set, default_value = "false", default_missing_value = "true",
         value_parser = parse_bool)]
     pub(super) force_new_cluster: bool,
+    /// Log entries to go on without, INDEX:HASH,...: for entries that members stop at, and on all
+    /// members alike
+    #[arg(
+        long,
+        value_name = "ENTRIES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) skip_log_entry: String,
 }
 
 /// Reads arguments that [`super::arguments::collect`] has brought into form.

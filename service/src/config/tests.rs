@@ -178,6 +178,32 @@ fn clients_may_come_through_a_file() {
 }
 
 #[test]
+fn log_entries_to_skip_are_named_by_index_and_hash() {
+    assert_eq!(config("").skip_log_entries, []);
+    let entries = "812:0a1b2c3d,900:ffffffff";
+    let skipped = config(&format!("--skip-log-entry={entries}")).skip_log_entries;
+    let expected = [(812, 0x0a1b_2c3d), (900, u32::MAX)];
+    assert_eq!(
+        skipped,
+        expected.map(|(index, hash)| SkippedEntry { index, hash })
+    );
+    let printed: Vec<_> = skipped.iter().map(ToString::to_string).collect();
+    assert_eq!(printed.join(","), entries);
+    for wrong in [
+        "812",
+        "812:",
+        "812:a1b2c3d",
+        "x:0a1b2c3d",
+        "-1:0a1b2c3d",
+        "812:+a1b2c3d",
+    ] {
+        let (text, code) = error(&format!("--skip-log-entry={wrong}"), "");
+        assert!(text.contains("write INDEX:HASH"), "{text}");
+        assert_eq!(code, 1);
+    }
+}
+
+#[test]
 fn gates_are_known_by_name() {
     let (first, notices) = run("--feature-gates=LeaseCheckpoint=true", "");
     assert!(first.lease_checkpoint);

@@ -18,6 +18,7 @@
 
 use bytes::Bytes;
 use conclave_proto::command::{Header, Member, MemberChange, MemberUrls, member_change};
+use conclave_storage::log::EntryKind;
 use conclave_storage::machine::member::Change;
 use prost::Message as _;
 use protobuf::Message as _;
@@ -85,6 +86,10 @@ pub(super) fn to_raft(change: &MemberChange) -> Option<ConfChange> {
         // Nobody's vote changes; the entry is of this kind for its context.
         Wire::Update(urls) => (ConfChangeType::AddNode, urls.member_id),
     };
+    // Raft skips a change of the member 0, and the state would make it.
+    if id == 0 {
+        return None;
+    }
     let mut out = ConfChange::default();
     out.set_change_type(kind);
     out.node_id = id;
@@ -101,7 +106,11 @@ pub(super) fn from_raft(payload: &Bytes) -> Result<(ConfChange, MemberChange), M
 
 /// What the payload of a committed entry of raft's kind asks for: who proposed it, and the change
 /// in the state machine's terms. `None` for one that is not ours, or of a newer release.
-pub(crate) fn change_in(payload: &Bytes) -> Option<(Header, Change)> {
+pub(crate) fn change_in(kind: EntryKind, payload: &Bytes) -> Option<(Header, Change)> {
+    if kind != EntryKind::ConfChange {
+        // Changes of several members at a time are not made here.
+        return None;
+    }
     let (_, MemberChange { header, change }) = from_raft(payload).ok()?;
     Some((header.unwrap_or_default(), to_machine(change?)))
 }

@@ -97,7 +97,8 @@ impl Driver {
     /// index must never be past a change that the log's configuration does not have.
     fn change_members(&mut self, entry: &CommittedEntry) -> Result<(), Fault> {
         self.parts.progress.close_reads();
-        let Some((_, change)) = configuration::change_in(&entry.payload) else {
+        let Some((_, change)) = configuration::change_in(entry.kind, &entry.payload) else {
+            // The applier stops the member here, or skips the entry if the operator says so.
             let index = entry.position.index;
             tracing::warn!(index, "a membership change that this release cannot make");
             return Ok(());

@@ -356,7 +356,13 @@ fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Open
         Ok(opened) => opened,
         // The disk fails, and not what was sent.
         Err(fault @ (Fault::Engine { .. } | Fault::InUse { .. })) => return Err(fault),
-        Err(fault @ (Fault::Damaged { .. } | Fault::Version { .. } | Fault::Foreign { .. })) => {
+        Err(
+            fault @ (Fault::Damaged { .. }
+            | Fault::Version { .. }
+            | Fault::Foreign { .. }
+            | Fault::Entry { .. }
+            | Fault::NotSkipped { .. }),
+        ) => {
             tracing::warn!(%fault, "a snapshot that was received cannot be opened");
             return Ok(None);
         }

@@ -74,12 +74,18 @@ fn crc_of(parts: &[&[u8]]) -> u32 {
         .fold(0, |crc, part| crc32c::crc32c_append(crc, part))
 }
 
+/// The checksum of an entry, over everything it says: the same on every member that has it.
+pub fn entry_checksum(index: u64, term: u64, kind: EntryKind, data: &[u8]) -> u32 {
+    let (index, term) = (index.to_be_bytes(), term.to_be_bytes());
+    crc_of(&[&index, &term, &[kind.to_byte()], data])
+}
+
 /// The value of an entry: term, kind, CRC, data.
 pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Vec::with_capacity(TERM + KIND + CRC + entry.data.len());
     out.extend_from_slice(&entry.term.to_be_bytes());
     out.push(entry.kind.to_byte());
-    let crc = crc_of(&[&entry.index.to_be_bytes(), &out, &entry.data]);
+    let crc = entry_checksum(entry.index, entry.term, entry.kind, &entry.data);
     out.extend_from_slice(&crc.to_be_bytes());
     out.extend_from_slice(&entry.data);
     out

@@ -1,0 +1,128 @@
+//! Entries as they come from the log: broken ones change nothing, deep ones fit into the stack.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conclave_proto::TXN_LEVELS_MAX;
+use conclave_proto::command::{Batch, Command, command::Body};
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb as api;
+use conclave_proto::etcdserverpb::request_op::Request;
+use prost::Message as _;
+
+use super::{Genesis, Limits, Machine, Outcome, Rejected, validate};
+use crate::Fault;
+use crate::engine::memory::MemoryEngine;
+use crate::log::{EntryKind, entry_checksum};
+use crate::reader::Reader;
+
+fn machine() -> (Machine, Reader) {
+    let engine = Arc::new(MemoryEngine::new());
+    let (mut machine, reader) = Machine::open(engine, Limits::default()).expect("a fresh store");
+    let genesis = Genesis {
+        cluster_id: 1,
+        members: Vec::new(),
+    };
+    machine.bootstrap(&genesis).expect("in memory");
+    (machine, reader)
+}
+
+fn payload(body: Body) -> Bytes {
+    let batch = Batch {
+        version: 1,
+        commands: vec![Command {
+            header: None,
+            body: Some(body),
+        }],
+    };
+    batch.encode_to_vec().into()
+}
+
+fn put(key: &'static str) -> api::PutRequest {
+    api::PutRequest {
+        key: key.into(),
+        ..api::PutRequest::default()
+    }
+}
+
+/// A put inside transactions of so many levels.
+fn nested_put(levels: u32) -> api::TxnRequest {
+    let within = |request| api::TxnRequest {
+        success: vec![api::RequestOp {
+            request: Some(request),
+        }],
+        ..api::TxnRequest::default()
+    };
+    let innermost = within(Request::RequestPut(put("k")));
+    (1..levels).fold(innermost, |txn, _| within(Request::RequestTxn(txn)))
+}
+
+#[test]
+fn a_broken_entry_is_named_and_changes_nothing() {
+    let (mut machine, reader) = machine();
+    let garbage = Bytes::from_static(b"\xff\xff");
+    match machine.apply(2, 1, &garbage) {
+        Err(Fault::Entry {
+            index, term, hash, ..
+        }) => {
+            let expected = entry_checksum(2, 1, EntryKind::Normal, &garbage);
+            assert_eq!((index, term, hash), (2, 1, expected));
+        }
+        other => panic!("garbage is {other:?}"),
+    }
+    // Another entry can take its place, as the empty one does if it is skipped.
+    machine.apply(2, 1, &Bytes::new()).expect("applied");
+    machine.commit().expect("in memory");
+    assert_eq!(reader.applied().index, 2);
+}
+
+#[test]
+fn what_was_not_committed_can_be_forgotten() {
+    let (mut machine, reader) = machine();
+    machine
+        .apply(2, 1, &payload(Body::Put(put("a"))))
+        .expect("applied");
+    machine.commit().expect("in memory");
+    let committed = reader.applied();
+    machine
+        .apply(3, 1, &payload(Body::Put(put("b"))))
+        .expect("applied");
+    machine.forget_uncommitted().expect("in memory");
+    assert_eq!(reader.applied(), committed);
+    machine
+        .apply(3, 1, &payload(Body::Put(put("c"))))
+        .expect("applied");
+    machine.commit().expect("in memory");
+    let applied = reader.applied();
+    assert_eq!(applied.index, 3);
+    assert_eq!(applied.revision.0, committed.revision.0 + 1);
+}
+
+#[test]
+fn levels_are_bounded_however_many_operations_there_may_be() {
+    let check = |levels| validate::check_txn(&nested_put(levels), usize::MAX);
+    assert_eq!(check(TXN_LEVELS_MAX), Ok(()));
+    for beyond in [1, 2, 100] {
+        let checked = check(TXN_LEVELS_MAX + beyond);
+        assert_eq!(checked, Err(ApiError::TooManyOps));
+    }
+}
+
+/// In half of the stack that the applier's thread has. What is too deep is rejected, and is no
+/// fault: a log may hold it.
+#[test]
+fn the_deepest_transaction_is_applied_in_little_stack() {
+    let thread = std::thread::Builder::new().stack_size(1 << 20);
+    let applied = thread.spawn(|| {
+        let (mut machine, _) = machine();
+        let mut apply = |index, levels| -> Outcome {
+            let payload = payload(Body::Txn(nested_put(levels)));
+            let mut done = machine.apply(index, 1, &payload).expect("no fault");
+            done.pop().expect("one command").outcome
+        };
+        assert!(apply(2, TXN_LEVELS_MAX).is_ok());
+        let too_deep = apply(3, TXN_LEVELS_MAX + 50);
+        assert_eq!(too_deep.err(), Some(Rejected(ApiError::TooManyOps)));
+    });
+    applied.expect("a thread").join().expect("enough stack");
+}
