@@ -58,6 +58,7 @@ use crate::limits;
 use crate::log_writer::{self, Job};
 use crate::mailbox::{Control, Mail, Mailbox, Proposal, ReadSlot, Waiting};
 use crate::metrics::Stats;
+use crate::peer::Told;
 use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::waking;
@@ -126,6 +127,8 @@ pub(crate) struct Driver {
     membership: membership::Followed,
     snapshots: snapshots::Traffic,
     transfer: transfer::Transfer,
+    /// Refused raft messages that were logged.
+    refusals: Told,
 }
 
 /// Commands of this member in the log.
@@ -156,6 +159,7 @@ impl Driver {
             membership,
             snapshots: snapshots::Traffic::default(),
             transfer: transfer::Transfer::default(),
+            refusals: Told::default(),
         }
     }
 

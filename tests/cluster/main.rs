@@ -64,6 +64,12 @@ async fn check_history(cluster: &Cluster, recorder: &Recorder, followers: &[hist
             "member {number} tells another history"
         );
     }
+    for number in cluster.alive() {
+        // Members that are what they should be say nothing that is refused.
+        let refused = "conclave_raft_messages_refused_total";
+        let refused = cluster.metric(number, refused).await;
+        assert_eq!(refused, 0.0, "raft messages to member {number}");
+    }
     let truth = truth.expect("a cluster has a member");
     let done = recorder.operations();
     history::expect_none(&operations::check(&done, &truth, history::load::PREFIX));

@@ -112,7 +112,7 @@ impl World {
             if !which(from, outgoing.to) {
                 self.network.push((from, outgoing));
             } else if let Some(member) = self.members.get_mut(&outgoing.to)
-                && let Err(refused) = member.step(&outgoing.message)
+                && let Err(refused) = member.step(from, &outgoing.message)
             {
                 writeln!(out, "{}: {refused:?}", outgoing.to).expect("in memory");
             }

@@ -52,6 +52,7 @@ pub(crate) mod configuration;
 mod follower_reads;
 mod logger;
 pub mod node;
+pub mod peer_message;
 pub mod reader;
 pub mod reads;
 mod timing;

@@ -15,6 +15,7 @@ use super::Standing;
 use super::configuration::{self, Configuration};
 use super::follower_reads::is_question;
 use super::logger;
+use super::peer_message::{self, Local, Unfit};
 use super::reader::{Reader, from_raft, kind};
 use super::reads::Context;
 use super::timing::Suspicion;
@@ -128,17 +129,22 @@ pub struct Work {
     pub restore: Option<Restore>,
 }
 
-/// A peer's message that cannot be taken: not one of the library's, or of a kind no peer may send.
+/// Bytes that are not a message of the library, or a change that this release does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 /// Why a peer's message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// See [`Malformed`].
+    #[error("it is no raft message")]
     Malformed,
+    /// It says what no correct member says.
+    #[error(transparent)]
+    Unfit(Unfit),
     /// The leader knows this member to have acknowledged entries that are not in its log: what was
     /// on its disk is lost, and with it the votes it gave.
+    #[error("it expects entries up to {expected} in a log that ends at {last_index}")]
     LogLost {
         /// What the leader knows to be here.
         expected: u64,
@@ -235,15 +241,17 @@ impl Node {
         self.after_input();
     }
 
-    /// A message from a peer.
-    pub fn step(&mut self, message: &Bytes) -> Result<(), Refused> {
+    /// A message from the member `from`. Whatever its bytes are, it is taken or refused.
+    pub fn step(&mut self, from: u64, message: &Bytes) -> Result<(), Refused> {
         let mut message =
             Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
-        let last_index = self.raw.raft.raft_log.last_index();
+        let local = self.local();
+        peer_message::check(&message, from, &local).map_err(Refused::Unfit)?;
+        let last_index = local.last_index;
         match message.get_msg_type() {
             // A leader sends the lesser of its commit index and what this member acknowledged.
             MessageType::MsgHeartbeat
-                if message.commit > last_index && message.term >= self.raw.raft.term =>
+                if message.commit > last_index && message.term >= local.term =>
             {
                 let expected = message.commit;
                 return Err(Refused::LogLost {
@@ -252,24 +260,10 @@ impl Node {
                 });
             }
             MessageType::MsgTimeoutNow if self.must_not_stand() => return Ok(()),
-            // The library takes the context out of the first entry without looking.
-            MessageType::MsgReadIndex if message.entries.len() != 1 => {
-                return Err(Refused::Malformed);
-            }
             MessageType::MsgReadIndex => match self.answer_question(message) {
                 Some(question) => message = question,
                 None => return Ok(()),
             },
-            // Snapshots come by a way of their own, commands too, and what a member tells itself
-            // comes from nobody else.
-            MessageType::MsgSnapshot
-            | MessageType::MsgPropose
-            | MessageType::MsgTransferLeader
-            | MessageType::MsgHup
-            | MessageType::MsgBeat
-            | MessageType::MsgUnreachable
-            | MessageType::MsgSnapStatus
-            | MessageType::MsgCheckQuorum => return Err(Refused::Malformed),
             _ => {}
         }
         // An error here says that the message came too late to matter.
@@ -278,14 +272,28 @@ impl Node {
         Ok(())
     }
 
+    /// What a message is checked against.
+    fn local(&self) -> Local {
+        let raft = &self.raw.raft;
+        let last_index = raft.raft_log.last_index();
+        Local {
+            id: raft.id,
+            term: raft.term,
+            role: raft.state,
+            last_index,
+            is_durable: self.appends.is_empty() && raft.raft_log.persisted == last_index,
+        }
+    }
+
     /// The message that announces a snapshot whose files are here and are at position `found`. If
     /// raft takes it, the next work has a [`Restore`].
-    pub fn step_snapshot(&mut self, message: &Bytes, found: Position) -> Result<(), Malformed> {
-        let message = Message::parse_from_carllerche_bytes(message).map_err(|_| Malformed)?;
+    pub fn step_snapshot(&mut self, message: &Bytes, found: Position) -> Result<(), Refused> {
+        let message =
+            Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
+        peer_message::check_snapshot(&message, &self.local()).map_err(Refused::Unfit)?;
         let metadata = message.get_snapshot().get_metadata();
-        let is_announced = metadata.index == found.index && metadata.term == found.term;
-        if message.get_msg_type() != MessageType::MsgSnapshot || !is_announced {
-            return Err(Malformed);
+        if (metadata.index, metadata.term) != (found.index, found.term) {
+            return Err(Refused::Unfit(Unfit::SnapshotPosition));
         }
         let _ = self.raw.step(message);
         self.after_input();

@@ -28,6 +28,7 @@ use crate::stores::Opened;
 
 mod cluster;
 mod network;
+mod wild;
 
 /// A member's two disks.
 #[derive(Clone, Default)]

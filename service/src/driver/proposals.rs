@@ -21,11 +21,10 @@ impl Driver {
     /// What a member sent.
     pub(super) fn take_parcel(&mut self, from: u64, parcel: Parcel) -> Result<(), Fault> {
         match parcel.content {
-            Some(Content::Raft(message)) => match self.parts.node.step(&message) {
+            Some(Content::Raft(message)) => match self.parts.node.step(from, &message) {
                 Ok(()) => {}
-                Err(Refused::Malformed) => {
-                    let from = hex(from);
-                    tracing::warn!(from, "a member sent what is no raft message");
+                Err(refused @ (Refused::Malformed | Refused::Unfit(_))) => {
+                    self.message_refused(from, refused);
                 }
                 Err(Refused::LogLost {
                     expected,
@@ -40,6 +39,17 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Counts a raft message that was dropped because no correct member sends it, and logs the
+    /// first one of a kind from a member.
+    fn message_refused(&self, from: u64, refused: Refused) {
+        self.parts.stats.raft_messages_refused.inc();
+        let (from, reason) = (hex(from), refused.to_string());
+        let now = self.parts.clock.now();
+        if self.refusals.is_new(&format!("{from} {reason}"), now) {
+            tracing::warn!(from, reason, "a raft message from a member was refused");
+        }
     }
 
     /// Commands that clients gave to another member. They are proposed only by the leader they were

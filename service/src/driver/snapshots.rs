@@ -281,6 +281,9 @@ impl Driver {
         let node = &mut self.parts.node;
         let taken = opened.filter(|_| {
             let stepped = node.step_snapshot(&snapshot.raft_message, position);
+            if let Err(reason) = &stepped {
+                tracing::warn!(%reason, "the message that announced a snapshot was refused");
+            }
             stepped.is_ok()
         });
         let Some((engine, membership)) = taken else {

@@ -52,6 +52,8 @@ pub struct Stats {
     pub proposals_failed: IntCounter,
     /// Heartbeats of this leader that left late.
     pub heartbeats_late: IntCounter,
+    /// Raft messages of other members that were dropped unread.
+    pub raft_messages_refused: IntCounter,
     /// Whether a received snapshot is being put in place: 1 is yes.
     pub installing: IntGauge,
     /// Learners promoted by this member.
@@ -166,6 +168,10 @@ impl Stats {
                 "etcd_server_heartbeat_send_failures_total",
                 "Rounds of heartbeats this leader sent more than an interval late.",
             )?,
+            raft_messages_refused: IntCounter::new(
+                "conclave_raft_messages_refused_total",
+                "Raft messages that no correct member sends, and that were dropped.",
+            )?,
             installing: IntGauge::new(
                 "etcd_server_snapshot_apply_in_progress_total",
                 "Whether a received snapshot is being put in place: 1 is yes.",
@@ -221,6 +227,7 @@ impl Stats {
             Box::new(stats.client_connections_refused.clone()),
             Box::new(stats.proposals_failed.clone()),
             Box::new(stats.heartbeats_late.clone()),
+            Box::new(stats.raft_messages_refused.clone()),
             Box::new(stats.installing.clone()),
             Box::new(stats.promotions.clone()),
             Box::new(stats.promotions_failed.clone()),

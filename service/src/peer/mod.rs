@@ -95,13 +95,13 @@ pub use introduce::{IntroduceError, introduce};
 pub use serve::serve;
 
 pub(crate) use hello::REMOVED;
+pub(crate) use told::Told;
 
 use hello::Identity;
 use incoming::Incoming;
 use link::Link;
 use places::Places;
 use queue::Pushed;
-use told::Told;
 
 /// Bytes of one message from a member, before it is decoded. Raft's largest is an append of
 /// [`limits::APPEND_MESSAGE_BYTES_MAX`], or of one entry if that is larger, so the largest

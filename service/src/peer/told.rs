@@ -14,7 +14,7 @@ const TROUBLES_MAX: usize = 64;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     what: Mutex<What>,
 }
 
@@ -27,7 +27,7 @@ struct What {
 
 impl Told {
     /// Whether this is to be told now; it counts as told then.
-    pub(super) fn is_new(&self, trouble: &str, now: Moment) -> bool {
+    pub(crate) fn is_new(&self, trouble: &str, now: Moment) -> bool {
         let mut what = lock(&self.what);
         let is_recent = |told: Moment| now.since(told) < AGAIN_AFTER;
         what.at.retain(|_, told| is_recent(*told));

@@ -100,7 +100,8 @@ impl Member {
                 let mut question = Message::default();
                 question.set_msg_type(MessageType::MsgReadIndex);
                 question.from = number(0);
-                let taken = node.step(&encode(&question).message);
+                question.to = node.settings.member_id;
+                let taken = node.step(number(0), &encode(&question).message);
                 print::line(out, &format!("{taken:?}"));
             }
             "wants" => {
@@ -113,7 +114,7 @@ impl Member {
     }
 
     /// A message of another member. A snapshot comes another way, and with its files.
-    pub(super) fn step(&mut self, message: &Bytes) -> Result<(), Refused> {
+    pub(super) fn step(&mut self, from: u64, message: &Bytes) -> Result<(), Refused> {
         let parsed = Message::parse_from_carllerche_bytes(message).expect("a message of a node");
         if parsed.get_msg_type() == MessageType::MsgSnapshot {
             // The files hold what is announced.
@@ -122,10 +123,9 @@ impl Member {
                 index: of.index,
                 term: of.term,
             };
-            let taken = self.node.step_snapshot(message, found);
-            return taken.map_err(|_| Refused::Malformed);
+            return self.node.step_snapshot(message, found);
         }
-        self.node.step(message)
+        self.node.step(from, message)
     }
 
     /// What the log writer does.
