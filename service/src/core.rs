@@ -180,11 +180,13 @@ struct Common {
 
 impl Core {
     /// Wakes the owners. Must be called in a tokio runtime, whose tasks it uses; blocks for as long
-    /// as threads take to start. `connect` makes the way to the other members.
+    /// as threads take to start. `raft` runs what must not wait for clients; see
+    /// [`crate::raft_runtime`]. `connect` makes the way to the other members.
     pub fn start(
         stores: Stores,
         settings: Settings,
         stopping: CancellationToken,
+        raft: &runtime::Handle,
         connect: impl FnOnce(Inbox, Neighbourhood) -> Arc<dyn Peers>,
     ) -> Result<Core, StartError> {
         let Stores {
@@ -308,7 +310,7 @@ impl Core {
         })?;
         let mut tasks = JoinSet::new();
         let expiry = common.expiry(handle.clone());
-        tasks.spawn_on(common.fatal.guard("lease-expiry", expiry), &runtime);
+        tasks.spawn_on(common.fatal.guard("lease-expiry", expiry), raft);
         let leaderless = leaderless::watch(handle.clone(), settings.election_timeout);
         tasks.spawn_on(common.fatal.guard("leaderless", leaderless), &runtime);
         if let Some(retention) = settings.auto_compaction {

@@ -73,6 +73,7 @@ mod network;
 mod newcomers;
 mod progress;
 mod proposer;
+mod raft_runtime;
 mod waking;
 
 #[cfg(test)]
@@ -90,6 +91,7 @@ use crate::edge::monitoring;
 use crate::edge::places::Places;
 use crate::join::Origin;
 use crate::peer::{Network, REMOVED};
+use crate::raft_runtime::RaftRuntime;
 use crate::stores::Stores;
 use crate::tls::Tls;
 
@@ -136,7 +138,13 @@ impl Server {
     /// once it is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let listeners = bind(&config.listen_client_urls, Listener::bind).await?;
-        let peer_listeners = bind(&config.listen_peer_urls, bind_tcp).await?;
+        let raft = RaftRuntime::start().map_err(|error| StartError::System(error.to_string()))?;
+        let peer_listeners = {
+            let urls = config.listen_peer_urls.clone();
+            // A socket is woken by the runtime it was bound on.
+            let bound = raft.run(async move { bind(&urls, bind_tcp).await });
+            bound.await?
+        };
         let metrics_listeners = bind(&config.listen_metrics_urls, Listener::bind).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
@@ -159,6 +167,7 @@ impl Server {
         let (core, network) = {
             let (config, stopping) = (config.clone(), stopping.clone());
             let tls = tls.clone();
+            let raft = raft.handle().clone();
             blocking(move || {
                 let message = match &origin {
                     Some(Origin::New(_)) => "a member of a new cluster starts",
@@ -167,7 +176,7 @@ impl Server {
                 };
                 let stores = opened.into_stores(origin, config.force_new_cluster)?;
                 log_start(message, &stores, &config);
-                network::start(stores, &config, tls, stopping)
+                network::start(stores, &config, tls, stopping, &raft)
             })
             .await?
         };
@@ -178,6 +187,7 @@ impl Server {
             config,
             core,
             network,
+            raft,
             tls,
             listeners,
             peer_listeners,
@@ -257,6 +267,7 @@ struct Supervisor {
     config: Config,
     core: Core,
     network: Arc<Network>,
+    raft: RaftRuntime,
     tls: Option<Arc<Tls>>,
     listeners: Vec<(MemberUrl, Listener)>,
     peer_listeners: Vec<(MemberUrl, TcpListener)>,
@@ -271,6 +282,7 @@ impl Supervisor {
             config,
             core,
             network,
+            raft,
             tls,
             listeners,
             peer_listeners,
@@ -292,7 +304,7 @@ impl Supervisor {
                 &core,
                 peers_stopping.clone(),
             );
-            peers.spawn(core.fatal().guard("peer-listener", served));
+            peers.spawn_on(core.fatal().guard("peer-listener", served), raft.handle());
         }
         serve_metrics(&mut edges, metrics_listeners, &core);
         tokio::select! {
@@ -308,6 +320,7 @@ impl Supervisor {
         peers_stopping.cancel();
         network.stop().await;
         while peers.join_next().await.is_some() {}
+        raft.stop().await;
         // Both hold the state open. Whoever waits for the end may start another server on it.
         drop((handle, network));
         end.send_replace(Some(outcome));

@@ -41,21 +41,24 @@ pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Ori
     Ok(join::origin(config, patience, introduce).await?)
 }
 
-/// Wakes the owners, with the other members in reach. Must be called in a runtime.
+/// Wakes the owners, with the other members in reach. Must be called in the runtime of the clients;
+/// what speaks to other members runs on `raft`.
 pub(crate) fn start(
     stores: Stores,
     config: &Config,
     tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
+    raft: &runtime::Handle,
 ) -> Result<(Core, Arc<Network>), StartError> {
     let network = OnceLock::new();
     let began_blank = stores.log_state.last_index <= GENESIS.0;
     let connect = |inbox, neighbourhood| {
-        let connect = || connect(config, tls, inbox, neighbourhood, began_blank);
+        let connect = || connect(config, tls, inbox, neighbourhood, began_blank, raft);
         let network = network.get_or_init(connect);
         Arc::clone(network) as Arc<dyn Peers>
     };
-    let core = Core::start(stores, core::Settings::of(config), stopping, connect)?;
+    let settings = core::Settings::of(config);
+    let core = Core::start(stores, settings, stopping, raft, connect)?;
     let network = network.into_inner();
     Ok((core, network.expect("a core that starts connects")))
 }
@@ -66,6 +69,7 @@ fn connect(
     inbox: Inbox,
     neighbourhood: Neighbourhood,
     began_blank: bool,
+    raft: &runtime::Handle,
 ) -> Arc<Network> {
     let Neighbourhood {
         identity,
@@ -97,13 +101,13 @@ fn connect(
         began_blank,
         already_started: join::already_started(config, identity.member_id),
         fatal,
-        runtime: runtime::Handle::current(),
+        runtime: raft.clone(),
         // The driver speaks to the others to its end; then the network is stopped by itself.
         stopping: CancellationToken::new(),
     })
 }
 
-/// Serves the other members on one listener.
+/// Serves the other members on one listener. To be run on the runtime the listener was bound on.
 pub(crate) fn serve(
     (url, listener): (MemberUrl, TcpListener),
     network: Arc<Network>,

@@ -66,7 +66,8 @@ impl Disks {
         let needs_origin = opened.needs_origin().expect("sound");
         let origin = needs_origin.then(|| Origin::New(origin.clone()));
         let stores = opened.into_stores(origin, false).expect("of its cluster");
-        Core::start(stores, settings, CancellationToken::new(), connect).expect("threads")
+        let raft = runtime::Handle::current();
+        Core::start(stores, settings, CancellationToken::new(), &raft, connect).expect("threads")
     }
 }
 

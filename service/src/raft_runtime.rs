@@ -1,0 +1,97 @@
+//! A runtime apart from the clients': it carries raft's messages, the connections to other members,
+//! what they ask the leader, and the expiry of leases.
+//!
+//! A task on the clients' runtime can hold its worker up for longer than a heartbeat may be late:
+//! by encoding or decoding a large message, by a TLS handshake, by being one of ten thousand that
+//! are ready at once. Then followers would elect another leader, though this one is well. Nothing
+//! that a client asks for runs here.
+//!
+//! Blocking reads of files (snapshots for other members) use the blocking threads of this runtime,
+//! for the same reason: those of the clients' runtime may all be taken.
+//!
+//! A runtime may not be dropped inside another, where its blocking tasks would be waited for by a
+//! thread that must not block. So the end has two ways: [`RaftRuntime::stop`] joins every thread;
+//! dropping, which is what a failed start does, leaves them to end by themselves.
+
+use std::io;
+
+use tokio::runtime::{self, Runtime};
+
+/// One thread serves the few connections between members: a message takes it microseconds, and the
+/// largest, a frame of 1 MiB, half a millisecond. More threads would wake each other for nothing.
+const THREADS: usize = 1;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct RaftRuntime {
+    /// `None` only within [`RaftRuntime::stop`] and `drop`.
+    runtime: Option<Runtime>,
+}
+
+impl RaftRuntime {
+    /// Starts the thread.
+    pub(crate) fn start() -> io::Result<RaftRuntime> {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("raft-runtime")
+            .enable_all()
+            .build()?;
+        Ok(RaftRuntime {
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Where to spawn.
+    pub(crate) fn handle(&self) -> &runtime::Handle {
+        let runtime = self.runtime.as_ref();
+        runtime.expect("it is taken only at the end").handle()
+    }
+
+    /// Runs a task there and waits for it.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let ran = self.handle().spawn(task).await;
+        ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Drops what tasks are left and returns when every thread has ended.
+    pub(crate) async fn stop(mut self) {
+        let runtime = self.runtime.take();
+        // Cannot fail: dropping a runtime does not panic where blocking is allowed.
+        let _ = tokio::task::spawn_blocking(move || drop(runtime)).await;
+    }
+}
+
+impl Drop for RaftRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name() -> Option<String> {
+        std::thread::current().name().map(str::to_owned)
+    }
+
+    #[tokio::test]
+    async fn tasks_run_on_a_thread_of_their_own() {
+        let raft = RaftRuntime::start().expect("a thread");
+        let there = raft.run(async { name() }).await;
+        assert_eq!(there.as_deref(), Some("raft-runtime"));
+        assert_ne!(name(), there);
+        raft.stop().await;
+    }
+
+    /// As when a start fails or is given up: in a task, where blocking is not allowed.
+    #[tokio::test]
+    async fn it_can_be_dropped_in_a_task() {
+        drop(RaftRuntime::start().expect("a thread"));
+    }
+}
