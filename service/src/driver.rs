@@ -186,6 +186,7 @@ impl Driver {
             }
             self.parts.node.applied(self.parts.progress.applied());
             self.feed_applier();
+            self.parts.node.take_entries(!self.is_applier_behind());
             self.tick();
             self.follow_standing();
             self.propose();
@@ -204,11 +205,11 @@ impl Driver {
         }
     }
 
-    /// While the log writer is busy, commands may gather, and reads while a round is under way:
-    /// they do not wake the driver, and whatever does takes them along.
+    /// While the log writer is busy or the applier behind, commands may gather, and reads while a
+    /// round is under way: they do not wake the driver, and whatever does takes them along.
     fn waiting_for(&self) -> Waiting {
         Waiting {
-            commands: !self.is_writing(),
+            commands: !self.is_writing() && !self.is_applier_behind(),
             reads: !self.parts.reads.is_asking(),
         }
     }
@@ -426,8 +427,8 @@ impl Driver {
         let _ = self.parts.log_writer.send(job);
     }
 
-    /// Gives the applier something to do. A leader must not miss its heartbeats because one entry
-    /// takes long to apply, so what does not fit into the queue waits here, within a bound.
+    /// Gives the applier something to do. Heartbeats must not be late because one entry takes long
+    /// to apply, so what does not fit into the queue waits here.
     fn tell_applier(&mut self, work: Vec<ToApply>) {
         self.to_apply_bytes += payload_bytes(&work);
         self.to_apply.push_back(work);
@@ -437,21 +438,23 @@ impl Driver {
     fn feed_applier(&mut self) {
         while let Some(work) = self.to_apply.pop_front() {
             let bytes = payload_bytes(&work);
-            let is_too_much = self.to_apply.len() >= limits::APPLY_BACKLOG_BATCHES_MAX
-                || self.to_apply_bytes > limits::APPLY_BACKLOG_BYTES_MAX;
             self.to_apply_bytes -= bytes;
-            if is_too_much {
-                // As above: if it is gone the slots are dropped, and their callers learn that the
-                // server stopped.
-                let _ = self.parts.applier.send(work);
-                continue;
-            }
+            // If the applier is gone the slots are dropped, and their callers learn that the server
+            // stopped.
             if let Err(TrySendError::Full(work)) = self.parts.applier.try_send(work) {
                 self.to_apply_bytes += bytes;
                 self.to_apply.push_front(work);
                 return;
             }
         }
+    }
+
+    /// So much waits for the applier that nothing may be added: this member proposes and forwards
+    /// nothing, and takes no entries in. What is in the log already may still be committed, so the
+    /// backlog can outgrow the bound by what was in flight.
+    fn is_applier_behind(&self) -> bool {
+        self.to_apply.len() >= limits::APPLY_BACKLOG_BATCHES_MAX
+            || self.to_apply_bytes > limits::APPLY_BACKLOG_BYTES_MAX
     }
 
     fn compact_log(&mut self, applied: u64, compaction: Compaction) -> Result<(), Fault> {

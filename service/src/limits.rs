@@ -73,8 +73,8 @@ const _: () = assert!(
 /// that raft never has to drop what was admitted.
 pub const UNCOMMITTED_BYTES_MAX: u64 = 2 * IN_FLIGHT_BYTES_MAX as u64;
 
-/// Batches queued from the driver to the applier. The driver waits when the queue is full: then the
-/// applier is the bottleneck, and handing it more would only move the queue.
+/// Batches queued from the driver to the applier. What does not fit waits in the driver; see
+/// [`APPLY_BACKLOG_BATCHES_MAX`].
 pub const APPLY_QUEUE_BATCHES_MAX: usize = 64;
 
 /// Payload bytes the applier gathers into one engine write. Larger batches save little and hold the
@@ -84,7 +84,8 @@ pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
 pub const APPLY_BATCH_COMMANDS_MAX: usize = 2_048;
 
 /// Batches that wait in the driver for a place in the applier's queue, and the bytes in them:
-/// beyond either, the driver waits.
+/// beyond either, the driver proposes nothing and takes no entries from a leader. It never waits by
+/// itself: its heartbeats would stop.
 pub const APPLY_BACKLOG_BATCHES_MAX: usize = 1_024;
 /// See [`APPLY_BACKLOG_BATCHES_MAX`].
 pub const APPLY_BACKLOG_BYTES_MAX: usize = 128 << 20;

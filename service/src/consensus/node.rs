@@ -177,6 +177,8 @@ pub struct Node {
     /// Messages held no longer, and answers that need not be.
     pub(super) released: Vec<Outgoing>,
     last_number: u64,
+    /// See [`Node::take_entries`].
+    takes_entries: bool,
 }
 
 impl Node {
@@ -215,6 +217,7 @@ impl Node {
             held: VecDeque::new(),
             released: Vec::new(),
             last_number: 0,
+            takes_entries: true,
         };
         node.after_input();
         node
@@ -260,6 +263,7 @@ impl Node {
                 });
             }
             MessageType::MsgTimeoutNow if self.must_not_stand() => return Ok(()),
+            MessageType::MsgAppend if !self.takes_entries => return Ok(()),
             MessageType::MsgReadIndex => match self.answer_question(message) {
                 Some(question) => message = question,
                 None => return Ok(()),
@@ -270,6 +274,13 @@ impl Node {
         let _ = self.raw.step(message);
         self.after_input();
         Ok(())
+    }
+
+    /// Whether entries from a leader are taken in. Those that are not are lost on this side of the
+    /// network instead of on it, and the leader sends them again; it hears of this member by its
+    /// answers to heartbeats.
+    pub fn take_entries(&mut self, takes_entries: bool) {
+        self.takes_entries = takes_entries;
     }
 
     /// What a message is checked against.

@@ -97,6 +97,9 @@ impl Driver {
 
     /// Sends pending commands on their way.
     pub(super) fn propose(&mut self) {
+        if self.is_applier_behind() {
+            return;
+        }
         if !self.standing.is_leader {
             // With no leader they wait for one, or for their deadline.
             if self.standing.leader != 0 {
@@ -106,6 +109,9 @@ impl Driver {
         }
         // Whoever leads next takes them.
         while !self.pending.is_empty() && !self.parts.node.is_transferring() {
+            if self.is_applier_behind() {
+                return;
+            }
             let (count, is_full) = next_pack(&self.pending);
             if self.is_writing() && !is_full {
                 return;

@@ -344,3 +344,41 @@ async fn a_lease_with_a_checkpoint_does_not_begin_anew_with_a_new_leader() {
     assert!(left(8).await.ttl_seconds >= not_renewed.ttl_seconds);
     cluster.stop().await;
 }
+
+/// A state that is slow to write must not hold the leader's thread up: its heartbeats would stop.
+/// What waits for the state is bounded all the same, and nothing of it is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_state_is_slow_still_leads() {
+    let cluster = Cluster::start(3, quick());
+    let leader = cluster.leader(0).await;
+    let term = leader.status().term;
+    let state = cluster.disks(leader).state.clone();
+    state.hold_writes(true);
+    let fills = limits::APPLY_QUEUE_BATCHES_MAX + limits::APPLY_BACKLOG_BATCHES_MAX;
+    let mut writing = Vec::new();
+    for n in 0..fills + 50 {
+        let before = leader.status().committed_index;
+        let proposer = leader.clone();
+        let one = async move { proposer.propose(put(&format!("slow{n}"), "v")).await };
+        writing.push(tokio::spawn(one));
+        // One by one, so that each is an entry and a batch; the last are held back.
+        if n < fills {
+            eventually("it is committed", || {
+                (leader.status().committed_index > before).then_some(())
+            })
+            .await;
+        }
+    }
+    let looked = tokio::time::timeout(Duration::from_secs(10), leader.look(Node::standing));
+    let standing = looked.await.expect("the driver is awake");
+    assert!(standing.expect("it runs").is_leader);
+    state.hold_writes(false);
+    for put in writing {
+        assert!(put.await.expect("no panic").is_ok());
+    }
+    assert_eq!(
+        (leader.status().term, leader.status().is_leader),
+        (term, true)
+    );
+    cluster.stop().await;
+}
