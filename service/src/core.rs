@@ -191,7 +191,7 @@ impl Core {
     ) -> Result<Core, StartError> {
         let Stores {
             identity,
-            machine,
+            mut machine,
             reader,
             log,
             log_state,
@@ -199,6 +199,7 @@ impl Core {
             state_folder,
             skipped,
         } = stores;
+        machine.answer_only(identity.member_id);
         let applied = reader.applied();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let metrics = Metrics::new(identity, settings.metrics())

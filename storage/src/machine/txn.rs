@@ -42,6 +42,7 @@ impl Machine {
         &mut self,
         read: &dyn Read,
         request: &api::TxnRequest,
+        is_answered: bool,
     ) -> Result<api::TxnResponse, ReadError> {
         if validate::has_puts(request) {
             self.alarms.check_growth()?;
@@ -53,7 +54,7 @@ impl Machine {
         let path = path(&view, self.state.revision, request)?;
         self.check_path(read, request, &path)?;
         self.write(read, |writer| {
-            let mut response = run(writer, request, &path)?;
+            let mut response = run(writer, request, &path, is_answered)?;
             response.header = header(writer.revision());
             Ok(response)
         })
@@ -85,16 +86,18 @@ impl Machine {
     }
 }
 
-/// Step 3.
+/// Step 3. Ranges change nothing, so they are read only if the response is for somebody.
 fn run(
     writer: &mut Writer<'_>,
     request: &api::TxnRequest,
     path: &Path,
+    is_answered: bool,
 ) -> Result<api::TxnResponse, ReadError> {
     let mut nested = path.nested.iter();
     let mut responses = Vec::new();
     for op in branch(request, path) {
         let response = match &op.request {
+            Some(Request::RequestRange(_)) if !is_answered => continue,
             Some(Request::RequestRange(range)) => {
                 let now = writer.revision();
                 Response::ResponseRange(range_at(&writer.view(), range, now)?)
@@ -104,7 +107,7 @@ fn run(
                 Response::ResponseDeleteRange(kv::delete_range(writer, delete)?)
             }
             Some(Request::RequestTxn(txn)) => {
-                Response::ResponseTxn(run(writer, txn, next(&mut nested))?)
+                Response::ResponseTxn(run(writer, txn, next(&mut nested), is_answered)?)
             }
             None => continue,
         };
@@ -300,5 +303,51 @@ fn accepts(compare: &api::Compare, order: Ordering) -> bool {
         Ok(CompareResult::Greater) => order == Ordering::Greater,
         Ok(CompareResult::Less) => order == Ordering::Less,
         Err(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::command::command::Body;
+
+    use super::*;
+    use crate::machine::Reply;
+    use crate::machine::script::Stage;
+
+    /// The state must not depend on who is answered.
+    #[test]
+    fn a_range_is_read_for_the_member_that_was_asked() {
+        let op = |request| api::RequestOp {
+            request: Some(request),
+        };
+        let put = api::PutRequest {
+            key: "a".into(),
+            ..api::PutRequest::default()
+        };
+        let range = api::RangeRequest {
+            key: "a".into(),
+            ..api::RangeRequest::default()
+        };
+        let txn = Body::Txn(api::TxnRequest {
+            success: vec![
+                op(Request::RequestPut(put)),
+                op(Request::RequestRange(range)),
+            ],
+            ..api::TxnRequest::default()
+        });
+        let mut hashes = Vec::new();
+        // The commands of the stage are of member 0.
+        for (answered, responses) in [(0, 2), (1, 1)] {
+            let mut stage = Stage::new();
+            stage.machine.answer_only(answered);
+            let outcomes = stage.apply(vec![txn.clone()]);
+            let Ok(Reply::Txn(response)) = &outcomes[0] else {
+                panic!("{outcomes:?}")
+            };
+            assert_eq!(response.responses.len(), responses);
+            stage.commit();
+            hashes.push(stage.reader.hash().expect("readable"));
+        }
+        assert_eq!(hashes[0], hashes[1]);
     }
 }
