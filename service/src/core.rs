@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,7 @@ use crate::fatal::{Fatal, FatalError};
 use crate::handle::{self, Handle, Shared};
 use crate::housekeeper::{self, Housekeeper, Tally};
 use crate::leadership::{self, Leases};
+use crate::long_reads::LongReads;
 use crate::mailbox::Mailbox;
 use crate::metrics::{self, Metrics, PeerStats};
 use crate::peers::{Inbox, Peers};
@@ -222,7 +224,14 @@ impl Core {
             clock,
             stopping,
         };
-        let (publisher, watches) = watch::new(reader.clone(), settings.watches(), &common.fatal);
+        let open_reads = common.metrics.stats().open_reads.clone();
+        let reads = LongReads::new(reader.clone(), open_reads, common.stopping.clone());
+        let (publisher, watches) = watch::new(
+            reader.clone(),
+            reads.clone(),
+            settings.watches(),
+            &common.fatal,
+        );
         let peers = connect(
             Inbox::new(Arc::clone(&common.mailbox)),
             Neighbourhood {
@@ -243,6 +252,8 @@ impl Core {
             progress: Arc::clone(&common.progress),
             leases: common.leases.clone(),
             reader: reader.clone(),
+            reads,
+            reclaim_turn: Arc::new(Semaphore::new(1)),
             watches,
             peers: Arc::clone(&peers),
             stats: Arc::clone(common.metrics.stats()),
@@ -359,6 +370,7 @@ impl Core {
         self.handle.stopping().cancel();
         // Their panics are reported where they happen.
         while self.tasks.join_next().await.is_some() {}
+        self.handle.reads().stop().await;
         self.mailbox.close();
         self.tally.close();
         let threads = self.threads;

@@ -21,6 +21,7 @@ use conclave_storage::reader::ReadError;
 
 use crate::handle::Handle;
 use crate::leadership::{LeaseError, Remaining};
+use crate::long_reads::Unread;
 use crate::reconfiguration;
 
 /// Between attempts to find the leader.
@@ -178,12 +179,14 @@ async fn learner_ready(handle: &Handle, id: u64) -> Result<answer::Answer, Lease
 }
 
 async fn hash_kv(handle: &Handle, revision: i64) -> Result<answer::Answer, LeaseError> {
-    let reader = handle.reader().clone();
-    let hashed = tokio::task::spawn_blocking(move || reader.hash_kv(revision)).await;
-    let hashed = hashed.map_err(|_| LeaseError::Refused(ApiError::Stopped))?;
-    let hash = hashed.map_err(|error| match error {
-        ReadError::Rejected(error) => LeaseError::Refused(error),
-        ReadError::Fault(fault) => LeaseError::Fault(fault),
+    let hashed = handle.reads().read(move |reader| reader.hash_kv(revision));
+    let hash = hashed.await.map_err(|unread| match unread {
+        Unread::Read(ReadError::Rejected(error)) => LeaseError::Refused(error),
+        Unread::Read(ReadError::Fault(fault)) => LeaseError::Fault(fault),
+        Unread::Read(ReadError::Stopped)
+        | Unread::Stopped
+        | Unread::Unfinished
+        | Unread::TooLarge(_) => LeaseError::Refused(ApiError::Stopped),
     })?;
     Ok(answer::Answer::HashKv(HashKvReply {
         member_id: handle.identity().member_id,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use conclave_proto::ApiError;
@@ -35,6 +35,7 @@ use crate::clock::{Clock, Moment, Stopwatch};
 use crate::consensus::{Node, codec};
 use crate::leadership::Leases;
 use crate::limits;
+use crate::long_reads::LongReads;
 use crate::mailbox::{Control, Look, Mailbox, Payload, Proposal};
 use crate::metrics::{Stats, Timed};
 use crate::peers::Peers;
@@ -178,6 +179,9 @@ pub(crate) struct Shared {
     pub(crate) progress: Arc<Progress>,
     pub(crate) leases: Leases,
     pub(crate) reader: Reader,
+    pub(crate) reads: LongReads,
+    /// One at a time; see [`Handle::reclaim`].
+    pub(crate) reclaim_turn: Arc<Semaphore>,
     pub(crate) watches: Watches,
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) stats: Arc<Stats>,
@@ -298,6 +302,11 @@ impl Handle {
         &self.shared.reader
     }
 
+    /// Reads that may be long.
+    pub(crate) fn reads(&self) -> &LongReads {
+        &self.shared.reads
+    }
+
     /// The watchers' side.
     pub fn watches(&self) -> &Watches {
         &self.shared.watches
@@ -372,15 +381,23 @@ impl Handle {
         Ok(())
     }
 
-    /// Reclaims the space of deleted keys (`Maintenance.Defragment`). Reads and writes go on.
+    /// Reclaims the space of deleted keys (`Maintenance.Defragment`). Reads and writes go on. Calls
+    /// that come meanwhile wait: each would take a thread to wait for the same engine.
     pub async fn reclaim(&self) -> Result<(), Fault> {
+        let turn = Arc::clone(&self.shared.reclaim_turn).acquire_owned().await;
+        let turn = turn.expect("the semaphore is never closed");
         let engine = self.shared.reader.engine();
         let begun = self.shared.clock.now();
         let stats = &self.shared.stats;
         stats.defrag_inflight.inc();
         let timer = stats.defrag.start_timer();
         tracing::info!("the space of deleted keys is reclaimed");
-        let reclaimed = tokio::task::spawn_blocking(move || engine.reclaim())
+        let reclaim = move || {
+            // Ends with the work, also if the client has gone meanwhile.
+            let _turn = turn;
+            engine.reclaim()
+        };
+        let reclaimed = tokio::task::spawn_blocking(reclaim)
             .await
             .expect("reclaiming does not panic, and blocking tasks are not cancelled once running");
         timer.observe_duration();

@@ -85,7 +85,7 @@ fn read(handle: &Handle) -> Result<(), String> {
     match handle.reader().range(&request) {
         Ok(_) => Ok(()),
         Err(ReadError::Rejected(error)) => Err(error.to_string()),
-        Err(ReadError::Fault(fault)) => Err(fault.to_string()),
+        Err(error @ (ReadError::Fault(_) | ReadError::Stopped)) => Err(error.to_string()),
     }
 }
 

@@ -68,6 +68,7 @@ mod forward;
 mod housekeeper;
 mod leaderless;
 mod log_writer;
+mod long_reads;
 mod mailbox;
 mod network;
 mod newcomers;

@@ -16,7 +16,10 @@ use bytes::Bytes;
 
 use crate::fault::Fault;
 
+pub use metered::Meter;
+
 pub mod memory;
+pub(crate) mod metered;
 pub mod rocks;
 mod wal;
 

@@ -494,5 +494,6 @@ fn split(result: Result<Reply, ReadError>) -> Result<Outcome, Fault> {
         Ok(reply) => Ok(Ok(reply)),
         Err(ReadError::Rejected(error)) => Ok(Err(Rejected(error))),
         Err(ReadError::Fault(fault)) => Err(fault),
+        Err(ReadError::Stopped) => unreachable!("the machine reads without a meter"),
     }
 }

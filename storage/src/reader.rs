@@ -25,7 +25,8 @@ use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::mvccpb::KeyValue;
 
-use crate::engine::{Engine, Read};
+use crate::engine::metered::Metered;
+use crate::engine::{Engine, Meter, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
@@ -36,6 +37,7 @@ use crate::mvcc::view::{EngineView, find_row};
 use crate::mvcc::{HashKv, History, hash, history, query};
 
 mod leases;
+pub mod pages;
 mod publish;
 pub mod stream;
 
@@ -48,6 +50,9 @@ pub enum ReadError {
     /// The disk failed. The process should stop.
     #[error(transparent)]
     Fault(Fault),
+    /// The reader's meter stopped it; see [`Reader::metered`].
+    #[error("the read was stopped")]
+    Stopped,
 }
 
 impl From<ApiError> for ReadError {
@@ -92,6 +97,7 @@ const HASHES_REMEMBERED: usize = 10;
 #[derive(Clone)]
 pub struct Reader {
     shared: Arc<Shared>,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 struct Shared {
@@ -110,6 +116,16 @@ struct Shared {
 }
 
 impl Reader {
+    /// The same reader, whose reads go on as `meter` says; those that it stops fail with
+    /// [`ReadError::Stopped`].
+    #[must_use]
+    pub fn metered(&self, meter: Arc<dyn Meter>) -> Reader {
+        Reader {
+            shared: Arc::clone(&self.shared),
+            meter: Some(meter),
+        }
+    }
+
     /// How far the committed state is. At least all that belongs to the index returned is readable.
     pub fn applied(&self) -> Applied {
         let shared = &self.shared;
@@ -214,9 +230,9 @@ impl Reader {
         if from < compacted {
             return Err(ApiError::Compacted.into());
         }
-        Ok(history::read(
-            &*snapshot, from, through, compacted, max_bytes,
-        )?)
+        self.under_meter(&*snapshot, |read| {
+            history::read(read, from, through, compacted, max_bytes)
+        })
     }
 
     /// A key as of a revision. `Compacted` or `FutureRev` if that cannot be read.
@@ -254,8 +270,8 @@ impl Reader {
 
     /// A hash of everything in the store, what is not removed yet included. Stable while nothing is
     /// written; not to be compared between members.
-    pub fn hash(&self) -> Result<u32, Fault> {
-        hash::hash_all(&*self.engine().snapshot())
+    pub fn hash(&self) -> Result<u32, ReadError> {
+        self.under_meter(&*self.engine().snapshot(), hash::hash_all)
     }
 
     /// The engine the state is in now. Who holds it across a change reads the old state to the end.
@@ -285,7 +301,7 @@ impl Reader {
             let engine = self.engine();
             let snapshot = engine.snapshot();
             if at >= self.compacted() {
-                return Ok(read(&*snapshot, at, now)?);
+                return self.under_meter(&*snapshot, |frozen| read(frozen, at, now));
             }
         }
     }
@@ -298,10 +314,27 @@ impl Reader {
     ) -> Result<T, ReadError> {
         loop {
             let (at, now) = self.resolve(wanted)?;
-            let result = read(&*self.engine(), at, now)?;
+            let engine = self.engine();
+            let result = self.under_meter(&*engine, |newest| read(newest, at, now))?;
             if at >= self.compacted() {
                 return Ok(result);
             }
+        }
+    }
+
+    /// Reads through the meter, if there is one. What a stopped read found is not returned.
+    fn under_meter<T>(
+        &self,
+        read: &dyn Read,
+        look: impl FnOnce(&dyn Read) -> Result<T, Fault>,
+    ) -> Result<T, ReadError> {
+        let Some(meter) = self.meter.as_deref() else {
+            return Ok(look(read)?);
+        };
+        let found = look(&Metered { read, meter });
+        match meter.has_stopped() {
+            true => Err(ReadError::Stopped),
+            false => Ok(found?),
         }
     }
 

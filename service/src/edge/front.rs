@@ -32,6 +32,7 @@ use tower::Service as _;
 
 use crate::handle::Handle;
 use crate::metrics::Metrics;
+use crate::rpc::large::Replacement;
 use crate::{http as plain, rpc};
 
 /// What a message may be larger than a request in it: the room etcd leaves for framing.
@@ -141,7 +142,11 @@ impl Future for Answer {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Ok(response) = ready!(self.get_mut().response.as_mut().poll(cx));
+        let Ok(mut response) = ready!(self.get_mut().response.as_mut().poll(cx));
+        if let Some(body) = Replacement::of(&mut response) {
+            *response.body_mut() = body;
+            return Poll::Ready(Ok(response));
+        }
         // Only a call that failed before it had a response has its status in the headers.
         if !response.headers().contains_key("grpc-status") {
             return Poll::Ready(Ok(response));

@@ -39,7 +39,7 @@ use conclave_storage::{LeaseId, Revision};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use super::{Context, Length, status};
+use super::{Context, status};
 use crate::forward;
 use crate::handle::ReadRefused;
 use crate::watch::{KeyRange, WatchError};
@@ -260,9 +260,7 @@ impl<'a> Contender<'a> {
             max_create_revision: self.place.create_revision - 1,
             ..Default::default()
         };
-        let read = self
-            .context
-            .read(Length::Long, move |reader| reader.range(&request));
+        let read = self.context.read(move |reader| reader.range(&request));
         let mut response = read.await?;
         let revision = Revision(response.header.map_or(0, |header| header.revision));
         Ok((response.kvs.pop(), revision))

@@ -22,7 +22,7 @@ use tonic::{Request, Response, Status};
 use super::ballot::{self, Wish};
 use super::method::Method;
 use super::stream::{Counted, Unfold};
-use super::{Context, Length, reply, status, validate};
+use super::{Context, reply, status, validate};
 use crate::watch::{KeyRange, Subscription, WatchError};
 
 /// See the module.
@@ -103,9 +103,7 @@ async fn leader(context: &Context, name: &Bytes) -> Result<(Option<KeyValue>, Re
         sort_target: SortTarget::Create as i32,
         ..Default::default()
     };
-    let mut response = context
-        .read(Length::Long, move |reader| reader.range(&request))
-        .await?;
+    let mut response = context.read(move |reader| reader.range(&request)).await?;
     let revision = Revision(response.header.map_or(0, |header| header.revision));
     Ok((response.kvs.pop(), revision))
 }

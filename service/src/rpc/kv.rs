@@ -5,28 +5,31 @@
 //! transaction that only ranges is a read.
 //!
 //! A read of one key is done where it stands, since handing it to another thread would cost more
-//! than it does; one that may touch many keys ([`length`]) goes to a thread that may block.
+//! than it does; one that may touch many keys ([`extent`]) goes to a thread that may block, and its
+//! reply, if it is large, is sent in pieces ([`super::large`]).
 
 use std::sync::Arc;
 
 use conclave_proto::ApiError;
 use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::kv_server::Kv;
-use conclave_proto::etcdserverpb::request_op::Request as Op;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
+    PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
 use conclave_storage::Revision;
-use conclave_storage::machine::{Reply, validate as rules};
+use conclave_storage::machine::{Reply as Outcome, validate as rules};
+use conclave_storage::reader::{ReadError, Reader, pages};
 use tonic::{Request, Response, Status};
 
+use super::large::{self, Heavy, Reply};
 use super::method::Method;
 use super::stream::Counted;
 use super::validate::ReadOnly;
-use super::{Context, Length, range_stream, reply, status, validate};
+use super::{Context, Length, extent, range_stream, reply, status, validate};
 use crate::clock::Stopwatch;
-use crate::metrics::Timed;
+use crate::long_reads::BuildTurn;
+use crate::metrics::{Durations, Timed};
 
 /// See the module.
 #[derive(Clone)]
@@ -39,7 +42,7 @@ impl Service {
         Service { context }
     }
 
-    async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+    async fn range(&self, request: RangeRequest) -> Result<Reply<RangeResponse>, Status> {
         rules::check_range(&request).map_err(status::of_api)?;
         let begun = Stopwatch::start();
         let answer = self.checked_range(request).await;
@@ -48,7 +51,7 @@ impl Service {
         answer
     }
 
-    async fn checked_range(&self, request: RangeRequest) -> Result<RangeResponse, Status> {
+    async fn checked_range(&self, request: RangeRequest) -> Result<Reply<RangeResponse>, Status> {
         if !request.serializable {
             if self.context.handle.status().is_learner {
                 return Err(status::of_api(ApiError::NotSupportedForLearner));
@@ -56,24 +59,60 @@ impl Service {
             self.context.linearize().await?;
         }
         self.context.stats.ranges.inc();
-        let length = length(&request);
-        let durations = Arc::clone(&self.context.stats.durations);
-        let read = self.context.read(length, move |reader| {
-            let begun = Stopwatch::start();
-            let answer = reader.range(&request);
-            durations.range(answer.is_ok(), begun.elapsed());
-            answer
-        });
-        let mut response = read.await?;
-        self.context.complete(&mut response.header);
-        Ok(response)
+        if extent::length(&request) == Length::Short {
+            let reader = self.context.handle.reader();
+            let mut response = timed(reader, &request, &self.context.stats.durations);
+            if let Ok(response) = &mut response {
+                self.context.complete(&mut response.header);
+            }
+            return response.map(Reply::Small).map_err(status::of_read);
+        }
+        let request = Arc::new(request);
+        let quick = self.answer(Arc::clone(&request));
+        let quick = self.context.handle.reads().quick(quick).await;
+        if let Some(response) = quick.map_err(status::of_unread)? {
+            return Ok(Reply::Small(response));
+        }
+        if pages::is_pageable(&request) {
+            return self.context.send_pages(request).await;
+        }
+        if request.count_only {
+            let counted = self.context.handle.reads().long(self.answer(request)).await;
+            return counted.map(Reply::Small).map_err(status::of_unread);
+        }
+        // Sorted: the order of the reply is not that of the keys.
+        self.build(self.answer(request)).await
+    }
+
+    /// What reads a range and completes the response.
+    fn answer(
+        &self,
+        request: Arc<RangeRequest>,
+    ) -> impl Fn(&Reader) -> Result<RangeResponse, ReadError> + use<> {
+        let context = self.context.clone();
+        move |reader| {
+            let mut response = timed(reader, &request, &context.stats.durations)?;
+            context.complete(&mut response.header);
+            Ok(response)
+        }
+    }
+
+    /// Builds a reply that may be large as a whole, as one of few.
+    async fn build<T: Heavy + prost::Message + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<Reply<T>, Status> {
+        let reads = self.context.handle.reads();
+        let turn = reads.build_turn().await;
+        let built = reads.long(look).await.map_err(status::of_unread)?;
+        self.context.send(built, Some(turn)).await
     }
 
     async fn put(&self, request: PutRequest) -> Result<PutResponse, Status> {
         rules::check_put(&request).map_err(status::of_api)?;
         self.context.stats.puts.inc();
         match self.context.propose(Body::Put(request)).await? {
-            Reply::Put(response) => Ok(response),
+            Outcome::Put(response) => Ok(response),
             _ => Err(status::unexpected_reply()),
         }
     }
@@ -81,24 +120,22 @@ impl Service {
     async fn delete_range(
         &self,
         request: DeleteRangeRequest,
-    ) -> Result<DeleteRangeResponse, Status> {
+    ) -> Result<Reply<DeleteRangeResponse>, Status> {
         rules::check_delete(&request).map_err(status::of_api)?;
         self.context.stats.deletes.inc();
+        let turn = self.turn_for(extent::returned_by_delete(&request)).await?;
         match self.context.propose(Body::DeleteRange(request)).await? {
-            Reply::DeleteRange(response) => Ok(response),
+            Outcome::DeleteRange(response) => self.context.send(response, turn).await,
             _ => Err(status::unexpected_reply()),
         }
     }
 
-    async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Status> {
+    async fn txn(&self, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
         let max_ops = self.context.handle.settings().max_txn_ops;
         rules::check_txn(&request, max_ops).map_err(status::of_api)?;
         self.context.stats.txns.inc();
         match validate::read_only(&request) {
-            ReadOnly::No => match self.context.propose(Body::Txn(request)).await? {
-                Reply::Txn(response) => Ok(response),
-                _ => Err(status::unexpected_reply()),
-            },
+            ReadOnly::No => self.write_txn(request).await,
             read_only @ (ReadOnly::Serializable | ReadOnly::Linearizable) => {
                 let begun = Stopwatch::start();
                 let answer = self.read_only_txn(request, read_only).await;
@@ -113,23 +150,58 @@ impl Service {
         &self,
         request: TxnRequest,
         read_only: ReadOnly,
-    ) -> Result<TxnResponse, Status> {
+    ) -> Result<Reply<TxnResponse>, Status> {
         if read_only == ReadOnly::Linearizable {
             self.context.linearize().await?;
         }
-        let length = length_of_txn(&request);
-        let mut response = self
-            .context
-            .read(length, move |reader| reader.txn(&request))
-            .await?;
-        self.context.complete(&mut response.header);
-        Ok(response)
+        let context = self.context.clone();
+        let length = extent::length_of_txn(&request);
+        let request = Arc::new(request);
+        let look = move |reader: &Reader| -> Result<TxnResponse, ReadError> {
+            let mut response = reader.txn(&request)?;
+            context.complete(&mut response.header);
+            Ok(response)
+        };
+        if length == Length::Short {
+            let response = look(self.context.handle.reader());
+            return response.map(Reply::Small).map_err(status::of_read);
+        }
+        let quick = self.context.handle.reads().quick(look.clone()).await;
+        match quick.map_err(status::of_unread)? {
+            Some(response) => Ok(Reply::Small(response)),
+            None => self.build(look).await,
+        }
+    }
+
+    async fn write_txn(&self, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
+        let turn = self.turn_for(extent::returned_by_txn(&request)).await?;
+        match self.context.propose(Body::Txn(request)).await? {
+            Outcome::Txn(response) => self.context.send(response, turn).await,
+            _ => Err(status::unexpected_reply()),
+        }
+    }
+
+    /// The reply to a write is built by the state machine, which does not wait for anything. So a
+    /// write that may return much waits for its turn before it is proposed.
+    async fn turn_for(&self, returned: Vec<RangeRequest>) -> Result<Option<BuildTurn>, Status> {
+        if returned.is_empty() {
+            return Ok(None);
+        }
+        let reads = self.context.handle.reads();
+        let look = move |reader: &Reader| {
+            let touch = |range| reader.range(range).map(drop);
+            returned.iter().try_for_each(touch)
+        };
+        match reads.quick(look).await.map_err(status::of_unread)? {
+            Some(()) => Ok(None),
+            None => Ok(Some(reads.build_turn().await)),
+        }
     }
 
     /// With `physical`, answers when the space of what was compacted has been given back as well.
     async fn compact(&self, request: CompactionRequest) -> Result<CompactionResponse, Status> {
         let response = match self.context.propose(Body::Compaction(request)).await? {
-            Reply::Compaction(response) => response,
+            Outcome::Compaction(response) => response,
             _ => return Err(status::unexpected_reply()),
         };
         if request.physical {
@@ -143,32 +215,18 @@ impl Service {
     }
 }
 
-/// A range is long if it may touch more than one key. A small limit does not make it short: the
-/// response counts all keys of the range, so all of them are looked at.
-fn length(request: &RangeRequest) -> Length {
-    if request.range_end.is_empty() {
-        Length::Short
-    } else {
-        Length::Long
+/// Reads a range, and counts how long that took unless it was stopped at the end of its budget.
+fn timed(
+    reader: &Reader,
+    request: &RangeRequest,
+    durations: &Durations,
+) -> Result<RangeResponse, ReadError> {
+    let begun = Stopwatch::start();
+    let answer = reader.range(request);
+    if !matches!(answer, Err(ReadError::Stopped)) {
+        durations.range(answer.is_ok(), begun.elapsed());
     }
-}
-
-fn length_of_txn(request: &TxnRequest) -> Length {
-    let long_range = |op: &RequestOp| match &op.request {
-        Some(Op::RequestRange(range)) => length(range) == Length::Long,
-        Some(Op::RequestTxn(nested)) => length_of_txn(nested) == Length::Long,
-        Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) | None => false,
-    };
-    let long = request
-        .compare
-        .iter()
-        .any(|compare| !compare.range_end.is_empty())
-        || request
-            .success
-            .iter()
-            .chain(&request.failure)
-            .any(long_range);
-    if long { Length::Long } else { Length::Short }
+    answer
 }
 
 #[tonic::async_trait]
@@ -178,7 +236,7 @@ impl Kv for Service {
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
         let call = self.context.admit(Method::Range, request.metadata())?;
-        reply(call, self.range(request.into_inner()).await)
+        large::reply(call, self.range(request.into_inner()).await)
     }
 
     type RangeStreamStream = Counted<range_stream::Pieces>;
@@ -212,12 +270,12 @@ impl Kv for Service {
         let call = self
             .context
             .admit(Method::DeleteRange, request.metadata())?;
-        reply(call, self.delete_range(request.into_inner()).await)
+        large::reply(call, self.delete_range(request.into_inner()).await)
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         let call = self.context.admit(Method::Txn, request.metadata())?;
-        reply(call, self.txn(request.into_inner()).await)
+        large::reply(call, self.txn(request.into_inner()).await)
     }
 
     async fn compact(
@@ -226,26 +284,5 @@ impl Kv for Service {
     ) -> Result<Response<CompactionResponse>, Status> {
         let call = self.context.admit(Method::Compact, request.metadata())?;
         reply(call, self.compact(request.into_inner()).await)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_may_touch_many_keys_is_long() {
-        let one = RangeRequest {
-            key: "a".into(),
-            ..RangeRequest::default()
-        };
-        assert_eq!(length(&one), Length::Short);
-        let all = RangeRequest {
-            range_end: "b".into(),
-            ..one
-        };
-        assert_eq!(length(&all), Length::Long);
-        let page = RangeRequest { limit: 10, ..all };
-        assert_eq!(length(&page), Length::Long);
     }
 }

@@ -12,6 +12,7 @@ use conclave_proto::etcdserverpb::{
 };
 use conclave_storage::LeaseId;
 use conclave_storage::machine::Reply;
+use conclave_storage::reader::Reader;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::method::Method;
@@ -72,23 +73,27 @@ impl Service {
             if request.keys {
                 // The leader has confirmed the time; the keys are this member's to know.
                 self.context.linearize().await?;
-                response.keys = handle.reader().lease_keys(id).map_err(status::of_fault)?;
+                let keys = move |reader: &Reader| reader.lease_keys(id);
+                response.keys = self.context.read(keys).await?;
             }
         }
         Ok(response)
     }
 
     /// By the time they end, where that is known; the others, by id, come last.
-    fn leases(&self) -> Result<LeaseLeasesResponse, Status> {
-        let handle = &self.context.handle;
+    async fn leases(&self) -> Result<LeaseLeasesResponse, Status> {
+        let handle = self.context.handle.clone();
         let header = self.context.header_now();
-        let leases = handle.reader().leases().map_err(status::of_fault)?;
-        let mut by_end: Vec<_> = leases
-            .into_iter()
-            .map(|lease| (handle.leases().ends_at(LeaseId(lease.id)), lease.id))
-            .collect();
-        by_end.sort_by_key(|&(end, id)| (end.is_none(), end, id));
-        let leases = by_end
+        let by_end = move |reader: &Reader| {
+            let leases = reader.leases()?.into_iter();
+            let mut by_end: Vec<_> = leases
+                .map(|lease| (handle.leases().ends_at(LeaseId(lease.id)), lease.id))
+                .collect();
+            by_end.sort_by_key(|&(end, id)| (end.is_none(), end, id));
+            Ok(by_end)
+        };
+        let leases = self.context.read(by_end).await?;
+        let leases = leases
             .into_iter()
             .map(|(_, id)| LeaseStatus { id })
             .collect();
@@ -190,6 +195,6 @@ impl Lease for Service {
         let call = self
             .context
             .admit(Method::LeaseLeases, request.metadata())?;
-        reply(call, self.leases())
+        reply(call, self.leases().await)
     }
 }

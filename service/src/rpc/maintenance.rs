@@ -8,10 +8,11 @@ use conclave_proto::etcdserverpb::maintenance_server::Maintenance;
 use conclave_proto::etcdserverpb::{AlarmMember, AlarmType};
 use conclave_storage::machine::Reply;
 use conclave_storage::reader::{ReadError, Reader};
+use prometheus::HistogramTimer;
 use tonic::{Request, Response, Status};
 
 use super::method::Method;
-use super::{API_VERSION, CLUSTER_VERSION, Context, Length, not_yet, reply, status};
+use super::{API_VERSION, CLUSTER_VERSION, Context, not_yet, reply, status};
 
 /// See the module.
 #[derive(Clone)]
@@ -80,22 +81,26 @@ impl Service {
         let header = self.context.header_now();
         let duration = self.context.stats.hash.clone();
         let hash = move |reader: &Reader| {
-            let _timer = duration.start_timer();
-            reader.hash().map_err(ReadError::Fault)
+            let timer = duration.start_timer();
+            let hash = reader.hash();
+            observe(timer, &hash);
+            hash
         };
         Ok(pb::HashResponse {
             header,
-            hash: self.context.read(Length::Long, hash).await?,
+            hash: self.context.read(hash).await?,
         })
     }
 
     async fn hash_kv(&self, request: pb::HashKvRequest) -> Result<pb::HashKvResponse, Status> {
         let duration = self.context.stats.hash_rev.clone();
         let hash = move |reader: &Reader| {
-            let _timer = duration.start_timer();
-            reader.hash_kv(request.revision)
+            let timer = duration.start_timer();
+            let hash = reader.hash_kv(request.revision);
+            observe(timer, &hash);
+            hash
         };
-        let hashed = self.context.read(Length::Long, hash).await?;
+        let hashed = self.context.read(hash).await?;
         Ok(pb::HashKvResponse {
             header: self.context.header_now(),
             hash: hashed.hash,
@@ -139,6 +144,14 @@ fn alarm_text(alarm: &AlarmMember) -> String {
         Err(_) => text.push_str(&format!("alarm:{} ", alarm.alarm)),
     }
     text
+}
+
+/// Ends a measurement; one that was stopped at the end of its budget begins again and does not count.
+fn observe<T>(timer: HistogramTimer, outcome: &Result<T, ReadError>) {
+    match outcome {
+        Err(ReadError::Stopped) => drop(timer.stop_and_discard()),
+        _ => timer.observe_duration(),
+    }
 }
 
 /// Sizes are signed on the wire.

@@ -27,8 +27,7 @@ use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::Revision;
 use conclave_storage::machine::Reply;
 use conclave_storage::reader::{ReadError, Reader};
-use prometheus::{IntCounter, IntGauge};
-use tokio::sync::Semaphore;
+use prometheus::IntCounter;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Response, Status};
 
@@ -40,8 +39,10 @@ pub(crate) mod auth;
 pub(crate) mod ballot;
 pub(crate) mod cluster;
 pub(crate) mod election;
+mod extent;
 pub(crate) mod health;
 pub(crate) mod kv;
+pub(crate) mod large;
 pub(crate) mod lease;
 pub(crate) mod lock;
 pub(crate) mod maintenance;
@@ -61,10 +62,6 @@ pub use crate::config::API_VERSION;
 /// The level of the cluster and of the storage: the API level without its patch.
 pub const CLUSTER_VERSION: &str = "3.7.0";
 
-/// Reads that may be long and run at a time. Twice the cores of a large machine: more would not
-/// finish earlier, and each holds its result in memory.
-const LONG_READS_MAX: usize = 64;
-
 /// A stream whose client asked for a leader ends after so many election timeouts without one: an
 /// election that goes well must not end it.
 const LEADERLESS_ELECTIONS: u32 = 3;
@@ -80,8 +77,6 @@ pub(crate) struct Context {
     clients: Arc<Clients>,
     /// The counters of what the calls ask for.
     pub(crate) stats: Arc<Stats>,
-    /// A place for each long read that may run; see [`Context::read`].
-    long_reads: Arc<Semaphore>,
 }
 
 /// Whether a read is done where it stands, or handed to a thread that may block.
@@ -100,7 +95,6 @@ impl Context {
             calls: Arc::clone(metrics.calls()),
             clients: Arc::clone(metrics.clients()),
             stats: Arc::clone(metrics.stats()),
-            long_reads: Arc::new(Semaphore::new(LONG_READS_MAX)),
         }
     }
 
@@ -176,29 +170,17 @@ impl Context {
             .map_err(status::of_refused_read)
     }
 
-    /// Looks at the local state.
+    /// Looks at the local state for as long as it takes, on threads that may block. What is found
+    /// must be small.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        length: Length,
-        look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+        look: impl Fn(&Reader) -> Result<T, ReadError> + Send + Sync + 'static,
     ) -> Result<T, Status> {
-        let reader = self.handle.reader();
-        let open = OpenRead::new(&self.stats);
-        if length == Length::Short {
-            return look(reader).map_err(status::of_read);
-        }
-        let turn = Arc::clone(&self.long_reads).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
-        let reader = reader.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            // The turn ends with the read, also if the client has gone meanwhile.
-            let (_turn, _open) = (turn, open);
-            look(&reader)
-        });
-        looked
+        self.handle
+            .reads()
+            .read(look)
             .await
-            .map_err(|_| status::unfinished_read())?
-            .map_err(status::of_read)
+            .map_err(status::of_unread)
     }
 
     /// Completes a header the state machine or a read began with its revision.
@@ -210,22 +192,6 @@ impl Context {
     /// A header at the revision applied last.
     pub(crate) fn header_now(&self) -> Option<ResponseHeader> {
         Some(self.handle.header(self.handle.reader().applied().revision))
-    }
-}
-
-/// A read that looks at the state, for the metrics.
-struct OpenRead(IntGauge);
-
-impl OpenRead {
-    fn new(stats: &Stats) -> OpenRead {
-        stats.open_reads.inc();
-        OpenRead(stats.open_reads.clone())
-    }
-}
-
-impl Drop for OpenRead {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

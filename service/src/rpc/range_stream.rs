@@ -13,7 +13,7 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::stream::Unfold;
-use super::{Context, Length, status, validate};
+use super::{Context, status, validate};
 
 /// About the bytes of the first piece.
 const FIRST_PIECE_BYTES: usize = 32 << 10;
@@ -62,10 +62,11 @@ pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pi
 async fn next(rest: Rest) -> Result<(RangeStreamResponse, Option<Rest>), Status> {
     let Rest {
         context,
-        mut cursor,
+        cursor,
         piece_bytes,
     } = rest;
-    let read = context.read(Length::Long, move |reader| {
+    let read = context.read(move |reader| {
+        let mut cursor = cursor.clone();
         let piece = reader.range_stream_step(&mut cursor, piece_bytes)?;
         Ok((piece, cursor))
     });

@@ -12,6 +12,7 @@ use tonic::Status;
 
 use crate::handle::{ProposeError, ReadRefused};
 use crate::leadership::LeaseError;
+use crate::long_reads::Unread;
 use crate::watch::WatchError;
 
 /// The status of an error of the API.
@@ -38,6 +39,22 @@ pub(crate) fn of_read(error: ReadError) -> Status {
     match error {
         ReadError::Rejected(error) => of_api(error),
         ReadError::Fault(fault) => of_fault(fault),
+        ReadError::Stopped => of_api(ApiError::Stopped),
+    }
+}
+
+/// The status of a read that may have been long.
+pub(crate) fn of_unread(error: Unread) -> Status {
+    match error {
+        Unread::Read(error) => of_read(error),
+        Unread::Stopped => of_api(ApiError::Stopped),
+        Unread::TooLarge(size_bytes) => Status::resource_exhausted(format!(
+            "conclave: the response has {size_bytes} bytes, more than a message can have: use a \
+             limit, or RangeStream"
+        )),
+        Unread::Unfinished => {
+            Status::internal("conclave: the thread that read the state did not finish")
+        }
     }
 }
 
@@ -55,11 +72,6 @@ pub(crate) fn of_watch(error: WatchError) -> Status {
         WatchError::Closed => of_api(ApiError::Stopped),
         WatchError::Read(error) => of_read(error),
     }
-}
-
-/// The task that read the state panicked, or the runtime stops.
-pub(crate) fn unfinished_read() -> Status {
-    Status::internal("conclave: the task that read the state did not finish")
 }
 
 /// The applier answered with another kind of reply than the proposal's: a defect of the server.

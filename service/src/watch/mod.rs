@@ -65,6 +65,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::fatal::Fatal;
+use crate::long_reads::LongReads;
 
 mod cursor;
 mod events;
@@ -185,7 +186,12 @@ struct Shared {
 
 /// Begins: the applier gets the one end, everyone who watches the other. Spawns the hub, which ends
 /// when the publisher is dropped; must be called in a runtime.
-pub(crate) fn new(reader: Reader, settings: Settings, fatal: &Fatal) -> (Publisher, Watches) {
+pub(crate) fn new(
+    reader: Reader,
+    reads: LongReads,
+    settings: Settings,
+    fatal: &Fatal,
+) -> (Publisher, Watches) {
     let newest = reader.applied().revision;
     let shared = Arc::new(Shared {
         settings,
@@ -207,6 +213,7 @@ pub(crate) fn new(reader: Reader, settings: Settings, fatal: &Fatal) -> (Publish
             shared,
             commands,
             reader,
+            reads,
         },
     )
 }
@@ -272,6 +279,7 @@ pub struct Watches {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     reader: Reader,
+    reads: LongReads,
 }
 
 impl fmt::Debug for Watches {

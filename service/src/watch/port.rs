@@ -13,6 +13,7 @@ use super::hub::{Command, Registered, Registration, StreamId};
 use super::queue::{self, Mark, Message, QueueReader, Tag};
 use super::ring::{Found, ReadMax};
 use super::{Watches, lock};
+use crate::long_reads::Unread;
 
 /// The hub is gone: the server stops.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +49,8 @@ impl Watches {
         })
     }
 
-    /// A step of history from `from`, out of the ring if it is there. Reading the disk blocks, so
-    /// it is done where that disturbs nobody.
+    /// A step of history from `from`, out of the ring if it is there. Reading the disk is for
+    /// threads that may block.
     pub(super) async fn read(&self, from: Revision) -> Result<Step, ReadError> {
         let bytes = self.shared.settings.step_bytes_max;
         // The ring's changes are shared; the bound is on the responses that are made of them.
@@ -78,8 +79,7 @@ impl Watches {
             }
             Found::Overrun(_) => {}
         }
-        let reader = self.reader.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = self.reads.step(move |reader| {
             let through = reader.applied().revision;
             match reader.history(from, through, bytes) {
                 Ok(history) => Ok(Step::Changes {
@@ -93,8 +93,10 @@ impl Watches {
                 Err(error) => Err(error),
             }
         });
-        read.await
-            .expect("reading history does not panic, and is not cancelled once it runs")
+        read.await.map_err(|unread| match unread {
+            Unread::Read(error) => error,
+            Unread::Stopped | Unread::Unfinished | Unread::TooLarge(_) => ReadError::Stopped,
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::engine::{Direction, Read};
 use crate::ids::{LeaseId, Revision};
 use crate::layout;
 use crate::mvcc::record::logical_size;
-use crate::reader::ReadError;
+use crate::reader::{ReadError, pages};
 
 mod generate;
 
@@ -123,6 +123,47 @@ impl Pair {
         };
         assert_eq!(self.stage.reader.range(request), expected);
         self.check_stream(request, &expected);
+        self.check_pages(request, &expected);
+    }
+
+    /// Pages, put together again, are the bytes of the response.
+    fn check_pages(
+        &self,
+        request: &api::RangeRequest,
+        expected: &Result<api::RangeResponse, ReadError>,
+    ) {
+        if !pages::is_pageable(request) {
+            return;
+        }
+        for kept_bytes_max in [0, 40, u64::MAX] {
+            let read = self.stage.reader.range_in_pages(request, |range| {
+                let measured = range.measure(30, kept_bytes_max)?;
+                let mut bytes = measured.kept.concat();
+                while let Some(page) = range.next_page(30)? {
+                    bytes.extend_from_slice(&page);
+                }
+                Ok((measured, bytes))
+            });
+            let (measured, bytes) = match (read, expected) {
+                (Ok(read), Ok(_)) => read,
+                (read, expected) => {
+                    assert_eq!(read.err().as_ref(), expected.as_ref().err());
+                    return;
+                }
+            };
+            let expected = expected.clone().expect("so is the reading");
+            assert_eq!(super::header(measured.now), expected.header);
+            assert_eq!(
+                (measured.more, measured.count),
+                (expected.more, expected.count)
+            );
+            let kvs = api::RangeResponse {
+                kvs: expected.kvs,
+                ..api::RangeResponse::default()
+            };
+            assert_eq!(measured.size_bytes, bytes.len() as u64);
+            assert_eq!(bytes, prost::Message::encode_to_vec(&kvs));
+        }
     }
 
     /// A stream, put together again, is the response.

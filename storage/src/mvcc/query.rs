@@ -88,15 +88,16 @@ pub(crate) fn count(view: &dyn View, range: &KeyRange, at: Revision) -> Result<i
     Ok(count)
 }
 
-struct Plan<'a> {
-    request: &'a RangeRequest,
-    limit: usize,
+/// What a request comes to.
+pub(crate) struct Plan<'a> {
+    pub(crate) request: &'a RangeRequest,
+    pub(crate) limit: usize,
     sort: Option<Sort>,
     value_at_once: bool,
 }
 
 impl<'a> Plan<'a> {
-    fn of(request: &'a RangeRequest) -> Plan<'a> {
+    pub(crate) fn of(request: &'a RangeRequest) -> Plan<'a> {
         let limit = match usize::try_from(request.limit) {
             Ok(limit) if limit > 0 => limit,
             _ => usize::MAX,
@@ -115,7 +116,13 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn passes(&self, head: &Head) -> bool {
+    /// Whether keys come out in the order they are found in.
+    pub(crate) fn is_in_key_order(&self) -> bool {
+        self.sort.is_none()
+    }
+
+    /// Whether the request's filters let a version through.
+    pub(crate) fn passes(&self, head: &Head) -> bool {
         let within = |revision: Revision, min: i64, max: i64| {
             (min == 0 || revision.0 >= min) && (max == 0 || revision.0 <= max)
         };

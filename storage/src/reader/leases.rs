@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use conclave_proto::command::LeaseRecord;
 
-use super::Reader;
-use crate::engine::Direction;
+use super::{ReadError, Reader};
+use crate::engine::{Direction, Read};
 use crate::fault::Fault;
 use crate::ids::LeaseId;
 use crate::layout;
@@ -18,13 +18,13 @@ impl Reader {
     }
 
     /// The keys attached to a lease, in order.
-    pub fn lease_keys(&self, id: LeaseId) -> Result<Vec<Bytes>, Fault> {
-        pending::lease_keys(&*self.engine(), id)
+    pub fn lease_keys(&self, id: LeaseId) -> Result<Vec<Bytes>, ReadError> {
+        self.under_meter(&*self.engine(), |read| pending::lease_keys(read, id))
     }
 
     /// All leases.
-    pub fn leases(&self) -> Result<Vec<LeaseRecord>, Fault> {
-        self.leases_after(None, usize::MAX)
+    pub fn leases(&self) -> Result<Vec<LeaseRecord>, ReadError> {
+        self.under_meter(&*self.engine(), |read| leases(read, &[], usize::MAX))
     }
 
     /// The next `max` leases after one, in the order of the store (by id, negative ones last): what
@@ -38,14 +38,17 @@ impl Reader {
             None => Vec::new(),
             Some(id) => [&layout::lease_key(id)[..], &[0]].concat(),
         };
-        let engine = self.engine();
-        let mut scan = engine.scan(layout::LEASE, &from, None, Direction::Forward)?;
-        let mut leases = Vec::new();
-        while leases.len() < max
-            && let Some((_, row)) = scan.next()?
-        {
-            leases.push(decode_lease(row)?);
-        }
-        Ok(leases)
+        leases(&*self.engine(), &from, max)
     }
+}
+
+fn leases(read: &dyn Read, from: &[u8], max: usize) -> Result<Vec<LeaseRecord>, Fault> {
+    let mut scan = read.scan(layout::LEASE, from, None, Direction::Forward)?;
+    let mut leases = Vec::new();
+    while leases.len() < max
+        && let Some((_, row)) = scan.next()?
+    {
+        leases.push(decode_lease(row)?);
+    }
+    Ok(leases)
 }

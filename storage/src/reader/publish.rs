@@ -27,6 +27,7 @@ impl Reader {
         };
         Reader {
             shared: Arc::new(shared),
+            meter: None,
         }
     }
 

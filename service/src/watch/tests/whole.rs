@@ -19,10 +19,12 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
+use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use crate::fatal::Fatal;
+use crate::long_reads::LongReads;
 use crate::watch::{self, KeyRange, Publisher, Responses, Settings, WatchError, Watches};
 
 /// A member's state and its watches.
@@ -50,6 +52,11 @@ impl Store {
             .expect("memory");
         let (publisher, watches) = watch::new(
             reader.clone(),
+            LongReads::new(
+                reader.clone(),
+                IntGauge::new("open", "reads").expect("a valid name"),
+                CancellationToken::new(),
+            ),
             settings,
             &Fatal::new(CancellationToken::new()),
         );

@@ -1,0 +1,229 @@
+//! Replies that are too large for one piece of work on a thread that serves others.
+//!
+//! tonic encodes a message whole, where it is sent: 300 MiB keep one of two workers for as long as
+//! an election takes. So a large reply is encoded elsewhere ([`crate::long_reads`]) and comes as pieces
+//! of one message. What tonic is given in its place is an empty message, and the edge puts the body
+//! made here over tonic's ([`Replacement`]): a reply that is not large pays for one look at the
+//! response's extensions.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use conclave_proto::etcdserverpb::response_op::Response as Op;
+use conclave_proto::etcdserverpb::{DeleteRangeResponse, RangeRequest, RangeResponse, TxnResponse};
+use conclave_proto::mvccpb::KeyValue;
+use http::{HeaderMap, HeaderValue};
+use hyper::body::Frame;
+use prost::Message;
+use tonic::body::Body;
+use tonic::{Code, Response, Status};
+
+use crate::long_reads::pieces::{BrokenOff, Pieces};
+use crate::long_reads::{BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES};
+use crate::metrics::Call;
+
+use super::status;
+
+/// A reply, in the form it is sent in.
+#[derive(Debug)]
+pub(crate) enum Reply<T> {
+    /// By tonic.
+    Small(T),
+    /// In pieces.
+    Large(Pieces),
+}
+
+/// A message that may be large.
+pub(crate) trait Heavy {
+    /// Calls `visit` with each key-value in it until that returns false.
+    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool;
+
+    /// Whether it is too large for one piece of work. Looks no further than that takes.
+    fn is_large(&self) -> bool {
+        let mut left = QUICK_BYTES;
+        !self.visit(&mut |kv: &KeyValue| {
+            // The numbers of a key-value and what frames it are some tens of bytes.
+            let rest = left.checked_sub(kv.key.len() + kv.value.len() + 64);
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        })
+    }
+}
+
+impl Heavy for RangeResponse {
+    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool {
+        self.kvs.iter().all(visit)
+    }
+}
+
+impl Heavy for DeleteRangeResponse {
+    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool {
+        self.prev_kvs.iter().all(visit)
+    }
+}
+
+impl Heavy for TxnResponse {
+    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool {
+        self.responses.iter().all(|op| match &op.response {
+            Some(Op::ResponseRange(range)) => range.visit(visit),
+            Some(Op::ResponsePut(put)) => put.prev_kv.iter().all(&mut *visit),
+            Some(Op::ResponseDeleteRange(delete)) => delete.visit(visit),
+            Some(Op::ResponseTxn(txn)) => txn.visit(visit),
+            None => true,
+        })
+    }
+}
+
+impl super::Context {
+    /// Decides how a reply is sent. `turn` is the right to have built it, if it was known
+    /// beforehand that it may be large.
+    pub(crate) async fn send<T: Message + Heavy + 'static>(
+        &self,
+        message: T,
+        turn: Option<BuildTurn>,
+    ) -> Result<Reply<T>, Status> {
+        if !message.is_large() {
+            return Ok(Reply::Small(message));
+        }
+        let reads = self.handle.reads();
+        let turn = match turn {
+            Some(turn) => turn,
+            None => reads.build_turn().await,
+        };
+        let sent = reads.whole(turn, move |_| Ok(message.encode_to_vec()));
+        sent.await.map(Reply::Large).map_err(status::of_unread)
+    }
+
+    /// A range in key order, encoded page by page.
+    pub(crate) async fn send_pages<T>(
+        &self,
+        request: Arc<RangeRequest>,
+    ) -> Result<Reply<T>, Status> {
+        let handle = self.handle.clone();
+        let sent = self.handle.reads().pieces(move |reader, sending| {
+            reader.range_in_pages(&request, |range| {
+                let measured = range.measure(PIECE_BYTES, KEPT_BYTES_MAX)?;
+                // In the order of the fields' numbers, with the key-values between them.
+                let before = RangeResponse {
+                    header: Some(handle.header(measured.now)),
+                    ..RangeResponse::default()
+                };
+                let after = RangeResponse {
+                    more: measured.more,
+                    count: measured.count,
+                    ..RangeResponse::default()
+                };
+                let (before, after) = (before.encode_to_vec(), after.encode_to_vec());
+                let around = (before.len() + after.len()) as u64;
+                sending.begin(around + measured.size_bytes)?;
+                sending.send(before.into())?;
+                for page in measured.kept {
+                    sending.send(page)?;
+                }
+                while let Some(page) = range.next_page(PIECE_BYTES)? {
+                    sending.send(page)?;
+                }
+                sending.send(after.into())
+            })
+        });
+        sent.await.map(Reply::Large).map_err(status::of_unread)
+    }
+}
+
+/// Ends a unary call whose reply may be large: as [`super::reply`] does, or when its last piece has
+/// been taken.
+pub(crate) fn reply<T: Default>(
+    mut call: Call,
+    result: Result<Reply<T>, Status>,
+) -> Result<Response<T>, Status> {
+    match result {
+        Ok(Reply::Small(message)) => super::reply(call, Ok(message)),
+        Ok(Reply::Large(pieces)) => {
+            let body = LargeBody {
+                pieces,
+                call,
+                done: false,
+            };
+            let mut response = Response::new(T::default());
+            let replacement = Replacement::new(Body::new(body));
+            response.extensions_mut().insert(replacement);
+            Ok(response)
+        }
+        Err(status) => {
+            call.end(status.code());
+            Err(status)
+        }
+    }
+}
+
+/// The body to send in place of the one tonic made. Extensions must be cloneable, so it is shared;
+/// only the first who asks gets it.
+#[derive(Clone)]
+pub(crate) struct Replacement {
+    body: Arc<Mutex<Option<Body>>>,
+}
+
+impl Replacement {
+    fn new(body: Body) -> Replacement {
+        Replacement {
+            body: Arc::new(Mutex::new(Some(body))),
+        }
+    }
+
+    /// The body of a response, if it is to be replaced.
+    pub(crate) fn of(response: &mut http::Response<Body>) -> Option<Body> {
+        let replacement = response.extensions_mut().remove::<Replacement>()?;
+        let mut body = replacement
+            .body
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        body.take()
+    }
+}
+
+/// The pieces of one message, and gRPC's trailers.
+struct LargeBody {
+    pieces: Pieces,
+    call: Call,
+    done: bool,
+}
+
+impl hyper::body::Body for LargeBody {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let this = self.get_mut();
+        if this.done {
+            return Poll::Ready(None);
+        }
+        let next = ready!(this.pieces.poll_next(cx));
+        if let Some(Ok(piece)) = next {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        this.done = true;
+        Poll::Ready(Some(match next {
+            Some(Ok(_)) | None => {
+                this.call.end(Code::Ok);
+                let mut trailers = HeaderMap::with_capacity(1);
+                trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+                Ok(Frame::trailers(trailers))
+            }
+            // A message that is not whole has no status of its own. The reset tells the client:
+            // RESOURCE_EXHAUSTED and INTERNAL in gRPC's words.
+            Some(Err(BrokenOff::Stalled)) => {
+                this.call.end(Code::ResourceExhausted);
+                Err(h2::Reason::ENHANCE_YOUR_CALM.into())
+            }
+            Some(Err(BrokenOff::Failed)) => {
+                this.call.end(Code::Internal);
+                Err(h2::Reason::INTERNAL_ERROR.into())
+            }
+        }))
+    }
+}
