@@ -17,6 +17,7 @@ mod failed_sync;
 mod failover;
 mod forced;
 mod full_disks;
+mod large_reads;
 mod membership;
 mod metrics;
 mod namespaces;
