@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Failover(FailoverArgs),
     /// Start both as clusters of three, write while a follower is away, and time its way back.
     CatchUp(CatchUpArgs),
+    /// Start both as clusters of three, ask their leaders for everything, and time small puts.
+    LargeReads(LargeReadsArgs),
 }
 
 /// Common to all workloads.
@@ -316,6 +318,27 @@ pub(crate) struct CatchUpArgs {
     /// Bytes of a value.
     #[arg(long, default_value_t = 16 << 10, value_parser = value_size)]
     pub(crate) value_size: usize,
+    /// Puts a second, of the leader, whose latency is measured before and meanwhile.
+    #[arg(long, value_parser = rate, default_value = "200")]
+    pub(crate) rate: f64,
+    #[command(flatten)]
+    pub(crate) contenders: ContenderArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LargeReadsArgs {
+    /// MiB of values that are read.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub(crate) mebibytes: u64,
+    /// Bytes of a value.
+    #[arg(long, default_value_t = 16 << 10, value_parser = value_size)]
+    pub(crate) value_size: usize,
+    /// Clients that ask for all of them, each on its own connection.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) clients: usize,
+    /// Seconds they read, and then do not read.
+    #[arg(long, value_parser = seconds, default_value = "10")]
+    pub(crate) seconds: Duration,
     /// Puts a second, of the leader, whose latency is measured before and meanwhile.
     #[arg(long, value_parser = rate, default_value = "200")]
     pub(crate) rate: f64,

@@ -6,7 +6,8 @@
 //! - [`pace`] closed and open loop; [`drive`] threads and clients; [`stats`] what comes of it.
 //! - [`procfs`], [`meter`], [`exposition`] and [`host`] what the server and the machine do
 //!   meanwhile.
-//! - [`compare`] both servers side by side; [`failover`] and [`catch_up`] what a cluster loses.
+//! - [`compare`] both servers side by side; [`failover`] and [`catch_up`] what a cluster loses;
+//!   [`large_reads`] what they cost others.
 //! - [`cleanup`] nothing is left behind.
 
 mod args;
@@ -18,6 +19,7 @@ mod drive;
 mod exposition;
 mod failover;
 mod host;
+mod large_reads;
 mod meter;
 mod pace;
 mod procfs;
@@ -92,6 +94,7 @@ fn run(command: &Command) -> Result<bool, Failure> {
         Command::Compare(args) => return compare::run(args),
         Command::Failover(args) => return failover::run(args).map(|()| true),
         Command::CatchUp(args) => return catch_up::run(args).map(|()| true),
+        Command::LargeReads(args) => return large_reads::run(args).map(|()| true),
     };
     report::measured(&measured, load.json.as_deref())?;
     Ok(measured.error_count() == 0)

@@ -13,6 +13,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -138,6 +139,32 @@ impl Method {
             ));
         }
         decoded(answer)
+    }
+
+    /// A unary call whose answer may be larger than is good to keep: its bytes are counted as they
+    /// come.
+    pub(crate) async fn call_discarding(
+        &mut self,
+        message: &impl Message,
+        read_bytes: &AtomicU64,
+    ) -> Result<(), Failure> {
+        let mut body = self.call_unread(message).await?;
+        while let Some(chunk) = body.data().await {
+            let chunk_bytes = chunk?.len();
+            body.flow_control().release_capacity(chunk_bytes)?;
+            read_bytes.fetch_add(chunk_bytes as u64, Ordering::Relaxed);
+        }
+        check_status(&body.trailers().await?.unwrap_or_default(), false)
+    }
+
+    /// A unary call whose answer has begun. Nobody reads it unless the caller does.
+    pub(crate) async fn call_unread(
+        &mut self,
+        message: &impl Message,
+    ) -> Result<RecvStream, Failure> {
+        let (response, mut send) = self.start().await?;
+        send.send_data(framed(message), true)?;
+        Ok(Incoming::start(response.await?)?.body)
     }
 
     async fn start(&mut self) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
