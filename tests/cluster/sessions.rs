@@ -114,6 +114,44 @@ fn an_elected_one_outlives_the_leader_of_the_cluster() {
     });
 }
 
+/// On every member, and under the next leader, which gives all of them the same time.
+#[test]
+fn equal_leases_are_listed_in_the_order_of_their_grants() {
+    on_three(&[], |cluster| async move {
+        if not_on_etcd(
+            &cluster,
+            "members that do not lead list leases in any order",
+        ) {
+            return;
+        }
+        let granted = [5, 3, 9, 1, 7];
+        for (lease, through) in granted
+            .into_iter()
+            .zip(cluster.numbers().into_iter().cycle())
+        {
+            grant(&cluster, through, lease, 600).await;
+        }
+        listed_by_all(&cluster, &granted).await;
+        let leader = cluster.leader().await;
+        cluster.move_leader(cluster.others(leader)[0]).await;
+        listed_by_all(&cluster, &granted).await;
+    });
+}
+
+async fn listed_by_all(cluster: &Cluster, granted: &[i64]) {
+    for number in cluster.numbers() {
+        let listed = eventually("all leases to be listed", || async {
+            let list = cluster
+                .leases(number)
+                .lease_leases(pb::LeaseLeasesRequest {});
+            let leases = list.await.ok()?.into_inner().leases;
+            (leases.len() == granted.len()).then_some(leases)
+        });
+        let ids: Vec<_> = listed.await.iter().map(|lease| lease.id).collect();
+        assert_eq!(ids, granted, "member {number}");
+    }
+}
+
 /// A lease kept alive through a follower does not notice that leaders come and go.
 #[test]
 fn a_lease_kept_alive_outlives_its_leaders() {

@@ -28,6 +28,7 @@ suite![
     time_to_live_counts_down_from_the_grant,
     time_to_live_of_an_unknown_lease_says_minus_one,
     all_leases_are_listed,
+    equal_leases_are_listed_in_the_order_of_their_grants,
     an_empty_list_is_a_list,
     a_negative_id_is_an_id,
 ];
@@ -171,6 +172,14 @@ async fn all_leases_are_listed(node: Node) {
     assert_eq!(ids(&node).await, [10, 20, 30], "ordered by when they end");
     revoke(&node, 10).await.unwrap();
     assert_eq!(ids(&node).await, [20, 30]);
+}
+
+async fn equal_leases_are_listed_in_the_order_of_their_grants(node: Node) {
+    let granted: Vec<i64> = (1..=20).map(|step| (step * 7) % 20 + 1).collect();
+    for &id in &granted {
+        grant(&node, id, 600).await.unwrap();
+    }
+    assert_eq!(ids(&node).await, granted);
 }
 
 async fn an_empty_list_is_a_list(node: Node) {

@@ -80,22 +80,27 @@ impl Service {
         Ok(response)
     }
 
-    /// By the time they end, where that is known; the others, by id, come last.
+    /// By the time they end, where that is known; the others come last. Those that end at the same
+    /// time are in the order of their grants, also on a member that does not lead and knows no
+    /// times. Two grants in one entry of the log were under way together, so the id decides.
     async fn leases(&self) -> Result<LeaseLeasesResponse, Status> {
         let handle = self.context.handle.clone();
         let header = self.context.header_now();
         let by_end = move |reader: &Reader| {
             let leases = reader.leases()?.into_iter();
             let mut by_end: Vec<_> = leases
-                .map(|lease| (handle.leases().ends_at(LeaseId(lease.id)), lease.id))
+                .map(|lease| {
+                    let end = handle.leases().ends_at(LeaseId(lease.id));
+                    (end.is_none(), end, lease.granted_index, lease.id)
+                })
                 .collect();
-            by_end.sort_by_key(|&(end, id)| (end.is_none(), end, id));
+            by_end.sort_unstable();
             Ok(by_end)
         };
         let leases = self.context.read(by_end).await?;
         let leases = leases
             .into_iter()
-            .map(|(_, id)| LeaseStatus { id })
+            .map(|(.., id)| LeaseStatus { id })
             .collect();
         Ok(LeaseLeasesResponse { header, leases })
     }
