@@ -19,6 +19,7 @@ use conclave_proto::peer::{HashKvReply, Introduction, TimeToLive, answer, questi
 use conclave_storage::LeaseId;
 use conclave_storage::reader::ReadError;
 
+use crate::consensus::Standing;
 use crate::handle::Handle;
 use crate::leadership::{LeaseError, Remaining};
 use crate::long_reads::Unread;
@@ -86,15 +87,17 @@ async fn try_leader(
     if standing.leader == 0 {
         return None;
     }
+    // A leader that could not be confirmed in time is no answer, either: who leads when the
+    // request's time is up decides what the client is told.
     if standing.is_leader {
         return match of_leases(handle, question).await {
-            Err(LeaseError::Refused(ApiError::NotLeader)) => None,
+            Err(LeaseError::Refused(ApiError::NotLeader | ApiError::Timeout)) => None,
             answer => Some(answer),
         };
     }
     match handle.peers().ask(standing.leader, question).await {
         Ok(answer::Answer::Error(text)) => match ApiError::from_text(&text) {
-            Some(ApiError::NotLeader | ApiError::Stopped) | None => None,
+            Some(ApiError::NotLeader | ApiError::Timeout | ApiError::Stopped) | None => None,
             Some(error) => Some(Err(LeaseError::Refused(error))),
         },
         Ok(answer) => Some(Ok(answer)),
@@ -137,19 +140,23 @@ async fn of_leases(
 /// A majority has confirmed, after the call, that this member leads, and what was acknowledged
 /// before the call is applied here.
 async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
-    let before = handle.status();
+    let mut standings = handle.standings();
+    let before = *standings.borrow_and_update();
+    let leads = |standing: &Standing| standing.is_leader && standing.term == before.term;
+    let not_leader = || Err(LeaseError::Refused(ApiError::NotLeader));
     if !before.is_leader {
-        return Err(LeaseError::Refused(ApiError::NotLeader));
+        return not_leader();
     }
-    // Applied as well: a lease whose grant was answered elsewhere must be known here.
-    let confirmed = handle.linearize().await;
-    confirmed.map_err(|refused| LeaseError::Refused(refused.0))?;
-    let after = handle.status();
-    if after.is_leader && after.term == before.term {
-        Ok(())
-    } else {
-        Err(LeaseError::Refused(ApiError::NotLeader))
+    tokio::select! {
+        // Applied as well: a lease whose grant was answered elsewhere must be known here.
+        confirmed = handle.linearize() => {
+            confirmed.map_err(|refused| LeaseError::Refused(refused.0))?;
+        }
+        // A leader that has lost its majority would wait for the round until the time is up.
+        _ = standings.wait_for(|standing| !leads(standing)) => return not_leader(),
     }
+    let still_leads = leads(&standings.borrow());
+    if still_leads { Ok(()) } else { not_leader() }
 }
 
 /// Answers another member.

@@ -2,11 +2,15 @@
 
 use std::time::Instant;
 
+use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb as pb;
-use harness::{Cluster, eventually, within};
+use harness::{Cluster, eventually, refused, within};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use crate::on_three;
+use crate::sessions::grant;
 
 #[test]
 fn without_a_quorum_writes_time_out_and_local_reads_go_on() {
@@ -46,6 +50,87 @@ fn without_a_quorum_writes_time_out_and_local_reads_go_on() {
         assert!(["1", "2"].contains(&value.as_str()), "{value}");
         cluster.expect_same_history().await;
     });
+}
+
+/// Through the leader that lost the others, and through a follower; whether the request came before
+/// the member knew or after; and sooner on a stream that asked for a leader.
+#[test]
+fn without_a_quorum_an_open_keep_alive_says_no_leader() {
+    for through_leader in [true, false] {
+        on_three(&[], |mut cluster| async move {
+            let leader = cluster.leader().await;
+            let survivor = match through_leader {
+                true => leader,
+                false => cluster.others(leader)[0],
+            };
+            grant(&cluster, survivor, 7, 600).await;
+            let mut streams = Vec::new();
+            for requires_leader in [false, false, true] {
+                streams.push(KeepAlive::open(&cluster, survivor, requires_leader).await);
+            }
+            for other in cluster.others(survivor) {
+                cluster.kill(other);
+            }
+            let begin = Instant::now();
+            let [at_once, later, requires_leader] = streams.try_into().expect("three");
+            let ended = tokio::spawn(at_once.until_it_ends());
+            let ended_early = tokio::spawn(requires_leader.until_it_ends());
+            no_leader(&cluster, survivor).await;
+            let ended_later = tokio::spawn(later.until_it_ends());
+            refused_without_leader(ended_early.await.unwrap());
+            let early = begin.elapsed();
+            refused_without_leader(ended.await.unwrap());
+            refused_without_leader(ended_later.await.unwrap());
+            let late = begin.elapsed();
+            assert!(early < late, "{early:?} and {late:?}");
+            // etcd's limit is five seconds and two election timeouts, from when it last renewed.
+            assert!(late.as_secs() <= 12, "after {late:?}");
+        });
+    }
+}
+
+fn refused_without_leader(status: Status) {
+    refused(Err::<(), _>(status), ApiError::NoLeader);
+}
+
+/// An open stream of keep-alives for lease 7.
+struct KeepAlive {
+    requests: mpsc::Sender<pb::LeaseKeepAliveRequest>,
+    answers: tonic::Streaming<pb::LeaseKeepAliveResponse>,
+}
+
+impl KeepAlive {
+    /// Opens one that has renewed once.
+    async fn open(cluster: &Cluster, through: usize, requires_leader: bool) -> KeepAlive {
+        let (requests, receiver) = mpsc::channel(1);
+        let mut request = tonic::Request::new(ReceiverStream::new(receiver));
+        if requires_leader {
+            let metadata = request.metadata_mut();
+            metadata.insert("hasleader", "true".parse().unwrap());
+        }
+        let first = pb::LeaseKeepAliveRequest { id: 7 };
+        requests.send(first).await.unwrap();
+        let mut stub = cluster.leases(through);
+        let opened = within("a stream", stub.lease_keep_alive(request)).await;
+        let mut answers = opened.unwrap().into_inner();
+        let answer = within("a renewal", answers.message()).await.unwrap();
+        assert_eq!(answer.unwrap().ttl, 600);
+        KeepAlive { requests, answers }
+    }
+
+    /// Renews until the stream ends.
+    async fn until_it_ends(mut self) -> Status {
+        loop {
+            let request = pb::LeaseKeepAliveRequest { id: 7 };
+            // It may have ended already; then the answer says how.
+            let _ = self.requests.send(request).await;
+            match within("an answer", self.answers.message()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("the stream ended without a reason"),
+                Err(status) => return status,
+            }
+        }
+    }
 }
 
 /// Whoever wants to replace those that are lost is told at once that it cannot be done this way,
