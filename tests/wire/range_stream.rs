@@ -18,6 +18,8 @@ suite![
     the_revision_is_that_of_the_start => "came with 3.7",
     order_and_filters_are_not_implemented => "came with 3.7",
     key_order_is_the_order => "came with 3.7",
+    a_target_without_an_order_sorts_a_few => "came with 3.7",
+    what_would_be_sorted_wrongly_is_refused => "came with 3.7",
     bad_requests_are_refused => "came with 3.7",
     bad_revisions_are_refused => "came with 3.7",
 ];
@@ -182,6 +184,83 @@ async fn key_order_is_the_order(node: Node) {
     };
     let merged = merge(stream(&node, request).await.unwrap());
     assert_eq!(keys(&merged.kvs), ["a", "b"]);
+}
+
+/// Like `Range`, with which a target without an order is ascending.
+async fn a_target_without_an_order_sorts_a_few(node: Node) {
+    ten_keys(&node).await;
+    for sort_target in 0..=4 {
+        let request = RangeRequest {
+            sort_target,
+            ..everything()
+        };
+        for request in [
+            request.clone(),
+            RangeRequest {
+                limit: 10,
+                ..request.clone()
+            },
+            RangeRequest {
+                keys_only: true,
+                ..request.clone()
+            },
+            RangeRequest {
+                count_only: true,
+                ..request.clone()
+            },
+            RangeRequest {
+                key: "k3".into(),
+                range_end: "".into(),
+                ..request.clone()
+            },
+            RangeRequest {
+                key: "x".into(),
+                ..request
+            },
+        ] {
+            let pieces = stream(&node, request.clone()).await.unwrap();
+            assert_eq!(pieces.len(), 1);
+            assert_eq!(merge(pieces), node.range(request).await);
+        }
+    }
+    let by_value = RangeRequest {
+        sort_target: 4,
+        ..everything()
+    };
+    let merged = merge(stream(&node, by_value).await.unwrap());
+    assert!(values(&merged.kvs).is_sorted() && !keys(&merged.kvs).is_sorted());
+}
+
+/// etcd leaves keys out here, or counts them wrongly.
+async fn what_would_be_sorted_wrongly_is_refused(node: Node) {
+    ten_keys(&node).await;
+    let request = RangeRequest {
+        sort_target: 3,
+        ..everything()
+    };
+    let cut = RangeRequest {
+        limit: 9,
+        ..request.clone()
+    };
+    fails(stream(&node, cut).await, Code::Unimplemented, "use Range");
+    node.put("one more", "").await;
+    let refused = stream(&node, request.clone()).await;
+    fails(refused, Code::Unimplemented, "sorts up to ten keys");
+    let counted = RangeRequest {
+        count_only: true,
+        ..request
+    };
+    assert_eq!(merge(stream(&node, counted).await.unwrap()).count, 11);
+}
+
+/// Ten keys that every target sorts otherwise than their names.
+async fn ten_keys(node: &Node) {
+    for index in (0..10).rev() {
+        let value = format!("v{}", (index * 7) % 10);
+        for _ in 0..=(index % 3) {
+            node.put(format!("k{index}"), value.clone()).await;
+        }
+    }
 }
 
 async fn bad_requests_are_refused(node: Node) {

@@ -3,6 +3,13 @@
 //! A piece is read when the client has taken the one before, so the server holds one at a time. The
 //! first is small, so that the client has something to do early; each further one is twice as
 //! large, up to what a request may have.
+//!
+//! # Sorting
+//!
+//! etcd refuses an order, but not a sort target without one, which asks for ascending. It then sorts
+//! each piece by itself and goes on behind the last key of the sorted piece, so beyond its first
+//! piece of ten keys it leaves keys out and sends others twice. Up to ten keys, if the limit does not
+//! cut them, its answer is that of `Range`; so is ours, and more is refused.
 
 use std::pin::Pin;
 
@@ -13,10 +20,13 @@ use tokio_stream::Stream;
 use tonic::Status;
 
 use super::stream::Unfold;
-use super::{Context, status, validate};
+use super::validate::{self, Streamed};
+use super::{Context, status};
 
 /// About the bytes of the first piece.
 const FIRST_PIECE_BYTES: usize = 32 << 10;
+/// Keys that are sorted, as many as etcd sorts rightly.
+const SORTED_KEYS_MAX: usize = 10;
 
 /// The pieces of a range.
 pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
@@ -31,7 +41,8 @@ struct Rest {
 /// Checks the request and settles the revision.
 pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pieces, Status> {
     rules::check_range(&request).map_err(status::of_api)?;
-    if !validate::is_streamable(&request) {
+    let streamed = validate::streamed(&request);
+    if streamed == Streamed::No {
         return Err(Status::unimplemented(
             "conclave: RangeStream neither sorts nor filters; use Range for that",
         ));
@@ -40,6 +51,9 @@ pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pi
         context.linearize().await?;
     }
     context.stats.ranges.inc();
+    if streamed == Streamed::Sorted {
+        return sorted(context, request).await;
+    }
     let cursor = context
         .handle
         .reader()
@@ -56,6 +70,24 @@ pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pi
             Err(status) => Some((Err(status), None)),
         }
     })))
+}
+
+/// A range of few keys, sorted, in one piece.
+async fn sorted(context: &Context, request: RangeRequest) -> Result<Pieces, Status> {
+    let read = context.read(move |reader| {
+        reader.range_of_few(&request, SORTED_KEYS_MAX)
+    });
+    let Some(mut piece) = read.await? else {
+        return Err(Status::unimplemented(
+            "conclave: RangeStream sorts up to ten keys, and none that the limit cuts; use Range for \
+             more",
+        ));
+    };
+    context.complete(&mut piece.header);
+    let piece = RangeStreamResponse {
+        range_response: Some(piece),
+    };
+    Ok(Box::pin(tokio_stream::once(Ok(piece))))
 }
 
 /// The next piece, and what is left after it.

@@ -14,16 +14,32 @@ use conclave_proto::etcdserverpb::{RangeRequest, TxnRequest};
 use conclave_storage::machine::validate as rules;
 use tonic::metadata::MetadataMap;
 
-/// A range that can be streamed: in the order of the keys and without filters, because a chunk is
-/// sent before the next is read.
-pub(crate) fn is_streamable(request: &RangeRequest) -> bool {
-    let natural_order = request.sort_target() == SortTarget::Key
-        && matches!(request.sort_order(), SortOrder::None | SortOrder::Ascend);
+/// How a range is streamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Streamed {
+    /// Piece by piece, in the order of the keys.
+    Pieces,
+    /// Sorted, as one piece, if there are few keys: see `range_stream`.
+    Sorted,
+    /// Not at all.
+    No,
+}
+
+/// A piece is sent before the next is read, so a stream neither filters nor has an order other than
+/// that of the keys. A target without an order is let through, as in etcd.
+pub(crate) fn streamed(request: &RangeRequest) -> Streamed {
     let unfiltered = request.min_mod_revision == 0
         && request.max_mod_revision == 0
         && request.min_create_revision == 0
         && request.max_create_revision == 0;
-    natural_order && unfiltered
+    match (request.sort_target(), request.sort_order()) {
+        _ if !unfiltered => Streamed::No,
+        (SortTarget::Key, SortOrder::None | SortOrder::Ascend) => Streamed::Pieces,
+        // There is nothing to sort in a number.
+        (_, SortOrder::None) if request.count_only => Streamed::Pieces,
+        (_, SortOrder::None) => Streamed::Sorted,
+        (_, SortOrder::Ascend | SortOrder::Descend) => Streamed::No,
+    }
 }
 
 /// How a transaction without effects is to be read, if it is one.
@@ -160,23 +176,23 @@ mod tests {
             key: "k".into(),
             ..RangeRequest::default()
         };
-        assert!(is_streamable(&plain));
-        assert!(is_streamable(&RangeRequest {
-            sort_order: 1,
+        let by = |sort_target, sort_order, count_only| RangeRequest {
+            sort_target,
+            sort_order,
+            count_only,
             ..plain.clone()
-        }));
-        assert!(!is_streamable(&RangeRequest {
-            sort_order: 2,
-            ..plain.clone()
-        }));
-        assert!(!is_streamable(&RangeRequest {
-            sort_target: 3,
-            ..plain.clone()
-        }));
-        assert!(!is_streamable(&RangeRequest {
+        };
+        assert_eq!(streamed(&plain), Streamed::Pieces);
+        assert_eq!(streamed(&by(0, 1, false)), Streamed::Pieces);
+        assert_eq!(streamed(&by(0, 2, false)), Streamed::No);
+        assert_eq!(streamed(&by(3, 0, false)), Streamed::Sorted);
+        assert_eq!(streamed(&by(3, 0, true)), Streamed::Pieces);
+        assert_eq!(streamed(&by(3, 1, false)), Streamed::No);
+        let filtered = RangeRequest {
             max_create_revision: 1,
-            ..plain
-        }));
+            ..plain.clone()
+        };
+        assert_eq!(streamed(&filtered), Streamed::No);
     }
 
     #[test]

@@ -48,6 +48,44 @@ impl RangeCursor {
 }
 
 impl Reader {
+    /// Answers a range request that selects at most `keys_max` keys, all of them within its limit;
+    /// `None` if there are more, without having counted them. Like [`Reader::range`] otherwise.
+    pub fn range_of_few(
+        &self,
+        request: &api::RangeRequest,
+        keys_max: usize,
+    ) -> Result<Option<api::RangeResponse>, ReadError> {
+        let range = KeyRange::of(&request.key, &request.range_end);
+        let limit = usize::try_from(request.limit).unwrap_or(0);
+        let keys_max = if limit > 0 {
+            keys_max.min(limit)
+        } else {
+            keys_max
+        };
+        self.read_frozen(request.revision, |read, at, now| {
+            let view = EngineView { read };
+            let mut keys = 0;
+            view.visit(&range, at, &mut |_, _, _| {
+                keys += 1;
+                if keys > keys_max {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })?;
+            if keys > keys_max {
+                return Ok(None);
+            }
+            let query::Answer { kvs, more, count } = query::answer(&view, request, at)?;
+            Ok(Some(api::RangeResponse {
+                header: header(now),
+                kvs,
+                more,
+                count,
+            }))
+        })
+    }
+
     /// Begins a stream. The request must have passed [`crate::machine::validate::check_range`];
     /// sorting and the revision filters do not go with streaming and are not looked at.
     pub fn range_stream(&self, request: &api::RangeRequest) -> Result<RangeCursor, ReadError> {
