@@ -164,9 +164,8 @@ impl Outgoing {
         batch.deliveries.push(delivery);
     }
 
-    fn take(&mut self, stream: u32) -> (Message, usize) {
-        let batch = mem::take(&mut self.batches[stream as usize]);
-        (Message::Deliveries(batch.deliveries), batch.bytes)
+    fn take(&mut self, stream: u32) -> Batch {
+        mem::take(&mut self.batches[stream as usize])
     }
 }
 
@@ -275,12 +274,12 @@ impl Hub {
         let mut outgoing = mem::take(&mut self.outgoing);
         collect(&self.index, &mut self.matcher, changes, &mut outgoing);
         for place in mem::take(&mut outgoing.touched) {
-            let (message, bytes) = outgoing.take(place);
+            let Batch { deliveries, bytes } = outgoing.take(place);
             let stream = self
                 .streams
                 .get(place)
                 .expect("members are of open streams");
-            if !stream.queue.offer(message, bytes) {
+            if !stream.queue.offer(Message::Deliveries(deliveries), bytes) {
                 self.drop_registrations(place, first);
             }
         }
@@ -375,10 +374,10 @@ impl Hub {
         }
         let mut sent = true;
         if !outgoing.touched.is_empty() {
-            let (message, bytes) = outgoing.take(0);
+            let Batch { deliveries, bytes } = outgoing.take(0);
             // This may take the last ordinary place; what is reserved stays free.
             let stream = self.streams.get(place).expect("the caller found it");
-            sent = stream.queue.offer(message, bytes);
+            sent = stream.queue.offer(Message::Replay(deliveries), bytes);
         }
         late()
             .filter(|w| !sent || w.from < oldest)

@@ -27,8 +27,8 @@
 //!
 //! A client creates a watcher on `job/` from revision 5 while the store is at 900. The
 //! acknowledgement goes out. The hub is offered the watcher at 5 and refuses, since its replay is
-//! short. The stream reads revisions 5 to 310 from disk (half a mebibyte), sends the 40 that
-//! concern `job/` as one response, reads on to 900, and offers the watcher at
+//! short. The stream reads revisions 5 to 310 from disk (half a mebibyte), keeps the 40 that
+//! concern `job/`, reads on to 900, sends what it found as one response, and offers the watcher at
 //! 901. Meanwhile 901 and 902 were written; the hub replays these two from the ring to this stream
 //!    and has the watcher in its index from 903 on.
 //!
@@ -47,11 +47,26 @@
 //! - *A stream that does not read holds up nobody*: it costs its queue, one step of history and its
 //!   watchers.
 //!
+//! # Packing
+//!
+//! What a watcher missed goes out in few responses ([`pack`]): what the hub replays to one that
+//! joins, and what one that catches up finds in several steps of its history; up to a thousand
+//! revisions in each, as from etcd. A watcher that keeps up gets a response for each revision, also
+//! where several are ready at once, since that is what etcd does and clients count on. The header's
+//! revision is the store's when the response was made, so at or above that of the last event; more
+//! events at or below it may follow.
+//!
+//! What is packed from one step of history to the next is sent before anything else about its
+//! watcher: before the hub may have it, before it ends, by the client's wish or by a compaction. So
+//! packing changes where responses begin and end, and nothing else.
+//!
 //! # Differences from etcd that clients can see
 //!
-//! A watcher that catches up gets responses of about [`Settings::step_bytes_max`] where etcd sends
-//! up to a thousand revisions whatever their size, which many clients' limit of 4 MiB does not let
-//! through.
+//! A response that is not cut into fragments holds [`Settings::response_bytes_max`], and more only
+//! if a single revision does. etcd sends a thousand revisions whatever their size, which the 4 MiB
+//! that most clients take by default does not let through. With fragments it is
+//! [`Settings::pack_bytes_max`] that ends a response: a client which joins fragments sees the same as
+//! with etcd up to there.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -61,7 +76,7 @@ use std::time::Duration;
 use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
 use conclave_storage::reader::{Applied, Reader};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::fatal::Fatal;
@@ -72,6 +87,7 @@ mod events;
 mod hub;
 mod index;
 mod intervals;
+mod pack;
 mod port;
 mod queue;
 mod response;
@@ -108,9 +124,20 @@ pub struct Settings {
     /// Bytes in a stream's queue. What it holds is shared with other streams that are at the same
     /// place.
     pub queue_bytes_max: usize,
-    /// History read for a stream at a time, and so about the largest response of one that catches
-    /// up.
+    /// History read for a stream at a time.
     pub step_bytes_max: usize,
+    /// Steps of history read for a stream before it is sent what they found.
+    pub pack_steps_max: usize,
+    /// Revisions in one response.
+    pub pack_revisions_max: usize,
+    /// Bytes of events that a stream packs from several steps before it sends them; the most that
+    /// the fragments of one response hold together.
+    pub pack_bytes_max: usize,
+    /// Bytes of events that all streams keep from one step of history for the next. Beyond this,
+    /// each sends what a step found.
+    pub pack_stock_bytes: usize,
+    /// Bytes of events in a response that carries several revisions and is not cut.
+    pub response_bytes_max: usize,
     /// Watchers on a stream.
     pub watchers_per_stream_max: usize,
     /// Responses with more events than this are cut, for watchers that allow it.
@@ -131,6 +158,15 @@ impl Settings {
             // Ten thousand streams that do not read and share nothing would hold 2.5 GiB.
             queue_bytes_max: 256 << 10,
             step_bytes_max: 512 << 10,
+            // Events that are few and far between wait for 16 MiB of history, a moment's reading.
+            pack_steps_max: 32,
+            // As many as etcd sends.
+            pack_revisions_max: 1000,
+            pack_bytes_max: 16 << 20,
+            pack_stock_bytes: 64 << 20,
+            // A larger message costs no less for each event, and its stream keeps a buffer of that
+            // size. Well below the 4 MiB that gRPC's clients take unless told otherwise.
+            response_bytes_max: 512 << 10,
             // A watcher takes about 300 bytes on the stream and in the index.
             watchers_per_stream_max: 1 << 20,
             fragment_bytes: max_request_bytes,
@@ -181,6 +217,8 @@ struct Shared {
     /// The publisher is gone, and the hub with it.
     closed: CancellationToken,
     next_stream: AtomicU64,
+    /// See [`Settings::pack_stock_bytes`].
+    pack_stock: Arc<Semaphore>,
     stats: Stats,
 }
 
@@ -200,6 +238,7 @@ pub(crate) fn new(
         must_sweep: AtomicBool::new(false),
         closed: CancellationToken::new(),
         next_stream: AtomicU64::new(0),
+        pack_stock: Arc::new(Semaphore::new(settings.pack_stock_bytes)),
         stats: Stats::default(),
     });
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);

@@ -36,8 +36,10 @@ pub(crate) struct Mark {
 /// What the hub tells a stream.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Revisions in order.
+    /// Revisions in order, as they happened.
     Deliveries(Vec<Delivery>),
+    /// Revisions in order that happened before the registrations that want them were made.
+    Replay(Vec<Delivery>),
     /// Everything up to `revision` stands before this in the queue.
     Mark { mark: Mark, revision: Revision },
     /// The registrations of `epoch` are dropped; everything below `from` was delivered to them.

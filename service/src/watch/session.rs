@@ -10,19 +10,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use conclave_proto::ApiError;
 use conclave_proto::errors::cancel_reason;
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
 
+use super::Settings;
 use super::cursor::Cursor;
 use super::events::{Encoded, Events, Matcher};
 use super::hub::{Form, Registered, Registration};
 use super::index::{Index, KeyRange};
+use super::pack::Packs;
 use super::queue::{Content, Delivery, Mark, Tag};
 use super::response::{NO_WATCHER, Response};
+
+mod packing;
 
 /// See the module.
 #[derive(Debug)]
@@ -36,6 +39,10 @@ pub(crate) struct Session {
     /// The number of the last mark asked for.
     marks: u64,
     limits: Limits,
+    /// What lagging watchers were fed and has no response yet.
+    packs: Packs,
+    /// Steps of history since packs were sent.
+    packed_steps: usize,
     responses: Vec<Response>,
 }
 
@@ -46,6 +53,27 @@ pub(crate) struct Limits {
     pub(crate) watchers_max: usize,
     /// A response with more bytes of events is cut, for watchers that allow it.
     pub(crate) fragment_bytes: usize,
+    /// Revisions in one response.
+    pub(crate) pack_revisions_max: usize,
+    /// Bytes of events of several revisions in one response.
+    pub(crate) response_bytes_max: usize,
+    /// Bytes that the stream packs before it sends them, and so all fragments of one response.
+    pub(crate) pack_bytes_max: usize,
+    /// Steps of history read before what they found is sent.
+    pub(crate) pack_steps_max: usize,
+}
+
+impl Limits {
+    pub(crate) fn new(settings: &Settings) -> Limits {
+        Limits {
+            watchers_max: settings.watchers_per_stream_max,
+            fragment_bytes: settings.fragment_bytes,
+            pack_revisions_max: settings.pack_revisions_max,
+            response_bytes_max: settings.response_bytes_max,
+            pack_bytes_max: settings.pack_bytes_max,
+            pack_steps_max: settings.pack_steps_max,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +99,8 @@ impl Session {
             lagging: 0,
             marks: 0,
             limits,
+            packs: Packs::default(),
+            packed_steps: 0,
             responses: Vec::new(),
         }
     }
@@ -142,6 +172,7 @@ impl Session {
     /// A request to cancel. Returns what the hub is to forget; nothing if the id is unknown.
     pub(crate) fn cancel(&mut self, id: i64, now: Revision) -> Option<Tag> {
         let tag = self.ids.get(&id).copied()?;
+        self.send_packed(now);
         self.remove(tag);
         let watch_id = id;
         self.responses.push(Response {
@@ -153,8 +184,10 @@ impl Session {
         Some(tag)
     }
 
-    /// The registrations of all lagging watchers.
-    pub(crate) fn registrations(&self) -> Vec<Registration> {
+    /// The registrations of all lagging watchers. What is packed for them is sent, since what the
+    /// hub delivers comes after it.
+    pub(crate) fn registrations(&mut self, now: Revision) -> Vec<Registration> {
+        self.send_packed(now);
         let lagging = self
             .watchers()
             .filter(|(_, watcher)| watcher.cursor.is_lagging());
@@ -183,26 +216,34 @@ impl Session {
         }
     }
 
-    /// Deliveries from the hub, on a store at revision `now`.
+    /// Deliveries from the hub, on a store at revision `now`: a response for each, as etcd does for
+    /// watchers that keep up, and as clients count on.
     pub(crate) fn deliver(&mut self, deliveries: &[Delivery], now: Revision) {
-        for Delivery { tag, content } in deliveries {
-            let Content::Events(events) = content else {
-                unreachable!("sessions register for events")
-            };
-            let Some(watcher) = self.get_mut(*tag) else {
-                continue;
-            };
-            if watcher.cursor.is_lagging() || !watcher.cursor.show(events.revision()) {
-                continue;
-            }
-            let (id, fragment) = (watcher.id, watcher.cursor.fragment);
-            let now = now.max(events.revision());
-            if fragment && events.bytes().len() > self.limits.fragment_bytes {
-                self.push_fragments(id, now, std::slice::from_ref(events));
-            } else {
-                self.responses.push(Response::of_revision(id, now, events));
+        for delivery in deliveries {
+            if let Some(events) = self.due(delivery) {
+                self.push_events(delivery.tag, now, std::slice::from_ref(events));
             }
         }
+    }
+
+    /// What watchers that the hub has just taken missed before, on a store at revision `now`.
+    pub(crate) fn replay(&mut self, deliveries: &[Delivery], now: Revision) {
+        let mut packs = Packs::default();
+        for delivery in deliveries {
+            if let Some(events) = self.due(delivery) {
+                self.pack(&mut packs, delivery.tag, Arc::clone(events), now);
+            }
+        }
+        self.push_packs(packs, now);
+    }
+
+    /// The events of a delivery, if they are to be shown; then they count as shown.
+    fn due<'a>(&mut self, Delivery { tag, content }: &'a Delivery) -> Option<&'a Arc<Events>> {
+        let Content::Events(events) = content else {
+            unreachable!("sessions register for events")
+        };
+        let cursor = &mut self.get_mut(*tag)?.cursor;
+        (!cursor.is_lagging() && cursor.show(events.revision())).then_some(events)
     }
 
     /// The hub dropped the registrations of an epoch.
@@ -256,17 +297,25 @@ impl Session {
                 }
             });
         }
-        for (tag, mut events) in found {
+        let mut packs = std::mem::take(&mut self.packs);
+        for (tag, events) in found {
+            for events in events {
+                let watcher = self.get_mut(tag).expect("it was found among the watchers");
+                if watcher.cursor.show(events.revision()) {
+                    self.pack(&mut packs, tag, events, now);
+                }
+            }
             let watcher = self.get_mut(tag).expect("it was found among the watchers");
-            events.retain(|events| watcher.cursor.show(events.revision()));
             watcher.cursor.advance(to);
-            let (id, fragment) = (watcher.id, watcher.cursor.fragment);
-            self.push_events(id, fragment, now, &events);
         }
+        self.packs = packs;
+        self.packed_steps += 1;
     }
 
-    /// History before `compacted` is gone: ends every lagging watcher that needs it.
-    pub(crate) fn compact(&mut self, compacted: Revision) {
+    /// History before `compacted` is gone: ends every lagging watcher that needs it, after what was
+    /// found for it before.
+    pub(crate) fn compact(&mut self, compacted: Revision, now: Revision) {
+        self.send_packed(now);
         let gone: Vec<_> = self
             .watchers()
             .filter(|(_, w)| w.cursor.is_lagging() && w.cursor.next() < compacted)
@@ -344,41 +393,6 @@ impl Session {
         let id = self.next_id;
         self.next_id += 1;
         Some(id)
-    }
-
-    fn push_events(&mut self, id: i64, fragment: bool, now: Revision, events: &[Arc<Events>]) {
-        let Some(last) = events.last() else { return };
-        let now = now.max(last.revision());
-        let bytes: usize = events.iter().map(|events| events.bytes().len()).sum();
-        if fragment && bytes > self.limits.fragment_bytes {
-            return self.push_fragments(id, now, events);
-        }
-        let count = events.iter().map(|events| events.count()).sum();
-        let pieces = events.iter().map(|events| events.bytes().clone()).collect();
-        self.responses
-            .push(Response::of_pieces(id, now, pieces, count));
-    }
-
-    /// Cuts between events. A single event larger than a fragment goes alone.
-    fn push_fragments(&mut self, id: i64, now: Revision, events: &[Arc<Events>]) {
-        let mut pieces: Vec<Bytes> = Vec::new();
-        let mut bytes = 0;
-        for event in events.iter().flat_map(|events| events.each()) {
-            if !pieces.is_empty() && bytes + event.len() > self.limits.fragment_bytes {
-                let count = pieces.len();
-                let full = Response::of_pieces(id, now, std::mem::take(&mut pieces), count);
-                self.responses.push(Response {
-                    fragment: true,
-                    ..full
-                });
-                bytes = 0;
-            }
-            bytes += event.len();
-            pieces.push(event);
-        }
-        let count = pieces.len();
-        self.responses
-            .push(Response::of_pieces(id, now, pieces, count));
     }
 
     fn watchers(&self) -> impl Iterator<Item = (Tag, &Watcher)> + Clone {

@@ -26,6 +26,7 @@ use conclave_storage::reader::ReadError;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::Status;
 
+use super::pack::Allowance;
 use super::port::{Closed, Port, Step};
 use super::queue::Message;
 use super::response::EncodedWatchResponse;
@@ -132,15 +133,12 @@ where
     H: Fn() -> ResponseHeader + Send + Sync + 'static,
 {
     let settings = watches.shared.settings;
-    let limits = Limits {
-        watchers_max: settings.watchers_per_stream_max,
-        fragment_bytes: settings.fragment_bytes,
-    };
     let mut serving = Serving {
         port: watches.open().await?,
         gauges: Gauges::new(Arc::clone(&watches.shared)),
+        allowance: Allowance::new(Arc::clone(&watches.shared.pack_stock)),
         watches,
-        session: Session::new(limits),
+        session: Session::new(Limits::new(&settings)),
         header,
         outbox,
         must_join: false,
@@ -188,6 +186,8 @@ struct Serving<H> {
     gauges: Gauges,
     watches: Watches,
     session: Session,
+    /// For what the session packs from one step of history to the next.
+    allowance: Allowance,
     header: H,
     outbox: Outbox,
     /// There are lagging watchers the hub may take.
@@ -232,6 +232,10 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
                 let now = self.now();
                 self.session.deliver(&deliveries, now);
             }
+            Message::Replay(deliveries) => {
+                let now = self.now();
+                self.session.replay(&deliveries, now);
+            }
             Message::Mark { mark, revision } => self.session.reach(mark, revision),
             Message::Behind { epoch, from } => {
                 self.session.fall_behind(epoch, from);
@@ -260,7 +264,7 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
         let from = if self.newest_first { newest } else { oldest };
         self.newest_first = !self.newest_first;
         match self.watches.read(from).await.map_err(End::Read)? {
-            Step::Compacted(compacted) => self.session.compact(compacted),
+            Step::Compacted(compacted) => self.session.compact(compacted, self.now()),
             Step::Changes {
                 changes,
                 next,
@@ -268,14 +272,22 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
             } => {
                 let now = self.now();
                 self.session.feed(from, next, &changes, now);
+                let packed = self.session.packed_bytes();
+                let more = !is_last && self.allowance.covers_another_step(packed);
+                self.session.end_step(more, now);
                 self.must_join = is_last;
+                if more {
+                    // Steps out of the ring do not wait for anything, and there may be many of them
+                    // before there is something to send.
+                    tokio::task::yield_now().await;
+                }
             }
         }
         Ok(())
     }
 
     async fn join(&mut self) -> Result<(), End> {
-        let registrations = self.session.registrations();
+        let registrations = self.session.registrations(self.now());
         if registrations.is_empty() {
             return Ok(());
         }
@@ -318,6 +330,9 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
             }
         })
         .await;
+        if self.session.packed_bytes() == 0 {
+            self.allowance.reset();
+        }
     }
 
     fn now(&self) -> Revision {

@@ -149,7 +149,7 @@ impl Subscription {
 
     async fn receive(&mut self) -> Result<Vec<Arc<Changes>>, WatchError> {
         let deliveries = match self.port.recv().await? {
-            Message::Deliveries(deliveries) => deliveries,
+            Message::Deliveries(deliveries) | Message::Replay(deliveries) => deliveries,
             Message::Behind { from, .. } => {
                 self.next = self.next.max(from);
                 self.stage = Stage::Joining;

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
+use conclave_proto::mvccpb::Event;
 use conclave_proto::mvccpb::event::EventType;
 use conclave_storage::Revision;
+use prost::Message as _;
 
 use super::world::{World, Write};
-use crate::watch::KeyRange;
 use crate::watch::hub::StreamId;
+use crate::watch::{KeyRange, Settings};
 
 /// An event as the model compares it.
 type Seen = (i64, bool, Bytes);
@@ -32,22 +34,26 @@ struct Watcher {
 struct Run {
     number: u64,
     seed: u64,
+    settings: Settings,
     world: World,
     clients: BTreeMap<StreamId, BTreeMap<i64, Watcher>>,
     next_stream: StreamId,
     ended_by_compaction: usize,
     progressed: usize,
     seen: usize,
+    /// Responses that carried several revisions.
+    packed: usize,
 }
 
 #[test]
 fn the_invariants_hold_on_random_runs() {
-    let (mut seen, mut progressed, mut compacted) = (0, 0, 0);
+    let (mut seen, mut progressed, mut compacted, mut packed) = (0, 0, 0, 0);
     for number in 0..300 {
         let run = Run::new(number).play();
         seen += run.seen;
         progressed += run.progressed;
         compacted += run.ended_by_compaction;
+        packed += run.packed;
     }
     assert!(seen > 10_000, "only {seen} events were seen");
     assert!(
@@ -55,6 +61,7 @@ fn the_invariants_hold_on_random_runs() {
         "progress was told only {progressed} times"
     );
     assert!(compacted > 30, "only {compacted} watchers met a compaction");
+    assert!(packed > 1_000, "only {packed} responses were packed");
 }
 
 impl Run {
@@ -65,15 +72,21 @@ impl Run {
         settings.queue_bytes_max = 600;
         settings.step_bytes_max = 150;
         settings.fragment_bytes = 60;
+        settings.pack_steps_max = 1 + (number % 4) as usize;
+        settings.pack_revisions_max = 2 + (number % 5) as usize;
+        settings.pack_bytes_max = 60 + (number % 7) as usize * 40;
+        settings.response_bytes_max = 40 + (number % 6) as usize * 30;
         Run {
             number,
             seed: number.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            settings,
             world: World::new(settings),
             clients: BTreeMap::new(),
             next_stream: 0,
             ended_by_compaction: 0,
             progressed: 0,
             seen: 0,
+            packed: 0,
         }
     }
 
@@ -271,6 +284,9 @@ impl Run {
             watcher.seen
         );
         assert!(watcher.may_fragment || !response.fragment);
+        if check_size(response, watcher.may_fragment, &self.settings, number) > 1 {
+            self.packed += 1;
+        }
         watcher.in_fragments = response.fragment;
         let last = watcher.seen.last().expect("some").0;
         let cut = expected
@@ -306,6 +322,37 @@ impl Run {
         self.seed ^= self.seed << 17;
         (self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33) % sides
     }
+}
+
+/// A response keeps to the bounds, unless it is a single revision, or a single event of a fragment.
+/// Returns how many revisions it carries.
+fn check_size(
+    response: &WatchResponse,
+    may_fragment: bool,
+    settings: &Settings,
+    number: u64,
+) -> usize {
+    let of = |event: &Event| event.kv.as_ref().map_or(0, |kv| kv.mod_revision);
+    let mut revisions: Vec<i64> = response.events.iter().map(of).collect();
+    revisions.dedup();
+    assert!(
+        revisions.len() <= settings.pack_revisions_max,
+        "run {number}"
+    );
+    let only_events = WatchResponse {
+        events: response.events.clone(),
+        ..WatchResponse::default()
+    };
+    let (bytes_max, is_alone) = match may_fragment {
+        true => (settings.fragment_bytes, response.events.len() == 1),
+        false => (settings.response_bytes_max, revisions.len() == 1),
+    };
+    let bytes = only_events.encoded_len();
+    assert!(
+        bytes <= bytes_max || is_alone,
+        "run {number}: {bytes} bytes"
+    );
+    revisions.len()
 }
 
 /// Everything up to `revision` must have been sent.

@@ -40,6 +40,7 @@ macro_rules! scripts {
 
 scripts! {
     a_future_start_waits
+    a_pack_is_bounded
     a_revision_stays_together_unless_fragmented
     an_old_overflow_spares_a_new_watcher
     catching_up_joins_without_a_gap
@@ -56,6 +57,8 @@ scripts! {
     progress_never_overtakes_an_event
     requests_are_answered
     watchers_are_bounded
+    what_a_watcher_missed_goes_out_together
+    what_is_packed_is_sent_before_its_watcher_ends
 }
 
 fn folder() -> PathBuf {
@@ -167,6 +170,10 @@ fn settings_of(text: &str) -> crate::watch::Settings {
             "step" => settings.step_bytes_max = value,
             "watchers" => settings.watchers_per_stream_max = value,
             "fragment" => settings.fragment_bytes = value,
+            "steps" => settings.pack_steps_max = value,
+            "revisions" => settings.pack_revisions_max = value,
+            "pack" => settings.pack_bytes_max = value,
+            "response" => settings.response_bytes_max = value,
             other => panic!("what is {other}?"),
         }
     }

@@ -129,12 +129,8 @@ impl World {
         let (queue, reader) = queue::queue(&self.settings);
         self.hub
             .command(Command::Open { stream: id, queue }, &self.ring);
-        let limits = Limits {
-            watchers_max: self.settings.watchers_per_stream_max,
-            fragment_bytes: self.settings.fragment_bytes,
-        };
         let stream = Stream {
-            session: Session::new(limits),
+            session: Session::new(Limits::new(&self.settings)),
             queue: reader,
             newest_first: false,
         };
@@ -185,7 +181,8 @@ impl World {
 
     /// Offers the lagging watchers to the hub. Returns how many it took, and how many not.
     pub(super) fn join(&mut self, id: StreamId) -> (usize, usize) {
-        let watchers = self.stream(id).session.registrations();
+        let now = self.now();
+        let watchers = self.stream(id).session.registrations(now);
         if watchers.is_empty() {
             return (0, 0);
         }
@@ -217,6 +214,10 @@ impl World {
                 stream.session.deliver(&deliveries, now);
                 "deliveries".to_owned()
             }
+            Message::Replay(deliveries) => {
+                stream.session.replay(&deliveries, now);
+                "replay".to_owned()
+            }
             Message::Mark { mark, revision } => {
                 stream.session.reach(mark, revision);
                 format!("mark at {revision}")
@@ -241,19 +242,26 @@ impl World {
         };
         let found = lock(&self.ring).read(from, max);
         let (source, changes) = match found {
-            Found::UpToDate => return Some(("nothing newer".to_owned(), true)),
+            Found::UpToDate => {
+                let now = self.now();
+                self.stream(id).session.end_step(false, now);
+                return Some(("nothing newer".to_owned(), true));
+            }
             Found::Changes(changes, _) => ("ring", changes),
             Found::Overrun(_) if from < self.compacted => {
-                let compacted = self.compacted;
-                self.stream(id).session.compact(compacted);
+                let (compacted, now) = (self.compacted, self.now());
+                self.stream(id).session.compact(compacted, now);
                 return Some((format!("compacted at {compacted}"), false));
             }
             Found::Overrun(_) => ("disk", self.read_disk(from)),
         };
         let next = changes.last().expect("something was found").revision.next();
         let now = self.now();
-        self.stream(id).session.feed(from, next, &changes, now);
-        Some((format!("{source} {from}..{next}"), next > now))
+        let is_last = next > now;
+        let session = &mut self.stream(id).session;
+        session.feed(from, next, &changes, now);
+        session.end_step(!is_last, now);
+        Some((format!("{source} {from}..{next}"), is_last))
     }
 
     fn read_disk(&self, from: Revision) -> Vec<Arc<Changes>> {
