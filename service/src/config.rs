@@ -20,6 +20,7 @@
 //! * An unknown flag is an error; an unknown `ETCD_*` variable is a warning, since container
 //!   platforms put variables of that form into every process.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -110,6 +111,8 @@ pub struct Config {
     /// Whether the time a lease has left is kept in the log, so that it survives a change of
     /// leader.
     pub lease_checkpoint: bool,
+    /// The address to connect to other members from; `None` leaves it to the system.
+    pub peer_local_address: Option<IpAddr>,
     /// Milliseconds between two heartbeats of the leader; one raft tick.
     pub heartbeat_interval_ms: u64,
     /// Milliseconds without a heartbeat after which a follower stands for election; at least five

@@ -31,10 +31,11 @@ pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> 
 pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Origin, StartError> {
     let patience = Patience::default();
     let timeout = patience.round;
+    let local_address = config.peer_local_address;
     let introduce = move |urls: Vec<MemberUrl>| {
         let tls = tls.clone();
         async move {
-            let introduced = peer::introduce(&urls, tls, timeout).await;
+            let introduced = peer::introduce(&urls, tls, local_address, timeout).await;
             introduced.map_err(|error| error.to_string())
         }
     };
@@ -93,6 +94,7 @@ fn connect(
             snapshot_bytes_per_second: peer::SNAPSHOT_BYTES_PER_SECOND,
             snapshot_dir: config.member_dir(),
             tls,
+            local_address: config.peer_local_address,
         },
         inbox,
         clock,

@@ -3,6 +3,7 @@
 //!
 //! The test is not in that network. It asks through `etcdctl` in the middle of it.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use harness::child::Child;
@@ -60,7 +61,74 @@ async fn within_patience<F: Future<Output = ()>>(test: F) {
     within("the whole test", test).await;
 }
 
+/// With etcd's gate a member of two addresses connects to the others from the one that it advertises
+/// to them, and not from the one that the system would choose.
+#[test]
+fn connections_are_made_from_the_advertised_address() {
+    let network = match Namespaces::create(3) {
+        Ok(network) => network,
+        Err(reason) => {
+            eprintln!("skipped, no namespaces here: {reason}");
+            return;
+        }
+    };
+    if Backend::Process.or_as_asked() == Backend::Etcd {
+        eprintln!("skipped on etcd 3.4: the gate came with 3.6");
+        return;
+    }
+    let second: Vec<_> = (0..3).map(|number| network.add_address(number)).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let gate = "--feature-gates=SetMemberLocalAddr=true";
+    let members: Vec<_> = (0..3)
+        .map(|number| start_at(&network, number, &dir, &second, &[gate]))
+        .collect();
+    write(&network, &[0, 1, 2], &mut 0);
+    for (number, member) in members.iter().enumerate() {
+        let from = outgoing(member);
+        assert!(!from.is_empty(), "member {number} connects to others");
+        assert!(
+            from.iter().all(|address| *address == second[number]),
+            "member {number}: {from:?}"
+        );
+    }
+}
+
+/// The local addresses of a process' connections to the peer ports of others.
+fn outgoing(member: &Child) -> Vec<String> {
+    let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", member.pid())).unwrap();
+    let address = |text: &str| {
+        let (address, port) = text.split_once(':').unwrap();
+        let address = u32::from_str_radix(address, 16).unwrap().to_le_bytes();
+        let port = u16::from_str_radix(port, 16).unwrap();
+        (Ipv4Addr::from(address).to_string(), port)
+    };
+    let lines = table.lines().skip(1).map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (local, remote) = (words.next().unwrap(), words.next().unwrap());
+        (address(local), address(remote), words.next().unwrap())
+    });
+    lines
+        .filter(|(_, remote, state)| remote.1 == 2380 && *state == ESTABLISHED)
+        .map(|(local, ..)| local.0)
+        .collect()
+}
+
+/// As the kernel writes it.
+const ESTABLISHED: &str = "01";
+
 fn start(network: &Namespaces, number: usize, dir: &TempDir) -> Child {
+    let addresses: Vec<_> = (0..3).map(|number| network.address(number)).collect();
+    start_at(network, number, dir, &addresses, &[])
+}
+
+/// Starts a member whose peers reach it at the address given.
+fn start_at(
+    network: &Namespaces,
+    number: usize,
+    dir: &TempDir,
+    peer_addresses: &[String],
+    flags: &[&str],
+) -> Child {
     let (program, more) = match Backend::Process.or_as_asked() {
         Backend::Etcd => (
             "/usr/bin/etcd".into(),
@@ -69,8 +137,9 @@ fn start(network: &Namespaces, number: usize, dir: &TempDir) -> Child {
         Backend::Process | Backend::InProcess => (binary(), vec!["--log-format=json"]),
     };
     let url = |number, port| format!("http://{}:{port}", network.address(number));
+    let peer_url = |number: usize| format!("http://{}:2380", peer_addresses[number]);
     let all: Vec<_> = (0..3)
-        .map(|member| format!("m{member}={}", url(member, 2380)))
+        .map(|member| format!("m{member}={}", peer_url(member)))
         .collect();
     let mut words = network.inside(number);
     words.push(program.to_str().unwrap().to_owned());
@@ -82,13 +151,13 @@ fn start(network: &Namespaces, number: usize, dir: &TempDir) -> Child {
         ),
         format!("--listen-client-urls={}", url(number, 2379)),
         format!("--advertise-client-urls={}", url(number, 2379)),
-        format!("--listen-peer-urls={}", url(number, 2380)),
-        format!("--initial-advertise-peer-urls={}", url(number, 2380)),
+        format!("--listen-peer-urls={}", peer_url(number)),
+        format!("--initial-advertise-peer-urls={}", peer_url(number)),
         format!("--initial-cluster={}", all.join(",")),
         "--heartbeat-interval=50".to_owned(),
         "--election-timeout=500".to_owned(),
     ]);
-    words.extend(more.into_iter().map(str::to_owned));
+    words.extend(more.iter().chain(flags).map(|&flag| flag.to_owned()));
     Child::spawn(&words[0], &words[1..], &[])
 }
 

@@ -6,6 +6,7 @@
 //! packets: an interface that is down, a route into nothing. Needs root and `ip`.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Namespaces that are gone when this is dropped.
 #[derive(Debug)]
@@ -17,12 +18,13 @@ pub struct Namespaces {
 impl Namespaces {
     /// Makes `count` of them, connected; or says why it cannot be done here.
     pub fn create(count: usize) -> Result<Self, String> {
-        let process = std::process::id();
+        // Tests of one process run side by side.
+        static NETWORKS: AtomicUsize = AtomicUsize::new(0);
+        let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("conclave-{}-{network}", std::process::id());
         let made = Self {
-            names: (0..count)
-                .map(|n| format!("conclave-{process}-{n}"))
-                .collect(),
-            hub: format!("conclave-{process}-hub"),
+            names: (0..count).map(|n| format!("{prefix}-{n}")).collect(),
+            hub: format!("{prefix}-hub"),
         };
         let hub = &made.hub;
         ip(&format!("netns add {hub}"))?;
@@ -68,6 +70,15 @@ impl Namespaces {
     /// The words that run a command in the middle, from where all members can be reached.
     pub fn in_the_middle(&self) -> Vec<String> {
         within(&self.hub)
+    }
+
+    /// Gives a member's interface a further address, and returns it. What is sent without naming an
+    /// address goes out from the first.
+    pub fn add_address(&self, number: usize) -> String {
+        let address = format!("198.18.0.{}", number + 101);
+        let name = &self.names[number];
+        self.must(&format!("-n {name} addr add {address}/24 dev eth0"));
+        address
     }
 
     /// Pulls a member's cable.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
 use super::auto_compaction::check_auto_compaction;
 use super::duration::parse_duration;
-use super::gates::check_feature_gates;
+use super::gates::{check_feature_gates, peer_local_address};
 use super::raw::Raw;
 use super::security::check_peer_tls;
 use super::skipped::check_skipped_entries;
@@ -64,6 +64,11 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     {
         peer_urls.extend(members.iter().map(|member| member.peer_urls.as_slice()));
     }
+    let gates = check_feature_gates(&features.feature_gates, notices)?;
+    let local_address = match gates.set_member_local_addr {
+        true => peer_local_address(&urls.initial_advertise_peer, notices),
+        false => None,
+    };
     let peer_tls = check_peer_tls(&raw.security, &urls.listen_peer, &peer_urls, notices)?;
     Ok(Config {
         initial_cluster,
@@ -79,7 +84,8 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         initial_cluster_token: clustering.initial_cluster_token.clone(),
         snapshot_count: number("snapshot-count", &member.snapshot_count, 1..=u64::MAX)?,
         snapshot_catchup_entries: number("snapshot-catchup-entries", catchup, 0..=u64::MAX)?,
-        lease_checkpoint: check_feature_gates(&features.feature_gates, notices)?,
+        lease_checkpoint: gates.lease_checkpoint,
+        peer_local_address: local_address,
         heartbeat_interval_ms,
         election_timeout_ms,
         quota_backend_bytes: check_quota(&member.quota_backend_bytes)?,

@@ -272,8 +272,8 @@ pub(super) struct FeatureFlags {
     /// Applied entries kept in the raft log for members that are behind
     #[arg(long, value_name = "N", default_value = "5000")]
     pub(super) snapshot_catchup_entries: String,
-    /// Features to turn on or off: Name=true,... LeaseCheckpoint has an effect, others of etcd have
-    /// none
+    /// Features to turn on or off: Name=true,... LeaseCheckpoint and SetMemberLocalAddr have an
+    /// effect, others of etcd have none
     #[arg(
         long,
         value_name = "GATES",

@@ -177,6 +177,52 @@ fn clients_may_come_through_a_file() {
     assert_eq!(sockets, [Some(Path::new("/run/c.sock")), None]);
 }
 
+/// etcd's rule: the first of the sorted URLs whose host is an address that others can reach.
+#[test]
+fn a_gate_sets_the_address_to_connect_from() {
+    let gate = "--feature-gates=SetMemberLocalAddr=true";
+    let advertising = |urls: &str, gate: &str| {
+        let cluster = urls.replace(',', ",m=");
+        run(
+            &format!(
+                "{gate} --name=m --initial-cluster=m={cluster} \
+                 --initial-advertise-peer-urls={urls}"
+            ),
+            "",
+        )
+    };
+    for (urls, expected) in [
+        ("http://192.0.2.9:1", Some("192.0.2.9")),
+        ("http://192.0.2.9:1,http://192.0.2.10:1", Some("192.0.2.10")),
+        ("http://localhost:1,http://127.0.0.7:1", None),
+        (
+            "http://127.0.0.7:1,http://m.example:1,http://192.0.2.9:1",
+            Some("192.0.2.9"),
+        ),
+        ("http://[::1]:1,http://[2001:db8::1]:1", Some("2001:db8::1")),
+        ("http://0.0.0.0:1", None),
+    ] {
+        let (config, notices) = advertising(urls, gate);
+        let expected = expected.map(|text| text.parse().expect("an address"));
+        assert_eq!(config.peer_local_address, expected, "{urls}");
+        let last = notices.last().expect("it is said");
+        assert_eq!(
+            last.level == NoticeLevel::Warn,
+            expected.is_none(),
+            "{urls}"
+        );
+    }
+    let (off, _) = advertising(
+        "http://192.0.2.9:1",
+        "--feature-gates=SetMemberLocalAddr=false",
+    );
+    assert_eq!(off.peer_local_address, None);
+    assert_eq!(
+        advertising("http://192.0.2.9:1", "").0.peer_local_address,
+        None
+    );
+}
+
 #[test]
 fn log_entries_to_skip_are_named_by_index_and_hash() {
     assert_eq!(config("").skip_log_entries, []);

@@ -5,6 +5,7 @@
 //! connection, from the certificates as they are then.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -17,7 +18,7 @@ use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime;
 use tokio::task::JoinSet;
 use tonic::body::Body;
@@ -79,6 +80,8 @@ pub(super) fn prepare(stream: &TcpStream, unacknowledged_max: Duration) {
 #[derive(Clone, Debug)]
 pub(super) struct Dialling {
     pub(super) tls: Option<Arc<Tls>>,
+    /// Where to connect from; `None` leaves it to the system.
+    local_address: Option<IpAddr>,
     /// How long to wait for the connection.
     pub(super) patience: Duration,
     /// How long the network may acknowledge nothing of what was sent. The kernel keeps watch.
@@ -125,6 +128,7 @@ impl Dialling {
     ) -> Dialling {
         Dialling {
             tls,
+            local_address: None,
             patience,
             unacknowledged_max: unacknowledged_max(patience),
             pong_max: PONG_MAX,
@@ -137,6 +141,15 @@ impl Dialling {
         let settings = &common.settings;
         let tls = settings.tls.clone();
         Dialling::new(tls, settings.patience(), settings.message_bytes_max())
+            .from_address(settings.local_address)
+    }
+
+    /// Connects from this address, if one is given.
+    pub(super) fn from_address(self, local_address: Option<IpAddr>) -> Dialling {
+        Dialling {
+            local_address,
+            ..self
+        }
     }
 
     /// For calls that fill the network, and the other side's disk, for as long as they last.
@@ -162,9 +175,11 @@ impl Dialling {
             (true, Some(tls)) => Some(tls),
             (true, None) => return Err(DialError::NoTls),
         };
-        let stream = TcpStream::connect((url.host(), url.port()))
-            .await
-            .map_err(DialError::Connect)?;
+        let opened = match self.local_address {
+            None => TcpStream::connect((url.host(), url.port())).await,
+            Some(local) => connect_from(local, url.host(), url.port()).await,
+        };
+        let stream = opened.map_err(DialError::Connect)?;
         prepare(&stream, self.unacknowledged_max);
         match tls {
             None => self.handshake(&url, stream).await,
@@ -208,6 +223,34 @@ impl Dialling {
             tasks,
         })
     }
+}
+
+/// Connects from `local` to the first address of the host that is of the same kind and answers.
+async fn connect_from(local: IpAddr, host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut failed = None;
+    for remote in tokio::net::lookup_host((host, port)).await? {
+        let socket = match (local, remote) {
+            (IpAddr::V4(_), SocketAddr::V4(_)) => TcpSocket::new_v4()?,
+            (IpAddr::V6(_), SocketAddr::V6(_)) => TcpSocket::new_v6()?,
+            (IpAddr::V4(_), SocketAddr::V6(_)) | (IpAddr::V6(_), SocketAddr::V4(_)) => continue,
+        };
+        socket.bind(SocketAddr::new(local, 0)).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot connect from {local}: {error}"),
+            )
+        })?;
+        match socket.connect(remote).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            format!("{host} has no address that can be reached from {local}"),
+        )
+    }))
 }
 
 /// The head of every request's URI. The port is not told twice, nor do members look at it.
@@ -259,5 +302,40 @@ impl tower::Service<Request<Body>> for Transport {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         Box::pin(self.sender.send_request(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_is_made_from_the_local_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let local = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let connecting = connect_from(local("127.0.0.7"), "localhost", port);
+        let (connected, accepted) = tokio::join!(connecting, listener.accept());
+        let connected = connected.expect("it listens");
+        let (_, from) = accepted.expect("somebody came");
+        assert_eq!(from.ip(), local("127.0.0.7"));
+        assert_eq!(connected.local_addr().expect("connected"), from);
+
+        let foreign = connect_from(local("192.0.2.7"), "127.0.0.1", port).await;
+        let text = foreign
+            .expect_err("it is no address of this machine")
+            .to_string();
+        assert!(
+            text.starts_with("cannot connect from 192.0.2.7: "),
+            "{text}"
+        );
+        let other_kind = connect_from(local("::1"), "127.0.0.1", port).await;
+        let text = other_kind.expect_err("IPv6 and IPv4").to_string();
+        assert_eq!(
+            text,
+            "127.0.0.1 has no address that can be reached from ::1"
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! A member that joins knows some peer URLs and nothing else. It asks one after the other: whoever
 //! answers first is believed, as the operator's flags named it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +22,15 @@ pub struct IntroduceError {
     pub attempts: Vec<String>,
 }
 
-/// Asks the members at `urls` who is in their cluster. Each may take up to `timeout`.
+/// Asks the members at `urls` who is in their cluster, from a local address if one is given. Each
+/// may take up to `timeout`.
 pub async fn introduce(
     urls: &[MemberUrl],
     tls: Option<Arc<Tls>>,
+    local_address: Option<IpAddr>,
     timeout: Duration,
 ) -> Result<Introduction, IntroduceError> {
-    let dialling = Dialling::new(tls, timeout, MESSAGE_BYTES_MAX);
+    let dialling = Dialling::new(tls, timeout, MESSAGE_BYTES_MAX).from_address(local_address);
     let mut attempts = Vec::new();
     for url in urls {
         let asked = tokio::time::timeout(timeout, ask(&dialling, url)).await;

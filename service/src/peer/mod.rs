@@ -50,6 +50,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -140,6 +141,8 @@ pub struct Settings {
     pub snapshot_dir: PathBuf,
     /// How connections to `https://` URLs are made; `None` if there can be none.
     pub tls: Option<Arc<Tls>>,
+    /// The address to connect to other members from; `None` leaves it to the system.
+    pub local_address: Option<IpAddr>,
 }
 
 impl Settings {

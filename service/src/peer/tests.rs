@@ -98,6 +98,7 @@ impl Party {
                 snapshot_bytes_per_second: SNAPSHOT_BYTES_PER_SECOND,
                 snapshot_dir: dir.path().to_owned(),
                 tls: odd.tls.clone(),
+                local_address: None,
             },
             inbox: Inbox::new(Arc::clone(&mailbox)),
             clock: Arc::new(SystemClock::new()),

@@ -21,7 +21,7 @@ async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut PeerTls)) -> 
 /// Asks a member who it is, showing this; how it fails is told in words.
 async fn knock(party: &Party, tls: Option<Arc<Tls>>) -> Result<u64, String> {
     let url = crate::config::MemberUrl::parse(&party.url).expect("a URL");
-    let introduced = introduce(&[url], tls, PATIENCE).await;
+    let introduced = introduce(&[url], tls, None, PATIENCE).await;
     introduced
         .map(|introduction| introduction.member_id)
         .map_err(|error| error.to_string())

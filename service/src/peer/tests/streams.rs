@@ -45,7 +45,9 @@ async fn a_question_is_answered_by_who_is_connected() {
     let nobody = a.network.ask(3, question::Question::KeepAlive(6)).await;
     assert_eq!(nobody, Err(Unreachable));
     let url = crate::config::MemberUrl::parse(&b.url).expect("a URL");
-    let introduction = introduce(&[url], None, PATIENCE).await.expect("answered");
+    let introduction = introduce(&[url], None, None, PATIENCE)
+        .await
+        .expect("answered");
     assert_eq!(
         (introduction.cluster_id, introduction.member_id),
         (CLUSTER, 2)
