@@ -148,6 +148,8 @@ fn encode(change: &Change, view: View, out: &mut BytesMut) {
 /// The encoded events of one revision, made when first asked for.
 pub(crate) struct Encoded<'a> {
     changes: &'a Changes,
+    /// Whether the revision before can still be read: see "Previous values" in [`super`].
+    has_previous: bool,
     /// For those who selected every change, which is nearly everyone: by the view's number.
     all: Views,
     parts: HashMap<Box<[u32]>, Views>,
@@ -157,10 +159,11 @@ pub(crate) struct Encoded<'a> {
 type Views = [Option<Option<Arc<Events>>>; View::COUNT];
 
 impl<'a> Encoded<'a> {
-    /// Nothing is encoded yet.
-    pub(crate) fn new(changes: &'a Changes) -> Encoded<'a> {
+    /// Nothing is encoded yet. The state is compacted at `compacted`.
+    pub(crate) fn new(changes: &'a Changes, compacted: Revision) -> Encoded<'a> {
         Encoded {
             changes,
+            has_previous: changes.revision.previous() >= compacted,
             all: Views::default(),
             parts: HashMap::new(),
         }
@@ -177,6 +180,7 @@ impl<'a> Encoded<'a> {
         };
         Selected {
             changes: self.changes,
+            has_previous: self.has_previous,
             selection,
             views,
         }
@@ -186,6 +190,7 @@ impl<'a> Encoded<'a> {
 /// See [`Encoded::selected`].
 pub(crate) struct Selected<'a> {
     changes: &'a Changes,
+    has_previous: bool,
     selection: &'a [u32],
     views: &'a mut Views,
 }
@@ -193,6 +198,10 @@ pub(crate) struct Selected<'a> {
 impl Selected<'_> {
     /// The changes as `view` shows them; `None` if it shows none.
     pub(crate) fn get(&mut self, view: View) -> Option<Arc<Events>> {
+        let view = View {
+            prev_kv: view.prev_kv && self.has_previous,
+            ..view
+        };
         self.views[view.number()]
             .get_or_insert_with(|| Events::encode(self.changes, self.selection, view))
             .clone()
@@ -292,6 +301,8 @@ mod tests {
         }
     }
 
+    const NEVER_COMPACTED: Revision = Revision(-1);
+
     fn decoded(events: &Events) -> Vec<Event> {
         WatchResponse::decode(events.bytes().clone())
             .expect("valid")
@@ -301,7 +312,7 @@ mod tests {
     #[test]
     fn events_decode_to_what_they_were_made_of() {
         let changes = three();
-        let mut encoded = Encoded::new(&changes);
+        let mut encoded = Encoded::new(&changes, NEVER_COMPACTED);
         let plain = encoded
             .selected(&[0, 1, 2])
             .get(View::default())
@@ -325,10 +336,26 @@ mod tests {
         assert_eq!(decoded(&with_prev), expected);
     }
 
+    /// A compaction at the revision itself leaves the revision and takes the one before.
+    #[test]
+    fn a_compacted_previous_value_is_left_out() {
+        let changes = three();
+        let prev_kv = View {
+            prev_kv: true,
+            ..View::default()
+        };
+        let get = |compacted: i64| {
+            let mut encoded = Encoded::new(&changes, Revision(compacted));
+            decoded(&encoded.selected(&[1]).get(prev_kv).expect("one"))
+        };
+        assert!(get(6)[0].prev_kv.is_some());
+        assert_eq!(get(7), std::slice::from_ref(&changes.changes[1].event));
+    }
+
     #[test]
     fn filters_leave_out_and_may_leave_nothing() {
         let changes = three();
-        let mut encoded = Encoded::new(&changes);
+        let mut encoded = Encoded::new(&changes, NEVER_COMPACTED);
         let no_put = View::of_request(&[FilterType::Noput as i32], false);
         let no_delete = View::of_request(&[FilterType::Nodelete as i32, 77], false);
         let nothing = View {
@@ -354,7 +381,7 @@ mod tests {
     #[test]
     fn equal_wishes_share_one_buffer() {
         let changes = three();
-        let mut encoded = Encoded::new(&changes);
+        let mut encoded = Encoded::new(&changes, NEVER_COMPACTED);
         for selection in [&[0, 1, 2][..], &[0, 2]] {
             let first = encoded
                 .selected(selection)
@@ -371,7 +398,7 @@ mod tests {
     #[test]
     fn each_event_can_stand_alone() {
         let changes = three();
-        let events = Encoded::new(&changes)
+        let events = Encoded::new(&changes, NEVER_COMPACTED)
             .selected(&[0, 1, 2])
             .get(View::default())
             .expect("three");

@@ -19,10 +19,10 @@
 //!
 //! # Joining
 //!
-//! A registration names the revision it begins at. If that is still to come, the watcher is in the
-//! index and skipped until then. If it has passed but a short tail of the ring holds it, the tail
-//! is matched for this watcher alone, and put into the queue ahead of what follows. Otherwise it is
-//! refused, and the stream reads on in history.
+//! A registration names the revision it begins at. The hub first hands on all there is. If the
+//! revision is still to come, the watcher is in the index and skipped until then. If it has passed
+//! but a short tail of the ring holds it, the tail is matched for this watcher alone, and put into
+//! the queue ahead of what follows. Otherwise it is refused, and the stream reads on in history.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -204,6 +204,7 @@ impl Hub {
                 watchers,
                 answer,
             } => {
+                self.reach_newest(ring);
                 let registered = self.register(stream, watchers, ring);
                 // The stream may have gone meanwhile; its `Close` is on the way.
                 let _ = answer.send(registered);
@@ -230,7 +231,10 @@ impl Hub {
 
     /// Hands on the next batch of the ring. Returns whether there may be more.
     pub(crate) fn advance(&mut self, ring: &Mutex<Ring>) -> bool {
-        let found = lock(ring).read(self.position.next(), BATCH_MAX);
+        let (found, compacted) = {
+            let ring = lock(ring);
+            (ring.read(self.position.next(), BATCH_MAX), ring.compacted())
+        };
         let more = match found {
             Found::UpToDate => false,
             Found::Overrun(newest) => {
@@ -243,12 +247,21 @@ impl Hub {
                 true
             }
             Found::Changes(changes, all) => {
-                self.deliver(&changes);
+                self.deliver(&changes, compacted);
                 !all
             }
         };
         self.answer_marks();
         more
+    }
+
+    /// Hands on all that is in the ring now. A watcher that joins gets what it missed in one go then,
+    /// and not part of it as if it happened after.
+    fn reach_newest(&mut self, ring: &Mutex<Ring>) {
+        let newest = lock(ring).newest();
+        while self.position < newest {
+            self.advance(ring);
+        }
     }
 
     /// Closes the streams that are gone and could not say so.
@@ -268,11 +281,12 @@ impl Hub {
         gone.into_iter().for_each(|stream| self.close(stream));
     }
 
-    fn deliver(&mut self, changes: &[Arc<Changes>]) {
+    fn deliver(&mut self, changes: &[Arc<Changes>], compacted: Revision) {
         let first = changes.first().expect("a read finds at least one").revision;
         let last = changes.last().expect("a read finds at least one").revision;
         let mut outgoing = mem::take(&mut self.outgoing);
-        collect(&self.index, &mut self.matcher, changes, &mut outgoing);
+        let matcher = &mut self.matcher;
+        collect(&self.index, matcher, changes, compacted, &mut outgoing);
         for place in mem::take(&mut outgoing.touched) {
             let Batch { deliveries, bytes } = outgoing.take(place);
             let stream = self
@@ -346,7 +360,10 @@ impl Hub {
         if late().next().is_none() {
             return Vec::new();
         }
-        let tail = lock(ring).tail(position, self.replay_max);
+        let (tail, compacted) = {
+            let ring = lock(ring);
+            (ring.tail(position, self.replay_max), ring.compacted())
+        };
         let oldest = tail
             .first()
             .map_or(position.next(), |changes| changes.revision);
@@ -370,7 +387,8 @@ impl Hub {
         }
         let mut outgoing = Outgoing::default();
         if index.len() > 0 {
-            collect(&index, &mut Matcher::default(), &tail, &mut outgoing);
+            let matcher = &mut Matcher::default();
+            collect(&index, matcher, &tail, compacted, &mut outgoing);
         }
         let mut sent = true;
         if !outgoing.touched.is_empty() {
@@ -438,10 +456,11 @@ fn collect(
     index: &Index<Member>,
     matcher: &mut Matcher,
     changes: &[Arc<Changes>],
+    compacted: Revision,
     outgoing: &mut Outgoing,
 ) {
     for changes in changes {
-        let mut encoded = Encoded::new(changes);
+        let mut encoded = Encoded::new(changes, compacted);
         matcher.run(index, changes, |group, selection| {
             let mut selected = encoded.selected(selection);
             for member in index.members(group) {

@@ -60,6 +60,14 @@
 //! watcher: before the hub may have it, before it ends, by the client's wish or by a compaction. So
 //! packing changes where responses begin and end, and nothing else.
 //!
+//! # Previous values
+//!
+//! For a watcher that asks for previous values, an event of revision R has one if R - 1 can be read
+//! when the event is encoded: if it is not below the compact revision. The ring has the value
+//! longer, the state on disk does not, and what a watcher gets must not depend on which of them it is
+//! fed from, nor on a restart or a snapshot in between. etcd reads the value at R - 1 when it sends
+//! the event, which comes to the same.
+//!
 //! # Differences from etcd that clients can see
 //!
 //! A response that is not cut into fragments holds [`Settings::response_bytes_max`], and more only
@@ -230,10 +238,13 @@ pub(crate) fn new(
     settings: Settings,
     fatal: &Fatal,
 ) -> (Publisher, Watches) {
-    let newest = reader.applied().revision;
+    let applied = reader.applied();
+    let newest = applied.revision;
+    let mut ring = Ring::new(settings.ring_bytes_max, newest);
+    ring.compact(applied.compacted);
     let shared = Arc::new(Shared {
         settings,
-        ring: Mutex::new(Ring::new(settings.ring_bytes_max, newest)),
+        ring: Mutex::new(ring),
         pushed: Notify::new(),
         must_sweep: AtomicBool::new(false),
         closed: CancellationToken::new(),
@@ -298,6 +309,7 @@ impl Publisher {
         let mut ring = lock(&self.shared.ring);
         let before = ring.newest();
         ring.push(changes, applied.revision);
+        ring.compact(applied.compacted);
         let moved = ring.newest() != before;
         drop(ring);
         if moved {

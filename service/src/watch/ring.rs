@@ -17,6 +17,8 @@ pub(crate) struct Ring {
     changes: VecDeque<Arc<Changes>>,
     /// The last revision that happened, whether or not its changes are here.
     newest: Revision,
+    /// The compact revision. What is below it may be here all the same.
+    compacted: Revision,
     bytes: usize,
     bytes_max: usize,
 }
@@ -42,11 +44,12 @@ pub(crate) enum Found {
 }
 
 impl Ring {
-    /// An empty ring for a state at revision `newest`.
+    /// An empty ring for a state at revision `newest` that was never compacted.
     pub(crate) fn new(bytes_max: usize, newest: Revision) -> Ring {
         Ring {
             changes: VecDeque::new(),
             newest,
+            compacted: Revision(-1),
             bytes: 0,
             bytes_max,
         }
@@ -83,6 +86,16 @@ impl Ring {
             let oldest = self.changes.pop_front().expect("there are two");
             self.bytes -= oldest.bytes;
         }
+    }
+
+    /// The state is compacted at this revision.
+    pub(crate) fn compact(&mut self, compacted: Revision) {
+        self.compacted = self.compacted.max(compacted);
+    }
+
+    /// The compact revision.
+    pub(crate) fn compacted(&self) -> Revision {
+        self.compacted
     }
 
     /// The last revision that happened.

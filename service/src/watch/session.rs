@@ -269,13 +269,13 @@ impl Session {
     }
 
     /// A step of history, all of `from` up to but not including `to`, for the lagging watchers it
-    /// can be fed to.
+    /// can be fed to, on a store at revision `now` that is compacted at `compacted`.
     pub(crate) fn feed(
         &mut self,
         from: Revision,
         to: Revision,
         changes: &[Arc<Changes>],
-        now: Revision,
+        (now, compacted): (Revision, Revision),
     ) {
         let mut index = Index::default();
         let mut found: BTreeMap<Tag, Vec<Arc<Events>>> = BTreeMap::new();
@@ -287,7 +287,7 @@ impl Session {
         }
         let mut matcher = Matcher::default();
         for changes in changes {
-            let mut encoded = Encoded::new(changes);
+            let mut encoded = Encoded::new(changes, compacted);
             matcher.run(&index, changes, |group, selection| {
                 let mut selected = encoded.selected(selection);
                 for &(tag, view) in index.members(group) {

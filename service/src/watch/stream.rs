@@ -270,8 +270,10 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
                 next,
                 is_last,
             } => {
-                let now = self.now();
-                self.session.feed(from, next, &changes, now);
+                let applied = self.watches.reader.applied();
+                let now = applied.revision;
+                self.session
+                    .feed(from, next, &changes, (now, applied.compacted));
                 let packed = self.session.packed_bytes();
                 let more = !is_last && self.allowance.covers_another_step(packed);
                 self.session.end_step(more, now);

@@ -24,6 +24,7 @@ struct Watcher {
     start: i64,
     no_put: bool,
     no_delete: bool,
+    prev_kv: bool,
     may_fragment: bool,
     seen: Vec<Seen>,
     /// Progress was told up to here.
@@ -123,7 +124,7 @@ impl Run {
             }
             10 if self.roll(3) == 0 => {
                 let at = self.world.now().0 - self.roll(12) as i64;
-                self.world.compacted = self.world.compacted.max(Revision(at));
+                self.world.compact(Revision(at));
             }
             11 if self.clients.len() < 4 => {
                 self.next_stream += 1;
@@ -185,6 +186,7 @@ impl Run {
             range_end: range_end.clone(),
             start_revision,
             progress_notify: self.roll(2) == 0,
+            prev_kv: self.roll(2) == 0,
             filters: (0..2).filter(|_| self.roll(6) == 0).collect(),
             fragment: self.roll(3) == 0,
             ..WatchCreateRequest::default()
@@ -205,6 +207,7 @@ impl Run {
                     },
                     no_put: request.filters.contains(&0),
                     no_delete: request.filters.contains(&1),
+                    prev_kv: request.prev_kv,
                     may_fragment: request.fragment,
                     seen: Vec::new(),
                     complete_to: 0,
@@ -270,6 +273,7 @@ impl Run {
                 kv.mod_revision <= revision,
                 "run {number}: the header is behind"
             );
+            check_previous(&self.world, watcher, event, number);
             watcher.seen.push((
                 kv.mod_revision,
                 event.r#type() == EventType::Delete,
@@ -353,6 +357,27 @@ fn check_size(
         "run {number}: {bytes} bytes"
     );
     revisions.len()
+}
+
+/// A previous value is the right one, and is there if it was asked for and can still be read. It may
+/// be there a little longer, in what was encoded before the compaction.
+fn check_previous(world: &World, watcher: &Watcher, event: &Event, number: u64) {
+    let kv = event.kv.as_ref().expect("events have keys");
+    let at = usize::try_from(kv.mod_revision - 2).expect("the first write is revision 2");
+    let mut changes = world.history[at].changes.iter();
+    let change = changes.find(|change| {
+        let key = change.event.kv.as_ref().map(|kv| &kv.key);
+        key == Some(&kv.key)
+    });
+    let previous = &change.expect("the event happened").prev;
+    if watcher.prev_kv && kv.mod_revision > world.compacted().0 {
+        assert_eq!(event.prev_kv, *previous, "run {number}");
+    } else if event.prev_kv.is_some() {
+        assert!(
+            watcher.prev_kv && event.prev_kv == *previous,
+            "run {number}"
+        );
+    }
 }
 
 /// Everything up to `revision` must have been sent.

@@ -55,6 +55,7 @@ scripts! {
     one_large_revision_goes_through
     progress_is_told_to_the_quiet
     progress_never_overtakes_an_event
+    previous_values_end_with_a_compaction
     requests_are_answered
     watchers_are_bounded
     what_a_watcher_missed_goes_out_together
@@ -125,7 +126,7 @@ impl Player {
         match verb {
             "write" => world.write(&writes(rest)),
             "install" => world.install(&rest.split('|').map(writes).collect::<Vec<_>>()),
-            "compact" => world.compacted = Revision(rest.parse().expect("a revision")),
+            "compact" => world.compact(Revision(rest.parse().expect("a revision"))),
             "hub" => world.run_hub(),
             "open" => {
                 *stream = rest.parse().expect("a number");

@@ -320,6 +320,34 @@ async fn what_is_compacted_ends_a_watcher() {
     assert_eq!(revisions(&client.next().await), [6, 7, 8, 9, 10, 11]);
 }
 
+/// From the ring or from disk: the same.
+#[tokio::test]
+async fn a_compacted_previous_value_is_absent() {
+    for ring_bytes_max in [100, 100_000] {
+        let mut store = Store::new(Settings {
+            ring_bytes_max,
+            ..settings()
+        });
+        for value in ["1", "2", "3", "4"] {
+            store.put("a", value);
+        }
+        store.put("b", "1");
+        store.compact(Revision(4));
+        let mut client = Client::new(&store.watches);
+        client.send(RequestUnion::CreateRequest(WatchCreateRequest {
+            key: "a".into(),
+            start_revision: 4,
+            prev_kv: true,
+            ..WatchCreateRequest::default()
+        }));
+        assert!(client.next().await.created);
+        let events = client.next().await.events;
+        let previous = events.iter().map(|event| event.prev_kv.as_ref());
+        let previous: Vec<_> = previous.map(|kv| kv.map(|kv| kv.mod_revision)).collect();
+        assert_eq!(previous, [None, Some(4)], "a ring of {ring_bytes_max}");
+    }
+}
+
 #[tokio::test]
 async fn quiet_watchers_are_told_progress() {
     let settings = Settings {

@@ -31,7 +31,7 @@ pub(super) struct World {
     keys: BTreeMap<Bytes, KeyValue>,
     /// Everything that ever happened, from revision 2 on, compacted or not.
     pub(super) history: Vec<Arc<Changes>>,
-    pub(super) compacted: Revision,
+    compacted: Revision,
     streams: BTreeMap<StreamId, Stream>,
 }
 
@@ -77,6 +77,16 @@ impl World {
             self.apply(writes);
         }
         lock(&self.ring).push(&[], self.now());
+    }
+
+    /// The compact revision moves forward to `at`, if it is not there yet.
+    pub(super) fn compact(&mut self, at: Revision) {
+        self.compacted = self.compacted.max(at);
+        lock(&self.ring).compact(at);
+    }
+
+    pub(super) fn compacted(&self) -> Revision {
+        self.compacted
     }
 
     fn apply(&mut self, writes: &[Write]) -> Arc<Changes> {
@@ -257,9 +267,9 @@ impl World {
         };
         let next = changes.last().expect("something was found").revision.next();
         let now = self.now();
-        let is_last = next > now;
+        let (is_last, compacted) = (next > now, self.compacted);
         let session = &mut self.stream(id).session;
-        session.feed(from, next, &changes, now);
+        session.feed(from, next, &changes, (now, compacted));
         session.end_step(!is_last, now);
         Some((format!("{source} {from}..{next}"), is_last))
     }
@@ -286,8 +296,12 @@ impl World {
             self.join(id);
             self.run_hub();
             while self.receive(id).is_some() {}
-            if self.read(id).is_none() {
-                return;
+            loop {
+                match self.read(id) {
+                    None => return,
+                    Some((_, true)) => break,
+                    Some((_, false)) => {}
+                }
             }
         }
     }
