@@ -25,7 +25,7 @@ use std::time::Duration;
 use conclave_proto::peer::Refusal;
 use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
-use conclave_storage::machine::{CommandKind, Machine, Outcome};
+use conclave_storage::machine::{Machine, Outcome};
 use conclave_storage::reader::Reader;
 
 use crate::away::Away;

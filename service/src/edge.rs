@@ -45,7 +45,7 @@ use authority::WithoutAuthority;
 use front::Front;
 use gather::{Gathering, Traffic, gather};
 use listener::{Accept, Listener};
-use places::{PROBE_TIMEOUT, Place, Places};
+use places::{LogOnce, PROBE_TIMEOUT, Place, Places};
 use preface::Protocol;
 
 /// Calls at a time on one connection, whatever the configuration says (etcd's default is no bound).
@@ -139,7 +139,7 @@ async fn serve_on<L: Accept>(
     shutdown: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
-    while let Some(stream) = accept(&listener, &places, &shutdown).await {
+    while let Some(stream) = accept(&listener, &places.accept_failed, &shutdown).await {
         // Those that ended since; each pass takes in at least as many as came.
         while connections.try_join_next().is_some() {}
         let Some(place) = places.take() else {
@@ -174,7 +174,7 @@ async fn serve_on<L: Accept>(
 /// The next connection, or `None` when the server stops.
 async fn accept<L: Accept>(
     listener: &L,
-    places: &Places,
+    failed: &LogOnce,
     shutdown: &CancellationToken,
 ) -> Option<L::Stream> {
     loop {
@@ -187,8 +187,8 @@ async fn accept<L: Accept>(
             Ok(stream) => return Some(stream),
             Err(error) if of_the_client(&error) => {}
             Err(error) => {
-                if places.accept_failed.is_new() {
-                    tracing::warn!(%error, "cannot accept client connections");
+                if failed.is_new() {
+                    tracing::warn!(%error, "cannot accept connections");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::watch as signal;
+use tokio::sync::{Semaphore, watch as signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -384,12 +384,13 @@ fn serve(
 
 /// Serves metrics and health checks on ports of their own, and says so.
 fn serve_metrics(edges: &mut JoinSet<()>, listeners: Vec<(MemberUrl, Listener)>, core: &Core) {
+    let places = Arc::new(Semaphore::new(descriptors::MONITORING_MAX));
     for (url, listener) in listeners {
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve metrics");
         let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
         let stopping = handle.stopping().clone();
-        let served = monitoring::serve(listener, handle, metrics, stopping);
+        let served = monitoring::serve(listener, handle, metrics, Arc::clone(&places), stopping);
         edges.spawn(core.fatal().guard("metrics-listener", served));
     }
 }

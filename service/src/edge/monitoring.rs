@@ -17,32 +17,34 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::listener::{Accept, Listener, SocketFile};
+use super::places::LogOnce;
 use super::{HEADER_BYTES_MAX, HEADER_TIMEOUT, accept, drive, front};
 use crate::handle::Handle;
 use crate::http as plain;
 use crate::metrics::Metrics;
 
-/// Connections at a time on one port; one more is closed at once. A handful of probes and scrapers
-/// use one each.
-const CONNECTIONS_MAX: usize = 256;
-
 /// Serves metrics and health checks on `listener` until `shutdown` is cancelled and the last
-/// connection has ended.
+/// connection has ended. All such ports share `places`; one connection more is closed at once.
 pub async fn serve(
     listener: Listener,
     handle: Handle,
     metrics: Arc<Metrics>,
+    places: Arc<Semaphore>,
     shutdown: CancellationToken,
 ) {
     let router = plain::monitoring_routes(handle, metrics).fallback(front::not_found);
     match listener {
-        Listener::Tcp(listener) => serve_on::<TcpListener>(listener, router, shutdown).await,
-        Listener::Unix(file) => serve_on::<SocketFile>(file, router, shutdown).await,
+        Listener::Tcp(listener) => serve_on::<TcpListener>(listener, router, places, shutdown).await,
+        Listener::Unix(file) => serve_on::<SocketFile>(file, router, places, shutdown).await,
     }
 }
 
-async fn serve_on<L>(listener: L, router: Router, shutdown: CancellationToken)
-where
+async fn serve_on<L>(
+    listener: L,
+    router: Router,
+    places: Arc<Semaphore>,
+    shutdown: CancellationToken,
+) where
     L: Accept,
     L::Stream: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -50,9 +52,9 @@ where
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX as usize);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
-    while let Some(stream) = accept(&listener, &shutdown).await {
+    let failed = LogOnce::default();
+    while let Some(stream) = accept(&listener, &failed, &shutdown).await {
         while connections.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             continue;

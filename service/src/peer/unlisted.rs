@@ -161,9 +161,10 @@ impl Network {
         common.spawn(async move {
             let common = &network.common;
             let (cluster_id, own) = (common.settings.cluster_id, common.settings.member_id);
-            let (tls, patience) = (common.settings.tls.clone(), common.settings.patience());
+            let settings = &common.settings;
+            let (tls, patience) = (settings.tls.clone(), settings.patience());
             let answer = tokio::select! {
-                answer = introduce(&urls, tls, patience) => answer,
+                answer = introduce(&urls, tls, settings.local_address, patience) => answer,
                 () = common.stopping.cancelled() => return,
             };
             match answer {
