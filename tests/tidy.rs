@@ -50,7 +50,6 @@ const NOT_ON_THE_WIRE: &[(ApiError, &str)] = &[
     (ApiError::ClusterIDMismatch, MEMBERSHIP),
     (ApiError::NotSupportedForLearner, MEMBERSHIP),
     (ApiError::NotLeader, MEMBERSHIP),
-    (ApiError::NoLeader, SEVERAL),
     (ApiError::LeaderChanged, SEVERAL),
     (ApiError::Unhealthy, SEVERAL),
     (ApiError::TimeoutDueToLeaderFail, SEVERAL),

@@ -6,9 +6,10 @@
 //! a `Batch` and a `Command`, as a log entry, the same request begins two levels deeper and is
 //! refused. Then every member that has the entry stops at it, at every start.
 //!
-//! Here a transaction is decoded with a budget of its own: prost's levels are counted from each
-//! nested transaction anew, and nested transactions are counted up to [`TXN_LEVELS_MAX`], from the
-//! outermost one. So the edge, the log and other members decode the same bytes to the same value.
+//! Here a transaction is decoded with a budget of its own: the count of prost's levels starts again
+//! at each nested transaction, and nested transactions are counted up to [`TXN_LEVELS_MAX`], from
+//! the outermost one. So the edge, the log and other members decode the same bytes to the same
+//! value.
 //!
 //! ```text
 //! level 1        success: [ put, txn ]

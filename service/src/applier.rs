@@ -167,7 +167,7 @@ impl Applier {
         Ok(may_compact)
     }
 
-    /// Goes on without an entry. Who waits for commands in it learns that nobody knows.
+    /// Skips an entry. Callers of commands in it learn that the outcome is unknown.
     fn skip(&mut self, entry: &CommittedEntry, named: SkippedEntry) -> Result<(), Fault> {
         let Position { index, term } = entry.position;
         self.away.passed(term, &self.mailbox);

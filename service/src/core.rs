@@ -77,6 +77,8 @@ pub struct Settings {
     pub auto_compaction: Option<AutoCompaction>,
     /// See [`metrics::Settings`].
     pub extensive_metrics: bool,
+    /// See [`metrics::Settings`].
+    pub sets_local_address: bool,
 }
 
 impl Settings {
@@ -99,6 +101,7 @@ impl Settings {
             reconfiguration: reconfiguration::Settings::of(config),
             auto_compaction: config.auto_compaction,
             extensive_metrics: config.extensive_metrics,
+            sets_local_address: config.peer_local_address.is_some(),
         }
     }
 
@@ -117,6 +120,7 @@ impl Settings {
         metrics::Settings {
             extensive: self.extensive_metrics,
             lease_checkpoint: self.lease_checkpoint_interval.is_some(),
+            sets_local_address: self.sets_local_address,
         }
     }
 

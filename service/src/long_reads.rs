@@ -7,9 +7,9 @@
 //!
 //! ```text
 //!   quick ── within its budget ──▶ reply
-//!     └───── exceeded ─┬─▶ long:   a hash, a count         ──▶ a small result
-//!                      ├─▶ pieces: a range in key order    ──▶ read page by page, as the client reads
-//!                      └─▶ whole:  a sorted range, a txn   ──▶ built, encoded, then sent in pieces
+//!     └───── exceeded ─┬─▶ long:   a hash, a count        ──▶ a small result
+//!                      ├─▶ pieces: a range in key order   ──▶ read page by page, as it is sent
+//!                      └─▶ whole:  a sorted range, a txn  ──▶ built, encoded, sent in pieces
 //! ```
 //!
 //! The processor goes round among these threads ([`Turns`]), half of the cores at a time. One that
@@ -20,7 +20,7 @@
 //! | what | bound |
 //! |---|---|
 //! | quick reads | [`QUICK_BYTES`] each, [`LongReads::quick`] at a time |
-//! | replies in pieces | [`KEPT_BYTES_MAX`] and some pieces each, [`PIECED_MAX`] at a time: 200 MiB |
+//! | replies in pieces | [`KEPT_BYTES_MAX`] and 3 pieces each, [`PIECED_MAX`] of them: 200 MiB |
 //! | whole replies, encoded | [`WHOLE_BYTES_MAX`] together, or one that is larger |
 //! | a whole reply being built | one at a time, twice its size |
 //!

@@ -55,6 +55,8 @@ pub struct Settings {
     pub extensive: bool,
     /// Whether the time leases have left is noted for the next leader.
     pub lease_checkpoint: bool,
+    /// Whether connections to other members are made from the address advertised to them.
+    pub sets_local_address: bool,
 }
 
 /// The namespaces Prometheus scrapes as one.
@@ -292,7 +294,6 @@ const FEATURES: &[(&str, &str, bool)] = &[
     ("FastLeaseKeepAlive", "BETA", true),
     ("InitialCorruptCheck", "ALPHA", false),
     ("PriorityRequest", "ALPHA", false),
-    ("SetMemberLocalAddr", "ALPHA", false),
     ("StopGRPCServiceOnDefrag", "ALPHA", false),
     ("TxnModeWriteWithSharedBuffer", "BETA", true),
 ];
@@ -308,6 +309,7 @@ fn features(settings: Settings) -> prometheus::Result<Box<dyn Collector>> {
     let configured = [
         ("LeaseCheckpoint", "ALPHA", settings.lease_checkpoint),
         ("LeaseCheckpointPersist", "ALPHA", settings.lease_checkpoint),
+        ("SetMemberLocalAddr", "ALPHA", settings.sets_local_address),
     ];
     for &(name, stage, is_on) in FEATURES.iter().chain(&configured) {
         let gauge = enabled.with_label_values(&[name, stage]);

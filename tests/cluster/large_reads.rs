@@ -20,7 +20,7 @@ use tonic::{Request, Streaming};
 use crate::{not_on_etcd, on_three};
 
 /// In values of 16 KiB, put in transactions of 1 MiB.
-const STORE_MIB: usize = 64;
+const STORE_MIB: usize = 48;
 const VALUE_BYTES: usize = 16 << 10;
 const KEYS_PER_TXN: usize = (1 << 20) / VALUE_BYTES;
 

@@ -61,8 +61,8 @@ async fn within_patience<F: Future<Output = ()>>(test: F) {
     within("the whole test", test).await;
 }
 
-/// With etcd's gate a member of two addresses connects to the others from the one that it advertises
-/// to them, and not from the one that the system would choose.
+/// With etcd's gate a member of two addresses connects to the others from the one that it
+/// advertises to them, and not from the one that the system would choose.
 #[test]
 fn connections_are_made_from_the_advertised_address() {
     let network = match Namespaces::create(3) {

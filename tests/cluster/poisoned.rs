@@ -8,7 +8,7 @@ use crate::{not_on_etcd, on_three};
 
 /// As in the runbook: read what the members say, compare it, name the entry to each of them.
 #[test]
-fn all_members_go_on_without_it_when_all_are_told_to() {
+fn all_members_go_on_without_it_when_all_have_the_flag() {
     on_three(&[], |mut cluster| async move {
         if not_on_etcd(&cluster, "its log is of another kind") {
             return;

@@ -94,6 +94,7 @@ fn refused_without_leader(status: Status) {
 }
 
 /// An open stream of keep-alives for lease 7.
+#[derive(Debug)]
 struct KeepAlive {
     requests: mpsc::Sender<pb::LeaseKeepAliveRequest>,
     answers: tonic::Streaming<pb::LeaseKeepAliveResponse>,

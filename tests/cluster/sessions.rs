@@ -141,9 +141,8 @@ fn equal_leases_are_listed_in_the_order_of_their_grants() {
 async fn listed_by_all(cluster: &Cluster, granted: &[i64]) {
     for number in cluster.numbers() {
         let listed = eventually("all leases to be listed", || async {
-            let list = cluster
-                .leases(number)
-                .lease_leases(pb::LeaseLeasesRequest {});
+            let mut stub = cluster.leases(number);
+            let list = stub.lease_leases(pb::LeaseLeasesRequest {});
             let leases = list.await.ok()?.into_inner().leases;
             (leases.len() == granted.len()).then_some(leases)
         });

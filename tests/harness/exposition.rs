@@ -65,12 +65,9 @@ fn add_series(families: &mut BTreeMap<String, Family>, line: &str) {
         None => (series, ""),
     };
     let parts = ["_bucket", "_sum", "_count"];
-    let whole = parts.iter().filter_map(|part| name.strip_suffix(part));
-    let name = whole
-        .filter(|whole| families.contains_key(*whole))
-        .last()
-        .unwrap_or(name)
-        .to_owned();
+    let mut whole = parts.iter().filter_map(|part| name.strip_suffix(part));
+    let whole = whole.find(|whole| families.contains_key(*whole));
+    let name = whole.unwrap_or(name).to_owned();
     let family = families.get_mut(&name).expect("declared before");
     // No value of ours has a comma or an equals sign.
     for label in labels.split(',').filter(|label| !label.is_empty()) {

@@ -112,7 +112,7 @@ impl Network {
 
     /// Accepts no more connections at an address. Those there are stay.
     pub fn close(&self, address: SocketAddr) {
-        if let Some(accepting) = self.lock_forwarders().remove(&address) {
+        if let Some(accepting) = self.lock_forwarders().get(&address) {
             accepting.abort();
         }
     }
@@ -172,6 +172,9 @@ impl Drop for Network {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+        for address in self.lock_forwarders().keys() {
+            give_back(*address);
+        }
     }
 }
 
@@ -199,10 +202,19 @@ pub fn free_address() -> SocketAddr {
     address.expect("a bound socket has an address")
 }
 
-/// Listens on a port that was never given out in this process: one that is not bound may be of a
-/// member that was killed and is to come back, of this test or of one that runs beside it.
+/// Ports that are given out: one that is not bound may be of a member that was killed and is to
+/// come back, of this test or of one that runs beside it.
+static GIVEN_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// The one that it was given to will not use it any more. The kernel offers some thousands of ports
+/// only, and hundreds of clusters have as many.
+pub fn give_back(address: SocketAddr) {
+    let mut given_out = GIVEN_OUT.lock().unwrap_or_else(PoisonError::into_inner);
+    given_out.remove(&address.port());
+}
+
+/// Listens on a port that is not given out.
 fn own_listener() -> StdTcpListener {
-    static GIVEN_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = StdTcpListener::bind((own_address(), 0)).expect("a free port");
         let address = listener

@@ -19,12 +19,19 @@ fn a_file_is_appended_to_beside_other_outputs() {
     let text = fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "what was there");
-    // The same lines in both places, each whole.
-    for line in &lines[1..] {
+    // The same events in both places, each a whole line.
+    let message = |line: &str| -> String {
         let fields: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert!(fields["msg"].is_string(), "{line}");
-    }
-    assert_eq!(&lines[1..], process.child().lines());
+        fields["msg"].as_str().unwrap().to_owned()
+    };
+    let in_file: Vec<String> = lines[1..].iter().map(|line| message(line)).collect();
+    let beside: Vec<String> = process
+        .child()
+        .lines()
+        .iter()
+        .map(|line| message(line))
+        .collect();
+    assert_eq!(in_file, beside);
     assert!(
         text.contains(READY) && text.contains("\"stopped\""),
         "{text}"

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use conclave_client::Client;
-use conclave_proto::etcdserverpb::{HashKvRequest, HashRequest, StatusRequest};
+use conclave_proto::etcdserverpb::{DefragmentRequest, HashKvRequest, HashRequest, StatusRequest};
 use harness::exposition::{self, Family, families};
 use harness::{Process, http1};
 
@@ -121,7 +121,7 @@ async fn use_it(endpoint: &str) {
     maintenance.hash(HashRequest {}).await.unwrap();
     let all = HashKvRequest { revision: 0 };
     maintenance.hash_kv(all).await.unwrap();
-    maintenance.defragment(Default::default()).await.unwrap();
+    maintenance.defragment(DefragmentRequest {}).await.unwrap();
     let address = endpoint.trim_start_matches("http://");
     for path in ["/health", "/livez", "/readyz"] {
         assert_eq!(http1::get(address, path).await.status, 200, "{path}");

@@ -2,7 +2,7 @@
 //!
 //! What is proposed can be applied: commands are checked before they are proposed, and decoded by
 //! the same code with the same limits everywhere. If an entry cannot be applied all the same (a
-//! defect, a member of another release that led, a membership change that nobody here can read),
+//! defect, a member of another release that led, a membership change that no member can read),
 //! no member may go on past it by itself, since members with and without it would differ. So the
 //! member stops and names the entry: index, term, hash and reason.
 //!

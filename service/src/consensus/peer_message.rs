@@ -12,10 +12,9 @@
 //! # What is not checked
 //!
 //! Lies that look like the truth: an acknowledgement of entries that were not written, or a
-//! vote that was not given. Raft does not survive members that lie, and nor do we. The one lie with
-//! a consequence of its own is a heartbeat with a commit index beyond the log. From an honest
-//! leader it means that this member's disk was replaced, so the member stops
-//! ([`super::node::Refused::LogLost`]).
+//! vote that was not given. Raft does not survive members that lie. The one lie with a consequence
+//! of its own is a heartbeat with a commit index beyond the log. From an honest leader it means
+//! that this member's disk was replaced, so the member stops ([`super::node::Refused::LogLost`]).
 //!
 //! # What the library does with it otherwise (0.7)
 //!
@@ -108,7 +107,7 @@ pub enum Unfit {
     /// A request for a snapshot, which no member here makes.
     #[error("it asks for a snapshot")]
     SnapshotRequest,
-    /// A vote that nobody can have been asked for yet.
+    /// A vote in an election whose requests for votes have not been sent.
     #[error("it is a vote in an election that is not announced yet")]
     EarlyVote,
     /// A snapshot without a position.

@@ -9,8 +9,7 @@
 //! Nothing in this server looks at an authority, and HTTP/2 does not require one. So it is removed
 //! from the bytes that h2 is about to read, on every connection, whatever its value and encoding
 //! are ([`block`]). No value is examined, so there is none that could be wrong, and ordinary
-//! clients take the same way as odd ones. h2 has less to do for it: measured together with h2's
-//! reading of the same requests this costs nothing.
+//! clients take the same way as odd ones.
 //!
 //! # Frames
 //!

@@ -34,7 +34,9 @@ pub async fn serve(
 ) {
     let router = plain::monitoring_routes(handle, metrics).fallback(front::not_found);
     match listener {
-        Listener::Tcp(listener) => serve_on::<TcpListener>(listener, router, places, shutdown).await,
+        Listener::Tcp(listener) => {
+            serve_on::<TcpListener>(listener, router, places, shutdown).await
+        }
         Listener::Unix(file) => serve_on::<SocketFile>(file, router, places, shutdown).await,
     }
 }

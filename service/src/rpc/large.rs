@@ -1,10 +1,10 @@
 //! Replies that are too large for one piece of work on a thread that serves others.
 //!
 //! tonic encodes a message whole, where it is sent: 300 MiB keep one of two workers for as long as
-//! an election takes. So a large reply is encoded elsewhere ([`crate::long_reads`]) and comes as pieces
-//! of one message. What tonic is given in its place is an empty message, and the edge puts the body
-//! made here over tonic's ([`Replacement`]): a reply that is not large pays for one look at the
-//! response's extensions.
+//! an election takes. So a large reply is encoded elsewhere ([`crate::long_reads`]) and comes as
+//! pieces of one message. What tonic is given in its place is an empty message, and the edge puts
+//! the body made here over tonic's ([`Replacement`]): a reply that is not large pays for one look
+//! at the response's extensions.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

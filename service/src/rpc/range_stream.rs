@@ -6,10 +6,10 @@
 //!
 //! # Sorting
 //!
-//! etcd refuses an order, but not a sort target without one, which asks for ascending. It then sorts
-//! each piece by itself and goes on behind the last key of the sorted piece, so beyond its first
-//! piece of ten keys it leaves keys out and sends others twice. Up to ten keys, if the limit does not
-//! cut them, its answer is that of `Range`; so is ours, and more is refused.
+//! etcd refuses an order, but not a sort target without one, which asks for ascending. It then
+//! sorts each piece by itself and goes on behind the last key of the sorted piece, so beyond its
+//! first piece of ten keys it leaves keys out and sends others twice. Up to ten keys, if the limit
+//! does not cut them, its answer is that of `Range`; so is ours, and more is refused.
 
 use std::pin::Pin;
 
@@ -74,13 +74,11 @@ pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pi
 
 /// A range of few keys, sorted, in one piece.
 async fn sorted(context: &Context, request: RangeRequest) -> Result<Pieces, Status> {
-    let read = context.read(move |reader| {
-        reader.range_of_few(&request, SORTED_KEYS_MAX)
-    });
+    let read = context.read(move |reader| reader.range_of_few(&request, SORTED_KEYS_MAX));
     let Some(mut piece) = read.await? else {
         return Err(Status::unimplemented(
-            "conclave: RangeStream sorts up to ten keys, and none that the limit cuts; use Range for \
-             more",
+            "conclave: RangeStream sorts up to ten keys, and none that the limit cuts; use Range \
+             for more",
         ));
     };
     context.complete(&mut piece.header);

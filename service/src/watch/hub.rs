@@ -255,8 +255,8 @@ impl Hub {
         more
     }
 
-    /// Hands on all that is in the ring now. A watcher that joins gets what it missed in one go then,
-    /// and not part of it as if it happened after.
+    /// Hands on all that is in the ring now. A watcher that joins then gets what it missed in one
+    /// go, and not part of it as if it happened after.
     fn reach_newest(&mut self, ring: &Mutex<Ring>) {
         let newest = lock(ring).newest();
         while self.position < newest {

@@ -64,17 +64,17 @@
 //!
 //! For a watcher that asks for previous values, an event of revision R has one if R - 1 can be read
 //! when the event is encoded: if it is not below the compact revision. The ring has the value
-//! longer, the state on disk does not, and what a watcher gets must not depend on which of them it is
-//! fed from, nor on a restart or a snapshot in between. etcd reads the value at R - 1 when it sends
-//! the event, which comes to the same.
+//! longer, the state on disk does not, and what a watcher gets must not depend on which of them it
+//! is fed from, nor on a restart or a snapshot in between. etcd reads the value at R - 1 when it
+//! sends the event, which comes to the same.
 //!
 //! # Differences from etcd that clients can see
 //!
 //! A response that is not cut into fragments holds [`Settings::response_bytes_max`], and more only
 //! if a single revision does. etcd sends a thousand revisions whatever their size, which the 4 MiB
 //! that most clients take by default does not let through. With fragments it is
-//! [`Settings::pack_bytes_max`] that ends a response: a client which joins fragments sees the same as
-//! with etcd up to there.
+//! [`Settings::pack_bytes_max`] that ends a response: a client which joins fragments sees the same
+//! as with etcd up to there.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,14 +1,14 @@
 //! Events of several revisions in one response.
 //!
 //! A response costs a message on the stream, a header and a turn of the client's loop, whether it
-//! carries one event or a thousand. So what a watcher missed goes out together: what the hub replays
-//! in one message, and what a watcher that catches up finds in several steps of history. Whole
-//! revisions are packed, in order, never a part of one.
+//! carries one event or a thousand. So what a watcher missed goes out together: what the hub
+//! replays in one message, and what a watcher that catches up finds in several steps of history.
+//! Whole revisions are packed, in order, never a part of one.
 //!
 //! [`Packs`] holds what was found and not yet written into a response; [`Allowance`] bounds the
 //! memory that takes. A stream may always hold one step of history, as much as it reads at a time.
-//! What it keeps for the next step is taken from a stock that all streams share, and while the stock
-//! is empty a stream sends what each step found.
+//! What it keeps for the next step is taken from a stock that all streams share, and while the
+//! stock is empty a stream sends what each step found.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

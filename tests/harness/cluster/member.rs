@@ -10,7 +10,7 @@ use crate::Backend;
 use crate::child::Child;
 use crate::cluster::ELECTION;
 use crate::process::binary;
-use crate::proxy::{Network, free_address};
+use crate::proxy::{Network, free_address, give_back};
 
 /// Where Debian puts it.
 const ETCD: &str = "/usr/bin/etcd";
@@ -278,6 +278,10 @@ impl Drop for Member {
         // A stopped process does not read what it is told, and its pipes would stay open.
         if let Some(child) = &mut self.child {
             child.kill();
+        }
+        give_back(self.listens);
+        if let Ok(client) = self.endpoint.trim_start_matches("http://").parse() {
+            give_back(client);
         }
     }
 }

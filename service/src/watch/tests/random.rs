@@ -359,8 +359,8 @@ fn check_size(
     revisions.len()
 }
 
-/// A previous value is the right one, and is there if it was asked for and can still be read. It may
-/// be there a little longer, in what was encoded before the compaction.
+/// A previous value is the right one, and is there if it was asked for and can still be read. It
+/// may be there a little longer, in what was encoded before the compaction.
 fn check_previous(world: &World, watcher: &Watcher, event: &Event, number: u64) {
     let kv = event.kv.as_ref().expect("events have keys");
     let at = usize::try_from(kv.mod_revision - 2).expect("the first write is revision 2");

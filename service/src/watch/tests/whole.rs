@@ -15,11 +15,11 @@ use conclave_storage::Revision;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use conclave_storage::reader::Reader;
+use prometheus::IntGauge;
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
-use prometheus::IntGauge;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
