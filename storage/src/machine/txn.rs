@@ -336,8 +336,8 @@ mod tests {
             ..api::TxnRequest::default()
         });
         let mut hashes = Vec::new();
-        // The commands of the stage are of member 0.
-        for (answered, responses) in [(0, 2), (1, 1)] {
+        // The commands of the stage are of member 1.
+        for (answered, responses) in [(1, 2), (2, 1)] {
             let mut stage = Stage::new();
             stage.machine.answer_only(answered);
             let outcomes = stage.apply(vec![txn.clone()]);
