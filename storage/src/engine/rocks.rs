@@ -318,6 +318,12 @@ fn fault(operation: &'static str, dir: &Path, error: &rocksdb::Error) -> Fault {
             };
         }
         ErrorKind::IOError if is_lock_held(&detail) => return Fault::InUse { path },
+        ErrorKind::IOError if is_read(operation) && is_missing(&detail) => {
+            return Fault::Damaged {
+                path,
+                detail: format!("{operation}: {detail}"),
+            };
+        }
         _ if detail.contains("No space left on device") => {
             "the disk is full; make room and restart: "
         }
@@ -338,6 +344,17 @@ fn is_lock_held(detail: &str) -> bool {
     detail.contains("lock hold by current process")
         || (detail.contains("While lock file")
             && detail.contains("Resource temporarily unavailable"))
+}
+
+/// Not all files are looked at when a store is opened.
+fn is_read(operation: &str) -> bool {
+    matches!(operation, "open" | "read")
+}
+
+/// One of the store's files names another that is not there. The disk has read what it was asked
+/// for, so it is not the disk that fails.
+fn is_missing(detail: &str) -> bool {
+    detail.contains("No such file or directory") || detail.contains("Not a directory")
 }
 
 fn bytes_of(value: Option<DBPinnableSlice<'_>>) -> Option<Bytes> {

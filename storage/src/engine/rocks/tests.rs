@@ -211,6 +211,18 @@ fn a_damaged_file_is_damage_when_it_is_read() {
     );
 }
 
+/// A snapshot whose file `CURRENT` names a manifest that did not come with it was taken for a disk
+/// that fails, which ends the member that received it.
+#[test]
+fn a_file_that_is_named_and_not_there_is_damage() {
+    let (dir, _) = dead_store(10);
+    for name in ["MANIFEST-999999\n", "MANIFEST-000001/x\n"] {
+        fs::write(dir.path().join("CURRENT"), name).unwrap();
+        let opened = open(dir.path()).map(|_| ());
+        assert!(matches!(opened, Err(Fault::Damaged { .. })), "{opened:?}");
+    }
+}
+
 #[test]
 fn background_threads_give_way_to_those_that_serve() {
     let dir = tempfile::tempdir().unwrap();
