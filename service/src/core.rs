@@ -29,8 +29,6 @@ use crate::applier::Applier;
 use crate::away::Away;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{AutoCompaction, Config};
-use crate::consensus::configuration::Configuration;
-use crate::consensus::reader::Reader as LogReader;
 use crate::consensus::reads::Reads;
 use crate::consensus::{Node, node};
 use crate::driver::{Driver, Parts};
@@ -265,12 +263,9 @@ impl Core {
         });
 
         let unreadable = |_| StartError::System("the raft log's voters cannot be read".to_owned());
-        let configuration = Configuration::decode(&log_state.conf_state).map_err(unreadable)?;
-        let configured_at = configuration.index;
         let log = Arc::new(log);
-        let log_reader = LogReader::new(Arc::clone(&log), &log_state, configuration, applied.index);
         let node_settings = settings.node(identity.member_id, applied.index, rand::random());
-        let node = Node::new(node_settings, log_reader, configured_at);
+        let node = Node::open(node_settings, Arc::clone(&log), &log_state).map_err(unreadable)?;
         let mut threads = Threads {
             fatal: common.fatal.clone(),
             started: Vec::new(),

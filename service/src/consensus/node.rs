@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -9,7 +10,7 @@ use raft::eraftpb::{HardState, Message, MessageType};
 use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 
 use conclave_proto::command::{MemberChange, member_change};
-use conclave_storage::log::{self, Append, EntryKind};
+use conclave_storage::log::{self, Append, EntryKind, Log, LogState};
 
 use super::Standing;
 use super::configuration::{self, Configuration};
@@ -182,6 +183,18 @@ pub struct Node {
 }
 
 impl Node {
+    /// Opens a follower on `log`, with `state` as [`Log::open`] returned it: the configuration is
+    /// the one that is kept in the log.
+    ///
+    /// # Errors
+    /// When that configuration cannot be decoded.
+    pub fn open(settings: Settings, log: Arc<Log>, state: &LogState) -> Result<Node, Malformed> {
+        let configuration = Configuration::decode(&state.conf_state)?;
+        let configured_at = configuration.index;
+        let reader = Reader::new(log, state, configuration, settings.applied);
+        Ok(Node::new(settings, reader, configured_at))
+    }
+
     /// A follower that has just woken up. `configured_at` is the index that came with the
     /// configuration.
     pub fn new(settings: Settings, reader: Reader, configured_at: u64) -> Node {
