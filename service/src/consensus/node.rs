@@ -655,10 +655,13 @@ impl Node {
 
     /// Whether winning an election now would find this member in the middle of something: a
     /// snapshot whose log the library cannot look at yet, or, for a sole voter, who wins at once,
-    /// an append that is not on disk.
+    /// an entry that is not on disk.
     pub(super) fn must_not_stand(&self) -> bool {
-        let is_sole_voter = self.standing().is_sole_voter;
-        self.restoring.is_some() || (is_sole_voter && !self.appends.is_empty())
+        let log = &self.raw.raft.raft_log;
+        // The entry that the last term began with may not even be handed out yet, if a message
+        // ended that term at once.
+        let is_on_disk = self.appends.is_empty() && log.persisted == log.last_index();
+        self.restoring.is_some() || (self.standing().is_sole_voter && !is_on_disk)
     }
 
     /// What of a ready list goes to disk. A commit index alone does not: it is written with the
