@@ -19,12 +19,13 @@ BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace \
 	go:golang-go python3:python3-venv
 
-.PHONY: help run cluster cluster-member test bench lint fmt packages cargo
+.PHONY: help run cluster cluster-member test fuzz fuzz-keep bench lint fmt packages cargo
 
 help:
 	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
 	@echo 'make cluster  build and start three members on this machine, to kill one and watch'
 	@echo 'make test     build everything and run every test'
+	@echo 'make fuzz     look for inputs that end a member; TARGET=all SECONDS=3600, for each target'
 	@echo 'make bench    load an endpoint; see ARGS="--help"'
 	@echo 'make lint     what CI says about the source, apart from the tests'
 	@echo 'make fmt      format the source'
@@ -48,6 +49,17 @@ cluster-member:
 test: cargo packages
 	cargo build --release --workspace --locked
 	cargo test --release --workspace --locked
+
+# The long run of the fuzz tier, whose short run is a part of `make test`; see tests/README.md.
+fuzz: TARGET ?= all
+fuzz: SECONDS ?= 3600
+fuzz: cargo packages
+	.ci/fuzz run "$(TARGET)" "$(SECONDS)"
+
+# Brings what it has found into the tree.
+fuzz-keep: TARGET ?= all
+fuzz-keep: cargo packages
+	.ci/fuzz keep "$(TARGET)"
 
 bench: cargo
 	@.ci/packages $(BUILD_PACKAGES)

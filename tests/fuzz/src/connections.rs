@@ -1,0 +1,78 @@
+//! Target `connections`: any bytes on a connection to the port of clients.
+//!
+//! The bytes are sent, the sending side is closed, and the member has to close the other; then it
+//! has to answer as before.
+//!
+//! Input: a byte that says what the rest becomes: the bytes as they are, HTTP/1.1 or HTTP/2
+//! ([`crate::frames`]).
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::frames;
+use crate::member::{Cluster, Member};
+use crate::source::Source;
+use crate::target::Target;
+
+/// Inputs in the life of a member.
+const RENEW_AFTER: usize = 4_096;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Connections {
+    member: Member,
+    inputs: usize,
+}
+
+impl Connections {
+    /// With a member that has just started.
+    pub fn open() -> Self {
+        Self {
+            member: Member::start(Cluster::Sole),
+            inputs: 0,
+        }
+    }
+}
+
+impl Target for Connections {
+    fn run(&mut self, input: &[u8]) {
+        let bytes = bytes(&mut Source::new(input));
+        let address = self.member.client_address();
+        self.member.block_on(send(&address, &bytes));
+        self.member.check_alive();
+        self.inputs += 1;
+        if self.inputs.is_multiple_of(RENEW_AFTER) {
+            self.member.renew();
+        }
+    }
+
+    fn check(&mut self) {
+        self.member.check_replay();
+    }
+}
+
+/// What is sent.
+pub fn bytes(source: &mut Source) -> Vec<u8> {
+    match source.below(4) {
+        0 => source.rest().to_vec(),
+        1 => frames::http1(source),
+        _ => frames::http2(source),
+    }
+}
+
+/// Sends bytes and waits for the end of the connection.
+pub async fn send(address: &str, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let (mut reading, mut writing) = stream.split();
+    let sending = async {
+        // The member may have had enough of it before the end.
+        let _ = writing.write_all(bytes).await;
+        let _ = writing.shutdown().await;
+    };
+    let mut answer = Vec::new();
+    let answered = async { drop(reading.read_to_end(&mut answer).await) };
+    harness::within("the end of a connection", async {
+        tokio::join!(sending, answered)
+    })
+    .await;
+}

@@ -1,0 +1,293 @@
+//! Target `entries`: any bytes as entries of the log, applied by the state machine.
+//!
+//! Two machines apply the same entries. One commits when the input says so; the other commits after
+//! each entry, loses what is not durable and opens its state again where the input says so, as a
+//! member does that is killed: and has to be given the entries again from there. Outcomes and
+//! changes must be equal, and in the end the state, byte for byte.
+//!
+//! An entry that cannot be decoded is refused by both with the same fault, and changes nothing: the
+//! process stops then, and what an operator does about it must not depend on the member.
+//!
+//! Input: 0 and the bytes of one entry, or any other byte and steps as [`Steps::run`] reads them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use conclave_proto::command::{Batch, Member};
+use conclave_storage::engine::memory::MemoryEngine;
+use conclave_storage::machine::member::Change;
+use conclave_storage::machine::{Changes, Done, GENESIS, Genesis, Limits, Machine, Outcome};
+use conclave_storage::reader::Reader;
+use conclave_storage::{Fault, Revision};
+use prost::Message as _;
+
+use crate::requests::{self, Near};
+use crate::source::Source;
+use crate::target::Target;
+
+/// Steps of one input.
+const STEPS_MAX: usize = 64;
+
+/// Rows of history a step of compaction looks at: few, so that compactions last.
+const COMPACTION_ROWS: usize = 3;
+
+/// Bytes of history that are read in the end.
+const HISTORY_BYTES: usize = 1 << 20;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Entries;
+
+impl Target for Entries {
+    fn run(&mut self, input: &[u8]) {
+        let mut source = Source::new(input);
+        let mut steps = Steps::new();
+        if source.byte() == 0 {
+            steps.entry(Entry::Normal(source.rest()));
+        } else {
+            steps.run(&mut source);
+        }
+        steps.finish();
+    }
+}
+
+/// What an entry of the log holds.
+#[derive(Clone, Debug)]
+enum Entry {
+    Normal(Bytes),
+    Member(Change),
+}
+
+/// A machine and the disk under it.
+struct Twin {
+    engine: MemoryEngine,
+    machine: Machine,
+    reader: Reader,
+    changes: Vec<Arc<Changes>>,
+}
+
+/// What came of an entry.
+#[derive(Debug, PartialEq)]
+enum Applied {
+    Commands(Result<Vec<Done>, Fault>),
+    Member(Outcome),
+}
+
+impl Twin {
+    fn open(engine: MemoryEngine) -> Self {
+        let limits = Limits {
+            compaction_rows: COMPACTION_ROWS,
+        };
+        let opened = Machine::open(Arc::new(engine.clone()), limits);
+        let (machine, reader) = opened.expect("what a machine wrote can be opened");
+        Self {
+            engine,
+            machine,
+            reader,
+            changes: Vec::new(),
+        }
+    }
+
+    fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
+        let term = term(index);
+        match entry {
+            Entry::Normal(payload) => Applied::Commands(self.machine.apply(index, term, payload)),
+            Entry::Member(change) => {
+                let outcome = self.machine.apply_member(index, term, change.clone());
+                Applied::Member(outcome.expect("memory does not fail"))
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        let effects = self.machine.commit().expect("memory does not fail");
+        self.changes.extend(effects.changes);
+    }
+
+    fn compact(&mut self) -> bool {
+        self.commit();
+        self.machine.compact_step().expect("memory does not fail")
+    }
+}
+
+/// The term of an entry: it changes now and then.
+fn term(index: u64) -> u64 {
+    GENESIS.1 + index / 8
+}
+
+struct Steps {
+    /// Commits when asked.
+    lazy: Twin,
+    /// Commits after each entry, and crashes.
+    eager: Twin,
+    /// What was applied, from the one after [`GENESIS`]; entries that were refused are empty.
+    log: Vec<Entry>,
+}
+
+impl Steps {
+    fn new() -> Self {
+        let mut lazy = Twin::open(MemoryEngine::new());
+        let mut eager = Twin::open(MemoryEngine::new());
+        let member = |id| Member {
+            id,
+            peer_urls: vec![format!("http://127.0.0.1:{id}")],
+            ..Member::default()
+        };
+        let genesis = Genesis {
+            cluster_id: 7,
+            members: vec![member(1), member(2)],
+        };
+        for twin in [&mut lazy, &mut eager] {
+            let begun = twin.machine.bootstrap(&genesis);
+            begun.expect("memory does not fail");
+        }
+        Self {
+            lazy,
+            eager,
+            log: Vec::new(),
+        }
+    }
+
+    fn near(&self) -> Near {
+        Near {
+            revision: self.eager.reader.applied().revision.0,
+            member_id: 2,
+        }
+    }
+
+    fn run(&mut self, source: &mut Source) {
+        for _ in 0..STEPS_MAX {
+            if source.is_empty() {
+                return;
+            }
+            match source.byte() {
+                0..=149 => {
+                    let payload = self.batch(source).encode_to_vec();
+                    self.entry(Entry::Normal(payload.into()));
+                }
+                150..=164 => {
+                    let mut payload = self.batch(source).encode_to_vec();
+                    let at = usize::from(source.byte()) % payload.len().max(1);
+                    if let Some(byte) = payload.get_mut(at) {
+                        *byte ^= source.byte();
+                    }
+                    self.entry(Entry::Normal(payload.into()));
+                }
+                165..=169 => self.entry(Entry::Normal(source.piece())),
+                170..=189 => {
+                    let change = change(source);
+                    self.entry(Entry::Member(change));
+                }
+                190..=209 => self.lazy.commit(),
+                210..=229 => {
+                    self.lazy.compact();
+                }
+                230..=239 => {
+                    self.eager.compact();
+                }
+                240.. => self.crash(source),
+            }
+        }
+    }
+
+    fn batch(&self, source: &mut Source) -> Batch {
+        let near = self.near();
+        let version = if source.rarely() {
+            u32::from(source.byte())
+        } else {
+            1
+        };
+        let commands = 1 + source.below(3);
+        let commands = (0..commands).map(|_| requests::command(source, near));
+        Batch {
+            version,
+            commands: commands.collect(),
+        }
+    }
+
+    /// One entry, by both.
+    fn entry(&mut self, entry: Entry) {
+        let index = GENESIS.0 + 1 + self.log.len() as u64;
+        let (lazy, eager) = (
+            self.lazy.apply(index, &entry),
+            self.eager.apply(index, &entry),
+        );
+        assert_eq!(lazy, eager, "the outcomes of entry {index}");
+        if let Applied::Commands(Err(fault)) = lazy {
+            let text = fault.to_string();
+            assert!(
+                text.contains(&format!("log entry {index}")),
+                "entry {index} has done damage: {text}"
+            );
+            return;
+        }
+        self.log.push(entry);
+        self.eager.commit();
+    }
+
+    /// The eager one is killed; what it had not made durable is lost, but for some of it.
+    fn crash(&mut self, source: &mut Source) {
+        if source.flag() {
+            let flushed = conclave_storage::engine::Engine::flush(&self.eager.engine);
+            flushed.expect("memory does not fail");
+        }
+        let engine = self.eager.engine.crash_seeded(u64::from(source.byte()));
+        let changes = std::mem::take(&mut self.eager.changes);
+        self.eager = Twin::open(engine);
+        let applied = self.eager.reader.applied();
+        // What is applied again makes the same changes again.
+        let known = changes
+            .iter()
+            .position(|one| one.revision > applied.revision);
+        self.eager.changes = changes[..known.unwrap_or(changes.len())].to_vec();
+        let lost = (GENESIS.0 + 1..).zip(&self.log);
+        for (index, entry) in lost.filter(|(index, _)| *index > applied.index) {
+            self.eager.apply(index, entry);
+            self.eager.commit();
+        }
+    }
+
+    /// Both have the same state in the end.
+    fn finish(mut self) {
+        self.lazy.commit();
+        // Hashes before anything more is removed, and after.
+        assert_eq!(
+            self.lazy.reader.hash_kv(0),
+            self.eager.reader.hash_kv(0),
+            "the hashes of the history"
+        );
+        for twin in [&mut self.lazy, &mut self.eager] {
+            while twin.compact() {}
+        }
+        let (lazy, eager) = (&self.lazy.reader, &self.eager.reader);
+        assert_eq!(lazy.applied(), eager.applied());
+        assert_eq!(lazy.members(), eager.members());
+        assert_eq!(lazy.alarms(), eager.alarms());
+        assert_eq!(lazy.logical_size(), eager.logical_size());
+        assert_eq!(lazy.hash(), eager.hash(), "the hashes of everything");
+        assert_eq!(self.lazy.changes, self.eager.changes);
+        for reader in [lazy, eager] {
+            let from = reader.applied().compacted.0.max(1);
+            let through = reader.applied().revision;
+            let history = reader.history(Revision(from), through, HISTORY_BYTES);
+            history.expect("what is not compacted can be read");
+        }
+    }
+}
+
+fn change(source: &mut Source) -> Change {
+    let id = u64::from(source.below(5));
+    let peer_urls = vec![format!("http://127.0.0.1:{}", source.below(5))];
+    let member = Member {
+        id,
+        peer_urls: peer_urls.clone(),
+        ..Member::default()
+    };
+    match source.byte() {
+        0..=49 => Change::Add(member),
+        50..=99 => Change::AddLearner(member),
+        100..=149 => Change::Promote { id },
+        150..=199 => Change::Remove { id },
+        200.. => Change::Update { id, peer_urls },
+    }
+}
