@@ -141,11 +141,11 @@ impl Dialling {
         let settings = &common.settings;
         let tls = settings.tls.clone();
         Dialling::new(tls, settings.patience(), settings.message_bytes_max())
-            .from_address(settings.local_address)
+            .with_local_address(settings.local_address)
     }
 
     /// Connects from this address, if one is given.
-    pub(super) fn from_address(self, local_address: Option<IpAddr>) -> Dialling {
+    pub(super) fn with_local_address(self, local_address: Option<IpAddr>) -> Dialling {
         Dialling {
             local_address,
             ..self

@@ -30,7 +30,7 @@ pub async fn introduce(
     local_address: Option<IpAddr>,
     timeout: Duration,
 ) -> Result<Introduction, IntroduceError> {
-    let dialling = Dialling::new(tls, timeout, MESSAGE_BYTES_MAX).from_address(local_address);
+    let dialling = Dialling::new(tls, timeout, MESSAGE_BYTES_MAX).with_local_address(local_address);
     let mut attempts = Vec::new();
     for url in urls {
         let asked = tokio::time::timeout(timeout, ask(&dialling, url)).await;

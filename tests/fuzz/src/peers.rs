@@ -145,6 +145,8 @@ impl Peers {
             member_id: from,
             boot_id: u64::from(source.below(3)),
             to_member_id: identity.member_id,
+            // Nobody listens there: a link to an unlisted member dials in vain.
+            peer_urls: vec!["http://127.0.0.1:9".to_owned()],
         };
         match source.byte() {
             0..=239 => {}

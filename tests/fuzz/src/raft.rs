@@ -236,9 +236,9 @@ impl World {
         }
     }
 
-    fn step(&mut self, _from: u64, message: &Bytes) {
+    fn step(&mut self, from: u64, message: &Bytes) {
         // The member ends by it, before it does more harm. Whatever else is refused is dropped.
-        if let Err(Refused::LogLost { .. }) = self.node.step(message) {
+        if let Err(Refused::LogLost { .. }) = self.node.step(from, message) {
             self.has_ended = true;
         }
     }

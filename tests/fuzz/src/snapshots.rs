@@ -308,6 +308,7 @@ impl Changes {
                 member_id: view.peers[0],
                 boot_id: 1,
                 to_member_id: view.id,
+                peer_urls: Vec::new(),
             }),
             raft_message: Bytes::new(),
             index: taken.index,
