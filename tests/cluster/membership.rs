@@ -171,6 +171,8 @@ fn a_learner_does_not_count_and_does_not_lead() {
             cluster.local(learner, "a").await.ok().flatten()
         });
         assert_eq!(read.await, "1");
+        // A slow sync may have made another member the leader.
+        let leader = cluster.leader().await;
         let target_id = cluster.id(leader, learner).await;
         let request = pb::MoveLeaderRequest { target_id };
         let moved = within(
