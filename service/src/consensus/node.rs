@@ -269,6 +269,11 @@ impl Node {
             MessageType::MsgHeartbeat
                 if message.commit > last_index && message.term >= local.term =>
             {
+                // Only a member of this one's cluster may end it. A stranger need not know what is
+                // committed; a leader that is not listed yet is a reason to wait for one that is.
+                if self.raw.raft.prs().get(from).is_none() {
+                    return Err(Refused::Unfit(Unfit::Commit));
+                }
                 let expected = message.commit;
                 return Err(Refused::LogLost {
                     expected,

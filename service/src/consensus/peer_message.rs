@@ -14,7 +14,8 @@
 //! Lies that look like the truth: an acknowledgement of entries that were not written, or a
 //! vote that was not given. Raft does not survive members that lie. The one lie with a consequence
 //! of its own is a heartbeat with a commit index beyond the log. From an honest leader it means
-//! that this member's disk was replaced, so the member stops ([`super::node::Refused::LogLost`]).
+//! that this member's disk was replaced, so the member stops ([`super::node::Refused::LogLost`]),
+//! unless the sender is none that its membership lists: then the heartbeat is dropped.
 //!
 //! # What the library does with it otherwise (0.7)
 //!
@@ -101,6 +102,9 @@ pub enum Unfit {
     /// A read-index round without exactly one context.
     #[error("it asks for a read index without saying what for")]
     Question,
+    /// More committed than this member has, by a leader that its membership does not list.
+    #[error("its sender is not listed, and knows of more committed entries than there are here")]
+    Commit,
     /// More acknowledged than there is.
     #[error("it acknowledges entries that are not in the leader's log")]
     Acknowledgement,

@@ -275,7 +275,7 @@ impl Driver {
             path: "log".into(),
             detail: format!(
                 "this member, {id}, acknowledged log entries up to {expected} and its log ends at \
-                 {last_index}: its data was lost or replaced"
+                 {last_index}: its data was lost or replaced, if it says so after a restart as well"
             ),
         }
     }
