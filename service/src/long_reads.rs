@@ -24,7 +24,8 @@
 //! | whole replies, encoded | [`WHOLE_BYTES_MAX`] together, or one that is larger |
 //! | a whole reply being built | one at a time, twice its size |
 //!
-//! A client that does not take a piece within [`STALL_MAX`] loses its reply, so those that do not
+//! A client that does not take a piece within [`STALL_MAX`], or [`WHOLE_STALL_MAX`] of a reply that
+//! others wait for the memory of, loses its reply, so those that do not
 //! read cannot keep the others from their turn for longer. What is waiting for a turn costs a task.
 //!
 //! # The end
@@ -68,6 +69,9 @@ pub(crate) const PIECE_BYTES: usize = 256 << 10;
 pub(crate) const KEPT_BYTES_MAX: u64 = 2 << 20;
 /// How long a client may take over a piece.
 const STALL_MAX: Duration = Duration::from_secs(30);
+/// The same for a reply that was built as a whole: others may wait for the memory it takes. It is a
+/// rate of 50 KiB a second.
+const WHOLE_STALL_MAX: Duration = Duration::from_secs(5);
 
 /// Long reads with a small result at a time.
 const LONG_MAX: usize = 16;
@@ -204,12 +208,20 @@ impl LongReads {
         &self,
         work: impl FnOnce(&Reader, &mut Sending) -> Result<(), ReadError> + Send + 'static,
     ) -> Result<Pieces, Unread> {
+        self.pieces_within(STALL_MAX, work).await
+    }
+
+    async fn pieces_within(
+        &self,
+        stall_max: Duration,
+        work: impl FnOnce(&Reader, &mut Sending) -> Result<(), ReadError> + Send + 'static,
+    ) -> Result<Pieces, Unread> {
         let place = place(&self.shared.pieced).await;
         let abandoned = Arc::<AtomicBool>::default();
         let (mut sending, pieces, begun) = pieces::channel(
             Arc::clone(&self.shared.turns),
             Arc::clone(&abandoned),
-            STALL_MAX,
+            stall_max,
         );
         self.spawn(place, abandoned, move |reader| {
             let worked = work(reader, &mut sending);
@@ -244,7 +256,7 @@ impl LongReads {
         let held = held.expect("the semaphore is never closed");
         // The next one is built when this one is sent, if there is no memory for both.
         let turn = (encoded.len() > WHOLE_BYTES_MAX / 2).then_some(turn);
-        self.pieces(move |_, sending| {
+        self.pieces_within(WHOLE_STALL_MAX, move |_, sending| {
             let _held = (held, turn);
             sending.begin(encoded.len() as u64)?;
             // Copies, since a piece that a client does not read would keep all of it in memory.
