@@ -19,13 +19,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub const CLIENTS_MAX: usize = 32_768;
 /// Clients that are served however low the limit is.
 const CLIENTS_MIN: usize = 16;
+/// Fewer are worth a warning at start.
+const CLIENTS_FEW: usize = 4_096;
 /// Connections beyond the limit that may be an operator's. Twice as many can be open
 /// ([`crate::newcomers`]).
 pub const PROBES_MAX: usize = 16;
 
 /// Connections to the peer port that have not shown which member they come from, this part of all
-/// descriptors. Twice as many can be open ([`crate::newcomers`]). The more there are, the longer one
-/// may take to speak while strangers come.
+/// descriptors. Twice as many can be open ([`crate::newcomers`]). The more there are, the longer
+/// one may take to speak while strangers come.
 const PEER_NEWCOMERS_SHARE: usize = 16;
 /// See [`PEER_NEWCOMERS_SHARE`].
 const PEER_NEWCOMERS_MIN: usize = 64;
@@ -52,8 +54,8 @@ const STORE_FILES_MAX: usize = 512;
 /// A store gets this part of all descriptors.
 const STORE_SHARE: usize = 12;
 
-/// Connections to the ports of `--listen-metrics-urls`, on all of them together. A handful of probes
-/// and scrapers use one each.
+/// Connections to the ports of `--listen-metrics-urls`, on all of them together. A handful of
+/// probes and scrapers use one each.
 pub const MONITORING_MAX: usize = 32;
 
 /// For all else: what stores have open beside their table files (logs, manifests, locks, the inputs
@@ -99,10 +101,10 @@ impl Budget {
         Budget::of(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
-    /// Logs a bound that the limit makes lower than it has to be.
+    /// Warns of a limit that leaves few places for clients.
     pub fn report(&self) {
         let Budget { limit, clients, .. } = *self;
-        if clients < CLIENTS_MAX {
+        if clients < CLIENTS_FEW {
             tracing::warn!(
                 limit,
                 clients,

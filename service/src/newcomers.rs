@@ -1,9 +1,9 @@
 //! Places for connections that have not shown yet whose they are.
 //!
 //! Anyone can connect, and say nothing or little. Such connections have a few places of their own.
-//! When all are taken, the next one is let in all the same, and one that was there is evicted. It is
-//! one from the address that has the most, so a crowd from one address evicts itself; of those the
-//! oldest that has said nothing, or else the oldest. So strangers cannot keep out a client or a
+//! When all are taken, the next one is let in all the same, and one that was there is evicted. It
+//! is one from the address that has the most, so a crowd from one address evicts itself; of those
+//! the oldest that has said nothing, or else the oldest. So strangers cannot keep out a client or a
 //! member that speaks at once, however many strangers there are and however long they stay.
 //!
 //! An evicted connection counts until it has ended, which takes its task one turn. When as many

@@ -2,8 +2,8 @@
 //!
 //! A connection is a newcomer until a call on it has begun with a valid
 //! [`Hello`](conclave_proto::peer::Hello). Newcomers have few places and little time; strangers
-//! that take them all evict each other ([`Newcomers`]), while a member says its hello at once and is
-//! then out of their reach. A member has a few places of its own, where its newest connections
+//! that take them all evict each other ([`Newcomers`]), while a member says its hello at once and
+//! is then out of their reach. A member has a few places of its own, where its newest connections
 //! count, since the member may have lost the others without closing them.
 //!
 //! A hello proves nothing but knowledge of the cluster's id. Without TLS, anyone who can reach this

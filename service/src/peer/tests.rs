@@ -14,7 +14,6 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::mailbox::{Control, Mailbox, Waiting};
 
-mod crowds;
 mod secure;
 mod snapshots;
 mod strangers;

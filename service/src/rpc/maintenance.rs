@@ -146,7 +146,8 @@ fn alarm_text(alarm: &AlarmMember) -> String {
     text
 }
 
-/// Ends a measurement; one that was stopped at the end of its budget begins again and does not count.
+/// Ends a measurement. A read that was stopped at the end of its budget begins again and does not
+/// count.
 fn observe<T>(timer: HistogramTimer, outcome: &Result<T, ReadError>) {
     match outcome {
         Err(ReadError::Stopped) => drop(timer.stop_and_discard()),
