@@ -14,6 +14,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::mailbox::{Control, Mailbox, Waiting};
 
+mod crowds;
 mod secure;
 mod snapshots;
 mod strangers;

@@ -6,6 +6,8 @@
 //! Input: a byte that says what the rest becomes: the bytes as they are, HTTP/1.1 or HTTP/2
 //! ([`crate::frames`]).
 
+use std::io;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -38,7 +40,8 @@ impl Target for Connections {
     fn run(&mut self, input: &[u8]) {
         let bytes = bytes(&mut Source::new(input));
         let address = self.member.client_address();
-        self.member.block_on(send(&address, &bytes));
+        let sent = self.member.block_on(send(&address, &bytes));
+        sent.expect("a member that lives takes connections");
         self.member.check_alive();
         self.inputs += 1;
         if self.inputs.is_multiple_of(RENEW_AFTER) {
@@ -60,9 +63,9 @@ pub fn bytes(source: &mut Source) -> Vec<u8> {
     }
 }
 
-/// Sends bytes and waits for the end of the connection.
-pub async fn send(address: &str, bytes: &[u8]) {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+/// Sends bytes and waits for the end of the connection. An error if nothing listens.
+pub async fn send(address: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
     let (mut reading, mut writing) = stream.split();
     let sending = async {
         // The member may have had enough of it before the end.
@@ -75,4 +78,5 @@ pub async fn send(address: &str, bytes: &[u8]) {
         tokio::join!(sending, answered)
     })
     .await;
+    Ok(())
 }

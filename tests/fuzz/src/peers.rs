@@ -75,7 +75,8 @@ impl Target for Peers {
             1 => {
                 let bytes = connections::bytes(&mut source);
                 let address = self.member.peer_address();
-                self.member.block_on(connections::send(&address, &bytes));
+                // Refused if the member is ending by the input before, which is judged below.
+                let _ = self.member.block_on(connections::send(&address, &bytes));
             }
             _ => {
                 for _ in 0..STEPS_MAX {
