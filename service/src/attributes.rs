@@ -10,8 +10,8 @@ use conclave_proto::command::{Member, MemberAttributes, command::Body};
 use conclave_storage::machine::GENESIS;
 
 use crate::config::{Config, MemberUrl};
-use crate::handle::Handle;
-use crate::limits;
+use conclave_core::handle::Handle;
+use conclave_core::limits;
 
 /// From one log line of a member that has a leader and is not ready to the next.
 const REMINDER: Duration = Duration::from_secs(60);

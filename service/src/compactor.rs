@@ -19,9 +19,9 @@ use conclave_proto::ApiError;
 use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::CompactionRequest;
 
-use crate::clock::Moment;
 use crate::config::AutoCompaction;
-use crate::handle::{Handle, ProposeError};
+use conclave_core::clock::Moment;
+use conclave_core::handle::{Handle, ProposeError};
 
 /// Compactions are at most this far apart, however long the period is.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);

@@ -39,15 +39,15 @@ mod skipped;
 #[cfg(test)]
 mod tests;
 mod url;
-mod version;
 
 pub use auto_compaction::AutoCompaction;
 pub use check::check;
+pub use conclave_core::applier::SkippedEntry;
 pub use error::ConfigError;
 pub use security::{PeerTls, TlsFiles, TlsIdentity, TlsVersion};
-pub use skipped::SkippedEntry;
 pub use url::{InitialMember, MemberUrl};
-pub use version::{API_VERSION, version_text};
+
+use crate::version::version_text;
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]

@@ -27,10 +27,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::handle::Handle;
-use crate::limits;
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomer;
+use conclave_core::handle::Handle;
+use conclave_core::limits;
 
 mod authority;
 mod front;

@@ -17,9 +17,9 @@ use conclave_proto::etcdserverpb::{AlarmType, RangeRequest};
 use conclave_storage::reader::ReadError;
 use http::{StatusCode, header};
 
-use crate::handle::Handle;
 use crate::metrics::{Metrics, Probe};
-use crate::rpc::{API_VERSION, CLUSTER_VERSION};
+use crate::version::{API_VERSION, CLUSTER_VERSION};
+use conclave_core::handle::Handle;
 
 /// A named condition of health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

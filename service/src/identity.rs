@@ -7,43 +7,30 @@
 //!
 //! Ids are fixed when the cluster begins: what counts later is what the data directory says.
 
+use conclave_core::stores::NewCluster;
 use conclave_proto::command::Member;
 use sha1::{Digest, Sha1};
 
 use crate::config::{Config, MemberUrl};
 
-/// What a new cluster begins with, as this member sees it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Identity {
-    /// The id of this member.
-    pub member_id: u64,
-    /// The id of the cluster.
-    pub cluster_id: u64,
-    /// The members of the new cluster, by id. None has started: names and client URLs follow when
-    /// a member publishes its attributes.
-    pub members: Vec<Member>,
-}
-
-impl Identity {
-    /// The identity a configuration gives to a member whose data directory is empty.
-    pub fn of(config: &Config) -> Identity {
-        let token = &config.initial_cluster_token;
-        let mut members: Vec<Member> = config
-            .initial_members()
-            .iter()
-            .map(|member| Member {
-                id: member_id(&member.peer_urls, token, None),
-                peer_urls: member.peer_urls.iter().map(MemberUrl::to_string).collect(),
-                ..Member::default()
-            })
-            .collect();
-        members.sort_by_key(|member| member.id);
-        let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
-        Identity {
-            member_id: member_id(&config.own_entry().peer_urls, token, None),
-            cluster_id: cluster_id(&ids),
-            members,
-        }
+/// The cluster that a configuration begins, for a member whose data directory is empty.
+pub fn new_cluster(config: &Config) -> NewCluster {
+    let token = &config.initial_cluster_token;
+    let mut members: Vec<Member> = config
+        .initial_members()
+        .iter()
+        .map(|member| Member {
+            id: member_id(&member.peer_urls, token, None),
+            peer_urls: member.peer_urls.iter().map(MemberUrl::to_string).collect(),
+            ..Member::default()
+        })
+        .collect();
+    members.sort_by_key(|member| member.id);
+    let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
+    NewCluster {
+        member_id: member_id(&config.own_entry().peer_urls, token, None),
+        cluster_id: cluster_id(&ids),
+        members,
     }
 }
 
@@ -89,7 +76,7 @@ mod tests {
     /// flags.
     #[test]
     fn the_default_member_has_etcds_ids() {
-        let identity = Identity::of(&Config::default());
+        let identity = new_cluster(&Config::default());
         assert_eq!(format!("{:x}", identity.member_id), "8e9e05c52164694d");
         assert_eq!(format!("{:x}", identity.cluster_id), "cdf818194e3a8c32");
         assert_eq!(identity.members.len(), 1);

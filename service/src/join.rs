@@ -8,7 +8,7 @@
 //! acknowledged. So an id that the cluster knows as started is never taken up anew: the member has
 //! to be removed and added again, which gives it another.
 //!
-//! * **new**: who the members are follows from `--initial-cluster` ([`Identity`]). The others are
+//! * **new**: who the members are follows from `--initial-cluster` ([`NewCluster`]). The others are
 //!   asked once and briefly, since most often they are starting as well and cannot answer. Silence
 //!   is no objection; but while a member has nothing but its beginning, each of the others is asked
 //!   again when it can be reached, before anything of raft's is said to it (`peer/link.rs`).
@@ -22,12 +22,13 @@
 
 use std::time::Duration;
 
+use conclave_core::stores::{NewCluster, Origin};
 use conclave_proto::command::Member;
 use conclave_proto::peer::Introduction;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, InitialClusterState, InitialMember, MemberUrl};
-use crate::identity::Identity;
+use crate::identity;
 use crate::reconfiguration::majority;
 
 mod error;
@@ -35,22 +36,6 @@ mod error;
 mod tests;
 
 pub use error::JoinError;
-
-/// What a member with an empty directory becomes.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Origin {
-    /// A new cluster begins, and this is one of its members.
-    New(Identity),
-    /// This member was added to a cluster that runs.
-    Joined {
-        /// The id of the cluster.
-        cluster_id: u64,
-        /// The id this member was given when it was added.
-        member_id: u64,
-        /// The members, this one included, as the member that answered knows them.
-        members: Vec<Member>,
-    },
-}
 
 /// How long others are waited for.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +79,7 @@ where
     if let Err(reason) = &config.initial_cluster {
         return Err(JoinError::Flags(reason.clone()));
     }
-    let identity = Identity::of(config);
+    let identity = identity::new_cluster(config);
     let others = others(config);
     if config.initial_cluster_state == InitialClusterState::New {
         let answers = ask(&others, patience.round, &introduce).await;
@@ -158,7 +143,7 @@ where
 /// Whether one that has answered objects to our being a member that begins.
 fn check_new(
     config: &Config,
-    identity: &Identity,
+    identity: &NewCluster,
     answers: &[Answered<'_>],
 ) -> Result<(), JoinError> {
     let member_id = identity.member_id;

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::handle::Handle;
 use crate::reconfiguration::majority;
+use conclave_core::handle::Handle;
 
 /// From one reminder to the next.
 const REMINDER: Duration = Duration::from_secs(60);

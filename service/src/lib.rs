@@ -1,19 +1,8 @@
 //! The server: one member of a cluster, from its flags to its replies.
 //!
-//! ```text
-//!             edge ── rpc ── Handle ─┬─▶ mailbox ─▶ driver (Node, log) ─▶ applier (Machine) ─┐
-//!   clients ◀─────────────────────── │ ◀────────────── replies ──────────────────────────────┤
-//!                                    ├─▶ Reader ◀────────── state ───────────────────────────┤
-//!                                    └─▶ Watches ◀───────── ring ────────────────────────────┘
-//! ```
-//!
-//! Three owners, each a thread: the *driver* owns the consensus and the raft log, the *applier*
-//! owns the state machine, the watch *hub* (a task) owns the watchers. They talk over bounded
-//! queues; everybody else holds a [`Handle`]. Async is at the network edge and in a few tasks that
-//! mostly sleep; the disk is touched by threads.
-//!
-//! [`core`] puts the owners together, given two engines and who the member is; [`Server`] adds what
-//! a process has: a data directory, listeners, a log line when it is ready, an end.
+//! The member itself is [`conclave_core`]. This crate has what a process adds: the command line
+//! ([`config`]), a data directory, fronts for clients ([`rpc`], [`http`]), the protocol between
+//! members ([`peer`]), metrics and log lines. [`Server`] puts them together.
 //!
 //! # The end
 //!
@@ -30,70 +19,52 @@ use tokio::sync::{Semaphore, watch as signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use conclave_core::fatal::REMOVED;
+use conclave_core::limits;
+use conclave_core::member::Member;
+use conclave_core::stores::{Origin, Stores, StoresError};
 use conclave_storage::Fault;
 
 pub mod banner;
-pub mod clock;
 pub mod config;
-pub mod consensus;
-pub mod core;
 pub mod descriptors;
 pub mod edge;
-pub mod fatal;
-pub mod handle;
 pub mod http;
 pub mod identity;
 pub mod join;
-pub mod leadership;
-pub mod limits;
 pub mod logging;
 pub mod metrics;
 pub mod peer;
-pub mod peers;
 pub mod reconfiguration;
 pub mod rpc;
 pub mod service_manager;
-pub mod stores;
 pub mod tls;
-pub mod watch;
+pub mod version;
 
-mod admission;
-mod applier;
 mod attributes;
-mod away;
 mod compactor;
-mod deadlines;
-mod driver;
-mod forward;
-mod housekeeper;
 mod leaderless;
-mod log_writer;
-mod long_reads;
-mod mailbox;
+mod member;
+mod method;
 mod network;
 mod newcomers;
-mod progress;
-mod proposer;
 mod raft_runtime;
-mod waking;
+mod stores;
 
 #[cfg(test)]
 mod server_tests;
 
+pub use conclave_core::{FatalError, Handle};
 pub use config::Config;
-pub use fatal::FatalError;
-pub use handle::Handle;
 
 use crate::config::MemberUrl;
-use crate::core::Core;
 use crate::descriptors::Budget;
 use crate::edge::listener::{Listener, bind_tcp};
 use crate::edge::monitoring;
 use crate::edge::places::Places;
-use crate::join::Origin;
-use crate::peer::{Network, REMOVED};
+use crate::metrics::Metrics;
+use crate::peer::Network;
 use crate::raft_runtime::RaftRuntime;
-use crate::stores::Stores;
 use crate::tls::Tls;
 
 /// Why a member cannot be started.
@@ -119,9 +90,25 @@ pub enum StartError {
     /// Certificates that cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
-    /// The system would not give us a thread, or the metrics clash.
+    /// The stores are not those of a member.
+    #[error(transparent)]
+    Stores(StoresError),
+    /// The owners cannot be started.
+    #[error("cannot start: {0}")]
+    Member(#[from] conclave_core::member::StartError),
+    /// The system gives no thread, or two metrics share a name.
     #[error("cannot start: {0}")]
     System(String),
+}
+
+impl From<StoresError> for StartError {
+    fn from(error: StoresError) -> StartError {
+        match error {
+            StoresError::Fault(fault) => StartError::Fault(fault),
+            StoresError::Removed => StartError::Removed,
+            error @ StoresError::NoIdentity => StartError::Stores(error),
+        }
+    }
 }
 
 /// A running member.
@@ -165,7 +152,7 @@ impl Server {
             true => Some(network::origin(&config, tls.clone()).await?),
             false => None,
         };
-        let (core, network) = {
+        let (member, metrics, network) = {
             let (config, stopping) = (config.clone(), stopping.clone());
             let tls = tls.clone();
             let raft = raft.handle().clone();
@@ -177,16 +164,21 @@ impl Server {
                 };
                 let stores = opened.into_stores(origin, config.force_new_cluster)?;
                 log_start(message, &stores, &config);
-                network::start(stores, &config, tls, stopping, &raft)
+                let metrics = Metrics::new(stores.identity(), member::metrics_settings(&config))
+                    .map_err(|error| StartError::System(error.to_string()))?;
+                let (member, network) =
+                    network::start(stores, &config, &metrics, tls, stopping, &raft)?;
+                Ok::<_, StartError>((member, Arc::new(metrics), network))
             })
             .await?
         };
-        let handle = core.handle().clone();
+        let handle = member.handle().clone();
         let (is_ready, ready) = signal::channel(false);
         let (end, ended) = signal::channel(None);
         let supervisor = Supervisor {
             config,
-            core,
+            member,
+            metrics,
             network,
             raft,
             tls,
@@ -266,7 +258,8 @@ impl std::fmt::Debug for Server {
 /// The task that sees a server through: ready, serving, the end.
 struct Supervisor {
     config: Config,
-    core: Core,
+    member: Member,
+    metrics: Arc<Metrics>,
     network: Arc<Network>,
     raft: RaftRuntime,
     tls: Option<Arc<Tls>>,
@@ -281,7 +274,8 @@ impl Supervisor {
     async fn run(self) {
         let Supervisor {
             config,
-            core,
+            member,
+            metrics,
             network,
             raft,
             tls,
@@ -291,7 +285,7 @@ impl Supervisor {
             is_ready,
             end,
         } = self;
-        let handle = core.handle().clone();
+        let handle = member.handle().clone();
         let stopping = handle.stopping().clone();
         let mut edges = JoinSet::new();
         // Other members are served to the very end: what clients have begun needs them.
@@ -302,22 +296,22 @@ impl Supervisor {
                 (url, listener),
                 Arc::clone(&network),
                 tls.clone(),
-                &core,
+                &member,
                 peers_stopping.clone(),
             );
-            peers.spawn_on(core.fatal().guard("peer-listener", served), raft.handle());
+            peers.spawn_on(member.fatal().guard("peer-listener", served), raft.handle());
         }
-        serve_metrics(&mut edges, metrics_listeners, &core);
+        serve_metrics(&mut edges, metrics_listeners, &member, &metrics);
         tokio::select! {
             () = attributes::publish(&handle, &config) => {
-                serve(&mut edges, listeners, &core, &config);
+                serve(&mut edges, listeners, &member, &metrics, &config);
                 is_ready.send_replace(true);
                 stopping.cancelled().await;
             }
             () = stopping.cancelled() => {}
         }
         while edges.join_next().await.is_some() {}
-        let outcome = core.stop().await;
+        let outcome = member.stop().await;
         peers_stopping.cancel();
         network.stop().await;
         while peers.join_next().await.is_some() {}
@@ -353,7 +347,8 @@ fn log_start(message: &str, stores: &Stores, config: &Config) {
 fn serve(
     edges: &mut JoinSet<()>,
     listeners: Vec<(MemberUrl, Listener)>,
-    core: &Core,
+    member: &Member,
+    metrics: &Arc<Metrics>,
     config: &Config,
 ) {
     let settings = edge::Settings {
@@ -363,35 +358,41 @@ fn serve(
     };
     let budget = Budget::current();
     budget.report();
-    let refused = &core.metrics().stats().client_connections_refused;
+    let refused = &metrics.stats().client_connections_refused;
     let places = Places::new(budget.clients, refused.clone());
     for (url, listener) in listeners {
-        let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
+        let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let places = Arc::clone(&places);
-        let (stopping, fatal) = (handle.stopping().clone(), core.fatal().clone());
+        let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
         // The address, because with port 0 it is the only place that says where.
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
-        edges.spawn(core.fatal().guard("client-listener", async move {
+        edges.spawn(member.fatal().guard("client-listener", async move {
             let served = edge::serve(listener, handle, metrics, settings, places, stopping).await;
             if let Err(error) = served {
-                let (address, detail) = (url.to_string(), error.to_string());
-                fatal.report(FatalError::Listener { address, detail });
+                fatal.report(FatalError::Process(format!(
+                    "serving {url} failed: {error}"
+                )));
             }
         }));
     }
 }
 
 /// Serves metrics and health checks on ports of their own, and says so.
-fn serve_metrics(edges: &mut JoinSet<()>, listeners: Vec<(MemberUrl, Listener)>, core: &Core) {
+fn serve_metrics(
+    edges: &mut JoinSet<()>,
+    listeners: Vec<(MemberUrl, Listener)>,
+    member: &Member,
+    metrics: &Arc<Metrics>,
+) {
     let places = Arc::new(Semaphore::new(descriptors::MONITORING_MAX));
     for (url, listener) in listeners {
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve metrics");
-        let (handle, metrics) = (core.handle().clone(), Arc::clone(core.metrics()));
+        let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let stopping = handle.stopping().clone();
         let served = monitoring::serve(listener, handle, metrics, Arc::clone(&places), stopping);
-        edges.spawn(core.fatal().guard("metrics-listener", served));
+        edges.spawn(member.fatal().guard("metrics-listener", served));
     }
 }
 

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use crate::handle::{Handle, Identity};
-use crate::rpc::{API_VERSION, CLUSTER_VERSION};
+use crate::version::{API_VERSION, CLUSTER_VERSION};
+use conclave_core::handle::{Handle, Identity};
 
 mod calls;
 mod clients;
@@ -38,7 +38,6 @@ mod stats;
 pub(crate) use calls::{Call, Calls};
 pub(crate) use clients::Clients;
 pub use durations::Durations;
-pub(crate) use durations::{Applies, Timed};
 pub(crate) use peers::OfPeer;
 pub use peers::PeerStats;
 #[cfg(test)]

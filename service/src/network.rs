@@ -1,25 +1,26 @@
-//! The core on a network: what `peer` needs of the member, put together.
+//! The member on a network: what `peer` needs of it, put together.
 
 use std::sync::{Arc, OnceLock};
 
 use conclave_proto::peer::{Introduction, answer, question};
-use conclave_storage::machine::GENESIS;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::StartError;
-use crate::clock::SystemClock;
 use crate::config::{Config, MemberUrl};
-use crate::core::{self, Core, Neighbourhood};
-use crate::fatal::FatalError;
-use crate::forward;
-use crate::handle::Handle;
-use crate::join::{self, Origin, Patience};
+use crate::join::{self, Patience};
+use crate::member;
+use crate::metrics::{Metrics, PeerStats};
 use crate::peer::{self, Answers, BoxFuture, Network, Parts};
-use crate::peers::{Inbox, Peers};
-use crate::stores::Stores;
 use crate::tls::Tls;
+use conclave_core::clock::SystemClock;
+use conclave_core::fatal::FatalError;
+use conclave_core::handle::Handle;
+use conclave_core::leader_queries;
+use conclave_core::member::{Member, PeerContext};
+use conclave_core::peers::Peers;
+use conclave_core::stores::{Origin, Stores};
 
 /// The certificates of connections between members, if they are secured.
 pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
@@ -42,43 +43,44 @@ pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Ori
     Ok(join::origin(config, patience, introduce).await?)
 }
 
-/// Wakes the owners, with the other members in reach. Must be called in the runtime of the clients;
-/// what speaks to other members runs on `raft`.
+/// Starts the owners, with a network to the other members. Must be called in the runtime of the
+/// clients; what speaks to other members runs on `raft`.
 pub(crate) fn start(
     stores: Stores,
     config: &Config,
+    metrics: &Metrics,
     tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
     raft: &runtime::Handle,
-) -> Result<(Core, Arc<Network>), StartError> {
+) -> Result<(Member, Arc<Network>), StartError> {
     let network = OnceLock::new();
-    let began_blank = stores.log_state.last_index <= GENESIS.0;
-    let connect = |inbox, neighbourhood| {
-        let connect = || connect(config, tls, inbox, neighbourhood, began_blank, raft);
+    let began_blank = stores.is_blank();
+    let connect = |context| {
+        let stats = metrics.peers().clone();
+        let connect = || connect(config, tls, context, stats, began_blank, raft);
         let network = network.get_or_init(connect);
         Arc::clone(network) as Arc<dyn Peers>
     };
-    let settings = core::Settings::of(config);
-    let core = Core::start(stores, settings, stopping, raft, connect)?;
+    let member = member::start(stores, config, metrics, stopping, raft, connect)?;
     let network = network.into_inner();
-    Ok((core, network.expect("a core that starts connects")))
+    Ok((member, network.expect("a member that starts connects")))
 }
 
 fn connect(
     config: &Config,
     tls: Option<Arc<Tls>>,
-    inbox: Inbox,
-    neighbourhood: Neighbourhood,
+    context: PeerContext,
+    stats: PeerStats,
     began_blank: bool,
     raft: &runtime::Handle,
 ) -> Arc<Network> {
-    let Neighbourhood {
+    let PeerContext {
         identity,
         clock,
         reader,
-        stats,
         fatal,
-    } = neighbourhood;
+        inbox,
+    } = context;
     Network::new(Parts {
         settings: peer::Settings {
             cluster_id: identity.cluster_id,
@@ -101,7 +103,10 @@ fn connect(
         applied: Arc::new(move || reader.applied().index),
         stats,
         began_blank,
-        already_started: join::already_started(config, identity.member_id),
+        already_started: {
+            let error = join::already_started(config, identity.member_id);
+            FatalError::Process(error.to_string())
+        },
         fatal,
         runtime: raft.clone(),
         // The driver speaks to the others to its end; then the network is stopped by itself.
@@ -114,11 +119,11 @@ pub(crate) fn serve(
     (url, listener): (MemberUrl, TcpListener),
     network: Arc<Network>,
     tls: Option<Arc<Tls>>,
-    core: &Core,
+    member: &Member,
     stopping: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let answers = Arc::new(core.handle().clone());
-    let fatal = core.fatal().clone();
+    let answers = Arc::new(member.handle().clone());
+    let fatal = member.fatal().clone();
     let address = listener
         .local_addr()
         .map_or(String::new(), |address| address.to_string());
@@ -126,8 +131,9 @@ pub(crate) fn serve(
     let tls = tls.filter(|_| url.is_tls());
     async move {
         if let Err(error) = peer::serve(listener, network, answers, tls, stopping).await {
-            let (address, detail) = (url.to_string(), error.to_string());
-            fatal.report(FatalError::Listener { address, detail });
+            fatal.report(FatalError::Process(format!(
+                "serving {url} failed: {error}"
+            )));
         }
     }
 }
@@ -135,10 +141,10 @@ pub(crate) fn serve(
 impl Answers for Handle {
     fn answer(&self, question: question::Question) -> BoxFuture<answer::Answer> {
         let handle = self.clone();
-        Box::pin(async move { forward::answer(&handle, question).await })
+        Box::pin(async move { leader_queries::answer(&handle, question).await })
     }
 
     fn introduce(&self) -> Introduction {
-        forward::introduce(self)
+        leader_queries::introduce(self)
     }
 }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use prometheus::IntCounter;
 use tokio::task::JoinSet;
 
 use conclave_proto::ApiError;
@@ -17,18 +18,15 @@ use conclave_proto::peer::{answer, question};
 use conclave_storage::machine::Reply;
 use conclave_storage::machine::member as rules;
 
-use crate::config::{Config, MemberUrl};
-use crate::handle::{Handle, ProposeError};
+use crate::config::MemberUrl;
 use crate::identity;
-use crate::limits;
+use conclave_core::handle::{Handle, ProposeError};
+use conclave_core::leader_queries::is_learner_ready;
+use conclave_core::limits;
 
 mod quorum;
 
 pub(crate) use quorum::majority;
-
-/// A learner has caught up when its log agrees with the leader's for this part of it: etcd's rule.
-const READY_NUMERATOR: u64 = 9;
-const READY_DENOMINATOR: u64 = 10;
 
 /// How often learners are looked at, where they are promoted by themselves.
 const PROMOTION_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,27 +35,6 @@ const PROMOTION_INTERVAL: Duration = Duration::from_millis(500);
 /// many looks in a row must find no majority: a connection that broke is back in half a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const LOST_AFTER_LOOKS: u32 = 2;
-
-/// What of it is configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Whether a change that would endanger the quorum is refused.
-    pub strict: bool,
-    /// Learners at a time.
-    pub max_learners: usize,
-    /// Whether the leader promotes learners that have caught up.
-    pub auto_promote_learners: bool,
-}
-
-impl Settings {
-    pub(crate) fn of(config: &Config) -> Settings {
-        Settings {
-            strict: config.strict_reconfig_check,
-            max_learners: config.max_learners,
-            auto_promote_learners: config.auto_promote_learners,
-        }
-    }
-}
 
 /// A change that was made: the members after it.
 pub(crate) type Changed = Result<Vec<Member>, ProposeError>;
@@ -93,9 +70,7 @@ pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
         return Err(ProposeError::Refused(ApiError::LearnerNotReady));
     }
     check_quorum(handle, &members, &change).await?;
-    let promoted = propose(handle, Change::Promote(id)).await?;
-    handle.stats().promotions.inc();
-    Ok(promoted)
+    propose(handle, Change::Promote(id)).await
 }
 
 /// Removes a member.
@@ -243,7 +218,7 @@ async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duratio
 async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, ProposeError> {
     let standing = handle.status();
     if standing.is_leader {
-        return is_ready_here(handle, id)
+        return is_learner_ready(handle, id)
             .await
             .map_err(ProposeError::Refused);
     }
@@ -255,20 +230,8 @@ async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, ProposeError
     }
 }
 
-/// On the leader.
-pub(crate) async fn is_ready_here(handle: &Handle, id: u64) -> Result<bool, ApiError> {
-    let (own, theirs) = handle
-        .look(move |node| (node.last_index(), node.matched(id)))
-        .await?;
-    Ok(theirs.is_some_and(|matched| {
-        u128::from(matched) * u128::from(READY_DENOMINATOR)
-            >= u128::from(own) * u128::from(READY_NUMERATOR)
-            && matched > 0
-    }))
-}
-
 /// Promotes learners as soon as they have caught up and are up, while this member leads.
-pub(crate) async fn promote_learners(handle: Handle) {
+pub(crate) async fn promote_learners(handle: Handle, promotions: IntCounter) {
     let stopping = handle.stopping().clone();
     loop {
         tokio::select! {
@@ -296,7 +259,10 @@ pub(crate) async fn promote_learners(handle: Handle) {
                 () = stopping.cancelled() => return,
             };
             match promoted {
-                Ok(_) => tracing::debug!(member = learner.name, "a learner is promoted"),
+                Ok(_) => {
+                    promotions.inc();
+                    tracing::debug!(member = learner.name, "a learner is promoted");
+                }
                 Err(error) => tracing::debug!(%error, "a learner cannot be promoted yet"),
             }
         }

@@ -33,8 +33,8 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-use crate::clock::{Clock, SystemClock};
 use crate::config::{PeerTls, TlsFiles, TlsIdentity};
+use conclave_core::clock::{Clock, SystemClock};
 
 mod address;
 mod files;

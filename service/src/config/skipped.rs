@@ -1,25 +1,10 @@
 //! `--skip-log-entry`: log entries to go on without.
 
-use std::fmt;
+use conclave_core::applier::SkippedEntry;
 
 use super::ConfigError;
 
 const FLAG: &str = "skip-log-entry";
-
-/// A log entry that is not to be applied, as its member named it when it stopped there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SkippedEntry {
-    /// The entry's index.
-    pub index: u64,
-    /// Its hash: [`conclave_storage::log::entry_checksum`].
-    pub hash: u32,
-}
-
-impl fmt::Display for SkippedEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{:08x}", self.index, self.hash)
-    }
-}
 
 /// Entries as the flag has them, with commas between them.
 pub(super) fn check_skipped_entries(text: &str) -> Result<Vec<SkippedEntry>, ConfigError> {

@@ -30,10 +30,10 @@ use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tower::Service as _;
 
-use crate::handle::Handle;
 use crate::metrics::Metrics;
 use crate::rpc::large::Replacement;
 use crate::{http as plain, rpc};
+use conclave_core::handle::Handle;
 
 /// What a message may be larger than a request in it: the room etcd leaves for framing.
 const MESSAGE_OVERHEAD_BYTES: usize = 512 << 10;

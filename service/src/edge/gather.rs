@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use prometheus::IntCounter;
 
 use super::listener::Divide;
-use crate::clock::Stopwatch;
+use conclave_core::clock::Stopwatch;
 
 /// Bytes gathered at most: several of the largest frames, and no more than a socket takes at once.
 const GATHERED_BYTES_MAX: usize = 64 << 10;

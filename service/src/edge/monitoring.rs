@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::listener::{Accept, Listener, SocketFile};
 use super::places::LogOnce;
 use super::{HEADER_BYTES_MAX, HEADER_TIMEOUT, accept, drive, front};
-use crate::handle::Handle;
 use crate::http as plain;
 use crate::metrics::Metrics;
+use conclave_core::handle::Handle;
 
 /// Serves metrics and health checks on `listener` until `shutdown` is cancelled and the last
 /// connection has ended. All such ports share `places`; one connection more is closed at once.

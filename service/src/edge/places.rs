@@ -12,9 +12,9 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::clock::Stopwatch;
 use crate::descriptors::PROBES_MAX;
 use crate::newcomers::{Newcomer, Newcomers};
+use conclave_core::clock::Stopwatch;
 
 /// How long a probe may take, from its connection to its end.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -88,14 +88,14 @@ impl Script {
     }
 }
 
-fn new_cluster() -> (Config, Identity) {
+fn new_cluster() -> (Config, NewCluster) {
     let config = config("c", "new", THREE);
-    let identity = Identity::of(&config);
+    let identity = identity::new_cluster(&config);
     (config, identity)
 }
 
 /// What a member of the new cluster says of it.
-fn of_the_new_cluster(identity: &Identity) -> Introduction {
+fn of_the_new_cluster(identity: &NewCluster) -> Introduction {
     Introduction {
         cluster_id: identity.cluster_id,
         member_id: 0,
@@ -112,7 +112,7 @@ async fn a_new_cluster_begins_though_nobody_answers() {
     assert_eq!(begun, Ok(Origin::New(identity)));
     let alone = Config::default();
     let begun = Script::default().origin(&alone).await;
-    assert_eq!(begun, Ok(Origin::New(Identity::of(&alone))));
+    assert_eq!(begun, Ok(Origin::New(identity::new_cluster(&alone))));
 }
 
 #[tokio::test]

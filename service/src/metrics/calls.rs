@@ -15,8 +15,8 @@ use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
 use tonic::Code;
 
-use crate::clock::Stopwatch;
-use crate::rpc::method::{Method, Shape};
+use crate::method::{Method, Shape};
+use conclave_core::clock::Stopwatch;
 
 /// The codes by number; the label's value is the name Go prints.
 const CODES: [(Code, &str); 17] = [

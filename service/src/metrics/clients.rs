@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, Opts};
 
-use crate::rpc::method::Shape;
+use crate::method::Shape;
 
 /// Versions with series of their own; all further ones share one. etcd has had ten.
 const VERSIONS_MAX: usize = 32;

@@ -4,10 +4,10 @@
 //! on most members, and each series has twenty lines. What is resolved once costs no lookup after
 //! that.
 
-use std::cell::OnceCell;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use conclave_core::observe::{AppliedCommand, RequestKind};
 use conclave_storage::machine::CommandKind;
 use prometheus::core::Collector;
 use prometheus::local::LocalHistogram;
@@ -34,17 +34,6 @@ const fn label(kind: CommandKind) -> &'static str {
     }
 }
 
-/// A request as it is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Timed {
-    /// A command, from before its proposal to its outcome.
-    Command(CommandKind),
-    /// A range, with its wait for the state to be new enough.
-    Range,
-    /// A transaction that only reads, likewise.
-    ReadOnlyTxn,
-}
-
 /// Distributions of durations. Cloning shares them.
 #[derive(Debug)]
 pub struct Durations {
@@ -54,6 +43,7 @@ pub struct Durations {
     ranges: HistogramVec,
     resolved_ranges: [OnceLock<Histogram>; 2],
     applies: HistogramVec,
+    gathered: Mutex<Gathered>,
 }
 
 impl Durations {
@@ -83,6 +73,7 @@ impl Durations {
                 &["version", "op", "success"],
                 (0.0001, 20),
             )?,
+            gathered: Mutex::default(),
         };
         let collectors: Vec<Box<dyn Collector>> = vec![
             Box::new(durations.requests.clone()),
@@ -93,11 +84,11 @@ impl Durations {
     }
 
     /// A request has ended. Rejection is an outcome like others, and a success.
-    pub(crate) fn request(&self, timed: Timed, success: bool, took: Duration) {
-        let (position, kind) = match timed {
-            Timed::Command(kind) => (kind as usize, label(kind)),
-            Timed::Range => (KINDS, "Range"),
-            Timed::ReadOnlyTxn => (KINDS + 1, "ReadonlyTxn"),
+    pub(crate) fn request(&self, request: RequestKind, success: bool, took: Duration) {
+        let (position, kind) = match request {
+            RequestKind::Command(kind) => (kind as usize, label(kind)),
+            RequestKind::Range => (KINDS, "Range"),
+            RequestKind::ReadOnlyTxn => (KINDS + 1, "ReadonlyTxn"),
         };
         self.resolved[position][usize::from(success)]
             .get_or_init(|| {
@@ -115,37 +106,37 @@ impl Durations {
             .observe(took.as_secs_f64());
     }
 
-    /// For the thread that applies.
-    pub(crate) fn applies(&self) -> Applies {
-        Applies {
-            family: self.applies.clone(),
-            resolved: Default::default(),
+    /// Commands were applied: one batch.
+    pub(crate) fn applied(&self, commands: &[AppliedCommand]) {
+        // One thread applies, so the lock is free.
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        for command in commands {
+            gathered.observe(&self.applies, command);
         }
+        gathered.flush();
     }
 }
 
-/// How long commands took to apply, gathered by the thread that applies them: without atomic
-/// operations, since there may be a hundred thousand a second.
-#[derive(Debug)]
-pub(crate) struct Applies {
-    family: HistogramVec,
-    resolved: [[OnceCell<LocalHistogram>; 2]; KINDS],
+/// Durations of applied commands, gathered over a batch: without atomic operations, since there may
+/// be a hundred thousand a second.
+#[derive(Debug, Default)]
+struct Gathered {
+    resolved: [[Option<LocalHistogram>; 2]; KINDS],
 }
 
-impl Applies {
-    /// A command was applied.
-    pub(crate) fn observe(&self, kind: CommandKind, success: bool, took: Duration) {
-        self.resolved[kind as usize][usize::from(success)]
-            .get_or_init(|| {
-                let labels = ["v3", label(kind), SUCCESS[usize::from(success)]];
-                self.family.with_label_values(&labels).local()
+impl Gathered {
+    fn observe(&mut self, family: &HistogramVec, command: &AppliedCommand) {
+        let success = usize::from(command.is_ok);
+        self.resolved[command.kind as usize][success]
+            .get_or_insert_with(|| {
+                let labels = ["v3", label(command.kind), SUCCESS[success]];
+                family.with_label_values(&labels).local()
             })
-            .observe(took.as_secs_f64());
+            .observe(command.took.as_secs_f64());
     }
 
-    /// Shows what was gathered.
-    pub(crate) fn flush(&self) {
-        let resolved = self.resolved.iter().flatten().filter_map(OnceCell::get);
+    fn flush(&self) {
+        let resolved = self.resolved.iter().flatten().flatten();
         resolved.for_each(LocalHistogram::flush);
     }
 }
@@ -169,13 +160,18 @@ mod tests {
         };
         assert_eq!(text(), "");
         let took = Duration::from_millis(3);
-        durations.request(Timed::Command(CommandKind::Put), true, took);
-        durations.request(Timed::ReadOnlyTxn, false, took);
+        durations.request(RequestKind::Command(CommandKind::Put), true, took);
+        durations.request(RequestKind::ReadOnlyTxn, false, took);
         durations.range(true, took);
-        let applies = durations.applies();
-        applies.observe(CommandKind::LeaseExpire, true, took);
-        applies.observe(CommandKind::LeaseRevoke, true, took);
-        applies.flush();
+        let applied = |kind| AppliedCommand {
+            kind,
+            is_ok: true,
+            took,
+        };
+        durations.applied(&[
+            applied(CommandKind::LeaseExpire),
+            applied(CommandKind::LeaseRevoke),
+        ]);
         for line in [
             r#"etcd_server_request_duration_seconds_count{success="true",type="Put"} 1"#,
             r#"etcd_server_request_duration_seconds_count{success="false",type="ReadonlyTxn"} 1"#,

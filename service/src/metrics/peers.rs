@@ -10,7 +10,7 @@ use prometheus::{
     exponential_buckets,
 };
 
-use crate::clock::Stopwatch;
+use conclave_core::clock::Stopwatch;
 
 /// The series of every other member.
 #[derive(Clone, Debug)]

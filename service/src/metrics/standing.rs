@@ -3,7 +3,7 @@
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntGauge};
 
-use crate::handle::Handle;
+use conclave_core::handle::Handle;
 
 /// A number and how to read it.
 struct Reading {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use conclave_core::observe::{Observation, Observer};
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, exponential_buckets,
@@ -242,6 +243,52 @@ impl Stats {
         ];
         collectors.extend(own);
         Ok((stats, collectors))
+    }
+}
+
+impl Observer for Stats {
+    fn observe(&self, observation: Observation<'_>) {
+        match observation {
+            Observation::LogWritten {
+                bytes,
+                synced,
+                took,
+            } => {
+                self.wal_write.observe(took.as_secs_f64());
+                if synced {
+                    self.wal_fsync.observe(took.as_secs_f64());
+                }
+                self.wal_write_bytes.add(bytes as i64);
+            }
+            Observation::Applied {
+                commands,
+                commit_took,
+            } => {
+                self.backend_commit.observe(commit_took.as_secs_f64());
+                self.durations.applied(commands);
+            }
+            Observation::SlowApply => self.slow_applies.inc(),
+            Observation::Request {
+                kind,
+                is_decided,
+                took,
+            } => self.durations.request(kind, is_decided, took),
+            Observation::ProposalFailed => self.proposals_failed.inc(),
+            Observation::SlowRead => self.slow_reads.inc(),
+            Observation::ReadFailed => self.reads_failed.inc(),
+            Observation::ReadOpened => self.open_reads.inc(),
+            Observation::ReadClosed => self.open_reads.dec(),
+            Observation::ReclaimBegun => self.defrag_inflight.inc(),
+            Observation::ReclaimEnded(took) => {
+                self.defrag.observe(took.as_secs_f64());
+                self.defrag_inflight.dec();
+            }
+            Observation::LeasesExpired(count) => self.leases_expired.inc_by(count as u64),
+            Observation::HeartbeatLate => self.heartbeats_late.inc(),
+            Observation::MessageRefused => self.raft_messages_refused.inc(),
+            Observation::InstallBegun => self.installing.set(1),
+            Observation::InstallEnded => self.installing.set(0),
+        }
     }
 }
 

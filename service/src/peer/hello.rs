@@ -8,11 +8,10 @@
 use conclave_proto::peer::Hello;
 use tonic::{Code, Status};
 
+use conclave_core::fatal::REMOVED;
+
 /// The highest version of the protocol we speak.
 pub(super) const PROTOCOL_VERSION: u32 = 1;
-
-/// What a removed member is told, and exits with: etcd's words.
-pub(crate) const REMOVED: &str = "the member has been permanently removed from the cluster";
 
 /// Who we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

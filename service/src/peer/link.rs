@@ -25,12 +25,13 @@ use conclave_proto::peer::peer_client::PeerClient;
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
-use super::told::Told;
 use super::{Common, lock, probe, reason};
-use crate::clock::Moment;
-use crate::fatal::FatalError;
 use crate::join::has_started;
 use crate::metrics::OfPeer;
+use conclave_core::clock::Moment;
+use conclave_core::fatal::FatalError;
+use conclave_core::log_once::LogOnce;
+use conclave_core::peers::PeerEvent;
 
 /// The first pause between two attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -225,7 +226,7 @@ impl Refused {
     fn end(&self, common: &Common) -> Option<FatalError> {
         match self {
             Refused::Call(status) => says_removed(status).then_some(FatalError::Removed),
-            Refused::AlreadyStarted => Some(common.already_started.clone().into()),
+            Refused::AlreadyStarted => Some(common.already_started.clone()),
             Refused::Dial(_) | Refused::Stranger(_) | Refused::Silence(_) => None,
         }
     }
@@ -261,18 +262,18 @@ pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
 async fn keep(link: &Link, common: &Common) {
     let dialling = Dialling::of(common);
     let mut pauses = Pauses::new(common.settings.election_timeout);
-    let told = Told::default();
+    let logged = LogOnce::default();
     let mut grace_ends = common.clock.now().after(ABSENCE_GRACE);
     let mut good = None;
     loop {
         for url in &link.dialled(good.as_deref()) {
-            let refused = match session(link, common, &dialling, url, &told).await {
+            let refused = match session(link, common, &dialling, url, &logged).await {
                 Err(refused) => refused,
                 Ok(stood) => {
                     (good, grace_ends) = (Some(url.clone()), common.clock.now());
                     if stood >= STOOD_MIN {
                         pauses.reset();
-                        told.forget_all();
+                        logged.forget_all();
                     }
                     break;
                 }
@@ -289,7 +290,7 @@ async fn keep(link: &Link, common: &Common) {
                 continue;
             }
             let reason = refused.to_string();
-            if told.is_new(&format!("{url} {reason}"), now) {
+            if logged.is_new(&format!("{url} {reason}"), now) {
                 let member = format!("{:x}", link.id);
                 tracing::warn!(member, %url, reason, "cannot connect to a member");
             }
@@ -308,7 +309,7 @@ async fn session(
     common: &Common,
     dialling: &Dialling,
     url: &str,
-    told: &Told,
+    logged: &LogOnce,
 ) -> Result<Duration, Refused> {
     let connection = dialling.dial(url).await?;
     let mut client = connection.client();
@@ -352,7 +353,7 @@ async fn session(
         }
     };
     // The connections of a link that stands for moments only are not worth a line each.
-    let mut is_told = told.is_new(&format!("connected by {url}"), since);
+    let mut is_told = logged.is_new(&format!("connected by {url}"), since);
     if is_told {
         tell();
     }
@@ -374,7 +375,7 @@ async fn session(
     drop(breaks);
     let now = common.clock.now();
     let stood = now.since(since);
-    if stood >= STOOD_MIN || told.is_new(&format!("disconnected from {url}: {reason}"), now) {
+    if stood >= STOOD_MIN || logged.is_new(&format!("disconnected from {url}: {reason}"), now) {
         tracing::warn!(member, %url, reason, "disconnected from a member");
     }
     Ok(stood)
@@ -407,7 +408,9 @@ impl Drop for Breaks<'_> {
         }
         stats.disconnected.inc_by(u64::from(stood));
         if was_open {
-            self.common.inbox.unreachable(self.link.id);
+            self.common
+                .inbox
+                .deliver(PeerEvent::Unreachable(self.link.id));
         }
     }
 }

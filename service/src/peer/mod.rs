@@ -20,14 +20,14 @@
 //!
 //! The driver calls [`Peers::send`]. The parcel goes into B's queue, or is dropped: when there is
 //! no connection, or when the queue is full because B or the network is slow. Then, once for each
-//! break, the driver hears [`Inbox::unreachable`]. Otherwise the stream wakes, encodes a frame, and
-//! hyper writes it. At B, [`service`] decodes the frame and calls [`Inbox::receive`] with each
+//! break, the driver hears [`PeerEvent::Unreachable`]. Otherwise the stream wakes, encodes a frame, and
+//! hyper writes it. At B, [`service`] decodes the frame and delivers a [`PeerEvent::Parcel`] for each
 //! parcel.
 //!
 //! # Who is told what when a process dies
 //!
 //! The kernel closes its connections. The dialler of one sees its stream end: unreachable, and
-//! dial again, soon at first. The other side of one calls [`Inbox::closed`], which is how a
+//! dial again, soon at first. The other side of one delivers a [`PeerEvent::Closed`], which is how a
 //! follower learns that its leader is gone before the election timeout. A machine that vanishes
 //! without a word is noticed by the kernel, at both ends, since it acknowledges nothing: in two or
 //! three election timeouts. A process that hangs is noticed by pings, in some ten seconds.
@@ -44,7 +44,7 @@
 //! * Nothing is sent before the other side's Hello has been checked; nothing is taken in before
 //!   its Hello has.
 //! * Every message is bounded before it is decoded, every queue in number and bytes.
-//! * [`Peers::send_snapshot`] leads to exactly one [`Inbox::snapshot_sent`].
+//! * [`Peers::send_snapshot`] leads to exactly one [`PeerEvent::SnapshotSent`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
@@ -66,14 +66,14 @@ use conclave_proto::command::Member;
 use conclave_proto::peer::{Hello, Introduction, Parcel, answer, question};
 use conclave_storage::machine::GENESIS;
 
-use crate::clock::{Clock, Moment};
 use crate::descriptors::Budget;
-use crate::fatal::Fatal;
-use crate::join::JoinError;
-use crate::limits;
 use crate::metrics::{OfPeer, PeerStats};
-use crate::peers::{Asking, Inbox, Peers, SnapshotFiles, Unreachable};
 use crate::tls::Tls;
+use conclave_core::clock::{Clock, Moment};
+use conclave_core::fatal::{Fatal, FatalError};
+use conclave_core::limits;
+use conclave_core::log_once::LogOnce;
+use conclave_core::peers::{Asking, Inbox, PeerEvent, Peers, SnapshotFiles, Unreachable};
 
 mod dial;
 mod hello;
@@ -86,7 +86,6 @@ mod queue;
 mod serve;
 mod service;
 pub mod snapshot;
-mod told;
 mod unlisted;
 
 #[cfg(test)]
@@ -94,9 +93,6 @@ mod tests;
 
 pub use introduce::{IntroduceError, introduce};
 pub use serve::serve;
-
-pub(crate) use hello::REMOVED;
-pub(crate) use told::Told;
 
 use hello::Identity;
 use incoming::Incoming;
@@ -182,7 +178,7 @@ pub struct Parts {
     /// member has never run, or has lost its data.
     pub began_blank: bool,
     /// What to say if others know this member as one that has run, and there is no data of that.
-    pub already_started: JoinError,
+    pub already_started: FatalError,
     /// Where it is reported that the process must end.
     pub(crate) fatal: Fatal,
     /// Where the tasks run.
@@ -211,7 +207,7 @@ struct Common {
     applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     stats: PeerStats,
     began_blank: bool,
-    already_started: JoinError,
+    already_started: FatalError,
     fatal: Fatal,
     runtime: runtime::Handle,
     stopping: CancellationToken,
@@ -250,15 +246,15 @@ pub struct Network {
     incoming: Incoming,
     places: Arc<Places>,
     /// Connections that were turned away.
-    rejections: Told,
+    rejections: LogOnce,
     /// Calls that were turned away.
-    refusals: Told,
+    refusals: LogOnce,
     /// Streams of members that came and went within a moment.
-    streams: Told,
+    streams: LogOnce,
     /// Members that this one's membership does not list, and that were given or refused a link.
-    unlisted: Told,
+    unlisted: LogOnce,
     /// Messages to members this one cannot reach.
-    unreached: Told,
+    unreached: LogOnce,
     receiver: snapshot::Receiver,
 }
 
@@ -306,11 +302,11 @@ impl Network {
             members: Mutex::default(),
             incoming: Incoming::default(),
             places: Places::new(Budget::current().peer_newcomers),
-            rejections: Told::default(),
-            refusals: Told::default(),
-            streams: Told::default(),
-            unlisted: Told::default(),
-            unreached: Told::default(),
+            rejections: LogOnce::default(),
+            refusals: LogOnce::default(),
+            streams: LogOnce::default(),
+            unlisted: LogOnce::default(),
+            unreached: LogOnce::default(),
         })
     }
 
@@ -369,7 +365,7 @@ impl Peers for Network {
         };
         let pushed = link.queue().push(parcel);
         if pushed == Pushed::FirstLost {
-            self.common.inbox.unreachable(to);
+            self.common.inbox.deliver(PeerEvent::Unreachable(to));
         }
         pushed == Pushed::Queued
     }

@@ -12,7 +12,7 @@ use prometheus::Histogram;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::dial::Connection;
-use crate::clock::Stopwatch;
+use conclave_core::clock::Stopwatch;
 
 /// etcd's members ask each other as often.
 const INTERVAL: Duration = Duration::from_secs(4);

@@ -20,8 +20,8 @@ use tokio_stream::Stream;
 use conclave_proto::peer::{Frame, Hello, Parcel};
 
 use super::lock;
-use crate::limits;
 use crate::metrics::OfPeer;
+use conclave_core::limits;
 
 /// Parcels that wait for one member.
 const PARCELS_MAX: usize = limits::PEER_MESSAGES_MAX;

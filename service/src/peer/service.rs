@@ -21,6 +21,7 @@ use super::incoming::Begun;
 use super::link::STOOD_MIN;
 use super::{Answers, Network, reason};
 use crate::metrics::OfPeer;
+use conclave_core::peers::PeerEvent;
 
 /// How long a member may take over the first message of a stream.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,7 +123,7 @@ impl Peer for Service {
         let hello = self.check(Some(&hello), remote)?;
         let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
         if begun.restarted {
-            common.inbox.closed(hello.member_id);
+            common.inbox.deliver(PeerEvent::Closed(hello.member_id));
             // To the process that is no more. The connection may not know it yet.
             self.network.end_snapshot(hello.member_id);
         }
@@ -255,7 +256,7 @@ impl Service {
         self.network.forget_urls(from, begun.number);
         let stops = self.ending.is_cancelled() || common.stopping.is_cancelled();
         if self.network.incoming.finish(from, begun.number) && !stops {
-            common.inbox.closed(from);
+            common.inbox.deliver(PeerEvent::Closed(from));
         }
     }
 
@@ -266,7 +267,11 @@ impl Service {
             stats.received_bytes.inc_by(frame_bytes as u64);
         }
         for parcel in frame.parcels {
-            let taken = self.network.common.inbox.receive(from, parcel);
+            let taken = self
+                .network
+                .common
+                .inbox
+                .deliver(PeerEvent::Parcel { from, parcel });
             if let Some(stats) = stats.filter(|_| !taken) {
                 stats.receive_failures.inc();
             }

@@ -33,8 +33,8 @@ use conclave_storage::layout::FORMAT_VERSION;
 use super::dial::{DialError, Dialling};
 use super::link::SnapshotTurn;
 use super::{Common, reason};
-use crate::clock::Moment;
-use crate::peers::{Inbox, SnapshotFiles};
+use conclave_core::clock::Moment;
+use conclave_core::peers::{Inbox, PeerEvent, SnapshotFiles};
 
 mod receive;
 mod write;
@@ -82,7 +82,10 @@ impl Sending {
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        self.inbox.snapshot_sent(self.to, self.arrived);
+        self.inbox.deliver(PeerEvent::SnapshotSent {
+            to: self.to,
+            arrived: self.arrived,
+        });
     }
 }
 

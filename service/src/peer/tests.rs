@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use conclave_proto::peer::parcel::Content;
 
 use super::*;
-use crate::clock::SystemClock;
-use crate::mailbox::{Control, Mailbox, Waiting};
+use conclave_core::clock::SystemClock;
 
 mod crowds;
 mod secure;
@@ -23,6 +23,9 @@ mod unlisted;
 
 const CLUSTER: u64 = 0xc1;
 
+/// More events than a test lets gather.
+const EVENTS_MAX: usize = 10_000;
+
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -31,8 +34,8 @@ pub(super) struct Party {
     pub(super) id: u64,
     pub(super) network: Arc<Network>,
     pub(super) url: String,
-    pub(super) mailbox: Arc<Mailbox>,
-    pub(super) heard: Vec<Control>,
+    pub(super) events: mpsc::Receiver<PeerEvent>,
+    pub(super) heard: Vec<PeerEvent>,
     pub(super) applied: Arc<AtomicU64>,
     pub(super) fatal: Fatal,
     pub(super) shutdown: CancellationToken,
@@ -82,7 +85,7 @@ impl Party {
         let scheme = if odd.tls.is_some() { "https" } else { "http" };
         let port = listener.local_addr().expect("bound").port();
         let url = format!("{scheme}://localhost:{port}");
-        let mailbox = Arc::<Mailbox>::default();
+        let (deliver, events) = mpsc::channel(EVENTS_MAX);
         let applied = Arc::<AtomicU64>::default();
         let fatal = Fatal::new(CancellationToken::new());
         let dir = tempfile::tempdir().expect("a directory");
@@ -100,7 +103,7 @@ impl Party {
                 tls: odd.tls.clone(),
                 local_address: None,
             },
-            inbox: Inbox::new(Arc::clone(&mailbox)),
+            inbox: Inbox::new(move |event| deliver.try_send(event).is_ok()),
             clock: Arc::new(SystemClock::new()),
             applied: {
                 let applied = Arc::clone(&applied);
@@ -108,7 +111,7 @@ impl Party {
             },
             stats: PeerStats::new(id).expect("distinct names").0,
             began_blank: false,
-            already_started: JoinError::NobodyToAsk,
+            already_started: FatalError::Process("this member has run before".to_owned()),
             fatal: fatal.clone(),
             runtime: runtime::Handle::current(),
             stopping: CancellationToken::new(),
@@ -124,7 +127,7 @@ impl Party {
             id,
             network,
             url,
-            mailbox,
+            events,
             heard: Vec::new(),
             applied,
             fatal,
@@ -164,16 +167,14 @@ impl Party {
     }
 
     /// What the driver hears next that is of interest.
-    pub(super) async fn hears<T>(&mut self, what: impl Fn(&Control) -> Option<T>) -> T {
+    pub(super) async fn hears<T>(&mut self, what: impl Fn(&PeerEvent) -> Option<T>) -> T {
         let waiting = async {
             loop {
                 if let Some(at) = self.heard.iter().position(|heard| what(heard).is_some()) {
                     return what(&self.heard.remove(at)).expect("looked at");
                 }
-                let mailbox = Arc::clone(&self.mailbox);
-                let mail =
-                    tokio::task::spawn_blocking(move || mailbox.take(Waiting::CONTROL, PATIENCE));
-                self.heard.extend(mail.await.expect("no panic").control);
+                let event = self.events.recv().await;
+                self.heard.push(event.expect("the network lives"));
             }
         };
         tokio::time::timeout(PATIENCE, waiting)
@@ -182,8 +183,8 @@ impl Party {
     }
 
     pub(super) async fn hears_from(&mut self, from: u64) -> String {
-        self.hears(|control| match control {
-            Control::Parcel { from: f, parcel } if *f == from => text_of(parcel),
+        self.hears(|event| match event {
+            PeerEvent::Parcel { from: f, parcel } if *f == from => text_of(parcel),
             _ => None,
         })
         .await

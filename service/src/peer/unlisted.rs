@@ -37,8 +37,8 @@ use conclave_proto::peer::Hello;
 
 use super::{Members, Network, introduce, lock};
 use crate::config::MemberUrl;
-use crate::fatal::FatalError;
-use crate::limits;
+use conclave_core::fatal::FatalError;
+use conclave_core::limits;
 
 /// Links to members that are known by their Hello alone. A cluster of seven, each of them replaced
 /// while this member was down, has as many; strangers, where there is no TLS, can make up any

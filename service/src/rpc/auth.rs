@@ -7,8 +7,8 @@ use conclave_proto::etcdserverpb as pb;
 use conclave_proto::etcdserverpb::auth_server::Auth;
 use tonic::{Request, Response, Status};
 
-use super::method::Method;
 use super::{Context, not_yet, reply};
+use crate::method::Method;
 
 /// The auth revision of a store whose users and roles never changed.
 const FIRST_AUTH_REVISION: u64 = 1;

@@ -40,9 +40,9 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{Context, status};
-use crate::forward;
-use crate::handle::ReadRefused;
-use crate::watch::{KeyRange, WatchError};
+use conclave_core::handle::ReadRefused;
+use conclave_core::leader_queries;
+use conclave_core::watch::{KeyRange, WatchError};
 
 mod keys;
 
@@ -294,7 +294,7 @@ impl<'a> Contender<'a> {
         }
         loop {
             tokio::time::sleep(KEEP_ALIVE_INTERVAL).await;
-            match forward::keep_alive(&self.context.handle, self.place.lease).await {
+            match leader_queries::keep_alive(&self.context.handle, self.place.lease).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 // Not to be had right now; the TTL has room for another attempt or two.

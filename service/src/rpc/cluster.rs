@@ -6,8 +6,8 @@ use conclave_proto::etcdserverpb::cluster_server::Cluster;
 use conclave_storage::Revision;
 use tonic::{Request, Response, Status};
 
-use super::method::Method;
 use super::{Context, reply, status};
+use crate::method::Method;
 use crate::reconfiguration::{self, Changed};
 
 /// See the module.
@@ -120,9 +120,13 @@ impl Cluster for Service {
             .context
             .admit(Method::MemberPromote, request.metadata())?;
         let changed = reconfiguration::promote(&self.context.handle, request.into_inner().id).await;
-        if let Err(error) = &changed {
-            let failed = &self.context.stats.promotions_failed;
-            failed.with_label_values(&[error.api_error().text()]).inc();
+        let stats = &self.context.stats;
+        match &changed {
+            Ok(_) => stats.promotions.inc(),
+            Err(error) => {
+                let reason = error.api_error().text();
+                stats.promotions_failed.with_label_values(&[reason]).inc();
+            }
         }
         let answer = self
             .members_after(changed)

@@ -20,10 +20,10 @@ use conclave_storage::{LeaseId, Revision};
 use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
-use super::method::Method;
 use super::stream::{Counted, Unfold};
 use super::{Context, reply, status, validate};
-use crate::watch::{KeyRange, Subscription, WatchError};
+use crate::method::Method;
+use conclave_core::watch::{KeyRange, Subscription, WatchError};
 
 /// See the module.
 #[derive(Clone)]

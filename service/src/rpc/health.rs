@@ -10,7 +10,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::{Health, HealthServer};
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::method::Method;
+use crate::method::Method;
 
 /// The service.
 pub(crate) async fn server() -> HealthServer<impl Health> {

@@ -23,13 +23,14 @@ use conclave_storage::reader::{ReadError, Reader, pages};
 use tonic::{Request, Response, Status};
 
 use super::large::{self, Heavy, Reply};
-use super::method::Method;
 use super::stream::Counted;
 use super::validate::ReadOnly;
 use super::{Context, Length, extent, range_stream, reply, status, validate};
-use crate::clock::Stopwatch;
-use crate::long_reads::BuildTurn;
-use crate::metrics::{Durations, Timed};
+use crate::method::Method;
+use crate::metrics::Durations;
+use conclave_core::clock::Stopwatch;
+use conclave_core::long_reads::BuildTurn;
+use conclave_core::observe::RequestKind;
 
 /// See the module.
 #[derive(Clone)]
@@ -47,7 +48,7 @@ impl Service {
         let begun = Stopwatch::start();
         let answer = self.checked_range(request).await;
         let durations = &self.context.stats.durations;
-        durations.request(Timed::Range, answer.is_ok(), begun.elapsed());
+        durations.request(RequestKind::Range, answer.is_ok(), begun.elapsed());
         answer
     }
 
@@ -140,7 +141,7 @@ impl Service {
                 let begun = Stopwatch::start();
                 let answer = self.read_only_txn(request, read_only).await;
                 let durations = &self.context.stats.durations;
-                durations.request(Timed::ReadOnlyTxn, answer.is_ok(), begun.elapsed());
+                durations.request(RequestKind::ReadOnlyTxn, answer.is_ok(), begun.elapsed());
                 answer
             }
         }

@@ -1,7 +1,7 @@
 //! Replies that are too large for one piece of work on a thread that serves others.
 //!
 //! tonic encodes a message whole, where it is sent: 300 MiB keep one of two workers for as long as
-//! an election takes. So a large reply is encoded elsewhere ([`crate::long_reads`]) and comes as
+//! an election takes. So a large reply is encoded elsewhere ([`conclave_core::long_reads`]) and comes as
 //! pieces of one message. What tonic is given in its place is an empty message, and the edge puts
 //! the body made here over tonic's ([`Replacement`]): a reply that is not large pays for one look
 //! at the response's extensions.
@@ -20,9 +20,9 @@ use prost::Message;
 use tonic::body::Body;
 use tonic::{Code, Response, Status};
 
-use crate::long_reads::pieces::{BrokenOff, Pieces};
-use crate::long_reads::{BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES};
 use crate::metrics::Call;
+use conclave_core::long_reads::pieces::{BrokenOff, Pieces};
+use conclave_core::long_reads::{BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES};
 
 use super::status;
 

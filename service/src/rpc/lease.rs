@@ -15,10 +15,10 @@ use conclave_storage::machine::Reply;
 use conclave_storage::reader::Reader;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::method::Method;
 use super::stream::{Counted, Unfold, is_unreadable};
 use super::{Context, reply, status};
-use crate::forward;
+use crate::method::Method;
+use conclave_core::leader_queries;
 
 /// See the module.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Service {
     ) -> Result<LeaseTimeToLiveResponse, Status> {
         let handle = &self.context.handle;
         let id = LeaseId(request.id);
-        let remaining = forward::time_to_live(handle, id)
+        let remaining = leader_queries::time_to_live(handle, id)
             .await
             .map_err(status::of_lease)?;
         let mut response = LeaseTimeToLiveResponse {
@@ -111,7 +111,7 @@ async fn keep_alive(
     context: &Context,
     request: LeaseKeepAliveRequest,
 ) -> Result<LeaseKeepAliveResponse, Status> {
-    let renewed = forward::keep_alive(&context.handle, LeaseId(request.id)).await;
+    let renewed = leader_queries::keep_alive(&context.handle, LeaseId(request.id)).await;
     context.stats.leases_renewed.inc();
     let ttl = renewed.map_err(status::of_lease)?.unwrap_or(0);
     Ok(LeaseKeepAliveResponse {

@@ -9,8 +9,8 @@ use conclave_storage::machine::{Reply, validate as rules};
 use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
-use super::method::Method;
 use super::{Context, reply, status, validate};
+use crate::method::Method;
 
 /// See the module.
 #[derive(Clone)]

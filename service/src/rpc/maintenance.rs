@@ -11,8 +11,9 @@ use conclave_storage::reader::{ReadError, Reader};
 use prometheus::HistogramTimer;
 use tonic::{Request, Response, Status};
 
-use super::method::Method;
-use super::{API_VERSION, CLUSTER_VERSION, Context, not_yet, reply, status};
+use super::{Context, not_yet, reply, status};
+use crate::method::Method;
+use crate::version::{API_VERSION, CLUSTER_VERSION};
 
 /// See the module.
 #[derive(Clone)]

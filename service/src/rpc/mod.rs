@@ -31,9 +31,10 @@ use prometheus::IntCounter;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Response, Status};
 
-use crate::handle::Handle;
-use crate::limits;
+use crate::method::Method;
 use crate::metrics::{Call, Calls, Clients, Metrics, Stats};
+use conclave_core::handle::Handle;
+use conclave_core::limits;
 
 pub(crate) mod auth;
 pub(crate) mod ballot;
@@ -46,7 +47,6 @@ pub(crate) mod large;
 pub(crate) mod lease;
 pub(crate) mod lock;
 pub(crate) mod maintenance;
-pub(crate) mod method;
 mod range_stream;
 pub(crate) mod reflection;
 pub(crate) mod status;
@@ -54,13 +54,7 @@ pub(crate) mod stream;
 pub(crate) mod validate;
 pub(crate) mod watch;
 
-use method::Method;
 use stream::{Counted, Ending};
-
-pub use crate::config::API_VERSION;
-
-/// The level of the cluster and of the storage: the API level without its patch.
-pub const CLUSTER_VERSION: &str = "3.7.0";
 
 /// A stream whose client asked for a leader ends after so many election timeouts without one: an
 /// election that goes well must not end it.

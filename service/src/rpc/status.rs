@@ -10,10 +10,10 @@ use conclave_storage::Fault;
 use conclave_storage::reader::ReadError;
 use tonic::Status;
 
-use crate::handle::{ProposeError, ReadRefused};
-use crate::leadership::LeaseError;
-use crate::long_reads::Unread;
-use crate::watch::WatchError;
+use conclave_core::handle::{ProposeError, ReadRefused};
+use conclave_core::lease::LeaseError;
+use conclave_core::long_reads::Unread;
+use conclave_core::watch::WatchError;
 
 /// The status of an error of the API.
 pub(crate) fn of_api(error: ApiError) -> Status {

@@ -2,11 +2,13 @@
 //!
 //! The service is written out rather than generated, for the sake of its codec: responses come with
 //! their events encoded already, shared by all watchers of the same, and the generated service
-//! would want them as messages. What a stream does is in [`crate::watch`].
+//! would want them as messages. What a stream does is in [`conclave_core::watch`].
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::task::{self, Poll};
 
+use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::WatchRequest;
 use conclave_storage::Revision;
 use tokio_stream::{Stream, StreamExt as _};
@@ -17,10 +19,10 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 
-use super::Context;
-use super::method::Method;
 use super::stream::{Counted, is_unreadable};
-use crate::watch::{self, EncodedWatchResponse, Responses};
+use super::{Context, status};
+use crate::method::Method;
+use conclave_core::watch::{self, EncodedWatchResponse, End, Responses};
 
 /// What a stream's buffers begin with; both grow when needed. There may be very many streams, most
 /// of them quiet, and tonic's 8 KiB for each direction would be most of what they cost.
@@ -87,7 +89,7 @@ struct Watch {
 
 impl StreamingService<WatchRequest> for Watch {
     type Response = EncodedWatchResponse;
-    type ResponseStream = Counted<Responses>;
+    type ResponseStream = Counted<WatchResponses>;
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
@@ -116,7 +118,7 @@ impl Watch {
     fn open(
         &self,
         request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Counted<Responses>>, Status> {
+    ) -> Result<Response<Counted<WatchResponses>>, Status> {
         let (metadata, _, requests) = request.into_parts();
         let call = self.context.admit(Method::Watch, &metadata)?;
         let requests = self.counted(requests);
@@ -125,11 +127,33 @@ impl Watch {
         let responses = watch::serve(watches, requests, move || {
             handle.header(Revision::default())
         });
-        Ok(self.context.stream(call, &metadata, responses))
+        Ok(self
+            .context
+            .stream(call, &metadata, WatchResponses(responses)))
     }
 }
 
-/// Requests as prost reads them, responses as [`crate::watch`] made them.
+/// What a stream sends, with a status as its end.
+pub(crate) struct WatchResponses(Responses<Status>);
+
+impl Stream for WatchResponses {
+    type Item = Result<EncodedWatchResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = Pin::new(&mut self.0).poll_next(cx);
+        polled.map(|item| {
+            item.map(|response| {
+                response.map_err(|end| match end {
+                    End::Client(status) => status,
+                    End::Read(error) => status::of_read(error),
+                    End::Stopped => status::of_api(ApiError::Stopped),
+                })
+            })
+        })
+    }
+}
+
+/// Requests as prost reads them, responses as [`conclave_core::watch`] made them.
 #[derive(Clone, Copy, Debug)]
 struct WatchCodec;
 

@@ -10,8 +10,8 @@ use rcgen::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::clock::SystemClock;
 use crate::config::TlsVersion;
+use conclave_core::clock::SystemClock;
 
 /// An authority with a folder of its own.
 pub(crate) struct Authority {

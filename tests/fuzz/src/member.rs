@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use conclave_core::handle::ProposeError;
 use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::PutRequest;
-use conclave_service::handle::ProposeError;
 use conclave_service::{FatalError, Handle, Server};
 use conclave_storage::Revision;
 use conclave_storage::reader::Reader;

@@ -263,7 +263,7 @@ fn forward(source: &mut Source, view: View) -> Forward {
         commands.push(if source.rarely() {
             source.piece()
         } else {
-            conclave_service::consensus::codec::frame(&requests::command(source, near))
+            conclave_core::consensus::codec::frame(&requests::command(source, near))
         });
     }
     Forward {

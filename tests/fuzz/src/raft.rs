@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use conclave_core::consensus::node::{Refused, Settings};
+use conclave_core::consensus::reads::Context;
+use conclave_core::consensus::{CommittedEntry, Node, Position, Work};
 use conclave_proto::command::{Member, MemberChange, member_change};
-use conclave_service::consensus::node::{Refused, Settings};
-use conclave_service::consensus::reads::Context;
-use conclave_service::consensus::{CommittedEntry, Node, Position, Work};
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log};
 use conclave_storage::machine::member::{Change, Membership};

@@ -20,7 +20,7 @@ use super::PIECES_AHEAD;
 use super::write::{WriteError, Writer};
 use crate::metrics::OfPeer;
 use crate::peer::{Common, reason};
-use crate::peers::ReceivedSnapshot;
+use conclave_core::peers::{PeerEvent, ReceivedSnapshot};
 
 /// Files of one snapshot. A checkpoint has one for some 64 MiB, and a few more.
 const FILES_MAX: usize = 100_000;
@@ -156,13 +156,15 @@ impl Receiver {
             return report(outcome, detail);
         }
         let (installed, answer) = oneshot::channel();
-        common.inbox.snapshot_received(ReceivedSnapshot {
-            dir: folder.dir.clone(),
-            raft_message: start.raft_message,
-            index: start.index,
-            term: start.term,
-            installed,
-        });
+        common
+            .inbox
+            .deliver(PeerEvent::SnapshotReceived(ReceivedSnapshot {
+                dir: folder.dir.clone(),
+                raft_message: start.raft_message,
+                index: start.index,
+                term: start.term,
+                installed,
+            }));
         // Without a limit of time: the folder is the driver's until it answers.
         let answer = tokio::select! {
             biased;

@@ -13,7 +13,7 @@ use super::super::dial::Dialling;
 use super::super::hello::PROTOCOL_VERSION;
 use super::*;
 use crate::metrics::Transfers;
-use crate::peers::ReceivedSnapshot;
+use conclave_core::peers::ReceivedSnapshot;
 
 /// A checkpoint with an empty file, a small one, and one of several pieces.
 fn checkpoint(party: &Party, index: u64) -> Arc<SnapshotFiles> {
@@ -38,8 +38,8 @@ fn checkpoint(party: &Party, index: u64) -> Arc<SnapshotFiles> {
 
 async fn outcome_at(party: &mut Party, to: u64) -> bool {
     party
-        .hears(|control| match control {
-            Control::SnapshotSent { to: t, arrived } if *t == to => Some(*arrived),
+        .hears(|event| match event {
+            PeerEvent::SnapshotSent { to: t, arrived } if *t == to => Some(*arrived),
             _ => None,
         })
         .await
@@ -47,17 +47,15 @@ async fn outcome_at(party: &mut Party, to: u64) -> bool {
 
 /// The snapshot the driver is given: taken out, since answering consumes it.
 async fn received(party: &mut Party) -> ReceivedSnapshot {
-    let is_one = |control: &Control| matches!(control, Control::SnapshotReceived(_));
+    let is_one = |event: &PeerEvent| matches!(event, PeerEvent::SnapshotReceived(_));
     loop {
         let at = party.heard.iter().position(is_one);
-        if let Some(Control::SnapshotReceived(snapshot)) = at.map(|at| party.heard.remove(at)) {
+        if let Some(PeerEvent::SnapshotReceived(snapshot)) = at.map(|at| party.heard.remove(at)) {
             return snapshot;
         }
-        let mailbox = Arc::clone(&party.mailbox);
-        let mail = tokio::task::spawn_blocking(move || mailbox.take(Waiting::CONTROL, PATIENCE));
-        let control = mail.await.expect("no panic").control;
-        assert!(!control.is_empty(), "nothing came");
-        party.heard.extend(control);
+        let event = tokio::time::timeout(PATIENCE, party.events.recv()).await;
+        let event = event.expect("a snapshot comes in time");
+        party.heard.push(event.expect("the network lives"));
     }
 }
 

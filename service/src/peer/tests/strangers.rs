@@ -4,9 +4,10 @@ use conclave_proto::peer::Hello;
 use tonic::{Code, Status};
 
 use super::super::dial::Dialling;
-use super::super::hello::{PROTOCOL_VERSION, REMOVED};
+use super::super::hello::PROTOCOL_VERSION;
 use super::super::queue::tests::closed;
 use super::*;
+use conclave_core::fatal::REMOVED;
 
 /// Opens a stream with this Hello and says how it was received.
 pub(super) async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
@@ -125,7 +126,7 @@ async fn a_removed_member_learns_that_it_is() {
     a.meet(&[&b]);
     a.connected(2).await;
     b.network.set_members(&[b.member()], &[1]);
-    until(|| matches!(a.fatal.reported(), Some(crate::FatalError::Removed))).await;
+    until(|| matches!(a.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
     assert_eq!(a.network.connected_since(2), None);
     a.stop().await;
     b.stop().await;

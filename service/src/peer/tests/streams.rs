@@ -71,9 +71,9 @@ async fn an_end_is_told_and_a_restart_is_found() {
     assert_eq!(a.hears_from(2).await, "here");
     let (address, boot_id) = (b.address(), 1);
     b.stop().await;
-    a.hears(|c| matches!(c, Control::PeerClosed(2)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Closed(2)).then_some(()))
         .await;
-    a.hears(|c| matches!(c, Control::PeerUnreachable(2)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(2)).then_some(()))
         .await;
     assert_eq!(a.network.connected_since(2), None);
     assert_eq!((stats.active.get(), stats.disconnected.get()), (0, 1));
@@ -99,7 +99,7 @@ async fn a_member_that_is_not_there_is_unreachable() {
     for _ in 0..10 {
         a.send(2, "lost");
     }
-    a.hears(|c| matches!(c, Control::PeerUnreachable(2)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(2)).then_some(()))
         .await;
     assert!(a.heard.is_empty(), "{:?}", a.heard);
     assert_eq!(a.stats(2).send_failures.get(), 10);
@@ -151,9 +151,9 @@ async fn a_member_that_stalls_slows_nobody_else() {
     for number in 0..200 {
         assert_eq!(b.hears_from(1).await, format!("{number}"));
     }
-    a.hears(|c| matches!(c, Control::PeerUnreachable(3)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(3)).then_some(()))
         .await;
-    a.hears(|c| matches!(c, Control::PeerUnreachable(4)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(4)).then_some(()))
         .await;
     a.stop().await;
     b.stop().await;

@@ -49,7 +49,7 @@ async fn an_unlisted_member_is_listed_later_or_removed() {
     let after = b.network.link(1).expect("a member");
     assert!(Arc::ptr_eq(&before, &after));
     assert!(b.network.link(3).is_none());
-    until(|| matches!(c.fatal.reported(), Some(crate::FatalError::Removed))).await;
+    until(|| matches!(c.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
     // It is a member without its stream, too.
     a.stop().await;
     assert!(b.network.link(1).is_some());
@@ -118,7 +118,7 @@ async fn a_removed_member_learns_it_from_one_that_means_another() {
         Party::start(2).await,
     );
     a.network.set_members(&[member(3, &b.url)], &[2]);
-    until(|| matches!(b.fatal.reported(), Some(crate::FatalError::Removed))).await;
+    until(|| matches!(b.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
     a.stop().await;
     b.stop().await;
 }

@@ -1,0 +1,509 @@
+//! The thread that owns the consensus: it takes what arrived, asks the [`Node`] what to do, and
+//! does it.
+//!
+//! ```text
+//! mailbox ─▶ pending ─pack─▶ Node ─▶ Work ─┬─▶ peers
+//!   ▲                                       ├─▶ log: by itself, or through the log writer ─┐
+//!   │                                       └─▶ committed entries, with slots ─▶ applier   │
+//!   └───────────────────────────── persisted ──────────────────────────────────────────────┘
+//! ```
+//!
+//! # Group commit
+//!
+//! While a sync runs nothing is proposed, unless there is enough for a full entry. Commands gather
+//! in the mailbox, which does not wake the driver for them, and when the sync ends they become one
+//! entry with one sync. So the batch size follows the load and the disk by itself, with no timer:
+//! one client alone never waits for company, and a thousand share.
+//!
+//! A sole voter has no reason to overlap anything with its own sync, so there the driver calls the
+//! log by itself, in this thread: two wake-ups less for each entry. The applier still works beside
+//! it.
+//!
+//! # Commands on their way
+//!
+//! A command that was put into the log here waits in a queue with its position ([`Placed`]). Raft
+//! commits in index order, so the front of the queue is always the next to meet its entry; same
+//! index and same term, and its slot travels on with the entry.
+//!
+//! On a member that does not lead, commands go to the leader in a parcel ([`proposals`]). From then
+//! on they are *away*: the applier keeps them until an entry brings their outcome. The same becomes
+//! of placed commands when the leader loses its place. What is away is bound to a term: a leader
+//! proposes only what was sent to it under its own term. So once an entry of a later term is
+//! applied, a command away under an earlier one can never come, and the applier hands it back to be
+//! proposed anew. An election costs a client time, and nothing else.
+//!
+//! # Snapshots
+//!
+//! See [`snapshots`], and [`membership`] for changes of who is in the cluster.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Duration;
+
+use conclave_proto::ApiError;
+use conclave_proto::peer::{Parcel, parcel::Content};
+use conclave_storage::Fault;
+use conclave_storage::log::{Append, Log};
+use conclave_storage::machine::member::Membership;
+
+use crate::answers;
+use crate::applier::ToApply;
+use crate::clock::{Clock, Moment};
+use crate::consensus::reads::Reads;
+use crate::consensus::{Node, Position, Standing, Work};
+use crate::fatal::Fatal;
+use crate::lease::Leases;
+use crate::limits;
+use crate::log_once::LogOnce;
+use crate::log_writer::{self, Job};
+use crate::mailbox::{Compaction, Control, Mail, Mailbox, ReadSlot, Waiting};
+use crate::observe::{Observation, Observer};
+use crate::peers::{PeerEvent, Peers};
+use crate::progress::Progress;
+use crate::proposal::Proposal;
+
+mod membership;
+mod proposals;
+mod snapshots;
+mod transfer;
+
+pub use snapshots::{OpenState, StateFolder};
+
+/// What the driver is given to work with.
+pub(crate) struct Parts {
+    pub(crate) node: Node,
+    pub(crate) log: Arc<Log>,
+    pub(crate) log_writer: SyncSender<Job>,
+    pub(crate) applier: SyncSender<Vec<ToApply>>,
+    /// As of the state's applied index.
+    pub(crate) membership: Membership,
+    pub(crate) member_id: u64,
+    /// `None` for a state in memory, which cannot be sent or replaced.
+    pub(crate) state_folder: Option<StateFolder>,
+    pub(crate) fatal: Fatal,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) leases: Leases,
+    pub(crate) reads: Reads<ReadSlot>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) tick: Duration,
+    /// How long an append may take before a leader looks for a successor.
+    pub(crate) election_timeout: Duration,
+    /// False: `--unsafe-no-fsync`.
+    pub(crate) sync: bool,
+}
+
+/// See the module.
+pub(crate) struct Driver {
+    parts: Parts,
+    standing: Standing,
+    next_tick: Moment,
+    /// Taken from the mailbox, not proposed yet.
+    pending: VecDeque<Proposal>,
+    /// Bytes of those in `pending` that other members sent.
+    forwarded_bytes: usize,
+    /// Membership changes, not proposed yet.
+    changes: VecDeque<Proposal>,
+    /// Came back, to be proposed with the next tick or under the next leader.
+    held_back: Vec<Proposal>,
+    /// Something may be away.
+    away: bool,
+    /// Proposed, not committed yet, in log order.
+    placed: VecDeque<Placed>,
+    /// The last work given to the log writer, and the last it has confirmed.
+    written: u64,
+    confirmed: u64,
+    /// For the applier, whose queue is full.
+    to_apply: VecDeque<Vec<ToApply>>,
+    /// Payloads in it.
+    to_apply_bytes: usize,
+    /// Since when the log writer has been busy without confirming anything.
+    writing_since: Moment,
+    membership: membership::Followed,
+    snapshots: snapshots::Traffic,
+    transfer: transfer::Transfer,
+    /// Refused raft messages that were logged.
+    refusals: LogOnce,
+}
+
+/// Commands of this member in the log.
+struct Placed {
+    position: Position,
+    proposals: Vec<Proposal>,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Driver {
+        let now = parts.clock.now();
+        let membership = membership::Followed::new(parts.membership.clone());
+        Driver {
+            next_tick: now.after(parts.tick),
+            parts,
+            standing: Standing::default(),
+            pending: VecDeque::new(),
+            forwarded_bytes: 0,
+            changes: VecDeque::new(),
+            held_back: Vec::new(),
+            away: false,
+            placed: VecDeque::new(),
+            written: 0,
+            confirmed: 0,
+            to_apply: VecDeque::new(),
+            to_apply_bytes: 0,
+            writing_since: now,
+            membership,
+            snapshots: snapshots::Traffic::default(),
+            transfer: transfer::Transfer::default(),
+            refusals: LogOnce::default(),
+        }
+    }
+
+    /// Runs until the mailbox is closed.
+    pub(crate) fn run(mut self) -> Result<(), Fault> {
+        self.tell_peers_who_is_there();
+        if self.parts.node.standing().is_sole_voter {
+            // Nobody else could be leader: why wait for an election timeout?
+            self.parts.node.campaign();
+        }
+        loop {
+            self.settle()?;
+            let mail = self
+                .parts
+                .mailbox
+                .take(self.waiting_for(), self.until_tick());
+            let closed = mail.closed;
+            self.take_in(mail)?;
+            if closed {
+                for work in std::mem::take(&mut self.to_apply) {
+                    let _ = self.parts.applier.send(work);
+                }
+                return Ok(());
+            }
+            self.parts.node.applied(self.parts.progress.applied());
+            self.feed_applier();
+            self.parts.node.take_entries(!self.is_applier_behind());
+            self.tick();
+            self.follow_standing();
+            self.propose();
+            self.propose_changes();
+        }
+    }
+
+    /// Does all there is to do, with what that makes possible.
+    fn settle(&mut self) -> Result<(), Fault> {
+        loop {
+            self.follow_standing();
+            self.do_work()?;
+            if !self.ask_for_reads() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// While the log writer is busy or the applier behind, commands may gather, and reads while a
+    /// round is under way: they do not wake the driver, and whatever does takes them along.
+    fn waiting_for(&self) -> Waiting {
+        Waiting {
+            commands: !self.is_writing() && !self.is_applier_behind(),
+            reads: !self.parts.reads.is_asking(),
+        }
+    }
+
+    fn until_tick(&self) -> Duration {
+        let tick = self.next_tick.since(self.parts.clock.now());
+        match self.to_apply.is_empty() {
+            true => tick,
+            false => tick.min(limits::APPLY_BACKLOG_RETRY),
+        }
+    }
+
+    fn is_writing(&self) -> bool {
+        self.confirmed < self.written
+    }
+
+    fn take_in(&mut self, mail: Mail) -> Result<(), Fault> {
+        for control in mail.control {
+            match control {
+                Control::Persisted(number) => {
+                    self.confirmed = number;
+                    self.writing_since = self.parts.clock.now();
+                    self.install_through(number);
+                    self.parts.node.persisted(number);
+                }
+                Control::Durable {
+                    applied,
+                    compaction,
+                } => {
+                    self.compact_log(applied, compaction)?;
+                }
+                Control::Peer(event) => self.take_peer_event(event)?,
+                Control::SnapshotTaken(taken) => self.snapshot_taken(taken),
+                Control::Again { proposals, at_once } => {
+                    self.held_back.extend(proposals);
+                    if at_once {
+                        self.release_held_back();
+                    }
+                }
+                Control::Transfer { to, done } => self.begin_transfer(to, done),
+                Control::Inspect(look) => look.at(&self.parts.node),
+            }
+        }
+        if !mail.commands.is_empty() {
+            self.pending.extend(mail.commands);
+        }
+        self.changes.extend(mail.changes);
+        self.add_reads(mail.reads);
+        Ok(())
+    }
+
+    fn take_peer_event(&mut self, event: PeerEvent) -> Result<(), Fault> {
+        match event {
+            PeerEvent::Parcel { from, parcel } => self.take_parcel(from, parcel)?,
+            PeerEvent::Closed(from) => self.parts.node.suspect(from),
+            PeerEvent::Unreachable(to) => self.parts.node.unreachable(to),
+            PeerEvent::SnapshotSent { to, arrived } => self.snapshot_sent(to, arrived),
+            PeerEvent::SnapshotReceived(snapshot) => self.snapshot_received(snapshot)?,
+        }
+        Ok(())
+    }
+
+    fn add_reads(&mut self, mut slots: Vec<ReadSlot>) {
+        // Without a leader they gather here, for as long as their calls wait.
+        let room = limits::WAITING_READS_MAX.saturating_sub(self.parts.reads.len());
+        for slot in slots.drain(room.min(slots.len())..) {
+            let _ = slot.send(Err(ApiError::RequestTooManyRequests));
+        }
+        if !slots.is_empty() {
+            self.parts.reads.add(slots);
+        }
+    }
+
+    /// At most one tick at a time: a thread that was held up for a second must not make up for it
+    /// by an election.
+    fn tick(&mut self) {
+        let now = self.parts.clock.now();
+        if now < self.next_tick {
+            return;
+        }
+        self.count_if_late(now);
+        self.next_tick = now.after(self.parts.tick);
+        self.parts.node.tick();
+        self.parts.reads.tick();
+        // Those who gave up need not wait for a leader any longer.
+        self.parts.reads.retain(|slot| !slot.is_closed());
+        self.release_held_back();
+        self.forget_abandoned();
+        self.watch_disk(now);
+        self.follow_transfer();
+        self.repeat_transfer();
+        self.leave_if_removed();
+        self.take_snapshot_if_wanted();
+    }
+
+    /// A leader's tick is a round of heartbeats. One that comes a whole interval after its time is
+    /// what etcd counts as failed: this thread was held up, or the machine was.
+    fn count_if_late(&self, now: Moment) {
+        let has_followers = self.standing.is_leader && !self.standing.is_sole_voter;
+        if has_followers && now.since(self.next_tick) > self.parts.tick {
+            self.parts.observer.observe(Observation::HeartbeatLate);
+        }
+    }
+
+    /// Publishes who leads and does what goes with a change of it.
+    fn follow_standing(&mut self) {
+        let standing = self.parts.node.standing();
+        if standing == self.standing {
+            return;
+        }
+        let before = std::mem::replace(&mut self.standing, standing);
+        let same_reign = before.is_leader && standing.is_leader && before.term == standing.term;
+        if !same_reign {
+            self.parts.progress.close_reads();
+            self.leader_changed(before.is_leader);
+        }
+        if standing.is_leader && !same_reign {
+            tracing::info!(term = standing.term, "this member leads");
+            let begins_at = self.parts.node.term_start();
+            self.parts.leases.promoted(standing.term, begins_at);
+        } else if before.is_leader && !standing.is_leader {
+            tracing::info!(
+                term = standing.term,
+                leader = hex(standing.leader),
+                "this member leads no more"
+            );
+            self.parts.leases.demoted();
+            self.end_snapshots();
+        } else if standing.leader != before.leader && standing.leader != 0 {
+            let leader = hex(standing.leader);
+            tracing::info!(term = standing.term, leader, "another member leads");
+        }
+        if standing.is_leader && standing.is_sole_voter {
+            // What another voter has acknowledged, before it went, this member has committed and
+            // may not have applied.
+            let node = &self.parts.node;
+            let from = node.term_start().max(node.committed_index());
+            self.parts.progress.open_reads_from(from);
+        } else {
+            self.parts.progress.close_reads();
+        }
+        self.parts.reads.standing_changed(standing);
+        let now = self.parts.clock.now();
+        self.parts.progress.set_standing(standing, now);
+        self.follow_transfer();
+    }
+
+    /// Begins a round of reads. True if one was begun.
+    fn ask_for_reads(&mut self) -> bool {
+        let node = &mut self.parts.node;
+        if self.standing.is_leader && node.committed_index() < node.term_start() {
+            // Raft would drop it without a word.
+            return false;
+        }
+        let context = self.parts.reads.begin(self.standing);
+        context.map(|context| node.read_index(context)).is_some()
+    }
+
+    fn do_work(&mut self) -> Result<(), Fault> {
+        while let Some(work) = self.parts.node.work() {
+            self.follow_standing();
+            let Work {
+                number,
+                append,
+                messages,
+                committed,
+                reads,
+                snapshots,
+                restore,
+            } = work;
+            for outgoing in messages {
+                self.send(outgoing.to, Content::Raft(outgoing.message));
+            }
+            for read in reads {
+                let slots = self.parts.reads.answered(&read.context, self.standing);
+                answers::answer_each(&self.parts.runtime, slots, move |slot| {
+                    // Nobody listening is nobody's loss.
+                    let _ = slot.send(Ok(read.index));
+                });
+            }
+            for snapshot in snapshots {
+                self.send_snapshot(snapshot);
+            }
+            self.hand_over(committed)?;
+            match (restore, append) {
+                (Some(restore), append) => self.restore(number, restore, append),
+                (None, Some(append)) => self.append(number, append)?,
+                (None, None) => {}
+            }
+            self.parts
+                .progress
+                .set_committed(self.parts.node.committed_index());
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, number: u64, mut append: Append) -> Result<(), Fault> {
+        append.sync &= self.parts.sync;
+        if self.standing.is_sole_voter && !self.is_writing() {
+            log_writer::timed(&self.parts.log, &append, &*self.parts.observer)?;
+            self.parts.node.persisted(number);
+            return Ok(());
+        }
+        self.write(number, Job::Append(number, append));
+        Ok(())
+    }
+
+    /// False: it certainly does not arrive.
+    fn send(&self, to: u64, content: Content) -> bool {
+        let content = Some(content);
+        self.parts.peers.send(to, Parcel { content })
+    }
+
+    /// Gives the log writer something to do.
+    fn write(&mut self, number: u64, job: Job) {
+        if !self.is_writing() {
+            self.writing_since = self.parts.clock.now();
+        }
+        self.written = number;
+        // The other end is gone only after a fault, which is reported there and ends this thread by
+        // the mailbox.
+        let _ = self.parts.log_writer.send(job);
+    }
+
+    /// Gives the applier something to do. Heartbeats must not be late because one entry takes long
+    /// to apply, so what does not fit into the queue waits here.
+    fn tell_applier(&mut self, work: Vec<ToApply>) {
+        self.to_apply_bytes += payload_bytes(&work);
+        self.to_apply.push_back(work);
+        self.feed_applier();
+    }
+
+    fn feed_applier(&mut self) {
+        while let Some(work) = self.to_apply.pop_front() {
+            let bytes = payload_bytes(&work);
+            self.to_apply_bytes -= bytes;
+            // If the applier is gone the slots are dropped, and their callers learn that the server
+            // stopped.
+            if let Err(TrySendError::Full(work)) = self.parts.applier.try_send(work) {
+                self.to_apply_bytes += bytes;
+                self.to_apply.push_front(work);
+                return;
+            }
+        }
+    }
+
+    /// So much waits for the applier that nothing may be added: this member proposes and forwards
+    /// nothing, and takes no entries in. What is in the log already may still be committed, so the
+    /// backlog can outgrow the bound by what was in flight.
+    fn is_applier_behind(&self) -> bool {
+        self.to_apply.len() >= limits::APPLY_BACKLOG_BATCHES_MAX
+            || self.to_apply_bytes > limits::APPLY_BACKLOG_BYTES_MAX
+    }
+
+    fn compact_log(&mut self, applied: u64, compaction: Compaction) -> Result<(), Fault> {
+        self.parts.node.applied(applied);
+        let Compaction { can, must } = compaction;
+        let kept = self.keeps_from();
+        let through = kept.map_or(can, |index| can.min(index).max(must));
+        if through < self.parts.node.first_index() {
+            return Ok(());
+        }
+        self.parts.node.compact(through);
+        self.parts.log.compact(through)?;
+        tracing::debug!(through, "the raft log is compacted");
+        Ok(())
+    }
+}
+
+impl Drop for Driver {
+    /// The end, by whatever way it came, a panic included: what is not in the log is refused. What
+    /// is there but not committed is dropped with its slots, whose callers are told that nobody
+    /// knows.
+    fn drop(&mut self) {
+        self.parts.mailbox.close();
+        let mail = self.parts.mailbox.take(Waiting::CONTROL, Duration::ZERO);
+        let unsent = self.pending.drain(..).chain(self.changes.drain(..));
+        let unsent = unsent.chain(self.held_back.drain(..));
+        let unsent = unsent.chain(mail.commands).chain(mail.changes);
+        Proposal::refuse_all(unsent, ApiError::Stopped);
+        for slot in self.parts.reads.drain().into_iter().chain(mail.reads) {
+            let _ = slot.send(Err(ApiError::Stopped));
+        }
+    }
+}
+
+fn payload_bytes(work: &[ToApply]) -> usize {
+    let entries = work.iter().map(|item| match item {
+        ToApply::Entry { entry, .. } => entry.payload.len(),
+        _ => 0,
+    });
+    entries.sum()
+}
+
+/// An id as members are named everywhere.
+fn hex(id: u64) -> String {
+    format!("{id:x}")
+}

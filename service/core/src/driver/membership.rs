@@ -1,0 +1,170 @@
+//! Who is in the cluster, as the log says it.
+//!
+//! The driver follows membership changes as they are committed, ahead of the state machine, because
+//! raft must know of a change before it hands out what comes after it. Both begin at the state's
+//! applied index and use the same rules, so both come to the same verdict on each.
+
+use conclave_storage::Fault;
+use conclave_storage::log::{Append, EntryKind};
+use conclave_storage::machine::member::{Change, Membership};
+
+use super::{Driver, Placed, hex};
+use crate::applier::ToApply;
+use crate::consensus::configuration;
+use crate::consensus::{CommittedEntry, Position, Standing};
+use crate::fatal::FatalError;
+use crate::proposal::Proposal;
+
+/// A member that was removed goes on for so many ticks: if it led, the others must learn of it.
+const TICKS_AFTER_REMOVAL: u32 = 5;
+
+/// The membership as of the last entry committed.
+pub(super) struct Followed {
+    membership: Membership,
+    leaving_in: Option<u32>,
+}
+
+impl Followed {
+    pub(super) fn new(membership: Membership) -> Followed {
+        Followed {
+            membership,
+            leaving_in: None,
+        }
+    }
+}
+
+/// On every member that meets it in the log: who looks for why a cluster changed looks at whichever
+/// is left.
+fn log_change(change: &Change) {
+    let id = hex(change.id());
+    match change {
+        Change::Add(member) => {
+            let peer_urls = member.peer_urls.join(",");
+            tracing::info!(member = id, peer_urls, "a member was added");
+        }
+        Change::AddLearner(member) => {
+            let peer_urls = member.peer_urls.join(",");
+            tracing::info!(member = id, peer_urls, "a learner was added");
+        }
+        Change::Promote { .. } => tracing::info!(member = id, "a learner was promoted"),
+        Change::Remove { .. } => tracing::info!(member = id, "a member was removed"),
+        Change::Update { peer_urls, .. } => {
+            let peer_urls = peer_urls.join(",");
+            tracing::info!(member = id, peer_urls, "a member's peer URLs were changed");
+        }
+    }
+}
+
+impl Driver {
+    /// Gives committed entries, each with its slots, to the applier.
+    pub(super) fn hand_over(&mut self, committed: Vec<CommittedEntry>) -> Result<(), Fault> {
+        if committed.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Vec::with_capacity(committed.len());
+        for entry in committed {
+            if entry.kind != EntryKind::Normal {
+                self.change_members(&entry)?;
+            }
+            let proposals = self.placed_at(entry.position, &mut batch);
+            batch.push(ToApply::Entry { entry, proposals });
+        }
+        self.tell_applier(batch);
+        Ok(())
+    }
+
+    /// Who waits for the entry at this position. An entry of another term in the place of ours says
+    /// that ours is lost: the applier will see the same and hand it back.
+    fn placed_at(&mut self, position: Position, batch: &mut Vec<ToApply>) -> Vec<Proposal> {
+        let Some(Placed {
+            position: place,
+            proposals,
+        }) = self
+            .placed
+            .pop_front_if(|p| p.position.index <= position.index)
+        else {
+            return Vec::new();
+        };
+        if place == position {
+            return proposals;
+        }
+        let term = place.term;
+        batch.push(ToApply::Forwarded { term, proposals });
+        Vec::new()
+    }
+
+    /// The configuration is on disk before the entry that made it is applied: the state's applied
+    /// index must never be past a change that the log's configuration does not have.
+    fn change_members(&mut self, entry: &CommittedEntry) -> Result<(), Fault> {
+        self.parts.progress.close_reads();
+        let Some((_, change)) = configuration::change_in(entry.kind, &entry.payload) else {
+            // The applier stops the member here, or skips the entry if the operator says so.
+            let index = entry.position.index;
+            tracing::warn!(index, "a membership change that this release cannot make");
+            return Ok(());
+        };
+        if self.membership.membership.follow(&change) {
+            log_change(&change);
+            if let Ok(Some(conf_state)) = self.parts.node.apply_change(entry) {
+                let append = Append {
+                    entries: Vec::new(),
+                    hard_state: None,
+                    conf_state: Some(conf_state),
+                    sync: self.parts.sync,
+                };
+                self.parts.log.append(&append)?;
+            }
+            self.tell_peers_who_is_there();
+            if change
+                == (Change::Remove {
+                    id: self.parts.member_id,
+                })
+            {
+                self.membership.leaving_in = Some(TICKS_AFTER_REMOVAL);
+            }
+        }
+        // Whether reads may go on without asking is decided anew.
+        self.standing = Standing {
+            is_sole_voter: false,
+            ..self.standing
+        };
+        self.follow_standing();
+        Ok(())
+    }
+
+    /// A snapshot brought a membership of its own.
+    pub(super) fn take_membership(&mut self, membership: Membership) {
+        if self.membership.membership.members() != membership.members() {
+            let members: Vec<String> = membership.members().iter().map(|m| hex(m.id)).collect();
+            tracing::info!(?members, "a snapshot brought a membership");
+        }
+        self.membership.membership = membership;
+        self.tell_peers_who_is_there();
+    }
+
+    pub(super) fn tell_peers_who_is_there(&self) {
+        let membership = &self.membership.membership;
+        let members = membership.members();
+        // A member that joins has no state yet, and was introduced to the others.
+        if !members.is_empty() {
+            self.parts
+                .peers
+                .set_members(&members, &membership.removed());
+        }
+    }
+
+    /// Whether this member was removed, and goes on for a moment only.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.membership.leaving_in.is_some()
+    }
+
+    pub(super) fn leave_if_removed(&mut self) {
+        if let Some(ticks) = &mut self.membership.leaving_in {
+            *ticks -= 1;
+            if *ticks == 0 {
+                self.membership.leaving_in = None;
+                self.parts.fatal.report(FatalError::Removed);
+            }
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Commands and their way to the log: packed into entries by a leader, into parcels for it by the
+//! others.
+
+use std::collections::VecDeque;
+
+use conclave_proto::ApiError;
+use conclave_proto::command::member_change::Change;
+use conclave_proto::peer::refusal::Reason;
+use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
+use conclave_storage::Fault;
+
+use super::{Driver, Placed, hex};
+use crate::applier::ToApply;
+use crate::consensus::node::Refused;
+use crate::consensus::{NotProposed, Position, codec};
+use crate::limits;
+use crate::observe::Observation;
+use crate::proposal::{Answer, Payload, Proposal, Slot};
+
+impl Driver {
+    /// What a member sent.
+    pub(super) fn take_parcel(&mut self, from: u64, parcel: Parcel) -> Result<(), Fault> {
+        match parcel.content {
+            Some(Content::Raft(message)) => match self.parts.node.step(from, &message) {
+                Ok(()) => {}
+                Err(refused @ (Refused::Malformed | Refused::Unfit(_))) => {
+                    self.message_refused(from, refused);
+                }
+                Err(Refused::LogLost {
+                    expected,
+                    last_index,
+                }) => return Err(self.log_lost(expected, last_index)),
+            },
+            Some(Content::Forward(forward)) => self.take_forward(from, forward),
+            Some(Content::Refusal(refusal)) => self.tell_applier(vec![ToApply::Refused(refusal)]),
+            None => {
+                let from = hex(from);
+                tracing::warn!(from, "a member of a newer release sent something unknown");
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a raft message that was dropped because no correct member sends it, and logs the
+    /// first one of a kind from a member.
+    fn message_refused(&self, from: u64, refused: Refused) {
+        self.parts.observer.observe(Observation::MessageRefused);
+        let (from, reason) = (hex(from), refused.to_string());
+        let now = self.parts.clock.now();
+        if self.refusals.is_new(&format!("{from} {reason}"), now) {
+            tracing::warn!(from, reason, "a raft message from a member was refused");
+        }
+    }
+
+    /// Commands that clients gave to another member. They are proposed only by the leader they were
+    /// meant for: their member relies on it.
+    fn take_forward(&mut self, from: u64, mut forward: Forward) {
+        let is_for_us = self.standing.is_leader && self.standing.term == forward.term;
+        let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
+        let reason = if !is_for_us {
+            Reason::NotLeader
+        } else if self.forwarded_bytes + bytes > limits::FORWARDED_BYTES_MAX
+            || self.changes.len() >= limits::WAITING_CHANGES_MAX
+        {
+            Reason::Busy
+        } else {
+            let taken = forward.commands.extract_if(.., |one| codec::is_known(one));
+            for command in taken {
+                self.forwarded_bytes += command.len();
+                self.pending.push_back(Proposal::of_another(command));
+            }
+            self.changes
+                .extend(forward.change.take().map(Proposal::change_of_another));
+            if forward.commands.is_empty() {
+                return;
+            }
+            let from = hex(from);
+            tracing::warn!(
+                from,
+                "a member sent commands that this release does not know"
+            );
+            Reason::NotCapable
+        };
+        self.refuse(from, forward.term, codec::request_ids(&forward), reason);
+    }
+
+    /// Tells a member what of its commands will not be proposed.
+    fn refuse(&self, to: u64, term: u64, request_ids: Vec<u64>, reason: Reason) {
+        let reason = reason.into();
+        let refusal = Refusal {
+            term,
+            request_ids,
+            reason,
+        };
+        self.send(to, Content::Refusal(refusal));
+    }
+
+    /// Sends pending commands on their way.
+    pub(super) fn propose(&mut self) {
+        if self.is_applier_behind() {
+            return;
+        }
+        if !self.standing.is_leader {
+            // With no leader they wait for one, or for their deadline.
+            if self.standing.leader != 0 {
+                self.forward();
+            }
+            return;
+        }
+        // Whoever leads next takes them.
+        while !self.pending.is_empty() && !self.parts.node.is_transferring() {
+            if self.is_applier_behind() {
+                return;
+            }
+            let (count, is_full) = next_pack(&self.pending);
+            if self.is_writing() && !is_full {
+                return;
+            }
+            let payload = codec::pack(self.pending.iter().take(count).map(Proposal::framed));
+            let packed: Vec<_> = self.pending.drain(..count).collect();
+            for proposal in packed.iter().filter(|proposal| proposal.slot.is_none()) {
+                self.forwarded_bytes -= proposal.framed().len();
+            }
+            match self.parts.node.propose(payload) {
+                Some(position) => self.place(position, packed),
+                None => self.not_proposed(packed),
+            }
+        }
+    }
+
+    /// Raft has no room for these, or this member was removed and whoever leads next takes them.
+    fn not_proposed(&mut self, proposals: Vec<Proposal>) {
+        let term = self.standing.term;
+        let (own, others): (Vec<_>, Vec<_>) = proposals
+            .into_iter()
+            .partition(|proposal| proposal.slot.is_some());
+        let origins = others
+            .iter()
+            .map(Proposal::framed)
+            .filter_map(codec::origin);
+        for (member_id, request_id) in origins {
+            self.refuse(member_id, term, vec![request_id], Reason::Busy);
+        }
+        if self.is_leaving() {
+            self.held_back.extend(own);
+        } else {
+            Proposal::refuse_all(own, ApiError::RequestTooManyRequests);
+        }
+    }
+
+    /// One at a time; the others wait until it is applied.
+    pub(super) fn propose_changes(&mut self) {
+        if !self.standing.is_leader {
+            return;
+        }
+        while let Some(proposal) = self.changes.pop_front() {
+            let removes_us = matches!(proposal.change().change, Some(Change::Remove(id))
+                if id == self.parts.member_id);
+            if removes_us && self.hands_over_to_leave() {
+                self.changes.push_front(proposal);
+                return;
+            }
+            match self.parts.node.propose_change(proposal.change()) {
+                Ok(position) => self.place(position, vec![proposal]),
+                Err(NotProposed::Busy | NotProposed::NotLeader) => {
+                    self.changes.push_front(proposal);
+                    return;
+                }
+                Err(NotProposed::Malformed) => {
+                    proposal.answer(Answer::Refused(ApiError::NotCapable));
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, position: Position, mut proposals: Vec<Proposal>) {
+        // Others follow theirs themselves.
+        proposals.retain(|proposal| proposal.slot.is_some());
+        if !proposals.is_empty() {
+            self.placed.push_back(Placed {
+                position,
+                proposals,
+            });
+        }
+    }
+
+    fn forward(&mut self) {
+        while !self.pending.is_empty() {
+            let (count, _) = next_pack(&self.pending);
+            let proposals: Vec<_> = self.pending.drain(..count).collect();
+            let commands = proposals.iter().map(|p| p.framed().clone()).collect();
+            self.send_away(commands, None, proposals);
+        }
+        while let Some(proposal) = self.changes.pop_front() {
+            let change = proposal.change().clone();
+            self.send_away(Vec::new(), Some(change), vec![proposal]);
+        }
+    }
+
+    fn send_away(
+        &mut self,
+        commands: Vec<bytes::Bytes>,
+        change: Option<conclave_proto::command::MemberChange>,
+        proposals: Vec<Proposal>,
+    ) {
+        let term = self.standing.term;
+        let slots = proposals.iter().filter_map(|p| p.slot.as_ref());
+        let request_ids = slots.map(Slot::request_id).collect();
+        // The applier must have them before an entry can bring their outcome.
+        self.tell_applier(vec![ToApply::Forwarded { term, proposals }]);
+        self.away = true;
+        let forward = Forward {
+            term,
+            commands,
+            change,
+        };
+        if !self.send(self.standing.leader, Content::Forward(forward)) {
+            // It leads, and this member is about to reach it again: the next tick is soon enough.
+            let reason = Reason::NotLeader.into();
+            self.tell_applier(vec![ToApply::Refused(Refusal {
+                term,
+                request_ids,
+                reason,
+            })]);
+        }
+    }
+
+    /// Who leads, or under which term, has changed.
+    pub(super) fn leader_changed(&mut self, led: bool) {
+        let mut away = Vec::new();
+        for Placed {
+            position,
+            proposals,
+        } in self.placed.drain(..)
+        {
+            let term = position.term;
+            away.push(ToApply::Forwarded { term, proposals });
+        }
+        if !away.is_empty() {
+            self.away = true;
+            self.tell_applier(away);
+        }
+        if led {
+            // Sent to the leader of that term only, and not in its log: their members will know.
+            self.pending.retain(|proposal| proposal.slot.is_some());
+            self.changes.retain(|proposal| proposal.slot.is_some());
+            self.forwarded_bytes = 0;
+        }
+        self.release_held_back();
+    }
+
+    pub(super) fn release_held_back(&mut self) {
+        for proposal in self.held_back.drain(..) {
+            match proposal.payload {
+                Payload::Command(_) => self.pending.push_back(proposal),
+                Payload::Change(_) => self.changes.push_back(proposal),
+            }
+        }
+    }
+
+    /// Drops what nobody waits for any more.
+    pub(super) fn forget_abandoned(&mut self) {
+        self.pending.retain(|proposal| !proposal.is_abandoned());
+        self.changes.retain(|proposal| !proposal.is_abandoned());
+        if self.away {
+            // Once more after there can be any; the applier has nothing to do then.
+            self.away = !self.standing.is_leader;
+            self.tell_applier(vec![ToApply::Sweep]);
+        }
+    }
+
+    fn log_lost(&self, expected: u64, last_index: u64) -> Fault {
+        let id = hex(self.parts.member_id);
+        Fault::Damaged {
+            path: "log".into(),
+            detail: format!(
+                "this member, {id}, acknowledged log entries up to {expected} and its log ends at \
+                 {last_index}: its data was lost or replaced, if it says so after a restart as well"
+            ),
+        }
+    }
+}
+
+/// How many of the pending commands go into the next entry, and whether it is full with them.
+fn next_pack(pending: &VecDeque<Proposal>) -> (usize, bool) {
+    let mut bytes = 0;
+    for (count, proposal) in (1..).zip(pending) {
+        bytes += proposal.framed().len();
+        if bytes >= limits::ENTRY_BYTES_MAX || count >= limits::ENTRY_COMMANDS_MAX {
+            return (count, true);
+        }
+    }
+    (pending.len(), false)
+}

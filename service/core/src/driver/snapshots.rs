@@ -1,0 +1,403 @@
+//! Snapshots: for a member that lacks what the log has dropped, and from the leader when this
+//! member is the one.
+//!
+//! # Out
+//!
+//! Raft asks for a snapshot when it meets such a member. None is there, so it is told to ask again,
+//! and a thread makes a checkpoint beside the applier, which goes on. When that is done it is
+//! *offered*: raft announces it, the files travel by themselves ([`crate::peers`]), and while any
+//! member is receiving it the log keeps what comes after it. With the last transfer the offer ends
+//! and the files go.
+//!
+//! A member that was added later is not in the configuration of what is offered and cannot start
+//! from it. It does not wait for those that are receiving, which may be slow: another checkpoint is
+//! made and offered in place of the first, whose files stay for as long as somebody receives them.
+//! Whoever loses its leadership ends its transfers: its successor decides who needs what.
+//!
+//! # In
+//!
+//! ```text
+//! files, checked and synced ─▶ raft takes the announcement ─▶ log writer: the folder is the state,
+//!   the log begins after it ─▶ applier goes on with it ─▶ entries that follow
+//! ```
+//!
+//! The log writer does its part in the order of its queue, so no append that belongs before the
+//! snapshot comes after it. A crash leaves the old state with the old log, the new state with the
+//! old log (the next start finishes it), or the new state with the new log.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use conclave_storage::engine::Engine;
+use conclave_storage::log::Append;
+use conclave_storage::machine::member::Membership;
+use conclave_storage::machine::{Limits, Machine};
+use conclave_storage::reader::Reader;
+use conclave_storage::{Fault, snapshot};
+
+use super::Driver;
+use crate::applier::ToApply;
+use crate::consensus::configuration::Configuration;
+use crate::consensus::node::OutgoingSnapshot;
+use crate::consensus::{Position, Restore};
+use crate::log_writer::Job;
+use crate::mailbox::Control;
+use crate::observe::Observation;
+use crate::peers::{ReceivedSnapshot, SnapshotFiles, Taken};
+
+/// Opens the state in a folder.
+pub type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>;
+
+/// Where states lie on disk, and how one is opened.
+#[derive(Clone)]
+pub struct StateFolder {
+    /// The member's folder, which holds the state's.
+    /// The member's folder.
+    pub member_dir: PathBuf,
+    /// Opens a state.
+    pub open: OpenState,
+    /// The state as it is now.
+    pub reader: Reader,
+}
+
+/// What is under way.
+#[derive(Default)]
+pub(super) struct Traffic {
+    taking: bool,
+    taken_so_far: u64,
+    offered: Option<Arc<SnapshotFiles>>,
+    /// Who is receiving what: the offered one, or one that was offered before.
+    receiving: Vec<(u64, Arc<SnapshotFiles>)>,
+    /// Members that have not got theirs, and the ticks until raft may try again.
+    failed: Vec<(u64, u32)>,
+    /// Ticks for which nobody has taken up the offer.
+    idle_ticks: u32,
+    /// Members that have what was offered, for which what they lack is kept.
+    catching_up: Vec<CatchingUp>,
+    /// Stepped, and not yet taken by raft.
+    arriving: Option<Arrived>,
+    /// Taken, and being put in place by the work of this number.
+    installing: Option<(u64, Arrived)>,
+}
+
+impl Traffic {
+    fn is_offer_taken_up(&self) -> bool {
+        self.offered.as_ref().is_some_and(|offered| {
+            let mut received = self.receiving.iter().map(|(_, files)| files);
+            received.any(|files| Arc::ptr_eq(files, offered))
+        })
+    }
+}
+
+/// A member that has been sent a snapshot.
+struct CatchingUp {
+    member: u64,
+    /// What it had when it was last seen to make progress.
+    matched: u64,
+    ticks_left: u32,
+}
+
+/// A received snapshot that was opened and is what it says.
+struct Arrived {
+    snapshot: ReceivedSnapshot,
+    engine: Arc<dyn Engine>,
+    membership: Membership,
+}
+
+/// An offer nobody took up ends after so many ticks.
+const IDLE_TICKS_MAX: u32 = 100;
+
+/// The pause after a transfer that failed, as it may for hours: because a disk is full, or another
+/// version does not read what this one writes.
+const RETRY_TICKS: u32 = 10;
+
+/// What was written while a snapshot was on its way may be more than the log keeps otherwise. It is
+/// kept for the one that has the snapshot and needs the rest, or it would need another snapshot,
+/// and again another; but only so long after it was last seen to get on.
+const CATCH_UP_TICKS: u32 = 300;
+
+impl Driver {
+    pub(super) fn take_snapshot_if_wanted(&mut self) {
+        self.follow_catching_up();
+        self.follow_failed();
+        let traffic = &mut self.snapshots;
+        if traffic.offered.is_some() && !traffic.is_offer_taken_up() {
+            traffic.idle_ticks += 1;
+            if traffic.idle_ticks > IDLE_TICKS_MAX {
+                self.withdraw_offer();
+            }
+        }
+        let traffic = &mut self.snapshots;
+        if !self.parts.node.wants_snapshot() || traffic.taking {
+            return;
+        }
+        let Some(folder) = self.parts.state_folder.clone() else {
+            return;
+        };
+        traffic.taking = true;
+        traffic.taken_so_far += 1;
+        let dir = folder
+            .member_dir
+            .join(format!("state.out.{}", traffic.taken_so_far));
+        let mailbox = Arc::clone(&self.parts.mailbox);
+        let spawned = self.parts.fatal.spawn("snapshot", move || {
+            mailbox.control(Control::SnapshotTaken(take(&folder, dir)));
+            Ok(())
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "no thread for a snapshot; it is tried again");
+            self.snapshots.taking = false;
+        }
+    }
+
+    fn follow_catching_up(&mut self) {
+        let node = &self.parts.node;
+        self.snapshots.catching_up.retain_mut(|one| {
+            // One that is a member no more has no progress.
+            let Some(matched) = node.matched(one.member) else {
+                return false;
+            };
+            if matched > one.matched {
+                (one.matched, one.ticks_left) = (matched, CATCH_UP_TICKS);
+            }
+            one.ticks_left -= 1;
+            one.ticks_left > 0 && matched < node.committed_index()
+        });
+    }
+
+    fn follow_failed(&mut self) {
+        let node = &mut self.parts.node;
+        self.snapshots.failed.retain_mut(|(member, ticks_left)| {
+            *ticks_left -= 1;
+            if *ticks_left == 0 {
+                node.snapshot_sent(*member, false);
+            }
+            *ticks_left > 0
+        });
+    }
+
+    /// This member leads no more.
+    pub(super) fn end_snapshots(&mut self) {
+        self.parts.peers.end_snapshots();
+        self.snapshots.catching_up.clear();
+        self.snapshots.failed.clear();
+        self.withdraw_offer();
+    }
+
+    pub(super) fn snapshot_taken(&mut self, taken: Taken) {
+        self.snapshots.taking = false;
+        match taken {
+            Ok((files, members)) => {
+                let position = Position {
+                    index: files.index,
+                    term: files.term,
+                };
+                tracing::debug!(index = files.index, "a snapshot can be sent");
+                let configuration = Configuration::of(&members, files.index);
+                self.parts
+                    .node
+                    .offer_snapshot(Some((position, configuration)));
+                self.snapshots.offered = Some(files);
+                self.snapshots.idle_ticks = 0;
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "no snapshot could be made; it is tried again when needed");
+            }
+        }
+    }
+
+    pub(super) fn send_snapshot(&mut self, outgoing: OutgoingSnapshot) {
+        let OutgoingSnapshot {
+            to,
+            position,
+            message,
+        } = outgoing;
+        // The offer may have changed since raft looked at it. And what was sent under an earlier
+        // reign may not have ended yet.
+        let is_receiving = self.snapshots.receiving.iter().any(|(one, _)| *one == to);
+        let offered = self.snapshots.offered.clone().filter(|_| !is_receiving);
+        let announced = (position.index, position.term);
+        let Some(files) = offered.filter(|files| (files.index, files.term) == announced) else {
+            self.parts.node.snapshot_sent(to, false);
+            return;
+        };
+        self.snapshots.failed.retain(|(member, _)| *member != to);
+        self.snapshots.receiving.push((to, Arc::clone(&files)));
+        self.parts.peers.send_snapshot(to, message, files);
+    }
+
+    pub(super) fn snapshot_sent(&mut self, to: u64, arrived: bool) {
+        let traffic = &mut self.snapshots;
+        let was_taken_up = traffic.is_offer_taken_up();
+        traffic.receiving.retain(|(receiver, _)| *receiver != to);
+        if !arrived {
+            // When it is tried again what is offered now will do.
+            traffic.failed.push((to, RETRY_TICKS));
+            return;
+        }
+        self.parts.node.snapshot_sent(to, true);
+        let traffic = &mut self.snapshots;
+        traffic.catching_up.retain(|one| one.member != to);
+        traffic.catching_up.push(CatchingUp {
+            member: to,
+            matched: 0,
+            ticks_left: CATCH_UP_TICKS,
+        });
+        if was_taken_up && !traffic.is_offer_taken_up() {
+            self.withdraw_offer();
+        }
+    }
+
+    /// The log should keep what comes after this index.
+    pub(super) fn keeps_from(&self) -> Option<u64> {
+        let Traffic {
+            offered,
+            receiving,
+            catching_up,
+            ..
+        } = &self.snapshots;
+        let needed = |one: &CatchingUp| self.parts.node.matched(one.member);
+        let sent = receiving.iter().map(|(_, files)| files).chain(offered);
+        let sent = sent.map(|files| files.index);
+        catching_up.iter().filter_map(needed).chain(sent).min()
+    }
+
+    fn withdraw_offer(&mut self) {
+        self.snapshots.offered = None;
+        self.snapshots.idle_ticks = 0;
+        self.parts.node.offer_snapshot(None);
+    }
+
+    pub(super) fn snapshot_received(&mut self, snapshot: ReceivedSnapshot) -> Result<(), Fault> {
+        let opened = match &self.parts.state_folder {
+            Some(folder) if self.snapshots.installing.is_none() => open(folder, &snapshot)?,
+            Some(_) | None => None,
+        };
+        let position = Position {
+            index: snapshot.index,
+            term: snapshot.term,
+        };
+        let node = &mut self.parts.node;
+        let taken = opened.filter(|_| {
+            let stepped = node.step_snapshot(&snapshot.raft_message, position);
+            if let Err(reason) = &stepped {
+                tracing::warn!(%reason, "the message that announced a snapshot was refused");
+            }
+            stepped.is_ok()
+        });
+        let Some((engine, membership)) = taken else {
+            let _ = snapshot.installed.send(false);
+            return Ok(());
+        };
+        self.snapshots.arriving = Some(Arrived {
+            snapshot,
+            engine,
+            membership,
+        });
+        self.do_work()?;
+        if let Some(Arrived {
+            snapshot, engine, ..
+        }) = self.snapshots.arriving.take()
+        {
+            // Raft has no use for it any more. Closed before its folder goes.
+            drop(engine);
+            let _ = snapshot.installed.send(false);
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore(&mut self, number: u64, restore: Restore, append: Option<Append>) {
+        let arrived = self.snapshots.arriving.take();
+        let arrived = arrived.expect("raft takes a snapshot while one is being given to it");
+        let folder = self.parts.state_folder.as_ref();
+        let folder = folder.expect("looked for when the snapshot came");
+        let job = Job::Restore {
+            number,
+            member_dir: folder.member_dir.clone(),
+            dir: arrived.snapshot.dir.clone(),
+            restore,
+            append,
+        };
+        self.snapshots.installing = Some((number, arrived));
+        self.parts.observer.observe(Observation::InstallBegun);
+        self.write(number, job);
+    }
+
+    /// Everything up to this work is on disk: a snapshot among it is the state now.
+    pub(super) fn install_through(&mut self, number: u64) {
+        let installing = &mut self.snapshots.installing;
+        let Some((_, arrived)) = installing.take_if(|(work, _)| *work <= number) else {
+            return;
+        };
+        let Arrived {
+            snapshot,
+            engine,
+            membership,
+        } = arrived;
+        self.parts.observer.observe(Observation::InstallEnded);
+        tracing::info!(index = snapshot.index, "a snapshot is put in place");
+        self.tell_applier(vec![ToApply::Install {
+            engine,
+            index: snapshot.index,
+        }]);
+        self.take_membership(membership);
+        let _ = snapshot.installed.send(true);
+    }
+}
+
+/// A state that was opened, and its members.
+type Opened = (Arc<dyn Engine>, Membership);
+
+/// Opens what was received, before anything depends on it. `None` if it is not what it says.
+fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Opened>, Fault> {
+    let opened = (folder.open)(&snapshot.dir).and_then(|engine| {
+        let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
+        Ok((engine, reader))
+    });
+    let (engine, reader) = match opened {
+        Ok(opened) => opened,
+        // The disk fails, and not what was sent.
+        Err(fault @ (Fault::Engine { .. } | Fault::InUse { .. })) => return Err(fault),
+        Err(
+            fault @ (Fault::Damaged { .. }
+            | Fault::Version { .. }
+            | Fault::Foreign { .. }
+            | Fault::Entry { .. }
+            | Fault::NotSkipped { .. }),
+        ) => {
+            tracing::warn!(%fault, "a snapshot that was received cannot be opened");
+            return Ok(None);
+        }
+    };
+    let applied = reader.applied();
+    if (applied.index, applied.term) != (snapshot.index, snapshot.term) {
+        tracing::warn!(
+            announced = snapshot.index,
+            found = applied.index,
+            "a snapshot is not the one that was announced"
+        );
+        return Ok(None);
+    }
+    Ok(Some((engine, (*reader.membership()).clone())))
+}
+
+fn take(folder: &StateFolder, dir: PathBuf) -> Taken {
+    // Left over from a life that ended in the middle of it.
+    let _ = std::fs::remove_dir_all(&dir);
+    let open = |dir: &Path| (folder.open)(dir);
+    match snapshot::take(&*folder.reader.engine(), &dir, open) {
+        Ok(taken) => {
+            let files = SnapshotFiles {
+                dir,
+                index: taken.index,
+                term: taken.term,
+                files: taken.files,
+            };
+            Ok((Arc::new(files), taken.members))
+        }
+        Err(fault) => {
+            let _ = std::fs::remove_dir_all(&dir);
+            Err(fault)
+        }
+    }
+}

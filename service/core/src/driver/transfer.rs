@@ -1,0 +1,132 @@
+//! Handing leadership over: because somebody asks, because this member stops, or because its disk
+//! does.
+
+use conclave_proto::ApiError;
+
+use super::{Driver, hex};
+use crate::clock::Moment;
+use crate::mailbox::Done;
+
+/// A hand-over is tried again with so many ticks.
+const TICKS_OF_REPEATING: u32 = 3;
+
+/// A hand-over under way.
+#[derive(Default)]
+pub(super) struct Transfer {
+    /// To whom, and who waits for it.
+    waiting: Option<(u64, Done)>,
+    /// Ticks it has taken so far.
+    ticks: u32,
+    /// Since when this leader tries to be rid of its place because of its disk.
+    for_disk: Option<Moment>,
+    /// The term in which this leader tried to hand over before its removal.
+    left_in: Option<u64>,
+}
+
+impl Driver {
+    /// To a member, or to whoever is best placed.
+    pub(super) fn begin_transfer(&mut self, to: Option<u64>, done: Done) {
+        if !self.standing.is_leader {
+            let _ = done.send(Err(ApiError::NotLeader));
+            return;
+        }
+        let successor = match to {
+            Some(id) if id == self.parts.member_id => {
+                let _ = done.send(Ok(()));
+                return;
+            }
+            Some(id) => self.parts.node.is_voter(id).then_some(id),
+            None => self.parts.node.successor(),
+        };
+        let Some(to) = successor else {
+            let _ = done.send(Err(ApiError::BadLeaderTransferee));
+            return;
+        };
+        tracing::info!(to = hex(to), "leadership is handed over");
+        self.parts.node.transfer_leader(to);
+        self.transfer.ticks = 0;
+        if let Some((_, superseded)) = self.transfer.waiting.replace((to, done)) {
+            let _ = superseded.send(Err(ApiError::Timeout));
+        }
+    }
+
+    pub(super) fn follow_transfer(&mut self) {
+        let Some((to, _)) = self.transfer.waiting else {
+            return;
+        };
+        // As of now: what was published last may be from before it worked.
+        let now = self.parts.node.standing();
+        let was_given_up = now.is_leader && !self.parts.node.is_transferring();
+        let another_leads = !now.is_leader && now.leader != 0 && now.leader != to;
+        let outcome = if self.standing.leader == to {
+            Ok(())
+        } else if was_given_up || another_leads {
+            Err(ApiError::Timeout)
+        } else {
+            return;
+        };
+        if let Some((_, done)) = self.transfer.waiting.take() {
+            let _ = done.send(outcome);
+        }
+    }
+
+    /// The one message that tells the successor to stand may be lost, and raft says it once. Said
+    /// again a few times; if that does not help either, raft ends the attempt after an election
+    /// timeout, during which nothing is proposed.
+    pub(super) fn repeat_transfer(&mut self) {
+        let Some((to, _)) = self.transfer.waiting else {
+            return;
+        };
+        self.transfer.ticks += 1;
+        if self.transfer.ticks <= TICKS_OF_REPEATING && self.standing.is_leader {
+            self.parts.node.transfer_again(to);
+        }
+    }
+
+    /// A leader that is to be removed hands over first, once: whoever leads next proposes the
+    /// removal. True while that is under way.
+    pub(super) fn hands_over_to_leave(&mut self) -> bool {
+        if self.parts.node.is_transferring() {
+            return true;
+        }
+        let Some(to) = self.parts.node.successor() else {
+            return false;
+        };
+        if self.transfer.left_in == Some(self.standing.term) {
+            return false;
+        }
+        self.transfer.left_in = Some(self.standing.term);
+        self.parts.node.transfer_leader(to);
+        true
+    }
+
+    /// A leader whose disk stalls for an election timeout gives its place to a successor; one that
+    /// finds none for another election timeout just gives it up. (Its followers would go on
+    /// committing, but nothing that this member applies or answers moves any more.)
+    pub(super) fn watch_disk(&mut self, now: Moment) {
+        let patience = self.parts.election_timeout;
+        let stalled = self.is_writing() && now.since(self.writing_since) >= patience;
+        if !stalled || !self.standing.is_leader || self.standing.is_sole_voter {
+            self.transfer.for_disk = None;
+            return;
+        }
+        match self.transfer.for_disk {
+            None => {
+                self.transfer.for_disk = Some(now);
+                let stalled_ms = now.since(self.writing_since).as_millis() as u64;
+                let successor = self.parts.node.successor();
+                let to = successor.map(hex);
+                tracing::warn!(stalled_ms, to, "the disk stalls; leadership is handed over");
+                if let Some(to) = successor {
+                    self.parts.node.transfer_leader(to);
+                }
+            }
+            Some(since) if now.since(since) >= patience => {
+                tracing::warn!("the disk stalls and nobody took over; this member resigns");
+                self.transfer.for_disk = None;
+                self.parts.node.resign();
+            }
+            Some(_) => {}
+        }
+    }
+}

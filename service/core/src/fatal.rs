@@ -1,0 +1,152 @@
+//! The end that nobody asked for: a fault of the disk, or a panic in an owner's thread.
+//!
+//! Whoever meets one reports it here once and returns. The report is logged, kept for the exit
+//! status, and the whole server stops: after a failed write or sync nobody knows what is on disk,
+//! so nothing may be acknowledged that was not acknowledged before. Replies that are due are never
+//! sent; their slots are dropped, and the clients learn that the outcome is unknown.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio_util::sync::CancellationToken;
+
+use conclave_storage::Fault;
+
+/// Why a member that was removed ends: etcd's words, which scripts look for, and which members tell
+/// each other.
+pub const REMOVED: &str = "the member has been permanently removed from the cluster";
+
+/// Why the server had to stop.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FatalError {
+    /// The disk, or what it holds.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// A bug: the thread's or task's name. Its message has been printed.
+    #[error("{0} panicked")]
+    Panic(&'static str),
+    /// The cluster goes on without this member.
+    #[error("{REMOVED}")]
+    Removed,
+    /// A front or the network of the member cannot go on, for this reason.
+    #[error("{0}")]
+    Process(String),
+}
+
+/// Notices the panic that drops it.
+struct Guard {
+    fatal: Fatal,
+    name: &'static str,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.fatal.report(FatalError::Panic(self.name));
+        }
+    }
+}
+
+/// Where the first report is kept.
+#[derive(Clone, Debug)]
+pub struct Fatal {
+    first: Arc<Mutex<Option<FatalError>>>,
+    stopping: CancellationToken,
+}
+
+impl Fatal {
+    /// Keeps no report yet. The first one cancels `stopping`.
+    pub fn new(stopping: CancellationToken) -> Fatal {
+        Fatal {
+            first: Arc::default(),
+            stopping,
+        }
+    }
+
+    /// Keeps and logs the first report, and stops the server. What others say after it is told once
+    /// more if it is something else: it may be what follows from the first, or its cause.
+    pub fn report(&self, error: FatalError) {
+        let known = {
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = first.clone();
+            first.get_or_insert(error.clone());
+            known
+        };
+        match known {
+            None if matches!(error, FatalError::Removed) => {
+                // Somebody wanted it so.
+                tracing::warn!(reason = %error, "the member ends");
+            }
+            None => tracing::error!(%error, "the member stops"),
+            Some(known) if known.to_string() == error.to_string() => {}
+            Some(_) => tracing::error!(%error, "another reason for the member to stop"),
+        }
+        self.stopping.cancel();
+    }
+
+    /// The first report.
+    pub fn reported(&self) -> Option<FatalError> {
+        self.first
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The same as this future, whose panic is reported: for a task that runs as long as the
+    /// server, which would be half of one without it.
+    pub fn guard<F: Future>(
+        &self,
+        name: &'static str,
+        task: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        let guard = Guard {
+            fatal: self.clone(),
+            name,
+        };
+        async move {
+            let _guard = guard;
+            task.await
+        }
+    }
+
+    /// Starts an owner's thread. Its fault or panic is reported.
+    pub(crate) fn spawn(
+        &self,
+        name: &'static str,
+        owner: impl FnOnce() -> Result<(), Fault> + Send + 'static,
+    ) -> std::io::Result<JoinHandle<()>> {
+        let fatal = self.clone();
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                // The owner is gone after this either way, so nobody sees what a panic left behind.
+                match std::panic::catch_unwind(std::panic::AssertUnwindSafe(owner)) {
+                    Ok(Ok(())) => {}
+                    Ok(Err(fault)) => fatal.report(fault.into()),
+                    Err(_) => fatal.report(FatalError::Panic(name)),
+                }
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_stops_the_server() {
+        let stopping = CancellationToken::new();
+        let fatal = Fatal::new(stopping.clone());
+        tokio::spawn(fatal.guard("one", async {}))
+            .await
+            .expect("it ends");
+        let aborted = tokio::spawn(fatal.guard("two", std::future::pending::<()>()));
+        aborted.abort();
+        assert!(aborted.await.is_err());
+        assert!(fatal.reported().is_none());
+        let panics = async { panic!("as it must") };
+        assert!(tokio::spawn(fatal.guard("three", panics)).await.is_err());
+        assert!(matches!(fatal.reported(), Some(FatalError::Panic("three"))));
+        assert!(stopping.is_cancelled());
+    }
+}

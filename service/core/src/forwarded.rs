@@ -1,0 +1,240 @@
+//! Commands of this member that are on their way into the log of another.
+//!
+//! Each was sent under a term, and only the leader of that term proposes it. Its outcome comes with
+//! the entry it is in, found by name. Or the leader refuses it. Or an entry of a *later* term is
+//! applied: then no entry of the earlier one can follow, the command is in nobody's log that
+//! counts, and it goes back to the driver to be proposed anew. The caller notices nothing but the
+//! time.
+//!
+//! What is left are commands of which nobody knows: a parcel that was lost under a leader that
+//! stays. Their callers' deadline ends them.
+
+use std::collections::BTreeMap;
+
+use conclave_proto::ApiError;
+use conclave_proto::peer::Refusal;
+use conclave_proto::peer::refusal::Reason;
+
+use crate::mailbox::{Control, Mailbox};
+use crate::proposal::{Answer, Proposal};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Forwarded {
+    by_request: BTreeMap<u64, (u64, Proposal)>,
+    /// No command is away under an earlier term. (0 when none is away.)
+    oldest_term: u64,
+}
+
+impl Forwarded {
+    pub(crate) fn add(&mut self, term: u64, proposals: Vec<Proposal>) {
+        for proposal in proposals {
+            let Some(slot) = &proposal.slot else { continue };
+            let request_id = slot.request_id();
+            if self.by_request.is_empty() {
+                self.oldest_term = term;
+            }
+            self.oldest_term = self.oldest_term.min(term);
+            self.by_request.insert(request_id, (term, proposal));
+        }
+    }
+
+    /// The one of this name: its outcome is there.
+    pub(crate) fn take(&mut self, request_id: u64) -> Option<Proposal> {
+        if self.by_request.is_empty() {
+            return None;
+        }
+        self.by_request
+            .remove(&request_id)
+            .map(|(_, proposal)| proposal)
+    }
+
+    /// An entry of this term is applied.
+    pub(crate) fn passed(&mut self, term: u64, mailbox: &Mailbox) {
+        if self.by_request.is_empty() || self.oldest_term >= term {
+            return;
+        }
+        let (gone, stay): (BTreeMap<_, _>, _) = std::mem::take(&mut self.by_request)
+            .into_iter()
+            .partition(|(_, (sent_under, _))| *sent_under < term);
+        self.by_request = stay;
+        self.oldest_term = term;
+        let gone = gone.into_values().map(|(_, proposal)| proposal);
+        again(gone, true, mailbox);
+    }
+
+    /// The leader does not propose these.
+    pub(crate) fn refused(&mut self, refusal: &Refusal, mailbox: &Mailbox) {
+        let ids = refusal.request_ids.iter();
+        let mut refused = Vec::new();
+        for id in ids {
+            let known = self.by_request.get(id);
+            if known.is_some_and(|(term, _)| *term == refusal.term) {
+                refused.extend(self.take(*id));
+            }
+        }
+        match refusal.reason() {
+            Reason::NotLeader => again(refused.into_iter(), false, mailbox),
+            Reason::Busy | Reason::Unspecified => {
+                Proposal::refuse_all(refused, ApiError::RequestTooManyRequests);
+            }
+            Reason::NotCapable => Proposal::refuse_all(refused, ApiError::NotCapable),
+        }
+    }
+
+    /// Forgets those whose callers gave up.
+    pub(crate) fn sweep(&mut self) {
+        self.by_request
+            .retain(|_, (_, proposal)| !proposal.is_abandoned());
+    }
+
+    /// The state jumped: what became of them on the way cannot be known.
+    pub(crate) fn lost(&mut self) {
+        for (_, (_, proposal)) in std::mem::take(&mut self.by_request) {
+            proposal.answer(Answer::Lost(ApiError::LeaderChanged));
+        }
+    }
+}
+
+/// In the order of their names, which is the order in which they were made.
+fn again(proposals: impl Iterator<Item = Proposal>, at_once: bool, mailbox: &Mailbox) {
+    let mut proposals: Vec<_> = proposals.collect();
+    if proposals.is_empty() {
+        return;
+    }
+    proposals.sort_by_key(|proposal| proposal.slot.as_ref().map(|slot| slot.request_id()));
+    mailbox.control(Control::Again { proposals, at_once });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::admission::Admission;
+    use crate::mailbox::Waiting;
+    use crate::proposal::{Payload, Slot};
+
+    type Caller = oneshot::Receiver<Answer>;
+
+    /// A command of this name, and who waits for it.
+    fn proposal(request_id: u64) -> (Proposal, Caller) {
+        let (reply, caller) = oneshot::channel();
+        let permit = Admission::new(0).admit(1).expect("the first");
+        let proposal = Proposal {
+            payload: Payload::Command(Bytes::new()),
+            slot: Some(Slot::new(request_id, reply, permit)),
+        };
+        (proposal, caller)
+    }
+
+    /// Sends commands on their way under a term.
+    fn send(away: &mut Forwarded, term: u64, request_ids: &[u64]) -> Vec<Caller> {
+        let (proposals, callers) = request_ids.iter().copied().map(proposal).unzip();
+        away.add(term, proposals);
+        callers
+    }
+
+    fn refusal(term: u64, request_ids: &[u64], reason: Reason) -> Refusal {
+        Refusal {
+            term,
+            request_ids: request_ids.to_vec(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The names of those that came back to the driver, in order.
+    fn came_back(mailbox: &Mailbox) -> Vec<u64> {
+        let mail = mailbox.take(Waiting::CONTROL, Duration::ZERO);
+        let again = mail.control.into_iter().flat_map(|control| match control {
+            Control::Again { proposals, .. } => proposals,
+            other => panic!("{other:?}"),
+        });
+        again
+            .map(|proposal| proposal.slot.expect("ours").request_id())
+            .collect()
+    }
+
+    #[test]
+    fn an_outcome_is_found_by_name_and_once() {
+        let mut away = Forwarded::default();
+        let _callers = send(&mut away, 2, &[7, 8]);
+        assert!(away.take(9).is_none());
+        let taken = away.take(8).expect("it is away");
+        assert_eq!(taken.slot.map(|slot| slot.request_id()), Some(8));
+        assert!(away.take(8).is_none());
+    }
+
+    #[test]
+    fn an_entry_of_a_later_term_hands_back_what_was_sent_under_earlier_ones() {
+        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
+        let _callers = send(&mut away, 2, &[9, 7]);
+        let _callers = send(&mut away, 3, &[8]);
+        let _callers = send(&mut away, 5, &[10]);
+        away.passed(2, &mailbox);
+        assert!(came_back(&mailbox).is_empty());
+        away.passed(3, &mailbox);
+        assert_eq!(came_back(&mailbox), [7, 9]);
+        away.passed(5, &mailbox);
+        assert_eq!(came_back(&mailbox), [8]);
+        assert!(away.take(10).is_some());
+    }
+
+    /// Those of a leader that lost its place come after those that were sent under the next.
+    #[test]
+    fn the_order_in_which_terms_are_told_does_not_matter() {
+        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
+        let _callers = send(&mut away, 4, &[1]);
+        let _callers = send(&mut away, 2, &[2]);
+        away.passed(4, &mailbox);
+        assert_eq!(came_back(&mailbox), [2]);
+    }
+
+    /// A refusal may be late: the same command, sent again under the next term, is not meant.
+    #[test]
+    fn a_refusal_is_of_one_term() {
+        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
+        let _callers = send(&mut away, 3, &[7, 8]);
+        away.refused(&refusal(2, &[7], Reason::NotLeader), &mailbox);
+        assert!(came_back(&mailbox).is_empty());
+        away.refused(&refusal(3, &[99, 7], Reason::NotLeader), &mailbox);
+        assert_eq!(came_back(&mailbox), [7]);
+        assert!(away.take(8).is_some());
+    }
+
+    #[test]
+    fn a_leader_without_room_is_the_callers_to_know() {
+        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
+        let mut callers = send(&mut away, 3, &[7, 8]);
+        away.refused(&refusal(3, &[7], Reason::Busy), &mailbox);
+        assert!(came_back(&mailbox).is_empty());
+        let refused = Answer::Refused(ApiError::RequestTooManyRequests);
+        let told = callers[0].try_recv().expect("an answer");
+        assert_eq!(format!("{told:?}"), format!("{refused:?}"));
+        assert!(callers[1].try_recv().is_err());
+    }
+
+    #[test]
+    fn those_whose_callers_gave_up_are_forgotten() {
+        let mut away = Forwarded::default();
+        let mut callers = send(&mut away, 3, &[7, 8]);
+        callers.remove(0);
+        away.sweep();
+        assert!(away.take(7).is_none());
+        assert!(away.take(8).is_some());
+    }
+
+    /// A snapshot skips the entries their outcomes would have come with.
+    #[test]
+    fn a_state_that_jumped_leaves_them_unknown() {
+        let mut away = Forwarded::default();
+        let mut callers = send(&mut away, 3, &[7]);
+        away.lost();
+        let told = callers[0].try_recv().expect("an answer");
+        assert!(matches!(told, Answer::Lost(ApiError::LeaderChanged)));
+        assert!(away.take(7).is_none());
+    }
+}

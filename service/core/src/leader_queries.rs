@@ -1,0 +1,232 @@
+//! Questions that only the leader can answer, asked by any member; and the answers to those of the
+//! others.
+//!
+//! How long a lease still lives is the leader's memory. A member that does not lead asks the one
+//! that does, and while there is none, or it turns out to lead no more, tries again until the
+//! request's time is up: an election passes unnoticed.
+//!
+//! # A leader that is one no more
+//!
+//! A leader that was paused may believe in its place for a moment after another was elected, and
+//! that other may have ended the lease meanwhile. So "renewed" is said only after a majority has
+//! confirmed the leader since the question came (all questions that wait share one round of
+//! read-index). The next leader begins every lease anew after that, so what was promised is kept.
+
+use std::time::Duration;
+
+use conclave_proto::ApiError;
+use conclave_proto::peer::{HashKvReply, Introduction, TimeToLive, answer, question};
+use conclave_storage::LeaseId;
+use conclave_storage::reader::ReadError;
+
+use crate::consensus::Standing;
+use crate::handle::Handle;
+use crate::lease::{LeaseError, Remaining};
+use crate::long_reads::Unread;
+
+/// Between attempts to find the leader.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Renews a lease, wherever the leader is. `None`: there is no such lease.
+pub async fn keep_alive(handle: &Handle, id: LeaseId) -> Result<Option<i64>, LeaseError> {
+    let asked = ask_leader(handle, question::Question::KeepAlive(id.0)).await?;
+    match asked {
+        answer::Answer::KeepAlive(0) => Ok(None),
+        answer::Answer::KeepAlive(seconds) => Ok(Some(seconds)),
+        _ => Err(LeaseError::Refused(ApiError::NotCapable)),
+    }
+}
+
+/// The time a lease has left, wherever the leader is. `None`: there is no such lease.
+pub async fn time_to_live(handle: &Handle, id: LeaseId) -> Result<Option<Remaining>, LeaseError> {
+    let asked = ask_leader(handle, question::Question::TimeToLive(id.0)).await?;
+    match asked {
+        answer::Answer::TimeToLive(left) if left.ttl_seconds < 0 => Ok(None),
+        answer::Answer::TimeToLive(left) => Ok(Some(Remaining {
+            ttl_seconds: left.ttl_seconds,
+            granted_seconds: left.granted_seconds,
+        })),
+        _ => Err(LeaseError::Refused(ApiError::NotCapable)),
+    }
+}
+
+async fn ask_leader(
+    handle: &Handle,
+    question: question::Question,
+) -> Result<answer::Answer, LeaseError> {
+    let attempts = async {
+        loop {
+            if let Some(answer) = try_leader(handle, question).await {
+                return answer;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    };
+    let timeout = handle.settings().request_timeout;
+    tokio::select! {
+        answer = attempts => answer,
+        () = tokio::time::sleep(timeout) => {
+            let leaderless = handle.status().leader == 0;
+            let error = if leaderless { ApiError::NoLeader } else { ApiError::Timeout };
+            Err(LeaseError::Refused(error))
+        }
+        () = handle.stopping().cancelled() => Err(LeaseError::Refused(ApiError::Stopped)),
+    }
+}
+
+/// `None`: whoever leads has changed, or cannot be reached.
+async fn try_leader(
+    handle: &Handle,
+    question: question::Question,
+) -> Option<Result<answer::Answer, LeaseError>> {
+    let standing = handle.status();
+    if standing.leader == 0 {
+        return None;
+    }
+    // A leader that could not be confirmed in time is no answer, either: who leads when the
+    // request's time is up decides what the client is told.
+    if standing.is_leader {
+        return match of_leases(handle, question).await {
+            Err(LeaseError::Refused(ApiError::NotLeader | ApiError::Timeout)) => None,
+            answer => Some(answer),
+        };
+    }
+    match handle.peers().ask(standing.leader, question).await {
+        Ok(answer::Answer::Error(text)) => match ApiError::from_text(&text) {
+            Some(ApiError::NotLeader | ApiError::Timeout | ApiError::Stopped) | None => None,
+            Some(error) => Some(Err(LeaseError::Refused(error))),
+        },
+        Ok(answer) => Some(Ok(answer)),
+        Err(_) => None,
+    }
+}
+
+/// On the leader.
+async fn of_leases(
+    handle: &Handle,
+    question: question::Question,
+) -> Result<answer::Answer, LeaseError> {
+    let leases = handle.leases();
+    match question {
+        question::Question::KeepAlive(id) => {
+            confirm(handle).await?;
+            let ttl = handle.keep_alive(LeaseId(id)).await?;
+            Ok(answer::Answer::KeepAlive(ttl.unwrap_or(0)))
+        }
+        question::Question::TimeToLive(id) => {
+            confirm(handle).await?;
+            let left = leases.time_to_live(LeaseId(id))?;
+            Ok(answer::Answer::TimeToLive(left.map_or(
+                TimeToLive {
+                    ttl_seconds: -1,
+                    granted_seconds: 0,
+                },
+                |left| TimeToLive {
+                    ttl_seconds: left.ttl_seconds,
+                    granted_seconds: left.granted_seconds,
+                },
+            )))
+        }
+        question::Question::LearnerReady(_) | question::Question::HashKv(_) => {
+            Err(LeaseError::Refused(ApiError::NotCapable))
+        }
+    }
+}
+
+/// A majority has confirmed, after the call, that this member leads, and what was acknowledged
+/// before the call is applied here.
+async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
+    let mut standings = handle.standings();
+    let before = *standings.borrow_and_update();
+    let leads = |standing: &Standing| standing.is_leader && standing.term == before.term;
+    let not_leader = || Err(LeaseError::Refused(ApiError::NotLeader));
+    if !before.is_leader {
+        return not_leader();
+    }
+    tokio::select! {
+        // Applied as well: a lease whose grant was answered elsewhere must be known here.
+        confirmed = handle.linearize() => {
+            confirmed.map_err(|refused| LeaseError::Refused(refused.0))?;
+        }
+        // A leader that has lost its majority would wait for the round until the time is up.
+        _ = standings.wait_for(|standing| !leads(standing)) => return not_leader(),
+    }
+    let still_leads = leads(&standings.borrow());
+    if still_leads { Ok(()) } else { not_leader() }
+}
+
+/// Answers another member.
+pub async fn answer(handle: &Handle, question: question::Question) -> answer::Answer {
+    let answered = match question {
+        question::Question::KeepAlive(_) | question::Question::TimeToLive(_) => {
+            of_leases(handle, question).await
+        }
+        question::Question::LearnerReady(id) => learner_ready(handle, id).await,
+        question::Question::HashKv(request) => hash_kv(handle, request.revision).await,
+    };
+    match answered {
+        Ok(answer) => answer,
+        Err(LeaseError::Refused(error)) => answer::Answer::Error(error.text().to_owned()),
+        Err(LeaseError::Fault(fault)) => {
+            tracing::error!(%fault, "cannot read the state");
+            answer::Answer::Error("conclave: this member cannot read its state".to_owned())
+        }
+    }
+}
+
+/// A learner has caught up when its log agrees with the leader's for this part of it: etcd's rule.
+const READY_NUMERATOR: u64 = 9;
+/// See [`READY_NUMERATOR`].
+const READY_DENOMINATOR: u64 = 10;
+
+/// Whether a learner has caught up, as this member, the leader, knows.
+pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, ApiError> {
+    let (own, theirs) = handle
+        .look(move |node| (node.last_index(), node.matched(id)))
+        .await?;
+    Ok(theirs.is_some_and(|matched| {
+        u128::from(matched) * u128::from(READY_DENOMINATOR)
+            >= u128::from(own) * u128::from(READY_NUMERATOR)
+            && matched > 0
+    }))
+}
+
+async fn learner_ready(handle: &Handle, id: u64) -> Result<answer::Answer, LeaseError> {
+    let ready = is_learner_ready(handle, id).await;
+    ready
+        .map(answer::Answer::LearnerReady)
+        .map_err(LeaseError::Refused)
+}
+
+async fn hash_kv(handle: &Handle, revision: i64) -> Result<answer::Answer, LeaseError> {
+    let hashed = handle.reads().read(move |reader| reader.hash_kv(revision));
+    let hash = hashed.await.map_err(|unread| match unread {
+        Unread::Read(ReadError::Rejected(error)) => LeaseError::Refused(error),
+        Unread::Read(ReadError::Fault(fault)) => LeaseError::Fault(fault),
+        Unread::Read(ReadError::Stopped)
+        | Unread::Stopped
+        | Unread::Unfinished
+        | Unread::TooLarge(_) => LeaseError::Refused(ApiError::Stopped),
+    })?;
+    Ok(answer::Answer::HashKv(HashKvReply {
+        member_id: handle.identity().member_id,
+        hash: hash.hash,
+        hash_revision: hash.hash_revision,
+        compact_revision: hash.compact_revision,
+        revision: handle.reader().applied().revision.0,
+    }))
+}
+
+/// Who is in the cluster, for a member that does not belong yet.
+pub fn introduce(handle: &Handle) -> Introduction {
+    let membership = handle.reader().membership();
+    let identity = handle.identity();
+    Introduction {
+        cluster_id: identity.cluster_id,
+        member_id: identity.member_id,
+        members: membership.members(),
+        removed: membership.removed(),
+        // Filled in by the network, which knows it.
+        boot_id: 0,
+    }
+}

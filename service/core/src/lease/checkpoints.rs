@@ -1,0 +1,88 @@
+//! Renewing a lease that has a checkpoint, and proposing checkpoints.
+//!
+//! Both put their command into the mailbox under the lock of the deadlines, so the log has them in
+//! the order of the decisions. [`super::deadlines::checkpoints`] says why that matters.
+
+use conclave_proto::command::{Checkpoint, LeaseCheckpoint, command::Body};
+use conclave_storage::LeaseId;
+
+use super::deadlines::Known;
+use super::leases::{LeaseError, Leases, whole_seconds};
+use crate::limits;
+
+/// A lease that was renewed.
+pub(crate) struct Renewed<W> {
+    /// Its full length in seconds. `None` if there is no such lease or it has ended.
+    pub(crate) ttl_seconds: Option<i64>,
+    /// Its checkpoint is being taken back; the renewal counts once that is done.
+    pub(crate) taking_back: Option<TakingBack<W>>,
+}
+
+/// A checkpoint on its way to be taken back.
+pub(crate) struct TakingBack<W> {
+    /// Its term, and its number among the checkpoints of the term.
+    pub(crate) number: (u64, u64),
+    /// The command in the mailbox.
+    pub(crate) waiting: W,
+}
+
+impl Leases {
+    /// Renews a lease from now on. `enqueue` puts a command into the mailbox.
+    pub(crate) fn renew<W>(
+        &self,
+        id: LeaseId,
+        enqueue: impl Fn(Body) -> W,
+    ) -> Result<Renewed<W>, LeaseError> {
+        let mut taking_back = None;
+        let known = self.ask(id, |deadlines, now| {
+            let known = deadlines.keep_alive(now, id);
+            if matches!(known, Known::Live(..))
+                && let Some(number) = deadlines.take_back(id)
+            {
+                let term = deadlines.term();
+                taking_back = Some(TakingBack {
+                    number: (term, number),
+                    waiting: enqueue(body(vec![(id, 0)], term, 0)),
+                });
+            }
+            known
+        })?;
+        Ok(Renewed {
+            ttl_seconds: known.map(|(_, ttl)| whole_seconds(ttl)),
+            taking_back,
+        })
+    }
+
+    /// A checkpoint has been taken back, in the term in which the lease was renewed.
+    pub(crate) fn taken_back(&self, id: LeaseId, (term, number): (u64, u64)) {
+        self.lock().taken_back(term, id, number);
+    }
+
+    /// Proposes the next checkpoints that are due.
+    pub(crate) fn begin_checkpoints<W>(&self, enqueue: impl Fn(Body) -> W) -> Option<W> {
+        let mut deadlines = self.lock();
+        let now = self.shared.clock.now();
+        let due = deadlines.due_checkpoints(now, limits::LEASE_CHECKPOINT_BATCH_MAX);
+        if due.is_empty() {
+            return None;
+        }
+        // The effects of all entries through it are known to the deadlines.
+        let as_of_index = self.shared.progress.applied();
+        Some(enqueue(body(due, deadlines.term(), as_of_index)))
+    }
+}
+
+fn body(leases: Vec<(LeaseId, i64)>, term: u64, as_of_index: u64) -> Body {
+    let checkpoints = leases
+        .into_iter()
+        .map(|(id, remaining_seconds)| Checkpoint {
+            id: id.0,
+            remaining_seconds,
+        })
+        .collect();
+    Body::LeaseCheckpoint(LeaseCheckpoint {
+        checkpoints,
+        term,
+        as_of_index,
+    })
+}

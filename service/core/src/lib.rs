@@ -1,0 +1,66 @@
+//! A member of a cluster without its network: consensus, log, state, leases and watches.
+//!
+//! ```text
+//!   fronts ── Handle ─┬─▶ mailbox ─▶ driver (Node, log) ─▶ applier (Machine) ─┐
+//!      ▲              │ ◀────────────── replies ──────────────────────────────┤
+//!      │              ├─▶ Reader ◀────────── state ───────────────────────────┤
+//!      └──────────────┴─▶ Watches ◀───────── ring ────────────────────────────┘
+//! ```
+//!
+//! Three owners: the *driver* (a thread) owns the consensus and the raft log, the *applier* (a
+//! thread) owns the state machine, the watch *hub* (a task) owns the watchers. They talk over
+//! bounded queues. All other code holds a [`Handle`]. [`member::Member`] puts the owners together,
+//! given two engines, the member's identity and a way to the other members.
+//!
+//! This crate knows no front: no gRPC, HTTP, TLS, command line or Prometheus is in its manifest.
+//! What it needs of the world comes through seams: [`clock::Clock`], [`seed::Seed`],
+//! [`peers::Peers`], [`observe::Observer`], and the storage crate's `Engine`.
+//!
+//! # Rooms
+//!
+//! Each module may use those above it in this list and no other.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`limits`], [`clock`], [`seed`], [`log_once`], [`observe`], [`fatal`] | bounds, and the seams to the process |
+//! | [`consensus`] | one member's part in raft, without I/O |
+//! | `admission`, `proposal` | a command on its way into the log, and where its answer goes |
+//! | [`peers`], `mailbox` | other members, and the driver's queue |
+//! | `progress`, [`lease`] | what driver and applier publish; when leases end |
+//! | [`long_reads`], [`watch`] | reads that may be long; watchers |
+//! | [`proposer`], [`handle`] | what a front may ask for |
+//! | [`leader_queries`], `expiry` | questions that only the leader can answer; the end of leases |
+//! | `log_writer`, `housekeeper`, `forwarded`, [`applier`], [`driver`] | the owners |
+//! | [`stores`], [`member`] | two engines opened as one member; the owners put together |
+
+pub mod applier;
+pub mod clock;
+pub mod consensus;
+pub mod driver;
+pub mod fatal;
+pub mod handle;
+pub mod leader_queries;
+pub mod lease;
+pub mod limits;
+pub mod log_once;
+pub mod long_reads;
+pub mod member;
+pub mod observe;
+pub mod peers;
+pub mod proposer;
+pub mod seed;
+pub mod stores;
+pub mod watch;
+
+mod admission;
+mod answers;
+mod expiry;
+mod forwarded;
+mod housekeeper;
+mod log_writer;
+mod mailbox;
+mod progress;
+mod proposal;
+
+pub use fatal::FatalError;
+pub use handle::Handle;

@@ -1,0 +1,231 @@
+//! The thread that puts the raft log on disk while the driver goes on.
+//!
+//! With followers, the driver must not wait for the disk: it sends the same entries to them at the
+//! same time, answers heartbeats, takes their acknowledgements. So appends go here, and the answer
+//! is a [`Control::Persisted`] in the driver's mailbox. All that is queued when a sync ends is
+//! written by one more: see [`merge`].
+//!
+//! A sole voter has nothing else to do while its disk is busy, and two thread switches an entry are
+//! as dear as the proposal itself; there the driver appends by itself and this thread sleeps.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use conclave_storage::log::{Append, Log};
+use conclave_storage::{Fault, place};
+
+use crate::clock::Stopwatch;
+use crate::consensus::{Position, Restore};
+use crate::limits;
+use crate::mailbox::{Control, Mailbox};
+use crate::observe::{Observation, Observer};
+
+/// Something to put on disk, with the number of the work it is part of.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// See [`Append`].
+    Append(u64, Append),
+    /// A received snapshot takes the place of state and log.
+    Restore {
+        number: u64,
+        member_dir: PathBuf,
+        /// The folder of the new state, in `member_dir`.
+        dir: PathBuf,
+        restore: Restore,
+        /// What comes after it, with the same number.
+        append: Option<Append>,
+    },
+}
+
+/// The queue to the log writer. Bounded: the driver waits when it is full, which is as it should
+/// be, since what it would do instead is to produce more. The writer never waits for the driver, so
+/// the wait ends.
+pub(crate) fn queue() -> (SyncSender<Job>, Receiver<Job>) {
+    sync_channel(limits::LOG_QUEUE_MAX)
+}
+
+/// Runs until the driver drops its end of the queue.
+pub(crate) fn run(
+    log: &Log,
+    jobs: &Receiver<Job>,
+    mailbox: &Mailbox,
+    observer: &dyn Observer,
+) -> Result<(), Fault> {
+    let mut next = jobs.recv().ok();
+    while let Some(job) = next.take() {
+        let number = match job {
+            Job::Append(mut number, mut append) => {
+                while let Ok(later) = jobs.try_recv() {
+                    let Job::Append(later_number, later) = later else {
+                        next = Some(later);
+                        break;
+                    };
+                    number = later_number;
+                    append = merge(append, later);
+                }
+                timed(log, &append, observer)?;
+                number
+            }
+            Job::Restore {
+                number,
+                member_dir,
+                dir,
+                restore,
+                append,
+            } => {
+                let Position { index, term } = restore.position;
+                place::change(&member_dir, &dir, index, term)?;
+                log.restore(index, term, restore.configuration)?;
+                if let Some(append) = append {
+                    timed(log, &append, observer)?;
+                }
+                number
+            }
+        };
+        mailbox.control(Control::Persisted(number));
+        if next.is_none() {
+            next = jobs.recv().ok();
+        }
+    }
+    Ok(())
+}
+
+/// Appends, and counts it.
+pub(crate) fn timed(log: &Log, append: &Append, observer: &dyn Observer) -> Result<(), Fault> {
+    let bytes: usize = append.entries.iter().map(|entry| entry.data.len()).sum();
+    let begun = Stopwatch::start();
+    log.append(append)?;
+    observer.observe(Observation::LogWritten {
+        bytes,
+        synced: append.sync,
+        took: begun.elapsed(),
+    });
+    Ok(())
+}
+
+/// One append that does what two do, one after the other.
+pub(crate) fn merge(mut first: Append, second: Append) -> Append {
+    if let Some(start) = second.entries.first().map(|entry| entry.index) {
+        // What the second replaces need not be written. If it begins before the first, all of the
+        // first goes, and its own truncation covers that of the first.
+        first.entries.retain(|entry| entry.index < start);
+        first.entries.extend(second.entries);
+    }
+    Append {
+        entries: first.entries,
+        hard_state: second.hard_state.or(first.hard_state),
+        conf_state: second.conf_state.or(first.conf_state),
+        sync: first.sync || second.sync,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use conclave_storage::engine::memory::MemoryEngine;
+    use conclave_storage::log::{Entry, EntryKind, HardState};
+
+    use super::*;
+    use crate::mailbox::Waiting;
+    use crate::observe::Unobserved;
+
+    fn append(indexes: impl IntoIterator<Item = u64>, term: u64, sync: bool) -> Append {
+        let entry = |index| Entry {
+            index,
+            term,
+            kind: EntryKind::Normal,
+            data: Bytes::new(),
+        };
+        Append {
+            entries: indexes.into_iter().map(entry).collect(),
+            hard_state: None,
+            conf_state: None,
+            sync,
+        }
+    }
+
+    fn positions(append: &Append) -> Vec<(u64, u64)> {
+        append
+            .entries
+            .iter()
+            .map(|entry| (entry.index, entry.term))
+            .collect()
+    }
+
+    #[test]
+    fn entries_that_follow_are_added() {
+        let merged = merge(append(4..=5, 1, true), append(6..=6, 1, false));
+        assert_eq!(positions(&merged), [(4, 1), (5, 1), (6, 1)]);
+        assert!(merged.sync);
+    }
+
+    #[test]
+    fn entries_that_replace_leave_no_trace_of_the_replaced() {
+        let merged = merge(append(4..=6, 1, true), append(5..=5, 2, true));
+        assert_eq!(positions(&merged), [(4, 1), (5, 2)]);
+        let merged = merge(append(4..=6, 1, true), append(3..=3, 2, true));
+        assert_eq!(positions(&merged), [(3, 2)]);
+    }
+
+    /// A ready list may have a snapshot and what follows it, under one number. Written in the other
+    /// order, what follows would have nothing to join, or be dropped with the old log.
+    #[test]
+    fn a_snapshot_comes_after_what_was_before_it_and_before_what_follows() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let state = dir.path().join("state.10.1");
+        std::fs::create_dir(&state).expect("a folder");
+        let (log, _) = Log::open(Arc::new(MemoryEngine::new())).expect("a fresh log");
+        let (jobs, to_do) = queue();
+        let position = Position { index: 10, term: 2 };
+        for job in [
+            Job::Append(1, append(1..=3, 1, true)),
+            Job::Restore {
+                number: 2,
+                member_dir: dir.path().to_owned(),
+                dir: state.clone(),
+                restore: Restore {
+                    position,
+                    configuration: Bytes::new(),
+                },
+                append: Some(append(11..=12, 2, true)),
+            },
+            Job::Append(3, append(13..=13, 2, true)),
+        ] {
+            jobs.send(job).expect("there is room");
+        }
+        drop(jobs);
+        let mailbox = Mailbox::default();
+        run(&log, &to_do, &mailbox, &Unobserved).expect("written");
+        let mail = mailbox.take(Waiting::CONTROL, Duration::ZERO).control;
+        let number = |control: &Control| match control {
+            Control::Persisted(number) => *number,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(mail.iter().map(number).collect::<Vec<_>>(), [1, 2, 3]);
+        let entries = log.entries(11, 20, u64::MAX).expect("readable");
+        let indexes: Vec<_> = entries.iter().map(|entry| entry.index).collect();
+        assert_eq!((log.first_index(), indexes), (11, vec![11, 12, 13]));
+        let place = place::current(dir.path()).expect("named");
+        assert_eq!((place.dir, place.snapshot), (state, Some((10, 2))));
+    }
+
+    #[test]
+    fn the_later_state_wins_and_an_absent_one_does_not() {
+        let state = |term| {
+            Some(HardState {
+                term,
+                vote: 0,
+                commit: 0,
+            })
+        };
+        let with = |term| Append {
+            hard_state: state(term),
+            ..append([], 1, false)
+        };
+        assert_eq!(merge(with(1), with(2)).hard_state, state(2));
+        assert_eq!(merge(with(1), append([], 1, false)).hard_state, state(1));
+    }
+}

@@ -1,0 +1,214 @@
+//! One reply, from the thread that reads to the connection that sends: a piece at a time.
+//!
+//! The thread has its next piece ready while the last one is on its way, and then waits, without
+//! holding a turn. It waits for the client no longer than it must: after that the reply is broken
+//! off and what it held is free, even if the connection never asks again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use conclave_storage::reader::ReadError;
+use tokio::sync::oneshot;
+
+use super::turns::Turns;
+use super::{Unread, lock};
+
+/// Why a reply ended before its last byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenOff {
+    /// The client did not take a piece in time.
+    Stalled,
+    /// The read failed, or the server stops.
+    Failed,
+}
+
+/// The thread's end.
+pub struct Sending {
+    shared: Arc<Shared>,
+    turns: Arc<Turns>,
+    stall_max: Duration,
+    begun: Option<oneshot::Sender<Result<(), Unread>>>,
+}
+
+/// The connection's end: a stream of pieces.
+#[derive(Debug)]
+pub struct Pieces {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// The slot is empty, or the connection's end is gone.
+    taken: Condvar,
+    /// Nobody waits for the rest; the meter of the thread's reader looks at it.
+    abandoned: Arc<AtomicBool>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    piece: Option<Bytes>,
+    /// Nothing follows what is in the slot.
+    ended: Option<Result<(), BrokenOff>>,
+    waker: Option<Waker>,
+}
+
+/// Whether the reply has begun, or why it does not.
+pub(super) type Begun = oneshot::Receiver<Result<(), Unread>>;
+
+/// Both ends of a reply.
+pub(super) fn channel(
+    turns: Arc<Turns>,
+    abandoned: Arc<AtomicBool>,
+    stall_max: Duration,
+) -> (Sending, Pieces, Begun) {
+    let (begin, begun) = oneshot::channel();
+    let shared = Arc::new(Shared {
+        state: Mutex::default(),
+        taken: Condvar::new(),
+        abandoned,
+    });
+    let sending = Sending {
+        shared: Arc::clone(&shared),
+        turns,
+        stall_max,
+        begun: Some(begin),
+    };
+    (sending, Pieces { shared }, begun)
+}
+
+impl Sending {
+    /// Begins a message of this length. Fails if that is more than a message can have.
+    pub fn begin(&mut self, size_bytes: u64) -> Result<(), ReadError> {
+        let length = match u32::try_from(size_bytes) {
+            Ok(length) => length,
+            Err(_) => {
+                self.answer(Err(Unread::TooLarge(size_bytes)));
+                return Err(ReadError::Stopped);
+            }
+        };
+        self.answer(Ok(()));
+        // gRPC's frame: not compressed, and the length.
+        let frame = [&[0], &length.to_be_bytes()[..]].concat();
+        self.send(frame.into())
+    }
+
+    /// Adds a piece, when the last one has been taken.
+    pub fn send(&mut self, piece: Bytes) -> Result<(), ReadError> {
+        if piece.is_empty() {
+            return Ok(());
+        }
+        let is_free = lock(&self.shared.state).piece.is_none();
+        if !is_free {
+            self.turns.without(|| self.shared.wait(self.stall_max))?;
+        }
+        if self.shared.abandoned.load(Ordering::Relaxed) {
+            return Err(ReadError::Stopped);
+        }
+        lock(&self.shared.state).put(piece);
+        Ok(())
+    }
+
+    /// The end of the reply, by what the work came to.
+    pub(super) fn end(mut self, worked: Result<(), ReadError>) {
+        if let (Some(begun), Err(error)) = (self.begun.take(), &worked) {
+            let _ = begun.send(Err(match error {
+                ReadError::Stopped => Unread::Stopped,
+                error => Unread::Read(error.clone()),
+            }));
+        }
+        if let Err(ReadError::Fault(fault)) = &worked {
+            tracing::error!(%fault, "cannot read the state");
+        }
+        self.shared.end(worked.map_err(|_| BrokenOff::Failed));
+    }
+
+    fn answer(&mut self, answer: Result<(), Unread>) {
+        if let Some(begun) = self.begun.take() {
+            let _ = begun.send(answer);
+        }
+    }
+}
+
+impl Drop for Sending {
+    /// Whatever the way out was, a panic included, the connection must not wait for ever.
+    fn drop(&mut self) {
+        self.shared.end(Err(BrokenOff::Failed));
+    }
+}
+
+impl Shared {
+    /// Waits until the slot is empty. If that takes too long, breaks the reply off.
+    fn wait(&self, stall_max: Duration) -> Result<(), ReadError> {
+        let waits =
+            |state: &mut State| state.piece.is_some() && !self.abandoned.load(Ordering::Relaxed);
+        let state = lock(&self.state);
+        let waited = self.taken.wait_timeout_while(state, stall_max, waits);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if timeout.timed_out() {
+            tracing::debug!(
+                ?stall_max,
+                "a client does not read its reply, which is broken off"
+            );
+            // What the client does not read must not stay in memory.
+            state.piece = None;
+            state.end(Err(BrokenOff::Stalled));
+            return Err(ReadError::Stopped);
+        }
+        Ok(())
+    }
+
+    fn end(&self, how: Result<(), BrokenOff>) {
+        lock(&self.state).end(how);
+    }
+}
+
+impl State {
+    fn put(&mut self, piece: Bytes) {
+        self.piece = Some(piece);
+        self.wake();
+    }
+
+    /// Only the first end counts.
+    fn end(&mut self, how: Result<(), BrokenOff>) {
+        self.ended.get_or_insert(how);
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Pieces {
+    /// The next piece, or the end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        let mut state = lock(&self.shared.state);
+        if let Some(piece) = state.piece.take() {
+            self.shared.taken.notify_one();
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        match state.ended {
+            Some(Ok(())) => Poll::Ready(None),
+            Some(Err(broken_off)) => Poll::Ready(Some(Err(broken_off))),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        // Under the lock, so that the thread is either waiting, and is woken, or sees it.
+        let _state = lock(&self.shared.state);
+        self.shared.abandoned.store(true, Ordering::Relaxed);
+        self.shared.taken.notify_one();
+    }
+}

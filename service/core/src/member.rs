@@ -1,0 +1,441 @@
+//! A member: the owners put together, from two open stores to a [`Handle`], and back to nothing.
+//!
+//! | thread | owns | waits for |
+//! |---|---|---|
+//! | `driver` | consensus, the raft log | its mailbox, or the next tick |
+//! | `log-writer` | (writes the log while the driver goes on) | the driver |
+//! | `applier` | the state machine | the driver |
+//! | `housekeeper` | (flushes the state) | the applier's tally |
+//!
+//! Each ends when what it waits for ends; so closing the mailbox ends them all, in order, with
+//! everything queued done.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use conclave_storage::machine::Machine;
+use conclave_storage::reader::Reader;
+
+use crate::admission::Admission;
+use crate::applier::Applier;
+use crate::clock::Clock;
+use crate::consensus::reads::Reads;
+use crate::consensus::{Node, node};
+use crate::driver::{Driver, Parts};
+use crate::fatal::{Fatal, FatalError};
+use crate::forwarded::Forwarded;
+use crate::handle::{self, Handle, Shared};
+use crate::housekeeper::{self, Housekeeper, Tally};
+use crate::lease::Leases;
+use crate::long_reads::LongReads;
+use crate::mailbox::{Control, Mailbox};
+use crate::observe::Observer;
+use crate::peers::{Inbox, Peers};
+use crate::progress::Progress;
+use crate::seed::Seed;
+use crate::stores::Stores;
+use crate::{expiry, limits, log_writer, proposer, watch};
+
+/// What of a member is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// One raft tick, and the time between two heartbeats.
+    pub heartbeat_interval: Duration,
+    /// The time without a leader before an election.
+    pub election_timeout: Duration,
+    /// Whether to ask around before an election.
+    pub pre_vote: bool,
+    /// Commands between two flushes of the state.
+    pub snapshot_count: u64,
+    /// Log entries kept for followers.
+    pub catch_up_entries: u64,
+    /// How often the time leases have left is noted for the next leader, if at all.
+    pub lease_checkpoint_interval: Option<Duration>,
+    /// Whether the log is synced before anything is acknowledged.
+    pub sync: bool,
+    /// What requests are checked against.
+    pub quota_bytes: Option<u64>,
+    /// See [`handle::Settings`].
+    pub max_txn_ops: usize,
+    /// See [`handle::Settings`].
+    pub max_request_bytes: usize,
+    /// See [`watch::Settings`].
+    pub watch_progress_interval: Duration,
+    /// How membership changes are judged before they are proposed.
+    pub reconfiguration: proposer::Reconfiguration,
+}
+
+impl Settings {
+    fn requests(&self) -> handle::Settings {
+        handle::Settings {
+            max_txn_ops: self.max_txn_ops,
+            max_request_bytes: self.max_request_bytes,
+            quota_bytes: self.quota_bytes,
+            request_timeout: handle::request_timeout(self.election_timeout),
+            lease_ttl_seconds_min: proposer::lease_ttl_seconds_min(self.election_timeout),
+            reconfiguration: self.reconfiguration,
+        }
+    }
+
+    fn watches(&self) -> watch::Settings {
+        watch::Settings::new(self.max_request_bytes, self.watch_progress_interval)
+    }
+
+    fn node(&self, member_id: u64, applied: u64, seed: u64) -> node::Settings {
+        let ticks = self.election_timeout.as_millis() / self.heartbeat_interval.as_millis().max(1);
+        node::Settings {
+            member_id,
+            heartbeat_ticks: 1,
+            election_ticks: usize::try_from(ticks).unwrap_or(usize::MAX / 2).max(2),
+            pre_vote: self.pre_vote,
+            applied,
+            seed,
+        }
+    }
+
+    fn housekeeping(&self) -> housekeeper::Settings {
+        housekeeper::Settings {
+            snapshot_count: self.snapshot_count,
+            catch_up_entries: self.catch_up_entries,
+        }
+    }
+}
+
+/// The world as a member sees it. Another implementation of each can stand here.
+#[derive(Clone)]
+pub struct Seams {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub seed: Arc<dyn Seed>,
+    /// Where the member reports to.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Why a member cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The raft log's voters cannot be read.
+    #[error("the raft log's voters cannot be read")]
+    Voters,
+}
+
+/// A running member without its network.
+pub struct Member {
+    handle: Handle,
+    fatal: Fatal,
+    mailbox: Arc<Mailbox>,
+    tally: Arc<Tally>,
+    threads: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
+}
+
+/// What the peer network needs from this member.
+pub struct PeerContext {
+    /// The ids of the member and its cluster.
+    pub identity: handle::Identity,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The state.
+    pub reader: Reader,
+    /// Where the network reports what ends the member.
+    pub fatal: Fatal,
+    /// Where the network reports what it receives.
+    pub inbox: Inbox,
+}
+
+/// What several owners share.
+struct Common {
+    clock: Arc<dyn Clock>,
+    mailbox: Arc<Mailbox>,
+    progress: Arc<Progress>,
+    leases: Leases,
+    tally: Arc<Tally>,
+    observer: Arc<dyn Observer>,
+    fatal: Fatal,
+    stopping: CancellationToken,
+}
+
+impl Member {
+    /// Starts the owners. Must be called in a tokio runtime, whose tasks it uses; blocks for as long
+    /// as threads take to start. `raft` runs the tasks that must not wait for clients. `connect`
+    /// makes the network to the other members.
+    pub fn start(
+        stores: Stores,
+        settings: Settings,
+        seams: Seams,
+        stopping: CancellationToken,
+        raft: &runtime::Handle,
+        connect: impl FnOnce(PeerContext) -> Arc<dyn Peers>,
+    ) -> Result<Member, StartError> {
+        let Seams {
+            clock,
+            seed,
+            observer,
+        } = seams;
+        let Stores {
+            identity,
+            mut machine,
+            reader,
+            log,
+            log_state,
+            initial_members,
+            state_folder,
+            skipped,
+        } = stores;
+        machine.answer_only(identity.member_id);
+        let applied = reader.applied();
+        let (tally, woken) = Tally::new(settings.housekeeping());
+        let progress = Arc::new(Progress::new(applied.index));
+        let common = Common {
+            mailbox: Arc::default(),
+            leases: Leases::new(
+                Arc::clone(&clock),
+                reader.clone(),
+                Arc::clone(&progress),
+                settings.election_timeout,
+                settings.lease_checkpoint_interval,
+            ),
+            progress,
+            tally,
+            observer,
+            fatal: Fatal::new(stopping.clone()),
+            clock,
+            stopping,
+        };
+        let reads = LongReads::new(
+            reader.clone(),
+            Arc::clone(&common.observer),
+            common.stopping.clone(),
+        );
+        let (publisher, watches) = watch::new(
+            reader.clone(),
+            reads.clone(),
+            Arc::clone(&seed),
+            settings.watches(),
+            &common.fatal,
+        );
+        let peers = connect(PeerContext {
+            identity,
+            clock: Arc::clone(&common.clock),
+            reader: reader.clone(),
+            fatal: common.fatal.clone(),
+            inbox: {
+                let mailbox = Arc::clone(&common.mailbox);
+                Inbox::new(move |event| mailbox.control(Control::Peer(event)))
+            },
+        });
+        peers.set_members(&initial_members, &[]);
+        let handle = Handle::new(Shared {
+            identity,
+            settings: settings.requests(),
+            clock: Arc::clone(&common.clock),
+            mailbox: Arc::clone(&common.mailbox),
+            admission: Admission::new(seed.next()),
+            progress: Arc::clone(&common.progress),
+            leases: common.leases.clone(),
+            reader: reader.clone(),
+            reads,
+            reclaim_turn: Arc::new(Semaphore::new(1)),
+            watches,
+            peers: Arc::clone(&peers),
+            observer: Arc::clone(&common.observer),
+            seed: Arc::clone(&seed),
+            stopping: common.stopping.clone(),
+        });
+
+        let log = Arc::new(log);
+        let node_settings = settings.node(identity.member_id, applied.index, seed.next());
+        let node = Node::open(node_settings, Arc::clone(&log), &log_state)
+            .map_err(|_| StartError::Voters)?;
+        let mut threads = Threads {
+            fatal: common.fatal.clone(),
+            started: Vec::new(),
+        };
+        let applying = sync_channel(limits::APPLY_QUEUE_BATCHES_MAX);
+        threads.start("applier", {
+            let reader = reader.clone();
+            let applier =
+                common.applier(identity.member_id, machine, reader, publisher, applying.1);
+            let applier = Applier { skipped, ..applier };
+            move || applier.run()
+        })?;
+        let (appends, to_append) = log_writer::queue();
+        threads.start("log-writer", {
+            let (log, mailbox) = (Arc::clone(&log), Arc::clone(&common.mailbox));
+            let observer = Arc::clone(&common.observer);
+            move || log_writer::run(&log, &to_append, &mailbox, &*observer)
+        })?;
+        threads.start("housekeeper", {
+            let housekeeper = common.housekeeper(&settings, reader.clone(), woken);
+            move || housekeeper.run()
+        })?;
+        let runtime = runtime::Handle::current();
+        threads.start("driver", {
+            let runtime = runtime.clone();
+            let reads = Reads::new(identity.member_id, seed.next(), limits::READ_PATIENCE_TICKS);
+            let driver = Driver::new(Parts {
+                node,
+                log,
+                log_writer: appends,
+                applier: applying.0,
+                mailbox: Arc::clone(&common.mailbox),
+                peers,
+                membership: (*reader.membership()).clone(),
+                member_id: identity.member_id,
+                state_folder,
+                fatal: common.fatal.clone(),
+                progress: Arc::clone(&common.progress),
+                leases: common.leases.clone(),
+                reads,
+                clock: Arc::clone(&common.clock),
+                observer: Arc::clone(&common.observer),
+                runtime,
+                tick: settings.heartbeat_interval,
+                election_timeout: settings.election_timeout,
+                sync: settings.sync,
+            });
+            move || driver.run()
+        })?;
+        let mut tasks = JoinSet::new();
+        let expiry = common.expiry(handle.clone());
+        tasks.spawn_on(common.fatal.guard("lease-expiry", expiry), raft);
+        let Common {
+            fatal,
+            mailbox,
+            tally,
+            ..
+        } = common;
+        Ok(Member {
+            handle,
+            fatal,
+            mailbox,
+            tally,
+            threads: threads.started,
+            tasks,
+        })
+    }
+
+    /// The way in.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Where to report what ends the member.
+    pub fn fatal(&self) -> &Fatal {
+        &self.fatal
+    }
+
+    /// Runs a task beside the owners, until the member stops. The task must end then; its panic
+    /// ends the member.
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+        runtime: &runtime::Handle,
+    ) {
+        self.tasks.spawn_on(self.fatal.guard(name, task), runtime);
+    }
+
+    /// Stops the owners and waits for them. What is in their queues is done first.
+    pub async fn stop(mut self) -> Result<(), FatalError> {
+        self.handle.stopping().cancel();
+        // Their panics are reported where they happen.
+        while self.tasks.join_next().await.is_some() {}
+        self.handle.reads().stop().await;
+        self.mailbox.close();
+        self.tally.close();
+        let threads = self.threads;
+        // Joining cannot fail: panics were caught and reported where they happened.
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().for_each(|thread| drop(thread.join()));
+        });
+        let _ = joined.await;
+        self.fatal.reported().map_or(Ok(()), Err)
+    }
+}
+
+impl Common {
+    fn applier(
+        &self,
+        member_id: u64,
+        machine: Machine,
+        reader: Reader,
+        publisher: watch::Publisher,
+        inbox: std::sync::mpsc::Receiver<Vec<crate::applier::ToApply>>,
+    ) -> Applier {
+        Applier {
+            member_id,
+            machine,
+            mailbox: Arc::clone(&self.mailbox),
+            forwarded: Forwarded::default(),
+            reader,
+            publisher,
+            progress: Arc::clone(&self.progress),
+            leases: self.leases.clone(),
+            tally: Arc::clone(&self.tally),
+            observer: Arc::clone(&self.observer),
+            skipped: Vec::new(),
+            inbox,
+            runtime: runtime::Handle::current(),
+        }
+    }
+
+    fn housekeeper(
+        &self,
+        settings: &Settings,
+        reader: Reader,
+        woken: std::sync::mpsc::Receiver<()>,
+    ) -> Housekeeper {
+        Housekeeper {
+            settings: settings.housekeeping(),
+            reader,
+            tally: Arc::clone(&self.tally),
+            woken,
+            progress: Arc::clone(&self.progress),
+            mailbox: Arc::clone(&self.mailbox),
+            clock: Arc::clone(&self.clock),
+            stopping: self.stopping.clone(),
+        }
+    }
+
+    fn expiry(&self, handle: Handle) -> impl Future<Output = ()> + Send + 'static {
+        let fatal = self.fatal.clone();
+        async move {
+            if let Err(fault) = expiry::run(handle).await {
+                fatal.report(fault.into());
+            }
+        }
+    }
+}
+
+/// The threads started so far.
+struct Threads {
+    fatal: Fatal,
+    started: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    fn start(
+        &mut self,
+        name: &'static str,
+        owner: impl FnOnce() -> Result<(), conclave_storage::Fault> + Send + 'static,
+    ) -> Result<(), StartError> {
+        let thread = self.fatal.spawn(name, owner);
+        self.started.push(thread?);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! A cluster in one process: the owners of each member as they are, and between them a network of
+//! mailboxes.
+//!
+//! [`Network`] hands parcels over at once and in order, and knows who is cut off; what goes to or
+//! comes from such a member is lost, as between machines. Disks are in memory. Snapshots are not
+//! sent, since a state in memory has no files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+use conclave_proto::peer::{Parcel, question};
+
+use super::*;
+use crate::clock::Moment;
+use crate::handle::Standing;
+use crate::leader_queries;
+use crate::observe::Observation;
+use crate::peers::{Asking, PeerEvent, SnapshotFiles, Unreachable};
+
+/// Nothing here takes so long, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Network {
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Default)]
+struct Inside {
+    inboxes: BTreeMap<u64, Inbox>,
+    handles: BTreeMap<u64, Handle>,
+    cut_off: BTreeSet<u64>,
+    /// By each member, those it knows to be removed.
+    removed: BTreeMap<u64, Vec<u64>>,
+}
+
+impl Network {
+    /// Nobody hears of this member any more, nor it of anybody.
+    pub(super) fn cut_off(&self, member_id: u64) {
+        self.lock().cut_off.insert(member_id);
+    }
+
+    /// Everybody is connected again.
+    pub(super) fn heal(&self) {
+        self.lock().cut_off.clear();
+    }
+
+    /// A parcel in the name of a member.
+    pub(super) fn deliver(&self, from: u64, to: u64, parcel: Parcel) {
+        self.lock().inboxes[&to].deliver(PeerEvent::Parcel { from, parcel });
+    }
+
+    /// The ways of a member to the others.
+    fn join(&self, own_id: u64, inbox: Inbox, fatal: Fatal) -> Arc<dyn Peers> {
+        self.lock().inboxes.insert(own_id, inbox);
+        Arc::new(Ways {
+            own_id,
+            fatal,
+            network: self.clone(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().expect("no test panics inside")
+    }
+}
+
+impl Inside {
+    fn has_removed(&self, who: u64, gone: u64) -> bool {
+        let removed = self.removed.get(&who);
+        removed.is_some_and(|removed| removed.contains(&gone))
+    }
+
+    fn is_whole(&self, one: u64, other: u64) -> bool {
+        !self.cut_off.contains(&one) && !self.cut_off.contains(&other)
+    }
+}
+
+struct Ways {
+    own_id: u64,
+    fatal: Fatal,
+    network: Network,
+}
+
+impl Peers for Ways {
+    fn send(&self, to: u64, parcel: Parcel) -> bool {
+        let inside = self.network.lock();
+        if inside.is_whole(self.own_id, to) && inside.has_removed(to, self.own_id) {
+            self.fatal.report(FatalError::Removed);
+            return false;
+        }
+        let inbox = inside.inboxes.get(&to);
+        let inbox = inbox.filter(|_| inside.is_whole(self.own_id, to));
+        inbox.is_some_and(|inbox| {
+            let from = self.own_id;
+            inbox.deliver(PeerEvent::Parcel { from, parcel });
+            true
+        })
+    }
+
+    fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
+        panic!("a snapshot for {to} of a state without files");
+    }
+
+    fn end_snapshots(&self) {}
+
+    /// Whoever is removed is told by those who know, as soon as it speaks to them.
+    fn set_members(&self, _members: &[command::Member], removed: &[u64]) {
+        let mut inside = self.network.lock();
+        inside.removed.insert(self.own_id, removed.to_vec());
+    }
+
+    fn ask(&self, to: u64, question: question::Question) -> Asking {
+        let (network, own_id) = (self.network.clone(), self.own_id);
+        let reach = move || {
+            let inside = network.lock();
+            let handle = inside.handles.get(&to).cloned();
+            handle.filter(|_| inside.is_whole(own_id, to))
+        };
+        Box::pin(async move {
+            let handle = reach().ok_or(Unreachable)?;
+            let answer = leader_queries::answer(&handle, question).await;
+            // It must come back, too.
+            reach().map(|_| answer).ok_or(Unreachable)
+        })
+    }
+
+    fn connected_since(&self, to: u64) -> Option<Moment> {
+        let inside = self.network.lock();
+        inside.is_whole(self.own_id, to).then_some(Moment(0))
+    }
+}
+
+/// Counts the raft messages that members refuse.
+#[derive(Default)]
+pub(super) struct RefusedMessages(AtomicUsize);
+
+impl RefusedMessages {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for RefusedMessages {
+    fn observe(&self, observation: Observation<'_>) {
+        if matches!(observation, Observation::MessageRefused) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Members that run.
+pub(super) struct Cluster {
+    pub(super) network: Network,
+    /// Raft messages that the members refused.
+    pub(super) refused: Arc<RefusedMessages>,
+    running: Vec<super::Member>,
+    disks: BTreeMap<u64, Disks>,
+}
+
+impl Cluster {
+    /// The founders of a new cluster.
+    pub(super) fn start(size: u64, settings: Settings) -> Cluster {
+        let network = Network::default();
+        let refused = Arc::<RefusedMessages>::default();
+        let mut disks = BTreeMap::new();
+        let start = |which| {
+            let (own_id, joining) = (which, network.clone());
+            let connect = move |of: PeerContext| joining.join(own_id, of.inbox, of.fatal);
+            let own_disks: &mut Disks = disks.entry(own_id).or_default();
+            let refused = Arc::clone(&refused);
+            let new = new_cluster(size, which);
+            let member = own_disks.start_observed(&new, settings, refused, connect);
+            let handle = member.handle().clone();
+            network.lock().handles.insert(own_id, handle);
+            member
+        };
+        let running = (1..=size).map(start).collect();
+        Cluster {
+            network,
+            refused,
+            running,
+            disks,
+        }
+    }
+
+    /// The disks of a member.
+    pub(super) fn disks(&self, member: &Handle) -> &Disks {
+        &self.disks[&id(member)]
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Handle> {
+        self.running.iter().map(super::Member::handle)
+    }
+
+    /// The member that a majority follows in a term after `after`.
+    pub(super) async fn leader(&self, after: u64) -> &Handle {
+        let most = self.running.len() / 2 + 1;
+        eventually("a leader", || {
+            self.members().find(|leader| {
+                let standing = leader.status();
+                let follows = |member: &&Handle| {
+                    let other = member.status();
+                    other.term == standing.term && other.leader == id(leader)
+                };
+                standing.term > after
+                    && standing.is_leader
+                    && self.members().filter(follows).count() >= most
+            })
+        })
+        .await
+    }
+
+    /// Those that do not lead.
+    pub(super) fn others(&self, leader: &Handle) -> Vec<&Handle> {
+        let is_other = |member: &&Handle| id(member) != id(leader);
+        self.members().filter(is_other).collect()
+    }
+
+    /// Takes a member out, to be stopped by itself.
+    pub(super) fn take(&mut self, member_id: u64) -> super::Member {
+        let found = self
+            .running
+            .iter()
+            .position(|member| id(member.handle()) == member_id);
+        let member = self.running.remove(found.expect("it is one of them"));
+        let mut inside = self.network.lock();
+        inside.handles.remove(&member_id);
+        inside.inboxes.remove(&member_id);
+        member
+    }
+
+    pub(super) async fn stop(self) {
+        // The handles hold the members' ways, which hold the network.
+        self.network.lock().handles.clear();
+        let stopping: Vec<_> = self
+            .running
+            .into_iter()
+            .map(|member| tokio::spawn(member.stop()))
+            .collect();
+        for stopped in stopping {
+            stopped.await.expect("no panic").expect("no fault");
+        }
+    }
+}
+
+pub(super) fn id(handle: &Handle) -> u64 {
+    handle.identity().member_id
+}
+
+/// Waits until this member stands as asked.
+pub(super) async fn stands(handle: &Handle, as_asked: impl FnMut(&Standing) -> bool) {
+    let mut standings = handle.standings();
+    let standing = tokio::time::timeout(PATIENCE, standings.wait_for(as_asked)).await;
+    standing.expect("in time").expect("it runs");
+}
+
+/// Waits for what becomes true and says so to nobody.
+pub(super) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let looking = async {
+        let mut turns = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            turns.tick().await;
+            if let Some(found) = look() {
+                return found;
+            }
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    found.unwrap_or_else(|_| panic!("{what} does not come"))
+}

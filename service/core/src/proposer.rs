@@ -1,0 +1,134 @@
+//! What the proposer decides, so that the state machine need not: ids, least TTLs, the quota's
+//! arithmetic, and the parts of a reply's header that differ from member to member. Pure, but for
+//! the random lease id.
+
+use std::time::Duration;
+
+use conclave_proto::command::command::Body;
+use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
+use conclave_proto::etcdserverpb::request_op::Request;
+use conclave_proto::etcdserverpb::{
+    AlarmRequest, AlarmType, PutRequest, RequestOp, ResponseHeader, TxnRequest,
+};
+use conclave_storage::machine::Reply;
+use conclave_storage::reader::Reader;
+
+use crate::limits;
+use crate::seed::Seed;
+
+/// The limits a request meets before the log, from the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Operations a transaction may have.
+    pub max_txn_ops: usize,
+    /// Encoded bytes a command may have.
+    pub max_request_bytes: usize,
+    /// Logical bytes the state may have; `None` for no quota.
+    pub quota_bytes: Option<u64>,
+    /// How long a proposal or a linearizable read may take.
+    pub request_timeout: Duration,
+    /// The least TTL a lease is granted, in seconds.
+    pub lease_ttl_seconds_min: i64,
+    /// How membership changes are judged before they are proposed.
+    pub reconfiguration: Reconfiguration,
+}
+
+/// How membership changes are judged by the member that was asked for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconfiguration {
+    /// Whether a change that would endanger the quorum is refused.
+    pub strict: bool,
+    /// Learners at a time.
+    pub max_learners: usize,
+}
+
+/// A lease must outlive an election, or it would end while nobody can renew it: one and a half
+/// election timeouts, in whole seconds.
+pub(crate) fn lease_ttl_seconds_min(election_timeout: Duration) -> i64 {
+    let millis = election_timeout.as_millis() * 3 / 2;
+    i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX)
+}
+
+/// Fills in what the client left to the server.
+pub(crate) fn prepare(mut body: Body, settings: &Settings, seed: &dyn Seed) -> Body {
+    if let Body::LeaseGrant(grant) = &mut body {
+        if grant.id == 0 {
+            // From 1 to the largest id.
+            grant.id = ((seed.next() >> 1) as i64).max(1);
+        }
+        grant.ttl = grant.ttl.max(settings.lease_ttl_seconds_min);
+    }
+    body
+}
+
+/// What a command adds to the logical size, by etcd's rule of thumb. Zero for one that only reads
+/// or deletes: it is let in however little space is left.
+pub(crate) fn quota_cost(body: &Body) -> u64 {
+    match body {
+        Body::Put(put) => put_cost(put),
+        Body::Txn(txn) => txn_cost(txn),
+        Body::LeaseGrant(_) => limits::QUOTA_LEASE_BYTES,
+        Body::DeleteRange(_)
+        | Body::Compaction(_)
+        | Body::LeaseRevoke(_)
+        | Body::LeaseExpire(_)
+        | Body::LeaseCheckpoint(_)
+        | Body::Alarm(_)
+        | Body::MemberAttributes(_) => 0,
+    }
+}
+
+fn put_cost(put: &PutRequest) -> u64 {
+    limits::QUOTA_PUT_OVERHEAD_BYTES + (put.key.len() + put.value.len()) as u64
+}
+
+/// The dearer of the two branches: which one is taken is not known yet. The depth of nesting is
+/// bounded by validation.
+fn txn_cost(txn: &TxnRequest) -> u64 {
+    let branch = |ops: &[RequestOp]| -> u64 {
+        ops.iter()
+            .map(|op| match &op.request {
+                Some(Request::RequestPut(put)) => put_cost(put),
+                Some(Request::RequestTxn(nested)) => txn_cost(nested),
+                Some(Request::RequestRange(_) | Request::RequestDeleteRange(_)) | None => 0,
+            })
+            .sum()
+    };
+    branch(&txn.success).max(branch(&txn.failure))
+}
+
+/// Whether this member's NOSPACE alarm is raised.
+pub(crate) fn has_no_space_alarm(reader: &Reader, member_id: u64) -> bool {
+    reader
+        .alarms()
+        .iter()
+        .any(|alarm| alarm.member_id == member_id && alarm.alarm == AlarmType::Nospace as i32)
+}
+
+/// The command that raises it.
+pub(crate) fn no_space_alarm(member_id: u64) -> Body {
+    Body::Alarm(AlarmRequest {
+        action: AlarmAction::Activate as i32,
+        member_id,
+        alarm: AlarmType::Nospace as i32,
+    })
+}
+
+/// Calls `fill` on the reply's header. Those inside a transaction's reply carry a revision only, as
+/// etcd's do.
+pub(crate) fn fill_header(reply: &mut Reply, fill: impl FnOnce(&mut ResponseHeader)) {
+    let header = match reply {
+        Reply::Put(response) => &mut response.header,
+        Reply::DeleteRange(response) => &mut response.header,
+        Reply::Txn(response) => &mut response.header,
+        Reply::Compaction(response) => &mut response.header,
+        Reply::LeaseGrant(response) => &mut response.header,
+        Reply::LeaseRevoke(response) => &mut response.header,
+        Reply::Alarm(response) => &mut response.header,
+        Reply::LeaseExpire
+        | Reply::LeaseCheckpoint(_)
+        | Reply::MemberAttributes
+        | Reply::Members(_) => return,
+    };
+    fill(header.get_or_insert_default());
+}
