@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use conclave_core::clock::SystemClock;
 use conclave_core::limits;
-use conclave_core::member::{Member, PeerContext, Seams, Settings};
+use conclave_core::member::{Member, Owners, PeerContext, Seams, Settings};
 use conclave_core::peers::Peers;
 use conclave_core::proposer::Reconfiguration;
 use conclave_core::seed::Seed;
 use conclave_core::stores::Stores;
+use conclave_core::workers::Threads;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -39,10 +40,12 @@ pub(crate) fn start(
     let seams = Seams {
         clock: Arc::new(SystemClock::new()),
         seed: Arc::new(SystemSeed),
+        workers: Arc::new(Threads),
         observer: Arc::clone(metrics.stats()) as _,
     };
     let settings = settings(config);
-    let mut member = Member::start(stores, settings, seams, stopping, raft, connect)?;
+    let owners = Owners::new(stores, settings, seams, stopping, connect)?;
+    let mut member = Member::start(owners, raft)?;
     let (handle, runtime) = (member.handle().clone(), runtime::Handle::current());
     let watchdog = leaderless::watch(handle.clone(), settings.election_timeout);
     member.spawn("leaderless", watchdog, &runtime);

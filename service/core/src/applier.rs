@@ -81,6 +81,9 @@ pub(crate) struct Applier {
     pub(crate) observer: Arc<dyn Observer>,
     /// Entries to go on without.
     pub(crate) skipped: Vec<SkippedEntry>,
+    /// There may be something to compact. A compaction may have been under way when the member
+    /// stopped, so it is true at first.
+    pub(crate) is_compacting: bool,
     pub(crate) inbox: Receiver<Vec<ToApply>>,
     /// Where those who wait for answers run.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -96,45 +99,61 @@ struct Batch {
 }
 
 impl Applier {
-    /// Runs until the driver drops its end of the queue, and everything queued is applied.
+    /// The thread around the turns. Ends when the driver has dropped its end of the queue and
+    /// everything queued is applied.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
+        self.begin();
+        loop {
+            let work = match self.inbox.try_recv() {
+                Ok(work) => Some(work),
+                Err(TryRecvError::Empty) if self.is_compacting => None,
+                Err(TryRecvError::Empty) => match self.inbox.recv() {
+                    Ok(work) => Some(work),
+                    Err(RecvError) => return Ok(()),
+                },
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            };
+            self.turn(work)?;
+        }
+    }
+
+    /// To be called once, before the first turn.
+    pub(crate) fn begin(&self) {
         if !self.reader.alarms().is_empty() {
             self.log_alarms();
         }
-        // A compaction may have been under way when the member stopped.
-        let mut compacting = true;
-        while let Some(entries) = self.receive(&mut compacting)? {
+    }
+
+    /// Applies this work and what else is queued, within the bounds of a batch; and takes a step of
+    /// physical compaction, if there is something to compact. Never blocks.
+    pub(crate) fn turn(&mut self, work: Option<Vec<ToApply>>) -> Result<(), Fault> {
+        if let Some(work) = work {
             let begun = Stopwatch::start();
             let mut batch = Batch::default();
-            compacting |= self.apply(entries, &mut batch)?;
+            self.is_compacting |= self.apply(work, &mut batch)?;
             while batch.has_room()
                 && let Ok(more) = self.inbox.try_recv()
             {
-                compacting |= self.apply(more, &mut batch)?;
+                self.is_compacting |= self.apply(more, &mut batch)?;
             }
-            compacting |= self.commit(batch)?;
+            self.is_compacting |= self.commit(batch)?;
             if begun.elapsed() > SLOW {
                 self.observer.observe(Observation::SlowApply);
             }
         }
+        if self.is_compacting {
+            self.is_compacting = self.machine.compact_step()?;
+            self.progress.compaction_stepped();
+        }
         Ok(())
     }
 
-    /// The next entries. While there is something to compact, does that instead of waiting.
-    fn receive(&mut self, compacting: &mut bool) -> Result<Option<Vec<ToApply>>, Fault> {
-        while *compacting {
-            *compacting = self.machine.compact_step()?;
-            self.progress.compaction_stepped();
-            match self.inbox.try_recv() {
-                Ok(entries) => return Ok(Some(entries)),
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return Ok(None),
-            }
-        }
-        match self.inbox.recv() {
-            Ok(entries) => Ok(Some(entries)),
-            Err(RecvError) => Ok(None),
-        }
+    /// Takes a turn with whatever is queued. False if there was nothing to do.
+    pub(crate) fn turn_now(&mut self) -> Result<bool, Fault> {
+        let work = self.inbox.try_recv().ok();
+        let has_work = work.is_some() || self.is_compacting;
+        self.turn(work)?;
+        Ok(has_work)
     }
 
     /// True if there may be something to compact, which does not come with the batch.

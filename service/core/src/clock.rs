@@ -5,6 +5,7 @@
 //! tools to read; nothing is decided by it. Both are behind [`Clock`], so that a simulation can
 //! skew and stop them.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point on the monotonic clock: milliseconds since some moment before the process had a use for
@@ -45,12 +46,30 @@ impl Stopwatch {
     }
 }
 
+/// A wait, which ends when its time is up.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The seam to time.
 pub trait Clock: Send + Sync + 'static {
     /// Now, on the clock that never jumps.
     fn now(&self) -> Moment;
     /// Milliseconds since 1970. May jump either way.
     fn wall_ms(&self) -> i64;
+    /// Waits for this long from now.
+    fn sleep(&self, duration: Duration) -> Sleep;
+}
+
+/// The output of `future`, or `None` if there is none after `duration`.
+pub(crate) async fn timeout<F: Future>(
+    clock: &dyn Clock,
+    duration: Duration,
+    future: F,
+) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = clock.sleep(duration) => None,
+    }
 }
 
 /// The machine's clocks.
@@ -85,5 +104,9 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(tokio::time::sleep(duration))
     }
 }

@@ -162,35 +162,55 @@ impl Driver {
         }
     }
 
-    /// Runs until the mailbox is closed.
+    /// The thread around the turns: waits for mail, until the mailbox is closed.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
-        self.tell_peers_who_is_there();
-        if self.parts.node.standing().is_sole_voter {
-            // Nobody else could be leader: why wait for an election timeout?
-            self.parts.node.campaign();
-        }
+        let mailbox = Arc::clone(&self.parts.mailbox);
+        self.begin()?;
         loop {
-            self.settle()?;
-            let mail = self
-                .parts
-                .mailbox
-                .take(self.waiting_for(), self.until_tick());
-            let closed = mail.closed;
-            self.take_in(mail)?;
-            if closed {
+            let mail = mailbox.take(self.waiting_for(), self.until_tick());
+            if !self.turn(mail)? {
                 for work in std::mem::take(&mut self.to_apply) {
                     let _ = self.parts.applier.send(work);
                 }
                 return Ok(());
             }
-            self.parts.node.applied(self.parts.progress.applied());
-            self.feed_applier();
-            self.parts.node.take_entries(!self.is_applier_behind());
-            self.tick();
-            self.follow_standing();
-            self.propose();
-            self.propose_changes();
         }
+    }
+
+    /// To be called once, before the first turn.
+    pub(crate) fn begin(&mut self) -> Result<(), Fault> {
+        self.tell_peers_who_is_there();
+        if self.parts.node.standing().is_sole_voter {
+            // Nobody else could be leader: why wait for an election timeout?
+            self.parts.node.campaign();
+        }
+        self.settle()
+    }
+
+    /// Takes mail in and does all that follows from it, and from the time. Never blocks. False if
+    /// the mailbox is closed: this was the last turn.
+    pub(crate) fn turn(&mut self, mail: Mail) -> Result<bool, Fault> {
+        let closed = mail.closed;
+        self.take_in(mail)?;
+        if closed {
+            return Ok(false);
+        }
+        self.parts.node.applied(self.parts.progress.applied());
+        self.feed_applier();
+        self.parts.node.take_entries(!self.is_applier_behind());
+        self.tick();
+        self.follow_standing();
+        self.propose();
+        self.propose_changes();
+        self.settle()?;
+        Ok(true)
+    }
+
+    /// Takes a turn with whatever is in the mailbox.
+    pub(crate) fn turn_now(&mut self) -> Result<bool, Fault> {
+        let mailbox = Arc::clone(&self.parts.mailbox);
+        let mail = mailbox.take(self.waiting_for(), Duration::ZERO);
+        self.turn(mail)
     }
 
     /// Does all there is to do, with what that makes possible.

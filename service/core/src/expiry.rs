@@ -66,7 +66,7 @@ pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
         tokio::select! {
             biased;
             () = stopping.cancelled() => {}
-            () = tokio::time::sleep(idle) => {}
+            () = handle.clock().sleep(idle) => {}
             () = leases.deadline_moved() => {}
         }
     }

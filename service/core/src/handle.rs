@@ -31,7 +31,7 @@ use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, LeaseId, Revision};
 
 use crate::admission::Admission;
-use crate::clock::{Clock, Moment, Stopwatch};
+use crate::clock::{self, Clock, Moment, Stopwatch};
 use crate::consensus::{Node, codec};
 use crate::lease::{LeaseError, Leases, TakingBack};
 use crate::limits;
@@ -196,18 +196,24 @@ impl Handle {
         waiting: oneshot::Receiver<Answer>,
     ) -> Result<Reply, ProposeError> {
         let begun = self.shared.clock.now();
-        match tokio::time::timeout(self.shared.settings.request_timeout, waiting).await {
-            Ok(Ok(Answer::Outcome(Ok(mut reply)))) => {
+        match self.in_time(waiting).await {
+            Some(Ok(Answer::Outcome(Ok(mut reply)))) => {
                 proposer::fill_header(&mut reply, |header| self.fill(header));
                 Ok(reply)
             }
-            Ok(Ok(Answer::Outcome(Err(Rejected(error))))) => Err(ProposeError::Rejected(error)),
-            Ok(Ok(Answer::Refused(error))) => Err(ProposeError::Refused(error)),
-            Ok(Ok(Answer::Lost(error))) => Err(ProposeError::Unknown(error)),
+            Some(Ok(Answer::Outcome(Err(Rejected(error))))) => Err(ProposeError::Rejected(error)),
+            Some(Ok(Answer::Refused(error))) => Err(ProposeError::Refused(error)),
+            Some(Ok(Answer::Lost(error))) => Err(ProposeError::Unknown(error)),
             // The slot was dropped: a fault, or the stop came between log and reply.
-            Ok(Err(_)) => Err(ProposeError::Unknown(ApiError::Stopped)),
-            Err(_) => Err(ProposeError::Unknown(self.why_late(begun))),
+            Some(Err(_)) => Err(ProposeError::Unknown(ApiError::Stopped)),
+            None => Err(ProposeError::Unknown(self.why_late(begun))),
         }
+    }
+
+    /// The output of `future`, unless a request's time is up before.
+    async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
+        let limit = self.shared.settings.request_timeout;
+        clock::timeout(&*self.shared.clock, limit, future).await
     }
 
     /// What etcd would say of a command proposed at `begun` that has had no answer.
@@ -251,7 +257,8 @@ impl Handle {
             Ok(())
         };
         tokio::select! {
-            result = tokio::time::timeout(self.shared.settings.request_timeout, round_trip) => {
+        biased;
+            result = self.in_time(round_trip) => {
                 result.unwrap_or(Err(ApiError::Timeout)).map_err(ReadRefused)
             }
             () = self.shared.stopping.cancelled() => Err(ReadRefused(ApiError::Stopped)),
@@ -349,11 +356,12 @@ impl Handle {
         let mut steps = self.shared.progress.compactions();
         while self.shared.reader.compaction_finished() < revision {
             tokio::select! {
-                _ = steps.changed() => {}
-                () = self.shared.stopping.cancelled() => {
-                    return Err(ReadRefused(ApiError::Stopped));
+            biased;
+                    _ = steps.changed() => {}
+                    () = self.shared.stopping.cancelled() => {
+                        return Err(ReadRefused(ApiError::Stopped));
+                    }
                 }
-            }
         }
         Ok(())
     }
@@ -397,9 +405,9 @@ impl Handle {
     pub async fn transfer_leadership(&self, to: Option<u64>) -> Result<(), ApiError> {
         let (done, outcome) = oneshot::channel();
         self.shared.mailbox.control(Control::Transfer { to, done });
-        tokio::time::timeout(self.shared.settings.request_timeout, outcome)
+        self.in_time(outcome)
             .await
-            .map_err(|_| ApiError::Timeout)?
+            .ok_or(ApiError::Timeout)?
             .map_err(|_| ApiError::Stopped)?
     }
 

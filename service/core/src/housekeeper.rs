@@ -15,41 +15,34 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use conclave_storage::Fault;
 use conclave_storage::reader::Reader;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::limits;
 use crate::mailbox::{Compaction, Control, Mailbox};
 use crate::progress::Progress;
-
-/// When to flush and what to keep.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    /// Commands applied between two flushes.
-    pub(crate) snapshot_count: u64,
-    /// Entries kept for followers.
-    pub(crate) catch_up_entries: u64,
-}
 
 /// What the applier tells the housekeeper. Cheap: two additions and a comparison a batch.
 #[derive(Debug)]
 pub(crate) struct Tally {
     commands: AtomicU64,
     bytes: AtomicU64,
+    /// Commands applied between two flushes.
     snapshot_count: u64,
     wake: SyncSender<()>,
 }
 
 impl Tally {
     /// The tally and the housekeeper's end of it.
-    pub(crate) fn new(settings: Settings) -> (Arc<Tally>, Receiver<()>) {
+    pub(crate) fn new(snapshot_count: u64) -> (Arc<Tally>, Receiver<()>) {
         let (wake, woken) = sync_channel(1);
         let tally = Tally {
             commands: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
-            snapshot_count: settings.snapshot_count,
+            snapshot_count,
             wake,
         };
         (Arc::new(tally), woken)
@@ -119,7 +112,8 @@ impl Retention {
 
 /// See the module.
 pub(crate) struct Housekeeper {
-    pub(crate) settings: Settings,
+    pub(crate) retention: Retention,
+    pub(crate) flushed_at: Option<Moment>,
     pub(crate) reader: Reader,
     pub(crate) tally: Arc<Tally>,
     pub(crate) woken: Receiver<()>,
@@ -130,47 +124,57 @@ pub(crate) struct Housekeeper {
 }
 
 impl Housekeeper {
-    /// Runs until the server stops.
-    pub(crate) fn run(self) -> Result<(), Fault> {
-        let mut retention = Retention::new(self.settings.catch_up_entries);
-        let mut flushed_at = None;
-        while self.woken.recv().is_ok() && !self.stopping.is_cancelled() {
-            if let Some(at) = flushed_at
-                && !self.pause(at)
-            {
-                break;
+    /// The thread around the turns. Ends when the server stops.
+    pub(crate) fn run(mut self) -> Result<(), Fault> {
+        while self.woken.recv().is_ok() {
+            while let Some(pause) = self.pause() {
+                match self.woken.recv_timeout(pause) {
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                }
             }
-            // Before the flush: what is applied meanwhile may or may not be in it.
-            let applied = self.progress.applied();
-            let bytes = self.tally.bytes.swap(0, Ordering::Relaxed);
-            self.tally.commands.store(0, Ordering::Relaxed);
-            self.reader.engine().flush()?;
-            flushed_at = Some(self.clock.now());
-            let compaction = retention.flushed(applied, bytes);
-            tracing::debug!(applied, ?compaction, "the state is durable");
-            self.mailbox.control(Control::Durable {
-                applied,
-                compaction,
-            });
+            if self.stopping.is_cancelled() {
+                return Ok(());
+            }
+            self.turn()?;
         }
         Ok(())
     }
 
-    /// Keeps the least distance between flushes, unless the bytes are many. False: the server
-    /// stops.
-    fn pause(&self, flushed_at: crate::clock::Moment) -> bool {
-        loop {
-            let passed = self.clock.now().since(flushed_at);
-            let many = self.tally.bytes.load(Ordering::Relaxed) >= limits::FLUSH_AFTER_BYTES;
-            if many || passed >= limits::FLUSH_INTERVAL_MIN {
-                return !self.stopping.is_cancelled();
-            }
-            match self.woken.recv_timeout(limits::FLUSH_INTERVAL_MIN - passed) {
-                Ok(()) if self.stopping.is_cancelled() => return false,
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return false,
-            }
+    /// Flushes the state, and tells the driver how much of the log may go. Blocks for as long as
+    /// the disk takes.
+    fn turn(&mut self) -> Result<(), Fault> {
+        // Before the flush: what is applied meanwhile may or may not be in it.
+        let applied = self.progress.applied();
+        let bytes = self.tally.bytes.swap(0, Ordering::Relaxed);
+        self.tally.commands.store(0, Ordering::Relaxed);
+        self.reader.engine().flush()?;
+        self.flushed_at = Some(self.clock.now());
+        let compaction = self.retention.flushed(applied, bytes);
+        tracing::debug!(applied, ?compaction, "the state is durable");
+        self.mailbox.control(Control::Durable {
+            applied,
+            compaction,
+        });
+        Ok(())
+    }
+
+    /// Takes a turn if one is due. False if not.
+    pub(crate) fn turn_now(&mut self) -> Result<bool, Fault> {
+        if self.pause().is_some() || self.woken.try_recv().is_err() {
+            return Ok(false);
         }
+        self.turn().map(|()| true)
+    }
+
+    /// How long to wait for the least distance between flushes. `None` if that has passed, the
+    /// bytes are many, or the server stops.
+    fn pause(&self) -> Option<Duration> {
+        let passed = self.clock.now().since(self.flushed_at?);
+        let is_many = self.tally.bytes.load(Ordering::Relaxed) >= limits::FLUSH_AFTER_BYTES;
+        let is_over = is_many || self.stopping.is_cancelled();
+        let left = limits::FLUSH_INTERVAL_MIN.saturating_sub(passed);
+        (!is_over && !left.is_zero()).then_some(left)
     }
 }
 
@@ -211,10 +215,7 @@ mod tests {
 
     #[test]
     fn the_housekeeper_is_woken_once_for_enough() {
-        let (tally, woken) = Tally::new(Settings {
-            snapshot_count: 10,
-            catch_up_entries: 0,
-        });
+        let (tally, woken) = Tally::new(10);
         tally.add(9, 0);
         assert!(woken.try_recv().is_err());
         tally.add(1, 0);

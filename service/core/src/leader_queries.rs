@@ -59,13 +59,14 @@ async fn ask_leader(
             if let Some(answer) = try_leader(handle, question).await {
                 return answer;
             }
-            tokio::time::sleep(RETRY).await;
+            handle.clock().sleep(RETRY).await;
         }
     };
     let timeout = handle.settings().request_timeout;
     tokio::select! {
+        biased;
         answer = attempts => answer,
-        () = tokio::time::sleep(timeout) => {
+        () = handle.clock().sleep(timeout) => {
             let leaderless = handle.status().leader == 0;
             let error = if leaderless { ApiError::NoLeader } else { ApiError::Timeout };
             Err(LeaseError::Refused(error))
@@ -144,6 +145,7 @@ async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
         return not_leader();
     }
     tokio::select! {
+        biased;
         // Applied as well: a lease whose grant was answered elsewhere must be known here.
         confirmed = handle.linearize() => {
             confirmed.map_err(|refused| LeaseError::Refused(refused.0))?;

@@ -14,7 +14,7 @@
 //!
 //! This crate knows no front: no gRPC, HTTP, TLS, command line or Prometheus is in its manifest.
 //! What it needs of the world comes through seams: [`clock::Clock`], [`seed::Seed`],
-//! [`peers::Peers`], [`observe::Observer`], and the storage crate's `Engine`.
+//! [`workers::Workers`], [`peers::Peers`], [`observe::Observer`], and the storage crate's `Engine`.
 //!
 //! # Rooms
 //!
@@ -22,7 +22,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`limits`], [`clock`], [`seed`], [`log_once`], [`observe`], [`fatal`] | bounds, and the seams to the process |
+//! | [`limits`], [`clock`], [`seed`], [`workers`], [`log_once`], [`observe`], [`fatal`] | bounds, and the seams to the process |
 //! | [`consensus`] | one member's part in raft, without I/O |
 //! | `admission`, `proposal` | a command on its way into the log, and where its answer goes |
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
@@ -31,11 +31,12 @@
 //! | [`proposer`], [`handle`] | what a front may ask for |
 //! | [`leader_queries`], `expiry` | questions that only the leader can answer; the end of leases |
 //! | `log_writer`, `housekeeper`, `forwarded`, [`applier`], [`driver`] | the owners |
-//! | [`stores`], [`member`] | two engines opened as one member; the owners put together |
+//! | [`stores`], [`member`], [`driven`] | two engines opened as one member; the owners put together, in threads or turn by turn |
 
 pub mod applier;
 pub mod clock;
 pub mod consensus;
+pub mod driven;
 pub mod driver;
 pub mod fatal;
 pub mod handle;
@@ -51,6 +52,7 @@ pub mod proposer;
 pub mod seed;
 pub mod stores;
 pub mod watch;
+pub mod workers;
 
 mod admission;
 mod answers;

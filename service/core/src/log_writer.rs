@@ -9,6 +9,7 @@
 //! as dear as the proposal itself; there the driver appends by itself and this thread sleeps.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use conclave_storage::log::{Append, Log};
@@ -44,50 +45,69 @@ pub(crate) fn queue() -> (SyncSender<Job>, Receiver<Job>) {
     sync_channel(limits::LOG_QUEUE_MAX)
 }
 
-/// Runs until the driver drops its end of the queue.
-pub(crate) fn run(
-    log: &Log,
-    jobs: &Receiver<Job>,
-    mailbox: &Mailbox,
-    observer: &dyn Observer,
-) -> Result<(), Fault> {
-    let mut next = jobs.recv().ok();
-    while let Some(job) = next.take() {
-        let number = match job {
-            Job::Append(mut number, mut append) => {
-                while let Ok(later) = jobs.try_recv() {
-                    let Job::Append(later_number, later) = later else {
-                        next = Some(later);
-                        break;
-                    };
-                    number = later_number;
-                    append = merge(append, later);
+/// The owner of the writing side of the log.
+pub(crate) struct LogWriter {
+    pub(crate) log: Arc<Log>,
+    pub(crate) jobs: Receiver<Job>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
+impl LogWriter {
+    /// The thread around the turns. Ends when the driver has dropped its end of the queue.
+    pub(crate) fn run(self) -> Result<(), Fault> {
+        while let Ok(job) = self.jobs.recv() {
+            self.turn(job)?;
+        }
+        Ok(())
+    }
+
+    /// Writes this job, with the appends that are queued behind it. Blocks for as long as the disk
+    /// takes, and for nothing else.
+    fn turn(&self, job: Job) -> Result<(), Fault> {
+        let mut next = Some(job);
+        while let Some(job) = next.take() {
+            let number = match job {
+                Job::Append(mut number, mut append) => {
+                    while let Ok(later) = self.jobs.try_recv() {
+                        let Job::Append(later_number, later) = later else {
+                            next = Some(later);
+                            break;
+                        };
+                        number = later_number;
+                        append = merge(append, later);
+                    }
+                    timed(&self.log, &append, &*self.observer)?;
+                    number
                 }
-                timed(log, &append, observer)?;
-                number
-            }
-            Job::Restore {
-                number,
-                member_dir,
-                dir,
-                restore,
-                append,
-            } => {
-                let Position { index, term } = restore.position;
-                place::change(&member_dir, &dir, index, term)?;
-                log.restore(index, term, restore.configuration)?;
-                if let Some(append) = append {
-                    timed(log, &append, observer)?;
+                Job::Restore {
+                    number,
+                    member_dir,
+                    dir,
+                    restore,
+                    append,
+                } => {
+                    let Position { index, term } = restore.position;
+                    place::change(&member_dir, &dir, index, term)?;
+                    self.log.restore(index, term, restore.configuration)?;
+                    if let Some(append) = append {
+                        timed(&self.log, &append, &*self.observer)?;
+                    }
+                    number
                 }
-                number
-            }
-        };
-        mailbox.control(Control::Persisted(number));
-        if next.is_none() {
-            next = jobs.recv().ok();
+            };
+            self.mailbox.control(Control::Persisted(number));
+        }
+        Ok(())
+    }
+
+    /// Takes a turn with whatever is queued. False if there was nothing to do.
+    pub(crate) fn turn_now(&self) -> Result<bool, Fault> {
+        match self.jobs.try_recv() {
+            Ok(job) => self.turn(job).map(|()| true),
+            Err(_) => Ok(false),
         }
     }
-    Ok(())
 }
 
 /// Appends, and counts it.
@@ -121,7 +141,6 @@ pub(crate) fn merge(mut first: Append, second: Append) -> Append {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -178,6 +197,7 @@ mod tests {
         let state = dir.path().join("state.10.1");
         std::fs::create_dir(&state).expect("a folder");
         let (log, _) = Log::open(Arc::new(MemoryEngine::new())).expect("a fresh log");
+        let log = Arc::new(log);
         let (jobs, to_do) = queue();
         let position = Position { index: 10, term: 2 };
         for job in [
@@ -197,8 +217,14 @@ mod tests {
             jobs.send(job).expect("there is room");
         }
         drop(jobs);
-        let mailbox = Mailbox::default();
-        run(&log, &to_do, &mailbox, &Unobserved).expect("written");
+        let mailbox = Arc::<Mailbox>::default();
+        let writer = LogWriter {
+            log: Arc::clone(&log),
+            jobs: to_do,
+            mailbox: Arc::clone(&mailbox),
+            observer: Arc::new(Unobserved),
+        };
+        writer.run().expect("written");
         let mail = mailbox.take(Waiting::CONTROL, Duration::ZERO).control;
         let number = |control: &Control| match control {
             Control::Persisted(number) => *number,

@@ -3,7 +3,7 @@
 //!
 //! How long a read takes is known only by trying. So each is first tried as a quick one, with a
 //! budget ([`LongReads::quick`]); nearly all end there. What exceeds the budget begins again on a
-//! thread of its own with less priority than those that serve ([`NICE`]):
+//! thread of its own with less priority than those that serve ([`crate::workers`]):
 //!
 //! ```text
 //!   quick ── within its budget ──▶ reply
@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use conclave_storage::reader::{ReadError, Reader};
 
 use crate::observe::{Observation, Observer};
+use crate::workers::Workers;
 
 mod meter;
 pub mod pieces;
@@ -84,10 +85,6 @@ const WHOLE_BYTES_MAX: usize = 256 << 20;
 const WHOLE_UNIT_BYTES: usize = 64 << 10;
 const WHOLE_UNITS_MAX: usize = WHOLE_BYTES_MAX / WHOLE_UNIT_BYTES;
 
-/// Added to the niceness of the threads, as to that of the engine's compactions: where processors
-/// are short, whatever serves small requests or carries raft gets three times as much.
-const NICE: i32 = 5;
-
 /// Why a read has no result.
 #[derive(Debug)]
 pub enum Unread {
@@ -109,6 +106,7 @@ pub struct LongReads {
 
 struct Shared {
     reader: Reader,
+    workers: Arc<dyn Workers>,
     observer: Arc<dyn Observer>,
     stopping: CancellationToken,
     quick: Arc<Semaphore>,
@@ -130,7 +128,7 @@ impl LongReads {
     /// Reads through `reader` until `stopping` is cancelled.
     pub(crate) fn new(
         reader: Reader,
-        observer: Arc<dyn Observer>,
+        (workers, observer): (Arc<dyn Workers>, Arc<dyn Observer>),
         stopping: CancellationToken,
     ) -> LongReads {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -138,6 +136,7 @@ impl LongReads {
         LongReads {
             shared: Arc::new(Shared {
                 reader,
+                workers,
                 observer,
                 stopping,
                 quick: places(cores * QUICK_PER_CORE),
@@ -316,21 +315,17 @@ impl LongReads {
         let paced = Paced::new(Arc::clone(&turns), abandoned, shared.stopping.clone());
         let reader = shared.reader.metered(Arc::new(paced));
         let open = Open::new(&shared.observer);
-        let thread = std::thread::Builder::new()
-            .name("long-read".to_owned())
-            .spawn(move || {
-                let (_place, _open) = (place, open);
-                // Without it the thread is as any other: the bounds hold all the same.
-                let _ = rustix::process::nice(NICE);
-                let _turn = turns.take();
-                work(&reader);
-            });
-        let thread = thread.map_err(|error| {
+        let work = Box::new(move || {
+            let (_place, _open) = (place, open);
+            let _turn = turns.take();
+            work(&reader);
+        });
+        let thread = shared.workers.start("long-read", work).map_err(|error| {
             tracing::warn!(%error, "no thread for a long read");
             Unread::Unfinished
         })?;
         threads.retain(|thread| !thread.is_finished());
-        threads.push(thread);
+        threads.extend(thread);
         Ok(())
     }
 }

@@ -11,7 +11,7 @@
 //! everything queued done.
 
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,11 +20,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use conclave_storage::Fault;
 use conclave_storage::machine::Machine;
 use conclave_storage::reader::Reader;
 
 use crate::admission::Admission;
-use crate::applier::Applier;
+use crate::applier::{Applier, ToApply};
 use crate::clock::Clock;
 use crate::consensus::reads::Reads;
 use crate::consensus::{Node, node};
@@ -32,8 +33,9 @@ use crate::driver::{Driver, Parts};
 use crate::fatal::{Fatal, FatalError};
 use crate::forwarded::Forwarded;
 use crate::handle::{self, Handle, Shared};
-use crate::housekeeper::{self, Housekeeper, Tally};
+use crate::housekeeper::{Housekeeper, Retention, Tally};
 use crate::lease::Leases;
+use crate::log_writer::{self, LogWriter};
 use crate::long_reads::LongReads;
 use crate::mailbox::{Control, Mailbox};
 use crate::observe::Observer;
@@ -41,7 +43,8 @@ use crate::peers::{Inbox, Peers};
 use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::stores::Stores;
-use crate::{expiry, limits, log_writer, proposer, watch};
+use crate::workers::Workers;
+use crate::{expiry, limits, proposer, watch};
 
 /// What of a member is configured.
 #[derive(Clone, Copy, Debug)]
@@ -99,13 +102,6 @@ impl Settings {
             seed,
         }
     }
-
-    fn housekeeping(&self) -> housekeeper::Settings {
-        housekeeper::Settings {
-            snapshot_count: self.snapshot_count,
-            catch_up_entries: self.catch_up_entries,
-        }
-    }
 }
 
 /// The world as a member sees it. Another implementation of each can stand here.
@@ -115,6 +111,8 @@ pub struct Seams {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub seed: Arc<dyn Seed>,
+    /// Work that blocks.
+    pub workers: Arc<dyn Workers>,
     /// Where the member reports to.
     pub observer: Arc<dyn Observer>,
 }
@@ -128,6 +126,18 @@ pub enum StartError {
     /// The raft log's voters cannot be read.
     #[error("the raft log's voters cannot be read")]
     Voters,
+}
+
+/// The owners of a member, before anything runs them.
+pub struct Owners {
+    handle: Handle,
+    fatal: Fatal,
+    mailbox: Arc<Mailbox>,
+    tally: Arc<Tally>,
+    pub(crate) driver: Driver,
+    pub(crate) log_writer: LogWriter,
+    pub(crate) applier: Applier,
+    pub(crate) housekeeper: Housekeeper,
 }
 
 /// A running member without its network.
@@ -157,6 +167,9 @@ pub struct PeerContext {
 /// What several owners share.
 struct Common {
     clock: Arc<dyn Clock>,
+    seed: Arc<dyn Seed>,
+    workers: Arc<dyn Workers>,
+    reader: Reader,
     mailbox: Arc<Mailbox>,
     progress: Arc<Progress>,
     leases: Leases,
@@ -166,23 +179,16 @@ struct Common {
     stopping: CancellationToken,
 }
 
-impl Member {
-    /// Starts the owners. Must be called in a tokio runtime, whose tasks it uses; blocks for as long
-    /// as threads take to start. `raft` runs the tasks that must not wait for clients. `connect`
-    /// makes the network to the other members.
-    pub fn start(
+impl Owners {
+    /// Makes the owners. Must be called in a tokio runtime, whose tasks they use. `connect` makes
+    /// the network to the other members.
+    pub fn new(
         stores: Stores,
         settings: Settings,
         seams: Seams,
         stopping: CancellationToken,
-        raft: &runtime::Handle,
         connect: impl FnOnce(PeerContext) -> Arc<dyn Peers>,
-    ) -> Result<Member, StartError> {
-        let Seams {
-            clock,
-            seed,
-            observer,
-        } = seams;
+    ) -> Result<Owners, StartError> {
         let Stores {
             identity,
             mut machine,
@@ -195,138 +201,121 @@ impl Member {
         } = stores;
         machine.answer_only(identity.member_id);
         let applied = reader.applied();
-        let (tally, woken) = Tally::new(settings.housekeeping());
-        let progress = Arc::new(Progress::new(applied.index));
-        let common = Common {
-            mailbox: Arc::default(),
-            leases: Leases::new(
-                Arc::clone(&clock),
-                reader.clone(),
-                Arc::clone(&progress),
-                settings.election_timeout,
-                settings.lease_checkpoint_interval,
-            ),
-            progress,
-            tally,
-            observer,
-            fatal: Fatal::new(stopping.clone()),
-            clock,
-            stopping,
-        };
+        let (tally, woken) = Tally::new(settings.snapshot_count);
+        let common = Common::new(&settings, seams, stopping, reader.clone(), tally);
         let reads = LongReads::new(
             reader.clone(),
-            Arc::clone(&common.observer),
+            (Arc::clone(&common.workers), Arc::clone(&common.observer)),
             common.stopping.clone(),
         );
         let (publisher, watches) = watch::new(
             reader.clone(),
             reads.clone(),
-            Arc::clone(&seed),
+            (Arc::clone(&common.clock), Arc::clone(&common.seed)),
             settings.watches(),
             &common.fatal,
         );
-        let peers = connect(PeerContext {
-            identity,
-            clock: Arc::clone(&common.clock),
-            reader: reader.clone(),
-            fatal: common.fatal.clone(),
-            inbox: {
-                let mailbox = Arc::clone(&common.mailbox);
-                Inbox::new(move |event| mailbox.control(Control::Peer(event)))
-            },
-        });
+        let peers = connect(common.peer_context(identity, reader.clone()));
         peers.set_members(&initial_members, &[]);
-        let handle = Handle::new(Shared {
-            identity,
-            settings: settings.requests(),
-            clock: Arc::clone(&common.clock),
-            mailbox: Arc::clone(&common.mailbox),
-            admission: Admission::new(seed.next()),
-            progress: Arc::clone(&common.progress),
-            leases: common.leases.clone(),
-            reader: reader.clone(),
-            reads,
-            reclaim_turn: Arc::new(Semaphore::new(1)),
-            watches,
-            peers: Arc::clone(&peers),
-            observer: Arc::clone(&common.observer),
-            seed: Arc::clone(&seed),
-            stopping: common.stopping.clone(),
-        });
-
+        let handle = common.handle(identity, &settings, reads, watches, Arc::clone(&peers));
+        let seed = &common.seed;
         let log = Arc::new(log);
         let node_settings = settings.node(identity.member_id, applied.index, seed.next());
         let node = Node::open(node_settings, Arc::clone(&log), &log_state)
             .map_err(|_| StartError::Voters)?;
-        let mut threads = Threads {
+        let (to_apply, inbox) = sync_channel(limits::APPLY_QUEUE_BATCHES_MAX);
+        let applier = common.applier(identity.member_id, machine, publisher, inbox);
+        let (appends, jobs) = log_writer::queue();
+        let driver = Driver::new(Parts {
+            node,
+            log: Arc::clone(&log),
+            log_writer: appends,
+            applier: to_apply,
+            mailbox: Arc::clone(&common.mailbox),
+            peers,
+            membership: (*reader.membership()).clone(),
+            member_id: identity.member_id,
+            state_folder,
             fatal: common.fatal.clone(),
-            started: Vec::new(),
-        };
-        let applying = sync_channel(limits::APPLY_QUEUE_BATCHES_MAX);
-        threads.start("applier", {
-            let reader = reader.clone();
-            let applier =
-                common.applier(identity.member_id, machine, reader, publisher, applying.1);
-            let applier = Applier { skipped, ..applier };
-            move || applier.run()
-        })?;
-        let (appends, to_append) = log_writer::queue();
-        threads.start("log-writer", {
-            let (log, mailbox) = (Arc::clone(&log), Arc::clone(&common.mailbox));
-            let observer = Arc::clone(&common.observer);
-            move || log_writer::run(&log, &to_append, &mailbox, &*observer)
-        })?;
-        threads.start("housekeeper", {
-            let housekeeper = common.housekeeper(&settings, reader.clone(), woken);
-            move || housekeeper.run()
-        })?;
-        let runtime = runtime::Handle::current();
-        threads.start("driver", {
-            let runtime = runtime.clone();
-            let reads = Reads::new(identity.member_id, seed.next(), limits::READ_PATIENCE_TICKS);
-            let driver = Driver::new(Parts {
-                node,
+            progress: Arc::clone(&common.progress),
+            leases: common.leases.clone(),
+            reads: Reads::new(identity.member_id, seed.next(), limits::READ_PATIENCE_TICKS),
+            clock: Arc::clone(&common.clock),
+            observer: Arc::clone(&common.observer),
+            runtime: runtime::Handle::current(),
+            tick: settings.heartbeat_interval,
+            election_timeout: settings.election_timeout,
+            sync: settings.sync,
+        });
+        Ok(Owners {
+            handle,
+            driver,
+            log_writer: LogWriter {
                 log,
-                log_writer: appends,
-                applier: applying.0,
+                jobs,
                 mailbox: Arc::clone(&common.mailbox),
-                peers,
-                membership: (*reader.membership()).clone(),
-                member_id: identity.member_id,
-                state_folder,
-                fatal: common.fatal.clone(),
-                progress: Arc::clone(&common.progress),
-                leases: common.leases.clone(),
-                reads,
-                clock: Arc::clone(&common.clock),
                 observer: Arc::clone(&common.observer),
-                runtime,
-                tick: settings.heartbeat_interval,
-                election_timeout: settings.election_timeout,
-                sync: settings.sync,
-            });
-            move || driver.run()
-        })?;
-        let mut tasks = JoinSet::new();
-        let expiry = common.expiry(handle.clone());
-        tasks.spawn_on(common.fatal.guard("lease-expiry", expiry), raft);
-        let Common {
-            fatal,
-            mailbox,
-            tally,
-            ..
-        } = common;
-        Ok(Member {
+            },
+            applier: Applier { skipped, ..applier },
+            housekeeper: common.housekeeper(&settings, woken),
+            fatal: common.fatal,
+            mailbox: common.mailbox,
+            tally: common.tally,
+        })
+    }
+
+    /// All that a front may ask for.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Where to report what ends the member.
+    pub fn fatal(&self) -> &Fatal {
+        &self.fatal
+    }
+}
+
+impl Member {
+    /// Starts the owners, each in a thread. Blocks for as long as threads take to start. `raft`
+    /// runs the tasks that must not wait for clients.
+    pub fn start(owners: Owners, raft: &runtime::Handle) -> Result<Member, StartError> {
+        let Owners {
             handle,
             fatal,
             mailbox,
             tally,
-            threads: threads.started,
-            tasks,
-        })
+            driver,
+            log_writer,
+            applier,
+            housekeeper,
+        } = owners;
+        let mut member = Member {
+            handle,
+            fatal,
+            mailbox,
+            tally,
+            threads: Vec::new(),
+            tasks: JoinSet::new(),
+        };
+        member.start_thread("applier", move || applier.run())?;
+        member.start_thread("log-writer", move || log_writer.run())?;
+        member.start_thread("housekeeper", move || housekeeper.run())?;
+        member.start_thread("driver", move || driver.run())?;
+        let expiry = end_leases(member.handle.clone(), member.fatal.clone());
+        member.spawn("lease-expiry", expiry, raft);
+        Ok(member)
     }
 
-    /// The way in.
+    fn start_thread(
+        &mut self,
+        name: &'static str,
+        owner: impl FnOnce() -> Result<(), Fault> + Send + 'static,
+    ) -> Result<(), StartError> {
+        self.threads.push(self.fatal.spawn(name, owner)?);
+        Ok(())
+    }
+
+    /// All that a front may ask for.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
@@ -366,40 +355,110 @@ impl Member {
 }
 
 impl Common {
+    fn new(
+        settings: &Settings,
+        seams: Seams,
+        stopping: CancellationToken,
+        reader: Reader,
+        tally: Arc<Tally>,
+    ) -> Common {
+        let Seams {
+            clock,
+            seed,
+            workers,
+            observer,
+        } = seams;
+        let progress = Arc::new(Progress::new(reader.applied().index));
+        let leases = Leases::new(
+            Arc::clone(&clock),
+            reader.clone(),
+            Arc::clone(&progress),
+            settings.election_timeout,
+            settings.lease_checkpoint_interval,
+        );
+        Common {
+            clock,
+            seed,
+            workers,
+            observer,
+            reader,
+            mailbox: Arc::default(),
+            progress,
+            leases,
+            tally,
+            fatal: Fatal::new(stopping.clone()),
+            stopping,
+        }
+    }
+
+    fn peer_context(&self, identity: handle::Identity, reader: Reader) -> PeerContext {
+        let mailbox = Arc::clone(&self.mailbox);
+        PeerContext {
+            identity,
+            clock: Arc::clone(&self.clock),
+            reader,
+            fatal: self.fatal.clone(),
+            inbox: Inbox::new(move |event| mailbox.control(Control::Peer(event))),
+        }
+    }
+
+    fn handle(
+        &self,
+        identity: handle::Identity,
+        settings: &Settings,
+        reads: LongReads,
+        watches: watch::Watches,
+        peers: Arc<dyn Peers>,
+    ) -> Handle {
+        Handle::new(Shared {
+            identity,
+            settings: settings.requests(),
+            clock: Arc::clone(&self.clock),
+            mailbox: Arc::clone(&self.mailbox),
+            admission: Admission::new(self.seed.next()),
+            progress: Arc::clone(&self.progress),
+            leases: self.leases.clone(),
+            reader: self.reader.clone(),
+            reads,
+            reclaim_turn: Arc::new(Semaphore::new(1)),
+            watches,
+            peers,
+            observer: Arc::clone(&self.observer),
+            seed: Arc::clone(&self.seed),
+            stopping: self.stopping.clone(),
+        })
+    }
+
     fn applier(
         &self,
         member_id: u64,
         machine: Machine,
-        reader: Reader,
         publisher: watch::Publisher,
-        inbox: std::sync::mpsc::Receiver<Vec<crate::applier::ToApply>>,
+        inbox: Receiver<Vec<ToApply>>,
     ) -> Applier {
         Applier {
             member_id,
             machine,
             mailbox: Arc::clone(&self.mailbox),
             forwarded: Forwarded::default(),
-            reader,
+            reader: self.reader.clone(),
             publisher,
             progress: Arc::clone(&self.progress),
             leases: self.leases.clone(),
             tally: Arc::clone(&self.tally),
             observer: Arc::clone(&self.observer),
             skipped: Vec::new(),
+            is_compacting: true,
             inbox,
             runtime: runtime::Handle::current(),
         }
     }
 
-    fn housekeeper(
-        &self,
-        settings: &Settings,
-        reader: Reader,
-        woken: std::sync::mpsc::Receiver<()>,
-    ) -> Housekeeper {
+    fn housekeeper(&self, settings: &Settings, woken: Receiver<()>) -> Housekeeper {
         Housekeeper {
-            settings: settings.housekeeping(),
-            reader,
+            retention: Retention::new(settings.catch_up_entries),
+            flushed_at: None,
+            reader: self.reader.clone(),
             tally: Arc::clone(&self.tally),
             woken,
             progress: Arc::clone(&self.progress),
@@ -408,32 +467,12 @@ impl Common {
             stopping: self.stopping.clone(),
         }
     }
-
-    fn expiry(&self, handle: Handle) -> impl Future<Output = ()> + Send + 'static {
-        let fatal = self.fatal.clone();
-        async move {
-            if let Err(fault) = expiry::run(handle).await {
-                fatal.report(fault.into());
-            }
-        }
-    }
 }
 
-/// The threads started so far.
-struct Threads {
-    fatal: Fatal,
-    started: Vec<JoinHandle<()>>,
-}
-
-impl Threads {
-    fn start(
-        &mut self,
-        name: &'static str,
-        owner: impl FnOnce() -> Result<(), conclave_storage::Fault> + Send + 'static,
-    ) -> Result<(), StartError> {
-        let thread = self.fatal.spawn(name, owner);
-        self.started.push(thread?);
-        Ok(())
+/// The task that ends leases; its fault ends the member.
+pub(crate) async fn end_leases(handle: Handle, fatal: Fatal) {
+    if let Err(fault) = expiry::run(handle).await {
+        fatal.report(fault.into());
     }
 }
 

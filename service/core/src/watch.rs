@@ -87,6 +87,7 @@ use conclave_storage::reader::{Applied, Reader};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Clock;
 use crate::fatal::Fatal;
 use crate::long_reads::LongReads;
 use crate::seed::Seed;
@@ -236,7 +237,7 @@ struct Shared {
 pub(crate) fn new(
     reader: Reader,
     reads: LongReads,
-    seed: Arc<dyn Seed>,
+    (clock, seed): (Arc<dyn Clock>, Arc<dyn Seed>),
     settings: Settings,
     fatal: &Fatal,
 ) -> (Publisher, Watches) {
@@ -266,6 +267,7 @@ pub(crate) fn new(
             commands,
             reader,
             reads,
+            clock,
             seed,
         },
     )
@@ -334,6 +336,7 @@ pub struct Watches {
     commands: mpsc::Sender<Command>,
     reader: Reader,
     reads: LongReads,
+    clock: Arc<dyn Clock>,
     seed: Arc<dyn Seed>,
 }
 

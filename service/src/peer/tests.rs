@@ -23,8 +23,8 @@ mod unlisted;
 
 const CLUSTER: u64 = 0xc1;
 
-/// More events than a test lets gather.
-const EVENTS_MAX: usize = 10_000;
+/// Events that gather before more are dropped, as in the mailbox of a driver.
+const EVENTS_MAX: usize = conclave_core::limits::PEER_MESSAGES_MAX;
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -12,6 +12,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::observe::Unobserved;
+use crate::workers::Threads;
 
 /// A reader of so many keys with values of so many bytes.
 fn reader_of(keys: usize, value_bytes: usize) -> Reader {
@@ -69,7 +70,11 @@ async fn next(pieces: &mut Pieces) -> Option<Result<Bytes, pieces::BrokenOff>> {
 fn reads_of(reader: Reader) -> (LongReads, CancellationToken) {
     let stopping = CancellationToken::new();
     (
-        LongReads::new(reader, Arc::new(Unobserved), stopping.clone()),
+        LongReads::new(
+            reader,
+            (Arc::new(Threads), Arc::new(Unobserved)),
+            stopping.clone(),
+        ),
         stopping,
     )
 }

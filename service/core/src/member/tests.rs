@@ -26,6 +26,7 @@ use crate::observe::Unobserved;
 use crate::peers::NoPeers;
 use crate::seed::Counting;
 use crate::stores::{NewCluster, Opened, Origin};
+use crate::workers::Threads;
 
 mod cluster;
 mod network;
@@ -81,10 +82,12 @@ impl Disks {
         let seams = Seams {
             clock: Arc::new(SystemClock::new()),
             seed: Counting::new(),
+            workers: Arc::new(Threads),
             observer,
         };
         let stopping = CancellationToken::new();
-        Member::start(stores, settings, seams, stopping, &raft, connect).expect("threads")
+        let owners = Owners::new(stores, settings, seams, stopping, connect).expect("sound");
+        Member::start(owners, &raft).expect("threads")
     }
 }
 

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::mem;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -135,7 +135,7 @@ where
     H: Fn() -> ResponseHeader + Send + Sync + 'static,
 {
     let settings = watches.shared.settings;
-    let seed = Arc::clone(&watches.seed);
+    let (clock, seed) = (Arc::clone(&watches.clock), Arc::clone(&watches.seed));
     // etcd adds up to a tenth as well.
     let pause = || with_jitter(&*seed, settings.progress_interval);
     let mut serving = Serving {
@@ -149,7 +149,7 @@ where
         must_join: false,
         newest_first: false,
     };
-    let mut tick = pin!(tokio::time::sleep(pause()));
+    let mut tick = clock.sleep(pause());
     let mut has_requests = true;
     let mut may_look_first = true;
     loop {
@@ -170,8 +170,8 @@ where
                 None => has_requests = false,
             },
             message = serving.port.recv() => serving.message(message?),
-            () = tick.as_mut() => {
-                tick.set(tokio::time::sleep(pause()));
+            () = &mut tick => {
+                tick = clock.sleep(pause());
                 serving.tick().await?;
             }
             () = std::future::ready(()), if serving.session.lagging() > 0 => {

@@ -22,11 +22,13 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::SystemClock;
 use crate::fatal::Fatal;
 use crate::long_reads::LongReads;
 use crate::observe::Unobserved;
 use crate::seed::Counting;
 use crate::watch::{self, End, KeyRange, Publisher, Responses, Settings, WatchError, Watches};
+use crate::workers::Threads;
 
 /// A member's state and its watches.
 struct Store {
@@ -55,10 +57,10 @@ impl Store {
             reader.clone(),
             LongReads::new(
                 reader.clone(),
-                Arc::new(Unobserved),
+                (Arc::new(Threads), Arc::new(Unobserved)),
                 CancellationToken::new(),
             ),
-            Counting::new(),
+            (Arc::new(SystemClock::new()), Counting::new()),
             settings,
             &Fatal::new(CancellationToken::new()),
         );

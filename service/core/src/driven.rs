@@ -1,0 +1,75 @@
+//! A member whose owners take turns in the caller's thread: what a simulation drives.
+//!
+//! Each method is one turn of one owner, and none of them blocks. The caller decides who is next,
+//! so the disk of a member is slow if its log writer gets no turn, and the member is paused if none
+//! of its owners does. The tasks of the member (the watch hub, the end of leases, calls on its
+//! handle) run on the tokio runtime in which [`Driven::new`] is called.
+
+use conclave_storage::Fault;
+use conclave_storage::log::Log;
+use tokio::task::JoinHandle;
+
+use crate::handle::Handle;
+use crate::member::{Owners, end_leases};
+
+/// See the module.
+pub struct Driven {
+    owners: Owners,
+    expiry: JoinHandle<()>,
+}
+
+impl Driven {
+    /// Begins with the first turn of each owner.
+    pub fn new(mut owners: Owners) -> Result<Driven, Fault> {
+        owners.applier.begin();
+        owners.driver.begin()?;
+        let ending = end_leases(owners.handle().clone(), owners.fatal().clone());
+        Ok(Driven {
+            owners,
+            expiry: tokio::spawn(ending),
+        })
+    }
+
+    /// All that a front may ask for.
+    pub fn handle(&self) -> &Handle {
+        self.owners.handle()
+    }
+
+    /// The driver takes in its mail, and ticks if it is time. False if it has stopped.
+    pub fn drive(&mut self) -> Result<bool, Fault> {
+        self.owners.driver.turn_now()
+    }
+
+    /// The log writer writes and syncs what is queued. False if there was nothing to do.
+    pub fn write_log(&mut self) -> Result<bool, Fault> {
+        self.owners.log_writer.turn_now()
+    }
+
+    /// The applier applies what is queued, or compacts. False if there was nothing to do.
+    pub fn apply(&mut self) -> Result<bool, Fault> {
+        self.owners.applier.turn_now()
+    }
+
+    /// The housekeeper flushes the state, if that is due. False if not.
+    pub fn keep_house(&mut self) -> Result<bool, Fault> {
+        self.owners.housekeeper.turn_now()
+    }
+
+    /// The raft log.
+    pub fn log(&self) -> &Log {
+        &self.owners.log_writer.log
+    }
+
+    /// What ended the member, if something did.
+    pub fn ended(&self) -> Option<crate::FatalError> {
+        self.owners.fatal().reported()
+    }
+}
+
+impl Drop for Driven {
+    /// The member's process dies: nothing more happens in its name.
+    fn drop(&mut self) {
+        self.expiry.abort();
+        self.handle().stopping().cancel();
+    }
+}

@@ -1,0 +1,39 @@
+//! Work that blocks or takes long, and so has no place in an owner's turn or in a task.
+
+use std::io;
+use std::thread::JoinHandle;
+
+/// Runs work that blocks.
+pub trait Workers: Send + Sync + 'static {
+    /// Starts the work beside the caller, under a name. Returns its thread, or `None` if the work
+    /// is done already.
+    fn start(
+        &self,
+        name: &'static str,
+        work: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<Option<JoinHandle<()>>>;
+}
+
+/// Added to the niceness of the threads, as to that of the engine's compactions: where processors
+/// are short, what serves small requests or carries raft gets three times as much.
+const NICE: i32 = 5;
+
+/// A thread for each piece of work, of less priority than those that serve.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Threads;
+
+impl Workers for Threads {
+    fn start(
+        &self,
+        name: &'static str,
+        work: Box<dyn FnOnce() + Send>,
+    ) -> io::Result<Option<JoinHandle<()>>> {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        let spawned = thread.spawn(|| {
+            // Without it the thread is like any other: bounds on the work hold all the same.
+            let _ = rustix::process::nice(NICE);
+            work();
+        });
+        spawned.map(Some)
+    }
+}
