@@ -30,6 +30,7 @@ use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel}
 /// The common beginning of our crates' names, which is that of their events' targets.
 const OWN_TARGETS: &[&str] = &[
     "conclave_service",
+    "conclave_rocks",
     "conclave_storage",
     "conclave_proto",
     "conclave",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use conclave_core::driver::OpenState;
 use conclave_core::stores::Opened;
-use conclave_storage::engine::rocks::{RocksEngine, RocksOptions};
+use conclave_rocks::{RocksEngine, RocksOptions};
 use conclave_storage::machine::Limits;
 use conclave_storage::{Fault, layout, place};
 

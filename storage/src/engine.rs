@@ -6,9 +6,9 @@
 //! rebuilt from the log and needs only to be a *prefix* of what was written
 //! ([`Durability::Eventual`]).
 //!
-//! Two implementations: [`rocks::RocksEngine`] and [`memory::MemoryEngine`]. One conformance suite
-//! (`engine/conformance.rs`) runs on both, so that what the simulation proves about one holds for
-//! the other.
+//! Two implementations: [`memory::MemoryEngine`] here, and `RocksEngine` in the crate
+//! `conclave-rocks`. One conformance suite (`tests/shared/conformance.rs`) runs on both, so that
+//! what the simulation proves about one holds for the other.
 
 use std::path::Path;
 
@@ -20,10 +20,9 @@ pub use metered::Meter;
 
 pub mod memory;
 pub(crate) mod metered;
-pub mod rocks;
-mod wal;
 
 #[cfg(test)]
+#[path = "../tests/shared/conformance.rs"]
 mod conformance;
 
 /// A named, separately ordered set of keys. Each store lists its own in `layout.rs`; the position
@@ -40,6 +39,24 @@ pub struct Space {
     /// key's longer prefix (an ending that closes the prefix, as `layout::escape_key` writes, sees
     /// to that).
     pub suffix_len: Option<usize>,
+}
+
+impl Space {
+    /// The prefix of `key`: all but the last `suffix_len` bytes.
+    ///
+    /// # Panics
+    /// When the space declares no suffix, or the key is shorter than it.
+    pub fn prefix_of<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        let suffix_len = self
+            .suffix_len
+            .expect("asked for by prefix only where the space declares one");
+        assert!(
+            key.len() >= suffix_len,
+            "a key of space {} is shorter than its suffix",
+            self.name
+        );
+        &key[..key.len() - suffix_len]
+    }
 }
 
 /// When a batch is on disk.
@@ -133,19 +150,6 @@ pub trait Scan {
     /// Moves so that the following `next` returns the first pair at or after `key` in the scan's
     /// direction (for a backward scan: at or before), within the scan's bounds.
     fn seek(&mut self, key: &[u8]) -> Result<(), Fault>;
-}
-
-/// The prefix of `key` in `space`; see [`Space::suffix_len`].
-fn prefix(space: Space, key: &[u8]) -> &[u8] {
-    let suffix_len = space
-        .suffix_len
-        .expect("asked for by prefix only where the space declares one");
-    assert!(
-        key.len() >= suffix_len,
-        "a key of space {} is shorter than its suffix",
-        space.name
-    );
-    &key[..key.len() - suffix_len]
 }
 
 /// Ordered bytes with atomic batches. Shared by reference between threads; one thread writes.

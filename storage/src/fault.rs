@@ -112,7 +112,7 @@ impl Fault {
     }
 
     /// Bytes that do not decode.
-    pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Fault {
+    pub fn damaged(path: &Path, detail: impl Into<String>) -> Fault {
         Fault::Damaged {
             path: path.to_owned(),
             detail: detail.into(),

@@ -7,9 +7,12 @@ use std::path::Path;
 
 use crate::fault::Fault;
 
-/// Makes a folder, with those above it that are missing, for nobody but this process's user: what
-/// members keep is what their clients keep secret. One that is there stays as it is.
-pub(crate) fn create_private_folder(folder: &Path) -> Result<(), Fault> {
+/// Creates a folder and its missing parents, accessible to this process's user only, because a
+/// member's files hold its clients' secrets. An existing folder is left as it is.
+///
+/// # Errors
+/// [`Fault::Engine`] when the folder cannot be created.
+pub fn create_private_folder(folder: &Path) -> Result<(), Fault> {
     let mut builder = fs::DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(folder);
     made.map_err(|e| Fault::io("create", folder, &e))

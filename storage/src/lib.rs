@@ -9,12 +9,12 @@
 //!   share.
 //!
 //! Both stand on [`engine::Engine`], ordered bytes with atomic batches, which is RocksDB in
-//! production and a map in memory (with faults on demand) in tests. `README.md` in this folder
-//! describes the bytes.
+//! production (the crate `conclave-rocks`) and a map in memory (with faults on demand) in tests.
+//! `README.md` in this folder describes the bytes.
 
 pub mod engine;
 pub mod fault;
-mod files;
+pub mod files;
 pub mod ids;
 pub mod layout;
 pub mod log;
@@ -23,6 +23,11 @@ pub mod mvcc;
 pub mod place;
 pub mod reader;
 pub mod snapshot;
+
+// The files in `tests/shared` are part of this crate's unit tests and of conclave-rocks', and name
+// this crate in one way.
+#[cfg(test)]
+extern crate self as conclave_storage;
 
 pub use fault::Fault;
 pub use ids::{LeaseId, Revision};

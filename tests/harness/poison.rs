@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use conclave_proto::command::{Batch, Command, Header};
-use conclave_storage::engine::rocks::{RocksEngine, RocksOptions};
+use conclave_rocks::{RocksEngine, RocksOptions};
 use conclave_storage::layout::LOG_SPACES;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log, entry_checksum};
 use prost::Message as _;

@@ -4,7 +4,7 @@
 //! read is decided here. Flags whose default depends on another flag are `None` if not given.
 
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, error::ErrorKind};
-use conclave_storage::engine::rocks::RocksOptions;
+use conclave_rocks::RocksOptions;
 
 use super::ConfigError;
 

@@ -22,7 +22,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use bytes::{Buf, BufMut, Bytes};
 
-use super::{Batch, Direction, Durability, Engine, Op, Read, Scan, Space, prefix};
+use super::{Batch, Direction, Durability, Engine, Op, Read, Scan, Space};
 use crate::fault::Fault;
 
 type Map = BTreeMap<Bytes, Bytes>;
@@ -245,13 +245,13 @@ impl Read for MemoryView {
     }
 
     fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault> {
-        let wanted = prefix(space, from);
+        let wanted = space.prefix_of(from);
         let map = self.image.map(space);
         let first = map
             .range::<[u8], _>((Bound::Included(from), Bound::Unbounded))
             .next();
         Ok(first
-            .filter(|(key, _)| prefix(space, key) == wanted)
+            .filter(|(key, _)| space.prefix_of(key) == wanted)
             .map(|(key, value)| (key.clone(), value.clone())))
     }
 

@@ -1,64 +1,16 @@
-//! The log on both engines: what it keeps, what it refuses, and a crash after every batch.
+//! The log on the engine in memory: what it keeps, what it refuses, and a crash after every batch.
+//! conclave-rocks tests it on RocksDB.
 
 use super::*;
 use crate::engine::Read;
 use crate::engine::memory::MemoryEngine;
-use crate::engine::rocks::{RocksEngine, RocksOptions};
-use crate::layout::LOG_SPACES;
 
-fn entry(index: u64, term: u64) -> Entry {
-    let kind = match index % 3 {
-        0 => EntryKind::Normal,
-        1 => EntryKind::ConfChange,
-        _ => EntryKind::ConfChangeV2,
-    };
-    Entry {
-        index,
-        term,
-        kind,
-        data: Bytes::from(format!("data of {index} in {term}")),
-    }
-}
-
-fn append(first: u64, count: u64, term: u64) -> Append {
-    let entries = (first..first + count)
-        .map(|index| entry(index, term))
-        .collect();
-    Append {
-        entries,
-        sync: true,
-        ..Append::default()
-    }
-}
+#[path = "../../tests/shared/log_steps.rs"]
+mod log_steps;
+use log_steps::{append, commit, configured, entry, listing, steps};
 
 fn open(engine: &MemoryEngine) -> Result<(Log, LogState), Fault> {
     Log::open(Arc::new(engine.clone()))
-}
-
-fn commit(commit: u64) -> Append {
-    let hard_state = Some(HardState {
-        term: 3,
-        vote: 2,
-        commit,
-    });
-    Append {
-        hard_state,
-        sync: true,
-        ..Append::default()
-    }
-}
-
-/// Index and term of every entry, read through the log and checked against `term`.
-fn listing(log: &Log) -> Vec<(u64, u64)> {
-    let entries = log.entries(log.first_index(), u64::MAX, u64::MAX).unwrap();
-    for found in &entries {
-        assert_eq!(*found, entry(found.index, found.term));
-        assert_eq!(log.term(found.index).unwrap(), Some(found.term));
-    }
-    entries
-        .iter()
-        .map(|found| (found.index, found.term))
-        .collect()
 }
 
 /// Everything there is to know about a log, as it is after opening it again.
@@ -357,43 +309,6 @@ fn terms_that_go_back_are_damage() {
     assert_damaged(&engine, "after one of 5");
 }
 
-fn configured(conf_state: &'static str) -> Append {
-    Append {
-        conf_state: Some(conf_state.into()),
-        sync: true,
-        ..Append::default()
-    }
-}
-
-type Step = Box<dyn Fn(&Log) -> Result<(), Fault>>;
-
-/// A day in the life of a log, as steps of one batch each.
-fn steps() -> Vec<Step> {
-    vec![
-        Box::new(|log| log.append(&configured("conf"))),
-        Box::new(|log| log.append(&append(1, 3, 1))),
-        Box::new(|log| {
-            log.append(&Append {
-                sync: false,
-                ..commit(2)
-            })
-        }),
-        Box::new(|log| log.append(&append(4, 4, 2))),
-        Box::new(|log| log.append(&append(6, 1, 3))),
-        Box::new(|log| log.compact(2)),
-        Box::new(|log| {
-            log.append(&Append {
-                sync: false,
-                ..commit(5)
-            })
-        }),
-        Box::new(|log| log.append(&append(7, 2, 3))),
-        Box::new(|log| log.compact(5)),
-        Box::new(|log| log.restore(20, 4, Bytes::from_static(b"other"))),
-        Box::new(|log| log.append(&append(21, 2, 4))),
-    ]
-}
-
 /// Dies at every batch, with every choice of how much of what was not synced is there, and compares
 /// with the states an undisturbed log goes through.
 #[test]
@@ -431,69 +346,5 @@ fn a_crash_at_any_batch_leaves_the_log_as_after_one_of_its_steps() {
                 );
             }
         }
-    }
-}
-
-#[test]
-fn the_log_on_rocksdb_is_the_same_log() {
-    let dir = tempfile::tempdir().unwrap();
-    let memory = MemoryEngine::new();
-    let on_disk = || -> Arc<dyn Engine> {
-        Arc::new(RocksEngine::open(dir.path(), LOG_SPACES, RocksOptions::log()).unwrap())
-    };
-    let (log, _) = open(&memory).unwrap();
-    for step in steps() {
-        step(&log).unwrap();
-        let (log, _) = Log::open(on_disk()).unwrap();
-        step(&log).unwrap();
-        drop(log);
-        let (log, state) = Log::open(on_disk()).unwrap();
-        assert_eq!((state, listing(&log)), reopened(&memory));
-    }
-}
-
-/// Readers and a compacting, truncating writer: a reader sees runs without gaps, never a fault.
-#[test]
-fn readers_never_see_a_hole() {
-    let dir = tempfile::tempdir().unwrap();
-    let engine = RocksEngine::open(dir.path(), LOG_SPACES, RocksOptions::log()).unwrap();
-    let log = Log::open(Arc::new(engine)).unwrap().0;
-    log.append(&Append {
-        sync: false,
-        ..append(1, 100, 1)
-    })
-    .unwrap();
-    let reads = std::sync::atomic::AtomicU32::new(0);
-    let reads_so_far = || reads.load(std::sync::atomic::Ordering::Relaxed);
-    std::thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            while log.last_index() < 2000 {
-                listing_of_any_term(&log);
-                reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
-            reads_so_far()
-        });
-        for round in 0..190u64 {
-            // On a busy machine all writes could be over before the reader's first turn.
-            while round == 95 && reads_so_far() == 0 {
-                std::thread::yield_now();
-            }
-            let next = log.last_index() + 1;
-            let kept = log.first_index().max(next - 10);
-            log.append(&Append {
-                sync: false,
-                ..append(kept, 20, 2 + round)
-            })
-            .unwrap();
-            log.compact(log.last_index() - 50).unwrap();
-        }
-        assert!(reader.join().unwrap() > 0);
-    });
-}
-
-fn listing_of_any_term(log: &Log) {
-    let first = log.first_index();
-    for (index, found) in (first..).zip(log.entries(first, u64::MAX, u64::MAX).unwrap()) {
-        assert_eq!(found.index, index);
     }
 }

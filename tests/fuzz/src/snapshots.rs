@@ -24,9 +24,9 @@ use conclave_proto::peer::{
     Hello, SnapshotChunk, SnapshotData, SnapshotEnd, SnapshotFile, SnapshotReport, SnapshotStart,
     peer_client::PeerClient, snapshot_report::Outcome,
 };
+use conclave_rocks::{RocksEngine, RocksOptions};
 use conclave_service::FatalError;
 use conclave_storage::engine::Engine;
-use conclave_storage::engine::rocks::{RocksEngine, RocksOptions};
 use conclave_storage::layout::{FORMAT_VERSION, STATE_SPACES};
 use conclave_storage::machine::{Genesis, Limits, Machine};
 use conclave_storage::reader::Reader;

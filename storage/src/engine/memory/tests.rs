@@ -1,4 +1,4 @@
-//! The faults. What both engines share is in `conformance.rs`.
+//! The conformance suite, and the faults that only this engine has.
 
 use super::*;
 
@@ -73,4 +73,26 @@ fn a_full_disk_takes_writes_again_when_there_is_room() {
     engine.set_disk_full(false);
     put(&engine, "b", Durability::Synced).unwrap();
     assert_eq!(keys(&engine.crash()), 1);
+}
+
+mod conforms {
+    use super::*;
+    use crate::engine::conformance::{self as suite, Subject, conformance_suite};
+
+    struct Memory(MemoryEngine);
+
+    impl Subject for Memory {
+        type Engine = MemoryEngine;
+        fn engine(&self) -> &MemoryEngine {
+            &self.0
+        }
+        fn crash(self) -> Memory {
+            Memory(self.0.crash())
+        }
+        fn open_copy(dir: &Path) -> MemoryEngine {
+            MemoryEngine::open_checkpoint(dir).unwrap()
+        }
+    }
+
+    conformance_suite!(Memory(MemoryEngine::new()));
 }

@@ -1,39 +1,43 @@
-//! Is the end of the write-ahead log torn, or is its middle damaged?
+//! Tells a torn end of the write-ahead log from damage in its middle.
 //!
-//! Everything the log store acknowledged was synced first, and one thread writes it: batch n + 1 is
-//! only written after the sync of batch n returned. So the bytes tell two cases apart that look
+//! The log store syncs a write before it acknowledges it, and one thread writes: batch n + 1 is
+//! written only after the sync of batch n returned. So the bytes distinguish two cases that look
 //! alike:
 //!
 //! * **Torn tail.** The member died during a sync. The last record is cut short, holed or zero, and
-//!   *nothing whole follows it*. Nobody was told that it is there. The member must start, without
-//!   that record.
-//! * **Damage.** A record does not check, and a whole record that begins later does: what does not
-//!   check had been acknowledged. The member must not start: it would forget a vote or an entry.
+//!   *no whole record follows it*. It was never acknowledged. The member must start, without that
+//!   record.
+//! * **Damage.** A record fails its checksum, and a record that begins later passes its own. The
+//!   failing record had been acknowledged. The member must not start: it would forget a vote or an
+//!   entry.
 //!
-//! None of the engine's own recovery modes draws this line. "Point in time" drops everything after
+//! For example, in a file of three records, a flipped byte in the second one is damage, and a
+//! flipped byte in the third one is taken for a torn tail.
+//!
+//! None of RocksDB's own recovery modes draws this line. "Point in time" drops everything after
 //! the first bad byte, acknowledged or not. "Tolerate a corrupted tail" refuses a tail that is
 //! holed rather than short, which is what a file system leaves when pages of one write reach the
 //! disk out of order; and it takes a damaged length field near the end for a short tail. "Absolute
-//! consistency" refuses every tail; and all of them step over a run of zeros. So the log is judged
-//! here first, and then opened with "absolute consistency" when it is whole and with "point in
+//! consistency" refuses every tail. All of them skip a run of zeros. So this module judges the log
+//! first; then RocksDB opens it with "absolute consistency" when it is whole and with "point in
 //! time" when its tail is torn.
 //!
-//! What stays undecidable: the very last record, synced and then damaged on the disk, is taken for
-//! torn. And unsynced records (`Durability::Eventual`) of which a later one reached the disk and an
-//! earlier one did not are taken for damage: the member refuses to start although nothing was lost,
-//! which is the safe side. Both can be told apart by the log store in part: it knows that entries
-//! are contiguous.
+//! Two cases cannot be decided here. The very last record, synced and later damaged on the disk, is
+//! taken for torn. Unsynced records (`Durability::Eventual`) of which a later one reached the disk
+//! and an earlier one did not are taken for damage: the member refuses to start although nothing
+//! was lost, which is the safe side. The log store detects part of both: it knows that entries are
+//! contiguous.
 //!
-//! The format, as far as it is needed: blocks of 32 KiB; in a block fragments of header (masked
-//! CRC-32C of type and payload, 4; length, 2; type, 1; all little-endian) and payload; a rest of a
-//! block under 7 bytes is zero. Type 1 is a whole record, 2, 3, 4 are first, middle and last
-//! fragment of one.
+//! The relevant part of the format: blocks of 32 KiB, filled with fragments. A fragment is a header
+//! (masked CRC-32C of type and payload, 4 bytes; length, 2; type, 1; all little-endian) and a
+//! payload. The rest of a block is zero when it is shorter than a header. Type 1 is a whole record;
+//! 2, 3 and 4 are the first, middle and last fragment of one.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::fault::Fault;
+use conclave_storage::Fault;
 
 const BLOCK: usize = 32 * 1024;
 const HEADER: usize = 7;
@@ -42,10 +46,10 @@ const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
 const LAST: u8 = 4;
 
-/// What the write-ahead log looks like before it is opened.
+/// The verdict on a write-ahead log, before RocksDB opens it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wal {
-    /// Every record checks, or there is none.
+pub(crate) enum Wal {
+    /// Every record passes its checksum, or there is none.
     Whole,
     /// The last record of the newest file was being written when the member died.
     TornTail,
@@ -56,13 +60,14 @@ pub(super) enum Wal {
 ///
 /// # Errors
 /// [`Fault::Damaged`] when a record that must have been synced does not check.
-pub(super) fn judge(dir: &Path) -> Result<Wal, Fault> {
+pub(crate) fn judge(dir: &Path) -> Result<Wal, Fault> {
     let files = wal_files(dir)?;
     let mut older_torn = false;
     for (position, file) in files.iter().enumerate() {
         let bytes = match fs::read(file) {
             Ok(bytes) => bytes,
-            // Another process, which opening is going to find, may just have removed it.
+            // Another process that has the store open may just have removed the file. Opening will
+            // report that the store is in use.
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(Fault::io("read", file, &e)),
         };
@@ -83,9 +88,9 @@ pub(super) fn judge(dir: &Path) -> Result<Wal, Fault> {
             }
             return Ok(Wal::TornTail);
         }
-        // A torn file stays behind when the member dies again just after recovering from it. The
-        // engine knows from its manifest whether it still needs the file, and in the strict mode
-        // refuses when it does.
+        // A torn file stays behind when the member dies again just after recovering from it.
+        // RocksDB knows from its manifest whether it still needs the file, and in the strict mode
+        // refuses to open when it does.
         older_torn = true;
     }
     Ok(Wal::Whole)
@@ -112,7 +117,7 @@ fn wal_files(dir: &Path) -> Result<Vec<PathBuf>, Fault> {
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Where the first byte is that is not part of a whole record, if any.
+/// Position of the first byte that is not part of a whole record.
 fn first_bad(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut record_start = None;
@@ -141,9 +146,9 @@ fn first_bad(bytes: &[u8]) -> Option<usize> {
     record_start
 }
 
-/// The first record that begins after `bad` and whose first fragment checks. Fragments that
-/// continue a record are not looked for: they belong to the one that is torn. Lengths cannot be
-/// trusted here, so every byte is a candidate.
+/// Position of the first record that begins after `bad` and whose first fragment passes its
+/// checksum. Middle and last fragments do not count: they may belong to the torn record. The length
+/// field at `bad` cannot be trusted, so every later byte is a candidate.
 fn record_after(bytes: &[u8], bad: usize) -> Option<usize> {
     (bad + 1..bytes.len().saturating_sub(HEADER)).find(|&at| {
         matches!(bytes[at + 6], FULL | FIRST)
@@ -152,7 +157,7 @@ fn record_after(bytes: &[u8], bad: usize) -> Option<usize> {
     })
 }
 
-/// Type and end of the fragment at `at`, if it is complete and checks.
+/// Type and end of the fragment at `at`, if it is complete and passes its checksum.
 fn fragment(bytes: &[u8], at: usize) -> Option<(u8, usize)> {
     let header = bytes.get(at..at + HEADER)?;
     let masked = u32::from_le_bytes(header[..4].try_into().ok()?);

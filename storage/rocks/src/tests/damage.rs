@@ -1,8 +1,13 @@
 //! What only a real disk has: locks, damaged bytes, torn tails.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use super::*;
+use conclave_storage::Fault;
+use conclave_storage::engine::{Batch, Direction, Durability, Engine as _, Read as _, Space};
+
+use crate::background::BACKGROUND_NICE;
+use crate::{RocksEngine, RocksOptions};
 
 const ENTRIES: Space = Space {
     position: 0,

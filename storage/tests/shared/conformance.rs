@@ -1,31 +1,33 @@
-//! One suite for both engines: what is proved on the memory engine in simulation must hold on
+//! The conformance suite of engines: what is proved on the memory engine in simulation must hold on
 //! RocksDB.
+//!
+//! A part of the unit tests of conclave-storage and of conclave-rocks. Each implements [`Subject`]
+//! for its engine and calls [`conformance_suite`] with a fresh one. It is a shared file rather than
+//! a feature of conclave-storage, which would compile that crate, and all that depend on it, twice.
 
 use std::path::Path;
 
-use super::memory::MemoryEngine;
-use super::rocks::{RocksEngine, RocksOptions};
-use super::*;
+use conclave_storage::engine::{Batch, Direction, Durability, Engine, Read, Scan, Space};
+use conclave_storage::layout;
 
-const PLAIN: Space = Space {
+pub(crate) const PLAIN: Space = Space {
     position: 0,
     name: "plain",
     suffix_len: None,
 };
-const VERSIONED: Space = Space {
+pub(crate) const VERSIONED: Space = Space {
     position: 1,
     name: "versioned",
     suffix_len: Some(8),
 };
-const ODD: Space = Space {
+pub(crate) const ODD: Space = Space {
     position: 2,
     name: "odd",
     suffix_len: Some(3),
 };
-const SPACES: &[Space] = &[PLAIN, VERSIONED, ODD];
 
 /// An engine with a disk that can lose power.
-trait Subject {
+pub(crate) trait Subject {
     type Engine: Engine;
     fn engine(&self) -> &Self::Engine;
     /// The engine after power loss; what was not durable is gone, or part of it.
@@ -33,92 +35,30 @@ trait Subject {
     fn open_copy(dir: &Path) -> Self::Engine;
 }
 
-struct Memory(MemoryEngine);
-
-impl Subject for Memory {
-    type Engine = MemoryEngine;
-    fn engine(&self) -> &MemoryEngine {
-        &self.0
-    }
-    fn crash(self) -> Memory {
-        Memory(self.0.crash())
-    }
-    fn open_copy(dir: &Path) -> MemoryEngine {
-        MemoryEngine::open_checkpoint(dir).unwrap()
-    }
-}
-
-/// A crash is a copy of the files as they are, taken while the engine is open.
-struct Rocks<const LOG: bool> {
-    engine: RocksEngine,
-    dir: tempfile::TempDir,
-}
-
-fn options(log: bool) -> RocksOptions {
-    if log {
-        RocksOptions::log()
-    } else {
-        RocksOptions::state(1 << 20)
-    }
-}
-
-impl<const LOG: bool> Rocks<LOG> {
-    fn open() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = RocksEngine::open(dir.path(), SPACES, options(LOG)).unwrap();
-        Rocks { engine, dir }
-    }
-}
-
-impl<const LOG: bool> Subject for Rocks<LOG> {
-    type Engine = RocksEngine;
-    fn engine(&self) -> &RocksEngine {
-        &self.engine
-    }
-    fn crash(self) -> Self {
-        let copy = tempfile::tempdir().unwrap();
-        for entry in std::fs::read_dir(self.dir.path()).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
-        }
-        drop(self.engine);
-        let engine = RocksEngine::open(copy.path(), SPACES, options(LOG)).unwrap();
-        Rocks { engine, dir: copy }
-    }
-    fn open_copy(dir: &Path) -> RocksEngine {
-        RocksEngine::open(dir, SPACES, options(LOG)).unwrap()
-    }
-}
-
-/// Runs every check on a fresh engine of each kind, and again on pairs that were flushed to files.
-macro_rules! suite {
-    ($($check:ident),* $(,)?) => {
-        mod memory {
-            $(#[test] fn $check() { super::$check(super::Memory(Default::default())); })*
-        }
-        mod rocks_log {
-            $(#[test] fn $check() { super::$check(super::Rocks::<true>::open()); })*
-        }
-        mod rocks_state {
-            $(#[test] fn $check() { super::$check(super::Rocks::<false>::open()); })*
-        }
+/// Declares a test for each check. Every test evaluates `$subject` for an engine of its own. The
+/// module that calls it has this one imported as `suite`.
+macro_rules! conformance_suite {
+    ($subject:expr) => {
+        conformance_suite!(@each $subject =>
+            batches_are_ordered_and_span_spaces,
+            ranges_are_deleted_half_open,
+            scans_keep_to_their_bounds,
+            seeks_move_within_the_bounds,
+            first_in_prefix_finds_the_version,
+            first_in_prefix_takes_any_suffix_length,
+            snapshots_are_frozen,
+            scans_see_one_state,
+            checkpoints_are_independent,
+            durable_is_durable,
+            what_survives_is_a_prefix,
+            reclaiming_changes_nothing,
+        );
+    };
+    (@each $subject:expr => $($check:ident,)*) => {
+        $(#[test] fn $check() { suite::$check($subject); })*
     };
 }
-
-suite!(
-    batches_are_ordered_and_span_spaces,
-    ranges_are_deleted_half_open,
-    scans_keep_to_their_bounds,
-    seeks_move_within_the_bounds,
-    first_in_prefix_finds_the_version,
-    first_in_prefix_takes_any_suffix_length,
-    snapshots_are_frozen,
-    scans_see_one_state,
-    checkpoints_are_independent,
-    durable_is_durable,
-    what_survives_is_a_prefix,
-    reclaiming_changes_nothing,
-);
+pub(crate) use conformance_suite;
 
 fn write(engine: &impl Engine, durability: Durability, fill: impl FnOnce(&mut Batch)) {
     let mut batch = Batch::default();
@@ -153,12 +93,12 @@ fn collect(
 
 fn versioned(key: &[u8], revision: u64) -> Vec<u8> {
     let mut out = Vec::new();
-    crate::layout::escape_key(key, &mut out);
+    layout::escape_key(key, &mut out);
     out.extend_from_slice(&(!revision).to_be_bytes());
     out
 }
 
-fn batches_are_ordered_and_span_spaces(subject: impl Subject) {
+pub(crate) fn batches_are_ordered_and_span_spaces(subject: impl Subject) {
     let engine = subject.engine();
     write(engine, Durability::Eventual, |batch| {
         batch.put(PLAIN, "a", "1");
@@ -181,7 +121,7 @@ fn batches_are_ordered_and_span_spaces(subject: impl Subject) {
     assert!(engine.size_on_disk() > 0);
 }
 
-fn ranges_are_deleted_half_open(subject: impl Subject) {
+pub(crate) fn ranges_are_deleted_half_open(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, PLAIN, &[b"a", b"b", b"b\0", b"c", b"d"]);
     write(engine, Durability::Eventual, |batch| {
@@ -207,7 +147,7 @@ fn ranges_are_deleted_half_open(subject: impl Subject) {
     );
 }
 
-fn scans_keep_to_their_bounds(subject: impl Subject) {
+pub(crate) fn scans_keep_to_their_bounds(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, PLAIN, &[b"a", b"b", b"c", b"d"]);
     for flushed in [false, true] {
@@ -235,7 +175,7 @@ fn scans_keep_to_their_bounds(subject: impl Subject) {
     assert!(scan.next().unwrap().is_none(), "the end stays the end");
 }
 
-fn seeks_move_within_the_bounds(subject: impl Subject) {
+pub(crate) fn seeks_move_within_the_bounds(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, PLAIN, &[b"a", b"b", b"d", b"e", b"f"]);
     let from = |direction, key: &[u8]| {
@@ -276,7 +216,7 @@ fn seeks_move_within_the_bounds(subject: impl Subject) {
 
 /// Keys that are prefixes of one another, with zero bytes, and absent ones: a filter that looked at
 /// the wrong bytes would lose a version, one that is never asked would not matter here.
-fn first_in_prefix_finds_the_version(subject: impl Subject) {
+pub(crate) fn first_in_prefix_finds_the_version(subject: impl Subject) {
     let engine = subject.engine();
     let keys: [&[u8]; 7] = [b"", b"\0", b"a", b"a\0", b"a\0\0", b"ab", b"a\0\xff"];
     let mut present = Vec::new();
@@ -329,7 +269,7 @@ fn first_in_prefix_finds_the_version(subject: impl Subject) {
     assert_eq!(all.unwrap().len(), 14, "a scan is not confined to a prefix");
 }
 
-fn first_in_prefix_takes_any_suffix_length(subject: impl Subject) {
+pub(crate) fn first_in_prefix_takes_any_suffix_length(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, ODD, &[b"a/001", b"a/005", b"b/002"]);
     put_all(engine, VERSIONED, &[&versioned(b"a/001", 1)]);
@@ -350,7 +290,7 @@ fn first_in_prefix_takes_any_suffix_length(subject: impl Subject) {
     }
 }
 
-fn snapshots_are_frozen(subject: impl Subject) {
+pub(crate) fn snapshots_are_frozen(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, PLAIN, &[b"a", b"b"]);
     put_all(engine, VERSIONED, &[&versioned(b"k", 1)]);
@@ -386,7 +326,7 @@ fn snapshots_are_frozen(subject: impl Subject) {
     assert_eq!(collect(engine, b"", None, Direction::Forward), [b"a", b"c"]);
 }
 
-fn scans_see_one_state(subject: impl Subject) {
+pub(crate) fn scans_see_one_state(subject: impl Subject) {
     let engine = subject.engine();
     put_all(engine, PLAIN, &[b"a", b"b", b"c", b"d"]);
     let mut scan = engine.scan(PLAIN, b"", None, Direction::Forward).unwrap();
@@ -406,7 +346,7 @@ fn scans_see_one_state(subject: impl Subject) {
     );
 }
 
-fn checkpoints_are_independent<S: Subject>(subject: S) {
+pub(crate) fn checkpoints_are_independent<S: Subject>(subject: S) {
     let engine = subject.engine();
     put_all(engine, PLAIN, &[b"a"]);
     put_all(engine, VERSIONED, &[&versioned(b"k", 1)]);
@@ -429,7 +369,7 @@ fn checkpoints_are_independent<S: Subject>(subject: S) {
     assert_eq!(collect(engine, b"", None, Direction::Forward), [b"a", b"b"]);
 }
 
-fn durable_is_durable(subject: impl Subject) {
+pub(crate) fn durable_is_durable(subject: impl Subject) {
     let engine = subject.engine();
     write(engine, Durability::Eventual, |batch| {
         batch.put(PLAIN, "a", "1")
@@ -457,7 +397,7 @@ fn durable_is_durable(subject: impl Subject) {
     assert_eq!(found.unwrap().1, "3");
 }
 
-fn what_survives_is_a_prefix(subject: impl Subject) {
+pub(crate) fn what_survives_is_a_prefix(subject: impl Subject) {
     for number in 0..100u32 {
         if number == 50 {
             subject.engine().flush().unwrap();
@@ -485,7 +425,7 @@ fn what_survives_is_a_prefix(subject: impl Subject) {
     assert_eq!(others.unwrap().len(), keys.len());
 }
 
-fn reclaiming_changes_nothing(subject: impl Subject) {
+pub(crate) fn reclaiming_changes_nothing(subject: impl Subject) {
     let engine = subject.engine();
     for number in 0..1000u32 {
         write(engine, Durability::Eventual, |batch| {
