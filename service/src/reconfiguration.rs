@@ -1,7 +1,7 @@
 //! Who may join, vote and leave: what a membership change has to meet before it is proposed.
 //!
 //! The rules that every member must judge alike are the state machine's
-//! ([`conclave_storage::machine::member`]). Here are those that depend on the moment and on this
+//! ([`conclave_storage::membership`]). Here are those that depend on the moment and on this
 //! member's configuration: whether enough members are up for the cluster to survive the change,
 //! how many learners there may be, whether a learner has caught up.
 
@@ -16,7 +16,7 @@ use conclave_proto::command::member_change::Change;
 use conclave_proto::command::{Member, MemberUrls};
 use conclave_proto::peer::{answer, question};
 use conclave_storage::machine::Reply;
-use conclave_storage::machine::member as rules;
+use conclave_storage::membership as rules;
 
 use crate::config::MemberUrl;
 use crate::identity;

@@ -19,6 +19,7 @@ pub mod ids;
 pub mod layout;
 pub mod log;
 pub mod machine;
+pub mod membership;
 pub mod mvcc;
 pub mod place;
 pub mod reader;

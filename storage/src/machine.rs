@@ -36,12 +36,13 @@ use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
 use crate::log;
+use crate::membership::{self, Membership};
 use crate::mvcc::compact::{self, Progress};
 use crate::mvcc::pending::Pending;
+use crate::mvcc::query::header;
 use crate::reader::{Applied, ReadError, Reader};
 
 pub(crate) mod alarm;
-pub mod member;
 pub mod validate;
 
 mod kind;
@@ -49,7 +50,7 @@ mod kv;
 mod lease;
 mod outcome;
 mod state;
-pub(crate) mod txn;
+mod txn;
 
 #[cfg(test)]
 mod entries;
@@ -62,9 +63,10 @@ mod script;
 
 use alarm::Alarms;
 pub use kind::CommandKind;
-use member::Membership;
-pub use outcome::{Change, Changes, Done, Effects, LeaseEffect, Outcome, Rejected, Reply};
+pub use outcome::{Done, Effects, LeaseEffect, Outcome, Rejected, Reply};
 pub(crate) use state::State;
+
+pub use crate::mvcc::{Change, Changes};
 
 /// The version of a log entry's payload this program writes and reads.
 pub const PAYLOAD_VERSION: u32 = 1;
@@ -221,7 +223,7 @@ impl Machine {
                 };
                 self.membership.set(voter, &mut batch);
             } else {
-                let change = member::Change::Remove { id: member.id };
+                let change = membership::Change::Remove { id: member.id };
                 self.membership.apply(change, &mut batch);
             }
         }
@@ -270,7 +272,7 @@ impl Machine {
         &mut self,
         index: u64,
         term: u64,
-        change: member::Change,
+        change: membership::Change,
     ) -> Result<Outcome, Fault> {
         self.advance(index, term);
         if let Err(error) = self.membership.check(&change) {
@@ -458,14 +460,6 @@ impl Machine {
         self.reader
             .publish(&applied, size, self.compaction.finished);
     }
-}
-
-/// A header with a revision and nothing else.
-pub(crate) fn header(revision: Revision) -> Option<api::ResponseHeader> {
-    Some(api::ResponseHeader {
-        revision: revision.0,
-        ..api::ResponseHeader::default()
-    })
 }
 
 /// The commands of an entry, which share its memory; or what is wrong with it.

@@ -33,6 +33,7 @@
 //!    the compaction, and so does the history from `c` on.
 //! 4. The rows of a revision are readable before the revision is published.
 
+mod change;
 pub(crate) mod compact;
 pub(crate) mod hash;
 pub(crate) mod history;
@@ -40,8 +41,10 @@ pub(crate) mod pending;
 pub(crate) mod query;
 pub(crate) mod range;
 pub(crate) mod record;
+pub(crate) mod txn;
 pub(crate) mod view;
 pub(crate) mod write;
 
+pub use change::{Change, Changes};
 pub use hash::HashKv;
 pub use history::History;

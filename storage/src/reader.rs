@@ -30,11 +30,11 @@ use crate::engine::{Engine, Meter, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
-use crate::machine::member::Membership;
-use crate::machine::{header, txn};
+use crate::membership::Membership;
+use crate::mvcc::query::header;
 use crate::mvcc::range::KeyRange;
 use crate::mvcc::view::{EngineView, find_row};
-use crate::mvcc::{HashKv, History, hash, history, query};
+use crate::mvcc::{HashKv, History, hash, history, query, txn};
 
 mod leases;
 pub mod pages;
@@ -207,11 +207,9 @@ impl Reader {
         self.read_frozen(0, |read, at, _| {
             // Loaded after the state was frozen, as it must be.
             let compacted = self.compacted();
-            match txn::read_only(&EngineView { read }, request, at, compacted) {
-                Err(ReadError::Fault(fault)) => Err(fault),
-                outcome => Ok(outcome),
-            }
+            txn::read_only(&EngineView { read }, request, at, compacted)
         })?
+        .map_err(ReadError::Rejected)
     }
 
     /// The changes of `from..=through`: whole revisions, at least one, and then until about

@@ -45,7 +45,7 @@ use conclave_proto::ApiError;
 use conclave_proto::peer::{Parcel, parcel::Content};
 use conclave_storage::Fault;
 use conclave_storage::log::{Append, Log};
-use conclave_storage::machine::member::Membership;
+use conclave_storage::membership::Membership;
 
 use crate::answers;
 use crate::applier::ToApply;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conclave_proto::ApiError;
 use conclave_proto::command::Member;
-use conclave_storage::machine::member::Change;
+use conclave_storage::membership::Change;
 
 /// So long a connection to a member must have stood for the member to count as up: etcd's
 /// `HealthInterval`.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 
-use super::{Changes, Machine, header, validate};
+use super::{Machine, validate};
 use crate::engine::Read;
 use crate::ids::LeaseId;
+use crate::mvcc::Changes;
+use crate::mvcc::query::header;
 use crate::mvcc::range::KeyRange;
 use crate::mvcc::view::View;
 use crate::mvcc::write::Writer;

@@ -118,7 +118,7 @@ impl Pair {
             Err(ReadError::Rejected(ApiError::Compacted))
         } else {
             let mut response = model::answer(&self.model.states[at as usize], request);
-            response.header = super::header(Revision(now));
+            response.header = crate::mvcc::query::header(Revision(now));
             Ok(response)
         };
         assert_eq!(self.stage.reader.range(request), expected);
@@ -152,7 +152,7 @@ impl Pair {
                 }
             };
             let expected = expected.clone().expect("so is the reading");
-            assert_eq!(super::header(measured.now), expected.header);
+            assert_eq!(crate::mvcc::query::header(measured.now), expected.header);
             assert_eq!(
                 (measured.more, measured.count),
                 (expected.more, expected.count)

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use conclave_proto::mvccpb::event::EventType;
 use conclave_proto::mvccpb::{Event, KeyValue};
 
+use super::change::{Change, Changes};
 use super::record::{self, Kind, RevRow, Version};
 use super::view::{EngineView, View, find_row};
 use crate::engine::{Direction, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
-use crate::machine::{Change, Changes};
 
 /// Whole revisions of the past.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,8 +9,8 @@ use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
-use conclave_proto::etcdserverpb::RangeRequest;
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+use conclave_proto::etcdserverpb::{RangeRequest, ResponseHeader};
 use conclave_proto::mvccpb::KeyValue;
 
 use super::range::KeyRange;
@@ -76,6 +76,14 @@ pub(crate) fn answer(
         }
     }
     Ok(Answer { kvs, more, count })
+}
+
+/// The header of a reply at `revision`. The server fills in the ids and the term.
+pub(crate) fn header(revision: Revision) -> Option<ResponseHeader> {
+    Some(ResponseHeader {
+        revision: revision.0,
+        ..ResponseHeader::default()
+    })
 }
 
 /// How many keys there are in `range`.

@@ -9,6 +9,7 @@ use conclave_proto::etcdserverpb::PutRequest;
 use conclave_proto::mvccpb::event::EventType;
 use conclave_proto::mvccpb::{Event, KeyValue};
 
+use super::change::Change;
 use super::pending::{Pending, PendingView};
 use super::range::KeyRange;
 use super::record::{self, Head, Kind, Version};
@@ -16,7 +17,6 @@ use super::view::View;
 use crate::engine::Read;
 use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
-use crate::machine::Change;
 
 /// A write transaction under way.
 pub(crate) struct Writer<'a> {

@@ -8,7 +8,7 @@ use conclave_proto::etcdserverpb as api;
 use super::{Applied, Reader, Shared, lock};
 use crate::engine::Engine;
 use crate::ids::Revision;
-use crate::machine::member::Membership;
+use crate::membership::Membership;
 
 impl Reader {
     pub(crate) fn new(engine: Arc<dyn Engine>, cluster_id: u64) -> Reader {

@@ -12,8 +12,7 @@ use conclave_proto::mvccpb::KeyValue;
 use super::{ReadError, Reader};
 use crate::fault::Fault;
 use crate::ids::Revision;
-use crate::machine::header;
-use crate::mvcc::query::{self, Arena};
+use crate::mvcc::query::{self, Arena, header};
 use crate::mvcc::range::{KeyRange, successor};
 use crate::mvcc::view::{EngineView, View};
 

@@ -21,8 +21,8 @@ use conclave_core::consensus::{CommittedEntry, Node, Position, Work};
 use conclave_proto::command::{Member, MemberChange, member_change};
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log};
-use conclave_storage::machine::member::{Change, Membership};
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
+use conclave_storage::membership::{Change, Membership};
 use prost::Message as _;
 use raft::eraftpb::{ConfChange, ConfState, Message, MessageType};
 

@@ -5,7 +5,7 @@
 //! one entry tells both, in one place in the order of things.
 //!
 //! Whether a change is made is judged when it is committed, by the rules of
-//! [`conclave_storage::machine::member`], and both the driver (for raft) and the state machine come
+//! [`conclave_storage::membership`], and both the driver (for raft) and the state machine come
 //! to the same verdict, because both begin at the same entry and follow the same ones.
 //!
 //! # On disk
@@ -19,7 +19,7 @@
 use bytes::Bytes;
 use conclave_proto::command::{Header, Member, MemberChange, MemberUrls, member_change};
 use conclave_storage::log::EntryKind;
-use conclave_storage::machine::member::Change;
+use conclave_storage::membership::Change;
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, ConfState};

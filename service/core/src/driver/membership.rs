@@ -6,7 +6,7 @@
 
 use conclave_storage::Fault;
 use conclave_storage::log::{Append, EntryKind};
-use conclave_storage::machine::member::{Change, Membership};
+use conclave_storage::membership::{Change, Membership};
 
 use super::{Driver, Placed, hex};
 use crate::applier::ToApply;

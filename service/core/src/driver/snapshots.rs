@@ -30,8 +30,8 @@ use std::sync::Arc;
 
 use conclave_storage::engine::Engine;
 use conclave_storage::log::Append;
-use conclave_storage::machine::member::Membership;
 use conclave_storage::machine::{Limits, Machine};
+use conclave_storage::membership::Membership;
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, snapshot};
 

@@ -39,7 +39,7 @@ use conclave_proto::etcdserverpb::request_op::Request;
 use crate::engine::Space;
 use crate::ids::LeaseId;
 use crate::layout;
-use crate::machine::member::Change;
+use crate::membership::Change;
 
 /// One line of a script.
 pub(super) enum Line {
