@@ -8,7 +8,7 @@ use conclave_core::driver::OpenState;
 use conclave_core::stores::Opened;
 use conclave_rocks::{RocksEngine, RocksOptions};
 use conclave_storage::machine::Limits;
-use conclave_storage::{Fault, layout, place};
+use conclave_storage::{Fault, layout, state_dir};
 
 use crate::config::Config;
 use crate::descriptors::Budget;
@@ -22,22 +22,22 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Fault> {
     let open_files = Budget::current().store_files;
     let options = RocksOptions::log().open_files(open_files);
     let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, options)?;
-    let place = place::current(&member_dir)?;
+    let current = state_dir::current(&member_dir)?;
     let cache_bytes = usize::try_from(config.state_cache_bytes).unwrap_or(usize::MAX);
     let open_state: OpenState = Arc::new(move |dir| {
         let options = RocksOptions::state(cache_bytes).open_files(open_files);
         let engine = RocksEngine::open(dir, layout::STATE_SPACES, options)?;
         Ok(Arc::new(engine))
     });
-    let state = open_state(&place.dir)?;
+    let state = open_state(&current.dir)?;
     // The state's lock is ours, so nobody else is using what is swept here. (The log may be
     // elsewhere, and its lock says less.)
-    place::sweep(&member_dir)?;
+    state_dir::sweep(&member_dir)?;
     let rows = usize::try_from(config.compaction_batch_limit).unwrap_or(usize::MAX);
     let limits = Limits {
         compaction_rows: rows,
     };
-    let opened = Opened::on(Arc::new(log), state, limits, place.snapshot)?;
+    let opened = Opened::on(Arc::new(log), state, limits, current.snapshot)?;
     Ok(opened
         .in_folder(member_dir, open_state)
         .skipping(config.skip_log_entries.clone()))

@@ -21,9 +21,9 @@ pub mod log;
 pub mod machine;
 pub mod membership;
 pub mod mvcc;
-pub mod place;
 pub mod reader;
 pub mod snapshot;
+pub mod state_dir;
 
 // The files in `tests/shared` are part of this crate's unit tests and of conclave-rocks', and name
 // this crate in one way.

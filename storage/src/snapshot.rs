@@ -5,7 +5,7 @@
 //! at is therefore not known beforehand; the copy is opened and asked. Its members come with it,
 //! since raft's own configuration at that entry is who they are.
 //!
-//! What becomes of it on the other side is in [`crate::place`].
+//! [`crate::state_dir`] puts a received copy into use.
 
 use std::fs;
 use std::path::Path;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use conclave_storage::log::{Append, Log};
-use conclave_storage::{Fault, place};
+use conclave_storage::{Fault, state_dir};
 
 use crate::clock::Stopwatch;
 use crate::consensus::{Position, Restore};
@@ -88,7 +88,7 @@ impl LogWriter {
                     append,
                 } => {
                     let Position { index, term } = restore.position;
-                    place::change(&member_dir, &dir, index, term)?;
+                    state_dir::change(&member_dir, &dir, index, term)?;
                     self.log.restore(index, term, restore.configuration)?;
                     if let Some(append) = append {
                         timed(&self.log, &append, &*self.observer)?;
@@ -234,8 +234,8 @@ mod tests {
         let entries = log.entries(11, 20, u64::MAX).expect("readable");
         let indexes: Vec<_> = entries.iter().map(|entry| entry.index).collect();
         assert_eq!((log.first_index(), indexes), (11, vec![11, 12, 13]));
-        let place = place::current(dir.path()).expect("named");
-        assert_eq!((place.dir, place.snapshot), (state, Some((10, 2))));
+        let current = state_dir::current(dir.path()).expect("named");
+        assert_eq!((current.dir, current.snapshot), (state, Some((10, 2))));
     }
 
     #[test]

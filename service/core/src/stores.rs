@@ -16,7 +16,7 @@
 //! What the state has applied must be in the log or before it, for entries in a gap between would
 //! be lost. A state behind the log is the usual case after a crash, and is caught up by applying
 //! again. A state that just came with a snapshot may be ahead of the log: see
-//! [`conclave_storage::place`]. Any other state ahead of the log, or a log that begins after the
+//! [`conclave_storage::state_dir`]. Any other state ahead of the log, or a log that begins after the
 //! state's end, is a directory put together from two, and is refused.
 
 use std::path::{Path, PathBuf};

@@ -1,20 +1,22 @@
-//! Which folder holds the state: changed in one step when a snapshot from the leader takes the
-//! place of what a member had.
+//! The folder that holds the state. Installing a snapshot replaces it in one step.
 //!
-//! A member's folder has its state in `state`, until the first snapshot is installed. A snapshot is
-//! received into a folder of its own, `state.<something>`, and put in place by naming that folder
-//! in the file `STATE`, with the position the snapshot is at:
+//! A member's state is in the folder `state` until the first snapshot is installed. A snapshot is
+//! received into a folder of its own, `state.<suffix>`. Writing that folder's name to the file
+//! `STATE`, with the position of the snapshot, makes it the state:
 //!
 //! ```text
 //! state.4711.2 index 4711 term 3
 //! ```
 //!
-//! The file is replaced by a rename, so at every moment one folder is the state, whole. The one
-//! before stays readable for those who are reading it, and is removed with the last of them, or by
-//! the next start, which removes every `state` folder that is not named.
+//! Invariants:
 //!
-//! The raft log follows ([`crate::log::Log::restore`]). A member that crashed between the two finds
-//! that its log does not have the position named in the file, and repeats that call.
+//! * The file is replaced by a rename, so at every moment exactly one folder is the state, and it
+//!   is whole.
+//! * The old folder stays until its last reader is gone. The next start removes every other `state`
+//!   folder ([`sweep`]).
+//! * The raft log is restored after the file is written ([`crate::log::Log::restore`]). A member
+//!   that crashed between the two finds, at its next start, that its log does not reach the
+//!   position in the file, and repeats that call.
 
 use std::fs;
 use std::io;
@@ -27,25 +29,25 @@ const FILE: &str = "STATE";
 const FIRST: &str = "state";
 const BYTES_MAX: usize = 256;
 
-/// Where the state is, and what it began with.
+/// The folder of the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The folder.
+pub struct StateDir {
+    /// Its path.
     pub dir: PathBuf,
-    /// Index and term of the snapshot it began with, if it began with one.
+    /// Index and term of the snapshot that was installed there, if one was.
     pub snapshot: Option<(u64, u64)>,
 }
 
-/// The place of the state in a member's folder.
+/// Returns the folder of the state of the member in `member_dir`.
 ///
 /// # Errors
-/// [`Fault::Damaged`] when the file says nothing readable.
-pub fn current(member_dir: &Path) -> Result<Place, Fault> {
+/// [`Fault::Damaged`] when the file `STATE` cannot be parsed, or names a folder that is missing.
+pub fn current(member_dir: &Path) -> Result<StateDir, Fault> {
     let file = member_dir.join(FILE);
     let text = match fs::read_to_string(&file) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Ok(Place {
+            return Ok(StateDir {
                 dir: member_dir.join(FIRST),
                 snapshot: None,
             });
@@ -59,17 +61,17 @@ pub fn current(member_dir: &Path) -> Result<Place, Fault> {
         let detail = format!("it names {name:?}, which is not there");
         return Err(Fault::damaged(&file, detail));
     }
-    Ok(Place {
+    Ok(StateDir {
         dir,
         snapshot: Some((index, term)),
     })
 }
 
-/// Makes `dir`, a folder beside the present one with a whole and synced state at this position, the
-/// place of the state. Durable when it returns.
+/// Makes `dir` the folder of the state. It is beside the current one and holds a whole, synced
+/// state at this position. Durable when it returns.
 ///
 /// # Errors
-/// When the file cannot be written; the place is then the old one or the new one.
+/// When the file cannot be written. The folder of the state is then the old one or the new one.
 pub fn change(member_dir: &Path, dir: &Path, index: u64, term: u64) -> Result<(), Fault> {
     let name = dir.file_name().and_then(|name| name.to_str());
     let name = name.expect("the folder was named by us");
@@ -79,8 +81,8 @@ pub fn change(member_dir: &Path, dir: &Path, index: u64, term: u64) -> Result<()
     files::write_whole(&member_dir.join(FILE), text.as_bytes())
 }
 
-/// Removes what is left of states that are not in place: to be called by whoever holds the lock of
-/// the state that is.
+/// Removes every state folder but the current one. The caller holds the lock of the current state,
+/// so no other process uses the folders that are removed.
 ///
 /// # Errors
 /// When a folder cannot be removed.
@@ -121,9 +123,9 @@ mod tests {
         }
         assert_eq!(current(member).expect("fresh").snapshot, None);
         change(member, &member.join("state.9.1"), 9, 3).expect("changes");
-        let place = current(member).expect("named");
-        assert_eq!(place.dir, member.join("state.9.1"));
-        assert_eq!(place.snapshot, Some((9, 3)));
+        let named = current(member).expect("named");
+        assert_eq!(named.dir, member.join("state.9.1"));
+        assert_eq!(named.snapshot, Some((9, 3)));
         sweep(member).expect("sweeps");
         let mut left: Vec<_> = fs::read_dir(member)
             .expect("reads")
