@@ -1,10 +1,17 @@
 //! The seam to the disk: ordered bytes in named spaces, written in atomic batches.
 //!
-//! An engine holds a fixed set of [`Space`]s (column families). A [`Batch`] is applied whole or not
-//! at all, also across spaces and across a crash. Two durabilities exist, because the two stores of
-//! a member need different ones: the log is synced before anything is acknowledged, the state is
-//! rebuilt from the log and needs only to be a *prefix* of what was written
-//! ([`Durability::Eventual`]).
+//! An engine holds a fixed set of [`Space`]s (column families). There are two durabilities, because
+//! the two stores of a member need different ones: the log is synced before anything is
+//! acknowledged; the state is rebuilt from the log, so it only has to be a *prefix* of the batches
+//! written ([`Durability::Eventual`]).
+//!
+//! For example, batches 1, 2 and 3 are written, and 2 is [`Durability::Synced`]. After a crash the
+//! store holds 1 and 2, or all three; never 3 without 1 and 2, and never half of one.
+//!
+//! Invariants:
+//!
+//! * A [`Batch`] is applied whole or not at all, also across spaces and across a crash.
+//! * A scan and a snapshot see the state at their creation, however long they live.
 //!
 //! Two implementations: [`memory::MemoryEngine`] here, and `RocksEngine` in the crate
 //! `conclave-rocks`. One conformance suite (`tests/shared/conformance.rs`) runs on both, so that
@@ -25,19 +32,18 @@ pub(crate) mod metered;
 #[path = "../tests/shared/conformance.rs"]
 mod conformance;
 
-/// A named, separately ordered set of keys. Each store lists its own in `layout.rs`; the position
-/// in that list is the identity, the name is what is on disk.
+/// A named, separately ordered set of keys. `layout.rs` lists the spaces of each store. In memory a
+/// space is identified by its position in that list, on disk by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Space {
     /// Position in the store's list of spaces, from 0.
     pub position: usize,
     /// The name on disk.
     pub name: &'static str,
-    /// How many trailing bytes of a key are *not* part of its prefix, where
-    /// [`Read::first_in_prefix`] is used on this space. An engine may keep a filter over such
-    /// prefixes, so every key must be at least this long, and no key's prefix may begin another
-    /// key's longer prefix (an ending that closes the prefix, as `layout::escape_key` writes, sees
-    /// to that).
+    /// Number of trailing bytes of a key that are *not* part of its prefix, for spaces on which
+    /// [`Read::first_in_prefix`] is used. An engine may keep a filter over the prefixes. So every
+    /// key must be at least this long, and no prefix may be the beginning of a longer prefix:
+    /// `layout::escape_key` ends each prefix with a mark that ensures it.
     pub suffix_len: Option<usize>,
 }
 
@@ -49,7 +55,7 @@ impl Space {
     pub fn prefix_of<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         let suffix_len = self
             .suffix_len
-            .expect("asked for by prefix only where the space declares one");
+            .expect("only spaces that declare a suffix are read by prefix");
         assert!(
             key.len() >= suffix_len,
             "a key of space {} is shorter than its suffix",
@@ -59,20 +65,20 @@ impl Space {
     }
 }
 
-/// When a batch is on disk.
+/// The point at which a batch is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// When `write` returns. Survives power loss.
+    /// The batch survives power loss when `write` returns.
     Synced,
-    /// Some time later, in the order written: after a crash a prefix of the batches is there.
-    /// `flush` makes all of them durable.
+    /// The batch becomes durable later, in the order written: after a crash the store holds a
+    /// prefix of the batches. `flush` makes all of them durable.
     Eventual,
 }
 
-/// Writes that happen together or not at all, in the order they were added.
+/// Writes that are applied together or not at all, in the order they were added.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// The operations, in order. A later one on the same key wins.
+    /// The operations, in order. The last operation on a key wins.
     pub ops: Vec<Op>,
 }
 
@@ -81,19 +87,19 @@ pub struct Batch {
 pub enum Op {
     /// Set a key.
     Put(Space, Vec<u8>, Vec<u8>),
-    /// Remove a key; removing one that is absent does nothing.
+    /// Remove a key. An absent key is not an error.
     Delete(Space, Vec<u8>),
     /// Remove every key in `from..to`.
     DeleteRange(Space, Vec<u8>, Vec<u8>),
 }
 
 impl Batch {
-    /// Adds a put.
+    /// Adds the write of a pair.
     pub fn put(&mut self, space: Space, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
         self.ops.push(Op::Put(space, key.into(), value.into()));
     }
 
-    /// Adds a removal.
+    /// Adds the removal of a key.
     pub fn delete(&mut self, space: Space, key: impl Into<Vec<u8>>) {
         self.ops.push(Op::Delete(space, key.into()));
     }
@@ -110,7 +116,7 @@ impl Batch {
     }
 }
 
-/// Which way a scan runs.
+/// Direction of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// From the lowest key up.
@@ -119,19 +125,21 @@ pub enum Direction {
     Backward,
 }
 
-/// Reading ordered bytes: the newest state ([`Engine`] itself) or a frozen one
+/// Reads of ordered bytes, from the newest state ([`Engine`] itself) or a frozen one
 /// ([`Engine::snapshot`]).
 pub trait Read {
-    /// The value of `key`.
+    /// Returns the value of `key`.
     fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault>;
 
-    /// The first pair at or after `from` whose key has the same prefix, that is, is equal up to the
-    /// last `space.suffix_len` bytes. Only for spaces that declare one, and `from` must be at least
-    /// that long (both asserted). Cheaper than a scan.
+    /// Returns the first pair at or after `from` whose key has the same prefix, that is, all bytes
+    /// but the last `space.suffix_len`. Cheaper than a scan.
+    ///
+    /// # Panics
+    /// When the space declares no suffix, or `from` is shorter than it.
     fn first_in_prefix(&self, space: Space, from: &[u8]) -> Result<Option<(Bytes, Bytes)>, Fault>;
 
-    /// The pairs with `from <= key < to` (`to` `None`: to the end), in order. The scan sees one
-    /// consistent state, that of its creation, however long it lives.
+    /// Scans the pairs with `from <= key < to` in order; without `to`, to the end. The scan sees
+    /// the state at its creation, however long it lives.
     fn scan<'a>(
         &'a self,
         space: Space,
@@ -141,9 +149,9 @@ pub trait Read {
     ) -> Result<Box<dyn Scan + 'a>, Fault>;
 }
 
-/// A running scan. A lending iterator, so that skipped pairs cost no copy.
+/// A running scan. It lends its pairs, so pairs that the caller skips cost no copy.
 pub trait Scan {
-    /// The next pair, or `None` at the end.
+    /// Returns the next pair, or `None` at the end.
     #[allow(clippy::type_complexity, reason = "a pair of slices needs no name")]
     fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, Fault>;
 
@@ -152,18 +160,18 @@ pub trait Scan {
     fn seek(&mut self, key: &[u8]) -> Result<(), Fault>;
 }
 
-/// Ordered bytes with atomic batches. Shared by reference between threads; one thread writes.
+/// Ordered bytes with atomic batches. Any number of threads read; one thread writes.
 pub trait Engine: Read + Send + Sync + 'static {
-    /// Applies a batch. An error means that nobody knows how much of it will be there after a
-    /// restart: the caller must stop.
+    /// Applies a batch. After an error it is unknown whether a restart will find the batch, so the
+    /// caller must stop.
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), Fault>;
 
-    /// A frozen, consistent view of everything written so far.
+    /// Returns a frozen, consistent view of everything written so far.
     fn snapshot(&self) -> Box<dyn Read + '_>;
 
-    /// The newest state, for many reads in a row of which none comes after a later write. What
-    /// looking up a prefix needs is set up once: for the caller that writes, with a thousand
-    /// commands to apply, that is a quarter of the cost.
+    /// Returns a view of the newest state for many lookups in a row, with no write between them. A
+    /// lookup by prefix needs some preparation, which this view does once. For the machine, which
+    /// applies a thousand commands in a row, that saves a quarter of the cost.
     fn lookups(&self) -> Box<dyn Read + '_> {
         self.snapshot()
     }
@@ -171,16 +179,17 @@ pub trait Engine: Read + Send + Sync + 'static {
     /// Makes everything written so far durable.
     fn flush(&self) -> Result<(), Fault>;
 
-    /// Writes a complete, independent copy that can be opened as an engine into `dir`, which must
-    /// not exist.
+    /// Writes a complete, independent copy into `dir`, which must not exist. The copy can be opened
+    /// as an engine.
     fn checkpoint(&self, dir: &Path) -> Result<(), Fault>;
 
-    /// Reclaims space of deleted keys now rather than in the background. Reads and writes go on.
+    /// Reclaims the space of deleted keys now rather than in the background. Other threads can read
+    /// and write meanwhile.
     fn reclaim(&self) -> Result<(), Fault>;
 
-    /// The store has no future: its folder is removed when the last holder of the engine lets go.
+    /// Marks the store as replaced: its folder is removed when the engine is dropped.
     fn discard(&self);
 
-    /// Bytes on disk (or in memory, for the memory engine).
+    /// Returns the bytes on disk; for the memory engine, in memory.
     fn size_on_disk(&self) -> u64;
 }

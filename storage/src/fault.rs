@@ -1,28 +1,29 @@
-//! The one error this crate's durable operations return.
+//! The error of this crate's durable operations.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What damage calls for. A member may have promised something it no longer knows of, so it must
-/// not go on with a copy, unless nobody else can have heard the promise.
+/// The remedy for damage. A damaged member may have lost a vote or an entry that it acknowledged,
+/// so it must not continue with an older copy of its data, unless no other member can have received
+/// the acknowledgement.
 const REMEDY: &str = "if other members run, remove this one from the cluster, empty its \
-                      --data-dir and --wal-dir, and add it anew; if none does, copy both back from \
-                      where they are whole";
+                      --data-dir and --wal-dir, and add it again; if no other member runs, restore \
+                      both from a whole copy";
 
-/// The disk, or what it holds, cannot be trusted: a write or sync failed, a checksum does not
-/// match, the format is another version's. A member that meets one stops; nothing is retried in
-/// place, because after a failed sync nobody knows what reached the disk. The text is for the
-/// operator: it names the path and says what to do where there is something to do.
+/// A disk, or the data on it, that cannot be trusted: a write or sync failed, a checksum does not
+/// match, or the format has another version. A member that meets a fault stops. Nothing is retried
+/// in place, because after a failed sync it is unknown what reached the disk. The text is for the
+/// operator: it names the path and the remedy.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum Fault {
     /// The engine reported an error while doing `operation`.
     #[error("{operation} failed in {}: {detail}", path.display())]
     Engine {
-        /// What was being done, as a verb: "write", "open", "read".
+        /// The operation that failed, as a verb: "write", "open", "read".
         operation: &'static str,
         /// The engine's directory (empty for the memory engine).
         path: PathBuf,
-        /// The engine's own words.
+        /// The engine's own text.
         detail: String,
     },
     /// Another process holds the directory.
@@ -42,14 +43,14 @@ pub enum Fault {
     Version {
         /// The directory.
         path: PathBuf,
-        /// The version found on disk.
+        /// The version on disk.
         found: u32,
         /// The version this program reads.
         expected: u32,
-        /// What the operator can do.
+        /// The remedy.
         advice: &'static str,
     },
-    /// The directory is another program's.
+    /// The directory belongs to another program.
     #[error(
         "{} has data of etcd, which this program cannot read, and would hide: give an empty \
          --data-dir",
@@ -64,10 +65,10 @@ pub enum Fault {
     Damaged {
         /// The directory.
         path: PathBuf,
-        /// Which record, and what is wrong with it.
+        /// The record, and its defect.
         detail: String,
     },
-    /// A committed log entry that is whole, and that this program cannot apply.
+    /// A committed log entry passes its checksum, but this program cannot apply it.
     #[error(
         "log entry {index} of term {term} with hash {hash:08x} cannot be applied: {reason}; every \
          member stops at it. If a newer release wrote it, run that release. If not, see \"A log \
@@ -81,10 +82,10 @@ pub enum Fault {
         term: u64,
         /// [`crate::log::entry_checksum`].
         hash: u32,
-        /// What is wrong with it.
+        /// Why it cannot be applied.
         reason: String,
     },
-    /// A log entry that the operator wants to be skipped, and that must not be.
+    /// The operator asked to skip a log entry that must not be skipped.
     #[error(
         "log entry {index} of term {term} with hash {hash:08x} is not skipped: {reason}. Nothing \
          was changed; correct or remove --skip-log-entry"
@@ -96,13 +97,13 @@ pub enum Fault {
         term: u64,
         /// [`crate::log::entry_checksum`].
         hash: u32,
-        /// Why not.
+        /// Why it must not be skipped.
         reason: String,
     },
 }
 
 impl Fault {
-    /// A failed file operation.
+    /// Makes the fault of a failed file operation.
     pub fn io(operation: &'static str, path: &Path, error: &io::Error) -> Fault {
         Fault::Engine {
             operation,
@@ -111,7 +112,7 @@ impl Fault {
         }
     }
 
-    /// Bytes that do not decode.
+    /// Makes the fault of bytes that do not decode.
     pub fn damaged(path: &Path, detail: impl Into<String>) -> Fault {
         Fault::Damaged {
             path: path.to_owned(),

@@ -1,4 +1,5 @@
-//! Files that are whole or absent: written aside, synced, renamed, and the folder synced.
+//! Writes of files that a crash leaves whole or absent: the contents go to a temporary file, which
+//! is synced and renamed, and then the folder is synced.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,7 +19,7 @@ pub fn create_private_folder(folder: &Path) -> Result<(), Fault> {
     made.map_err(|e| Fault::io("create", folder, &e))
 }
 
-/// Replaces `path` by `contents`. After a crash the file holds the old contents or the new.
+/// Replaces the contents of `path`. After a crash the file has the old contents or the new.
 pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Fault> {
     let aside = path.with_extension("tmp");
     let mut file = File::create(&aside).map_err(|e| Fault::io("create", &aside, &e))?;
@@ -28,7 +29,7 @@ pub(crate) fn write_whole(path: &Path, contents: &[u8]) -> Result<(), Fault> {
     rename(&aside, path)
 }
 
-/// Renames and makes the new name durable.
+/// Renames a file and makes the new name durable.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Fault> {
     fs::rename(from, to).map_err(|e| Fault::io("rename", from, &e))?;
     sync_parent(to)
@@ -49,7 +50,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), Fault> {
         .map_err(|e| Fault::io("sync", folder, &e))
 }
 
-/// Removes a folder and what is in it; one that is absent is fine.
+/// Removes a folder with its contents. An absent folder is not an error.
 pub(crate) fn remove_folder(folder: &Path) -> Result<(), Fault> {
     match fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Fault::io("remove", folder, &e)),

@@ -8,7 +8,7 @@ use std::fmt;
 pub struct Revision(pub i64);
 
 impl Revision {
-    /// The revision of a store nothing was ever written to.
+    /// The revision of a store before its first write.
     pub const EMPTY_STORE: Revision = Revision(1);
 
     /// The revision after this one.
@@ -33,7 +33,7 @@ impl fmt::Display for Revision {
 pub struct LeaseId(pub i64);
 
 impl LeaseId {
-    /// "No lease", as the `lease` field of a key or a request says it.
+    /// No lease, in the `lease` field of a key or a request.
     pub const NONE: LeaseId = LeaseId(0);
 }
 

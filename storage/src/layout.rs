@@ -1,6 +1,5 @@
-//! Every space, key encoding and format number of the two stores. `storage/README.md` says the same
-//! for people, byte for byte; a change here is a change there and, after the first release, a new
-//! [`FORMAT_VERSION`].
+//! Every space, key encoding and format number of the two stores. `storage/README.md` describes
+//! the same bytes; change both together and, after the first release, [`FORMAT_VERSION`] too.
 //!
 //! Integers in keys are big-endian, so that byte order is numeric order. User keys are arbitrary
 //! bytes and are followed by a revision in the `kv` space, so they are escaped there: see
@@ -17,7 +16,7 @@ mod version;
 
 pub use version::{check_or_create_version, refuse_etcds};
 
-/// The version of everything below, kept in the file `VERSION` beside the two stores.
+/// Version of everything below, kept in the file `VERSION` beside the two stores.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// The spaces of the log store.
@@ -39,7 +38,7 @@ pub const LOG_META: Space = Space {
 pub const LOG_HARD_STATE: &[u8] = b"hard_state";
 /// In `LOG_META`: the configuration state, opaque here.
 pub const LOG_CONF_STATE: &[u8] = b"conf_state";
-/// In `LOG_META`: index (8) and term (8) of the last entry that is gone: the log begins after it.
+/// In `LOG_META`: index (8) and term (8) of the last compacted entry. The log begins after it.
 pub const LOG_COMPACTED: &[u8] = b"compacted";
 
 /// In `LOG_META`: ids of the cluster (8) and of the member (8) whose log this is.
@@ -47,14 +46,14 @@ pub const LOG_IDENTITY: &[u8] = b"identity";
 
 /// The spaces of the state store.
 pub const STATE_SPACES: &[Space] = &[KV, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META];
-/// Escaped user key, inverted main revision (8) -> record: the value of the key from that revision
+/// Escaped user key, inverted main revision (8) -> the version that the key has from that revision
 /// on.
 pub const KV: Space = Space {
     position: 0,
     name: "kv",
     suffix_len: Some(8),
 };
-/// Main revision (8), sub revision (4) -> kind (1), user key: what happened at that revision.
+/// Main revision (8), sub revision (4) -> kind (1), user key: a change of that revision.
 pub const REV: Space = Space {
     position: 1,
     name: "rev",
@@ -72,8 +71,8 @@ pub const LEASE_KEY: Space = Space {
     name: "lease_key",
     suffix_len: None,
 };
-/// Users, roles and their settings (empty until authentication is there; the space is, so that the
-/// format stays).
+/// Users, roles and their settings. Empty until there is authentication; the space exists already
+/// so that the format need not change then.
 pub const AUTH: Space = Space {
     position: 4,
     name: "auth",
@@ -98,8 +97,8 @@ pub const META: Space = Space {
     suffix_len: None,
 };
 
-/// Appends `key` so that the result sorts as `key` does, and ends where no longer key's encoding
-/// can continue it: a zero byte becomes `00 ff`, and `00 01` closes.
+/// Appends an encoding of `key` that sorts as `key` does and is no prefix of another key's: a zero
+/// byte becomes `00 ff`, and `00 01` ends it.
 ///
 /// ```
 /// # use conclave_storage::layout::escape_key;
@@ -123,8 +122,8 @@ pub fn escape_key(key: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 1]);
 }
 
-/// The user key of what [`escape_key`] wrote, borrowed if nothing was escaped. `None` if it never
-/// wrote that.
+/// Decodes the encoding of [`escape_key`]. The key is borrowed if it has no zero byte. `None` for
+/// bytes that `escape_key` does not write.
 pub fn unescape_key(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
     let body = escaped.strip_suffix(&[0, 1])?;
     if !body.contains(&0) {
@@ -140,14 +139,14 @@ pub fn unescape_key(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(key))
 }
 
-/// Bytes of a lease id as a key: sorts as the id does, for the positive ids the API allows.
+/// The key in `LEASE` of a lease. It sorts as the id does, for the positive ids that the API
+/// allows.
 pub fn lease_key(id: LeaseId) -> [u8; 8] {
     id.0.to_be_bytes()
 }
 
-/// The key in `KV` of `key` as written at `revision`. Later revisions of a key sort first, so that
-/// the first entry at or after `kv_key(k, r)` with the same prefix is the version of `k` at
-/// revision `r`.
+/// The key in `KV` of `key` as written at `revision`. Later revisions of a key sort first, so the
+/// first row at or after `kv_key(k, r)` with the same prefix is the version of `k` at revision `r`.
 pub fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + 10);
     escape_key(key, &mut out);
@@ -155,7 +154,7 @@ pub fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
     out
 }
 
-/// The two halves of a key in `KV`: the escaped user key, with its end mark, and the revision.
+/// Splits a key in `KV` into the escaped user key, with its end mark, and the revision.
 pub fn split_kv_key(row: &[u8]) -> Option<(&[u8], Revision)> {
     let (escaped, suffix) = row.split_last_chunk::<8>()?;
     Some((escaped, Revision(!u64::from_be_bytes(*suffix) as i64)))
@@ -169,19 +168,19 @@ pub fn rev_key(revision: Revision, sub: u32) -> [u8; 12] {
     out
 }
 
-/// The revision and the number within it of a key in `REV`.
+/// Splits a key in `REV` into the revision and the number of the change.
 pub fn split_rev_key(row: &[u8]) -> Option<(Revision, u32)> {
     let (main, sub) = row.split_first_chunk::<8>()?;
     let sub = <[u8; 4]>::try_from(sub).ok()?;
     Some((Revision(i64::from_be_bytes(*main)), u32::from_be_bytes(sub)))
 }
 
-/// The key in `LEASE_KEY` that says that `key` is attached to the lease.
+/// The key in `LEASE_KEY` for `key` attached to the lease.
 pub fn lease_key_key(id: LeaseId, key: &[u8]) -> Vec<u8> {
     [&lease_key(id), key].concat()
 }
 
-/// The user key of a key in `LEASE_KEY`.
+/// Splits a key in `LEASE_KEY` into the lease and the user key.
 pub fn split_lease_key_key(row: &[u8]) -> Option<(LeaseId, Bytes)> {
     let (id, key) = row.split_first_chunk::<8>()?;
     Some((
@@ -203,7 +202,7 @@ pub fn alarm_key(alarm: i32, member_id: u64) -> [u8; 12] {
     out
 }
 
-/// The alarm type and the member of a key in `ALARM`.
+/// Splits a key in `ALARM` into the alarm type and the member.
 pub fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
     let (alarm, member) = row.split_first_chunk::<4>()?;
     let member = <[u8; 8]>::try_from(member).ok()?;
@@ -213,16 +212,16 @@ pub fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
 /// In `META`: five integers of 8 bytes: applied index, its term, revision, compact revision,
 /// logical size. One record, because every commit writes all of it.
 pub const META_APPLIED: &[u8] = b"applied";
-/// In `META`: how far the removal of compacted history is: the last compact revision whose removal
-/// ended (8), and the row of `REV` where the running one goes on (12; zeros when none runs).
+/// In `META`: progress of the removal of compacted history: the last compact revision whose removal
+/// ended (8), and the row of `REV` where the running removal continues (12; zeros when none runs).
 pub const META_COMPACTION: &[u8] = b"compaction";
-/// In `META`: the id of the cluster (8). Its absence says that the store was never bootstrapped.
+/// In `META`: the id of the cluster (8). Absent until the store is bootstrapped.
 pub const META_CLUSTER: &[u8] = b"cluster";
 
-/// What a store without a single key has as its logical size: about what its files take, and what
-/// etcd says of an empty one. Clients divide by the size.
+/// Logical size of a store without a key: about the size of its files, and what etcd reports for an
+/// empty store. It is not 0 because clients divide by the size.
 pub const EMPTY_STORE_BYTES: u64 = 24 << 10;
 
-/// What a retained version counts in the logical size beyond its key and its value: about what its
-/// two rows cost on disk besides.
+/// Logical size of a retained version beyond its key and its value: about the overhead of its two
+/// rows on disk.
 pub const VERSION_OVERHEAD: usize = 64;

@@ -1,16 +1,30 @@
-//! What a member keeps on disk, and the state machine that decides what goes there.
+//! A member's two stores on disk, the raft log and the state, and the state machine that writes the
+//! state.
 //!
-//! This crate is synchronous and deterministic: no clock, no randomness, no threads, no network,
-//! and it does not know raft. It offers two things to the server:
+//! This crate is synchronous and deterministic: no clock, no randomness, no threads, no network, no
+//! C++, and no knowledge of raft. It offers three things to the server:
 //!
 //! * [`log::Log`], the durable raft log: append, truncate, hard state, compact.
-//! * [`machine::Machine`], the state machine: committed entries in, outcomes, events and effects
-//!   out; and [`reader::Reader`], the read side of the same state, which any number of threads may
-//!   share.
+//! * [`machine::Machine`], the state machine: committed entries in; outcomes, changes and effects
+//!   out.
+//! * [`reader::Reader`], the read side of the same state, shared by any number of threads.
 //!
-//! Both stand on [`engine::Engine`], ordered bytes with atomic batches, which is RocksDB in
-//! production (the crate `conclave-rocks`) and a map in memory (with faults on demand) in tests.
-//! `README.md` in this folder describes the bytes.
+//! All of them use an [`engine::Engine`]: ordered bytes with atomic batches. It is RocksDB in
+//! production (the crate `conclave-rocks`), and a map in memory with faults on demand in tests.
+//! `README.md` in this folder describes the bytes on disk.
+//!
+//! A module imports only modules below it in this list:
+//!
+//! ```text
+//! snapshot
+//! machine
+//! reader
+//! membership
+//! log, mvcc
+//! layout, state_dir
+//! engine, files
+//! fault, ids
+//! ```
 
 pub mod engine;
 pub mod fault;
@@ -25,8 +39,8 @@ pub mod reader;
 pub mod snapshot;
 pub mod state_dir;
 
-// The files in `tests/shared` are part of this crate's unit tests and of conclave-rocks', and name
-// this crate in one way.
+// The files in `tests/shared` are part of this crate's unit tests and of those of conclave-rocks.
+// They name this crate `conclave_storage` in both.
 #[cfg(test)]
 extern crate self as conclave_storage;
 

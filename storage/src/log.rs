@@ -1,31 +1,30 @@
 //! The durable raft log of one member.
 //!
-//! The log is a run of entries without gaps, `first_index..=last_index`; what came before
-//! `first_index` is in the state. Beside the entries are three records: the hard state, the
+//! The log is a run of entries without gaps, `first_index..=last_index`; the state covers the
+//! entries before `first_index`. Beside the entries are three records: the hard state, the
 //! configuration state (opaque here) and the compaction point, that is, index and term of the last
-//! entry that is gone. One [`Append`] is one batch: new entries, the removal of what they replace,
-//! hard state and configuration state are there together or not at all.
+//! compacted entry. One [`Append`] is one batch: new entries, the removal of the entries that they
+//! replace, hard state and configuration state are written together or not at all.
 //!
-//! For example, with entries 5, 6 and 7 in the log and 4 compacted away, an append of entry 6 of a
-//! later term leaves 5 and the new 6: 7 is removed in the same batch. Compacting through 5 then
-//! leaves 6.
+//! For example, with entries 5, 6 and 7 in the log and 4 compacted, an append of entry 6 of a later
+//! term leaves 5 and the new 6: 7 is removed in the same batch. Compacting through 5 then leaves 6.
 //!
-//! What holds after [`Log::open`], or it fails with [`Fault::Damaged`]:
+//! Invariants, which [`Log::open`] checks; it fails with [`Fault::Damaged`]:
 //!
-//! * indexes are contiguous from the compaction point on; terms do not decrease;
-//! * every entry and record has its checksum;
-//! * the commit index is not beyond the last entry. Consensus never saves one that is, so such a
-//!   commit index means that the end of the log is lost, which contiguity cannot show;
-//! * the commit index is not before the compaction point, so that raft accepts the pair.
+//! * Indexes are contiguous from the compaction point on, and terms do not decrease.
+//! * Every entry and record matches its checksum.
+//! * The commit index is not beyond the last entry. Consensus never saves a commit index beyond the
+//!   log, so finding one means that the end of the log is lost, which contiguity cannot show.
+//! * The commit index is not before the compaction point, because raft does not accept that.
 //!
-//! Opening reads the whole log once. Its keys must be read to find a hole, and keys lie beside
-//! their data, so the checksums come almost for free; 100,000 entries of 1.3 KiB take 0.15 to 0.3
-//! s. The bound is the caller's: it is what the log is allowed to retain.
+//! Opening reads the whole log once. It must read the keys to find a hole, and keys are stored with
+//! their data, so verifying the checksums costs little more: 100,000 entries of 1.3 KiB take 0.15
+//! to 0.3 s. The caller bounds it by compacting.
 //!
-//! In memory are the bounds and where each term begins, so [`Log::term`] reads nothing. Any thread
-//! may read; writers exclude one another, and readers wait for no write. A writer takes out of the
-//! bounds what it is going to remove before it writes, and puts in what it added afterwards, so
-//! what is within the bounds is there.
+//! The bounds and the first index of each term are in memory, so [`Log::term`] reads nothing. Any
+//! thread may read. Writers exclude each other, and readers never wait for a write: a writer takes
+//! the entries it removes out of the bounds before it writes, and adds new entries to the bounds
+//! after it. So every entry within the bounds can be read.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,43 +44,45 @@ mod tests;
 use entry::Compacted;
 pub use entry::{Entry, EntryKind, HardState, entry_checksum};
 
-/// What is durable when a log is opened.
+/// The durable state of a log when it is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogState {
-    /// Zero when nothing was ever saved.
+    /// The saved hard state; all zero if none was saved.
     pub hard_state: HardState,
-    /// As it was given; empty when nothing was ever saved, that is, for a log to be bootstrapped.
+    /// The saved configuration state; empty if none was saved, which means that the log is yet to
+    /// be bootstrapped.
     pub conf_state: Bytes,
-    /// The first entry there is, or would be.
+    /// Index of the first entry, or of the next one if the log is empty.
     pub first_index: u64,
-    /// The last entry; `first_index - 1` when there is none.
+    /// Index of the last entry; `first_index - 1` if the log is empty.
     pub last_index: u64,
-    /// The term of entry `first_index - 1`; 0 when there never was one.
+    /// The term of entry `first_index - 1`; 0 if no entry was ever compacted.
     pub compacted_term: u64,
 }
 
-/// One durable step of the log. Empty parts stay as they are.
+/// One atomic write to the log. Parts that are `None` or empty stay unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Append {
-    /// Contiguous, and joining the log or replacing its end from the first one's index on.
+    /// Contiguous entries. They follow the last entry of the log, or replace the end of the log
+    /// from the first of these indexes on.
     pub entries: Vec<Entry>,
     /// The hard state to save.
     pub hard_state: Option<HardState>,
     /// The configuration state to save.
     pub conf_state: Option<Bytes>,
-    /// Whether it must survive power loss when [`Log::append`] returns.
+    /// Sync: the write survives power loss when [`Log::append`] returns.
     pub sync: bool,
 }
 
-/// The log. See the module's head.
+/// The durable raft log.
 pub struct Log {
     engine: Arc<dyn Engine>,
     bounds: Mutex<Bounds>,
-    /// Held by a writer from reading the bounds to moving them.
+    /// Held by a writer from reading the bounds until it has updated them.
     writer: Mutex<()>,
 }
 
-/// What is known of the log without reading it.
+/// The part of the log that is kept in memory.
 #[derive(Clone, Debug)]
 struct Bounds {
     compacted: Compacted,
@@ -108,14 +109,14 @@ impl Bounds {
         )
     }
 
-    /// Forgets the entries from `index` on.
+    /// Removes the entries from `index` on.
     fn truncate(&mut self, index: u64) {
         self.terms
             .truncate(self.terms.partition_point(|&(first, _)| first < index));
         self.last_index = self.last_index.min(index - 1);
     }
 
-    /// Takes an entry at the end.
+    /// Adds an entry at the end.
     fn push(&mut self, index: u64, term: u64) {
         if self.terms.last().is_none_or(|&(_, last)| last != term) {
             self.terms.push((index, term));
@@ -123,7 +124,7 @@ impl Bounds {
         self.last_index = index;
     }
 
-    /// Forgets the runs at or before `through`, keeping the one that reaches beyond it.
+    /// Removes the entries up to `through`, and the runs of terms that end there or earlier.
     fn compact(&mut self, through: Compacted) {
         let beyond = self
             .terms
@@ -144,7 +145,7 @@ impl Log {
     /// Opens the log in `engine` and checks it. A fresh engine is an empty log.
     ///
     /// # Errors
-    /// [`Fault::Damaged`] when one of the invariants at the module's head does not hold.
+    /// [`Fault::Damaged`] when an invariant of the log (see the module) does not hold.
     pub fn open(engine: Arc<dyn Engine>) -> Result<(Log, LogState), Fault> {
         let [term, vote, commit] = numbers(&*engine, LOG_HARD_STATE)?.unwrap_or_default();
         let hard_state = HardState { term, vote, commit };
@@ -186,14 +187,14 @@ impl Log {
         ))
     }
 
-    /// Saves one step.
+    /// Writes to the log.
     ///
     /// # Panics
-    /// When entries are not contiguous, leave a gap, or replace compacted ones: consensus never
-    /// asks for it.
+    /// When the entries are not contiguous, leave a gap after the log, or replace compacted
+    /// entries. Consensus never does that.
     ///
     /// # Errors
-    /// When the engine fails; what is durable is then unknown and the log must be opened anew.
+    /// When the engine fails. It is then unknown what is durable, and the log must be opened again.
     pub fn append(&self, append: &Append) -> Result<(), Fault> {
         let _writer = self.writer.lock().expect(UNPOISONED);
         let mut bounds = self.bounds().clone();
@@ -221,7 +222,8 @@ impl Log {
             bounds.push(index, entry.term);
         }
         if let Some(mut hard_state) = append.hard_state {
-            // The append may have been made before a compaction that it comes after.
+            // The log may have been compacted after consensus made this append. The saved commit
+            // index must not fall behind the compaction point.
             hard_state.commit = hard_state.commit.max(bounds.compacted.index);
             put_hard_state(&mut batch, hard_state);
             bounds.hard_state = hard_state;
@@ -247,24 +249,24 @@ impl Log {
         Ok(())
     }
 
-    /// The entries of `low..high` that are there, in order, as many as fit into `max_bytes` of
-    /// data, and one at least if there is one. None when `low` is compacted: callers look at
-    /// [`Log::first_index`] to know.
+    /// Returns the existing entries of `low..high` in order: as many as fit into `max_bytes` of
+    /// data, and at least one if there is any. Returns none when `low` is compacted; compare it
+    /// with [`Log::first_index`] to distinguish the two.
     ///
     /// # Errors
-    /// [`Fault::Damaged`] for an entry that does not check.
+    /// [`Fault::Damaged`] for an entry that is missing or does not match its checksum.
     pub fn entries(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, Fault> {
         if let Some(entries) = self.read(low, high, max_bytes)? {
             return Ok(entries);
         }
-        // An entry is missing, or went away between looking at the bounds and reading. Nothing
-        // moves while the writers are held up, so a second look tells.
+        // An entry is missing, or a writer removed it after we read the bounds. Read again with
+        // writers locked out to distinguish the two.
         let _writer = self.writer.lock().expect(UNPOISONED);
         self.read(low, high, max_bytes)?
             .ok_or_else(|| damaged(format!("an entry of {low}..{high} is missing")))
     }
 
-    /// `None` when an entry within the bounds is not there.
+    /// Like [`Log::entries`], but `None` when an entry within the bounds is missing.
     fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Option<Vec<Entry>>, Fault> {
         let mut entries = Vec::new();
         let high = high.min(self.last_index() + 1);
@@ -289,29 +291,29 @@ impl Log {
         Ok(Some(entries))
     }
 
-    /// The term of an entry, also of the last compacted one. `None` when it is not known.
+    /// Returns the term of an entry, or of the last compacted entry. `None` for any other index.
     ///
     /// # Errors
-    /// None today; a log that read its terms would have some.
+    /// None today: terms are in memory. A log that read them from disk could fail.
     pub fn term(&self, index: u64) -> Result<Option<u64>, Fault> {
         Ok(self.bounds().term(index))
     }
 
-    /// The first entry there is, or would be.
+    /// Index of the first entry, or of the next one if the log is empty.
     pub fn first_index(&self) -> u64 {
         self.bounds().compacted.index + 1
     }
 
-    /// The last entry; `first_index() - 1` when there is none.
+    /// Index of the last entry; `first_index() - 1` if the log is empty.
     pub fn last_index(&self) -> u64 {
         self.bounds().last_index
     }
 
-    /// Drops the entries up to and including `through`. The state up to there must be durable:
-    /// nothing else holds it. Below the first entry it does nothing. Not synced: after a crash the
-    /// entries may be back.
+    /// Drops the entries up to and including `through`; does nothing if they are compacted already.
+    /// The state up to `through` must be durable, because nothing else holds it. Not synced: after
+    /// a crash the entries may be back.
     ///
-    /// The saved commit index is raised to `through` when it lags behind: what was applied is
+    /// Raises the saved commit index to `through` if it lags behind, because applied entries are
     /// committed.
     ///
     /// # Panics
@@ -347,11 +349,12 @@ impl Log {
         self.engine.write(batch, Durability::Eventual)
     }
 
-    /// Empties the log and lets it begin after `index`: what is up to there came with a snapshot,
+    /// Empties the log and lets it begin after `index`, the position of an installed snapshot,
     /// whose configuration is `conf_state`. Durable when it returns. The commit index becomes
-    /// `index`, and the saved term at least `term`, with no vote in it if it is raised.
+    /// `index`. The saved term is raised to `term` if it is lower, and the vote is cleared then.
     ///
-    /// The state goes first: a member that finds its state ahead of its log repeats this call.
+    /// The state is installed before this call. A member that finds its state ahead of its log at
+    /// start repeats the call.
     ///
     /// # Errors
     /// When the engine fails.
@@ -386,16 +389,17 @@ impl Log {
         self.engine.write(batch, Durability::Synced)
     }
 
-    /// Cluster and member this log belongs to, if it was ever said.
+    /// Returns the ids of the cluster and of the member that this log belongs to, if they were set.
     ///
     /// # Errors
-    /// [`Fault::Damaged`] when the record does not check.
+    /// [`Fault::Damaged`] when the record does not match its checksum.
     pub fn identity(&self) -> Result<Option<(u64, u64)>, Fault> {
         let ids = numbers(&*self.engine, LOG_IDENTITY)?;
         Ok(ids.map(|[cluster_id, member_id]| (cluster_id, member_id)))
     }
 
-    /// Says which cluster and member this log belongs to. Durable when it returns.
+    /// Sets the ids of the cluster and of the member that this log belongs to. Durable when it
+    /// returns.
     ///
     /// # Errors
     /// When the engine fails.
@@ -448,7 +452,7 @@ fn numbers<const N: usize>(engine: &dyn Engine, name: &[u8]) -> Result<Option<[u
         .ok_or_else(|| bad_record(name))
 }
 
-/// Reads every entry after the compaction point.
+/// Reads and checks every entry after the compaction point, and adds it to the bounds.
 fn check_entries(engine: &dyn Engine, bounds: &mut Bounds) -> Result<(), Fault> {
     let mut term = bounds.compacted.term;
     let from = key(bounds.compacted.index + 1);
@@ -484,7 +488,8 @@ fn bad_record(name: &[u8]) -> Fault {
     ))
 }
 
-/// The engine's folder is not known here; the caller knows which log it opened.
+/// Makes a fault for the path "log": the engine's folder is not known here, but the caller knows
+/// which log it opened.
 fn damaged(detail: impl Into<String>) -> Fault {
     Fault::damaged(Path::new("log"), detail)
 }

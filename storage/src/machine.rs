@@ -1,26 +1,52 @@
 //! The state machine: committed log entries in; outcomes, changes and effects out.
 //!
-//! It is a pure function of the log: the same entries give the same state, the same outcomes and
-//! the same changes on every member, whatever the grouping into commits. It reads no clock, draws
-//! no numbers and knows nobody: what it produces is returned, and who wants it takes it.
+//! The machine is a pure function of the log: the same entries give the same state, the same
+//! outcomes and the same changes on every member, whatever the grouping into commits. It reads no
+//! clock, uses no randomness and calls no other component: it returns its results.
 //!
-//! [`Machine::apply`] takes one entry, a batch of commands, and applies them in order;
+//! [`Machine::apply`] takes one entry, a batch of commands, and applies them in order.
 //! [`Machine::commit`] writes everything applied since the last commit, with the applied index, in
 //! one engine batch, and publishes it to the [`Reader`]. Between the two, later entries see earlier
-//! ones through an overlay ([`crate::mvcc::pending`]). So a crash leaves whole entries: those up to
-//! the applied index that is there with them; raft repeats the rest.
+//! ones through an overlay ([`crate::mvcc::pending`]). So a crash leaves whole entries, up to the
+//! applied index that was written with them, and raft delivers the later entries again.
 //!
-//! A command is *rejected* by rule ([`Rejected`]), which is an outcome like any other: it changes
-//! nothing, advances the applied index and is the same on all members. A [`Fault`] is the disk's,
-//! is nobody's outcome, and ends the process.
+//! A command that violates a rule is *rejected* ([`Rejected`]). That is an outcome like any other:
+//! it changes nothing, advances the applied index and is the same on all members. A [`Fault`] is a
+//! failure of the disk or of an entry; it is not an outcome, and ends the process.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use conclave_proto::command::{Batch, Command, command::Body};
+//! use conclave_proto::etcdserverpb::PutRequest;
+//! use conclave_storage::engine::memory::MemoryEngine;
+//! use conclave_storage::machine::{Genesis, Limits, Machine, PAYLOAD_VERSION};
+//! use prost::Message as _;
+//!
+//! let engine = Arc::new(MemoryEngine::new());
+//! let (mut machine, reader) = Machine::open(engine, Limits::default())?;
+//! machine.bootstrap(&Genesis { cluster_id: 7, members: Vec::new() })?;
+//!
+//! let put = PutRequest { key: "a".into(), value: "1".into(), ..Default::default() };
+//! let command = Command { header: None, body: Some(Body::Put(put)) };
+//! let batch = Batch { version: PAYLOAD_VERSION, commands: vec![command] };
+//! let done = machine.apply(2, 1, &batch.encode_to_vec().into())?;
+//! assert!(done[0].outcome.is_ok());
+//! assert_eq!(reader.applied().index, 1, "not committed yet");
+//!
+//! let effects = machine.commit()?;
+//! assert_eq!(effects.changes[0].revision.0, 2);
+//! assert_eq!(reader.key_at(b"a", effects.changes[0].revision)?.unwrap().value, "1");
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! Invariants:
 //!
 //! 1. A command is checked whole before its first change. There is no undo.
 //! 2. The revision grows by one for each command (for each lease, when leases expire) that changes
 //!    a key, and by nothing else.
-//! 3. No rule depends on configuration, which members may not share, nor on how far a member is
-//!    with the removal of old versions: limits that do are for the proposer to apply.
+//! 3. No rule depends on configuration, because members may differ in it, or on how far a member is
+//!    with the removal of old versions. The proposer applies such limits.
 //! 4. Indexes only grow; an entry is applied once.
 
 use std::sync::Arc;
@@ -68,16 +94,17 @@ pub(crate) use state::State;
 
 pub use crate::mvcc::{Change, Changes};
 
-/// The version of a log entry's payload this program writes and reads.
+/// Version of the payload of log entries that this program writes and reads.
 pub const PAYLOAD_VERSION: u32 = 1;
 
-/// Index and term of what a cluster begins with. The first entry of the log comes after it.
+/// Index and term of the beginning of a cluster. The first entry of the log comes after it.
 pub const GENESIS: (u64, u64) = (1, 1);
 
-/// How much is done at a time. Never what is allowed: see the module's third invariant.
+/// Bounds on the work of one call. They never decide outcomes: see the third invariant of the
+/// module.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Rows of history that one [`Machine::compact_step`] looks at; about 10 us each.
+    /// Rows of history that one [`Machine::compact_step`] visits; about 10 us each.
     pub compaction_rows: usize,
 }
 
@@ -89,7 +116,7 @@ impl Default for Limits {
     }
 }
 
-/// What a cluster begins with.
+/// The beginning of a cluster.
 #[derive(Clone, Debug)]
 pub struct Genesis {
     /// The id of the cluster; not 0.
@@ -103,21 +130,21 @@ pub struct Machine {
     engine: Arc<dyn Engine>,
     limits: Limits,
     reader: Reader,
-    /// As of the last entry applied, committed or not; so are the two below.
+    /// As of the last applied entry, committed or not, like `membership` and `alarms`.
     state: State,
     membership: Membership,
     alarms: Alarms,
     compaction: Progress,
     pending: Pending,
     effects: Effects,
-    /// Whether anything was applied since the last commit.
+    /// True if entries were applied since the last commit.
     dirty: bool,
-    /// See [`Machine::answer_only`].
+    /// The member whose replies are complete, if not all are: see [`Machine::answer_only`].
     answers: Option<u64>,
 }
 
 impl Machine {
-    /// Opens the state in `engine`, as of its last commit, and the read side of it.
+    /// Opens the state in `engine` at its last commit, and its read side.
     pub fn open(engine: Arc<dyn Engine>, limits: Limits) -> Result<(Machine, Reader), Fault> {
         let state = match engine.get(layout::META, layout::META_APPLIED)? {
             Some(row) => State::decode(&row)?,
@@ -149,8 +176,8 @@ impl Machine {
     }
 
     /// Writes the beginning of a cluster into an empty store, durably. It counts as the entry
-    /// [`GENESIS`], which is in nobody's log: so whoever joins later cannot begin with the log, and
-    /// gets the beginning with a snapshot.
+    /// [`GENESIS`], which is in no member's log. So a member that joins later cannot start from the
+    /// log alone, and gets the beginning with a snapshot.
     pub fn bootstrap(&mut self, genesis: &Genesis) -> Result<(), Fault> {
         assert!(
             self.reader.cluster_id() == 0 && genesis.cluster_id != 0,
@@ -174,11 +201,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Goes on with another state, that of a snapshot from the leader, which `engine` holds. The
-    /// read side follows. To be called with nothing applied and not committed.
+    /// Replaces the state by that of a snapshot from the leader, which is in `engine`. The read
+    /// side follows. Everything applied must have been committed.
     ///
     /// # Panics
-    /// When the snapshot is not ahead of this state: consensus takes no other.
+    /// When the snapshot is not ahead of this state. Consensus accepts no such snapshot.
     pub fn replace(&mut self, engine: Arc<dyn Engine>) -> Result<(), Fault> {
         assert!(!self.dirty, "what is applied is committed first");
         let (next, _) = Machine::open(Arc::clone(&engine), self.limits)?;
@@ -199,7 +226,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Goes back to the last commit, as if nothing had been applied since.
+    /// Returns to the last commit, as if nothing had been applied since.
     pub fn forget_uncommitted(&mut self) -> Result<(), Fault> {
         let (committed, _) = Machine::open(Arc::clone(&self.engine), self.limits)?;
         let reader = self.reader.clone();
@@ -210,8 +237,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Makes a lone member the only one there is, durably: for a cluster whose majority is lost for
-    /// ever. The others are removed members from now on.
+    /// Removes all members but `id` and makes that one a voter, durably: for a cluster that has
+    /// lost its majority for ever.
     pub fn force_sole_member(&mut self, id: u64) -> Result<(), Fault> {
         let mut batch = Batch::default();
         for member in self.membership.members() {
@@ -233,18 +260,18 @@ impl Machine {
         Ok(())
     }
 
-    /// Replies to commands of other members than this one need not be complete: ranges in their
-    /// transactions are not read. Nobody here waits for them, and a large one would take every
-    /// member the time and memory that it takes the one that was asked.
+    /// Skips the ranges in transactions that other members proposed, so replies to those are
+    /// incomplete. No client of this member waits for them, and a large range would cost every
+    /// member the time and memory that it costs the proposer.
     pub fn answer_only(&mut self, member_id: u64) {
         self.answers = Some(member_id);
     }
 
-    /// Applies one entry of the log: a batch of commands, with one outcome each; or the empty entry
+    /// Applies one entry of the log: a batch of commands, with one outcome each, or the empty entry
     /// of a new leader.
     ///
     /// # Errors
-    /// [`Fault::Entry`] for an entry that does not decode: nothing of it is applied then.
+    /// [`Fault::Entry`] for an entry that does not decode. None of its commands is applied then.
     pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Vec<Done>, Fault> {
         let commands = decode(payload).map_err(|reason| Fault::Entry {
             index,
@@ -254,7 +281,7 @@ impl Machine {
         })?;
         self.advance(index, term);
         let engine = Arc::clone(&self.engine);
-        // Nothing is written before the commit.
+        // One view serves all commands, because nothing is written to the engine before the commit.
         let read = engine.lookups();
         let done = commands.into_iter().map(|(header, body)| {
             Ok(Done {
@@ -267,7 +294,7 @@ impl Machine {
         done.collect()
     }
 
-    /// Applies one configuration change entry of the log.
+    /// Applies one configuration change of the log.
     pub fn apply_member(
         &mut self,
         index: u64,
@@ -283,8 +310,8 @@ impl Machine {
         Ok(Ok(Reply::Members(self.membership.members())))
     }
 
-    /// Writes what was applied since the last commit, publishes it to readers, and returns what it
-    /// made true.
+    /// Writes everything applied since the last commit, publishes it to readers, and returns its
+    /// effects.
     pub fn commit(&mut self) -> Result<Effects, Fault> {
         if !self.dirty {
             return Ok(Effects::default());
@@ -297,8 +324,8 @@ impl Machine {
         Ok(std::mem::take(&mut self.effects))
     }
 
-    /// One bounded step of removing compacted history, in a write of its own. Returns whether there
-    /// is more to do. To be called with nothing applied and not committed.
+    /// Does one bounded step of the removal of compacted history, in a batch of its own. Returns
+    /// true if more steps are needed. Everything applied must have been committed.
     pub fn compact_step(&mut self) -> Result<bool, Fault> {
         assert!(
             !self.dirty,
@@ -323,7 +350,7 @@ impl Machine {
         Ok(self.compaction.finished != self.state.compacted)
     }
 
-    /// The rules of membership as applied so far, for a proposer that wants to know beforehand.
+    /// The members after the last applied entry, with the rules for changing them.
     pub fn membership(&self) -> &Membership {
         &self.membership
     }
@@ -374,13 +401,13 @@ impl Machine {
         }
     }
 
-    /// What a deposed leader knew of leases does not count any more. 0 is no condition.
+    /// True if a command of a leader of `term` still counts. After a new term began, what the old
+    /// leader knew of leases is out of date. 0 is no condition.
     fn is_of_term(&self, term: u64) -> bool {
         term == 0 || term == self.state.term
     }
 
-    /// Moves the compact revision. What that makes unreadable is removed later, by
-    /// [`Machine::compact_step`].
+    /// Moves the compact revision. [`Machine::compact_step`] removes the unreadable versions later.
     fn compaction(
         &mut self,
         request: &api::CompactionRequest,
@@ -423,13 +450,12 @@ impl Machine {
         }
     }
 
-    /// A header with the revision now.
+    /// A header with the current revision.
     fn header(&self) -> Option<api::ResponseHeader> {
         header(self.state.revision)
     }
 
-    /// Publishes everything, whether it changed or not. To be called with nothing applied and not
-    /// committed.
+    /// Publishes everything, changed or not. Everything applied must have been committed.
     fn publish_all(&mut self) {
         self.effects.members_changed = true;
         self.effects.alarms_changed = true;
@@ -462,7 +488,7 @@ impl Machine {
     }
 }
 
-/// The commands of an entry, which share its memory; or what is wrong with it.
+/// Decodes the commands of an entry, which share its memory. An error is the reason for the fault.
 fn decode(payload: &Bytes) -> Result<Vec<(command::Header, Body)>, String> {
     if payload.is_empty() {
         return Ok(Vec::new());
@@ -482,7 +508,7 @@ fn decode(payload: &Bytes) -> Result<Vec<(command::Header, Body)>, String> {
     commands.collect()
 }
 
-/// Tells an outcome from a fault.
+/// Separates outcomes from faults.
 fn split(result: Result<Reply, ReadError>) -> Result<Outcome, Fault> {
     match result {
         Ok(reply) => Ok(Ok(reply)),

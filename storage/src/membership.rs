@@ -1,8 +1,15 @@
-//! Who belongs to the cluster, and the rules for changing that.
+//! The members of the cluster, and the rules for changing them.
 //!
-//! The rules are pure and are judged at commit, so that two changes proposed at the same time
-//! cannot both pass on the same premise. A member that was removed stays known as removed, for
-//! ever: its id must not come back, and whoever still runs under it is to be told.
+//! For example, members 1 (voter) and 2 (learner): `Promote` of 2 is accepted once and then
+//! refused, and `Remove` of 1 is refused while 1 is the only voter.
+//!
+//! Invariants:
+//!
+//! * The rules are pure and are applied when a change commits, so two changes that were proposed at
+//!   the same time cannot both pass on the same premise.
+//! * A removed member stays on record for ever. Its id cannot be added again, and a process that
+//!   still runs under that id is notified.
+//! * At least one voter remains, and no two members share a peer URL.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,34 +22,34 @@ use crate::fault::Fault;
 use crate::layout;
 use crate::mvcc::record::damaged;
 
-/// A change of the membership.
+/// A change of the members.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// A new voter.
+    /// Adds a voter.
     Add(Member),
-    /// A new learner.
+    /// Adds a learner.
     AddLearner(Member),
-    /// A learner becomes a voter.
+    /// Makes a learner a voter.
     Promote {
-        /// The learner.
+        /// Id of the learner.
         id: u64,
     },
-    /// A member leaves.
+    /// Removes a member.
     Remove {
-        /// The member.
+        /// Id of the member.
         id: u64,
     },
-    /// A member is reached elsewhere.
+    /// Replaces the peer URLs of a member.
     Update {
-        /// The member.
+        /// Id of the member.
         id: u64,
-        /// All its new peer URLs.
+        /// All peer URLs of the member.
         peer_urls: Vec<String>,
     },
 }
 
 impl Change {
-    /// The member it is about.
+    /// Id of the member that changes.
     pub fn id(&self) -> u64 {
         match self {
             Change::Add(member) | Change::AddLearner(member) => member.id,
@@ -51,7 +58,7 @@ impl Change {
     }
 }
 
-/// The members, and who was one.
+/// The members, and the ids of removed members.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Membership {
     members: BTreeMap<u64, Member>,
@@ -75,17 +82,17 @@ impl Membership {
         Ok(membership)
     }
 
-    /// The members, by id.
+    /// Returns the members, by id.
     pub fn members(&self) -> Vec<Member> {
         self.members.values().cloned().collect()
     }
 
-    /// Who was a member, by id.
+    /// Returns the ids of removed members, in order.
     pub fn removed(&self) -> Vec<u64> {
         self.removed.iter().copied().collect()
     }
 
-    /// Whether a change may be made.
+    /// Checks that the rules allow a change.
     pub fn check(&self, change: &Change) -> Result<(), ApiError> {
         match change {
             Change::Add(member) | Change::AddLearner(member) => {
@@ -106,7 +113,7 @@ impl Membership {
             }
             Change::Remove { id } => {
                 let member = self.member(*id)?;
-                // Nobody would be left to agree on anything, not even on a new member.
+                // Without a voter the cluster could commit nothing, not even a new member.
                 if !member.is_learner && self.voters() == 1 {
                     return Err(ApiError::MemberNotEnoughStarted);
                 }
@@ -119,8 +126,8 @@ impl Membership {
         }
     }
 
-    /// What a proposer checks besides: rules that depend on its configuration, which the others may
-    /// not share.
+    /// Like [`Membership::check`], with the rules that depend on the proposer's configuration,
+    /// which other members may not share.
     pub fn check_proposal(&self, change: &Change, max_learners: usize) -> Result<(), ApiError> {
         self.check(change)?;
         let learners = self
@@ -134,8 +141,8 @@ impl Membership {
         }
     }
 
-    /// The members as of after a change, for those who follow the log without the state. Whether
-    /// the change was made; one that [`Membership::check`] refuses is not.
+    /// Makes a change unless [`Membership::check`] refuses it; returns true if it was made. For
+    /// components that follow the log without writing the state.
     pub fn follow(&mut self, change: &Change) -> bool {
         let allowed = self.check(change).is_ok();
         if allowed {
@@ -144,7 +151,7 @@ impl Membership {
         allowed
     }
 
-    /// Makes a change that [`Membership::check`] allows.
+    /// Makes a change that [`Membership::check`] has allowed.
     pub(crate) fn apply(&mut self, change: Change, batch: &mut Batch) {
         match change {
             Change::Add(member) => self.set(
@@ -173,7 +180,7 @@ impl Membership {
         }
     }
 
-    /// Writes what a member says of itself. Returns whether it is a member.
+    /// Writes the name and the client URLs of a member. Returns false if it is not a member.
     pub(crate) fn set_attributes(
         &mut self,
         attributes: &MemberAttributes,
@@ -220,7 +227,7 @@ impl Membership {
             .count()
     }
 
-    /// No other member may be reached there.
+    /// Checks that no other member has one of these peer URLs.
     fn check_urls(&self, id: u64, peer_urls: &[String]) -> Result<(), ApiError> {
         let mut others = self.members.values().filter(|member| member.id != id);
         if others.any(|other| other.peer_urls.iter().any(|url| peer_urls.contains(url))) {

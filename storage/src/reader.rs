@@ -1,19 +1,22 @@
 //! The read side of the state: ranges, history, leases, hashes; from any thread, without ever
-//! holding up the applier.
+//! blocking the applier.
 //!
-//! A read happens at a revision and looks at a frozen state of the engine. Two rules make that
-//! sound:
+//! A read is at a revision and reads from a frozen state of the engine. Two rules make that sound:
 //!
-//! * The machine publishes a revision *after* the write that holds it. So: take the published
-//!   revision, then the frozen state; it holds at least that revision, and rows of later ones are
-//!   passed over because a read names its revision.
-//! * The machine publishes a compact revision *before* it removes what that makes unreadable. So:
-//!   take the frozen state, then the published compact revision. If the read is not below it,
-//!   nothing it needs was missing. If it is, the read is refused, or, if it only wanted the latest,
-//!   done again at the latest of now.
+//! * The machine publishes a revision *after* the write that holds it. So a reader loads the
+//!   published revision first and then freezes the state. The state holds at least that revision,
+//!   and the read skips rows of later ones.
+//! * The machine publishes a compact revision *before* it removes the versions that become
+//!   unreadable. So a reader freezes the state first and then loads the compact revision. If the
+//!   read is at or above it, the frozen state has everything the read needs. If not, the read is
+//!   refused or, if it was for the latest revision, repeated at the latest revision of then.
 //!
-//! A snapshot from the leader replaces the engine. Both rules hold across that as well, since the
-//! compact revision is published before the new engine and the revision after it.
+//! For example, a range at revision 5 freezes the state while a compaction at 7 commits. The
+//! compact revision loaded afterwards is 7, so the range is refused, even if the frozen state still
+//! had all of its rows.
+//!
+//! A snapshot from the leader replaces the engine. Both rules hold then as well: the compact
+//! revision is published before the new engine, and the revision after it.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -41,16 +44,16 @@ pub mod pages;
 mod publish;
 pub mod stream;
 
-/// Why a read gives no answer.
+/// Error of a read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// By rule: what is asked for is not there to be read.
+    /// The request is refused by rule, for example because its revision is compacted.
     #[error("{0}")]
     Rejected(ApiError),
-    /// The disk failed. The process should stop.
+    /// The disk failed. The process must stop.
     #[error(transparent)]
     Fault(Fault),
-    /// The reader's meter stopped it; see [`Reader::metered`].
+    /// The reader's meter stopped the read; see [`Reader::metered`].
     #[error("the read was stopped")]
     Stopped,
 }
@@ -67,33 +70,33 @@ impl From<Fault> for ReadError {
     }
 }
 
-/// How far the committed state is.
+/// Position of the committed state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// The index of the last entry in it.
+    /// Index of the last applied entry.
     pub index: u64,
     /// That entry's term.
     pub term: u64,
-    /// The revision.
+    /// The latest revision.
     pub revision: Revision,
     /// The compact revision: -1 if nothing was ever compacted.
     pub compacted: Revision,
 }
 
-/// How large the state is.
+/// Size of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Keys, values and a fixed overhead of all versions not removed yet, and of the store itself:
-    /// what quotas speak of. Never 0.
+    /// Keys, values and a fixed overhead of all versions not removed yet, and of the store itself.
+    /// The size that quotas limit. Never 0.
     pub logical: u64,
-    /// What the engine takes.
+    /// Size of the engine's files.
     pub on_disk: u64,
 }
 
-/// How many hashes are remembered: see [`Reader::hash_kv`].
+/// Number of hashes that are remembered: see [`Reader::hash_kv`].
 const HASHES_REMEMBERED: usize = 10;
 
-/// The read side. Cheap to clone, shared by all threads.
+/// The read side of the state. Cheap to clone; any number of threads share it.
 #[derive(Clone)]
 pub struct Reader {
     shared: Arc<Shared>,
@@ -116,8 +119,8 @@ struct Shared {
 }
 
 impl Reader {
-    /// The same reader, whose reads go on as `meter` says; those that it stops fail with
-    /// [`ReadError::Stopped`].
+    /// Returns a reader of the same state whose reads are under `meter`. A read that the meter
+    /// stops fails with [`ReadError::Stopped`].
     #[must_use]
     pub fn metered(&self, meter: Arc<dyn Meter>) -> Reader {
         Reader {
@@ -126,9 +129,11 @@ impl Reader {
         }
     }
 
-    /// How far the committed state is. At least all that belongs to the index returned is readable.
+    /// Returns the position of the committed state. Everything up to the returned index is
+    /// readable.
     pub fn applied(&self) -> Applied {
         let shared = &self.shared;
+        // Loaded first, because it is published last.
         let index = shared.index.load(Ordering::Acquire);
         Applied {
             index,
@@ -138,41 +143,41 @@ impl Reader {
         }
     }
 
-    /// The last compact revision below which everything superseded is removed.
+    /// Returns the last compact revision whose removal has ended.
     pub fn compaction_finished(&self) -> Revision {
         Revision(self.shared.compaction_finished.load(Ordering::Acquire))
     }
 
-    /// The id of the cluster; 0 before it is bootstrapped.
+    /// Returns the id of the cluster; 0 before it is bootstrapped.
     pub fn cluster_id(&self) -> u64 {
         self.shared.cluster_id.load(Ordering::Acquire)
     }
 
-    /// The members, by id.
+    /// Returns the members, by id.
     pub fn members(&self) -> Vec<Member> {
         lock(&self.shared.membership).members()
     }
 
-    /// The members and who was one, with the rules for changing that.
+    /// Returns the members and the removed members, with the rules for changing them.
     pub fn membership(&self) -> Arc<Membership> {
         lock(&self.shared.membership).clone()
     }
 
-    /// The alarms that are raised, by type and member.
+    /// Returns the raised alarms, by type and member.
     pub fn alarms(&self) -> Vec<api::AlarmMember> {
         lock(&self.shared.alarms).to_vec()
     }
 
-    /// What quotas speak of: [`Sizes::logical`] without asking the engine, for each write to look
-    /// at.
+    /// Returns [`Sizes::logical`] without asking the engine, so it is cheap enough to check before
+    /// every write.
     pub fn logical_size(&self) -> u64 {
         let logical = self.shared.logical_size.load(Ordering::Acquire);
-        let versions = u64::try_from(logical).expect("what is removed was added before");
-        // Not part of what is stored, so that it can change without a change of the format.
+        let versions = u64::try_from(logical).expect("removed versions were added before");
+        // Not part of the stored size, so that it can change without a change of the format.
         layout::EMPTY_STORE_BYTES.saturating_add(versions)
     }
 
-    /// How large the state is.
+    /// Returns the size of the state.
     pub fn sizes(&self) -> Sizes {
         Sizes {
             logical: self.logical_size(),
@@ -180,12 +185,12 @@ impl Reader {
         }
     }
 
-    /// Answers a range request, at its revision or at the latest. The header has the latest
-    /// revision only. The request must have passed [`crate::machine::validate::check_range`].
+    /// Answers a range request at its revision, or at the latest. The header has only the latest
+    /// revision. The request must have passed `machine::validate::check_range`.
     pub fn range(&self, request: &api::RangeRequest) -> Result<api::RangeResponse, ReadError> {
         let range = KeyRange::of(&request.key, &request.range_end);
         let (answer, now) = match range {
-            // One seek, which is consistent by itself.
+            // One seek is consistent without a frozen state.
             KeyRange::Point(_) => self.read_at(request.revision, |read, at, now| {
                 Ok((query::answer(&EngineView { read }, request, at)?, now))
             }),
@@ -202,19 +207,21 @@ impl Reader {
         })
     }
 
-    /// Answers a transaction that [`crate::machine::validate::is_read_only`].
+    /// Answers a transaction that only reads, as `machine::validate::is_read_only` decides.
     pub fn txn(&self, request: &api::TxnRequest) -> Result<api::TxnResponse, ReadError> {
         self.read_frozen(0, |read, at, _| {
-            // Loaded after the state was frozen, as it must be.
+            // Loaded after the state was frozen: the second rule of the module.
             let compacted = self.compacted();
             txn::read_only(&EngineView { read }, request, at, compacted)
         })?
         .map_err(ReadError::Rejected)
     }
 
-    /// The changes of `from..=through`: whole revisions, at least one, and then until about
-    /// `max_bytes` are reached. `through` may lie ahead. `Compacted` if `from` is below the compact
-    /// revision.
+    /// Returns the changes of `from..=through`: whole revisions, at least one, and then until about
+    /// `max_bytes` are reached. `through` may be in the future.
+    ///
+    /// # Errors
+    /// `Compacted` if `from` is below the compact revision.
     pub fn history(
         &self,
         from: Revision,
@@ -233,18 +240,21 @@ impl Reader {
         })
     }
 
-    /// A key as of a revision. `Compacted` or `FutureRev` if that cannot be read.
+    /// Returns a key at a revision.
+    ///
+    /// # Errors
+    /// `Compacted` or `FutureRev` if the revision cannot be read.
     pub fn key_at(&self, key: &[u8], revision: Revision) -> Result<Option<KeyValue>, ReadError> {
         let version = self.read_at(revision.0, |read, at, _| find_row(read, key, at))?;
         let version = version.filter(|version| version.head.is_put());
         Ok(version.map(|version| version.key_value(Bytes::copy_from_slice(key))))
     }
 
-    /// The hash of the history up to `revision`, or all of it (0). Reads everything there is.
+    /// Hashes the history up to `revision`, or all of it (0). Reads the whole history.
     ///
-    /// Compacting changes what there is to hash, so hashes can be compared only if computed under
-    /// equal compact revisions. One exception is expected of us: having compacted at a revision,
-    /// its hash is still the one from before, if it was asked for before. So the last few are
+    /// Compacting changes the history, so hashes can be compared only under equal compact
+    /// revisions. etcd makes one exception, and so do we: a hash at the compact revision itself is
+    /// still the hash from before the compaction, if it was computed then. So the last few are
     /// remembered.
     pub fn hash_kv(&self, revision: i64) -> Result<HashKv, ReadError> {
         let (at, _) = self.resolve(revision)?;
@@ -266,13 +276,14 @@ impl Reader {
         Ok(hash)
     }
 
-    /// A hash of everything in the store, what is not removed yet included. Stable while nothing is
-    /// written; not to be compared between members.
+    /// Hashes the whole store, including compacted versions that are not removed yet. Hashes of
+    /// different members cannot be compared.
     pub fn hash(&self) -> Result<u32, ReadError> {
         self.under_meter(&*self.engine().snapshot(), hash::hash_all)
     }
 
-    /// The engine the state is in now. Who holds it across a change reads the old state to the end.
+    /// Returns the engine of the current state. After a snapshot is installed, the returned engine
+    /// still has the old state.
     pub fn engine(&self) -> Arc<dyn Engine> {
         let engine = self.shared.engine.read();
         Arc::clone(&engine.unwrap_or_else(PoisonError::into_inner))
@@ -286,9 +297,9 @@ impl Reader {
         Revision(self.shared.compacted.load(Ordering::Acquire))
     }
 
-    /// Reads a frozen state at `wanted`, or at the latest revision if that is not positive. `read`
-    /// gets the state, the revision to read at and the latest. See the rules at the head of the
-    /// module.
+    /// Reads a frozen state at `wanted`, or at the latest revision if `wanted` is not positive.
+    /// `read` gets the state, the revision to read at and the latest revision. Follows the two
+    /// rules of the module.
     fn read_frozen<T>(
         &self,
         wanted: i64,
@@ -304,7 +315,7 @@ impl Reader {
         }
     }
 
-    /// The same for what is a single look at the engine: cheaper, for nothing need be frozen.
+    /// Like [`Reader::read_frozen`] for a single lookup: cheaper, because nothing need be frozen.
     fn read_at<T>(
         &self,
         wanted: i64,
@@ -320,7 +331,7 @@ impl Reader {
         }
     }
 
-    /// Reads through the meter, if there is one. What a stopped read found is not returned.
+    /// Reads through the meter, if there is one. The result of a stopped read is discarded.
     fn under_meter<T>(
         &self,
         read: &dyn Read,
@@ -336,7 +347,7 @@ impl Reader {
         }
     }
 
-    /// The revision to read at for a wanted one, and the latest.
+    /// Returns the revision to read at for `wanted`, and the latest revision.
     fn resolve(&self, wanted: i64) -> Result<(Revision, Revision), ApiError> {
         let now = self.revision();
         match Revision(wanted) {
@@ -348,7 +359,8 @@ impl Reader {
     }
 }
 
-/// What these locks guard is replaced whole, so a panic elsewhere cannot have left it half done.
+/// Locks despite poison: the guarded values are replaced whole, so a panic cannot leave one half
+/// changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

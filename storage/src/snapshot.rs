@@ -1,9 +1,12 @@
 //! A copy of the state for a member that is too far behind for the log.
 //!
-//! [`take`] makes a checkpoint of an engine that is in use: hard links and a flush, so it costs
-//! little, and the one thread that writes the state goes on meanwhile. Which log entry the copy is
-//! at is therefore not known beforehand; the copy is opened and asked. Its members come with it,
-//! since raft's own configuration at that entry is who they are.
+//! [`take`] makes a checkpoint of an engine that is in use: hard links and a flush, so it is cheap,
+//! and the applier keeps writing meanwhile. So the position of the copy is not known beforehand:
+//! the copy is opened and read. The members are returned with it, because raft's configuration at
+//! that position consists of them.
+//!
+//! For example, a checkpoint begun at entry 4,700 may hold the state at 4,711. The snapshot then
+//! says 4,711.
 //!
 //! [`crate::state_dir`] puts a received copy into use.
 
@@ -20,20 +23,20 @@ use crate::machine::{Limits, Machine};
 /// A copy of the state on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// The last log entry that is applied in it.
+    /// Index of the last applied log entry.
     pub index: u64,
     /// The term of that entry.
     pub term: u64,
-    /// The members as of that entry.
+    /// The members at that entry.
     pub members: Vec<Member>,
-    /// Its files and their sizes in bytes, by name.
+    /// Names and sizes in bytes of its files, sorted by name.
     pub files: Vec<(String, u64)>,
 }
 
 /// Copies the state in `engine` into the new folder `dir`. `open` opens an engine of the same kind.
 ///
 /// # Errors
-/// When an engine or the file system fails. `dir` is then the caller's to remove.
+/// When an engine or the file system fails. The caller removes `dir` then.
 pub fn take(
     engine: &dyn Engine,
     dir: &Path,
@@ -53,7 +56,7 @@ pub fn take(
     })
 }
 
-/// What makes up a store, without its lock and its own log of events.
+/// The files of a store, without its lock file and RocksDB's event log.
 fn files(dir: &Path) -> Result<Vec<(String, u64)>, Fault> {
     let failed = |e: &std::io::Error| Fault::io("read", dir, e);
     let mut files = Vec::new();

@@ -1,4 +1,4 @@
-//! What an error of RocksDB means to a member.
+//! Errors of RocksDB, as faults of a member.
 
 use std::path::Path;
 

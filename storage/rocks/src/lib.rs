@@ -35,9 +35,10 @@
 //!
 //! Invariants:
 //!
-//! * a batch is on disk in all its column families or in none, also after a crash;
-//! * a log that lost an acknowledged write does not open ([`Fault::Damaged`]);
-//! * the folder of a discarded instance is removed only after the instance is closed.
+//! * A batch is on disk in all its column families or in none, also after a crash.
+//! * A log does not open ([`Fault::Damaged`]) if a record before its last one is damaged, because
+//!   that record was acknowledged.
+//! * The folder of a discarded instance is removed only after the instance is closed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! RocksDB as an engine: it conforms, notices damage, and carries the log and snapshots.
+//! Tests on RocksDB: the conformance suite, damage, the log and snapshots.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::path::Path;
@@ -17,7 +17,7 @@ use conformance::{ODD, PLAIN, Subject, VERSIONED};
 
 const SPACES: &[Space] = &[PLAIN, VERSIONED, ODD];
 
-/// A crash is a copy of the files as they are, taken while the engine is open.
+/// An engine that crashes by copying its files while it is open.
 struct Rocks<const LOG: bool> {
     engine: RocksEngine,
     dir: tempfile::TempDir,

@@ -1,18 +1,21 @@
-//! The engine in memory: what the simulation and most tests run on, with the faults a disk has.
+//! The engine in memory, with the faults of a disk: for the simulation and most tests.
 //!
-//! A [`MemoryEngine`] is a handle to a "disk" that outlives it: clones share it, and
-//! [`MemoryEngine::crash`] gives the disk as a restarted process finds it. The disk keeps two
-//! images: *current*, which reads see, and *durable*, which survives; and between them the batches
-//! that were written and not yet synced, in order. A sync moves all of them over. So a crash keeps
-//! the durable image and any prefix of those batches, which is exactly what
-//! [`Durability::Eventual`] promises.
+//! A [`MemoryEngine`] is a handle to a "disk" that outlives it. Clones share the disk, and
+//! [`MemoryEngine::crash`] returns the disk as a restarted process finds it. The disk has two
+//! images: *current*, which reads see, and *durable*, which survives a crash. Between them are the
+//! batches that were written and not yet synced, in order; a sync applies all of them to the
+//! durable image. A crash keeps the durable image and any prefix of those batches, which is exactly
+//! what [`Durability::Eventual`] promises.
 //!
-//! A write that fails is in doubt: it is appended to the unsynced batches, so a crash may keep it.
-//! After a failed write every later one fails too, as on a real engine: nothing is retried in
-//! place.
+//! For example, with 1 synced and 2 and 3 written after it, `crash_keeping(1)` finds 1 and 2.
 //!
-//! Images are maps behind `Arc`: snapshots and scans hold the map, and a write copies a map only
-//! while one is held.
+//! Invariants:
+//!
+//! * A write that fails is in doubt: it is appended to the unsynced batches, so a crash may keep
+//!   it.
+//! * After a failed write every later write fails, as on a real engine.
+//! * Images are maps behind `Arc`. Snapshots and scans hold the map, and a write copies a map only
+//!   while a snapshot or a scan holds it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,14 +30,14 @@ use crate::fault::Fault;
 
 type Map = BTreeMap<Bytes, Bytes>;
 
-/// The one file of a checkpoint.
+/// The only file of a checkpoint.
 const CHECKPOINT_FILE: &str = "pairs";
 
 /// A handle to an engine in memory.
 #[derive(Clone, Default)]
 pub struct MemoryEngine {
     disk: Arc<Mutex<Disk>>,
-    /// Writes are held no longer.
+    /// Notified when writes are no longer held.
     released: Arc<Condvar>,
 }
 
@@ -42,17 +45,17 @@ pub struct MemoryEngine {
 struct Disk {
     current: Image,
     durable: Image,
-    /// Written and not synced, oldest first.
+    /// Batches written and not synced, oldest first.
     unsynced: Vec<Arc<Batch>>,
-    /// How many more writes succeed, when a failure is ordered.
+    /// Writes that still succeed before the one that fails, if a failure is scheduled.
     writes_before_failure: Option<u64>,
     full: bool,
     held: bool,
-    /// A write failed, or the process "died".
+    /// Why writes fail: an earlier write failed, or the process "died".
     stopped: Option<&'static str>,
 }
 
-/// Every space's pairs, by position.
+/// The pairs of every space, by the position of the space.
 #[derive(Clone, Default)]
 struct Image {
     spaces: Vec<Arc<Map>>,
@@ -102,29 +105,27 @@ impl Image {
 }
 
 impl MemoryEngine {
-    /// An empty disk.
+    /// Creates an empty disk.
     pub fn new() -> MemoryEngine {
         MemoryEngine::default()
     }
 
-    /// The disk after the process died and the power went: what was not synced is gone. Other
-    /// handles to this disk stop working, as those of a dead process do.
+    /// Returns the disk after a power loss, without the batches that were not synced. All other
+    /// handles to this disk fail from now on, like those of a dead process.
     #[must_use]
     pub fn crash(&self) -> MemoryEngine {
         self.crash_keeping(0)
     }
 
-    /// As [`MemoryEngine::crash`], but the first `seed mod (n + 1)` of the n unsynced batches had
+    /// Like [`MemoryEngine::crash`], but the first `seed mod (n + 1)` of the n unsynced batches
     /// reached the disk.
     #[must_use]
     pub fn crash_seeded(&self, seed: u64) -> MemoryEngine {
         let choices = self.unsynced() as u64 + 1;
-        self.crash_keeping(
-            usize::try_from(seed % choices).expect("not more than there are batches"),
-        )
+        self.crash_keeping(usize::try_from(seed % choices).expect("at most the number of batches"))
     }
 
-    /// As [`MemoryEngine::crash`], but the first `batches` unsynced batches had reached the disk.
+    /// Like [`MemoryEngine::crash`], but the first `batches` unsynced batches reached the disk.
     #[must_use]
     pub fn crash_keeping(&self, batches: usize) -> MemoryEngine {
         let mut disk = self.disk();
@@ -144,7 +145,7 @@ impl MemoryEngine {
         }
     }
 
-    /// How many batches a crash may lose.
+    /// Number of batches that a crash may lose.
     pub fn unsynced(&self) -> usize {
         self.disk().unsynced.len()
     }
@@ -154,25 +155,24 @@ impl MemoryEngine {
         self.fail_after(0);
     }
 
-    /// Lets `writes` more writes succeed and makes the one after them fail, and with it all later
-    /// ones until the disk is opened again by [`MemoryEngine::crash`]. The failed write may or may
-    /// not be there then.
+    /// Lets `writes` more writes succeed and makes all later ones fail, until the disk is opened
+    /// again by [`MemoryEngine::crash`]. The first failed write may or may not be there then.
     pub fn fail_after(&self, writes: u64) {
         self.disk().writes_before_failure = Some(writes);
     }
 
-    /// While the disk is full, writes and flushes fail and leave nothing.
+    /// While the disk is full, writes and flushes fail and change nothing.
     pub fn set_disk_full(&self, full: bool) {
         self.disk().full = full;
     }
 
-    /// A disk that hangs: while writes are held they wait, and those who write with them.
+    /// Makes the disk hang: while writes are held, calls to write block.
     pub fn hold_writes(&self, hold: bool) {
         self.disk().held = hold;
         self.released.notify_all();
     }
 
-    /// Opens what [`Engine::checkpoint`] wrote.
+    /// Opens a copy that [`Engine::checkpoint`] wrote.
     ///
     /// # Errors
     /// [`Fault::Engine`] when it cannot be read, [`Fault::Damaged`] when it does not decode.
@@ -230,7 +230,7 @@ fn refused(operation: &'static str, detail: &str) -> Fault {
     }
 }
 
-/// Pairs of one moment.
+/// The pairs at one moment.
 struct MemoryView {
     image: Image,
 }
@@ -301,11 +301,12 @@ impl Read for MemoryEngine {
     }
 }
 
-/// A scan holds its map, and finds its place anew by key at every step.
+/// A scan holds its map and looks up its position by key at every step.
 struct MemoryScan {
     map: Arc<Map>,
     direction: Direction,
-    /// What is still ahead. A step moves the bound it comes from.
+    /// The rest of the range. Each step moves one of the bounds: the low one forward, or the high
+    /// one backward.
     low: Bound<Bytes>,
     high: Bound<Bytes>,
     /// The bounds of the whole scan, which a seek cannot leave.
@@ -335,7 +336,8 @@ impl MemoryScan {
     }
 }
 
-/// `BTreeMap::range` panics on bounds that are the wrong way round or meet in the open.
+/// True when the range is empty. `BTreeMap::range` panics on bounds that are reversed, or that are
+/// equal and both exclusive.
 fn is_empty(low: &Bound<Bytes>, high: &Bound<Bytes>) -> bool {
     match (low, high) {
         (Bound::Included(low), Bound::Included(high)) => low > high,

@@ -1,27 +1,27 @@
-//! Reads that are counted while they run, and can be stopped.
+//! Reads that are counted while they run, and that can be stopped.
 //!
-//! How much a read touches is known only by doing it: a range of two keys may hold two rows or two
-//! million. A [`Meter`] is asked before each row. It may count and stop what has become too large
-//! for where it runs, make it wait while others take their turn, or end it because its caller has
-//! gone. The code that reads knows nothing of this: to it, a scan that was stopped is at its end.
-//! So what it returns then is wrong, and [`crate::reader::Reader`] returns
-//! [`crate::reader::ReadError::Stopped`] in its place.
+//! The size of a read is known only by doing it: a range of two keys may hold two rows or two
+//! million. So a [`Meter`] is asked before each row. It may stop a read that has become too large
+//! for its thread, make it wait while other reads take their turn, or stop it because its caller
+//! has gone. The code that reads is not aware of the meter: it takes a stopped scan for one that
+//! has reached its end. So its result is wrong after a stop, and `Reader` returns
+//! `ReadError::Stopped` instead of it.
 
 use bytes::Bytes;
 
 use super::{Direction, Read, Scan, Space};
 use crate::fault::Fault;
 
-/// Counts what a read touches and decides whether it goes on.
+/// Counts the rows of a read and decides whether the read continues.
 pub trait Meter: Send + Sync {
-    /// A row of this size is about to be read. False stops the read, for good.
+    /// Called before a row of this size is read. Returning false stops the read for good.
     fn row(&self, size_bytes: usize) -> bool;
 
-    /// Whether the read was stopped.
+    /// True after the read was stopped.
     fn has_stopped(&self) -> bool;
 }
 
-/// A read side under a meter.
+/// Reads under a meter.
 pub(crate) struct Metered<'a> {
     pub(crate) read: &'a dyn Read,
     pub(crate) meter: &'a dyn Meter,

@@ -1,8 +1,7 @@
 //! The `VERSION` file: one line, `conclave format 1`, in the member's folder beside its two stores.
 //!
-//! It is looked at before either store is opened, because opening may already rewrite files. A
-//! folder with stores and no `VERSION` is not a fresh one: somebody removed or partly copied
-//! something.
+//! It is checked before either store is opened, because opening may already rewrite files. A folder
+//! with stores and no `VERSION` is not a new one: files were removed, or only some were copied.
 
 use std::fs;
 use std::io;
@@ -14,16 +13,15 @@ use crate::files;
 
 const FILE: &str = "VERSION";
 const WORDS: &str = "conclave format ";
-/// Longer than any version this program can have written.
+/// Longer than any version that this program writes.
 const BYTES_MAX: usize = 64;
 
-/// Checks that `member_dir` was written by this format version, or makes it a fresh folder of this
-/// version when nothing is there.
+/// Checks that `member_dir` has this format version, or creates it when it is absent.
 ///
 /// # Errors
 /// [`Fault::Version`] for another version, [`Fault::Foreign`] for etcd's data, [`Fault::Damaged`]
-/// when the file says nothing readable or is missing beside existing stores, [`Fault::Engine`] when
-/// the folder cannot be read or made.
+/// when the file cannot be parsed or is missing beside existing stores, [`Fault::Engine`] when the
+/// folder cannot be read or created.
 pub fn check_or_create_version(member_dir: &Path) -> Result<(), Fault> {
     let file = member_dir.join(FILE);
     match fs::read(&file) {
@@ -33,7 +31,7 @@ pub fn check_or_create_version(member_dir: &Path) -> Result<(), Fault> {
     }
 }
 
-/// Checks that a folder this program is about to use has no data of etcd's in it.
+/// Checks that a folder has no data of etcd in it.
 ///
 /// # Errors
 /// [`Fault::Foreign`].
@@ -89,8 +87,8 @@ fn parse(contents: &[u8]) -> Option<u32> {
 }
 
 fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
-    // etcd calls its folder the same. A cluster founded in the midst of it would look like one that
-    // has lost everything.
+    // etcd's folder has the same name. A new cluster in it would look like etcd's cluster with all
+    // its data lost.
     refuse_etcds(member_dir)?;
     refuse_etcds(&member_dir.join("wal"))?;
     files::create_private_folder(member_dir)?;

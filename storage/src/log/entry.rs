@@ -1,12 +1,13 @@
-//! Entries and the records around them, and their bytes on disk. Every record carries a CRC-32C of
-//! its own, over its key as well: the engine's checksums end where its cache and our copies begin.
+//! Entries, the other records of the log, and their bytes on disk. Every record has a CRC-32C of
+//! its own, which covers its key as well: the engine's checksums do not protect its cache or our
+//! copies.
 
 use bytes::Bytes;
 
-/// What an entry is to consensus.
+/// Kind of an entry, as consensus sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
-    /// A batch of commands, or nothing (a new leader's first entry).
+    /// A batch of commands, or the empty entry of a new leader.
     Normal,
     /// A change of one member.
     ConfChange,
@@ -17,28 +18,28 @@ pub enum EntryKind {
 /// One entry of the raft log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its position, from 1.
+    /// Position in the log, from 1.
     pub index: u64,
     /// The term of the leader that proposed it.
     pub term: u64,
-    /// How `data` is to be read.
+    /// The format of `data`.
     pub kind: EntryKind,
     /// The payload, opaque here.
     pub data: Bytes,
 }
 
-/// What a member must not forget between elections.
+/// The part of raft's state that must survive a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardState {
     /// The latest term this member has seen.
     pub term: u64,
     /// The member it voted for in that term; 0 for none.
     pub vote: u64,
-    /// The highest index it knows to be committed; may lag behind what was committed.
+    /// The highest index that this member knows to be committed. It may lag behind.
     pub commit: u64,
 }
 
-/// The last entry that is gone. The log begins after it.
+/// The last compacted entry. The log begins after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Compacted {
     pub(super) index: u64,
@@ -74,7 +75,7 @@ fn crc_of(parts: &[&[u8]]) -> u32 {
         .fold(0, |crc, part| crc32c::crc32c_append(crc, part))
 }
 
-/// The checksum of an entry, over everything it says: the same on every member that has it.
+/// Checksum of an entry with its index, term and kind. Equal on every member that has the entry.
 pub fn entry_checksum(index: u64, term: u64, kind: EntryKind, data: &[u8]) -> u32 {
     let (index, term) = (index.to_be_bytes(), term.to_be_bytes());
     crc_of(&[&index, &term, &[kind.to_byte()], data])
@@ -91,7 +92,7 @@ pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
     out
 }
 
-/// An entry as it lies in a value, before its data is copied.
+/// A decoded value, before its data is copied.
 pub(super) struct EntryRef<'a> {
     pub(super) term: u64,
     pub(super) kind: EntryKind,
@@ -110,7 +111,7 @@ impl EntryRef<'_> {
     }
 }
 
-/// `None` when the value is not what was written for `index`.
+/// Decodes a value. `None` when it does not match its checksum, or is the value of another index.
 pub(super) fn decode_entry(index: u64, value: &[u8]) -> Option<EntryRef<'_>> {
     let (head, rest) = value.split_at_checked(TERM + KIND)?;
     let (crc, data) = rest.split_at_checked(CRC)?;
@@ -132,13 +133,13 @@ pub(super) fn seal(name: &[u8], record: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The record in a value of the `meta` space, or `None` when it does not check.
+/// The record in a value of the `meta` space, or `None` when it does not match its checksum.
 pub(super) fn unseal<'a>(name: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
     let (crc, record) = value.split_at_checked(CRC)?;
     (crc_of(&[name, record]).to_be_bytes() == *crc).then_some(record)
 }
 
-/// A record of integers.
+/// Encodes a record of integers.
 pub(super) fn encode_numbers(numbers: &[u64]) -> Vec<u8> {
     numbers
         .iter()
@@ -146,7 +147,7 @@ pub(super) fn encode_numbers(numbers: &[u64]) -> Vec<u8> {
         .collect()
 }
 
-/// The integers of a record of exactly `N`.
+/// Decodes a record of exactly `N` integers.
 pub(super) fn decode_numbers<const N: usize>(record: &[u8]) -> Option<[u64; N]> {
     let (numbers, rest) = record.as_chunks::<8>();
     let numbers: [[u8; 8]; N] = numbers.try_into().ok()?;

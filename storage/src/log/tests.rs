@@ -1,5 +1,5 @@
-//! The log on the engine in memory: what it keeps, what it refuses, and a crash after every batch.
-//! conclave-rocks tests it on RocksDB.
+//! Tests of the log on the engine in memory, with a crash after every batch. conclave-rocks tests
+//! the log on RocksDB.
 
 use super::*;
 use crate::engine::Read;
@@ -13,7 +13,7 @@ fn open(engine: &MemoryEngine) -> Result<(Log, LogState), Fault> {
     Log::open(Arc::new(engine.clone()))
 }
 
-/// Everything there is to know about a log, as it is after opening it again.
+/// State and entries of a log after opening it again.
 fn reopened(engine: &MemoryEngine) -> (LogState, Vec<(u64, u64)>) {
     let (log, state) = open(engine).unwrap();
     let entries = listing(&log);
@@ -151,8 +151,8 @@ fn compaction_remembers_the_term_and_raises_the_commit() {
     assert_eq!(reopened(&engine.crash()).1, [(9, 4)]);
 }
 
-/// It waited for the disk while the log was compacted, and knows of less that is committed than the
-/// log has dropped.
+/// An append waited for the disk while the log was compacted. Its commit index is older than the
+/// compaction point.
 #[test]
 fn an_append_from_before_a_compaction_takes_no_commit_back() {
     let engine = MemoryEngine::new();
@@ -309,8 +309,8 @@ fn terms_that_go_back_are_damage() {
     assert_damaged(&engine, "after one of 5");
 }
 
-/// Dies at every batch, with every choice of how much of what was not synced is there, and compares
-/// with the states an undisturbed log goes through.
+/// Crashes at every batch, keeps every possible number of unsynced batches, and compares with the
+/// states of a log without crashes.
 #[test]
 fn a_crash_at_any_batch_leaves_the_log_as_after_one_of_its_steps() {
     let calm = MemoryEngine::new();

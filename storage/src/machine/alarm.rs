@@ -1,5 +1,5 @@
-//! Alarms: a member is out of space or has lost track of the others, and the cluster stops taking
-//! what would make it worse.
+//! Alarms: a member is out of space, or its state differs from that of the others. While an alarm
+//! is raised, the cluster refuses the writes that would make it worse.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::layout;
 use crate::mvcc::record::damaged;
 
-/// The alarms that are raised: type and member, in that order. There are never many.
+/// The raised alarms, as pairs of type and member. There are at most a few.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Alarms(BTreeSet<(i32, u64)>);
 
@@ -34,7 +34,7 @@ impl Alarms {
             .collect()
     }
 
-    /// Carries out a request. Returns the alarms it was about, and whether any changed.
+    /// Executes a request. Returns the alarms that it selected, and true if it changed any.
     pub(crate) fn handle(
         &mut self,
         request: &AlarmRequest,
@@ -66,7 +66,7 @@ impl Alarms {
         (vec![AlarmMember { member_id, alarm }], changed)
     }
 
-    /// Refuses what takes space, and as [`Alarms::check_write`] does.
+    /// Refuses commands that take space, and everything that [`Alarms::check_write`] refuses.
     pub(crate) fn check_growth(&self) -> Result<(), ApiError> {
         self.check_write()?;
         if self.raised(AlarmType::Nospace) {
@@ -76,7 +76,7 @@ impl Alarms {
         }
     }
 
-    /// Refuses to build on a state that may not be the others'.
+    /// Refuses writes while the states of members may differ.
     pub(crate) fn check_write(&self) -> Result<(), ApiError> {
         if self.raised(AlarmType::Corrupt) {
             Err(ApiError::Corrupt)

@@ -1,4 +1,4 @@
-//! Entries as they come from the log: broken ones change nothing, deep ones fit into the stack.
+//! Entries as read from the log: malformed ones change nothing, deeply nested ones fit the stack.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ fn put(key: &'static str) -> api::PutRequest {
     }
 }
 
-/// A put inside transactions of so many levels.
+/// A put nested in this many levels of transactions.
 fn nested_put(levels: u32) -> api::TxnRequest {
     let within = |request| api::TxnRequest {
         success: vec![api::RequestOp {
@@ -70,7 +70,7 @@ fn a_broken_entry_is_named_and_changes_nothing() {
         }
         other => panic!("garbage is {other:?}"),
     }
-    // Another entry can take its place, as the empty one does if it is skipped.
+    // Another entry can be applied at its index, as the empty one is when the entry is skipped.
     machine.apply(2, 1, &Bytes::new()).expect("applied");
     machine.commit().expect("in memory");
     assert_eq!(reader.applied().index, 2);
@@ -108,8 +108,8 @@ fn levels_are_bounded_however_many_operations_there_may_be() {
     }
 }
 
-/// In half of the stack that the applier's thread has. What is too deep is rejected, and is no
-/// fault: a log may hold it.
+/// In half of the stack of the applier's thread. A transaction that is too deep is rejected, and is
+/// not a fault, because a log may hold one.
 #[test]
 fn the_deepest_transaction_is_applied_in_little_stack() {
     let thread = std::thread::Builder::new().stack_size(1 << 20);

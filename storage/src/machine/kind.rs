@@ -20,7 +20,7 @@ pub enum CommandKind {
 }
 
 impl CommandKind {
-    /// Every kind; a kind's position is its number, `kind as usize`.
+    /// Every kind, at the position `kind as usize`.
     pub const ALL: [CommandKind; 11] = [
         CommandKind::Put,
         CommandKind::DeleteRange,

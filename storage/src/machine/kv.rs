@@ -38,7 +38,7 @@ impl Machine {
         self.write(read, |writer| delete_range(writer, request))
     }
 
-    /// The lease a put names must be there.
+    /// Checks that the lease of a put exists.
     pub(super) fn check_lease_of(
         &self,
         read: &dyn Read,
@@ -51,7 +51,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The key must be there, if a put keeps something of it.
+    /// Checks that the key exists if a put keeps its value or its lease.
     pub(super) fn check_kept_by(
         &self,
         read: &dyn Read,
@@ -66,8 +66,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs a write transaction. Everything that can be refused must have been: from here on there
-    /// is no way back.
+    /// Runs a write transaction. The caller has made all checks before: from here on nothing can be
+    /// undone.
     pub(super) fn write<T>(
         &mut self,
         read: &dyn Read,

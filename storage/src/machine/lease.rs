@@ -1,8 +1,8 @@
-//! Leases: that they exist and which keys hang on them. When they end is not known here: their time
-//! is the leader's memory, and its end comes as a command.
+//! Leases and the keys attached to them. The machine does not know when a lease expires: the leader
+//! keeps the time in memory and proposes a command when it has run out.
 //!
-//! What may be known is how long a lease had left at its last *checkpoint*, which the leader writes
-//! down for the next one. Nothing is decided by it here.
+//! The machine only stores the remaining time of a lease at its last *checkpoint*, which the leader
+//! writes for its successor. No rule here depends on it.
 
 use bytes::Bytes;
 use conclave_proto::command::{LeaseCheckpoint, LeaseExpire, LeaseRecord};
@@ -62,8 +62,8 @@ impl Machine {
         })
     }
 
-    /// As many revokes, except that a lease that is gone is not an error: the leader may say it
-    /// twice. One that was granted anew under the id of one that is gone is not meant.
+    /// Revokes expired leases. A lease that no longer exists is not an error, because the leader
+    /// may propose an expiry twice. A lease that was granted later under the same id is left alone.
     pub(super) fn lease_expire(
         &mut self,
         read: &dyn Read,
@@ -82,10 +82,11 @@ impl Machine {
         Ok(())
     }
 
-    /// Notes how long leases have left; a lease that is gone is passed over. A lease granted after
-    /// the leader looked is another one, whatever its id: its time is not what the leader said.
-    /// (That it was renewed is true of every new lease.) No alarm is in the way: nothing that a
-    /// client can see changes.
+    /// Records the remaining time of leases. Leases that no longer exist are skipped. So are leases
+    /// that were granted after the leader took the time, because that time belongs to an older
+    /// lease with the same id. (A remaining time of 0, which means that the lease was renewed, is
+    /// right for every new lease.) No alarm refuses a checkpoint, because it changes nothing that
+    /// clients can see.
     pub(super) fn lease_checkpoint(
         &mut self,
         read: &dyn Read,
@@ -112,7 +113,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Ends a lease that exists and deletes its keys, in order and in one revision.
+    /// Ends an existing lease and deletes its keys, in order and in one revision.
     fn revoke(&mut self, read: &dyn Read, id: LeaseId) -> Result<(), ReadError> {
         let keys: Vec<Bytes> = self.pending.lease_keys(read, id)?;
         self.write(read, |writer| {

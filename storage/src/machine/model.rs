@@ -1,6 +1,6 @@
-//! The plainest machine that could be right: a whole map of keys for every revision, and every rule
-//! written out naively. What the real one is compared with. It knows no engine, no commits and no
-//! removal.
+//! The simplest correct machine: a whole map of keys for every revision, and every rule written out
+//! naively. The property tests compare the real machine with it. It has no engine, no commits and
+//! no removal.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +21,9 @@ type Keys = BTreeMap<Bytes, KeyValue>;
 
 #[derive(Clone)]
 pub(super) struct Model {
-    /// What the keys were at each revision; the position is the revision.
+    /// The keys at each revision; the position is the revision.
     pub(super) states: Vec<Keys>,
-    /// What happened at each revision.
+    /// The changes of each revision.
     pub(super) changes: Vec<Vec<Change>>,
     pub(super) compacted: i64,
     pub(super) leases: BTreeMap<i64, i64>,
@@ -392,7 +392,7 @@ fn holds(kv: &KeyValue, compare: &api::Compare) -> bool {
     }
 }
 
-/// What a list of operations may put and delete, the latter as (key, `range_end`).
+/// The keys that a list of operations may put, and those it may delete, as (key, `range_end`).
 type Touches = (Vec<Bytes>, Vec<(Bytes, Bytes)>);
 
 fn check_duplicates(ops: &[api::RequestOp]) -> Result<Touches, ApiError> {

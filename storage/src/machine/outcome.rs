@@ -1,4 +1,4 @@
-//! What comes out of the machine: an outcome for each command, and the effects of a commit.
+//! The results of the machine: an outcome for each command, and the effects of each commit.
 
 use std::sync::Arc;
 
@@ -10,34 +10,31 @@ use super::kind::CommandKind;
 use crate::ids::{LeaseId, Revision};
 use crate::mvcc::Changes;
 
-/// What became of a command.
+/// Result of a command.
 pub type Outcome = Result<Reply, Rejected>;
 
-/// A command that was applied, and what became of it.
+/// An applied command and its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Done {
     /// The member that proposed it.
     pub member_id: u64,
-    /// Its name among those of that member.
+    /// The number that this member gave to the command.
     pub request_id: u64,
-    /// What it does.
+    /// Kind of the command.
     pub kind: CommandKind,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// A command the rules refused. Final, and the same on every member.
+/// A command that the rules refused. Final, and the same on every member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Rejected(pub ApiError);
 
-/// What a command that was carried out answers. Headers have the revision only; who, where and
-/// under which term is for the server to add.
+/// Reply to a command that succeeded. Headers have the revision only; the server adds the ids and
+/// the term.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(
-    missing_docs,
-    reason = "each is the answer to the command of that name"
-)]
+#[allow(missing_docs, reason = "each is the reply to the command of that name")]
 pub enum Reply {
     Put(api::PutResponse),
     DeleteRange(api::DeleteRangeResponse),
@@ -46,7 +43,7 @@ pub enum Reply {
     LeaseGrant(api::LeaseGrantResponse),
     LeaseRevoke(api::LeaseRevokeResponse),
     LeaseExpire,
-    /// Whether the term was right; if not, nothing was noted.
+    /// True if the checkpoint was of the current term; if not, it changed nothing.
     LeaseCheckpoint(bool),
     Alarm(api::AlarmResponse),
     MemberAttributes,
@@ -54,43 +51,43 @@ pub enum Reply {
     Members(Vec<command::Member>),
 }
 
-/// What a commit made true, for whoever has to act on it.
+/// Effects of a commit, for the components that act on them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
     /// The changes of keys, revision by revision.
     pub changes: Vec<Arc<Changes>>,
-    /// What happened to leases, in order.
+    /// The changes of leases, in order.
     pub leases: Vec<LeaseEffect>,
     /// The compact revision, if it moved.
     pub compacted: Option<Revision>,
-    /// Whether the member list changed.
+    /// True if the members changed.
     pub members_changed: bool,
-    /// Whether the raised alarms changed.
+    /// True if the raised alarms changed.
     pub alarms_changed: bool,
 }
 
-/// A lease began or ended, or its time was noted.
+/// A change of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseEffect {
-    /// It began.
+    /// The lease was granted.
     Granted {
-        /// The lease.
+        /// Id of the lease.
         id: LeaseId,
-        /// As granted.
+        /// Time to live as granted.
         ttl_seconds: i64,
         /// The index of the entry that granted it.
         granted_index: u64,
     },
-    /// It was revoked or has expired.
+    /// The lease was revoked or has expired.
     Revoked {
-        /// The lease.
+        /// Id of the lease.
         id: LeaseId,
     },
-    /// How long it has left was noted.
+    /// The remaining time of the lease was recorded.
     Checkpointed {
-        /// The lease.
+        /// Id of the lease.
         id: LeaseId,
-        /// 0 if there is no checkpoint any more.
+        /// 0 if the checkpoint was removed.
         remaining_seconds: i64,
     },
 }

@@ -30,9 +30,9 @@ use generate::{KEYS, Step, body, step};
 struct Pair {
     stage: Stage,
     model: Model,
-    /// The log: what a restarted machine may have to apply again.
+    /// The log, which a restarted machine may have to apply again.
     log: Vec<Bytes>,
-    /// How many revisions of the model the machine has handed out the changes of.
+    /// Number of revisions of the model whose changes the machine has returned.
     announced: usize,
 }
 
@@ -89,7 +89,7 @@ impl Pair {
         }
     }
 
-    /// Loses what was not committed and some of what was, and applies it again.
+    /// Crashes: loses uncommitted entries and some committed ones, and applies them again.
     fn crash(&mut self, seed: u64) {
         self.stage = Stage::on(self.stage.engine.crash_seeded(seed));
         let applied = self.stage.reader.applied();
@@ -256,7 +256,7 @@ impl Pair {
         assert_eq!(stored as i64, self.retained_size());
     }
 
-    /// The logical size of what compaction must keep.
+    /// Logical size of the versions that compaction must keep.
     fn retained_size(&self) -> i64 {
         let compacted = self.model.compacted;
         let mut size = 0;
@@ -309,8 +309,8 @@ fn config() -> ProptestConfig {
 proptest! {
     #![proptest_config(config())]
 
-    /// Whatever the grouping into commits, the steps of removal, the restarts and the crashes:
-    /// outcomes, changes and reads are the model's.
+    /// Outcomes, changes and reads equal the model's, for any grouping into commits and any steps
+    /// of removal, restarts and crashes.
     #[test]
     fn the_machine_is_the_model(steps in vec(step(), 1..80)) {
         let mut pair = Pair::new();
@@ -346,7 +346,7 @@ proptest! {
         prop_assert_eq!(plain.stage.reader.hash(), other.stage.reader.hash());
     }
 
-    /// Removing what is compacted does not change a hash, at any revision that can be hashed.
+    /// The removal of compacted versions does not change the hash at any readable revision.
     #[test]
     fn removal_does_not_change_the_hash(entries in vec(vec(body(), 1..4), 1..40)) {
         let mut pair = Pair::new();
@@ -354,7 +354,7 @@ proptest! {
             pair.entry(bodies);
         }
         pair.commit();
-        // A second reader, for the first one remembers.
+        // A second reader, because the first one remembers its hashes.
         let revisions = pair.model.compacted.max(1)..=pair.model.revision();
         let all = |pair: &Pair| -> Vec<_> {
             let fresh = Stage::on(pair.stage.engine.clone());

@@ -1,11 +1,11 @@
-//! Golden scripts: what the machine and its reader do, written down as text.
+//! Golden scripts: the behaviour of the machine and its reader, written down as text.
 //!
 //! A script in `storage/scripts/` is a list of commands, each a line that begins with `> `,
-//! followed by what it printed. Lines that begin with `#` say why the script is there. The test
-//! runs the commands and compares; with `UPDATE_SCRIPTS=1` in the environment it writes what it got
-//! instead, for a person to read in the diff.
+//! followed by its output. Lines that begin with `#` give the reason for the script. The test runs
+//! the commands and compares the output. With `UPDATE_SCRIPTS=1` in the environment it writes the
+//! output to the script instead, to be reviewed as a diff.
 //!
-//! [`command`] says what can be written, [`print`] what comes out.
+//! [`command`] parses commands, [`print`] formats output.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -100,7 +100,7 @@ pub(super) struct Stage {
     pub(super) machine: Machine,
     pub(super) reader: Reader,
     index: u64,
-    /// Whether commits wait for the command `commit`.
+    /// True if entries wait for the command `commit`.
     held: bool,
 }
 
@@ -201,7 +201,7 @@ impl Stage {
         done.map(|done| done.outcome).collect()
     }
 
-    /// Says how far the log is, where entries were applied past the stage.
+    /// Sets the index of the log, for tests that apply entries to the machine directly.
     pub(super) fn set_index(&mut self, index: u64) {
         self.index = index;
     }

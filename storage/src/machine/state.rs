@@ -1,4 +1,4 @@
-//! The few numbers of the state that every commit writes.
+//! The numbers that every commit writes.
 
 use crate::engine::Read;
 use crate::fault::Fault;
@@ -7,16 +7,16 @@ use crate::layout;
 use crate::mvcc::compact::NEVER_COMPACTED;
 use crate::mvcc::record::damaged;
 
-/// Where the state is.
+/// Position and size of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
-    /// Index and term of the last entry applied.
+    /// Index of the last applied entry; `term` is the term of that entry.
     pub(crate) index: u64,
     pub(crate) term: u64,
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
-    /// Bytes of all versions that are not removed yet. Equal on members once they have removed
-    /// what is compacted.
+    /// Logical size of all versions that are not removed yet. Equal on members that have removed
+    /// all compacted versions.
     pub(crate) size: i64,
 }
 
@@ -66,7 +66,7 @@ impl State {
     }
 }
 
-/// The id of the cluster, 0 if the store was never bootstrapped.
+/// Reads the id of the cluster; 0 if the store was never bootstrapped.
 pub(crate) fn cluster_id(read: &dyn Read) -> Result<u64, Fault> {
     match read.get(layout::META, layout::META_CLUSTER)? {
         None => Ok(0),

@@ -1,9 +1,9 @@
 //! Transactions that write.
 //!
-//! [`crate::mvcc::txn`] has the three steps. Here are steps 2 and 3: the operations on the path are
-//! checked against the state (revisions readable, leases there, keys there that are to keep
-//! something), and then run in order, each seeing the earlier ones. Nothing is written before all
-//! of them are checked, because there is no undo.
+//! [`crate::mvcc::txn`] describes the three steps. Steps 2 and 3 of a transaction that writes are
+//! here. Step 2 checks that revisions are readable, that leases exist, and that the keys exist of
+//! which a put keeps the value or the lease. Step 3 writes. No operation runs before all of them
+//! are checked, because there is no undo.
 
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::request_op::Request;
@@ -39,7 +39,7 @@ impl Machine {
         })
     }
 
-    /// Step 2.
+    /// Step 2: checks the operations on the path.
     fn check_path(
         &self,
         read: &dyn Read,
@@ -52,7 +52,8 @@ impl Machine {
                 Some(Request::RequestRange(range)) => {
                     check_readable(range, self.state.revision, self.state.compacted)?;
                 }
-                // In this order within a transaction, and in the other outside, as etcd has it.
+                // etcd makes these two checks in this order within a transaction, and in reverse
+                // order for a put of its own. The order decides which error the client sees.
                 Some(Request::RequestPut(put)) => {
                     self.check_kept_by(read, put)?;
                     self.check_lease_of(read, put)?;
@@ -65,7 +66,8 @@ impl Machine {
     }
 }
 
-/// Step 3. Ranges change nothing, so they are read only if the response is for somebody.
+/// Step 3: runs the operations on the path. Ranges change nothing, so they are read only if the
+/// reply is sent to a client.
 fn run(
     writer: &mut Writer<'_>,
     request: &api::TxnRequest,
@@ -105,7 +107,7 @@ mod tests {
     use crate::machine::Reply;
     use crate::machine::script::Stage;
 
-    /// The state must not depend on who is answered.
+    /// The state must not depend on the member whose replies are complete.
     #[test]
     fn a_range_is_read_for_the_member_that_was_asked() {
         let op = |request| api::RequestOp {
@@ -127,7 +129,7 @@ mod tests {
             ..api::TxnRequest::default()
         });
         let mut hashes = Vec::new();
-        // The commands of the stage are of member 1.
+        // Member 1 proposes the commands of the stage.
         for (answered, responses) in [(1, 2), (2, 1)] {
             let mut stage = Stage::new();
             stage.machine.answer_only(answered);

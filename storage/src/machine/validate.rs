@@ -1,5 +1,6 @@
-//! What a request must be, whatever the state: pure rules, applied before a request is proposed and
-//! again when it is applied, because a log may hold what an older release let in.
+//! Rules for requests that do not depend on the state. They are checked before a request is
+//! proposed, and again when it is applied, because a log may hold requests that an older release
+//! accepted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +9,10 @@ use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::{TXN_LEVELS_MAX, etcdserverpb as api};
 
-/// The largest time to live a lease can have, in seconds.
+/// The largest time to live of a lease.
 pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
 
-/// A range: a key, and a sort order we know.
+/// Checks a range: it has a key and a known sort order.
 pub fn check_range(request: &api::RangeRequest) -> Result<(), ApiError> {
     if request.key.is_empty() {
         return Err(ApiError::EmptyKey);
@@ -25,7 +26,7 @@ pub fn check_range(request: &api::RangeRequest) -> Result<(), ApiError> {
     }
 }
 
-/// A put: a key; and nothing given that is also to be kept.
+/// Checks a put: it has a key, and neither sets nor keeps the same field.
 pub fn check_put(request: &api::PutRequest) -> Result<(), ApiError> {
     if request.key.is_empty() {
         Err(ApiError::EmptyKey)
@@ -38,7 +39,7 @@ pub fn check_put(request: &api::PutRequest) -> Result<(), ApiError> {
     }
 }
 
-/// A delete: a key.
+/// Checks a delete: it has a key.
 pub fn check_delete(request: &api::DeleteRangeRequest) -> Result<(), ApiError> {
     if request.key.is_empty() {
         Err(ApiError::EmptyKey)
@@ -47,8 +48,8 @@ pub fn check_delete(request: &api::DeleteRangeRequest) -> Result<(), ApiError> {
     }
 }
 
-/// A grant, as proposed: an id, which is the proposer's if the client gave none, and a time to live
-/// within bounds.
+/// Checks a grant as it is proposed: it has an id, which the proposer chooses if the client gave
+/// none, and a time to live within bounds.
 pub fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiError> {
     if request.id == 0 {
         Err(ApiError::LeaseNotFound)
@@ -59,12 +60,15 @@ pub fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiErro
     }
 }
 
-/// A transaction: every operation on its own; at most `max_ops` comparisons, successes or failures
-/// on a level, less those of the levels above; at most [`TXN_LEVELS_MAX`] levels, which is as deep
-/// as a request is decoded; and no key changed twice on any path through it.
+/// Checks a transaction:
 ///
-/// How many operations there may be is configuration, so only the proposer can say; applying passes
-/// no bound.
+/// * Each operation passes its own check.
+/// * A level has at most `max_ops` comparisons, operations on success or operations on failure,
+///   less the number on the levels above.
+/// * There are at most [`TXN_LEVELS_MAX`] levels, which is the depth to which requests are decoded.
+/// * No path through the transaction changes a key twice.
+///
+/// `max_ops` is configuration, so only the proposer applies it. The machine passes `usize::MAX`.
 pub fn check_txn(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiError> {
     check_ops(request, max_ops, 1)?;
     changes(&request.success)?;
@@ -72,14 +76,14 @@ pub fn check_txn(request: &api::TxnRequest, max_ops: usize) -> Result<(), ApiErr
     Ok(())
 }
 
-/// Whether a transaction cannot change anything, whichever way it goes.
+/// True if no branch of the transaction changes a key.
 pub fn is_read_only(request: &api::TxnRequest) -> bool {
     !any_op(request, &|op| {
         matches!(op, Request::RequestPut(_) | Request::RequestDeleteRange(_))
     })
 }
 
-/// Whether a transaction may put a key, on some way through it.
+/// True if some branch of the transaction puts a key.
 pub fn has_puts(request: &api::TxnRequest) -> bool {
     any_op(request, &|op| matches!(op, Request::RequestPut(_)))
 }
@@ -117,18 +121,18 @@ fn check_ops(request: &api::TxnRequest, max_ops: usize, level: u32) -> Result<()
     Ok(())
 }
 
-/// What a list of operations may change.
+/// Keys that a list of operations may change.
 #[derive(Default)]
 struct Touched<'r> {
     puts: BTreeSet<&'r [u8]>,
     deletes: Intervals<'r>,
 }
 
-/// What `ops` may change, if no path through them puts a key twice, or puts and deletes it.
-/// Deleting twice is fine.
+/// Returns the keys that `ops` may change. Fails if some path through them puts a key twice, or
+/// puts and deletes it. Deleting a key twice is allowed.
 ///
-/// The two branches of a transaction exclude each other, so they are not compared with one another,
-/// but each with everything around them.
+/// The two branches of a transaction exclude each other, so they are not compared with each other,
+/// but each is compared with the operations around them.
 fn changes(ops: &[api::RequestOp]) -> Result<Touched<'_>, ApiError> {
     let mut all = Touched::default();
     for op in ops.iter().filter_map(|op| op.request.as_ref()) {
@@ -154,7 +158,7 @@ fn changes(ops: &[api::RequestOp]) -> Result<Touched<'_>, ApiError> {
 }
 
 impl<'r> Touched<'r> {
-    /// Adds what a further operation of the same list may change.
+    /// Adds the keys that another operation of the same list may change.
     fn add(&mut self, other: Touched<'r>) -> Result<(), ApiError> {
         let clash = other.puts.iter().any(|key| self.puts.contains(key))
             || other.puts.iter().any(|key| self.deletes.contain(key))
@@ -168,12 +172,13 @@ impl<'r> Touched<'r> {
     }
 }
 
-/// Disjoint half-open intervals of keys, by their start. No end (`None`) is the end of all keys.
-/// Kept merged, so that a request of many operations costs no more than sorting them.
+/// Disjoint half-open intervals of keys, by their start. An interval without an end reaches to the
+/// last key. Overlapping intervals are merged, so a request of many operations costs no more than
+/// sorting them.
 #[derive(Default)]
 struct Intervals<'r>(BTreeMap<Bound<'r>, Option<Bound<'r>>>);
 
-/// A key, or (true) the place right behind it.
+/// A key; with true, the position right after it.
 type Bound<'r> = (&'r [u8], bool);
 
 impl<'r> Intervals<'r> {
@@ -196,8 +201,8 @@ impl<'r> Intervals<'r> {
         if end.is_some_and(|end| end <= start) {
             return;
         }
-        // Swallow what the new interval touches: the last that begins at or before its end, and so
-        // on back.
+        // Merge with the intervals that the new one touches: the last one that begins at or before
+        // its end, then the one before that, and so on.
         loop {
             let before = match end {
                 Some(end) => self.0.range(..=end).next_back(),

@@ -1,21 +1,21 @@
-//! The changes of a revision, for those who watch keys.
+//! The changes of a revision, for watchers.
 
 use conclave_proto::mvccpb;
 
 use crate::ids::Revision;
 
-/// Every change of one revision, in order.
+/// All changes of one revision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changes {
-    /// The revision.
+    /// The revision, which each event has as its `mod_revision`.
     pub revision: Revision,
-    /// The changes; never empty.
+    /// The changes in order; never empty.
     pub changes: Vec<Change>,
-    /// About the memory this holds.
+    /// Approximate size in memory.
     pub bytes: usize,
 }
 
-/// What a change takes in memory besides keys and values.
+/// Memory of a change besides keys and values.
 const CHANGE_OVERHEAD_BYTES: usize = size_of::<Change>();
 
 impl Changes {
@@ -35,11 +35,11 @@ impl Changes {
     }
 }
 
-/// One change of one key.
+/// A put or a deletion of one key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The event as a watcher gets it, but without `prev_kv`.
+    /// The event for watchers, without `prev_kv`.
     pub event: mvccpb::Event,
-    /// The version it replaced, for the watchers that ask for it.
+    /// The version it replaced, for watchers that ask for `prev_kv`.
     pub prev: Option<mvccpb::KeyValue>,
 }

@@ -1,20 +1,26 @@
-//! Removing history that nobody may read any more, a bounded step at a time.
+//! Removal of history that can no longer be read, in bounded steps.
 //!
-//! A compaction at `c` first moves the compact revision (an entry of the log, at once, on all
-//! members); then every version that no read at `c` or later can find is removed, whenever each
-//! member gets round to it. Those are the versions that have a successor at or below `c`, and
-//! tombstones below `c`.
+//! A compaction at `c` has two parts. A log entry moves the compact revision, on all members alike.
+//! Then each member removes, in its own time, every version that no read at `c` or later can find:
+//! the versions with a successor at or below `c`, and tombstones below `c`.
 //!
-//! Only what changed since the previous compaction is looked at. The walk goes over the rows of
-//! `REV` from that compact revision to `c`; each row's version supersedes the one before it, so
-//! that one is removed; and a tombstone below `c` removes itself. What lies before the walk's start
-//! is, of each key, at most one version (the earlier walk left no more) and goes when the walk
-//! meets its successor. The start is inclusive: a tombstone exactly at the previous compact
-//! revision was kept and goes now.
+//! The walk visits only the changes since the previous compaction: the rows of `REV` from the
+//! previous compact revision to `c`. The version of each row supersedes the one before it, which is
+//! removed; a tombstone below `c` removes itself as well. Before the start of the walk each key has
+//! at most one version, because the earlier walk left no more, and that version is removed when the
+//! walk meets its successor. The start is inclusive: a tombstone exactly at the previous compact
+//! revision was kept then and is removed now.
 //!
-//! Every step's removals and the place where the next goes on are one batch, so the walk resumes
-//! after a restart. A further compaction while a walk is under way restarts from where it stands,
-//! with the new goal. The result depends on the last compact revision only, not on the steps.
+//! For example, with `put a` at 2, `put a` at 3, `delete a` at 4 and a compaction at 4: the row at
+//! 2 has nothing before it; the row at 3 removes `a@2`; the row at 4 removes `a@3`, and its
+//! tombstone stays. The next compaction, at 5, begins at the row at 4 and removes that tombstone.
+//!
+//! Invariants:
+//!
+//! * The removals of a step and the position of the next step are one batch, so the walk resumes
+//!   after a restart.
+//! * A compaction during a walk continues the walk from its position towards the new revision. The
+//!   result depends only on the last compact revision, not on the steps.
 
 use super::record::{self, Kind, RevRow, Version};
 use super::view::find_row;
@@ -23,12 +29,12 @@ use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
 
-/// How far the removal is.
+/// Progress of the removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// The last compact revision whose removal ended.
     pub(crate) finished: Revision,
-    /// The next row of `REV` to look at; zero when no walk is under way.
+    /// The next row of `REV` to visit; zero when no walk is under way.
     next: (Revision, u32),
 }
 
@@ -39,15 +45,15 @@ impl Progress {
         next: (Revision(0), 0),
     };
 
-    /// What is left to do changes to "everything up to a newer compact revision".
+    /// Makes the walk end at a newer compact revision. Starts a walk if none is under way.
     pub(crate) fn retarget(&mut self) {
         let from = if self.next.0 > Revision(0) {
             self.next.0
         } else {
             self.finished
         };
-        // From the first change of that revision: under the old goal its tombstones may have been
-        // kept.
+        // Begin again at the first change of that revision: its tombstones may have been kept
+        // because it was the compact revision.
         self.next = (from.max(Revision(1)), 0);
     }
 
@@ -72,15 +78,15 @@ impl Progress {
 /// The compact revision of a store that was never compacted.
 pub(crate) const NEVER_COMPACTED: Revision = Revision(-1);
 
-/// What one step wants written.
+/// The result of one step.
 pub(crate) struct Step {
     pub(crate) batch: Batch,
-    /// Bytes of logical size it frees.
+    /// The logical size that it frees.
     pub(crate) freed: i64,
     pub(crate) progress: Progress,
 }
 
-/// Looks at up to `rows` rows towards the removal of everything superseded at `target`.
+/// Visits up to `rows` rows of the walk that ends at `target`.
 pub(crate) fn step(
     read: &dyn Read,
     progress: Progress,
@@ -104,7 +110,7 @@ pub(crate) fn step(
         }
         looked_at += 1;
         if let Some(before) = find_row(read, row.key, row.revision.previous())?
-            // A tombstone removes itself when the walk is at it, and the walk is behind it.
+            // A tombstone was removed when the walk visited its own row.
             && before.head.is_put()
         {
             step.remove(row.key, &before);

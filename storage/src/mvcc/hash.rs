@@ -1,14 +1,14 @@
-//! A number that is equal on members that hold the same history.
+//! A hash that is equal on members with the same history.
 //!
-//! The definition is etcd's, byte for byte, so that its tools can compare what they get from us:
-//! CRC-32C over the word `key` and then, in order of revision, for each version what etcd's own
-//! store would hold for it: the revision in 17 bytes (main, `_`, sub; and `t` if it is a
-//! tombstone), then the encoded `KeyValue` (of a tombstone: the key only). Versions above the
-//! revision asked for are left out; so are those at or below the compact revision, except the ones
-//! that are still the value of their key at the revision asked for. What compaction removes
-//! physically is thus never in the hash, however far the removal is.
+//! The definition is etcd's, byte for byte, so that its tools can compare our hashes: CRC-32C over
+//! the word `key` and then, in order of revision, over the row that etcd's own store would hold for
+//! each version: the revision in 17 bytes (main, `_`, sub; then `t` for a tombstone) and the
+//! encoded `KeyValue` (of a tombstone: the key only). Versions above the requested revision are
+//! left out. So are versions at or below the compact revision, unless they are still the value of
+//! their key at the requested revision. So the hash never covers a version that compaction removes,
+//! whether or not the removal has reached it.
 //!
-//! It reads a frozen state from beginning to end and keeps nothing in memory.
+//! Hashing reads a frozen state from beginning to end and keeps nothing in memory.
 
 use bytes::Bytes;
 use conclave_proto::mvccpb::KeyValue;
@@ -25,15 +25,16 @@ use crate::layout;
 /// The hash of the history up to a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashKv {
-    /// The hash.
+    /// CRC-32C of the history.
     pub hash: u32,
-    /// The compact revision it was computed under: hashes under different ones cannot be compared.
+    /// The compact revision at the time. Hashes under different compact revisions cannot be
+    /// compared.
     pub compact_revision: i64,
-    /// The revision up to which it speaks.
+    /// The last revision that it covers.
     pub hash_revision: i64,
 }
 
-/// The hash of the history up to `at`, which must not be below `compacted`.
+/// Hashes the history up to `at`, which must not be below `compacted`.
 pub(crate) fn hash_kv(read: &dyn Read, at: Revision, compacted: Revision) -> Result<HashKv, Fault> {
     let mut hash = crc32c::crc32c(b"key");
     let mut buffer = Vec::new();
@@ -55,7 +56,7 @@ pub(crate) fn hash_kv(read: &dyn Read, at: Revision, compacted: Revision) -> Res
     })
 }
 
-/// Whether the version is what its key has at `at`.
+/// True if the version is the value of its key at `at`.
 fn is_value_at(read: &dyn Read, row: &RevRow<'_>, at: Revision) -> Result<bool, Fault> {
     if row.kind == Kind::Tombstone {
         return Ok(false);
@@ -83,7 +84,7 @@ fn etcd_row(read: &dyn Read, row: &RevRow<'_>, out: &mut Vec<u8>) -> Result<(), 
     Ok(())
 }
 
-/// CRC-32C over the names, keys and values of everything but the bookkeeping in `META`.
+/// CRC-32C over the name, keys and values of every space but `META`, which holds bookkeeping.
 pub(crate) fn hash_all(read: &dyn Read) -> Result<u32, Fault> {
     let spaces = layout::STATE_SPACES
         .iter()

@@ -1,8 +1,8 @@
-//! What happened at revisions `a..=b`, for watchers that are behind.
+//! The changes of revisions `a..=b`, for watchers that are behind.
 //!
-//! The history of a revision is there whole as long as the revision is not below the compact
-//! revision: a put at it is the newest version of its key at or below it and stays, and so does a
-//! tombstone exactly at the compact revision.
+//! The history of a revision is complete unless the revision is below the compact revision. A put
+//! at the compact revision is the newest version of its key at or below it, so compaction keeps it,
+//! and compaction keeps a tombstone exactly at the compact revision, too.
 
 use std::sync::Arc;
 
@@ -21,16 +21,15 @@ use crate::layout;
 /// Whole revisions of the past.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// In order of revision; a revision at which nothing happened is not there (there is none but
-    /// the first).
+    /// Changes in order of revision. The first revision of a store has no changes and is left out.
     pub changes: Vec<Arc<Changes>>,
-    /// The first revision this does not cover: where to go on.
+    /// The first revision that is not covered, where the next read begins.
     pub next: Revision,
 }
 
-/// The changes of `from..=through`, at least one revision and then until `max_bytes` are reached.
-/// What a change replaced is read as of the revision before it, so not for the revision `compacted`
-/// itself.
+/// Reads the changes of `from..=through`: at least one revision, and then until `max_bytes` are
+/// reached. The version that a change replaced is read at the revision before the change, so it is
+/// absent at the revision `compacted`.
 pub(crate) fn read(
     read: &dyn Read,
     from: Revision,
@@ -64,7 +63,7 @@ pub(crate) fn read(
     Ok(history)
 }
 
-/// Closes a revision. Returns its size.
+/// Ends a revision. Returns its size.
 fn push(history: &mut History, revision: Revision, changes: &mut Vec<Change>) -> usize {
     if changes.is_empty() {
         return 0;
@@ -114,7 +113,7 @@ fn change(read: &dyn Read, row: &RevRow<'_>, compacted: Revision) -> Result<Chan
     })
 }
 
-/// The version a row of `REV` speaks of, which is a put.
+/// The version that a row of `REV` refers to, which must be a put.
 pub(crate) fn put_at(read: &dyn Read, row: &RevRow<'_>) -> Result<Version, Fault> {
     find_row(read, row.key, row.revision)?
         .filter(|version| version.head.modified == row.revision && version.head.is_put())

@@ -1,9 +1,9 @@
-//! What is applied but not yet committed.
+//! Rows of entries that are applied but not yet committed.
 //!
-//! The machine applies many entries and then writes once. Until then their rows wait here: in the
+//! The machine applies many entries and then writes once. Until then their rows are here: in the
 //! batch, for the engine, and in an overlay, for the reads of later entries. The overlay keeps
-//! *every* pending version and not only the newest, so a read at any revision, also one between two
-//! pending ones, is a merge of overlay and engine and never forces a commit.
+//! *every* pending version, not only the newest. So a read at any revision, also at one between two
+//! pending revisions, merges overlay and engine and never forces a commit.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -29,14 +29,14 @@ type Overlay = BTreeMap<(Bytes, Reverse<Revision>), Version>;
 pub(crate) struct Pending {
     pub(crate) batch: Batch,
     versions: Overlay,
-    /// Leases granted or changed (`Some`) or ended (`None`).
+    /// Leases that were granted or changed (`Some`), or ended (`None`).
     leases: BTreeMap<LeaseId, Option<LeaseRecord>>,
-    /// Keys attached (true) or detached.
+    /// Keys that were attached (true) or detached (false).
     attached: BTreeMap<(LeaseId, Bytes), bool>,
 }
 
 impl Pending {
-    /// Hands out the batch and forgets everything.
+    /// Takes the batch and clears the overlay.
     pub(crate) fn take(&mut self) -> Batch {
         self.versions.clear();
         self.leases.clear();
@@ -44,7 +44,7 @@ impl Pending {
         std::mem::take(&mut self.batch)
     }
 
-    /// Adds a version; the rows of both spaces.
+    /// Adds the two rows of a version.
     pub(crate) fn add_version(&mut self, key: Bytes, version: Version) {
         let head = &version.head;
         self.batch.put(
@@ -58,7 +58,7 @@ impl Pending {
         self.versions.insert((key, Reverse(head.modified)), version);
     }
 
-    /// Adds a lease, or changes it.
+    /// Adds or replaces a lease.
     pub(crate) fn set_lease(&mut self, lease: LeaseRecord) {
         let id = LeaseId(lease.id);
         self.batch
@@ -89,7 +89,7 @@ impl Pending {
         self.attached.insert((id, key.clone()), false);
     }
 
-    /// The key space with what is pending on top of `read`.
+    /// The key space in `read` with the pending versions on top.
     pub(crate) fn view<'a>(&'a self, read: &'a dyn Read) -> PendingView<'a> {
         PendingView {
             committed: EngineView { read },
@@ -97,7 +97,7 @@ impl Pending {
         }
     }
 
-    /// Whether the lease exists.
+    /// True if the lease exists.
     pub(crate) fn has_lease(&self, read: &dyn Read, id: LeaseId) -> Result<bool, Fault> {
         match self.leases.get(&id) {
             Some(lease) => Ok(lease.is_some()),
@@ -150,7 +150,7 @@ pub(crate) fn lease_keys(read: &dyn Read, id: LeaseId) -> Result<Vec<Bytes>, Fau
     Ok(keys)
 }
 
-/// The key space as applied so far: pending versions over committed rows.
+/// A view of the pending versions on top of the committed rows.
 pub(crate) struct PendingView<'a> {
     committed: EngineView<'a>,
     versions: &'a Overlay,
@@ -163,15 +163,15 @@ impl PendingView<'_> {
         (found.0 == *key).then_some(version)
     }
 
-    /// The pending versions at `at` in `range`, tombstones included: what the rows below are merged
-    /// with.
+    /// The pending version at `at` of every key in `range`, tombstones included, in key order.
     fn pending_in<'v>(
         &'v self,
         range: &'v KeyRange,
         at: Revision,
     ) -> impl Iterator<Item = (&'v Bytes, &'v Version)> {
         let mut last: Option<&Bytes> = None;
-        // The largest revision sorts first, so this begins at the first version of the first key.
+        // The largest revision sorts first, so the scan begins at the newest version of the first
+        // key.
         self.versions
             .range((range.start().clone(), Reverse(Revision(i64::MAX)))..)
             .take_while(|((key, _), _)| range.contains(key))
@@ -197,7 +197,7 @@ impl View for PendingView<'_> {
     ) -> Result<(), Fault> {
         if let KeyRange::Point(key) = range {
             if let Some(version) = self.find(key, at)? {
-                // One key: whether to go on does not matter.
+                // A point has one key, so the visitor's answer does not matter.
                 let _ = visitor(key, &version.head, &version.value);
             }
             return Ok(());

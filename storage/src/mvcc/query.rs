@@ -1,9 +1,9 @@
-//! What a range request asks of a view, with all its options: one scan.
+//! Range requests with all their options, evaluated on a view in one scan.
 //!
-//! In this order: the keys in the range are counted, filtered by revision, sorted, cut at the
-//! limit. So `count` knows neither filter nor limit, and `more` says that the limit cut something.
-//! Values that will be thrown away are not copied: past the limit only heads are read, and a sorted
-//! query with a limit (the owner of a lock is one) fetches its few values at the end.
+//! The keys in the range are counted, filtered by revision, sorted and cut at the limit, in this
+//! order. So `count` disregards filters and limit, and `more` means that the limit cut off keys.
+//! Values that are not returned are not copied: beyond the limit only heads are read, and a sorted
+//! query with a limit (for example, for the owner of a lock) reads its few values at the end.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -27,7 +27,7 @@ pub(crate) struct Answer {
     pub(crate) count: i64,
 }
 
-/// Answers `request` as of `at`; the request's own revision is the caller's business.
+/// Answers `request` at revision `at`. The caller has resolved the request's own revision.
 pub(crate) fn answer(
     view: &dyn View,
     request: &RangeRequest,
@@ -46,7 +46,7 @@ pub(crate) fn answer(
     let mut arena = Arena::default();
     view.visit(&range, at, &mut |key, head, value| {
         count += 1;
-        // One above the limit is kept, as the sign that there is more.
+        // One key beyond the limit is kept, to know that there are more.
         if plan.passes(head) && (plan.sort.is_some() || kvs.len() <= plan.limit) {
             let value = if plan.value_at_once {
                 arena.copy(value)
@@ -65,7 +65,7 @@ pub(crate) fn answer(
     for kv in &mut kvs {
         if request.keys_only {
             kv.value = Bytes::new();
-            // etcd answers from an index that knows no leases, unless it had to read the values.
+            // etcd answers from an index without leases, unless it had to read the values.
             if request.sort_target() != SortTarget::Value {
                 kv.lease = 0;
             }
@@ -86,7 +86,7 @@ pub(crate) fn header(revision: Revision) -> Option<ResponseHeader> {
     })
 }
 
-/// How many keys there are in `range`.
+/// Counts the keys in `range`.
 pub(crate) fn count(view: &dyn View, range: &KeyRange, at: Revision) -> Result<i64, Fault> {
     let mut count = 0;
     view.visit(range, at, &mut |_, _, _| {
@@ -96,7 +96,7 @@ pub(crate) fn count(view: &dyn View, range: &KeyRange, at: Revision) -> Result<i
     Ok(count)
 }
 
-/// What a request comes to.
+/// How a request is evaluated.
 pub(crate) struct Plan<'a> {
     pub(crate) request: &'a RangeRequest,
     pub(crate) limit: usize,
@@ -124,12 +124,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether keys come out in the order they are found in.
+    /// True if the answer is in key order, the order of the scan.
     pub(crate) fn is_in_key_order(&self) -> bool {
         self.sort.is_none()
     }
 
-    /// Whether the request's filters let a version through.
+    /// True if a version passes the request's filters.
     pub(crate) fn passes(&self, head: &Head) -> bool {
         let within = |revision: Revision, min: i64, max: i64| {
             (min == 0 || revision.0 >= min) && (max == 0 || revision.0 <= max)
@@ -153,8 +153,7 @@ struct Sort {
 }
 
 impl Sort {
-    /// `None` if the order of the keys is what is wanted. A target other than the key without an
-    /// order is ascending.
+    /// `None` for ascending key order. A target other than the key without an order is ascending.
     fn of(request: &RangeRequest) -> Option<Sort> {
         let target = request.sort_target();
         let descending = request.sort_order() == SortOrder::Descend;

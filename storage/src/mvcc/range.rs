@@ -1,20 +1,20 @@
-//! Which keys a request means.
+//! The keys that a request selects.
 
 use bytes::Bytes;
 
 use crate::layout;
 
-/// A single key or an interval of keys, as `key` and `range_end` of the API say it.
+/// A single key or an interval of keys: `key` and `range_end` of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyRange {
     /// One key.
     Point(Bytes),
-    /// `start <= key < end`; without an end, all from `start` on. Empty if `end <= start`.
+    /// `start <= key < end`; without an end, all keys from `start` on. Empty if `end <= start`.
     Interval { start: Bytes, end: Option<Bytes> },
 }
 
 impl KeyRange {
-    /// `range_end` empty is the key alone, a single zero byte is "no end".
+    /// An empty `range_end` selects the key alone; a single zero byte means "no end".
     pub(crate) fn of(key: &Bytes, range_end: &Bytes) -> KeyRange {
         match &range_end[..] {
             [] => KeyRange::Point(key.clone()),
@@ -29,11 +29,11 @@ impl KeyRange {
         }
     }
 
-    /// The same range from `start` on.
+    /// The part of the range from `start` on.
     pub(crate) fn from(&self, start: Bytes) -> KeyRange {
         match self {
             KeyRange::Point(key) => {
-                // The half-open interval that ends right behind the key.
+                // The half-open interval that ends right after the key.
                 KeyRange::Interval {
                     start,
                     end: Some(successor(key)),
@@ -62,12 +62,12 @@ impl KeyRange {
         }
     }
 
-    /// True when no key can be in it.
+    /// True when the range cannot contain a key.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, KeyRange::Interval { start, end: Some(end) } if end <= start)
     }
 
-    /// The bounds of the range's rows in `KV`: from the first, inclusive, to the second, exclusive.
+    /// Bounds of the range's rows in `KV`: the first is inclusive, the second exclusive.
     pub(crate) fn kv_bounds(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         let escaped = |key: &[u8]| {
             let mut out = Vec::with_capacity(key.len() + 8);
@@ -83,7 +83,7 @@ impl KeyRange {
     }
 }
 
-/// The key right behind `key`: nothing sorts between them.
+/// The key right after `key`: no other key sorts between them.
 pub(crate) fn successor(key: &[u8]) -> Bytes {
     [key, &[0]].concat().into()
 }

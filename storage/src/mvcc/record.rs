@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
 use crate::layout;
 
-/// What a version did to its key.
+/// Kind of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Put,
@@ -44,13 +44,13 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) kind: Kind,
-    /// The revision of the version itself.
+    /// The revision at which the version was written.
     pub(crate) modified: Revision,
     /// The number of the change within the revision, from 0.
     pub(crate) sub: u32,
-    /// The revision at which this life of the key began; 0 for a tombstone, like the two below.
+    /// The revision at which the key was created; 0 for a tombstone, as are `version` and `lease`.
     pub(crate) created: Revision,
-    /// Puts in this life so far, this one included.
+    /// Number of puts since the key was created, including this one.
     pub(crate) version: i64,
     pub(crate) lease: LeaseId,
 }
@@ -100,7 +100,7 @@ impl Version {
 
     /// The bytes of the row in `KV`.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        // A kind and four varints; 20 bytes are enough but for the largest leases.
+        // A kind and four varints: 20 bytes, unless the lease id is very large.
         let mut out = Vec::with_capacity(32 + self.value.len());
         let head = &self.head;
         out.put_u8(head.kind.byte());
@@ -114,7 +114,7 @@ impl Version {
         out
     }
 
-    /// The version in a row of `KV`, which shares the row's memory.
+    /// Decodes a row of `KV`. The value shares the row's memory.
     pub(crate) fn decode(row: &Bytes, modified: Revision) -> Result<Version, Fault> {
         let (head, value) = decode(row, modified)?;
         let value = if value.is_empty() {
@@ -126,7 +126,7 @@ impl Version {
     }
 }
 
-/// The head and the value in a row of `KV`.
+/// Decodes a row of `KV` into head and value.
 pub(crate) fn decode(row: &[u8], modified: Revision) -> Result<(Head, &[u8]), Fault> {
     decode_row(row, modified)
         .ok_or_else(|| damaged(format!("kv: no version in a row of revision {modified}")))
@@ -190,12 +190,12 @@ impl<'a> RevRow<'a> {
     }
 }
 
-/// What a version counts in the logical size.
+/// Logical size of a version.
 pub(crate) fn logical_size(key: &[u8], value_len: usize) -> i64 {
     (key.len() + value_len + layout::VERSION_OVERHEAD) as i64
 }
 
-/// Bytes in the state store that make no sense.
+/// Makes the fault of bytes in the state store that do not decode.
 pub(crate) fn damaged(detail: String) -> Fault {
     Fault::Damaged {
         path: PathBuf::from("state"),

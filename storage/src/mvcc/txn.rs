@@ -9,8 +9,8 @@
 //!    not looked at.
 //! 3. The operations run in order, each seeing the earlier ones.
 //!
-//! A transaction that only reads does all three here, in [`read_only`]. One that writes does step 2
-//! and step 3 in `machine/txn.rs`, and has its reads from here.
+//! [`read_only`] does all three for a transaction that only reads. For a transaction that writes,
+//! `machine/txn.rs` does steps 2 and 3 and calls [`range_at`] for its reads.
 //!
 //! For example, `compare a = 1; success: range b; failure: put a 1` on an empty store: the
 //! comparison fails, so the path is the failure branch, and `range b` is not even checked.
@@ -37,7 +37,7 @@ pub(crate) struct Path {
     pub(crate) nested: Vec<Path>,
 }
 
-/// Step 1.
+/// Step 1: evaluates the comparisons.
 pub(crate) fn path(
     view: &dyn View,
     at: Revision,
@@ -132,7 +132,7 @@ pub(crate) fn response(path: &Path, responses: Vec<api::ResponseOp>) -> api::Txn
     }
 }
 
-/// The operations of the branch taken.
+/// The operations of the branch that the transaction takes.
 pub(crate) fn branch<'r>(request: &'r api::TxnRequest, path: &Path) -> &'r [api::RequestOp] {
     if path.succeeded {
         &request.success
@@ -147,8 +147,8 @@ pub(crate) fn next<'p>(nested: &mut std::slice::Iter<'p, Path>) -> &'p Path {
         .expect("a path has a step for each transaction nested in its branch")
 }
 
-/// A range within a transaction that is at `now`: at its own revision if it names one. It must be
-/// readable.
+/// Answers a range within a transaction that is at `now`: at the range's own revision if it has
+/// one, which must have passed [`check_readable`].
 pub(crate) fn range_at(
     view: &dyn View,
     request: &api::RangeRequest,
@@ -168,8 +168,8 @@ pub(crate) fn range_at(
     })
 }
 
-/// Whether the revision a range names can be read. One below zero means the latest to a range by
-/// itself; within a transaction etcd takes it for a number, and so do we.
+/// Checks that the revision of a range within a transaction can be read. A negative revision means
+/// the latest to a range of its own, but etcd compares it as a number here, and so do we.
 pub(crate) fn check_readable(
     request: &api::RangeRequest,
     now: Revision,
@@ -182,8 +182,8 @@ pub(crate) fn check_readable(
     }
 }
 
-/// Whether a comparison holds: for every key in its range; and if there is none, for one that was
-/// never written, whose numbers are all 0 and which has no value to compare.
+/// True if a comparison holds for every key in its range. An empty range is compared like one key
+/// that was never written: its numbers are all 0, and a comparison of its value fails.
 fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, Fault> {
     let range = KeyRange::of(&compare.key, &compare.range_end);
     let mut any = false;
@@ -205,8 +205,8 @@ fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, 
         && accepts(compare, order(compare, &never_written, &[])))
 }
 
-/// How what is there relates to what the comparison names. A target without its operand is compared
-/// with 0, or with the empty value; a target nobody knows is equal to anything, as in etcd.
+/// Compares a version with the operand of a comparison. A missing operand counts as 0, or as the
+/// empty value. An unknown target is equal to anything, as in etcd.
 fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
     let union = compare.target_union.as_ref();
     let Ok(target) = CompareTarget::try_from(compare.target) else {
@@ -236,7 +236,7 @@ fn order(compare: &api::Compare, head: &Head, value: &[u8]) -> Ordering {
     }
 }
 
-/// A result nobody knows refuses nothing, as in etcd.
+/// True if the comparison accepts this order. An unknown result accepts all, as in etcd.
 fn accepts(compare: &api::Compare, order: Ordering) -> bool {
     match CompareResult::try_from(compare.result) {
         Ok(CompareResult::Equal) => order == Ordering::Equal,

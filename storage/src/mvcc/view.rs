@@ -1,9 +1,8 @@
-//! Reading the key space at a revision.
+//! Reads of the key space at a revision.
 //!
-//! [`View`] is what the logic of requests reads through: either committed rows alone
-//! ([`EngineView`], for readers), or those with what is applied but not yet committed on top
-//! ([`super::pending::PendingView`], for the machine). So a range inside a transaction and a range
-//! of a reader are one piece of code.
+//! Requests read through a [`View`]: the committed rows alone ([`EngineView`], for readers), or the
+//! committed rows with pending ones on top ([`super::pending::PendingView`], for the machine). So a
+//! range inside a transaction and a range of a reader run the same code.
 
 use std::ops::ControlFlow;
 
@@ -16,24 +15,23 @@ use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
 
-/// After so many rows that are not wanted, seek instead of stepping: a seek costs about this many
-/// steps.
+/// After this many rows of no use, seek instead of stepping: a seek costs about as much.
 const STEPS_BEFORE_SEEK: usize = 8;
 
-/// Called with key, head and value of each version found, in key order; says whether to go on.
+/// Called with key, head and value of each version found, in key order, until it returns `Break`.
 pub(crate) type Visitor<'a> = dyn FnMut(&[u8], &Head, &[u8]) -> ControlFlow<()> + 'a;
 
 /// The key space, readable at any revision from the compact revision on.
 pub(crate) trait View {
-    /// The version of `key` at `at`, unless there is none or it is a tombstone.
+    /// Returns the version of `key` at `at`; `None` if there is none or it is a tombstone.
     fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault>;
 
-    /// Visits the version at `at` of every key in `range` that has one, tombstones left out.
+    /// Visits the version at `at` of every key in `range`, without tombstones.
     fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>)
     -> Result<(), Fault>;
 }
 
-/// Committed rows.
+/// A view of the committed rows.
 pub(crate) struct EngineView<'a> {
     pub(crate) read: &'a dyn Read,
 }
@@ -51,7 +49,7 @@ impl View for EngineView<'_> {
     ) -> Result<(), Fault> {
         if let KeyRange::Point(key) = range {
             if let Some(version) = self.find(key, at)? {
-                // One key: whether to go on does not matter.
+                // A point has one key, so the visitor's answer does not matter.
                 let _ = visitor(key, &version.head, &version.value);
             }
             return Ok(());
@@ -67,7 +65,7 @@ impl View for EngineView<'_> {
     }
 }
 
-/// The newest version of `key` at or below `at`, tombstones included: one seek.
+/// Finds the newest version of `key` at or below `at`, which may be a tombstone: one seek.
 pub(crate) fn find_row(
     read: &dyn Read,
     key: &[u8],
@@ -80,13 +78,14 @@ pub(crate) fn find_row(
     Version::decode(&value, modified).map(Some)
 }
 
-/// Walks rows of `KV`: of each key the newest version at or below `at`.
+/// Walks rows of `KV` and visits the newest version at or below `at` of each key.
 fn visit_rows(
     mut scan: Box<dyn Scan + '_>,
     at: Revision,
     visitor: &mut Visitor<'_>,
 ) -> Result<(), Fault> {
-    // The escaped key of the current rows, and whether its version is found already.
+    // The escaped key of the current rows. `found` is true after the row of its
+    // version at `at`.
     let mut current: Vec<u8> = Vec::new();
     let mut found = false;
     let mut skipped = 0;
@@ -113,8 +112,8 @@ fn visit_rows(
         }
         skipped += 1;
         if skipped == STEPS_BEFORE_SEEK {
-            // Too new so far: on to the wanted revision. Found already: behind the last row of the
-            // key.
+            // If the version is found, skip to the end of the key's rows. If all rows so far were
+            // too new, skip to the wanted revision.
             let bound = if found { Revision(0) } else { at };
             let length = current.len();
             current.extend_from_slice(&(!(bound.0 as u64)).to_be_bytes());

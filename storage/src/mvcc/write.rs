@@ -1,8 +1,8 @@
 //! One write transaction: changes that share a revision.
 //!
-//! A [`Writer`] begins at a revision and, once it has changed something, is at the next: that is
-//! where its versions are written and what its later reads see. One that changes nothing leaves no
-//! trace and uses up no revision.
+//! A [`Writer`] begins at a revision. Its first change moves it to the next revision, at which all
+//! its versions are written and which its later reads see. A writer without changes uses no
+//! revision and writes nothing.
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::PutRequest;
@@ -38,7 +38,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Where the transaction is: the revision it began at, or the next if it changed something.
+    /// The revision of the transaction: the one it began at, or the next after a change.
     pub(crate) fn revision(&self) -> Revision {
         if self.changes.is_empty() {
             self.begin
@@ -47,13 +47,13 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The key space as the transaction sees it, its own changes included.
+    /// The key space with the transaction's own changes.
     pub(crate) fn view(&self) -> PendingView<'_> {
         self.pending.view(self.read)
     }
 
-    /// Writes a key. Returns the version before. The request has been checked: if it says to keep
-    /// value or lease, there is one.
+    /// Writes a key and returns its previous version. The caller has checked the request: a put
+    /// that keeps the value or the lease finds a version to keep it from.
     pub(crate) fn put(&mut self, request: &PutRequest) -> Result<Option<KeyValue>, Fault> {
         let key = request.key.clone();
         let before = self.view().find(&key, self.begin.next())?;
@@ -92,7 +92,7 @@ impl<'a> Writer<'a> {
         Ok(self.add(key, written, EventType::Put, event, before))
     }
 
-    /// Deletes every key in `range`. Returns what was there.
+    /// Deletes every key in `range` and returns the deleted versions.
     pub(crate) fn delete_range(&mut self, range: &KeyRange) -> Result<Vec<KeyValue>, Fault> {
         let mut found = Vec::new();
         self.view()
@@ -114,7 +114,7 @@ impl<'a> Writer<'a> {
         Ok(deleted)
     }
 
-    /// Deletes a key whose version now is `before`.
+    /// Deletes a key whose current version is `before`.
     fn delete(&mut self, key: Bytes, before: Version) -> Option<KeyValue> {
         if before.head.lease != LeaseId::NONE {
             self.pending.detach(before.head.lease, &key);
@@ -141,7 +141,7 @@ impl<'a> Writer<'a> {
         kv: KeyValue,
         before: Option<Version>,
     ) -> Option<KeyValue> {
-        // Two versions under one name would corrupt the history: stop before.
+        // A second version at the same revision would overwrite the first and corrupt the history.
         assert!(
             before
                 .as_ref()
@@ -163,13 +163,12 @@ impl<'a> Writer<'a> {
         prev
     }
 
-    /// The number of the next change.
+    /// The number of the next change within the revision.
     fn sub(&self) -> u32 {
         u32::try_from(self.changes.len()).expect("a revision's changes fit in memory")
     }
 
-    /// Ends the transaction: the revision it is at, its changes, and what they add to the logical
-    /// size.
+    /// Ends the transaction. Returns its revision, its changes, and the logical size that they add.
     pub(crate) fn finish(self) -> (Revision, Vec<Change>, i64) {
         (self.revision(), self.changes, self.size)
     }

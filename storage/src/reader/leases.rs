@@ -1,4 +1,4 @@
-//! Reading leases.
+//! Reads of leases.
 
 use bytes::Bytes;
 use conclave_proto::command::LeaseRecord;
@@ -11,24 +11,24 @@ use crate::layout;
 use crate::mvcc::pending::{self, decode_lease};
 
 impl Reader {
-    /// A lease, if there is one with that id.
+    /// Returns the lease with this id, if it exists.
     pub fn lease(&self, id: LeaseId) -> Result<Option<LeaseRecord>, Fault> {
         let row = self.engine().get(layout::LEASE, &layout::lease_key(id))?;
         row.map(|row| decode_lease(&row)).transpose()
     }
 
-    /// The keys attached to a lease, in order.
+    /// Returns the keys attached to a lease, in order.
     pub fn lease_keys(&self, id: LeaseId) -> Result<Vec<Bytes>, ReadError> {
         self.under_meter(&*self.engine(), |read| pending::lease_keys(read, id))
     }
 
-    /// All leases.
+    /// Returns all leases.
     pub fn leases(&self) -> Result<Vec<LeaseRecord>, ReadError> {
         self.under_meter(&*self.engine(), |read| leases(read, &[], usize::MAX))
     }
 
-    /// The next `max` leases after one, in the order of the store (by id, negative ones last): what
-    /// a new leader reads them all with, a piece at a time.
+    /// Returns up to `max` leases after the lease `after`, in the order of the store: by id,
+    /// negative ids last. A new leader reads all leases with it, in bounded pieces.
     pub fn leases_after(
         &self,
         after: Option<LeaseId>,

@@ -1,14 +1,14 @@
-//! A large range as the bytes of its reply, a page at a time: memory for a page, whatever the size.
+//! A large range as the bytes of its reply, in pages: the memory of one page, whatever the size.
 //!
-//! A reply is one message, and its length stands before it. So the range is read twice from one
-//! frozen state: [`PagedRange::measure`] counts, [`PagedRange::next_page`] encodes. What is small
-//! enough is kept from the first reading, so that only what is large is read again.
+//! A reply is one message, preceded by its length. So the range is read twice from one frozen
+//! state: [`PagedRange::measure`] counts, [`PagedRange::next_page`] encodes. The first pages are
+//! kept from the first reading, up to a bound, so a small range is read only once.
 //!
-//! Between two pages nothing but the frozen state is held, which is a number to the engine: an open
-//! scan would keep memtables and files alive for as long as a client takes to read a page.
+//! Between two pages only the frozen state is held, which is a number to the engine. An open scan
+//! would keep memtables and files alive for as long as a client takes to read a page.
 //!
-//! The pages hold the field `kvs` of a `RangeResponse` and nothing else; the fields around it are
-//! the caller's, who knows the whole header.
+//! The pages hold only the field `kvs` of a `RangeResponse`. The caller encodes the other fields,
+//! because it has the whole header.
 
 use std::ops::ControlFlow;
 
@@ -24,12 +24,12 @@ use crate::mvcc::range::{KeyRange, successor};
 use crate::mvcc::record::Head;
 use crate::mvcc::view::{EngineView, View};
 
-/// The size of a range's reply, and its beginning.
+/// The size of a range's reply, and its first pages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measured {
     /// The latest revision, for the header.
     pub now: Revision,
-    /// Bytes of the encoded field `kvs`.
+    /// Size of the encoded field `kvs`.
     pub size_bytes: u64,
     /// As in a `RangeResponse`.
     pub more: bool,
@@ -39,27 +39,27 @@ pub struct Measured {
     pub kept: Vec<Bytes>,
 }
 
-/// A large range under way.
+/// A large range that is being read.
 pub struct PagedRange<'a> {
     reader: &'a Reader,
     frozen: &'a dyn Read,
     plan: Plan<'a>,
     at: Revision,
     now: Revision,
-    /// What no page holds yet.
+    /// The part of the range after the pages so far.
     rest: KeyRange,
-    /// Keys the limit leaves for `rest`.
+    /// Number of keys that the limit allows in `rest`.
     left: usize,
 }
 
-/// Whether a range can be read in pages: in the order of its keys.
+/// True if a range can be read in pages, which requires key order.
 pub fn is_pageable(request: &api::RangeRequest) -> bool {
     !request.count_only && Plan::of(request).is_in_key_order()
 }
 
 impl Reader {
-    /// Lets `read` read a range in pages. The request must have passed
-    /// [`crate::machine::validate::check_range`] and be [`is_pageable`].
+    /// Calls `read` to read a range in pages. The request must have passed
+    /// `machine::validate::check_range` and be [`is_pageable`].
     pub fn range_in_pages<T>(
         &self,
         request: &api::RangeRequest,
@@ -87,8 +87,8 @@ impl Reader {
 }
 
 impl PagedRange<'_> {
-    /// Reads all there is. Keeps pages of `page_bytes`, or a little more, while they are not more
-    /// than `kept_bytes_max` together. To be called once, before the first page.
+    /// Reads the whole range and measures it. Keeps the first pages, of `page_bytes` or a little
+    /// more each and at most `kept_bytes_max` together. To be called once, before the first page.
     pub fn measure(
         &mut self,
         page_bytes: usize,
@@ -101,7 +101,7 @@ impl PagedRange<'_> {
         let mut page = Page::new(page_bytes);
         let mut kept_keys = 0;
         let mut passed = 0;
-        // Where the pages kept so far end, once they may not grow any more.
+        // The first key after the kept pages, once they have reached their bound.
         let mut resume = None;
         let rest = self.rest.clone();
         self.visit(&rest, |plan, key, head, value| {
@@ -137,7 +137,8 @@ impl PagedRange<'_> {
         Ok(measured)
     }
 
-    /// The next page, of `page_bytes` or a little more but for the last; `None` after the last.
+    /// Returns the next page, or `None` after the last. A page has `page_bytes` or a little more,
+    /// and the last page may have less.
     pub fn next_page(&mut self, page_bytes: usize) -> Result<Option<Bytes>, ReadError> {
         if self.left == 0 {
             return Ok(None);
@@ -184,7 +185,7 @@ impl PagedRange<'_> {
     }
 }
 
-/// A page that grows.
+/// A page that is being filled.
 struct Page {
     bytes: BytesMut,
     full_bytes: usize,
@@ -212,7 +213,7 @@ impl Page {
 struct Row<'a> {
     key: &'a [u8],
     value: &'a [u8],
-    /// Field and value of the numbers before the value, in order.
+    /// Field numbers and values of the integers before the value, in order.
     numbers: [(u32, i64); 3],
     lease: i64,
 }
@@ -227,7 +228,7 @@ impl<'a> Row<'a> {
             key,
             value: if keys_only { &[] } else { value },
             numbers: [(2, head.created.0), (3, head.modified.0), (4, head.version)],
-            // As `query::answer` has it.
+            // As in `query::answer`: without values etcd does not know the lease.
             lease: if keys_only { 0 } else { head.lease.0 },
         }
     }

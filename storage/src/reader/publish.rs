@@ -1,4 +1,4 @@
-//! The publishing side of a reader, for the machine only.
+//! The side of a reader that the machine writes to.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -31,7 +31,7 @@ impl Reader {
         }
     }
 
-    /// The index last: who sees it sees all that belongs to it.
+    /// Publishes a commit. The index is stored last, so a thread that loads it also sees the rest.
     pub(crate) fn publish(&self, applied: &Applied, logical_size: i64, finished: Revision) {
         let shared = &self.shared;
         shared.revision.store(applied.revision.0, Ordering::Release);
@@ -46,7 +46,8 @@ impl Reader {
         shared.index.store(applied.index, Ordering::Release);
     }
 
-    /// The state continues in another engine, as of `compacted`; [`Reader::publish`] follows.
+    /// Switches to the engine of a snapshot with this compact revision. [`Reader::publish`] must
+    /// follow.
     pub(crate) fn replace_engine(&self, engine: Arc<dyn Engine>, compacted: Revision) {
         let shared = &self.shared;
         shared.compacted.store(compacted.0, Ordering::Release);

@@ -1,7 +1,8 @@
-//! A large range in pieces: bounded memory for the server, no limit for the client.
+//! A large range in pieces: bounded memory for the server, no limit on the size for the client.
 //!
-//! All pieces are of one revision, that of the first; nothing is held open between them, so a slow
-//! client costs nothing, and a client so slow that its revision is compacted meanwhile is told so.
+//! All pieces have the revision of the first. Nothing is held open between them, so a slow client
+//! costs nothing. If the revision is compacted before the last piece, the next piece fails with
+//! `Compacted`.
 
 use std::ops::ControlFlow;
 
@@ -16,22 +17,22 @@ use crate::mvcc::query::{self, Arena, header};
 use crate::mvcc::range::{KeyRange, successor};
 use crate::mvcc::view::{EngineView, View};
 
-/// Where a stream is.
+/// Position of a stream.
 #[derive(Clone, Debug)]
 pub struct RangeCursor {
     request: api::RangeRequest,
-    /// What is left of the range.
+    /// The part of the range that is yet to be sent.
     rest: KeyRange,
-    /// The revision of all pieces, and the latest when the stream began.
+    /// The revision of all pieces; `now` is the latest revision when the stream began.
     at: Revision,
     now: Revision,
-    /// Keys so far.
+    /// Number of keys so far.
     sent: i64,
     finished: bool,
 }
 
 impl RangeCursor {
-    /// Whether the last piece was returned.
+    /// True after the last piece was returned.
     pub fn is_finished(&self) -> bool {
         self.finished
     }
@@ -47,8 +48,8 @@ impl RangeCursor {
 }
 
 impl Reader {
-    /// Answers a range request that selects at most `keys_max` keys, all of them within its limit;
-    /// `None` if there are more, without having counted them. Like [`Reader::range`] otherwise.
+    /// Like [`Reader::range`] for a request that selects at most `keys_max` keys and no more than
+    /// its limit. `None` if it selects more, which are not counted.
     pub fn range_of_few(
         &self,
         request: &api::RangeRequest,
@@ -85,8 +86,8 @@ impl Reader {
         })
     }
 
-    /// Begins a stream. The request must have passed [`crate::machine::validate::check_range`];
-    /// sorting and the revision filters do not go with streaming and are not looked at.
+    /// Begins a stream. The request must have passed `machine::validate::check_range`. Its sort
+    /// order and its revision filters are ignored, because they are not supported in streams.
     pub fn range_stream(&self, request: &api::RangeRequest) -> Result<RangeCursor, ReadError> {
         let (at, now) = self.resolve(request.revision)?;
         let rest = KeyRange::of(&request.key, &request.range_end);
@@ -101,9 +102,11 @@ impl Reader {
         })
     }
 
-    /// The next piece, of at least one key and then until about `max_bytes` are reached. The last
-    /// one, and only it, has a header, `more` and `count`; it may have no keys. `Compacted` if the
-    /// revision went away.
+    /// Returns the next piece: at least one key, and then until about `max_bytes` are reached. Only
+    /// the last piece has a header, `more` and `count`, and it may have no keys.
+    ///
+    /// # Errors
+    /// `Compacted` if the revision was compacted meanwhile.
     pub fn range_stream_step(
         &self,
         cursor: &mut RangeCursor,
@@ -128,8 +131,8 @@ impl Reader {
         })
     }
 
-    /// The last piece. What the limit cut off is counted, unless the piece reached the end of the
-    /// range.
+    /// Makes the last piece. Keys beyond the limit are counted, unless the piece reached the end of
+    /// the range.
     fn finish(
         &self,
         cursor: &mut RangeCursor,
@@ -154,7 +157,7 @@ impl Reader {
     }
 }
 
-/// The keys from where the cursor is, and whether they are the last.
+/// The next keys, and true if they reach the end of the range.
 fn piece(
     view: &dyn View,
     cursor: &RangeCursor,

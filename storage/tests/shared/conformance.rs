@@ -1,9 +1,10 @@
-//! The conformance suite of engines: what is proved on the memory engine in simulation must hold on
-//! RocksDB.
+//! The conformance suite of engines. Properties that the simulation shows on the memory engine must
+//! hold on RocksDB.
 //!
-//! A part of the unit tests of conclave-storage and of conclave-rocks. Each implements [`Subject`]
-//! for its engine and calls [`conformance_suite`] with a fresh one. It is a shared file rather than
-//! a feature of conclave-storage, which would compile that crate, and all that depend on it, twice.
+//! This file is part of the unit tests of conclave-storage and of conclave-rocks. Both implement
+//! [`Subject`] for their engine and call [`conformance_suite`] with a new engine. A feature of
+//! conclave-storage instead of a shared file would compile that crate, and all that depend on it,
+//! twice.
 
 use std::path::Path;
 
@@ -30,13 +31,14 @@ pub(crate) const ODD: Space = Space {
 pub(crate) trait Subject {
     type Engine: Engine;
     fn engine(&self) -> &Self::Engine;
-    /// The engine after power loss; what was not durable is gone, or part of it.
+    /// Returns the engine after a power loss, which loses any part of the data that was not
+    /// durable.
     fn crash(self) -> Self;
     fn open_copy(dir: &Path) -> Self::Engine;
 }
 
 /// Declares a test for each check. Every test evaluates `$subject` for an engine of its own. The
-/// module that calls it has this one imported as `suite`.
+/// module that calls it has this module imported as `suite`.
 macro_rules! conformance_suite {
     ($subject:expr) => {
         conformance_suite!(@each $subject =>
@@ -214,8 +216,8 @@ pub(crate) fn seeks_move_within_the_bounds(subject: impl Subject) {
     );
 }
 
-/// Keys that are prefixes of one another, with zero bytes, and absent ones: a filter that looked at
-/// the wrong bytes would lose a version, one that is never asked would not matter here.
+/// Reads keys that are prefixes of each other, keys with zero bytes, and absent keys. A filter over
+/// the wrong bytes would lose a version.
 pub(crate) fn first_in_prefix_finds_the_version(subject: impl Subject) {
     let engine = subject.engine();
     let keys: [&[u8]; 7] = [b"", b"\0", b"a", b"a\0", b"a\0\0", b"ab", b"a\0\xff"];
@@ -283,7 +285,7 @@ pub(crate) fn first_in_prefix_takes_any_suffix_length(subject: impl Subject) {
         assert_eq!(at(b"a/000").unwrap(), "a/001");
         assert_eq!(at(b"a/002").unwrap(), "a/005");
         assert_eq!(at(b"a/006"), None);
-        // One space after the other.
+        // The view has read another space before, and must change its iterator.
         assert!(in_space(VERSIONED, &versioned(b"a/001", 1)).is_some());
         assert_eq!(at(b"b/000").unwrap(), "b/002");
         assert_eq!(at(b"c/000"), None);

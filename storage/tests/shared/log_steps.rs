@@ -1,5 +1,5 @@
-//! A sequence of writes to a log, and how to list what a log holds. A part of the unit tests of
-//! conclave-storage, for the engine in memory, and of conclave-rocks.
+//! A sequence of writes to a log, and a listing of its entries. This file is part of the unit tests
+//! of conclave-storage, on the engine in memory, and of conclave-rocks.
 
 use bytes::Bytes;
 use conclave_storage::Fault;
@@ -66,7 +66,7 @@ pub(crate) fn configured(conf_state: &'static str) -> Append {
 
 pub(crate) type Step = Box<dyn Fn(&Log) -> Result<(), Fault>>;
 
-/// A day in the life of a log, as steps of one batch each.
+/// A sequence of writes of every kind, each of one batch.
 pub(crate) fn steps() -> Vec<Step> {
     vec![
         Box::new(|log| log.append(&configured("conf"))),

@@ -1,4 +1,4 @@
-//! What only a real disk has: locks, damaged bytes, torn tails.
+//! Tests of what only a real disk has: locks, damaged bytes, torn tails.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,8 @@ fn put(engine: &RocksEngine, number: u32, len: usize) {
     engine.write(batch, Durability::Synced).unwrap();
 }
 
-/// A store whose process died after `RECORDS` synced writes of `len` bytes: its folder, and the
-/// write-ahead log.
+/// The folder and the write-ahead log of a store whose process died after `RECORDS` synced writes
+/// of `len` bytes.
 fn dead_store(len: usize) -> (tempfile::TempDir, PathBuf) {
     let (live, dead) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let engine = RocksEngine::open(live.path(), SPACES, RocksOptions::log()).unwrap();
@@ -90,14 +90,14 @@ fn a_tail_cut_anywhere_costs_the_last_record_only() {
             assert_eq!(
                 count(&open(copy.path()).unwrap()),
                 RECORDS,
-                "and it goes on from there"
+                "and the log continues from there"
             );
         }
     }
 }
 
-/// Pages of the last write reach the disk in any order: a hole in it, or all of it zero, is torn as
-/// well.
+/// Pages of the last write reach the disk in any order, so a record with a hole, or all zero, is
+/// torn as well.
 #[test]
 fn a_holed_or_zero_tail_is_torn() {
     for holed in [false, true] {
@@ -128,8 +128,8 @@ fn zeros_after_the_last_record_are_nothing() {
     assert_eq!(count(&open(dir.path()).unwrap()), RECORDS);
 }
 
-/// Every byte of a header and of the payload, near the front, in the middle, and in the last block,
-/// where a damaged length looks like a short tail to the engine.
+/// Flips every byte of a header and of the payload, near the front, in the middle, and in the last
+/// block, where RocksDB takes a damaged length for a short tail.
 #[test]
 fn damage_in_the_middle_refuses_to_open() {
     let (dir, log) = dead_store(100);
@@ -216,8 +216,8 @@ fn a_damaged_file_is_damage_when_it_is_read() {
     );
 }
 
-/// A snapshot whose file `CURRENT` names a manifest that did not come with it was taken for a disk
-/// that fails, which ends the member that received it.
+/// A received snapshot whose file `CURRENT` names a missing manifest is damaged. It was once taken
+/// for a failing disk, which ended the member that received it.
 #[test]
 fn a_file_that_is_named_and_not_there_is_damage() {
     let (dir, _) = dead_store(10);

@@ -1,4 +1,4 @@
-//! The log on RocksDB is the log in memory, and stays readable while it changes.
+//! The log on RocksDB equals the log in memory, and stays readable while it changes.
 
 use std::sync::Arc;
 

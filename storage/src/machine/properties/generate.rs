@@ -1,5 +1,4 @@
-//! Random requests, as likely as possible to get in each other's way: few keys, few leases,
-//! revisions near the present.
+//! Random requests, made to conflict often: few keys, few leases, revisions near the latest.
 
 use bytes::Bytes;
 use conclave_proto::command::command::Body;

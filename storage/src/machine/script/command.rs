@@ -166,7 +166,7 @@ fn body(words: &mut Words) -> Body {
     }
 }
 
-/// `7`, or `7@12` for the one that entry 12 granted.
+/// `7`, or `7@12` for the lease 7 that entry 12 granted.
 fn expired(word: &str) -> ExpiredLease {
     let (id, index) = word.split_once('@').unwrap_or((word, "0"));
     ExpiredLease {
@@ -325,7 +325,7 @@ fn change(words: &mut Words) -> Change {
     }
 }
 
-/// What is left of a line.
+/// The rest of a line.
 struct Words(std::iter::Peekable<std::vec::IntoIter<String>>);
 
 impl Words {
@@ -373,7 +373,7 @@ impl Words {
         }
     }
 
-    /// Words up to the end of what they belong to, each a name or `name=value`.
+    /// Options up to the end of the operation or the line, each a name or `name=value`.
     fn options(&mut self, mut option: impl FnMut(&str, &str)) {
         while self.peek().is_some_and(|word| word != ";" && word != "}") {
             let word = self.next();

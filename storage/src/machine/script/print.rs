@@ -1,4 +1,4 @@
-//! What the commands of a script print.
+//! Output of the commands of a script.
 
 use std::fmt::{Display, Write};
 
@@ -301,7 +301,7 @@ fn show(kv: &KeyValue) -> String {
     format!("{key}=\"{value}\" c{create_revision} m{mod_revision} v{version}{lease}")
 }
 
-/// The revision of a header; nothing else is for the machine to say.
+/// The revision of a header, its only field that the machine sets.
 fn at(header: &Option<api::ResponseHeader>) -> impl Display {
     match header {
         None => " (no header)".to_string(),
