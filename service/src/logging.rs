@@ -29,6 +29,7 @@ use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel}
 
 /// The common beginning of our crates' names, which is that of their events' targets.
 const OWN_TARGETS: &[&str] = &[
+    "conclave_core",
     "conclave_service",
     "conclave_rocks",
     "conclave_storage",
