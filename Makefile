@@ -19,12 +19,13 @@ BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace \
 	go:golang-go python3:python3-venv
 
-.PHONY: help run cluster cluster-member test fuzz fuzz-keep bench lint fmt packages cargo
+.PHONY: help run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt packages cargo
 
 help:
 	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
 	@echo 'make cluster  build and start three members on this machine, to kill one and watch'
 	@echo 'make test     build everything and run every test'
+	@echo 'make sim      simulate clusters under faults; SEEDS=1000, or SEED=7 to see one, step by step'
 	@echo 'make fuzz     look for inputs that end a member; TARGET=all SECONDS=3600, for each target'
 	@echo 'make bench    load an endpoint; see ARGS="--help"'
 	@echo 'make lint     what CI says about the source, apart from the tests'
@@ -49,6 +50,16 @@ cluster-member:
 test: cargo packages
 	cargo build --release --workspace --locked
 	cargo test --release --workspace --locked
+
+# The simulator, whose short run is a part of `make test`. With BUG=answer_before_sync or BUG=read_context_twice it runs on
+# a core with that bug, in a directory of its own, and has to find it. See tests/sim/README.md.
+sim: export SEEDS := $(SEEDS)
+sim: export SEED := $(SEED)
+sim: cargo
+	@if [[ -n "$(BUG)" ]]; then \
+		export CARGO_TARGET_DIR="$$CARGO_TARGET_DIR/bugs" RUSTFLAGS='--cfg conclave_bug="$(BUG)"'; fi; \
+	cargo build --release --locked --package conclave-sim --bin conclave-sim; \
+	exec "$$CARGO_TARGET_DIR/release/conclave-sim"
 
 # The long run of the fuzz tier, whose short run is a part of `make test`; see tests/README.md.
 fuzz: TARGET ?= all

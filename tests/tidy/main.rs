@@ -216,6 +216,46 @@ fn one_file_reads_the_clock() {
     );
 }
 
+/// What a simulation must control comes through a seam. The other files named here have threads
+/// that a simulation does not start: the owners' own, and those for calls that it does not make.
+#[test]
+fn the_core_goes_through_its_seams() {
+    let core = "service/core/src";
+    let in_core = |files: &[&str]| -> Vec<String> {
+        files.iter().map(|file| format!("{core}/{file}")).collect()
+    };
+    let rules: [(&[&str], &[&str]); 4] = [
+        (&["tokio::time"], &["clock.rs"]),
+        (&["rand::"], &[]),
+        (
+            &["thread::Builder", "thread::spawn"],
+            &["workers.rs", "fatal.rs", "peers.rs"],
+        ),
+        (
+            &["spawn_blocking"],
+            &["long_reads.rs", "handle.rs", "member.rs"],
+        ),
+    ];
+    for (words, allowed) in rules {
+        let allowed = in_core(allowed);
+        let allowed: Vec<_> = allowed.iter().map(String::as_str).collect();
+        only_in(words, &allowed, &[core, "storage/src"]);
+    }
+}
+
+/// Which of several that are ready is taken must not depend on chance.
+#[test]
+fn selects_of_the_core_are_biased() {
+    let mut found = Vec::new();
+    for path in files(&root().join("service/core/src"), "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        let selects = text.split("select! {").skip(1);
+        let unbiased = selects.filter(|rest| !rest.trim_start().starts_with("biased;"));
+        found.extend(unbiased.map(|_| shown(&path)));
+    }
+    none(found);
+}
+
 #[test]
 fn the_top_is_as_agreed() {
     let entries = fs::read_dir(root())
@@ -282,8 +322,12 @@ fn tests_do_not_sleep_and_are_not_put_off() {
     let tests = root().join("tests");
     let mut found = Vec::new();
     // The load generator is no test: it paces itself and samples.
+    // The simulator's sleep takes no time.
     let is_test = |path: &&PathBuf| {
-        !path.starts_with(tests.join("tidy")) && !path.starts_with(tests.join("bench"))
+        let others = ["tidy", "bench", "sim"];
+        !others
+            .iter()
+            .any(|folder| path.starts_with(tests.join(folder)))
     };
     for path in files(&tests, "rs").iter().filter(is_test) {
         let text = fs::read_to_string(path).unwrap();

@@ -26,8 +26,8 @@ use conclave_proto::command::Member;
 use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
 use conclave_storage::log::{Entry, Log, LogState};
-use conclave_storage::membership::Change;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
+use conclave_storage::membership::Change;
 use conclave_storage::reader::Reader;
 
 use crate::applier::{SkippedEntry, entry as applying};

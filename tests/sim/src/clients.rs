@@ -1,0 +1,180 @@
+//! Clients: what they ask of a member, and what became of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use conclave_core::handle::{Handle, ProposeError};
+use conclave_core::leader_queries;
+use conclave_core::watch::KeyRange;
+use conclave_proto::command::command::Body;
+use conclave_proto::etcdserverpb::{LeaseGrantRequest, PutRequest, RangeRequest};
+use conclave_storage::machine::{Changes, Reply};
+use conclave_storage::{LeaseId, Revision};
+
+/// Keys that clients write to.
+pub const KEYS: u32 = 6;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// Writes a value that nothing else writes.
+    Put {
+        key: Bytes,
+        value: Bytes,
+        lease: i64,
+    },
+    /// A linearizable read.
+    Read { key: Bytes },
+    /// Grants a lease.
+    Grant { lease: i64, ttl: i64 },
+    /// Renews a lease.
+    Renew { lease: i64 },
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// It was done at this revision.
+    Written(i64),
+    /// What was read, at a revision.
+    Read(Option<Bytes>, i64),
+    /// Seconds that the lease lives from then on.
+    Lives(i64),
+    /// It was not done, and will not be.
+    Refused,
+    /// It may have been done, or may be done later.
+    Unknown,
+}
+
+/// A question that was answered.
+#[derive(Debug)]
+pub struct Answered {
+    /// Its number among all questions.
+    pub number: u64,
+    /// What was asked.
+    pub ask: Ask,
+    /// The greatest revision in a reply when it was asked.
+    pub floor: i64,
+    /// The world's time when it was asked.
+    pub asked_at_ms: u64,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// What the clients have heard since it was looked at last.
+#[derive(Clone, Default)]
+pub struct Heard {
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Default)]
+struct Inside {
+    answered: Vec<Answered>,
+    /// Revisions, by the number of the watcher.
+    watched: Vec<(u64, Vec<Arc<Changes>>)>,
+}
+
+impl Heard {
+    /// Answers since the last call, in the order of the questions: tokio's `watch` channel wakes
+    /// those that wait for the same thing in an order that no seed decides.
+    pub fn answers(&self) -> Vec<Answered> {
+        let mut answers = self.with(|inside| std::mem::take(&mut inside.answered));
+        answers.sort_by_key(|answered| answered.number);
+        answers
+    }
+
+    /// What watchers got since the last call, in order.
+    pub fn watched(&self) -> Vec<(u64, Vec<Arc<Changes>>)> {
+        self.with(|inside| std::mem::take(&mut inside.watched))
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Inside) -> T) -> T {
+        work(&mut self.inside.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Asks a member, and reports the answer.
+pub async fn ask(
+    handle: Handle,
+    (number, ask): (u64, Ask),
+    floor: i64,
+    asked_at_ms: u64,
+    heard: Heard,
+) {
+    let answer = answer(&handle, &ask).await;
+    let answered = Answered {
+        number,
+        ask,
+        floor,
+        asked_at_ms,
+        answer,
+    };
+    heard.with(|inside| inside.answered.push(answered));
+}
+
+async fn answer(handle: &Handle, ask: &Ask) -> Answer {
+    match ask {
+        Ask::Put { key, value, lease } => {
+            let put = PutRequest {
+                key: key.clone(),
+                value: value.clone(),
+                lease: *lease,
+                ..PutRequest::default()
+            };
+            match handle.propose(Body::Put(put)).await {
+                Ok(Reply::Put(reply)) => Answer::Written(reply.header.map_or(0, |h| h.revision)),
+                other => not_done(&other),
+            }
+        }
+        Ask::Grant { lease, ttl } => {
+            let grant = LeaseGrantRequest {
+                id: *lease,
+                ttl: *ttl,
+            };
+            match handle.propose(Body::LeaseGrant(grant)).await {
+                Ok(Reply::LeaseGrant(reply)) => Answer::Lives(reply.ttl),
+                other => not_done(&other),
+            }
+        }
+        Ask::Renew { lease } => match leader_queries::keep_alive(handle, LeaseId(*lease)).await {
+            Ok(Some(ttl)) => Answer::Lives(ttl),
+            Ok(None) | Err(_) => Answer::Unknown,
+        },
+        Ask::Read { key } => {
+            if handle.linearize().await.is_err() {
+                return Answer::Unknown;
+            }
+            let range = RangeRequest {
+                key: key.clone(),
+                ..RangeRequest::default()
+            };
+            match handle.reader().range(&range) {
+                Ok(reply) => {
+                    let revision = reply.header.map_or(0, |header| header.revision);
+                    Answer::Read(reply.kvs.first().map(|kv| kv.value.clone()), revision)
+                }
+                Err(_) => Answer::Unknown,
+            }
+        }
+    }
+}
+
+fn not_done(result: &Result<Reply, ProposeError>) -> Answer {
+    match result {
+        Err(ProposeError::Refused(_) | ProposeError::Rejected(_)) => Answer::Refused,
+        Err(ProposeError::Unknown(_)) => Answer::Unknown,
+        Ok(reply) => unreachable!("another command's reply: {reply:?}"),
+    }
+}
+
+/// Watches every key from a revision on, through one member, until that stops.
+pub async fn watch(handle: Handle, number: u64, from: i64, heard: Heard) {
+    let everything = KeyRange::prefix(Bytes::new());
+    let watching = handle.watches().subscribe(everything, Revision(from));
+    let Ok(mut subscription) = watching.await else {
+        return;
+    };
+    while let Ok(changes) = subscription.next().await {
+        heard.with(|inside| inside.watched.push((number, changes)));
+    }
+}

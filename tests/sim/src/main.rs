@@ -1,0 +1,88 @@
+//! `conclave-sim`: runs seeds until one fails.
+//!
+//! `SEED` runs one and prints every step; `SEEDS` says how many (1,000), and `FIRST` from which on
+//! (1).
+#![allow(clippy::print_stdout, reason = "a program for people")]
+
+use std::env;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    if let Some(seed) = number("SEED") {
+        return one(seed);
+    }
+    many(
+        number("FIRST").unwrap_or(1),
+        number("SEEDS").unwrap_or(1_000),
+    )
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok().filter(|text| !text.is_empty())?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")),
+    )
+}
+
+fn one(seed: u64) -> ExitCode {
+    match sim::run(seed, true) {
+        Ok(run) => {
+            println!("seed {seed}: trace {:016x}, {run:?}", run.trace);
+            ExitCode::SUCCESS
+        }
+        Err(violation) => {
+            println!("seed {seed}: {violation}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn many(first: u64, count: u64) -> ExitCode {
+    let started = Instant::now();
+    let (next, simulated_ms) = (AtomicU64::new(first), AtomicU64::new(0));
+    let failed = Mutex::new(Vec::new());
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        return;
+                    }
+                    match sim::run(seed, false) {
+                        Ok(run) => {
+                            simulated_ms.fetch_add(run.simulated_ms, Ordering::Relaxed);
+                        }
+                        Err(violation) => {
+                            println!("seed {seed}: {violation}");
+                            failed.lock().expect("no panic").push(seed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let seconds = started.elapsed().as_secs_f64();
+    let simulated = simulated_ms.load(Ordering::Relaxed) as f64 / 1000.0;
+    let mut failed = failed.into_inner().expect("no panic");
+    failed.sort_unstable();
+    println!(
+        "{count} seeds in {seconds:.1} s, {:.0} simulated seconds a second, {} failed",
+        simulated / seconds,
+        failed.len()
+    );
+    match failed.first() {
+        Some(seed) => {
+            println!("to see the first: SEED={seed} make sim");
+            ExitCode::FAILURE
+        }
+        None => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,220 @@
+//! The network between the members: it delays, loses, repeats and reorders, and cuts links in one
+//! direction.
+//!
+//! It keeps what [`Peers`] promises and no more. Parcels with commands arrive in order and at most
+//! once, as over one connection; raft's messages may come in any order and more than once, which
+//! raft has to bear.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use conclave_core::clock::Moment;
+use conclave_core::handle::Handle;
+use conclave_core::leader_queries;
+use conclave_core::peers::{Asking, Inbox, PeerEvent, Peers, SnapshotFiles, Unreachable};
+use conclave_proto::command::Member;
+use conclave_proto::peer::{Parcel, parcel::Content, question};
+
+/// The network.
+#[derive(Clone, Default)]
+pub struct Network {
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Default)]
+struct Inside {
+    /// Members whose process runs.
+    ends: BTreeMap<u64, End>,
+    /// Links over which nothing comes: from, to.
+    cut: BTreeSet<(u64, u64)>,
+    /// Sent and not delivered, by the order in which they were sent.
+    under_way: Vec<Message>,
+}
+
+/// Where a member is reached.
+struct End {
+    inbox: Inbox,
+    handle: Option<Handle>,
+}
+
+/// A parcel under way.
+#[derive(Clone)]
+struct Message {
+    from: u64,
+    to: u64,
+    parcel: Parcel,
+}
+
+impl Message {
+    fn is_raft(&self) -> bool {
+        matches!(self.parcel.content, Some(Content::Raft(_)))
+    }
+}
+
+/// What becomes of the message that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives.
+    Delivered,
+    /// It arrives, and a copy of it later, if it is one of raft's.
+    Repeated,
+    /// It is lost.
+    Lost,
+}
+
+impl Network {
+    /// A member's way into the network; its process has started.
+    pub fn join(&self, id: u64, inbox: Inbox) -> Arc<dyn Peers> {
+        let handle = None;
+        self.lock().ends.insert(id, End { inbox, handle });
+        Arc::new(Links {
+            from: id,
+            network: self.clone(),
+        })
+    }
+
+    /// The member can be asked.
+    pub fn answer_with(&self, id: u64, handle: Handle) {
+        if let Some(end) = self.lock().ends.get_mut(&id) {
+            end.handle = Some(handle);
+        }
+    }
+
+    /// A member's process is gone, with what was under way from and to it. The others find their
+    /// connections closed.
+    pub fn leave(&self, id: u64) {
+        let mut inside = self.lock();
+        let gone = inside.ends.remove(&id);
+        inside
+            .under_way
+            .retain(|message| message.from != id && message.to != id);
+        let inboxes: Vec<_> = inside.ends.values().map(|end| end.inbox.clone()).collect();
+        // The handle may hold the last reference to what locks this network when it goes.
+        drop((inside, gone));
+        for inbox in inboxes {
+            inbox.deliver(PeerEvent::Closed(id));
+        }
+    }
+
+    /// Cuts the link from one member to another, in this direction.
+    pub fn cut(&self, from: u64, to: u64) {
+        self.lock().cut.insert((from, to));
+    }
+
+    /// Every link works again.
+    pub fn heal(&self) {
+        self.lock().cut.clear();
+    }
+
+    /// Messages under way.
+    pub fn under_way(&self) -> usize {
+        self.lock().under_way.len()
+    }
+
+    /// Decides one message: the `choice`-th of those that may be next. Returns who it was from and
+    /// for, and its size.
+    pub fn decide(&self, choice: usize, fate: Fate) -> Option<(u64, u64, usize)> {
+        let mut inside = self.lock();
+        let choices = inside.choices();
+        let position = *choices.get(choice.checked_rem(choices.len())?)?;
+        let message = inside.under_way.remove(position);
+        let Message { from, to, .. } = message;
+        let bytes = match &message.parcel.content {
+            Some(Content::Raft(message)) => message.len(),
+            Some(Content::Forward(forward)) => forward.commands.len(),
+            Some(Content::Refusal(refusal)) => refusal.request_ids.len(),
+            None => 0,
+        };
+        let is_whole = !inside.cut.contains(&(from, to));
+        if fate == Fate::Repeated && message.is_raft() {
+            inside.under_way.push(message.clone());
+        }
+        let inbox = |id| inside.ends.get(&id).map(|end: &End| end.inbox.clone());
+        let (sender, receiver) = (inbox(from), inbox(to));
+        drop(inside);
+        let parcel = message.parcel;
+        match receiver {
+            Some(receiver) if is_whole && fate != Fate::Lost => {
+                receiver.deliver(PeerEvent::Parcel { from, parcel });
+            }
+            _ => {
+                sender.inspect(|sender| {
+                    sender.deliver(PeerEvent::Unreachable(to));
+                });
+            }
+        }
+        Some((from, to, bytes))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    /// Positions of messages that may be next: any of raft's, and the oldest other of each link.
+    fn choices(&self) -> Vec<usize> {
+        let mut waiting = BTreeSet::new();
+        let may_be_next = |(position, message): (usize, &Message)| {
+            let is_next = message.is_raft() || waiting.insert((message.from, message.to));
+            is_next.then_some(position)
+        };
+        self.under_way
+            .iter()
+            .enumerate()
+            .filter_map(may_be_next)
+            .collect()
+    }
+
+    fn is_connected(&self, one: u64, other: u64) -> bool {
+        self.ends.contains_key(&other)
+            && !self.cut.contains(&(one, other))
+            && !self.cut.contains(&(other, one))
+    }
+}
+
+/// A member's links to the others.
+struct Links {
+    from: u64,
+    network: Network,
+}
+
+impl Peers for Links {
+    fn send(&self, to: u64, parcel: Parcel) -> bool {
+        let mut inside = self.network.lock();
+        let from = self.from;
+        if !inside.ends.contains_key(&to) {
+            return false;
+        }
+        inside.under_way.push(Message { from, to, parcel });
+        true
+    }
+
+    fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
+        unreachable!("a snapshot for {to}, of a state that cannot be sent");
+    }
+
+    fn end_snapshots(&self) {}
+
+    fn set_members(&self, _members: &[Member], _removed: &[u64]) {}
+
+    fn ask(&self, to: u64, question: question::Question) -> Asking {
+        let (network, from) = (self.network.clone(), self.from);
+        let reach = move || {
+            let inside = network.lock();
+            let handle = inside.ends.get(&to).and_then(|end| end.handle.clone());
+            handle.filter(|_| inside.is_connected(from, to))
+        };
+        Box::pin(async move {
+            let handle = reach().ok_or(Unreachable)?;
+            let answer = leader_queries::answer(&handle, question).await;
+            reach().map(|_| answer).ok_or(Unreachable)
+        })
+    }
+
+    fn connected_since(&self, to: u64) -> Option<Moment> {
+        let inside = self.network.lock();
+        inside.is_connected(self.from, to).then_some(Moment(0))
+    }
+}

@@ -1,0 +1,250 @@
+//! What has to be true, whatever happens: the truth of the cluster, put together from what its
+//! members apply, and the rules that every observation is held against.
+//!
+//! * *One leader a term.* No two members lead in the same term.
+//! * *Log matching.* A committed entry is the same, by index, on every member that has it.
+//! * *Equal states.* Members that have applied the same revision have the same history up to it.
+//! * *Durability and strict serializability.* An acknowledged write is in the history, once, at the
+//!   revision that its reply names; a refused one is not there. A write has a greater revision than
+//!   every reply that came before it was asked for; a linearizable read has at least that one, and
+//!   reads what the history says.
+//! * *Watches.* A watcher gets every revision, once, in order, as the history has it.
+//! * *Leases.* A lease does not end before the time that an acknowledged grant or keep-alive gave
+//!   it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use conclave_proto::mvccpb::event::EventType;
+use conclave_storage::machine::Changes;
+
+/// A violated rule, in words.
+pub type Violation = String;
+
+/// One key after a change: its value, or `None` if it was deleted.
+type Row = (Bytes, Option<Bytes>);
+
+/// The truth so far.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    leaders: BTreeMap<u64, u64>,
+    /// Term and checksum of committed entries, by index.
+    entries: BTreeMap<u64, (u64, u32)>,
+    history: BTreeMap<i64, Vec<Row>>,
+    /// The revision at which a value was written. Clients write no value twice.
+    written: BTreeMap<Bytes, i64>,
+    refused: BTreeSet<Bytes>,
+    /// The greatest revision in a reply.
+    acknowledged: i64,
+    /// By lease: the world's time before which it may not end.
+    alive_until_ms: BTreeMap<i64, u64>,
+    /// By lease: when its end was seen first.
+    ended_at_ms: BTreeMap<i64, u64>,
+}
+
+/// A key that is attached to this lease and nothing else.
+pub fn leased_key(lease: i64) -> Bytes {
+    format!("lease/{lease}").into()
+}
+
+impl Oracle {
+    /// The greatest revision in a reply so far.
+    pub fn acknowledged(&self) -> i64 {
+        self.acknowledged
+    }
+
+    /// The last revision that any member has applied.
+    pub fn last_revision(&self) -> i64 {
+        self.history.keys().next_back().copied().unwrap_or(1)
+    }
+
+    /// A member leads in a term.
+    pub fn leads(&mut self, member: u64, term: u64) -> Result<(), Violation> {
+        match *self.leaders.entry(term).or_insert(member) {
+            other if other != member => Err(format!("{other} and {member} lead in term {term}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A member has this entry, committed.
+    pub fn has_committed(
+        &mut self,
+        member: u64,
+        index: u64,
+        entry: (u64, u32),
+    ) -> Result<(), Violation> {
+        match *self.entries.entry(index).or_insert(entry) {
+            other if other != entry => Err(format!(
+                "entry {index} of {member} is {entry:?}, and another member committed {other:?}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A member has applied a revision.
+    pub fn has_applied(
+        &mut self,
+        member: u64,
+        changes: &Changes,
+        now_ms: u64,
+    ) -> Result<(), Violation> {
+        let (revision, rows) = (changes.revision.0, rows(changes));
+        if let Some(known) = self.history.get(&revision) {
+            return match *known == rows {
+                true => Ok(()),
+                false => Err(format!(
+                    "revision {revision} of {member} is {rows:?}, of another member {known:?}"
+                )),
+            };
+        }
+        if revision != self.last_revision() + 1 {
+            return Err(format!(
+                "{member} applied revision {revision} after {}",
+                self.last_revision()
+            ));
+        }
+        for (key, value) in &rows {
+            match value {
+                Some(value) => self.wrote(key, value, revision)?,
+                None => self.deleted(key, now_ms)?,
+            }
+        }
+        self.history.insert(revision, rows);
+        Ok(())
+    }
+
+    fn wrote(&mut self, key: &Bytes, value: &Bytes, revision: i64) -> Result<(), Violation> {
+        if self.refused.contains(value) {
+            return Err(format!("{value:?} was refused, and is written to {key:?}"));
+        }
+        match self.written.insert(value.clone(), revision) {
+            Some(before) => Err(format!(
+                "{value:?} is written at {before} and at {revision}"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn deleted(&mut self, key: &Bytes, now_ms: u64) -> Result<(), Violation> {
+        let lease = std::str::from_utf8(key)
+            .ok()
+            .and_then(|key| key.strip_prefix("lease/"));
+        let Some(lease) = lease.and_then(|id| id.parse().ok()) else {
+            return Ok(());
+        };
+        self.ended_at_ms.entry(lease).or_insert(now_ms);
+        self.check_lease(lease)
+    }
+
+    /// A lease was granted or renewed, until this time at least.
+    pub fn lives_until(&mut self, lease: i64, time_ms: u64) -> Result<(), Violation> {
+        let until = self.alive_until_ms.entry(lease).or_default();
+        *until = (*until).max(time_ms);
+        self.check_lease(lease)
+    }
+
+    fn check_lease(&self, lease: i64) -> Result<(), Violation> {
+        let times = self
+            .ended_at_ms
+            .get(&lease)
+            .zip(self.alive_until_ms.get(&lease));
+        match times {
+            Some((ended, until)) if ended < until => Err(format!(
+                "lease {lease} ended at {ended} ms, and was acknowledged until {until} ms"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// A write was acknowledged that was asked for when `floor` was the greatest revision in a
+    /// reply.
+    pub fn acknowledge_write(
+        &mut self,
+        value: &Bytes,
+        revision: i64,
+        floor: i64,
+    ) -> Result<(), Violation> {
+        if self.written.get(value) != Some(&revision) {
+            return Err(format!(
+                "{value:?} was acknowledged at {revision}, and the history has it at {:?}",
+                self.written.get(value)
+            ));
+        }
+        if revision <= floor {
+            return Err(format!(
+                "{value:?} has revision {revision}, and {floor} was in a reply before"
+            ));
+        }
+        self.acknowledged = self.acknowledged.max(revision);
+        Ok(())
+    }
+
+    /// A write was refused: it does not happen.
+    pub fn refuse_write(&mut self, value: &Bytes) -> Result<(), Violation> {
+        if let Some(revision) = self.written.get(value) {
+            return Err(format!(
+                "{value:?} was refused, and is written at {revision}"
+            ));
+        }
+        self.refused.insert(value.clone());
+        Ok(())
+    }
+
+    /// A linearizable read was answered.
+    pub fn acknowledge_read(
+        &mut self,
+        key: &Bytes,
+        value: Option<&Bytes>,
+        revision: i64,
+        floor: i64,
+    ) -> Result<(), Violation> {
+        if revision < floor {
+            return Err(format!(
+                "a read of {key:?} is of revision {revision}, and {floor} was in a reply before"
+            ));
+        }
+        let rows = self
+            .history
+            .range(..=revision)
+            .rev()
+            .flat_map(|(_, rows)| rows.iter().rev());
+        let truth = rows
+            .filter(|(of, _)| of == key)
+            .map(|(_, value)| value.as_ref())
+            .next();
+        if truth.flatten() != value {
+            return Err(format!(
+                "a read of {key:?} at {revision} gave {value:?}, and the history has {truth:?}"
+            ));
+        }
+        self.acknowledged = self.acknowledged.max(revision);
+        Ok(())
+    }
+
+    /// A watcher that has seen everything before `next` got these changes. Returns what is next.
+    pub fn watched(&self, next: i64, changes: &Changes) -> Result<i64, Violation> {
+        let revision = changes.revision.0;
+        if revision != next {
+            return Err(format!(
+                "a watcher that waits for revision {next} got {revision}"
+            ));
+        }
+        match self.history.get(&revision) {
+            Some(known) if *known == rows(changes) => Ok(revision + 1),
+            known => Err(format!(
+                "a watcher got {:?} at {revision}, and the history has {known:?}",
+                rows(changes)
+            )),
+        }
+    }
+}
+
+fn rows(changes: &Changes) -> Vec<Row> {
+    let events = changes.changes.iter().map(|change| &change.event);
+    let row = |event: &conclave_proto::mvccpb::Event| {
+        let kv = event.kv.as_ref().expect("an event has its key");
+        let is_put = event.r#type() == EventType::Put;
+        (kv.key.clone(), is_put.then(|| kv.value.clone()))
+    };
+    events.map(row).collect()
+}
