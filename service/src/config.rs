@@ -24,6 +24,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::net::tls::TlsSettings;
+
 mod addresses;
 pub mod arguments;
 mod auto_compaction;
@@ -44,7 +46,6 @@ pub use auto_compaction::AutoCompaction;
 pub use check::check;
 pub use conclave_core::applier::SkippedEntry;
 pub use error::ConfigError;
-pub use security::{PeerTls, TlsFiles, TlsIdentity, TlsVersion};
 pub use url::{InitialMember, MemberUrl};
 
 use crate::version::version_text;
@@ -150,7 +151,7 @@ pub struct Config {
     pub unsafe_no_fsync: bool,
     /// How connections between members are secured; `None` without TLS. There if any peer URL
     /// begins with `https://`.
-    pub peer_tls: Option<PeerTls>,
+    pub peer_tls: Option<TlsSettings>,
     /// Whether the member leaves all others behind and goes on alone with the data it has.
     pub force_new_cluster: bool,
     /// Whether the metrics show how long calls take, by method.

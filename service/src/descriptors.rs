@@ -1,4 +1,4 @@
-//! File descriptors: how many the process may have, and what they are kept for.
+//! File descriptors: how many the process may have, and what they are reserved for.
 //!
 //! A client that connects takes a descriptor, and so does a store that opens a file. If clients
 //! could take the last one, a store would fail to open a file and the member would end. So the
@@ -15,62 +15,62 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections of clients, on all listeners together. One that is idle costs some 20 KiB.
+/// Connections of clients, on all listeners together. An idle connection costs some 20 KiB.
 pub const CLIENTS_MAX: usize = 32_768;
-/// Clients that are served however low the limit is.
+/// Clients that are served even when the limit is very low.
 const CLIENTS_MIN: usize = 16;
-/// Fewer are worth a warning at start.
+/// Fewer connections of clients cause a warning at start.
 const CLIENTS_FEW: usize = 4_096;
 /// Connections beyond the limit that may be an operator's. Twice as many can be open
-/// ([`crate::newcomers`]).
+/// ([`crate::net::newcomers`]).
 pub const PROBES_MAX: usize = 16;
 
-/// Connections to the peer port that have not shown which member they come from, this part of all
-/// descriptors. Twice as many can be open ([`crate::newcomers`]). The more there are, the longer
-/// one may take to speak while strangers come.
+/// Share of all descriptors for connections to the peer port that have not shown which member they
+/// come from: one in this many. Twice as many can be open ([`crate::net::newcomers`]). The more
+/// places there are, the longer a member may take to say hello while strangers connect.
 const PEER_NEWCOMERS_SHARE: usize = 16;
-/// See [`PEER_NEWCOMERS_SHARE`].
+/// Lower bound of that share.
 const PEER_NEWCOMERS_MIN: usize = 64;
-/// See [`PEER_NEWCOMERS_SHARE`].
+/// Upper bound of that share.
 const PEER_NEWCOMERS_MAX: usize = 512;
-/// Connections to the peer port from members: two from each of a cluster larger than is sensible,
-/// with room for those that a member has left behind.
+/// Connections to the peer port from members: two from each member of a cluster larger than is
+/// sensible, with room for connections that a member has lost and that are still open here.
 pub const PEER_CONNECTIONS_MAX: usize = 96;
-/// Connections to other members: two to each of them.
+/// Connections that this member dials: two to each other member.
 const PEER_DIALLED_MAX: usize = 32;
 
-/// More than a member uses with all places taken. A limit beyond has no use, and some containers
-/// set one of a billion.
+/// More descriptors than a member uses with all places taken. A higher limit has no use, and some
+/// containers set a limit of a billion.
 const USEFUL_MAX: u64 = 65_536;
 
 /// Stores open at a time: the log, the state, and the state of a snapshot that takes its place.
 const STORES: usize = 3;
 
-/// Table files a store keeps open. With fewer than the lower bound it would spend its time on
-/// opening them again; more than the upper do not make it faster.
+/// Lower bound of the table files that a store keeps open. With fewer, it would spend its time on
+/// opening files again.
 const STORE_FILES_MIN: usize = 64;
-/// See [`STORE_FILES_MIN`].
+/// Upper bound of the table files that a store keeps open. More do not make it faster.
 const STORE_FILES_MAX: usize = 512;
-/// A store gets this part of all descriptors.
+/// Share of all descriptors for each store: one in this many.
 const STORE_SHARE: usize = 12;
 
 /// Connections to the ports of `--listen-metrics-urls`, on all of them together. A handful of
 /// probes and scrapers use one each.
 pub const MONITORING_MAX: usize = 32;
 
-/// For all else: what stores have open beside their table files (logs, manifests, locks, the inputs
-/// of a compaction), listeners, the runtime, standard streams, certificates and `/proc` while they
-/// are read, and look-ups of names.
+/// Descriptors for everything else: the files of stores beside their tables (logs, manifests,
+/// locks, the inputs of a compaction), listeners, the runtime, standard streams, certificates and
+/// `/proc` while they are read, and look-ups of names.
 const PROCESS_MAX: usize = 100;
 
-/// What clients cannot have, whatever the limit is.
+/// Descriptors that clients never get, whatever the limit is.
 const RESERVE: usize =
     PROCESS_MAX + 2 * PROBES_MAX + MONITORING_MAX + PEER_CONNECTIONS_MAX + PEER_DIALLED_MAX;
 
-/// How the descriptors are divided.
+/// Division of the descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// All there are.
+    /// All descriptors.
     pub limit: usize,
     /// Table files each store keeps open.
     pub store_files: usize,
@@ -81,7 +81,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Divides so many.
+    /// Divides `limit` descriptors.
     pub fn of(limit: usize) -> Budget {
         let store_files = (limit / STORE_SHARE).clamp(STORE_FILES_MIN, STORE_FILES_MAX);
         let peer_newcomers =
@@ -95,13 +95,13 @@ impl Budget {
         }
     }
 
-    /// Divides those this process may have.
+    /// Divides the descriptors that this process may have.
     pub fn current() -> Budget {
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Budget::of(usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
-    /// Warns of a limit that leaves few places for clients.
+    /// Logs a warning if the limit leaves few places for clients.
     pub fn report(&self) {
         let Budget { limit, clients, .. } = *self;
         if clients < CLIENTS_FEW {

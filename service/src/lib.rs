@@ -6,9 +6,9 @@
 //!
 //! # The end
 //!
-//! One token stops everything: a signal, a caller of [`Server::shutdown`], or a fault. First the
-//! edge finishes or cuts what clients have begun, then the driver's mailbox is closed, and one
-//! owner after the other ends when its queue does. Every thread and task is joined.
+//! One token stops everything; a signal, [`Server::shutdown`] or a fault cancels it. First the edge
+//! finishes or cuts off the calls of clients, then the driver's mailbox is closed, and each owner
+//! ends when its queue is closed and empty. Every thread and task is joined.
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,11 +34,11 @@ pub mod identity;
 pub mod join;
 pub mod logging;
 pub mod metrics;
+pub mod net;
 pub mod peer;
 pub mod reconfiguration;
 pub mod rpc;
 pub mod service_manager;
-pub mod tls;
 pub mod version;
 
 mod attributes;
@@ -47,7 +47,6 @@ mod leaderless;
 mod member;
 mod method;
 mod network;
-mod newcomers;
 mod raft_runtime;
 mod stores;
 
@@ -59,37 +58,37 @@ pub use config::Config;
 
 use crate::config::MemberUrl;
 use crate::descriptors::Budget;
-use crate::edge::listener::{Listener, bind_tcp};
 use crate::edge::monitoring;
 use crate::edge::places::Places;
 use crate::metrics::Metrics;
+use crate::net::listener::{Listener, bind_tcp};
+use crate::net::tls::Tls;
 use crate::peer::Network;
 use crate::raft_runtime::RaftRuntime;
-use crate::tls::Tls;
 
-/// Why a member cannot be started.
+/// The reason why a member cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// What is on disk cannot be used.
+    /// The data on disk cannot be used.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// No listener on a URL.
+    /// A URL cannot be listened on.
     #[error("cannot listen on {url}: {error}")]
     Listen {
-        /// As configured.
+        /// The URL, as configured.
         url: String,
-        /// The system's words.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The cluster goes on without this member. etcd's words.
+    /// The member was removed from the cluster. etcd's text.
     #[error("{REMOVED}")]
     Removed,
-    /// An empty data directory, and the other members object, or do not answer where they must.
+    /// The data directory is empty, and the other members refuse this one, or do not answer.
     #[error(transparent)]
     Join(#[from] join::JoinError),
     /// Certificates that cannot be used.
     #[error(transparent)]
-    Tls(#[from] tls::TlsError),
+    Tls(#[from] net::tls::TlsError),
     /// The stores are not those of a member.
     #[error(transparent)]
     Stores(StoresError),
@@ -116,24 +115,24 @@ pub struct Server {
     handle: Handle,
     client_addresses: Vec<SocketAddr>,
     ready: signal::Receiver<bool>,
-    /// The end: `None` until it has come.
+    /// The outcome; `None` while the server runs.
     ended: signal::Receiver<Option<Result<(), FatalError>>>,
     stopping: CancellationToken,
 }
 
 impl Server {
-    /// Starts a member: binds its listeners, opens its data, wakes its owners. Clients are served
+    /// Starts a member: binds its listeners, opens its data, starts its owners. Clients are served
     /// once it is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
-        let listeners = bind(&config.listen_client_urls, Listener::bind).await?;
+        let listeners = bind(&config.listen_client_urls, listen).await?;
         let raft = RaftRuntime::start().map_err(|error| StartError::System(error.to_string()))?;
         let peer_listeners = {
             let urls = config.listen_peer_urls.clone();
-            // A socket is woken by the runtime it was bound on.
-            let bound = raft.run(async move { bind(&urls, bind_tcp).await });
+            // The runtime that a socket is bound on also wakes the tasks that wait for it.
+            let bound = raft.run(async move { bind(&urls, listen_tcp).await });
             bound.await?
         };
-        let metrics_listeners = bind(&config.listen_metrics_urls, Listener::bind).await?;
+        let metrics_listeners = bind(&config.listen_metrics_urls, listen).await?;
         let client_addresses: Vec<SocketAddr> = listeners
             .iter()
             .filter_map(|(_, listener)| match listener {
@@ -198,25 +197,25 @@ impl Server {
         })
     }
 
-    /// What fronts and tests use.
+    /// The handle for fronts and tests.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// The ports clients are served on, in the order of the configured URLs; with the port the
-    /// system gave, where 0 was asked for. Unix sockets are where the configuration says.
+    /// The addresses that clients are served on, in the order of the configured URLs; with the port
+    /// that the system assigned, where 0 is configured. Unix sockets are not listed.
     pub fn client_addresses(&self) -> &[SocketAddr] {
         &self.client_addresses
     }
 
-    /// Returns when there is a leader and this member's name and addresses are known to the
-    /// cluster; or, with false, when it stops before.
+    /// Returns true when there is a leader and the cluster knows this member's name and addresses;
+    /// false if the server stops before that.
     pub async fn ready(&self) -> bool {
-        // The sender is dropped at the end.
+        // The supervisor drops the sender when the server stops.
         self.ready.clone().wait_for(|ready| *ready).await.is_ok()
     }
 
-    /// Returns when the server has stopped, with what stopped it unless it was asked to.
+    /// Returns when the server has stopped, with the error that stopped it, if any.
     pub async fn stopped(&self) -> Result<(), FatalError> {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
@@ -228,11 +227,11 @@ impl Server {
     /// Stops the server and returns when everything has ended. The data directory is free for
     /// another server as soon as no clone of the handle is left.
     ///
-    /// A leader hands over first, so that the others need no election.
+    /// A leader gives up leadership first, so that the other members need no election timeout.
     pub async fn shutdown(self) -> Result<(), FatalError> {
         let handed_over = self.handle.transfer_leadership(None);
         if let Ok(Err(error)) = tokio::time::timeout(limits::HAND_OVER_MAX, handed_over).await {
-            // It did not lead, or there is nobody to lead instead.
+            // This member does not lead, or no other member can.
             tracing::debug!(%error, "leadership is not handed over");
         }
         self.stopping.cancel();
@@ -241,7 +240,7 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// A server nobody holds stops, though nobody waits for it.
+    /// Stops the server, without waiting for its end.
     fn drop(&mut self) {
         self.stopping.cancel();
     }
@@ -255,7 +254,7 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// The task that sees a server through: ready, serving, the end.
+/// The task of a server, from its start to its end.
 struct Supervisor {
     config: Config,
     member: Member,
@@ -288,7 +287,8 @@ impl Supervisor {
         let handle = member.handle().clone();
         let stopping = handle.stopping().clone();
         let mut edges = JoinSet::new();
-        // Other members are served to the very end: what clients have begun needs them.
+        // Other members are served until the owners have stopped: the last calls of clients need
+        // them.
         let mut peers = JoinSet::new();
         let peers_stopping = CancellationToken::new();
         for (url, listener) in peer_listeners {
@@ -316,13 +316,14 @@ impl Supervisor {
         network.stop().await;
         while peers.join_next().await.is_some() {}
         raft.stop().await;
-        // Both hold the state open. Whoever waits for the end may start another server on it.
+        // Both hold the state open, and a caller that waits for the end may start another server on
+        // the same data.
         drop((handle, network));
         end.send_replace(Some(outcome));
     }
 }
 
-/// The first line to look for in the log of a member: who it is, and with what.
+/// Logs the first line of a member: its ids and its addresses.
 fn log_start(message: &str, stores: &Stores, config: &Config) {
     let (cluster, member) = (stores.identity().cluster_id, stores.identity().member_id);
     let urls = |urls: &[MemberUrl]| {
@@ -343,7 +344,7 @@ fn log_start(message: &str, stores: &Stores, config: &Config) {
     );
 }
 
-/// Serves every listener, and says so.
+/// Starts to serve clients on every listener.
 fn serve(
     edges: &mut JoinSet<()>,
     listeners: Vec<(MemberUrl, Listener)>,
@@ -364,7 +365,7 @@ fn serve(
         let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let places = Arc::clone(&places);
         let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
-        // The address, because with port 0 it is the only place that says where.
+        // With port 0, the log is the only place that has the address.
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(member.fatal().guard("client-listener", async move {
@@ -378,7 +379,7 @@ fn serve(
     }
 }
 
-/// Serves metrics and health checks on ports of their own, and says so.
+/// Starts to serve metrics and health checks on their own ports.
 fn serve_metrics(
     edges: &mut JoinSet<()>,
     listeners: Vec<(MemberUrl, Listener)>,
@@ -396,14 +397,26 @@ fn serve_metrics(
     }
 }
 
-/// Runs what blocks where it holds up nobody.
+/// Runs a closure that blocks on a thread for that.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// One listener for each URL.
+/// Listens on a URL: on a TCP port or on a Unix socket.
+async fn listen(url: &MemberUrl) -> io::Result<Listener> {
+    match url.socket_path() {
+        Some(path) => Listener::bind_unix(path).await,
+        None => listen_tcp(url).await.map(Listener::Tcp),
+    }
+}
+
+async fn listen_tcp(url: &MemberUrl) -> io::Result<TcpListener> {
+    bind_tcp(&url.bind_addresses()).await
+}
+
+/// Binds one listener for each URL.
 async fn bind<'a, L>(
     urls: &'a [MemberUrl],
     listen: impl AsyncFn(&'a MemberUrl) -> io::Result<L>,

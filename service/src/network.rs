@@ -1,4 +1,4 @@
-//! The member on a network: what `peer` needs of it, put together.
+//! Wiring of the member to the network of members ([`crate::peer`]).
 
 use std::sync::{Arc, OnceLock};
 
@@ -12,8 +12,8 @@ use crate::config::{Config, MemberUrl};
 use crate::join::{self, Patience};
 use crate::member;
 use crate::metrics::{Metrics, PeerStats};
+use crate::net::tls::Tls;
 use crate::peer::{self, Answers, BoxFuture, Network, Parts};
-use crate::tls::Tls;
 use conclave_core::clock::SystemClock;
 use conclave_core::fatal::FatalError;
 use conclave_core::handle::Handle;
@@ -22,13 +22,13 @@ use conclave_core::member::{Member, PeerContext};
 use conclave_core::peers::Peers;
 use conclave_core::stores::{Origin, Stores};
 
-/// The certificates of connections between members, if they are secured.
+/// Opens the certificates for connections between members, if TLS is configured.
 pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     let open = |files| Tls::open(files, &config.data_dir, &SystemClock::new()).map(Arc::new);
     Ok(config.peer_tls.clone().map(open).transpose()?)
 }
 
-/// What a member with an empty directory becomes, having asked the others.
+/// Decides what a member with an empty data directory is, by asking the other members.
 pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Origin, StartError> {
     let patience = Patience::default();
     let timeout = patience.round;
@@ -43,8 +43,8 @@ pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Ori
     Ok(join::origin(config, patience, introduce).await?)
 }
 
-/// Starts the owners, with a network to the other members. Must be called in the runtime of the
-/// clients; what speaks to other members runs on `raft`.
+/// Starts the owners, connected to the other members. Must be called in the runtime of the clients;
+/// connections to other members run on `raft`.
 pub(crate) fn start(
     stores: Stores,
     config: &Config,
@@ -109,12 +109,13 @@ fn connect(
         },
         fatal,
         runtime: raft.clone(),
-        // The driver speaks to the others to its end; then the network is stopped by itself.
+        // The driver sends to other members until it ends; the network is stopped after it.
         stopping: CancellationToken::new(),
     })
 }
 
-/// Serves the other members on one listener. To be run on the runtime the listener was bound on.
+/// Serves the other members on one listener. Must run on the runtime that the listener was bound
+/// on.
 pub(crate) fn serve(
     (url, listener): (MemberUrl, TcpListener),
     network: Arc<Network>,

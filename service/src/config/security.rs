@@ -1,225 +1,238 @@
-//! Step two, what concerns TLS between members: files that belong together, URLs that need them.
+//! Step two, the TLS flags: files that belong together, and URLs that need them.
 //!
-//! Nothing is read here: whether the files hold what they should is found out when they are opened
-//! ([`crate::tls`]), in words that name the flag.
+//! Nothing is read here. Whether the files can be used turns out when they are opened
+//! ([`crate::net::tls`]), with errors that name the flag.
+//!
+//! etcd has one set of these flags for members and one for clients. [`TlsArguments`] holds the
+//! values of one set, and one function checks them ([`check_tls`]). Members are its only user so
+//! far: the flags for clients are refused ([`super::foreign`]).
 
 use std::path::PathBuf;
 
 use super::raw::SecurityFlags;
 use super::url::MemberUrl;
 use super::{ConfigError, Notice, NoticeLevel};
+use crate::net::tls::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
 
-/// Years a self-signed certificate may be valid: a lifetime of the machine, and a bound on the
+#[cfg(test)]
+mod tests;
+
+/// Years that a self-signed certificate may be valid: the lifetime of a machine, and a bound on the
 /// arithmetic.
 const VALIDITY_YEARS_MAX: u16 = 100;
 
-/// TLS between members.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PeerTls {
-    /// What this member shows to others.
-    pub identity: TlsIdentity,
-    /// What it shows to those it dials, if that is something else.
-    pub client_identity: Option<TlsFiles>,
-    /// Who must have signed what others show. Always there unless the identity is self-signed.
-    pub trusted_ca_file: Option<PathBuf>,
-    /// Which of their certificates are revoked.
-    pub crl_file: Option<PathBuf>,
-    /// The common names others may have; empty for any.
-    pub allowed_cns: Vec<String>,
-    /// The names others' certificates must be valid for, one of them; empty for any.
-    pub allowed_hostnames: Vec<String>,
-    /// Whether a member that dials may come from an address its certificate does not name.
-    pub skip_client_san_verification: bool,
-    /// The oldest version spoken.
-    pub min_version: TlsVersion,
-    /// The newest version spoken.
-    pub max_version: TlsVersion,
+/// The flags for connections between members.
+static PEER_FLAGS: TlsFlags = TlsFlags {
+    users: "peers",
+    verifiers: "other members",
+    dir: "peer",
+    cert_file: "peer-cert-file",
+    key_file: "peer-key-file",
+    auto_tls: "peer-auto-tls",
+    client_cert_file: "peer-client-cert-file",
+    client_key_file: "peer-client-key-file",
+    client_cert_auth: "peer-client-cert-auth",
+    trusted_ca_file: "peer-trusted-ca-file",
+    crl_file: "peer-crl-file",
+    allowed_cn: "peer-cert-allowed-cn",
+    allowed_hostname: "peer-cert-allowed-hostname",
+    skip_client_san_verification: "peer-skip-client-san-verification",
+};
+
+/// The values of one set of flags. An empty text is the same as a flag that is not given.
+struct TlsArguments<'a> {
+    flags: &'static TlsFlags,
+    /// The flag with the URLs to listen on.
+    listen_urls: &'static str,
+    cert_file: Option<&'a str>,
+    key_file: Option<&'a str>,
+    auto_tls: bool,
+    client_cert_file: Option<&'a str>,
+    client_key_file: Option<&'a str>,
+    client_cert_auth: bool,
+    trusted_ca_file: Option<&'a str>,
+    crl_file: Option<&'a str>,
+    allowed_cn: &'a str,
+    allowed_hostname: &'a str,
+    skip_client_san_verification: bool,
 }
 
-/// What a member shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TlsIdentity {
-    /// What somebody issued.
-    Files(TlsFiles),
-    /// What the member makes itself. Encrypts, and proves nothing.
-    SelfSigned {
-        /// How long it is valid.
-        validity_years: u16,
-    },
+impl TlsArguments<'_> {
+    /// The values of the flags for members.
+    fn of_peers(flags: &SecurityFlags) -> TlsArguments<'_> {
+        TlsArguments {
+            flags: &PEER_FLAGS,
+            listen_urls: "listen-peer-urls",
+            cert_file: flags.peer_cert_file.as_deref(),
+            key_file: flags.peer_key_file.as_deref(),
+            auto_tls: flags.peer_auto_tls,
+            client_cert_file: flags.peer_client_cert_file.as_deref(),
+            client_key_file: flags.peer_client_key_file.as_deref(),
+            client_cert_auth: flags.peer_client_cert_auth,
+            trusted_ca_file: flags.peer_trusted_ca_file.as_deref(),
+            crl_file: flags.peer_crl_file.as_deref(),
+            allowed_cn: &flags.peer_cert_allowed_cn,
+            allowed_hostname: &flags.peer_cert_allowed_hostname,
+            skip_client_san_verification: flags.peer_skip_client_san_verification,
+        }
+    }
+
+    /// A flag that is given and by which others must prove who they are.
+    fn asks_for_proof(&self) -> Option<&'static str> {
+        let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+        [
+            (self.flags.client_cert_auth, self.client_cert_auth),
+            (self.flags.trusted_ca_file, given(self.trusted_ca_file)),
+            (self.flags.client_cert_file, given(self.client_cert_file)),
+            (self.flags.crl_file, given(self.crl_file)),
+            (self.flags.allowed_cn, !self.allowed_cn.is_empty()),
+            (
+                self.flags.allowed_hostname,
+                !self.allowed_hostname.is_empty(),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
 }
 
-/// A certificate chain and its key, both PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The member's own certificate first.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
+/// What both sets of flags share.
+struct Common {
+    min_version: TlsVersion,
+    max_version: TlsVersion,
+    /// Of a self-signed certificate.
+    validity_years: u16,
 }
 
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    Tls12,
-    /// TLS 1.3.
-    Tls13,
-}
-
-/// TLS between members, if any of the flags ask for it; `urls` are those members are reached at.
+/// TLS between members, if any of the flags asks for it. `urls` are those at which members are
+/// reached.
 pub(super) fn check_peer_tls(
     flags: &SecurityFlags,
     listen: &[MemberUrl],
     urls: &[&[MemberUrl]],
     notices: &mut Vec<Notice>,
-) -> Result<Option<PeerTls>, ConfigError> {
+) -> Result<Option<TlsSettings>, ConfigError> {
     let (min_version, max_version) = check_versions(flags)?;
-    let validity_years = check_validity(&flags.self_signed_cert_validity)?;
-    let files = pair(flags, &PEER_CERT)?;
-    let client_identity = pair(flags, &PEER_CLIENT_CERT)?;
+    let common = Common {
+        min_version,
+        max_version,
+        validity_years: check_validity(&flags.self_signed_cert_validity)?,
+    };
+    let arguments = TlsArguments::of_peers(flags);
+    let tls = check_tls(&arguments, &common, urls, notices)?;
+    if tls.is_some() && !listen.iter().any(MemberUrl::is_tls) {
+        let text = "TLS between members is configured and no URL of --listen-peer-urls begins \
+                    with https://: others connect to this member without it";
+        warn(notices, text.to_owned());
+    }
+    Ok(tls)
+}
+
+/// The settings of one set of flags, if any of the flags asks for TLS.
+fn check_tls(
+    arguments: &TlsArguments<'_>,
+    common: &Common,
+    urls: &[&[MemberUrl]],
+    notices: &mut Vec<Notice>,
+) -> Result<Option<TlsSettings>, ConfigError> {
+    let flags = arguments.flags;
+    let files = pair(
+        (flags.cert_file, arguments.cert_file),
+        (flags.key_file, arguments.key_file),
+    )?;
+    let client_identity = pair(
+        (flags.client_cert_file, arguments.client_cert_file),
+        (flags.client_key_file, arguments.client_key_file),
+    )?;
     let https = urls.iter().copied().flatten().find(|url| url.is_tls());
-    let identity = match (files, flags.peer_auto_tls) {
+    let (cert, key, ca) = (flags.cert_file, flags.key_file, flags.trusted_ca_file);
+    let auto = flags.auto_tls;
+    let identity = match (files, arguments.auto_tls) {
         (Some(files), is_auto) => {
             if is_auto {
-                warn(
-                    notices,
-                    "--peer-auto-tls is ignored: --peer-cert-file is given",
-                );
+                warn(notices, format!("--{auto} is ignored: --{cert} is given"));
             }
             TlsIdentity::Files(files)
         }
-        (None, true) => TlsIdentity::SelfSigned { validity_years },
+        (None, true) => TlsIdentity::SelfSigned {
+            validity_years: common.validity_years,
+        },
         (None, false) => {
             return match https {
                 Some(url) => conflict(format!(
-                    "{url} begins with https:// and there is no certificate: give \
-                     --peer-cert-file, --peer-key-file and --peer-trusted-ca-file, or \
-                     --peer-auto-tls"
+                    "{url} begins with https:// and there is no certificate: give --{cert}, \
+                     --{key} and --{ca}, or --{auto}"
                 )),
-                None => without_certificate(flags),
+                None => without_certificate(arguments).map(|()| None),
             };
         }
     };
-    let trusted_ca_file = file(flags.peer_trusted_ca_file.as_deref());
-    check_trust(flags, &identity, trusted_ca_file.is_some())?;
-    if !listen.iter().any(MemberUrl::is_tls) {
-        let text = "TLS between members is configured and no URL of --listen-peer-urls begins \
-                    with https://: others connect to this member without it";
-        warn(notices, text);
-    }
-    Ok(Some(PeerTls {
+    let trusted_ca_file = file(arguments.trusted_ca_file);
+    check_trust(arguments, &identity, trusted_ca_file.is_some())?;
+    Ok(Some(TlsSettings {
+        flags,
         identity,
         client_identity,
         trusted_ca_file,
-        crl_file: file(flags.peer_crl_file.as_deref()),
-        allowed_cns: list(&flags.peer_cert_allowed_cn),
-        allowed_hostnames: list(&flags.peer_cert_allowed_hostname),
-        skip_client_san_verification: flags.peer_skip_client_san_verification,
-        min_version,
-        max_version,
+        crl_file: file(arguments.crl_file),
+        allowed_cns: list(arguments.allowed_cn),
+        allowed_hostnames: list(arguments.allowed_hostname),
+        skip_client_san_verification: arguments.skip_client_san_verification,
+        min_version: common.min_version,
+        max_version: common.max_version,
     }))
 }
 
-/// What there must be to tell members from others.
+/// Checks that others can be told from strangers where the operator asks for that.
 fn check_trust(
-    flags: &SecurityFlags,
+    arguments: &TlsArguments<'_>,
     identity: &TlsIdentity,
     has_ca: bool,
 ) -> Result<(), ConfigError> {
-    match identity {
-        // Trusting every authority the system trusts would let anybody with a certificate in.
-        TlsIdentity::Files(_) if !has_ca => conflict(
-            "--peer-cert-file is given and --peer-trusted-ca-file is not: give the CA that signs \
-             the members' certificates"
-                .to_owned(),
-        ),
-        TlsIdentity::SelfSigned { .. } if asks_for_proof(flags).is_some() => {
-            let flag = asks_for_proof(flags).unwrap_or_default();
-            conflict(format!(
-                "--{flag} is given and --peer-auto-tls makes certificates nobody can check: give \
-                 --peer-cert-file and --peer-key-file instead"
-            ))
-        }
-        TlsIdentity::Files(_) | TlsIdentity::SelfSigned { .. } => {
-            let (cn, hostname) = (
-                &flags.peer_cert_allowed_cn,
-                &flags.peer_cert_allowed_hostname,
-            );
-            if cn.is_empty() || hostname.is_empty() {
+    let flags = arguments.flags;
+    let (cert, key, ca) = (flags.cert_file, flags.key_file, flags.trusted_ca_file);
+    let (cn, hostname) = (flags.allowed_cn, flags.allowed_hostname);
+    match (identity, arguments.asks_for_proof()) {
+        // With the authorities of the system instead, anyone with a certificate could join.
+        (TlsIdentity::Files(_), _) if !has_ca => conflict(format!(
+            "--{cert} is given and --{ca} is not: give the CA that signs the members' certificates"
+        )),
+        (TlsIdentity::SelfSigned { .. }, Some(flag)) => conflict(format!(
+            "--{flag} is given and --{} makes certificates nobody can check: give --{cert} and \
+             --{key} instead",
+            flags.auto_tls
+        )),
+        (TlsIdentity::Files(_) | TlsIdentity::SelfSigned { .. }, _) => {
+            if arguments.allowed_cn.is_empty() || arguments.allowed_hostname.is_empty() {
                 return Ok(());
             }
-            conflict(
-                "--peer-cert-allowed-cn and --peer-cert-allowed-hostname are given: remove one of \
-                 them"
-                    .to_owned(),
-            )
+            conflict(format!(
+                "--{cn} and --{hostname} are given: remove one of them"
+            ))
         }
     }
 }
 
-/// Without a certificate nothing that asks for one may be passed over.
-fn without_certificate(flags: &SecurityFlags) -> Result<Option<PeerTls>, ConfigError> {
-    match asks_for_proof(flags) {
-        None => Ok(None),
+/// Refuses flags that ask others for a proof, where there is no certificate and so no TLS.
+fn without_certificate(arguments: &TlsArguments<'_>) -> Result<(), ConfigError> {
+    let flags = arguments.flags;
+    match arguments.asks_for_proof() {
+        None => Ok(()),
         Some(flag) => conflict(format!(
-            "--{flag} is given and --peer-cert-file is not: give --peer-cert-file and \
-             --peer-key-file, and https:// URLs to --listen-peer-urls"
+            "--{flag} is given and --{cert} is not: give --{cert} and --{key}, and https:// URLs \
+             to --{urls}",
+            cert = flags.cert_file,
+            key = flags.key_file,
+            urls = arguments.listen_urls,
         )),
     }
 }
 
-/// A flag by which others must prove who they are.
-fn asks_for_proof(flags: &SecurityFlags) -> Option<&'static str> {
-    let given = |text: &Option<String>| text.as_deref().is_some_and(|text| !text.is_empty());
-    [
-        ("peer-client-cert-auth", flags.peer_client_cert_auth),
-        ("peer-trusted-ca-file", given(&flags.peer_trusted_ca_file)),
-        ("peer-client-cert-file", given(&flags.peer_client_cert_file)),
-        ("peer-crl-file", given(&flags.peer_crl_file)),
-        (
-            "peer-cert-allowed-cn",
-            !flags.peer_cert_allowed_cn.is_empty(),
-        ),
-        (
-            "peer-cert-allowed-hostname",
-            !flags.peer_cert_allowed_hostname.is_empty(),
-        ),
-    ]
-    .into_iter()
-    .find_map(|(flag, is_given)| is_given.then_some(flag))
-}
-
-/// Two flags of which one is worth nothing.
-struct Pair {
-    cert: &'static str,
-    key: &'static str,
-    values: fn(&SecurityFlags) -> (Option<&str>, Option<&str>),
-}
-
-const PEER_CERT: Pair = Pair {
-    cert: "peer-cert-file",
-    key: "peer-key-file",
-    values: |flags| {
-        (
-            flags.peer_cert_file.as_deref(),
-            flags.peer_key_file.as_deref(),
-        )
-    },
-};
-
-const PEER_CLIENT_CERT: Pair = Pair {
-    cert: "peer-client-cert-file",
-    key: "peer-client-key-file",
-    values: |flags| {
-        (
-            flags.peer_client_cert_file.as_deref(),
-            flags.peer_client_key_file.as_deref(),
-        )
-    },
-};
-
-fn pair(flags: &SecurityFlags, pair: &Pair) -> Result<Option<TlsFiles>, ConfigError> {
-    let (cert, key) = (pair.values)(flags);
+/// A certificate and its key, each with the name of its flag; either both are given or none.
+fn pair(
+    (cert_flag, cert): (&str, Option<&str>),
+    (key_flag, key): (&str, Option<&str>),
+) -> Result<Option<TlsFiles>, ConfigError> {
     let missing = |given: &str, missing: &str| {
         conflict(format!(
             "--{given} is given and --{missing} is not: give both"
@@ -228,17 +241,17 @@ fn pair(flags: &SecurityFlags, pair: &Pair) -> Result<Option<TlsFiles>, ConfigEr
     match (file(cert), file(key)) {
         (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
         (None, None) => Ok(None),
-        (Some(_), None) => missing(pair.cert, pair.key),
-        (None, Some(_)) => missing(pair.key, pair.cert),
+        (Some(_), None) => missing(cert_flag, key_flag),
+        (None, Some(_)) => missing(key_flag, cert_flag),
     }
 }
 
-/// A path; empty is the same as not given.
+/// A path; an empty text is the same as none.
 fn file(text: Option<&str>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
-/// What stands between commas.
+/// Splits a text at its commas.
 fn list(text: &str) -> Vec<String> {
     let parts = text.split(',').map(str::trim);
     parts
@@ -282,9 +295,9 @@ fn conflict<T>(text: String) -> Result<T, ConfigError> {
     Err(ConfigError::Conflict(text))
 }
 
-fn warn(notices: &mut Vec<Notice>, text: &str) {
+fn warn(notices: &mut Vec<Notice>, text: String) {
     notices.push(Notice {
         level: NoticeLevel::Warn,
-        text: text.to_owned(),
+        text,
     });
 }

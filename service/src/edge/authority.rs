@@ -26,8 +26,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::incoming::{Incoming, ReadThrough};
-use super::preface::HTTP2;
+use crate::net::preface::HTTP2;
+use crate::net::read_through::{Incoming, ReadThrough};
 
 mod block;
 #[cfg(test)]
@@ -37,7 +37,7 @@ use block::Blocks;
 
 /// The header of a frame (RFC 9113, section 4.1).
 const FRAME_HEADER_BYTES: usize = 9;
-/// What a frame may carry unless a server says otherwise, which this one does not.
+/// Bytes of a frame's payload, unless a server allows more. This server does not.
 const FRAME_BYTES_MAX: usize = 16 << 10;
 /// The types of frames that carry blocks.
 const HEADERS: u8 = 1;
@@ -55,26 +55,26 @@ const PRIORITY_BYTES: usize = 5;
 /// A block that HPACK does not allow: the field with index 0.
 const INVALID_BLOCK: u8 = 0x80;
 
-/// Bytes of the frames of one block. h2 refuses a request whose headers have more than a quarter of
-/// this, decoded; what is larger by far is not worth holding.
+/// Bytes of the frames of one block. h2 refuses a request whose decoded headers are larger than a
+/// quarter of this, so a much larger block is not worth holding.
 const BLOCK_BYTES_MAX: usize = 64 << 10;
 
-/// What a quiet connection keeps of its buffers.
+/// Bytes of its buffers that a quiet connection keeps.
 const KEPT_BYTES: usize = 1 << 10;
 
 /// An HTTP/2 connection, from its preface on, that reads without authorities.
 pub(super) type WithoutAuthority<S> = ReadThrough<S, Requests>;
 
-/// What was read from a client and what is passed on of it.
+/// The bytes that were read from a client, and those of them that are passed on.
 #[derive(Debug)]
 pub(super) struct Requests {
     /// The beginning of a frame whose rest has not been read: of its header, or of a whole frame
     /// that carries a block.
     held: Vec<u8>,
-    /// To be passed on, from `passed` on.
+    /// The bytes to pass on, from `passed` on.
     output: Vec<u8>,
     passed: usize,
-    /// How many of the next bytes are passed on as they are.
+    /// Number of the next bytes that are passed on as they are.
     passing: usize,
     /// A block whose end has not been read.
     open: Option<OpenBlock>,
@@ -83,10 +83,10 @@ pub(super) struct Requests {
 
 #[derive(Debug)]
 struct OpenBlock {
-    /// Of its HEADERS frame.
+    /// The header of its HEADERS frame.
     head: Head,
     fragments: Vec<u8>,
-    /// Bytes of its frames, their headers included: empty ones must not go on for ever.
+    /// Bytes of its frames, their headers included, so that empty frames have a bound too.
     size: usize,
 }
 
@@ -104,9 +104,9 @@ struct Head {
 enum Frame {
     /// A part of a block.
     Fragment,
-    /// No part of a block.
+    /// Any other frame.
     Other,
-    /// What HTTP/2 does not allow here.
+    /// A frame that HTTP/2 does not allow here.
     Forbidden,
 }
 
@@ -147,7 +147,7 @@ impl Head {
 }
 
 impl Requests {
-    /// Takes what was read.
+    /// Processes bytes that were read.
     fn take(&mut self, read: &[u8]) {
         if self.held.is_empty() {
             let taken = self.take_frames(read);
@@ -162,7 +162,7 @@ impl Requests {
         self.held = held;
     }
 
-    /// Takes what can be judged, and says how many bytes that is.
+    /// Processes the frames that are complete enough; returns their number of bytes.
     fn take_frames(&mut self, input: &[u8]) -> usize {
         let mut at = 0;
         loop {
@@ -202,7 +202,7 @@ impl Requests {
         }
     }
 
-    /// Takes the payload of a frame that carries a part of a block.
+    /// Processes the payload of a frame that carries a part of a block.
     fn take_fragment(&mut self, head: Head, payload: &[u8]) {
         let Some(mut open) = self.open.take() else {
             match block_of(head, payload) {
@@ -293,7 +293,7 @@ impl Requests {
         self.passing = usize::MAX;
     }
 
-    /// Whether all of what was read belongs to what is passed on as it is, and nothing precedes it.
+    /// Whether all bytes that were read are passed on as they are, and no other bytes before them.
     fn passes(&mut self, count: usize) -> bool {
         let passes = self.held.is_empty() && self.passing >= count;
         if passes {
@@ -302,7 +302,7 @@ impl Requests {
         passes
     }
 
-    /// Passes on what there is, as much as fits. False if there is nothing.
+    /// Passes on as many bytes as fit. False if there are none.
     fn pass(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let rest = &self.output[self.passed..];
         let count = rest.len().min(buffer.remaining());
@@ -347,7 +347,7 @@ impl Incoming for Requests {
             let filled = buffer.filled().len();
             ready!(stream.as_mut().poll_read(cx, buffer))?;
             let read = &buffer.filled()[filled..];
-            // At the end the rest of a frame that was begun says nothing.
+            // At the end of the stream, an incomplete frame has no meaning.
             if read.is_empty() || self.passes(read.len()) {
                 break;
             }

@@ -1,19 +1,19 @@
 //! Many responses, one `write`.
 //!
-//! Left alone, a connection with a thousand watchers that are told of one event makes a thousand
-//! `write` calls, and spends more on them than on all else together. There are two reasons.
+//! Without this, one event for a thousand watchers of a connection causes a thousand `write` calls,
+//! which cost more than everything else together. There are two reasons.
 //!
-//! - Tokio runs what was woken last first. A response wakes its connection, which is then run
-//!   before the next of the responses that are ready. So a connection that wrote a moment ago goes
-//!   to the end of its worker's queue once when it is woken, and runs when they have arrived. Only
-//!   then: to go to the end of a queue wakes another worker, which a client that calls once in a
-//!   while should not have to pay for.
+//! - Tokio runs the task that was woken last first. A response wakes its connection, which then
+//!   runs before the next response that is ready. So a connection that wrote a moment ago goes to
+//!   the end of its worker's queue once when it is woken, and runs after the other responses have
+//!   arrived. Other connections do not: going to the end of a queue wakes another worker, a cost
+//!   that a client with few calls should not pay.
 //! - h2 writes each data frame of more than 256 bytes by itself and flushes after it. So its writes
-//!   are gathered, a flush means nothing, and what was gathered is written when the connection has
-//!   nothing more to say for now, which is when its poll is over.
+//!   are gathered, a flush does nothing, and the gathered bytes are written when the connection has
+//!   no more to send for now, which is at the end of its poll.
 //!
-//! Large writes are not gathered: for them a copy would cost more than a call. What is gathered is
-//! bounded; at the bound the connection waits for the socket as it would without us.
+//! Large writes are not gathered: a copy would cost more than a call. The gathered bytes are
+//! bounded; at the bound the connection waits for the socket, as it would without gathering.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -25,29 +25,29 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use prometheus::IntCounter;
 
-use super::listener::Divide;
+use crate::net::listener::Socket;
 use conclave_core::clock::Stopwatch;
 
 /// Bytes gathered at most: several of the largest frames, and no more than a socket takes at once.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
-/// A write of this size goes out by itself.
+/// A write of this size is not gathered.
 const LARGE_WRITE_BYTES: usize = 16 << 10;
 /// A connection that wrote this recently may have more to write at once. With a hundred connections
 /// and ten calls at a time on each, 25,000 calls a second are one every 4 ms on a connection: a
 /// much shorter time, which spares a lone client the detour, cost the many a quarter of their
 /// processor time when it was measured.
 const BUSY: Duration = Duration::from_millis(5);
-/// What a quiet connection keeps of its buffer.
+/// Bytes of its buffer that a quiet connection keeps.
 const KEPT_BYTES: usize = 4 << 10;
 
-/// Bytes that went over client connections, of all of them together.
+/// Counts of bytes on client connections, of all of them together.
 #[derive(Clone, Debug)]
 pub(super) struct Traffic {
     pub(super) received: IntCounter,
     pub(super) sent: IntCounter,
 }
 
-/// A connection's socket, for the one who serves it in a [`Gathering`] task.
+/// A connection's socket, for the code that serves it in a [`Gathering`] task.
 #[derive(Debug)]
 pub(super) struct Gathered<R, W> {
     reading: R,
@@ -55,7 +55,7 @@ pub(super) struct Gathered<R, W> {
     outgoing: Outgoing<W>,
 }
 
-/// The writing half with what waits for it, shared by the socket and the task.
+/// The writing half with the bytes that wait for it, shared by the socket and the task.
 #[derive(Debug)]
 pub(super) struct Outgoing<W>(Arc<Mutex<Buffered<W>>>);
 
@@ -63,16 +63,17 @@ pub(super) struct Outgoing<W>(Arc<Mutex<Buffered<W>>>);
 struct Buffered<W> {
     writing: W,
     bytes: Vec<u8>,
-    /// How many of `bytes` are written.
+    /// Number of `bytes` that are written.
     written: usize,
     sent: IntCounter,
 }
 
-/// What [`gather`] makes of a socket.
+/// The two parts that [`gather`] makes of a socket.
 type Parts<R, W> = (Gathered<R, W>, Outgoing<W>);
 
-/// Divides a socket into what the task's future uses and what the task writes with.
-pub(super) fn gather<S: Divide>(stream: S, traffic: Traffic) -> Parts<S::Reading, S::Writing> {
+/// Divides a socket into the part that the task's future uses and the part that the task writes
+/// with.
+pub(super) fn gather<S: Socket>(stream: S, traffic: Traffic) -> Parts<S::Reading, S::Writing> {
     let (reading, writing) = stream.divide();
     let Traffic { received, sent } = traffic;
     let buffered = Buffered {
@@ -106,7 +107,7 @@ impl<W> Outgoing<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Buffered<W> {
-    /// Takes the slices, or passes them on if they are large. Waits while there is no room.
+    /// Gathers the slices, or writes them if they are large. Waits while there is no room.
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
@@ -128,7 +129,7 @@ impl<W: AsyncWrite + Unpin> Buffered<W> {
         Poll::Ready(Ok(count))
     }
 
-    /// Writes all that is gathered.
+    /// Writes all gathered bytes.
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.written < self.bytes.len() {
             let rest = &self.bytes[self.written..];
@@ -182,7 +183,7 @@ impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Gathered<R, W> {
         true
     }
 
-    /// The task does it.
+    /// Does nothing: the task writes at the end of its poll.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -194,7 +195,7 @@ impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Gathered<R, W> {
     }
 }
 
-/// The task of a connection. See the module.
+/// The task of a connection. It writes what was gathered at the end of each poll.
 pub(super) struct Gathering<F, W> {
     connection: Pin<Box<F>>,
     outgoing: Outgoing<W>,
@@ -238,10 +239,10 @@ impl<F: Future<Output = ()>, W: AsyncWrite + Unpin> Future for Gathering<F, W> {
             this.since_write = Some(Stopwatch::start());
         }
         match outgoing.poll_drain(cx) {
-            // The socket cannot be written any more, so there is no one to serve.
+            // The socket cannot be written any more, so the connection is over.
             Poll::Ready(Err(_)) => Poll::Ready(()),
-            // When the connection is over, what the socket does not take at once is not waited for:
-            // an orderly end has drained it, in `poll_shutdown`.
+            // When the connection is over, bytes that the socket does not take at once are dropped:
+            // an orderly end has drained them, in `poll_shutdown`.
             Poll::Ready(Ok(())) | Poll::Pending => polled,
         }
     }
@@ -256,7 +257,7 @@ mod tests {
 
     use super::*;
 
-    /// Remembers each write, and takes ten bytes of the first.
+    /// Records the size of each write; the first takes ten bytes.
     #[derive(Default)]
     struct Writes(Vec<usize>);
 
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_written_arrives() {
+    async fn gathered_bytes_arrive() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());

@@ -1,30 +1,34 @@
-//! Ports of their own for `/metrics`, `/health`, `/livez` and `/readyz` (`--listen-metrics-urls`).
+//! Separate ports for `/metrics`, `/health`, `/livez` and `/readyz` (`--listen-metrics-urls`).
 //!
 //! Probes and Prometheus reach them when the client port is full, firewalled or secured, and before
 //! the member is ready: until then `/readyz` says what is missing, and a service manager can tell a
-//! member that waits for the others from one that hangs. HTTP/1.1 only, as in etcd; no gRPC.
+//! member that waits for the others from a member that hangs. HTTP/1.1 only, as in etcd; no gRPC.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::listener::{Accept, Listener, SocketFile};
-use super::places::LogOnce;
-use super::{HEADER_BYTES_MAX, HEADER_TIMEOUT, accept, drive, front};
+use super::{HEADER_BYTES_MAX, HEADER_TIMEOUT, front};
 use crate::http as plain;
 use crate::metrics::Metrics;
+use crate::net;
+use crate::net::drain::drive;
+use crate::net::endpoint::Stream;
+use crate::net::listener::Listener;
+use crate::net::{Connection, Endpoint, Opening, OpeningError};
+use conclave_core::clock::{Clock as _, SystemClock};
 use conclave_core::handle::Handle;
+use conclave_core::log_once::LogOnce;
 
 /// Serves metrics and health checks on `listener` until `shutdown` is cancelled and the last
-/// connection has ended. All such ports share `places`; one connection more is closed at once.
+/// connection has ended. All such ports share `places`; connections beyond them are closed at once.
 pub async fn serve(
     listener: Listener,
     handle: Handle,
@@ -32,45 +36,76 @@ pub async fn serve(
     places: Arc<Semaphore>,
     shutdown: CancellationToken,
 ) {
-    let router = plain::monitoring_routes(handle, metrics).fallback(front::not_found);
-    match listener {
-        Listener::Tcp(listener) => {
-            serve_on::<TcpListener>(listener, router, places, shutdown).await
-        }
-        Listener::Unix(file) => serve_on::<SocketFile>(file, router, places, shutdown).await,
-    }
-}
-
-async fn serve_on<L>(
-    listener: L,
-    router: Router,
-    places: Arc<Semaphore>,
-    shutdown: CancellationToken,
-) where
-    L: Accept,
-    L::Stream: AsyncRead + AsyncWrite + Unpin + Send,
-{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(HEADER_BYTES_MAX as usize);
-    let mut connections = JoinSet::new();
-    let failed = LogOnce::default();
-    while let Some(stream) = accept(&listener, &failed, &shutdown).await {
-        while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service);
-        let ending = shutdown.child_token();
-        connections.spawn(async move {
-            let _place = place;
-            if let Err(error) = drive(connection, &ending).await {
-                tracing::debug!(%error, "a connection for metrics ended with an error");
-            }
-        });
+    let monitoring = Arc::new(Monitoring {
+        opening: Opening {
+            tls: None,
+            timeout: HEADER_TIMEOUT,
+            unacknowledged_max: None,
+        },
+        http,
+        router: plain::monitoring_routes(handle, metrics).fallback(front::not_found),
+        places,
+        log_once: LogOnce::default(),
+        clock: SystemClock::new(),
+    });
+    match listener {
+        Listener::Tcp(listener) => net::serve(listener, monitoring, shutdown).await,
+        Listener::Unix(file) => net::serve(file, monitoring, shutdown).await,
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
+}
+
+/// The endpoint for probes and scrapers.
+struct Monitoring {
+    opening: Opening,
+    http: http1::Builder,
+    router: Router,
+    places: Arc<Semaphore>,
+    log_once: LogOnce,
+    clock: SystemClock,
+}
+
+impl Endpoint for Monitoring {
+    type Place = OwnedSemaphorePermit;
+
+    fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    fn admit(&self, _remote: Option<SocketAddr>) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        if self.log_once.is_new("cannot accept", self.clock.now()) {
+            tracing::warn!(%error, "cannot accept connections");
+        }
+    }
+
+    fn opening_failed(
+        &self,
+        _place: &OwnedSemaphorePermit,
+        _remote: Option<SocketAddr>,
+        error: &OpeningError,
+    ) {
+        tracing::debug!(%error, "a connection for metrics ended with an error");
+    }
+
+    async fn serve<S: Stream>(
+        &self,
+        connection: Connection<S>,
+        _place: &OwnedSemaphorePermit,
+        ending: &CancellationToken,
+    ) {
+        // hyper refuses what is not HTTP/1.1.
+        let io = TokioIo::new(connection.stream);
+        let service = TowerToHyperService::new(self.router.clone());
+        let served = self.http.serve_connection(io, service);
+        if let Err(error) = drive(served, ending).await {
+            tracing::debug!(%error, "a connection for metrics ended with an error");
+        }
+    }
 }

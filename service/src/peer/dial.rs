@@ -1,8 +1,8 @@
 //! From a member's URL to a connection that can carry calls.
 //!
-//! hyper's HTTP/2 client and nothing around it: a connection is one object with a known end, where
-//! tonic's channel would dial again behind our back, at its own pace. TLS is set up anew for each
-//! connection, from the certificates as they are then.
+//! This is hyper's HTTP/2 client with nothing around it, so a connection is one object with a known
+//! end. tonic's channel would dial again by itself, at its own pace. Each connection uses the
+//! certificates as they are when it is dialled.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime;
@@ -27,21 +26,22 @@ use conclave_proto::peer::peer_client::PeerClient;
 
 use super::{Common, lock, root};
 use crate::config::MemberUrl;
-use crate::tls::Tls;
+use crate::net::listener::prepare_tcp;
+use crate::net::tls::Tls;
 
-/// What the other side may send ahead of our reading, on a stream and on the connection: several
-/// appends of 1 MiB, so that a long round trip does not slow them down.
+/// Bytes that the other end may send before we have read them, on a stream and on the connection:
+/// several appends of 1 MiB, so that a long round trip does not slow them down.
 pub(super) const WINDOW_BYTES: u32 = 8 << 20;
 
-/// Bytes of one HTTP/2 frame the other side may send. A frame is one system call to write and a
+/// Bytes of one HTTP/2 frame that the other end may send. A frame is one system call to write and a
 /// few to read; with the 16 KiB HTTP/2 begins with, an append of 1 MiB took hundreds.
 pub(super) const HTTP_FRAME_BYTES_MAX: u32 = 1 << 20;
 
-/// Bytes taken in from a stream's frames before the network has taken them. Beyond this, parcels
-/// wait in their queue, where they are counted.
+/// Bytes of a stream that are buffered before the network has taken them. Further parcels wait in
+/// their queue, where they are counted.
 pub(super) const SEND_BUFFER_BYTES: usize = 1 << 20;
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error("{0:?} is not a URL of a member: {1}")]
@@ -50,7 +50,7 @@ pub(super) enum DialError {
     NoTls,
     #[error("{0}")]
     Connect(io::Error),
-    #[error("TLS: {}", crate::tls::reason(.0))]
+    #[error("TLS: {}", crate::net::tls::reason(.0))]
     Tls(io::Error),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -58,8 +58,8 @@ pub(super) enum DialError {
     Http(#[from] hyper::Error),
 }
 
-/// An unanswered ping ends a connection after so long. It waits its turn behind what was sent
-/// before, which may be several MiB, and a slow network must not be taken for a dead process.
+/// How long a ping may go unanswered. It is queued behind data that was sent before, which may be
+/// several MiB, and a slow network must not be taken for a dead process.
 const PONG_MAX: Duration = Duration::from_secs(10);
 
 /// How long the network may acknowledge nothing of what was sent, unless a call is more patient.
@@ -67,24 +67,15 @@ pub(super) fn unacknowledged_max(patience: Duration) -> Duration {
     patience * 2
 }
 
-/// Heartbeats must not wait for more to send, and a network that takes nothing must be noticed
-/// before the kernel gives up by itself, after a quarter of an hour. Without these options all
-/// still works, later.
-pub(super) fn prepare(stream: &TcpStream, unacknowledged_max: Duration) {
-    let _ = stream.set_nodelay(true);
-    let unacknowledged_ms = u32::try_from(unacknowledged_max.as_millis());
-    let _ = set_tcp_user_timeout(stream, unacknowledged_ms.unwrap_or(u32::MAX));
-}
-
 /// How a connection is made.
 #[derive(Clone, Debug)]
 pub(super) struct Dialling {
     pub(super) tls: Option<Arc<Tls>>,
-    /// Where to connect from; `None` leaves it to the system.
+    /// The address to connect from; `None` leaves the choice to the system.
     local_address: Option<IpAddr>,
     /// How long to wait for the connection.
     pub(super) patience: Duration,
-    /// How long the network may acknowledge nothing of what was sent. The kernel keeps watch.
+    /// How long the network may acknowledge nothing of what was sent. The kernel watches this.
     pub(super) unacknowledged_max: Duration,
     /// How long a process may leave a ping unanswered.
     pub(super) pong_max: Duration,
@@ -100,12 +91,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// For calls on this connection.
+    /// Returns a client for calls on this connection.
     pub(super) fn client(&self) -> PeerClient<Transport> {
         self.client.clone()
     }
 
-    /// Asks for something beside the calls, by its URL.
+    /// Sends a GET request for a URL that is no call.
     pub(super) async fn get(&self, url: &str) -> hyper::Result<Response<Incoming>> {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = Uri::try_from(url).unwrap_or_default();
@@ -120,7 +111,7 @@ impl Drop for Connection {
 }
 
 impl Dialling {
-    /// For calls that are short, or stand for as long as both ends do.
+    /// For calls that are short, or last as long as both ends do.
     pub(super) fn new(
         tls: Option<Arc<Tls>>,
         patience: Duration,
@@ -136,7 +127,7 @@ impl Dialling {
         }
     }
 
-    /// The same with what is configured.
+    /// The same, as configured.
     pub(super) fn of(common: &Common) -> Dialling {
         let settings = &common.settings;
         let tls = settings.tls.clone();
@@ -152,7 +143,8 @@ impl Dialling {
         }
     }
 
-    /// For calls that fill the network, and the other side's disk, for as long as they last.
+    /// For calls that keep the network, and the disk at the other end, busy for as long as they
+    /// last.
     pub(super) fn patiently(self, silence_max: Duration) -> Dialling {
         Dialling {
             unacknowledged_max: silence_max,
@@ -180,7 +172,7 @@ impl Dialling {
             Some(local) => connect_from(local, url.host(), url.port()).await,
         };
         let stream = opened.map_err(DialError::Connect)?;
-        prepare(&stream, self.unacknowledged_max);
+        prepare_tcp(&stream, Some(self.unacknowledged_max));
         match tls {
             None => self.handshake(&url, stream).await,
             Some(tls) => {
@@ -206,7 +198,7 @@ impl Dialling {
             .keep_alive_while_idle(true);
         let (sender, connection) = http.handshake(TokioIo::new(stream)).await?;
         tasks.execute(async move {
-            // Whoever has a call on the connection sees its end there.
+            // Calls on the connection fail as well, and their callers log why.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to a member ended with an error");
             }
@@ -253,7 +245,7 @@ async fn connect_from(local: IpAddr, host: &str, port: u16) -> io::Result<TcpStr
     }))
 }
 
-/// The head of every request's URI. The port is not told twice, nor do members look at it.
+/// The head of every request's URI. Members do not look at it.
 fn origin(url: &MemberUrl) -> Uri {
     Uri::try_from(url.as_str()).unwrap_or_default()
 }
@@ -285,7 +277,7 @@ where
     }
 }
 
-/// hyper's half of a connection as tonic wants it.
+/// hyper's half of a connection, in the form that tonic needs.
 #[derive(Clone, Debug)]
 pub(super) struct Transport {
     sender: http2::SendRequest<Body>,
@@ -319,7 +311,7 @@ mod tests {
         let connecting = connect_from(local("127.0.0.7"), "localhost", port);
         let (connected, accepted) = tokio::join!(connecting, listener.accept());
         let connected = connected.expect("it listens");
-        let (_, from) = accepted.expect("somebody came");
+        let (_, from) = accepted.expect("a connection came");
         assert_eq!(from.ip(), local("127.0.0.7"));
         assert_eq!(connected.local_addr().expect("connected"), from);
 

@@ -12,7 +12,7 @@ use conclave_proto::peer::{IntroduceRequest, Introduction};
 use super::dial::Dialling;
 use super::{MESSAGE_BYTES_MAX, reason};
 use crate::config::MemberUrl;
-use crate::tls::Tls;
+use crate::net::tls::Tls;
 
 /// Nobody could be asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,16 +1,17 @@
-//! One other member: the task that keeps a connection to it, and what others ask of it.
+//! A link to one other member: the task that keeps a connection to it.
 //!
-//! The task dials the member's URLs in turn, introduces itself, and waits for the end of the stream
-//! it opened. Then it begins again: at once if the connection stood, then after a pause that
-//! doubles, with chance in it so that members do not dial in step. The longest pause is short,
-//! since a member that comes back is wanted back before the next election; who has been told that
-//! it is in the wrong place waits the longest time always. A connection that stood for a moment
-//! only is no better than none.
+//! The task dials the member's URLs in turn, says hello, and waits for the end of the stream that
+//! it opened. Then it dials again: at once if the connection lasted, and after a pause if it did
+//! not. The pause doubles, and has a random part so that members do not dial in step. The longest
+//! pause is short, so that a member that comes back is connected before the next election. After
+//! an answer from the wrong process the pause is always the longest. A connection that lasted for
+//! a moment only counts as a failed attempt.
 //!
-//! After a member's URLs of the membership come those that it says it has, when it opens a stream
-//! to this one: it may have moved while this member was down. Last are those that it had before its
-//! URLs were changed. Who is reached is checked in any case, and a mistyped URL must not part
-//! members: two that cannot speak to each other cannot agree on the right one either.
+//! After the member's URLs in the membership, the task dials the URLs that the member announces
+//! when it opens a stream to this one: it may have moved while this member was down. Last are the
+//! URLs that it had before they were changed. The Hello shows which member was reached in any case,
+//! and a mistyped URL must not separate members: two members that cannot connect cannot agree on
+//! the right URL either.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -35,29 +36,30 @@ use conclave_core::peers::PeerEvent;
 
 /// The first pause between two attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// A connection that stood for less than this was none: the next attempt is not the first.
+/// A connection shorter than this counts as a failed attempt, so the pauses are not reset.
 pub(super) const STOOD_MIN: Duration = Duration::from_secs(1);
-/// Who begins together is not there together.
-const ABSENCE_GRACE: Duration = Duration::from_secs(5);
-/// URLs a member had that are still tried.
+/// Members started together do not come up at the same instant. Until this long after our own
+/// start, an unreachable peer is not worth a warning.
+const STARTUP_GRACE: Duration = Duration::from_secs(5);
+/// Former URLs of a member that are still dialled.
 const FORMER_URLS_MAX: usize = 8;
 /// The longest pause, unless half an election timeout is less.
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// See the module.
+/// A link to one other member.
 #[derive(Debug)]
 pub(super) struct Link {
     id: u64,
     urls: Vec<String>,
-    /// Those it had before, the latest first; none of `urls`.
+    /// The URLs it had before, the latest first; none of `urls`.
     former_urls: Vec<String>,
-    /// Those it says it has.
+    /// The URLs it announces in its Hello.
     announced_urls: Mutex<Vec<String>>,
     queue: Arc<Queue>,
     stats: Arc<OfPeer>,
     standing: Mutex<Option<Standing>>,
     ending: CancellationToken,
-    /// Ends the snapshot that is on its way.
+    /// Ends the snapshot that is being sent.
     snapshot: Mutex<Option<CancellationToken>>,
 }
 
@@ -163,7 +165,7 @@ impl Link {
         })
     }
 
-    /// Ends the snapshot that may be on its way.
+    /// Ends the snapshot that is being sent, if there is one.
     pub(super) fn end_snapshot(&self) {
         if let Some(ending) = &*lock(&self.snapshot) {
             ending.cancel();
@@ -179,7 +181,7 @@ pub(super) struct SnapshotTurn {
 }
 
 impl SnapshotTurn {
-    /// Where the member was reached and said who it is, and then its URLs of the membership.
+    /// The URL at which the member was reached and said hello, then its URLs in the membership.
     pub(super) fn urls(&self) -> Vec<String> {
         let standing = lock(&self.link.standing);
         let mut urls: Vec<String> = standing.iter().map(|now| now.url.clone()).collect();
@@ -206,7 +208,7 @@ impl Drop for SnapshotTurn {
     }
 }
 
-/// Why an attempt did not lead to a connection.
+/// The reason why an attempt did not lead to a connection.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error(transparent)]
@@ -222,7 +224,7 @@ enum Refused {
 }
 
 impl Refused {
-    /// Whether this member must not be one.
+    /// The error that ends this process, if the answer says that it must not run.
     fn end(&self, common: &Common) -> Option<FatalError> {
         match self {
             Refused::Call(status) => says_removed(status).then_some(FatalError::Removed),
@@ -231,7 +233,7 @@ impl Refused {
         }
     }
 
-    /// Whether there is somebody, and it is not for us. That does not change by the second.
+    /// Whether a process answered that is not the member meant, which rarely changes soon.
     fn is_final(&self) -> bool {
         match self {
             Refused::Call(status) => status.code() == Code::FailedPrecondition,
@@ -240,7 +242,7 @@ impl Refused {
         }
     }
 
-    /// Whether nobody is there, as when a cluster starts.
+    /// Whether no process listens, as when a cluster starts.
     fn is_absence(&self) -> bool {
         matches!(
             self,
@@ -262,18 +264,18 @@ pub(super) async fn run(link: Arc<Link>, common: Arc<Common>) {
 async fn keep(link: &Link, common: &Common) {
     let dialling = Dialling::of(common);
     let mut pauses = Pauses::new(common.settings.election_timeout);
-    let logged = LogOnce::default();
-    let mut grace_ends = common.clock.now().after(ABSENCE_GRACE);
+    let log_once = LogOnce::default();
+    let mut grace_ends = common.clock.now().after(STARTUP_GRACE);
     let mut good = None;
     loop {
         for url in &link.dialled(good.as_deref()) {
-            let refused = match session(link, common, &dialling, url, &logged).await {
+            let refused = match session(link, common, &dialling, url, &log_once).await {
                 Err(refused) => refused,
                 Ok(stood) => {
                     (good, grace_ends) = (Some(url.clone()), common.clock.now());
                     if stood >= STOOD_MIN {
                         pauses.reset();
-                        logged.forget_all();
+                        log_once.forget_all();
                     }
                     break;
                 }
@@ -290,7 +292,7 @@ async fn keep(link: &Link, common: &Common) {
                 continue;
             }
             let reason = refused.to_string();
-            if logged.is_new(&format!("{url} {reason}"), now) {
+            if log_once.is_new(&format!("{url} {reason}"), now) {
                 let member = format!("{:x}", link.id);
                 tracing::warn!(member, %url, reason, "cannot connect to a member");
             }
@@ -299,22 +301,22 @@ async fn keep(link: &Link, common: &Common) {
     }
 }
 
-/// One connection, from dialling to its end. `Ok` if it stood before it broke, with for how long.
+/// Runs one connection, from dialling to its end. Returns how long it lasted after the Hello.
 ///
-/// Nothing of raft's is said before we know that the other is the one we mean, and, while this
-/// member is blank, that it does not know us as one that has promised something: a vote, an
-/// acknowledgement. All that this member says to it goes this way.
+/// No raft message is sent before the other end has proved to be the member meant, and, while this
+/// member is blank, that it does not know this member as one that has voted or acknowledged
+/// entries. All raft messages to the member take this way.
 async fn session(
     link: &Link,
     common: &Common,
     dialling: &Dialling,
     url: &str,
-    logged: &LogOnce,
+    log_once: &LogOnce,
 ) -> Result<Duration, Refused> {
     let connection = dialling.dial(url).await?;
     let mut client = connection.client();
     let identity = common.settings.identity();
-    // Closes the queue however this ends, so that its frames end too.
+    // Closes the queue on every way out, so that its frames end too.
     let breaks = Breaks { link, common };
     let frames = link.queue.start(common.stream_hello(link.id));
     let opening = async {
@@ -328,7 +330,7 @@ async fn session(
         let asking = client.introduce(IntroduceRequest {});
         let introduction = answered(asking, dialling.patience).await?.into_inner();
         let knows = |member: &Member| member.id == identity.member_id && has_started(member);
-        // We may have come to something since it was asked.
+        // This member may have received entries since it asked.
         if introduction.members.iter().any(knows) && common.is_blank() {
             return Err(Refused::AlreadyStarted);
         }
@@ -344,7 +346,7 @@ async fn session(
     link.stats.active.inc();
     link.queue.open();
     let member = format!("{:x}", link.id);
-    let tell = || match is_current {
+    let log_connected = || match is_current {
         true => tracing::info!(member, %url, "connected to a member"),
         false => {
             let current = link.urls.join(",");
@@ -352,19 +354,19 @@ async fn session(
             tracing::warn!(member, %url, current, "{text}");
         }
     };
-    // The connections of a link that stands for moments only are not worth a line each.
-    let mut is_told = logged.is_new(&format!("connected by {url}"), since);
-    if is_told {
-        tell();
+    // Connections that end at once do not get a line each.
+    let mut is_logged = log_once.is_new(&format!("connected by {url}"), since);
+    if is_logged {
+        log_connected();
     }
     let mut probing = std::pin::pin!(probe::run(&connection, url, &link.stats.round_trips));
     let ended = loop {
         tokio::select! {
             ended = hellos.message() => break ended,
             never = &mut probing => match never {},
-            () = tokio::time::sleep(STOOD_MIN), if !is_told => {
-                tell();
-                is_told = true;
+            () = tokio::time::sleep(STOOD_MIN), if !is_logged => {
+                log_connected();
+                is_logged = true;
             }
         }
     };
@@ -375,13 +377,13 @@ async fn session(
     drop(breaks);
     let now = common.clock.now();
     let stood = now.since(since);
-    if stood >= STOOD_MIN || logged.is_new(&format!("disconnected from {url}: {reason}"), now) {
+    if stood >= STOOD_MIN || log_once.is_new(&format!("disconnected from {url}: {reason}"), now) {
         tracing::warn!(member, %url, reason, "disconnected from a member");
     }
     Ok(stood)
 }
 
-/// What the other side says, if it does so in time.
+/// Returns the answer of the other end, if it arrives in time.
 async fn answered<T>(
     asking: impl Future<Output = Result<T, Status>>,
     patience: Duration,
@@ -390,8 +392,8 @@ async fn answered<T>(
     Ok(answer.map_err(|_elapsed| Refused::Silence(patience))??)
 }
 
-/// The end of a connection, on every way out: others must not find it any more, and the driver must
-/// hear that what was sent may be lost.
+/// Ends a connection when it is dropped: removes it from the link, and notifies the driver that
+/// messages may be lost.
 struct Breaks<'a> {
     link: &'a Link,
     common: &'a Common,
@@ -437,7 +439,7 @@ impl Pauses {
         self.next = self.longest;
     }
 
-    /// The next pause, shortened by chance to no less than half.
+    /// Returns the next pause, shortened at random to no less than half.
     fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);

@@ -1,48 +1,51 @@
 //! The other members, over gRPC: [`Peers`] for the driver, and a listener that feeds its [`Inbox`].
 //!
-//! Between two members, A and B, stand two connections for raft's messages, one dialled by each:
+//! Two members, A and B, have two connections for raft's messages. Each dials one of them:
 //!
 //! ```text
 //!   A  link ── queue ── frames ═══ Peer.Stream ═══▶ serve ── Inbox  B
 //!   A  Inbox ── serve ◀═══ Peer.Stream ═══ frames ── queue ── link  B
 //! ```
 //!
-//! Each direction is one HTTP/2 stream that lives as long as both processes do. What is sent is put
-//! into a queue ([`queue`]); the stream takes out everything there is as one frame whenever the
-//! network has room ([`queue::Frames`]), so a busy link sends large frames and an idle one sends at
-//! once. A task for each member ([`link`]) sees to it that the stream stands: it dials ([`dial`]),
-//! says who it is and hears whom it reached ([`hello`]), waits for the end, and dials again.
-//! Questions go over the same connection, and so does what measures it ([`probe`]). Snapshots
-//! ([`snapshot`]) have one of their own, since what has filled a connection's window would hold
-//! heartbeats up. Whoever has no log yet asks who is in the cluster with [`introduce`].
+//! Each direction is one HTTP/2 stream that lives as long as both processes do. Messages are put
+//! into a queue ([`queue`]). Whenever the network has room, the stream takes out all of them as one
+//! frame ([`queue::Frames`]), so a busy link sends large frames and an idle link sends at once. A
+//! task for each member ([`link`]) keeps the stream up: it dials ([`dial`]), says hello and checks
+//! which member it reached ([`hello`]), waits for the end, and dials again. Questions go over the
+//! same connection, and so do the probes that measure it ([`probe`]). Snapshots ([`snapshot`]) have
+//! a connection of their own, since their data would fill the connection's window and delay
+//! heartbeats. A member without a log asks who is in the cluster with [`introduce`].
+//!
+//! Connections of other members are accepted by [`crate::net`]; [`serve`] is its endpoint for them.
 //!
 //! # One heartbeat
 //!
-//! The driver calls [`Peers::send`]. The parcel goes into B's queue, or is dropped: when there is
-//! no connection, or when the queue is full because B or the network is slow. Then, once for each
-//! break, the driver hears [`PeerEvent::Unreachable`]. Otherwise the stream wakes, encodes a frame, and
-//! hyper writes it. At B, [`service`] decodes the frame and delivers a [`PeerEvent::Parcel`] for each
-//! parcel.
+//! The driver calls [`Peers::send`]. The parcel goes into B's queue, or is dropped if there is no
+//! connection, or if the queue is full because B or the network is slow. The first drop after a
+//! successful send is reported to the driver with [`PeerEvent::Unreachable`]. Otherwise the stream
+//! wakes, encodes a frame, and hyper writes it. At B, [`service`] decodes the frame and delivers
+//! a [`PeerEvent::Parcel`] for each parcel.
 //!
-//! # Who is told what when a process dies
+//! # When a process dies
 //!
-//! The kernel closes its connections. The dialler of one sees its stream end: unreachable, and
-//! dial again, soon at first. The other side of one delivers a [`PeerEvent::Closed`], which is how a
-//! follower learns that its leader is gone before the election timeout. A machine that vanishes
-//! without a word is noticed by the kernel, at both ends, since it acknowledges nothing: in two or
-//! three election timeouts. A process that hangs is noticed by pings, in some ten seconds.
+//! The kernel closes its connections. The member that dialled a connection sees its stream end,
+//! reports the peer as unreachable and dials again, soon at first. The member that accepted a
+//! connection delivers a [`PeerEvent::Closed`], so a follower knows that its leader is gone before the
+//! election timeout. If a machine vanishes, the kernel notices at both ends, since nothing is
+//! acknowledged, in two or three election timeouts. Pings detect a process that hangs, in some ten
+//! seconds.
 //!
 //! # Invariants
 //!
-//! * No call of [`Peers`] blocks, and a member that does not read costs no other member anything:
-//!   queues, tasks and connections are each member's own.
-//! * Parcels to one member arrive in the order of the calls. A parcel given to one connection is
-//!   never sent again on the next.
-//! * Of two processes that say they are the same member, the one at its URL is listened to.
-//! * A member that the membership does not list yet is answered for as long as it speaks
+//! * No call of [`Peers`] blocks, and a member that does not read delays no other member: each has
+//!   its own queue, task and connections.
+//! * Parcels to one member arrive in the order of the calls. A parcel that was given to one
+//!   connection is never sent again on the next one.
+//! * Of two processes that claim to be the same member, the process at the member's URL is
+//!   accepted.
+//! * A member that the membership does not list yet is answered as long as its stream is open
 //!   ([`unlisted`]).
-//! * Nothing is sent before the other side's Hello has been checked; nothing is taken in before
-//!   its Hello has.
+//! * Nothing is sent, and no message is processed, before the Hello of the other end was checked.
 //! * Every message is bounded before it is decoded, every queue in number and bytes.
 //! * [`Peers::send_snapshot`] leads to exactly one [`PeerEvent::SnapshotSent`].
 
@@ -68,7 +71,7 @@ use conclave_storage::machine::GENESIS;
 
 use crate::descriptors::Budget;
 use crate::metrics::{OfPeer, PeerStats};
-use crate::tls::Tls;
+use crate::net::tls::Tls;
 use conclave_core::clock::{Clock, Moment};
 use conclave_core::fatal::{Fatal, FatalError};
 use conclave_core::limits;
@@ -110,44 +113,44 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// instead of 2.5 s for 256 MiB, and the leader's p99 of puts rose from 4 to 60 ms instead of 5.)
 pub const SNAPSHOT_BYTES_PER_SECOND: u64 = 120 << 20;
 
-/// Timeouts follow the election timeout, within these bounds: a shorter one would end connections
-/// for a pause of the scheduler, a longer one would leave a dead connection standing.
+/// Lower bound of the timeouts, which follow the election timeout: a shorter timeout would end
+/// connections for a pause of the scheduler.
 const PATIENCE_MIN: Duration = Duration::from_millis(500);
-/// See [`PATIENCE_MIN`].
+/// Upper bound of the timeouts: a longer timeout would keep a dead connection.
 const PATIENCE_MAX: Duration = Duration::from_secs(5);
 
-/// What of the network is configured.
+/// Configuration of the network.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The cluster's id.
     pub cluster_id: u64,
     /// This member's id.
     pub member_id: u64,
-    /// This start of the process: any number that differs from the last start's.
+    /// Identifies this start of the process: a number that differs from that of the last start.
     pub boot_id: u64,
-    /// The time without a leader before an election. Dialling and asking follow it.
+    /// The time without a leader before an election. Timeouts follow it.
     pub election_timeout: Duration,
-    /// Bytes of the largest request a client may make.
+    /// Bytes of the largest request of a client.
     pub max_request_bytes: usize,
     /// Snapshot bytes a second to one member; see [`SNAPSHOT_BYTES_PER_SECOND`].
     pub snapshot_bytes_per_second: u64,
-    /// Where this member is reached, until its membership says so.
+    /// The URLs at which this member is reached, until its membership has them.
     pub peer_urls: Vec<String>,
-    /// Where folders of snapshots that are received are made: on the state's file system.
+    /// The folder for received snapshots: on the file system of the state.
     pub snapshot_dir: PathBuf,
-    /// How connections to `https://` URLs are made; `None` if there can be none.
+    /// Certificates for `https://` URLs; `None` if such URLs cannot be dialled.
     pub tls: Option<Arc<Tls>>,
-    /// The address to connect to other members from; `None` leaves it to the system.
+    /// The address to connect to other members from; `None` leaves the choice to the system.
     pub local_address: Option<IpAddr>,
 }
 
 impl Settings {
-    /// How long a connection may be silent before it is pinged, a dialled member undecided.
+    /// How long a connection may be silent before it is pinged, and how long dialling may take.
     fn patience(&self) -> Duration {
         self.election_timeout.clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
-    /// Bytes of one message, on either side.
+    /// Upper bound of the bytes of one message, at both ends.
     fn message_bytes_max(&self) -> usize {
         let entry = limits::ENTRY_BYTES_MAX.saturating_add(self.max_request_bytes);
         MESSAGE_BYTES_MAX.max(entry.saturating_mul(2))
@@ -162,26 +165,26 @@ impl Settings {
     }
 }
 
-/// What the network needs of the rest of the member.
+/// What the network needs from this member.
 pub struct Parts {
-    /// See there.
+    /// The configuration.
     pub settings: Settings,
-    /// Where what arrives goes.
+    /// Receives the messages of other members.
     pub inbox: Inbox,
     /// The member's clock.
     pub clock: Arc<dyn Clock>,
-    /// The last log entry the state includes, now.
+    /// Returns the index of the last applied log entry.
     pub applied: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// What is counted of other members.
+    /// Metrics of other members.
     pub stats: PeerStats,
-    /// Whether the log had nothing but the beginning of the cluster when this process started: this
+    /// Whether the log had only the first entries of the cluster when this process started: this
     /// member has never run, or has lost its data.
     pub began_blank: bool,
-    /// What to say if others know this member as one that has run, and there is no data of that.
+    /// The error if other members know this member as one that has run, and its data is missing.
     pub already_started: FatalError,
-    /// Where it is reported that the process must end.
+    /// Ends the process when an error is reported.
     pub(crate) fatal: Fatal,
-    /// Where the tasks run.
+    /// The runtime of the tasks.
     pub runtime: runtime::Handle,
     /// Ends everything when cancelled.
     pub stopping: CancellationToken,
@@ -190,16 +193,16 @@ pub struct Parts {
 /// A future that owns what it needs.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// What this member answers others.
+/// Answers to questions of other members.
 pub trait Answers: Send + Sync + 'static {
     /// Answers a question of another member.
     fn answer(&self, question: question::Question) -> BoxFuture<answer::Answer>;
 
-    /// Says who is in the cluster, for a member that does not belong to it yet.
+    /// Lists the members of the cluster, for a member that does not belong to it yet.
     fn introduce(&self) -> Introduction;
 }
 
-/// What tasks and calls share.
+/// State that tasks and calls share.
 struct Common {
     settings: Settings,
     inbox: Inbox,
@@ -211,14 +214,14 @@ struct Common {
     fatal: Fatal,
     runtime: runtime::Handle,
     stopping: CancellationToken,
-    /// Where this member is reached, as it says in the Hello of a stream.
+    /// The URLs that this member announces in the Hello of a stream.
     own_urls: Mutex<Vec<String>>,
     /// Every task; they end when `stopping` is cancelled.
     tasks: Mutex<JoinSet<()>>,
 }
 
 impl Common {
-    /// What a stream to `to` begins with.
+    /// The Hello of a stream to `to`.
     fn stream_hello(&self, to: u64) -> Hello {
         Hello {
             peer_urls: lock(&self.own_urls).clone(),
@@ -226,34 +229,34 @@ impl Common {
         }
     }
 
-    /// Whether there is still nothing but the beginning of the cluster.
+    /// Whether the log still has only the first entries of the cluster.
     fn is_blank(&self) -> bool {
         self.began_blank && (self.applied)() <= GENESIS.0
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let mut tasks = lock(&self.tasks);
-        // Those that ended since; each call takes in at least as many as were added.
+        // Take out the tasks that have ended, so that they do not pile up.
         while tasks.try_join_next().is_some() {}
         tasks.spawn_on(task, &self.runtime);
     }
 }
 
-/// The other members, as this one reaches them and is reached by them.
+/// The connections to and from other members.
 pub struct Network {
     common: Arc<Common>,
     members: Mutex<Members>,
     incoming: Incoming,
     places: Arc<Places>,
-    /// Connections that were turned away.
+    /// Limits the log lines of rejected connections.
     rejections: LogOnce,
-    /// Calls that were turned away.
+    /// Limits the log lines of refused calls.
     refusals: LogOnce,
-    /// Streams of members that came and went within a moment.
+    /// Limits the log lines of streams that end at once.
     streams: LogOnce,
-    /// Members that this one's membership does not list, and that were given or refused a link.
+    /// Limits the log lines of members that the membership does not list.
     unlisted: LogOnce,
-    /// Messages to members this one cannot reach.
+    /// Limits the log lines of messages to members whose URLs are unknown.
     unreached: LogOnce,
     receiver: snapshot::Receiver,
 }
@@ -261,10 +264,10 @@ pub struct Network {
 #[derive(Default)]
 struct Members {
     links: BTreeMap<u64, Arc<Link>>,
-    /// Of everybody else who is a member: counts go on when a link is replaced.
+    /// Metrics of all other members: counts continue when a link is replaced.
     stats: BTreeMap<u64, Arc<OfPeer>>,
     removed: BTreeSet<u64>,
-    /// Of the links, those to members that are known by their Hello alone; see [`unlisted`].
+    /// The links to members that are known only by their Hello, with the stream; see [`unlisted`].
     unlisted: BTreeMap<u64, u64>,
 }
 
@@ -310,15 +313,15 @@ impl Network {
         })
     }
 
-    /// Ends all connections this member made, and returns when every task has ended. What listens
-    /// is ended by its own token, before or after.
+    /// Ends all connections that this member dialled, and returns when every task has ended.
+    /// Listeners have a token of their own, which is cancelled before or after.
     pub async fn stop(&self) {
         self.common.stopping.cancel();
         let mut tasks = std::mem::take(&mut *lock(&self.common.tasks));
         while tasks.join_next().await.is_some() {}
     }
 
-    /// What is counted of a member, unless this one has not heard of it yet.
+    /// Metrics of a member, if the membership lists it or it has a link.
     fn stats(&self, of: u64) -> Option<Arc<OfPeer>> {
         lock(&self.members).stats.get(&of).cloned()
     }
@@ -354,7 +357,7 @@ impl Peers for Network {
     fn send(&self, to: u64, parcel: Parcel) -> bool {
         let Some(link) = self.link(to) else {
             let member = format!("{to:x}");
-            // What was sent to a member that has been removed since is no trouble.
+            // A message to a member that was removed meanwhile is expected.
             if !self.is_removed(to) && self.unreached.is_new(&member, self.common.clock.now()) {
                 tracing::warn!(
                     member,
@@ -483,13 +486,13 @@ impl fmt::Debug for Parts {
     }
 }
 
-/// Nothing here is left half changed by a panic, so a poisoned lock is as good as any.
+/// Locks a mutex. No panic leaves the data half changed, so a poisoned lock is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a call came to, for the log: what the other side said, or what happened to the connection.
-/// tonic's own text tells codes and types.
+/// Describes a failed call for the log: the message of the other end, or the error of the
+/// connection. tonic's own text has codes and types instead.
 fn reason(status: &Status) -> String {
     match (status.source(), status.message()) {
         (Some(source), _) => format!("the connection broke: {}", root(source)),
@@ -498,7 +501,7 @@ fn reason(status: &Status) -> String {
     }
 }
 
-/// What an error comes from: what hyper says by itself is "http2 error".
+/// The root cause of an error: hyper itself only says "http2 error".
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
     let mut root = error;
     while let Some(cause) = root.source() {

@@ -1,13 +1,13 @@
 //! Places for connections of other members: members come first.
 //!
 //! A connection is a newcomer until a call on it has begun with a valid
-//! [`Hello`](conclave_proto::peer::Hello). Newcomers have few places and little time; strangers
-//! that take them all evict each other ([`Newcomers`]), while a member says its hello at once and
-//! is then out of their reach. A member has a few places of its own, where its newest connections
-//! count, since the member may have lost the others without closing them.
+//! [`Hello`](conclave_proto::peer::Hello). Newcomers have few places and little time. Strangers
+//! that take all of them evict each other ([`Newcomers`]), while a member says hello at once and
+//! cannot be evicted from then on. Each member has a few places of its own. Of more connections the
+//! newest stay, since the member may have lost the others without closing them.
 //!
-//! A hello proves nothing but knowledge of the cluster's id. Without TLS, anyone who can reach this
-//! port can pretend to be a member.
+//! A hello proves only that its sender knows the cluster's id. Without TLS, anyone who can reach
+//! this port can pretend to be a member.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock;
 use crate::descriptors::PEER_CONNECTIONS_MAX;
-use crate::newcomers::{Newcomer, Newcomers};
+use crate::net::newcomers::{Newcomer, Newcomers};
 
 /// Connections of one member: one for its messages, one for a snapshot, and others that it has lost
-/// and we have not.
+/// and that are still open at this end.
 const OF_A_MEMBER_MAX: usize = 8;
 
 /// The places of all peer listeners together.
@@ -32,7 +32,7 @@ pub(super) struct Places {
 
 #[derive(Debug, Default)]
 struct Members {
-    /// What ends each connection of a member, by the connection's number, and so by age.
+    /// The token that ends a connection, by member and by the connection's number, and so by age.
     connections: BTreeMap<u64, BTreeMap<u64, CancellationToken>>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// Places for so many newcomers at a time.
+    /// Makes places for this many newcomers.
     pub(super) fn new(newcomers: usize) -> Arc<Places> {
         Arc::new(Places {
             newcomers: Newcomers::new(newcomers),
@@ -52,15 +52,15 @@ impl Places {
         })
     }
 
-    /// Lets a connection in, and says whether another one was evicted for it. `None` if the
-    /// connection has to be closed.
-    pub(super) fn admit(self: &Arc<Self>, from: IpAddr) -> Option<(Place, bool)> {
-        let (newcomer, has_evicted) = self.newcomers.admit(Some(from))?;
+    /// Admits a connection; returns whether another one was evicted for it. `None` if the
+    /// connection must be closed.
+    pub(super) fn admit(self: &Arc<Self>, from: Option<IpAddr>) -> Option<(Place, bool)> {
+        let (newcomer, has_evicted) = self.newcomers.admit(from)?;
         let of = Arc::clone(self);
         Some((Place { of, newcomer }, has_evicted))
     }
 
-    /// A call on the connection of this number has begun with the hello of a member.
+    /// Notes that a call on the connection of this number has begun with the hello of a member.
     pub(super) fn hello(&self, number: u64, member: u64) {
         let Some(ending) = self.newcomers.take(number) else {
             return;
@@ -86,7 +86,7 @@ impl Members {
 }
 
 impl Place {
-    /// The connection's number.
+    /// The number of the connection among all of the endpoint.
     pub(super) fn number(&self) -> u64 {
         self.newcomer.number()
     }
@@ -96,12 +96,12 @@ impl Place {
         self.newcomer.evicted()
     }
 
-    /// Whether no hello was said on the connection.
+    /// Whether no member has said hello on the connection.
     pub(super) fn is_newcomer(&self) -> bool {
         self.newcomer.is_waiting()
     }
 
-    /// The connection speaks HTTP.
+    /// Notes that the connection speaks HTTP.
     pub(super) fn has_spoken(&self) {
         self.newcomer.has_spoken();
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     const NEWCOMERS: usize = 5;
-    const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const FROM: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
     fn admitted(places: &Arc<Places>) -> Place {
         places.admit(FROM).expect("few are ending").0
@@ -138,7 +138,7 @@ mod tests {
         assert!(!member.ending().is_cancelled() && !member.is_newcomer());
         assert!(strangers[0].ending().is_cancelled());
         drop(strangers);
-        // What was said once is not said again.
+        // A second hello on one connection changes nothing.
         places.hello(member.number(), 8);
         assert_eq!(lock(&places.members).connections.len(), 1);
         drop(member);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_member_the_newest_connections_count() {
+    fn the_newest_connections_of_a_member_stay() {
         let places = Places::new(NEWCOMERS);
         let of_one: Vec<_> = (0..OF_A_MEMBER_MAX + 1)
             .map(|_| admitted(&places))

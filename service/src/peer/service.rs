@@ -1,6 +1,5 @@
 //! The calls other members make: one function for each, of `conclave/peer.proto`.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +20,13 @@ use super::incoming::Begun;
 use super::link::STOOD_MIN;
 use super::{Answers, Network, reason};
 use crate::metrics::OfPeer;
+use crate::net::ConnectionInfo;
 use conclave_core::peers::PeerEvent;
 
 /// How long a member may take over the first message of a stream.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// The service that other members call.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) network: Arc<Network>,
@@ -36,23 +36,23 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Checks who calls, and logs who is turned away: the caller's log is on another machine.
-    fn check(&self, hello: Option<&Hello>, remote: Option<Remote>) -> Result<Hello, Status> {
+    /// Checks the caller's Hello, and logs a refusal: the caller's own log is on another machine.
+    fn check(&self, hello: Option<&Hello>, caller: Option<&Caller>) -> Result<Hello, Status> {
         if self.ending.is_cancelled() || self.network.common.stopping.is_cancelled() {
             return Err(Status::unavailable("the member is stopping"));
         }
         let identity = self.network.common.settings.identity();
         let checked = identity.check_caller(hello, |id| self.network.is_removed(id));
-        if let (Ok(hello), Some(Remote(_, connection))) = (&checked, remote) {
-            self.network.places.hello(connection, hello.member_id);
+        if let (Ok(hello), Some(caller)) = (&checked, caller) {
+            self.network.places.hello(caller.number, hello.member_id);
         }
-        checked.inspect_err(|status| self.log_refusal(status, remote))
+        checked.inspect_err(|status| self.log_refusal(status, caller))
     }
 
-    /// Whether another process answers where we reach this member. There are two then, most likely
-    /// on copies of one data directory, and the one at the member's URL is the one the others speak
-    /// to. (Taking turns in ending each other's streams they could both do nothing.) A process that
-    /// has ended or hangs does not answer, so whoever comes in its place is let in.
+    /// Whether another process answers at the member's URL. There are two processes then, most
+    /// likely on copies of one data directory, and the other members speak to the one at the URL.
+    /// (If both were accepted, they would end each other's streams in turn.) A process that has
+    /// ended or hangs does not answer, so its successor is accepted.
     async fn another_is_there(&self, hello: &Hello) -> bool {
         let Some(link) = self.network.link(hello.member_id) else {
             return false;
@@ -60,36 +60,40 @@ impl Service {
         let Some(mut other) = link.client_of_another(hello.boot_id) else {
             return false;
         };
-        // The caller waits as long as we are patient.
+        // The caller waits for this member's patience; half of it leaves time for the answer.
         let limit = self.network.common.settings.patience() / 2;
         let asked = tokio::time::timeout(limit, other.introduce(IntroduceRequest {})).await;
-        // Something in between may have led the question to the caller's process.
+        // A proxy may have forwarded the question to the caller's own process.
         matches!(asked, Ok(Ok(answer)) if answer.get_ref().boot_id != hello.boot_id)
     }
 
-    fn log_refusal(&self, status: &Status, remote: Option<Remote>) {
+    fn log_refusal(&self, status: &Status, caller: Option<&Caller>) {
         let reason = status.message();
-        let address = remote.map(|Remote(address, _)| address);
-        let trouble = format!("{:?} {reason}", address.map(|address| address.ip()));
+        let address = caller.and_then(|caller| caller.connection.remote);
+        let failure = format!("{:?} {reason}", address.map(|address| address.ip()));
         let now = self.network.common.clock.now();
-        if self.network.refusals.is_new(&trouble, now) {
+        if self.network.refusals.is_new(&failure, now) {
             let remote = address.map(|address| address.to_string());
             tracing::warn!(remote, reason, "a call on the peer endpoint was refused");
         }
     }
 }
 
-/// Where a call comes from, and the number of its connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Remote(pub(super) SocketAddr, pub(super) u64);
+/// The connection that a call comes over.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) connection: Arc<ConnectionInfo>,
+    /// The number of the connection's place.
+    pub(super) number: u64,
+}
 
-impl Remote {
-    fn of<M>(request: &Request<M>) -> Option<Remote> {
-        request.extensions().get().copied()
+impl Caller {
+    fn of<M>(request: &Request<M>) -> Option<Caller> {
+        request.extensions().get().cloned()
     }
 }
 
-/// The first message of a stream, in time.
+/// Returns the first message of a stream, if it arrives in time.
 async fn first<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
     tokio::time::timeout(HELLO_TIMEOUT, messages.message())
         .await
@@ -105,10 +109,10 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<Frame>>,
     ) -> Result<Response<Self::StreamStream>, Status> {
-        let remote = Remote::of(&request);
+        let caller = Caller::of(&request);
         let mut frames = request.into_inner();
         let frame = first(&mut frames).await?;
-        let checked = self.check(frame.hello.as_ref(), remote);
+        let checked = self.check(frame.hello.as_ref(), caller.as_ref());
         if let (Err(_), Some(hello)) = (&checked, &frame.hello) {
             self.network.ask_whether_removed(hello);
         }
@@ -116,15 +120,16 @@ impl Peer for Service {
         let common = &self.network.common;
         if self.another_is_there(&hello).await {
             let status = not_the_member(hello.member_id);
-            self.log_refusal(&status, remote);
+            self.log_refusal(&status, caller.as_ref());
             return Err(status);
         }
-        // It may have been removed meanwhile.
-        let hello = self.check(Some(&hello), remote)?;
+        // The member may have been removed meanwhile.
+        let hello = self.check(Some(&hello), caller.as_ref())?;
         let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
         if begun.restarted {
             common.inbox.deliver(PeerEvent::Closed(hello.member_id));
-            // To the process that is no more. The connection may not know it yet.
+            // The snapshot goes to the process that has ended, which its connection may not have
+            // noticed yet.
             self.network.end_snapshot(hello.member_id);
         }
         self.network.learn_urls(&hello, begun.number);
@@ -144,16 +149,16 @@ impl Peer for Service {
         &self,
         request: Request<Streaming<SnapshotChunk>>,
     ) -> Result<Response<SnapshotReport>, Status> {
-        let remote = Remote::of(&request);
+        let caller = Caller::of(&request);
         let mut chunks = request.into_inner();
         let Some(snapshot_chunk::Chunk::Start(start)) = first(&mut chunks).await?.chunk else {
             return Err(Status::invalid_argument("a snapshot begins with its start"));
         };
-        let hello = self.check(start.hello.as_ref(), remote)?;
+        let hello = self.check(start.hello.as_ref(), caller.as_ref())?;
         let (report, reported) = oneshot::channel();
         let network = Arc::clone(&self.network);
-        // In a task of its own: once raft has been given a snapshot somebody must see to its
-        // folder, though the caller may be gone.
+        // In a task of its own: once raft has the snapshot, its folder must be dealt with, even if
+        // the caller is gone.
         self.network.common.spawn(async move {
             let stats = network.stats(hello.member_id);
             let from = (hello.member_id, stats.as_deref());
@@ -168,13 +173,13 @@ impl Peer for Service {
     }
 
     async fn ask(&self, request: Request<Question>) -> Result<Response<Answer>, Status> {
-        let remote = Remote::of(&request);
+        let caller = Caller::of(&request);
         let question = request.into_inner();
-        self.check(question.hello.as_ref(), remote)?;
+        self.check(question.hello.as_ref(), caller.as_ref())?;
         let Some(question) = question.question else {
             return Err(Status::unimplemented("a question of a later version"));
         };
-        // The caller does not wait any longer than this either.
+        // The caller does not wait longer than this either.
         let patience = self.network.common.settings.patience() * 2;
         let answer = tokio::time::timeout(patience, self.answers.answer(question))
             .await
@@ -197,7 +202,7 @@ impl Peer for Service {
 }
 
 impl Service {
-    /// Takes in what a member sends, until its stream ends or must end.
+    /// Receives the frames of a member, until its stream ends or must end.
     async fn receive(
         &self,
         from: u64,
@@ -207,12 +212,12 @@ impl Service {
     ) {
         let common = &self.network.common;
         let member = format!("{from:x}");
-        let tell = || tracing::info!(member, "a member connected");
-        // As at the other end: a stream that comes and goes is not worth two lines each time.
-        let told = &self.network.streams;
-        let mut is_told = told.is_new(&member, common.clock.now());
-        if is_told {
-            tell();
+        let log_connected = || tracing::info!(member, "a member connected");
+        // As at the other end: a stream that ends at once does not get two lines each time.
+        let log_once = &self.network.streams;
+        let mut is_logged = log_once.is_new(&member, common.clock.now());
+        if is_logged {
+            log_connected();
         }
         let mut standing = std::pin::pin!(tokio::time::sleep(STOOD_MIN));
         let mut has_stood = false;
@@ -222,16 +227,17 @@ impl Service {
                 frame = frames.message() => frame,
                 () = &mut standing, if !has_stood => {
                     has_stood = true;
-                    told.forget(&member);
-                    if !std::mem::replace(&mut is_told, true) {
-                        tell();
+                    log_once.forget(&member);
+                    if !std::mem::replace(&mut is_logged, true) {
+                        log_connected();
                     }
                     continue;
                 }
                 () = holding.closed() => break "it left".to_owned(),
                 () = begun.ending.cancelled() => {
-                    // It is there on another stream, or it was removed, which is told elsewhere.
-                    is_told = false;
+                    // The member has opened another stream, or was removed, which is logged
+                    // elsewhere.
+                    is_logged = false;
                     break String::new();
                 }
                 () = self.ending.cancelled() => break "this member stops".to_owned(),
@@ -239,7 +245,7 @@ impl Service {
             };
             match frame {
                 Ok(Some(frame)) => {
-                    // Of a member we have not heard of yet there are none.
+                    // A member that the membership does not list yet has no counters.
                     stats = stats.or_else(|| self.network.stats(from));
                     self.take_in(from, frame, stats.as_deref());
                 }
@@ -250,7 +256,7 @@ impl Service {
                 }
             }
         };
-        if is_told {
+        if is_logged {
             tracing::info!(member, reason, "a member disconnected");
         }
         self.network.forget_urls(from, begun.number);

@@ -1,15 +1,15 @@
-//! TLS between members: who is let in, who is not, and what both are told.
+//! TLS between members: which certificates are accepted, and what both ends log or return.
 
 use rcgen::{CertificateParams, SanType, date_time_ymd};
 
 use super::super::dial::Dialling;
 use super::*;
-use crate::config::{PeerTls, TlsIdentity};
-use crate::tls::tests::{Authority, open, touch};
+use crate::net::tls::tests::{Authority, open, touch};
+use crate::net::tls::{TlsIdentity, TlsSettings};
 
 /// A member that shows a certificate of `ca`, with some settings changed.
-async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut PeerTls)) -> Party {
-    let mut config = ca.config(ca.issue(&format!("member{id}"), |_| {}));
+async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut TlsSettings)) -> Party {
+    let mut config = ca.settings(ca.issue(&format!("member{id}"), |_| {}));
     change(&mut config);
     let odd = Odd {
         tls: Some(open(config).expect("good files")),
@@ -18,7 +18,7 @@ async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut PeerTls)) -> 
     Party::odd(id, "127.0.0.1:0", odd).await
 }
 
-/// Asks a member who it is, showing this; how it fails is told in words.
+/// Asks a member for its id, with these certificates. Returns the error as text.
 async fn knock(party: &Party, tls: Option<Arc<Tls>>) -> Result<u64, String> {
     let url = crate::config::MemberUrl::parse(&party.url).expect("a URL");
     let introduced = introduce(&[url], tls, None, PATIENCE).await;
@@ -28,7 +28,7 @@ async fn knock(party: &Party, tls: Option<Arc<Tls>>) -> Result<u64, String> {
 }
 
 fn shown(ca: &Authority, shape: impl FnOnce(&mut CertificateParams)) -> Option<Arc<Tls>> {
-    Some(open(ca.config(ca.issue("knocks", shape))).expect("good files"))
+    Some(open(ca.settings(ca.issue("knocks", shape))).expect("good files"))
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn members_of_one_authority_talk() {
     b.stop().await;
 }
 
-/// It is answered where its certificate is good, and not where it would be answered without TLS.
+/// An unlisted member is dialled at its `https://` URLs only.
 #[tokio::test]
 async fn an_unlisted_member_is_answered_with_tls_alone() {
     let ca = Authority::new();
@@ -73,21 +73,21 @@ async fn others_are_turned_away_with_the_reason() {
     let (ca, other) = (Authority::new(), Authority::new());
     let b = secured(2, &ca, |_| {}).await;
     assert_eq!(knock(&b, shown(&ca, |_| {})).await, Ok(2));
-    // We do not believe it, and it would not believe us.
+    // Neither end trusts the CA of the other one.
     let error = knock(&b, shown(&other, |_| {})).await.expect_err("refused");
     assert!(error.contains("UnknownIssuer"), "{error}");
-    let mut config = ca.config(other.issue("stranger", |_| {}));
+    let mut config = ca.settings(other.issue("stranger", |_| {}));
     let stranger = open(config.clone()).expect("good files");
     let error = knock(&b, Some(stranger)).await.expect_err("refused");
     assert!(error.contains("UnknownCA"), "{error}");
-    // What ended is refused by who is shown it.
+    // A certificate that has ended is refused by the end that it is shown to.
     let ended = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
     };
     let error = knock(&b, shown(&ca, ended)).await.expect_err("refused");
     assert!(error.contains("CertificateExpired"), "{error}");
-    config = ca.config(ca.issue("ended", ended));
+    config = ca.settings(ca.issue("ended", ended));
     let odd = Odd {
         tls: Some(open(config).expect("only a warning")),
         ..Odd::default()
@@ -111,7 +111,7 @@ async fn a_revoked_certificate_is_refused() {
     b.stop().await;
 }
 
-/// The files are exchanged under a member that runs.
+/// The files of a running member are replaced.
 #[tokio::test]
 async fn a_renewal_needs_no_restart() {
     let ca = Authority::new();
@@ -151,9 +151,9 @@ async fn names_can_be_demanded() {
     let b = secured(2, &ca, |tls| tls.allowed_cns = vec!["member1".to_owned()]).await;
     let error = knock(&b, shown(&ca, |_| {})).await.expect_err("refused");
     assert!(error.contains("alert"), "{error}");
-    let member1 = open(ca.config(ca.issue("member1", |_| {}))).expect("good files");
+    let member1 = open(ca.settings(ca.issue("member1", |_| {}))).expect("good files");
     assert_eq!(knock(&b, Some(member1)).await, Ok(2));
-    let hosts = |tls: &mut PeerTls| tls.allowed_hostnames = vec!["members.example".to_owned()];
+    let hosts = |tls: &mut TlsSettings| tls.allowed_hostnames = vec!["members.example".to_owned()];
     let c = secured(3, &ca, hosts).await;
     assert!(knock(&c, shown(&ca, |_| {})).await.is_err());
     let named = |params: &mut CertificateParams| {
@@ -165,7 +165,7 @@ async fn names_can_be_demanded() {
     c.stop().await;
 }
 
-/// A certificate for other addresses is good only where that is not looked at.
+/// A certificate for other addresses is accepted only if addresses are not checked.
 #[tokio::test]
 async fn a_certificate_is_good_from_where_it_says() {
     let ca = Authority::new();

@@ -1,4 +1,4 @@
-//! A stream whose incoming bytes go through something, and whose outgoing ones do not.
+//! A stream whose incoming bytes pass through a filter. Outgoing bytes are not changed.
 
 use std::io;
 use std::pin::Pin;
@@ -6,9 +6,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What incoming bytes go through.
+/// A filter of incoming bytes.
 pub(crate) trait Incoming: Unpin {
-    /// [`AsyncRead::poll_read`], from `stream`.
+    /// [`AsyncRead::poll_read`] of the filtered stream; reads from `stream`.
     fn poll_read<S: AsyncRead + Unpin>(
         &mut self,
         stream: Pin<&mut S>,
@@ -17,11 +17,11 @@ pub(crate) trait Incoming: Unpin {
     ) -> Poll<io::Result<()>>;
 }
 
-/// See the module.
+/// A stream behind its filter.
 #[derive(Debug)]
 pub(crate) struct ReadThrough<S, I> {
-    pub(super) stream: S,
-    pub(super) incoming: I,
+    pub(crate) stream: S,
+    pub(crate) incoming: I,
 }
 
 impl<S: AsyncRead + Unpin, I: Incoming> AsyncRead for ReadThrough<S, I> {

@@ -1,58 +1,57 @@
-//! Where connections come from: a port or a file.
+//! Listeners: TCP ports and Unix sockets.
 //!
-//! Both kinds are served by the same code, made once for each, so that a TCP connection pays
+//! Both kinds are served by the same code, compiled once for each, so that a TCP connection pays
 //! nothing for there being another kind.
 //!
 //! # The file of a Unix socket
 //!
-//! It outlives a process that was killed, and then nobody can listen on its path. So before a path
-//! is bound, whatever socket is there is tried: if somebody listens, the path is in use; if nobody
-//! does, the file is what a dead process left, and is removed. A file that is no socket is never
-//! touched. Two processes that find the same dead socket at the same moment can take the path from
-//! each other; no lock beside the file guards against that, for it would outlive them as well.
+//! The file outlives a process that was killed, and then no process can listen on its path. So
+//! before a path is bound, a socket that is there is tried: if a process listens on it, the path is
+//! in use; if none does, a dead process left the file, and it is removed. A file that is no socket
+//! is never touched. Two processes that find the same dead socket at the same moment can take the
+//! path from each other. A lock beside the file would not prevent that, since it would outlive its
+//! process as well.
 //!
-//! At the end the file is removed, if it is still the one that was made: its device and number tell
-//! it from one another process has put there since. Who may connect is decided by the permissions
-//! of the folder and by the umask, as in etcd.
+//! At the end the file is removed, if it is still the one that was made: by its device and inode
+//! number it differs from a file that another process has put there since. The permissions of the
+//! folder and the umask decide who may connect, as in etcd.
 
 use std::fs::{self, Metadata};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, tcp, unix};
 
-use crate::config::MemberUrl;
-
-/// What clients connect to.
+/// A listener that is bound.
 #[derive(Debug)]
 pub enum Listener {
-    /// A port.
+    /// A TCP port.
     Tcp(TcpListener),
-    /// A file.
+    /// A Unix socket.
     Unix(SocketFile),
 }
 
-/// A Unix socket that is listened on. Its file is removed with it.
+/// A Unix socket. Its file is removed when it is dropped.
 #[derive(Debug)]
 pub struct SocketFile {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and number of the file.
+    /// Device and inode number of the file.
     made: Option<(u64, u64)>,
 }
 
 impl Listener {
-    /// Listens on a URL: on the first of its addresses that can be had, or on its socket.
-    pub async fn bind(url: &MemberUrl) -> io::Result<Listener> {
-        match url.socket_path() {
-            Some(path) => SocketFile::bind(path).await.map(Listener::Unix),
-            None => bind_tcp(url).await.map(Listener::Tcp),
-        }
+    /// Listens on a Unix socket.
+    pub async fn bind_unix(path: &Path) -> io::Result<Listener> {
+        SocketFile::bind(path).await.map(Listener::Unix)
     }
 
-    /// The address with the port the system gave, or the path.
+    /// The address with the port that the system assigned, or the path.
     pub fn local_address(&self) -> String {
         match self {
             Listener::Tcp(listener) => listener
@@ -63,11 +62,11 @@ impl Listener {
     }
 }
 
-/// Listens on the first address of a URL that can be had.
-pub async fn bind_tcp(url: &MemberUrl) -> io::Result<TcpListener> {
+/// Listens on the first of these addresses that can be bound.
+pub async fn bind_tcp(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
     let mut bound = Err(io::Error::other("it names no address of this machine"));
-    for address in url.bind_addresses() {
-        bound = TcpListener::bind(address).await;
+    for address in addresses {
+        bound = TcpListener::bind(*address).await;
         if bound.is_ok() {
             break;
         }
@@ -104,7 +103,7 @@ fn identity(metadata: Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// Removes the socket at this path if nobody listens on it.
+/// Removes the socket at this path if no process listens on it.
 async fn remove_dead(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -121,7 +120,7 @@ async fn remove_dead(path: &Path) -> io::Result<()> {
     };
     match error.kind() {
         io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        // It need not accept: a process that is stopped lets connections wait, and then no more.
+        // The queue of connections is full: a process that is suspended does not accept them.
         io::ErrorKind::WouldBlock => {
             let text = "the socket is in use: another process listens on it";
             Err(io::Error::new(io::ErrorKind::AddrInUse, text))
@@ -131,39 +130,57 @@ async fn remove_dead(path: &Path) -> io::Result<()> {
 }
 
 /// A kind of listener.
-pub(super) trait Accept: Send + Sync + 'static {
-    /// Its kind of connection.
-    type Stream: Divide;
+pub(crate) trait Accept: Send + Sync + 'static {
+    /// Its kind of socket.
+    type Socket: Socket;
 
-    /// The next connection, prepared for use.
-    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// Returns the next connection, and the address that it comes from.
+    fn accept(&self)
+    -> impl Future<Output = io::Result<(Self::Socket, Option<SocketAddr>)>> + Send;
 }
 
-/// A connection whose directions can be used apart from each other.
-pub(super) trait Divide: Send + 'static {
-    /// From the client.
+/// A socket of a connection.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The half with the bytes from the other end.
     type Reading: AsyncRead + Unpin + Send + 'static;
-    /// To the client.
+    /// The half with the bytes to the other end.
     type Writing: AsyncWrite + Unpin + Send + 'static;
 
+    /// Sets the options of the kernel; see [`prepare_tcp`].
+    fn prepare(&self, unacknowledged_max: Option<Duration>);
+
+    /// Divides the socket, so that its directions can be used by themselves.
     fn divide(self) -> (Self::Reading, Self::Writing);
 }
 
-impl Accept for TcpListener {
-    type Stream = TcpStream;
-
-    async fn accept(&self) -> io::Result<TcpStream> {
-        let (stream, _) = TcpListener::accept(self).await?;
-        // Small responses must not wait for more to send. Without the option all still works,
-        // later.
-        let _ = stream.set_nodelay(true);
-        Ok(stream)
+/// Sets the options of a TCP connection: small messages do not wait for more to send, and, with
+/// `unacknowledged_max`, the kernel ends the connection when the network has acknowledged nothing
+/// for that long. By itself the kernel waits a quarter of an hour.
+pub(crate) fn prepare_tcp(stream: &TcpStream, unacknowledged_max: Option<Duration>) {
+    // Without these options everything still works, only later.
+    let _ = stream.set_nodelay(true);
+    if let Some(unacknowledged_max) = unacknowledged_max {
+        let unacknowledged_ms = u32::try_from(unacknowledged_max.as_millis());
+        let _ = set_tcp_user_timeout(stream, unacknowledged_ms.unwrap_or(u32::MAX));
     }
 }
 
-impl Divide for TcpStream {
+impl Accept for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Option<SocketAddr>)> {
+        let (stream, remote) = TcpListener::accept(self).await?;
+        Ok((stream, Some(remote)))
+    }
+}
+
+impl Socket for TcpStream {
     type Reading = tcp::OwnedReadHalf;
     type Writing = tcp::OwnedWriteHalf;
+
+    fn prepare(&self, unacknowledged_max: Option<Duration>) {
+        prepare_tcp(self, unacknowledged_max);
+    }
 
     fn divide(self) -> (Self::Reading, Self::Writing) {
         self.into_split()
@@ -171,16 +188,20 @@ impl Divide for TcpStream {
 }
 
 impl Accept for SocketFile {
-    type Stream = UnixStream;
+    type Socket = UnixStream;
 
-    async fn accept(&self) -> io::Result<UnixStream> {
-        self.listener.accept().await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(UnixStream, Option<SocketAddr>)> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok((stream, None))
     }
 }
 
-impl Divide for UnixStream {
+impl Socket for UnixStream {
     type Reading = unix::OwnedReadHalf;
     type Writing = unix::OwnedWriteHalf;
+
+    /// A Unix socket has neither of the options, and needs none.
+    fn prepare(&self, _unacknowledged_max: Option<Duration>) {}
 
     fn divide(self) -> (Self::Reading, Self::Writing) {
         self.into_split()
@@ -192,30 +213,32 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_file_goes_with_its_listener() {
+    async fn the_file_is_removed_with_its_listener() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("socket");
         let first = SocketFile::bind(&path).await.expect("a free path");
         assert!(path.exists());
-        let second = SocketFile::bind(&path).await.expect_err("somebody listens");
+        let second = SocketFile::bind(&path)
+            .await
+            .expect_err("the first listens");
         assert_eq!(second.kind(), io::ErrorKind::AddrInUse, "{second}");
         assert!(path.exists());
         drop(first);
         assert!(!path.exists());
     }
 
-    /// What the kernel leaves of a process that was killed.
+    /// The kernel leaves the file of a process that was killed.
     #[tokio::test]
-    async fn what_a_dead_process_left_is_removed() {
+    async fn the_file_of_a_dead_process_is_removed() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("socket");
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a free path"));
         assert!(path.exists());
-        SocketFile::bind(&path).await.expect("nobody listens");
+        SocketFile::bind(&path).await.expect("the process is gone");
     }
 
     #[tokio::test]
-    async fn what_is_not_ours_stays() {
+    async fn files_of_others_stay() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("socket");
         fs::write(&path, "precious").expect("writable");

@@ -10,10 +10,27 @@ use rcgen::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::TlsVersion;
 use conclave_core::clock::SystemClock;
 
-/// An authority with a folder of its own.
+/// A set of flags that no member has, to see that texts take names from the settings.
+const FLAGS: TlsFlags = TlsFlags {
+    users: "tests",
+    verifiers: "other tests",
+    dir: "test",
+    cert_file: "test-cert-file",
+    key_file: "test-key-file",
+    auto_tls: "test-auto-tls",
+    client_cert_file: "test-client-cert-file",
+    client_key_file: "test-client-key-file",
+    client_cert_auth: "test-client-cert-auth",
+    trusted_ca_file: "test-trusted-ca-file",
+    crl_file: "test-crl-file",
+    allowed_cn: "test-allowed-cn",
+    allowed_hostname: "test-allowed-hostname",
+    skip_client_san_verification: "test-skip-client-san-verification",
+};
+
+/// A CA with a folder of its own.
 pub(crate) struct Authority {
     dir: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -79,8 +96,9 @@ impl Authority {
         path
     }
 
-    pub(crate) fn config(&self, files: TlsFiles) -> PeerTls {
-        PeerTls {
+    pub(crate) fn settings(&self, files: TlsFiles) -> TlsSettings {
+        TlsSettings {
+            flags: &FLAGS,
             identity: TlsIdentity::Files(files),
             client_identity: None,
             trusted_ca_file: Some(self.dir.path().join("ca.pem")),
@@ -94,9 +112,9 @@ impl Authority {
     }
 }
 
-pub(crate) fn open(config: PeerTls) -> Result<Arc<Tls>, TlsError> {
+pub(crate) fn open(settings: TlsSettings) -> Result<Arc<Tls>, TlsError> {
     let nowhere = Path::new("/nonexistent");
-    Tls::open(config, nowhere, &SystemClock::new()).map(Arc::new)
+    Tls::open(settings, nowhere, &SystemClock::new()).map(Arc::new)
 }
 
 /// Makes a file as new as if it had been written later: two writes may share a tick of the clock.
@@ -111,7 +129,7 @@ pub(crate) fn touch(path: &Path) {
 fn what_is_wrong_with_a_file_is_said_with_its_flag() {
     let ca = Authority::new();
     let (one, other) = (ca.issue("one", |_| {}), ca.issue("other", |_| {}));
-    let good = ca.config(one.clone());
+    let good = ca.settings(one.clone());
     assert!(open(good.clone()).is_ok());
     let gone = one.cert.with_extension("gone");
     let text = one.cert.with_extension("text");
@@ -124,40 +142,40 @@ fn what_is_wrong_with_a_file_is_said_with_its_flag() {
         (
             files(&gone, &one.key),
             None,
-            "--peer-cert-file is ",
+            "--test-cert-file is ",
             "(os error 2)",
         ),
         (
             files(&text, &one.key),
             None,
-            "--peer-cert-file is ",
+            "--test-cert-file is ",
             "it has no certificate in PEM",
         ),
         (
             files(&one.cert, &text),
             None,
-            "--peer-key-file is ",
+            "--test-key-file is ",
             "it has no private key in PEM",
         ),
         (
             files(&one.cert, &other.key),
             None,
-            "--peer-key-file is ",
+            "--test-key-file is ",
             "one.cert.pem",
         ),
         (
             files(&one.cert, &one.key),
             Some(text.clone()),
-            "--peer-trusted-ca-file is ",
+            "--test-trusted-ca-file is ",
             "it has no certificate in PEM",
         ),
     ] {
-        let config = PeerTls {
+        let settings = TlsSettings {
             identity,
             trusted_ca_file: ca_file.or_else(|| good.trusted_ca_file.clone()),
             ..good.clone()
         };
-        let text = open(config).expect_err("it cannot be used").to_string();
+        let text = open(settings).expect_err("it cannot be used").to_string();
         assert!(text.starts_with(start) && text.ends_with(end), "{text}");
     }
 }
@@ -166,7 +184,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_flag() {
 fn files_that_change_are_read_again_and_bad_ones_are_not_taken() {
     let ca = Authority::new();
     let files = ca.issue("one", |_| {});
-    let tls = open(ca.config(files.clone())).expect("good files");
+    let tls = open(ca.settings(files.clone())).expect("good files");
     let (first, _) = tls.current();
     assert!(Arc::ptr_eq(&first, &tls.current().0));
     // The certificate is already new, the key is not yet.
@@ -182,20 +200,20 @@ fn files_that_change_are_read_again_and_bad_ones_are_not_taken() {
 #[test]
 fn a_certificate_of_ones_own_is_made_once() {
     let dir = tempfile::tempdir().expect("a directory");
-    let config = PeerTls {
+    let settings = TlsSettings {
         identity: TlsIdentity::SelfSigned { validity_years: 2 },
         trusted_ca_file: None,
-        ..Authority::new().config(TlsFiles {
+        ..Authority::new().settings(TlsFiles {
             cert: PathBuf::new(),
             key: PathBuf::new(),
         })
     };
     let clock = SystemClock::new();
-    let first = Tls::open(config.clone(), dir.path(), &clock).expect("made");
+    let first = Tls::open(settings.clone(), dir.path(), &clock).expect("made");
     let certificate = fs::read(&first.identity.cert).expect("there");
-    let second = Tls::open(config.clone(), dir.path(), &clock).expect("found");
+    let second = Tls::open(settings.clone(), dir.path(), &clock).expect("found");
     assert_eq!(certificate, fs::read(&second.identity.cert).expect("there"));
     fs::remove_file(&first.identity.key).expect("there");
-    Tls::open(config, dir.path(), &clock).expect("made anew");
+    Tls::open(settings, dir.path(), &clock).expect("made anew");
     assert_ne!(certificate, fs::read(&first.identity.cert).expect("there"));
 }

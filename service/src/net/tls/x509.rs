@@ -1,16 +1,16 @@
 //! The two facts of a certificate that rustls keeps to itself: the subject's common name, and when
 //! it ends.
 //!
-//! A reader of DER that goes down the one path it needs (RFC 5280, section 4.1). A full parser is a
-//! dozen crates more. What is read here decides little: the name is looked at after the chain has
-//! been verified, the date is only shown.
+//! A reader of DER that follows the one path it needs (RFC 5280, section 4.1). A full parser would
+//! add a dozen crates. Little depends on what is read here: the name is compared after the chain
+//! has been verified, and the date is only shown.
 
-/// What is known of a certificate. What cannot be read is `None`.
+/// Facts of a certificate; `None` for those that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// Of the subject: the last one, which is the most specific.
+    /// Common name of the subject: the last one, which is the most specific.
     pub(super) common_name: Option<String>,
-    /// When it ends, in seconds since 1970.
+    /// End of its validity, in seconds since 1970.
     pub(super) ends: Option<i64>,
 }
 
@@ -112,7 +112,7 @@ pub(super) fn civil(seconds: i64) -> (i64, u8, u8) {
     (year, narrow(month), narrow(day))
 }
 
-/// What is left to read.
+/// The part of a DER encoding that has not been read.
 #[derive(Clone, Copy, Debug)]
 struct Der<'a>(&'a [u8]);
 

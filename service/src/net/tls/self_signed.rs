@@ -1,7 +1,7 @@
-//! The certificate a member makes for itself: `--peer-auto-tls`.
+//! The certificate that a member makes for itself: `--peer-auto-tls`.
 //!
-//! Kept in the data directory, so that it is the same after a restart; made anew when it has ended,
-//! which nobody checks, but tools that look at it should find it in order.
+//! It is kept in the data directory, so that it is the same after a restart. When it has ended,
+//! another one is made: no member checks the dates, but tools that show the certificate do.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -12,19 +12,17 @@ use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use super::TlsError;
 use super::x509::{civil, facts};
-use crate::config::TlsFiles;
+use super::{TlsError, TlsFiles, TlsFlags};
 
-const FLAG: &str = "peer-auto-tls";
-
-/// The files of the certificate, made if they are not there or have ended by `now`.
+/// Returns the files of the certificate; makes them if they are missing or have ended by `now`.
 pub(super) fn provide(
+    flags: &TlsFlags,
     data_dir: &Path,
     validity_years: u16,
     now: i64,
 ) -> Result<TlsFiles, TlsError> {
-    let dir = data_dir.join("tls").join("peer");
+    let dir = data_dir.join("tls").join(flags.dir);
     let files = TlsFiles {
         cert: dir.join("cert.pem"),
         key: dir.join("key.pem"),
@@ -36,11 +34,11 @@ pub(super) fn provide(
             .create(&dir);
         let made = folder.and_then(|()| make(&files, validity_years, now));
         made.map_err(|error| TlsError {
-            flag: FLAG,
+            flag: flags.auto_tls,
             file: dir,
             problem: format!("cannot make a certificate: {error}"),
         })?;
-        tracing::info!(cert = %files.cert.display(), "made a certificate for peers");
+        tracing::info!(cert = %files.cert.display(), "made a certificate for {}", flags.users);
     }
     Ok(files)
 }

@@ -1,7 +1,7 @@
-//! From files to configurations. Whatever is wrong is said with the flag that named the file.
+//! From files to configurations. An error names the flag that named the file.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::Resumption;
@@ -14,19 +14,11 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-use super::TlsError;
 use super::verify::{Anybody, NamedClient, NamedServer, Names};
 use super::x509::{civil, facts};
-use crate::config::{PeerTls, TlsFiles, TlsVersion};
+use super::{TlsError, TlsFiles, TlsFlags, TlsSettings, TlsVersion};
 
-const CERT: &str = "peer-cert-file";
-const KEY: &str = "peer-key-file";
-const CLIENT_CERT: &str = "peer-client-cert-file";
-const CLIENT_KEY: &str = "peer-client-key-file";
-const CA: &str = "peer-trusted-ca-file";
-const CRL: &str = "peer-crl-file";
-
-/// What is spoken inside.
+/// The protocols spoken inside TLS, as ALPN names them.
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
@@ -38,46 +30,47 @@ fn problem(flag: &'static str, file: &Path, problem: impl ToString) -> TlsError 
     }
 }
 
-/// Whom to trust.
+/// The certificates of others that are accepted.
 struct Trust {
     roots: Arc<RootCertStore>,
     crls: Vec<CertificateRevocationListDer<'static>>,
     names: Names,
-    /// The file of the roots, to name if they do not do.
-    ca_file: std::path::PathBuf,
+    /// The flag and the file of the roots, for errors.
+    ca: (&'static str, PathBuf),
 }
 
-/// Reads everything. Of certificates that have ended by `now` it is only said so.
+/// Reads all files. Warns of certificates that have ended by `now`.
 pub(super) fn load(
-    config: &PeerTls,
+    settings: &TlsSettings,
     identity: &TlsFiles,
     now: i64,
 ) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), TlsError> {
     let provider = Arc::new(ring::default_provider());
-    let trust = trust(config)?;
-    let own = Shown::read(identity, CERT, KEY)?;
-    let dialling = match &config.client_identity {
+    let flags = settings.flags;
+    let trust = trust(settings)?;
+    let own = Shown::read(identity, flags.cert_file, flags.key_file)?;
+    let dialling = match &settings.client_identity {
         None => own.clone(),
-        Some(files) => Shown::read(files, CLIENT_CERT, CLIENT_KEY)?,
+        Some(files) => Shown::read(files, flags.client_cert_file, flags.client_key_file)?,
     };
-    own.warn_if_ended(now);
-    if config.client_identity.is_some() {
-        dialling.warn_if_ended(now);
+    own.warn_if_ended(now, flags);
+    if settings.client_identity.is_some() {
+        dialling.warn_if_ended(now, flags);
     }
-    let server = server(config, &provider, trust.as_ref(), own)?;
-    let client = client(config, &provider, trust.as_ref(), dialling)?;
+    let server = server(settings, &provider, trust.as_ref(), own)?;
+    let client = client(settings, &provider, trust.as_ref(), dialling)?;
     Ok((Arc::new(server), Arc::new(client)))
 }
 
 fn server(
-    config: &PeerTls,
+    settings: &TlsSettings,
     provider: &Arc<CryptoProvider>,
     trust: Option<&Trust>,
     own: Shown,
 ) -> Result<ServerConfig, TlsError> {
     let refuse = |error: rustls::Error| problem(own.flags.0, &own.files.cert, error);
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&versions(config))
+        .with_protocol_versions(&versions(settings))
         .map_err(refuse)?;
     let builder = match trust {
         None => builder.with_no_client_auth(),
@@ -90,7 +83,7 @@ fn server(
             .only_check_end_entity_revocation()
             .allow_unknown_revocation_status()
             .build()
-            .map_err(|error| problem(CA, &trust.ca_file, error))?;
+            .map_err(|error| trust.problem(error))?;
             builder.with_client_cert_verifier(Arc::new(NamedClient {
                 chain: verifier,
                 names: trust.names.clone(),
@@ -107,7 +100,7 @@ fn server(
 }
 
 fn client(
-    config: &PeerTls,
+    settings: &TlsSettings,
     provider: &Arc<CryptoProvider>,
     trust: Option<&Trust>,
     own: Shown,
@@ -125,7 +118,7 @@ fn client(
             .only_check_end_entity_revocation()
             .allow_unknown_revocation_status()
             .build()
-            .map_err(|error| problem(CA, &trust.ca_file, error))?;
+            .map_err(|error| trust.problem(error))?;
             Arc::new(NamedServer {
                 chain: verifier,
                 names: trust.names.clone(),
@@ -133,9 +126,10 @@ fn client(
         }
     };
     let mut client = ClientConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&versions(config))
+        .with_protocol_versions(&versions(settings))
         .map_err(|error| problem(own.flags.0, &own.files.cert, error))?
-        // The name says that verifiers of one's own can be wrong; ours add to rustls's, but one.
+        // A verifier of our own could be wrong. NamedServer only adds to that of rustls; Anybody
+        // accepts everything and is for self-signed certificates.
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
@@ -145,38 +139,47 @@ fn client(
     Ok(client)
 }
 
-fn versions(config: &PeerTls) -> Vec<&'static SupportedProtocolVersion> {
+fn versions(settings: &TlsSettings) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(TlsVersion::Tls13, &TLS13), (TlsVersion::Tls12, &TLS12)];
     let spoken = all
         .into_iter()
-        .filter(|(version, _)| (config.min_version..=config.max_version).contains(version));
+        .filter(|(version, _)| (settings.min_version..=settings.max_version).contains(version));
     spoken.map(|(_, version)| version).collect()
 }
 
-/// The CA, what it revoked and which names are let in; `None` where anybody is.
-fn trust(config: &PeerTls) -> Result<Option<Trust>, TlsError> {
-    let Some(ca_file) = &config.trusted_ca_file else {
+/// Reads the CA and the list of what it revoked. `None` if every certificate is accepted.
+fn trust(settings: &TlsSettings) -> Result<Option<Trust>, TlsError> {
+    let Some(ca_file) = &settings.trusted_ca_file else {
         return Ok(None);
     };
+    let flags = settings.flags;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(CA, ca_file)? {
+    for certificate in certificates(flags.trusted_ca_file, ca_file)? {
         roots
             .add(certificate)
-            .map_err(|error| problem(CA, ca_file, error))?;
+            .map_err(|error| problem(flags.trusted_ca_file, ca_file, error))?;
     }
-    let crls = match &config.crl_file {
+    let crls = match &settings.crl_file {
         None => Vec::new(),
-        Some(file) => revocations(file)?,
+        Some(file) => revocations(flags.crl_file, file)?,
     };
     Ok(Some(Trust {
         roots: Arc::new(roots),
         crls,
         names: Names {
-            common_names: config.allowed_cns.clone(),
-            hostnames: config.allowed_hostnames.clone(),
+            flags,
+            common_names: settings.allowed_cns.clone(),
+            hostnames: settings.allowed_hostnames.clone(),
         },
-        ca_file: ca_file.clone(),
+        ca: (flags.trusted_ca_file, ca_file.clone()),
     }))
+}
+
+impl Trust {
+    fn problem(&self, error: impl ToString) -> TlsError {
+        let (flag, file) = &self.ca;
+        problem(flag, file, error)
+    }
 }
 
 fn read(flag: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
@@ -193,17 +196,20 @@ fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'s
     Ok(found)
 }
 
-/// PEM or, as etcd's tools write it, DER.
-fn revocations(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-    let bytes = read(CRL, file)?;
+/// Reads a list of revoked certificates: PEM or, as etcd's tools write it, DER.
+fn revocations(
+    flag: &'static str,
+    file: &Path,
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let bytes = read(flag, file)?;
     if !bytes.starts_with(b"-----") {
         return Ok(vec![bytes.into()]);
     }
     let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-    found.map_err(|error| problem(CRL, file, format!("it is not PEM: {error}")))
+    found.map_err(|error| problem(flag, file, format!("it is not PEM: {error}")))
 }
 
-/// A certificate with its key, as this member shows it.
+/// A certificate with its key, as this member shows it to others.
 struct Shown {
     flags: (&'static str, &'static str),
     files: TlsFiles,
@@ -236,7 +242,7 @@ impl Shown {
         })
     }
 
-    /// The two files do not go together, or not with rustls.
+    /// The error of a key that does not fit the certificate, or that rustls cannot use.
     fn unfit(&self, error: &rustls::Error) -> TlsError {
         match error {
             rustls::Error::InconsistentKeys(_) => {
@@ -247,15 +253,16 @@ impl Shown {
         }
     }
 
-    fn warn_if_ended(&self, now: i64) {
+    fn warn_if_ended(&self, now: i64, flags: &TlsFlags) {
         let ends = self.chain.first().and_then(|first| facts(first).ends);
         if let Some(ends) = ends.filter(|ends| *ends < now) {
             let (year, month, day) = civil(ends);
             tracing::warn!(
                 file = %self.files.cert.display(),
                 ended = %format_args!("{year:04}-{month:02}-{day:02}"),
-                "the certificate of --{} has ended: other members will not accept it",
+                "the certificate of --{} has ended: {} will not accept it",
                 self.flags.0,
+                flags.verifiers,
             );
         }
     }

@@ -1,8 +1,8 @@
 //! Whether a certificate is that of the machine a connection comes from.
 //!
 //! etcd's rule (its `checkCertSAN`): a certificate that names addresses or hosts is good only from
-//! one of them. Hosts are looked up. A wildcard cannot be looked up this way round; etcd asks for
-//! the address's own name instead, which whoever owns the address may choose, so we do not.
+//! one of them. Hosts are looked up. A wildcard cannot be looked up in this direction. etcd looks
+//! up the name of the address instead; the owner of the address chooses that name, so we do not.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,17 +10,25 @@ use std::net::IpAddr;
 use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
 
-/// Hosts looked up for one connection.
+use super::TlsFlags;
+
+/// Host names looked up for one connection.
 const HOSTS_MAX: usize = 16;
 
-/// Checks a certificate that has been verified. One without names is good from everywhere.
-pub(super) async fn check(certificate: &CertificateDer<'_>, remote: IpAddr) -> io::Result<()> {
+/// Checks a certificate that has been verified. A certificate without names is good from
+/// everywhere.
+pub(super) async fn check(
+    certificate: &CertificateDer<'_>,
+    remote: IpAddr,
+    flags: &TlsFlags,
+) -> io::Result<()> {
     let remote = remote.to_canonical();
     let refuse = |names: &[String]| {
         let text = format!(
             "the certificate is for {}, and the connection comes from {remote}: see \
-             --peer-skip-client-san-verification",
-            names.join(", ")
+             --{}",
+            names.join(", "),
+            flags.skip_client_san_verification,
         );
         Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
     };
@@ -42,7 +50,7 @@ pub(super) async fn check(certificate: &CertificateDer<'_>, remote: IpAddr) -> i
         return Ok(());
     }
     for host in hosts {
-        // A host that is not known is not where this comes from.
+        // A connection cannot come from a host that does not resolve.
         let Ok(mut addresses) = tokio::net::lookup_host((host, 0)).await else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! Whose certificate is accepted: rustls's verification of the chain, and names beyond it.
+//! Verification of certificates: rustls's of the chain, and the names that are allowed.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,16 +13,18 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::EndEntityCert;
 
+use super::TlsFlags;
 use super::x509::facts;
 
-/// The names others may have; at most one of the two lists has any.
-#[derive(Clone, Debug, Default)]
+/// The names that certificates may have. At most one of the two lists has entries.
+#[derive(Clone, Debug)]
 pub(super) struct Names {
+    pub(super) flags: &'static TlsFlags,
     pub(super) common_names: Vec<String>,
     pub(super) hostnames: Vec<String>,
 }
 
-/// A certificate that is good, and not for us.
+/// A valid certificate whose names are not allowed.
 #[derive(Debug)]
 struct NotAllowed(String);
 
@@ -40,7 +42,8 @@ impl Names {
             let name = facts(certificate).common_name.unwrap_or_default();
             if !self.common_names.contains(&name) {
                 return Err(not_allowed(format!(
-                    "the common name {name:?} is not one of --peer-cert-allowed-cn"
+                    "the common name {name:?} is not one of --{}",
+                    self.flags.allowed_cn
                 )));
             }
         }
@@ -52,9 +55,10 @@ impl Names {
             })
         };
         if !self.hostnames.is_empty() && !self.hostnames.iter().any(is_valid_for) {
-            return Err(not_allowed(
-                "it is not valid for a name of --peer-cert-allowed-hostname".to_owned(),
-            ));
+            return Err(not_allowed(format!(
+                "it is not valid for a name of --{}",
+                self.flags.allowed_hostname
+            )));
         }
         Ok(())
     }
@@ -65,8 +69,8 @@ fn not_allowed(text: String) -> Error {
     Error::InvalidCertificate(CertificateError::Other(other))
 }
 
-/// What a verifier that looks at names besides leaves to the chain's: the two traits for it have
-/// these methods alike, and nothing else in common.
+/// Delegates the signatures to the verifier of the chain. The two traits for verifiers both have
+/// these methods, and nothing else in common.
 macro_rules! signatures_are_for_the_chain {
     () => {
         fn verify_tls12_signature(
@@ -93,7 +97,7 @@ macro_rules! signatures_are_for_the_chain {
     };
 }
 
-/// Checks who dials us.
+/// Verifies certificates on connections that are accepted.
 #[derive(Debug)]
 pub(super) struct NamedClient {
     pub(super) chain: Arc<dyn ClientCertVerifier>,
@@ -121,7 +125,7 @@ impl ClientCertVerifier for NamedClient {
     signatures_are_for_the_chain!();
 }
 
-/// Checks whom we dialled.
+/// Verifies certificates on connections that are dialled.
 #[derive(Debug)]
 pub(super) struct NamedServer {
     pub(super) chain: Arc<WebPkiServerVerifier>,
@@ -151,7 +155,8 @@ impl ServerCertVerifier for NamedServer {
     signatures_are_for_the_chain!();
 }
 
-/// Checks nothing but that the other side has the key of what it shows: for `--peer-auto-tls`.
+/// Verifies only that the other end has the key of the certificate it shows: for self-signed
+/// certificates.
 #[derive(Debug)]
 pub(super) struct Anybody {
     pub(super) provider: Arc<CryptoProvider>,

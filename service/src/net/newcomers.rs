@@ -1,14 +1,16 @@
-//! Places for connections that have not shown yet whose they are.
+//! Places for connections that have not proved yet who is at the other end.
 //!
-//! Anyone can connect, and say nothing or little. Such connections have a few places of their own.
-//! When all are taken, the next one is let in all the same, and one that was there is evicted. It
-//! is one from the address that has the most, so a crowd from one address evicts itself; of those
-//! the oldest that has said nothing, or else the oldest. So strangers cannot keep out a client or a
-//! member that speaks at once, however many strangers there are and however long they stay.
+//! Anyone can connect and send nothing, or little. Such newcomers have a few places of their own.
+//! When all are taken, the next newcomer is admitted nevertheless, and an earlier one is evicted:
+//! of the address with the most newcomers, the oldest that has sent nothing, or else the oldest.
+//! So a crowd from one address evicts itself, and strangers cannot keep out a client or a member
+//! that speaks at once, however many strangers there are and however long they stay.
 //!
-//! An evicted connection counts until it has ended, which takes its task one turn. When as many
-//! are ending as there are places, the next one is refused: descriptors are bounded by twice the
-//! places.
+//! An evicted connection counts until its task has ended. When as many are ending as there are
+//! places, the next newcomer is refused, so the open descriptors are at most twice the places.
+//!
+//! For example, with three places: A connects from one address, then B and C from another one. D
+//! connects from the address of B and C, and B is evicted. A stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// The places of one kind.
+/// The places of one endpoint.
 #[derive(Debug)]
 pub(crate) struct Newcomers {
     places: usize,
@@ -25,26 +27,26 @@ pub(crate) struct Newcomers {
 
 #[derive(Debug, Default)]
 struct Present {
-    /// Connections so far, refused ones not counted.
+    /// Connections admitted so far.
     count: u64,
-    /// By where they come from, by what they have shown, and then by age.
+    /// The newcomers by origin, then by what they have shown, then by age.
     waiting: BTreeMap<Origin, BTreeMap<(Shown, u64), CancellationToken>>,
-    /// Evicted, and still open.
+    /// The numbers of those that were evicted and are still open.
     ending: BTreeSet<u64>,
 }
 
-/// Where a connection comes from. Those over Unix sockets have no address.
+/// The address that a connection comes from; `None` over a Unix socket.
 type Origin = Option<IpAddr>;
 
-/// What a newcomer has shown.
+/// What a newcomer has shown so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Shown {
     Nothing,
-    /// It has spoken a protocol that is spoken here.
+    /// Its first bytes are those of a protocol that is spoken here.
     Protocol,
 }
 
-/// A connection's place, until it is dropped.
+/// The place of a newcomer, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     of: Arc<Newcomers>,
@@ -54,7 +56,7 @@ pub(crate) struct Newcomer {
 }
 
 impl Newcomers {
-    /// Twice this many connections are open at most.
+    /// Makes places for this many newcomers. At most twice as many are open.
     pub(crate) fn new(places: usize) -> Arc<Newcomers> {
         Arc::new(Newcomers {
             places,
@@ -67,8 +69,8 @@ impl Newcomers {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a connection in, and says whether another one was evicted for it. `None` if too many
-    /// are ending.
+    /// Admits a connection; returns whether another one was evicted for it. `None` if too many are
+    /// ending.
     pub(crate) fn admit(self: &Arc<Self>, origin: Origin) -> Option<(Newcomer, bool)> {
         let mut present = self.present();
         if present.ending.len() >= self.places {
@@ -92,8 +94,8 @@ impl Newcomers {
         Some((newcomer, has_evicted))
     }
 
-    /// Takes a connection out that is no newcomer any more; returns what ends it. `None` if it was
-    /// taken out or evicted before.
+    /// Takes out a connection that has proved who it is; returns the token that ends it. `None` if
+    /// it was taken out or evicted before.
     pub(crate) fn take(&self, number: u64) -> Option<CancellationToken> {
         let mut present = self.present();
         let origins: Vec<Origin> = present.waiting.keys().copied().collect();
@@ -119,7 +121,7 @@ impl Present {
         taken
     }
 
-    /// Evicts one, if there is one.
+    /// Evicts a newcomer, if there is one.
     fn evict(&mut self) {
         let largest = self
             .waiting
@@ -133,7 +135,7 @@ impl Present {
 }
 
 impl Newcomer {
-    /// Its number among all of its kind.
+    /// The number of the connection among all of the endpoint.
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -143,14 +145,15 @@ impl Newcomer {
         &self.evicted
     }
 
-    /// Whether it is one still: it was neither evicted nor taken out.
+    /// Whether the connection is still a newcomer: neither evicted nor taken out.
     pub(crate) fn is_waiting(&self) -> bool {
         let present = self.of.present();
         let waiting = present.waiting.get(&self.origin);
         waiting.is_some_and(|waiting| waiting.keys().any(|(_, number)| *number == self.number))
     }
 
-    /// It has spoken a protocol that is spoken here, so the silent are evicted before it.
+    /// Notes that the first bytes were those of a protocol that is spoken here. Silent newcomers
+    /// are evicted before this one.
     pub(crate) fn has_spoken(&self) {
         let mut present = self.of.present();
         if let Some(evicted) = present.take(self.origin, self.number) {
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_silent_makes_room() {
+    fn the_oldest_silent_newcomer_is_evicted_first() {
         let newcomers = Newcomers::new(3);
         let [first, second, third] = [(); 3].map(|()| admitted(&newcomers));
         first.has_spoken();
@@ -207,10 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn who_is_known_is_not_evicted() {
+    fn a_known_connection_is_not_evicted() {
         let newcomers = Newcomers::new(1);
         let known = admitted(&newcomers);
-        let ending = newcomers.take(known.number()).expect("it waits");
+        let ending = newcomers.take(known.number()).expect("it is a newcomer");
         let _next = admitted(&newcomers);
         let _next_but_one = admitted(&newcomers);
         assert!(!ending.is_cancelled() && !known.is_waiting());
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn twice_the_places_are_all_that_is_open() {
+    fn at_most_twice_the_places_are_open() {
         let newcomers = Newcomers::new(2);
         let mut open: Vec<_> = (0..4).map(|_| admitted(&newcomers)).collect();
         assert!(newcomers.admit(None).is_none());

@@ -1,8 +1,7 @@
-//! Which protocol a connection speaks, by its first bytes.
+//! Recognition of the protocol by the first bytes of a connection.
 //!
-//! An HTTP/2 client without TLS begins with a fixed line of 24 bytes. So many are read, or fewer
-//! once they differ from it, and then given to whoever reads on, as if they had not been. Bounding
-//! the time this takes bounds what a client can cost that connects and says nothing.
+//! HTTP/2 begins with a fixed sequence of 24 bytes. That many are read, or fewer as soon as one
+//! differs, and then put back for the code that serves the connection.
 
 use std::io;
 use std::pin::Pin;
@@ -10,12 +9,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, ReadBuf};
 
-use super::incoming::{Incoming, ReadThrough};
+use super::read_through::{Incoming, ReadThrough};
 
-/// What an HTTP/2 client says first (RFC 9113, section 3.4).
-pub(super) const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4).
+pub(crate) const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The protocols served.
+/// A protocol that is spoken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// HTTP/1.1.
@@ -24,18 +23,18 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// A stream with the bytes put back that were read from it.
+/// A stream with its first bytes put back.
 pub(crate) type Rewound<S> = ReadThrough<S, Unread>;
 
-/// Those bytes.
+/// The bytes that were put back.
 #[derive(Debug)]
 pub(crate) struct Unread {
     bytes: [u8; HTTP2.len()],
-    /// The part of `bytes` still to be read.
+    /// The part of `bytes` that is still to be read.
     unread: std::ops::Range<usize>,
 }
 
-/// Reads as much as it takes to know the protocol.
+/// Reads as many bytes as it takes to know the protocol.
 pub(crate) async fn recognize<S>(mut stream: S) -> io::Result<(Protocol, Rewound<S>)>
 where
     S: AsyncRead + Unpin,
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_bytes_decide_and_stay() {
+    async fn the_first_bytes_decide_and_are_put_back() {
         let request = b"GET /health HTTP/1.1\r\n\r\n";
         assert_eq!(
             recognized(request).await,

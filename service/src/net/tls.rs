@@ -1,0 +1,212 @@
+//! TLS: rustls with ring, and certificates that can be renewed while the member runs.
+//!
+//! [`Tls`] holds one configuration for connections that are accepted and one for those that are
+//! dialled. Both are made of files, and the files are looked at before each connection: when one
+//! has changed, all are read again ([`files`]). If that fails, which it does for a moment while a
+//! certificate is already new and its key is not, the former configuration stays, with a warning.
+//! So a renewal is two copies and nothing else. Open connections are not touched.
+//!
+//! One implementation serves every set of flags ([`settings`]): members have
+//! `--peer-cert-file` and its siblings, and a second set for clients is a second table of names.
+//!
+//! # Which connections are accepted
+//!
+//! With a trusted CA both ends show a certificate. It must be signed by that CA, be within its
+//! dates and not be revoked; with an allowed common name or host name it must have that name as
+//! well ([`verify`]). The end that dials checks that the certificate is valid for the host of the
+//! URL. The end that accepts checks that the certificate names the address that the connection
+//! comes from ([`address`]), unless the certificate has no names or the operator asked to skip
+//! this: etcd's rule.
+//!
+//! With a self-signed certificate ([`self_signed`]) and no CA, a member accepts any certificate.
+//! The connection is encrypted, but anyone can make one.
+//!
+//! No session is resumed. A resumed session skips the certificate, which may have ended or been
+//! revoked meanwhile, and a handshake is rare: connections live long.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use rustls::{ClientConfig, ServerConfig};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+use conclave_core::clock::{Clock, SystemClock};
+
+mod address;
+mod files;
+mod self_signed;
+mod settings;
+#[cfg(test)]
+pub(crate) mod tests;
+mod verify;
+mod x509;
+
+pub use settings::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
+
+/// A file that cannot be used, with the flag that names it.
+#[derive(Debug, thiserror::Error)]
+#[error("--{flag} is {}: {problem}", file.display())]
+pub struct TlsError {
+    /// The flag, without dashes.
+    pub flag: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with the file.
+    pub problem: String,
+}
+
+/// The certificates of one set of flags, as they are now.
+#[derive(Debug)]
+pub struct Tls {
+    settings: TlsSettings,
+    identity: TlsFiles,
+    loaded: Mutex<Loaded>,
+}
+
+/// The configurations, and the state of the files that they were made of.
+#[derive(Debug)]
+struct Loaded {
+    stamps: Vec<Stamp>,
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+/// Modification time and length of a file; `None` for a file that is not there.
+type Stamp = Option<(SystemTime, u64)>;
+
+impl Tls {
+    /// Reads the files, or makes a certificate below `data_dir` if that is configured. A
+    /// certificate that only its dates make invalid is no error but a warning: the clock may be
+    /// wrong.
+    pub fn open(
+        settings: TlsSettings,
+        data_dir: &Path,
+        clock: &dyn Clock,
+    ) -> Result<Tls, TlsError> {
+        let now = clock.wall_ms().div_euclid(1_000);
+        let identity = match &settings.identity {
+            TlsIdentity::Files(files) => files.clone(),
+            TlsIdentity::SelfSigned { validity_years } => {
+                self_signed::provide(settings.flags, data_dir, *validity_years, now)?
+            }
+        };
+        let stamps = stamps(&settings, &identity);
+        let (server, client) = files::load(&settings, &identity, now)?;
+        Ok(Tls {
+            settings,
+            identity,
+            loaded: Mutex::new(Loaded {
+                stamps,
+                server,
+                client,
+            }),
+        })
+    }
+
+    /// Begins TLS on a connection that this member made to `host`.
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> io::Result<client::TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let (_, config) = self.current();
+        TlsConnector::from(config).connect(name, stream).await
+    }
+
+    /// Begins TLS on a connection that was accepted, and checks the certificate of the other end.
+    /// A connection without a remote address, such as one over a Unix socket, comes from this
+    /// machine, so that only its address is not checked.
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        remote: Option<SocketAddr>,
+    ) -> io::Result<server::TlsStream<S>> {
+        let (config, _) = self.current();
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates();
+        if let (Some(certificate), Some(remote)) = (shown.and_then(<[_]>::first), remote)
+            && !self.settings.skip_client_san_verification
+        {
+            address::check(certificate, remote.ip(), self.settings.flags).await?;
+        }
+        Ok(stream)
+    }
+
+    /// Returns the configurations, read again if their files have changed.
+    fn current(&self) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamps = stamps(&self.settings, &self.identity);
+        if stamps != loaded.stamps {
+            // Kept even if the files cannot be used, so that each change is logged once.
+            loaded.stamps = stamps;
+            let now = SystemClock::new().wall_ms().div_euclid(1_000);
+            let users = self.settings.flags.users;
+            match files::load(&self.settings, &self.identity, now) {
+                Ok((server, client)) => {
+                    tracing::info!("the certificates for {users} have changed and were read again");
+                    (loaded.server, loaded.client) = (server, client);
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(
+                        error,
+                        "the certificates for {users} have changed and cannot be used: the former \
+                         ones stay"
+                    );
+                }
+            }
+        }
+        (Arc::clone(&loaded.server), Arc::clone(&loaded.client))
+    }
+}
+
+/// Describes a failed handshake for the operator.
+pub(crate) fn reason(failed: &io::Error) -> String {
+    let cause = failed.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(error)) => match of_time(error) {
+            // rustls adds the present time, which would make another text each second.
+            Some(text) => format!("invalid peer certificate: {text}"),
+            None => failed.to_string(),
+        },
+        Some(rustls::Error::InvalidMessage(_)) => "the other side does not speak TLS: is one URL \
+             http:// where the other is https://?"
+            .to_owned(),
+        _ => failed.to_string(),
+    }
+}
+
+fn of_time(error: &rustls::CertificateError) -> Option<&'static str> {
+    use rustls::CertificateError as Bad;
+    match error {
+        Bad::Expired | Bad::ExpiredContext { .. } => Some("certificate expired"),
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => Some("certificate not valid yet"),
+        Bad::ExpiredRevocationList | Bad::ExpiredRevocationListContext { .. } => {
+            Some("certificate revocation list expired")
+        }
+        _ => None,
+    }
+}
+
+/// Returns the state of every file, in a fixed order.
+fn stamps(settings: &TlsSettings, identity: &TlsFiles) -> Vec<Stamp> {
+    let client = settings.client_identity.iter();
+    let others = [&settings.trusted_ca_file, &settings.crl_file];
+    std::iter::once(identity)
+        .chain(client)
+        .flat_map(|files| [&files.cert, &files.key])
+        .chain(others.into_iter().flatten())
+        .map(|path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        })
+        .collect()
+}
