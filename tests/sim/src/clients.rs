@@ -19,16 +19,30 @@ pub const KEYS: u32 = 6;
 pub enum Ask {
     /// Writes a value that nothing else writes.
     Put {
+        /// Where.
         key: Bytes,
+        /// The value.
         value: Bytes,
+        /// The lease that the key is attached to; 0 for none.
         lease: i64,
     },
-    /// A linearizable read.
-    Read { key: Bytes },
+    /// A linearizable read of this key.
+    Read {
+        /// The key.
+        key: Bytes,
+    },
     /// Grants a lease.
-    Grant { lease: i64, ttl: i64 },
+    Grant {
+        /// Its id.
+        lease: i64,
+        /// Seconds that it is to live.
+        ttl: i64,
+    },
     /// Renews a lease.
-    Renew { lease: i64 },
+    Renew {
+        /// Its id.
+        lease: i64,
+    },
 }
 
 /// What became of it.
