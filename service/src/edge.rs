@@ -5,8 +5,8 @@
 //! connections there may be ([`places`]), how long a request may take to begin, how many bytes are
 //! held for a client that reads slowly.
 //!
-//! gRPC, health checks and metrics share the port, over HTTP/1.1 and HTTP/2. The path of a request
-//! decides which service answers it ([`front`]). The name by which a client calls the server in its
+//! gRPC over HTTP/2 shares the port with health checks and metrics over HTTP/1.1 and HTTP/2. The
+//! headers and the path of a request decide what answers it ([`front`]). The name by which a client calls the server in its
 //! HTTP/2 requests is ignored ([`authority`]). Responses to many streams of one connection leave in
 //! one write ([`gather`]).
 //!

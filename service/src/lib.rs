@@ -43,6 +43,7 @@ pub mod version;
 
 mod attributes;
 mod compactor;
+mod grpc;
 mod leaderless;
 mod member;
 mod method;

@@ -4,8 +4,11 @@ use bytes::Bytes;
 use conclave_proto::etcdserverpb::RangeRequest;
 use harness::api::put;
 use harness::{Node, fails, http1, raw};
+use http::{Method, Request};
 use prost::Message as _;
-use tonic::Code;
+use tonic::body::Body;
+use tonic::client::GrpcService as _;
+use tonic::{Code, Status};
 
 suite![
     a_message_that_does_not_decode,
@@ -17,6 +20,8 @@ suite![
     a_message_above_what_is_received,
     the_connection_survives,
     a_body_that_is_no_grpc,
+    a_call_over_http1_is_not_found,
+    a_request_of_http2_that_is_no_call => "3.4 resets the stream",
 ];
 
 async fn a_message_that_does_not_decode(node: Node) {
@@ -105,4 +110,79 @@ async fn a_body_that_is_no_grpc(node: Node) {
         "{answer:?}"
     );
     assert_eq!(node.revision().await, 1);
+}
+
+/// `DeleteRange` of the key `a`, as it goes over the wire.
+const DELETION: &str = "\0\0\0\0\x03\x0a\x01a";
+
+/// A web page can have a browser send this with no content type but those of forms; that is no
+/// reason to execute it with another one.
+async fn a_call_over_http1_is_not_found(node: Node) {
+    node.put("a", "1").await;
+    let (address, length) = (node.address(), DELETION.len());
+    for version in ["HTTP/1.0", "HTTP/1.1"] {
+        for content_type in ["text/plain", "application/grpc", "application/grpc+proto"] {
+            for path in [
+                "/etcdserverpb.KV/DeleteRange",
+                "/grpc.health.v1.Health/Check",
+                "/nobody.Knows/This",
+            ] {
+                let request = format!(
+                    "POST {path} {version}\r\nHost: {address}\r\nConnection: close\r\n\
+                     Content-Type: {content_type}\r\nTE: trailers\r\n\
+                     Content-Length: {length}\r\n\r\n{DELETION}"
+                );
+                let answer = http1::send(address, &request).await;
+                assert_eq!(answer.status, 404, "{version} {content_type} {answer:?}");
+                assert_eq!(answer.body, "404 page not found\n");
+            }
+        }
+    }
+    assert_eq!(node.revision().await, 2);
+}
+
+async fn a_request_of_http2_that_is_no_call(node: Node) {
+    node.put("a", "1").await;
+    let grpc = Some("application/grpc");
+    for (method, content_type, http_status, code, text) in [
+        (Method::POST, None, 415, Code::InvalidArgument, ""),
+        (
+            Method::POST,
+            Some("text/plain"),
+            415,
+            Code::InvalidArgument,
+            "invalid gRPC request content-type",
+        ),
+        (
+            Method::POST,
+            Some("application/grpc-web"),
+            415,
+            Code::InvalidArgument,
+            "invalid gRPC request content-type",
+        ),
+        (Method::GET, grpc, 405, Code::Internal, "should be POST"),
+        (Method::PUT, grpc, 405, Code::Internal, "should be POST"),
+    ] {
+        for path in [
+            "/etcdserverpb.KV/DeleteRange",
+            "/grpc.health.v1.Health/Check",
+        ] {
+            let mut request = Request::builder().method(method.clone()).uri(path);
+            if let Some(content_type) = content_type {
+                request = request.header("content-type", content_type);
+            }
+            let body = http_body_util::Full::new(Bytes::from_static(DELETION.as_bytes()));
+            let request = request.body(Body::new(body)).unwrap();
+            let mut channel = node.channel();
+            std::future::poll_fn(|cx| channel.poll_ready(cx))
+                .await
+                .unwrap();
+            let response = channel.call(request).await.unwrap();
+            assert_eq!(response.status(), http_status, "{method} {content_type:?}");
+            let status = Status::from_header_map(response.headers()).unwrap();
+            assert_eq!(status.code(), code);
+            assert!(status.message().contains(text), "{status}");
+        }
+    }
+    assert_eq!(node.revision().await, 2);
 }

@@ -4,6 +4,8 @@
 //! directly: no router, no layers, no boxed request body in between. What is not called ten
 //! thousand times a second (health, reflection, plain HTTP) goes through a router.
 //!
+//! What is not a gRPC call ([`grpc`]) reaches plain HTTP only, whatever its path.
+//!
 //! Requests may be compressed with gzip, which is what grpc-go and so etcd takes. The bound on a
 //! message holds before it is decompressed and after. Replies are never compressed: a client has to
 //! take those, and a member has better uses for its processor.
@@ -32,7 +34,7 @@ use tower::Service as _;
 
 use crate::metrics::Metrics;
 use crate::rpc::large::Replacement;
-use crate::{http as plain, rpc};
+use crate::{grpc, http as plain, rpc};
 use conclave_core::handle::Handle;
 
 /// What a message may be larger than a request in it: the room etcd leaves for framing.
@@ -48,7 +50,8 @@ struct Services {
     auth: AuthServer<rpc::auth::Service>,
     lock: LockServer<rpc::lock::Service>,
     election: ElectionServer<rpc::election::Service>,
-    others: Router,
+    other_calls: Router,
+    plain: Router,
 }
 
 /// Answers the requests of one connection.
@@ -74,12 +77,12 @@ impl Front {
             };
         }
         let gzip = CompressionEncoding::Gzip;
-        let others = Routes::new(rpc::health::server().await.accept_compressed(gzip))
+        let other_calls = Routes::new(rpc::health::server().await.accept_compressed(gzip))
             .add_service(rpc::reflection::server_v1()?.accept_compressed(gzip))
             .add_service(rpc::reflection::server_v1alpha()?.accept_compressed(gzip))
             .into_axum_router()
-            .merge(plain::routes(handle, metrics))
-            .fallback(not_found);
+            .fallback(unknown_service);
+        let plain = plain::routes(handle, metrics).fallback(not_found);
         let services = Services {
             kv: server!(KvServer, rpc::kv::Service::new(context.clone())),
             watch: rpc::watch::Service::new(context.clone(), message_bytes_max),
@@ -92,7 +95,8 @@ impl Front {
             auth: server!(AuthServer, rpc::auth::Service::new(context.clone())),
             lock: server!(LockServer, rpc::lock::Service::new(context.clone())),
             election: server!(ElectionServer, rpc::election::Service::new(context)),
-            others,
+            other_calls,
+            plain,
         };
         Ok(Front {
             services: Arc::new(services),
@@ -107,6 +111,10 @@ impl hyper::service::Service<Request<Incoming>> for Front {
 
     fn call(&self, request: Request<Incoming>) -> Answer {
         let services = &*self.services;
+        if !grpc::is_call(&request) {
+            let response = routed(&services.plain, request);
+            return Answer { response };
+        }
         // Each of the clones is a reference count and a few limits.
         let response = match service_of(request.uri().path()) {
             "etcdserverpb.KV" => services.kv.clone().call(request),
@@ -117,14 +125,15 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             "etcdserverpb.Auth" => services.auth.clone().call(request),
             "v3lockpb.Lock" => services.lock.clone().call(request),
             "v3electionpb.Election" => services.election.clone().call(request),
-            _ => {
-                let mut others = services.others.clone();
-                let answered = async move { others.call(request).await.map(|r| r.map(Body::new)) };
-                Box::pin(answered)
-            }
+            _ => routed(&services.other_calls, request),
         };
         Answer { response }
     }
+}
+
+fn routed(router: &Router, request: Request<Incoming>) -> Responding {
+    let mut router = router.clone();
+    Box::pin(async move { router.call(request).await.map(|r| r.map(Body::new)) })
 }
 
 /// The first part of a path. Empty for paths that have only one.
@@ -133,9 +142,11 @@ fn service_of(path: &str) -> &str {
     parts.map_or("", |(service, _)| service)
 }
 
+type Responding = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 /// A response on its way.
 pub(super) struct Answer {
-    response: Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>,
+    response: Responding,
 }
 
 impl Future for Answer {
@@ -171,20 +182,24 @@ fn is_gateway_path(path: &str) -> bool {
         .any(|prefix| path.starts_with(prefix))
 }
 
-/// The answer to a path nobody serves, in the language of who asked.
+/// The answer to a call of a service that is not here.
+async fn unknown_service(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
+    let service = service_of(request.uri().path());
+    Status::unimplemented(format!("unknown service {service}")).into_http()
+}
+
+/// The answer of plain HTTP to a path that is not one of its own.
 pub(super) async fn not_found(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
-    let content_type = request.headers().get(header::CONTENT_TYPE);
-    if content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-        let service = service_of(request.uri().path());
-        return Status::unimplemented(format!("unknown service {service}")).into_http();
+    // The names of services have a package, so the dot; no path of plain HTTP begins so.
+    if service_of(request.uri().path()).contains('.') {
+        return grpc::refuse(&request).map(axum::body::Body::new);
     }
-    // Elsewhere a bare 404 would look like a wrong path of an API that is there.
+    // A bare 404 would look like a wrong path of an API that is there.
     if is_gateway_path(request.uri().path()) {
         let kind = [(header::CONTENT_TYPE, "application/json")];
         return (StatusCode::NOT_FOUND, kind, NO_GATEWAY).into_response();
     }
-    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    (StatusCode::NOT_FOUND, kind, "404 page not found\n").into_response()
+    grpc::not_found().map(axum::body::Body::new)
 }
 
 #[cfg(test)]

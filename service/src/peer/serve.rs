@@ -14,7 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -29,8 +29,7 @@ use super::dial::{HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES, unackno
 use super::places::Place;
 use super::service::{Caller, Service};
 use super::{Answers, Network};
-use crate::http as plain;
-use crate::net;
+use crate::{grpc, http as plain, net};
 use crate::net::drain::drive;
 use crate::net::endpoint::Stream;
 use crate::net::tls::{self, Tls};
@@ -242,6 +241,9 @@ impl hyper::service::Service<Request<Incoming>> for FrontOf {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if request.uri().path().starts_with(CALLS) {
+            if !grpc::is_call(&request) {
+                return Box::pin(std::future::ready(Ok(grpc::refuse(&request))));
+            }
             request.extensions_mut().insert(self.caller.clone());
             return self.front.server.clone().call(request);
         }
@@ -249,8 +251,6 @@ impl hyper::service::Service<Request<Incoming>> for FrontOf {
         if path == "/version" {
             return Box::pin(async { Ok(plain::version().await.map(Body::new)) });
         }
-        let mut response = Response::new(Body::new("404 page not found\n".to_owned()));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        Box::pin(std::future::ready(Ok(response)))
+        Box::pin(std::future::ready(Ok(grpc::not_found())))
     }
 }

@@ -1,6 +1,10 @@
 //! Who is turned away, and what it is told.
 
 use conclave_proto::peer::Hello;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
 use super::super::dial::Dialling;
@@ -130,4 +134,46 @@ async fn a_removed_member_learns_that_it_is() {
     assert_eq!(a.network.connected_since(2), None);
     a.stop().await;
     b.stop().await;
+}
+
+const INTRODUCE: &str = "/conclave.peer.Peer/Introduce";
+
+/// What a web page can have a browser send is not executed.
+#[tokio::test]
+async fn only_grpc_calls_reach_the_service() {
+    let a = Party::start(1).await;
+    let address = a.url.strip_prefix("http://").expect("no TLS");
+    for version in ["HTTP/1.0", "HTTP/1.1"] {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let request = format!(
+            "POST {INTRODUCE} {version}\r\nHost: a\r\nConnection: close\r\n\
+             Content-Type: application/grpc\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0"
+        );
+        let sent = stream.write_all(request.as_bytes()).await;
+        sent.expect("it reads");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer).await;
+        read.expect("a text");
+        assert!(answer.contains(" 404 Not Found\r\n"), "{answer}");
+    }
+    let stream = TcpStream::connect(address).await.expect("it listens");
+    let connecting = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+    let (mut requests, connection) = connecting.await.expect("HTTP/2");
+    let driven = tokio::spawn(connection);
+    for (method, content_type, expected) in [
+        ("POST", "application/grpc", 200),
+        ("POST", "text/plain", 415),
+        ("GET", "application/grpc", 405),
+    ] {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("http://a{INTRODUCE}"))
+            .header("content-type", content_type)
+            .body("\0\0\0\0\0".to_owned());
+        let response = requests.send_request(request.expect("a request")).await;
+        assert_eq!(response.expect("an answer").status(), expected);
+    }
+    drop(requests);
+    a.stop().await;
+    let _ = driven.await;
 }
