@@ -35,6 +35,7 @@ use conclave_core::handle::Handle;
 mod authority;
 mod front;
 mod gather;
+mod gzip;
 pub mod monitoring;
 pub mod places;
 

@@ -6,9 +6,9 @@
 //!
 //! What is not a gRPC call ([`grpc`]) reaches plain HTTP only, whatever its path.
 //!
-//! Requests may be compressed with gzip, which is what grpc-go and so etcd takes. The bound on a
-//! message holds before it is decompressed and after. Replies are never compressed: a client has to
-//! take those, and a member has better uses for its processor.
+//! Requests may be compressed with gzip, which is what grpc-go and so etcd takes
+//! ([`super::gzip`]). The bound on a message holds before it is decompressed and after. Replies are
+//! never compressed: a client has to take those, and a member has better uses for its processor.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -32,6 +32,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tower::Service as _;
 
+use super::gzip::decompressed;
 use crate::metrics::Metrics;
 use crate::rpc::large::Replacement;
 use crate::{grpc, http as plain, rpc};
@@ -52,6 +53,7 @@ struct Services {
     election: ElectionServer<rpc::election::Service>,
     other_calls: Router,
     plain: Router,
+    message_bytes_max: usize,
 }
 
 /// Answers the requests of one connection.
@@ -68,6 +70,8 @@ impl Front {
     ) -> Result<Front, tonic_reflection::server::Error> {
         let context = rpc::Context::new(handle.clone(), &metrics);
         let message_bytes_max = handle.settings().max_request_bytes + MESSAGE_OVERHEAD_BYTES;
+        // tonic meets no compressed message any more. It has to know gzip all the same, to accept
+        // the header, and to name it where it refuses other encodings.
         macro_rules! server {
             ($server:ident, $service:expr) => {
                 $server::new($service)
@@ -97,6 +101,7 @@ impl Front {
             election: server!(ElectionServer, rpc::election::Service::new(context)),
             other_calls,
             plain,
+            message_bytes_max,
         };
         Ok(Front {
             services: Arc::new(services),
@@ -115,6 +120,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             let response = routed(&services.plain, request);
             return Answer { response };
         }
+        let request = decompressed(request, services.message_bytes_max);
         // Each of the clones is a reference count and a few limits.
         let response = match service_of(request.uri().path()) {
             "etcdserverpb.KV" => services.kv.clone().call(request),
@@ -131,7 +137,11 @@ impl hyper::service::Service<Request<Incoming>> for Front {
     }
 }
 
-fn routed(router: &Router, request: Request<Incoming>) -> Responding {
+fn routed<B>(router: &Router, request: Request<B>) -> Responding
+where
+    B: hyper::body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
     let mut router = router.clone();
     Box::pin(async move { router.call(request).await.map(|r| r.map(Body::new)) })
 }
