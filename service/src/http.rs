@@ -223,7 +223,7 @@ pub(crate) async fn version() -> Response {
 }
 
 async fn exposition(State(site): State<Site>) -> Response {
-    match site.metrics.exposition(&site.handle) {
+    match site.metrics.exposition(&site.handle).await {
         Ok(text) => (
             [(
                 header::CONTENT_TYPE,

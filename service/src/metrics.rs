@@ -17,10 +17,11 @@
 //! A get touches two counters of calls, one of its client's version, two histograms and a gauge,
 //! and reads the clock four times, which is most of it: 0.26 us on a machine where a look at the
 //! clock takes 0.07 us, and a get 25 us. `--metrics=extensive` adds a histogram and two looks at
-//! the clock to each call, 0.17 us.
+//! the clock to each call, 0.17 us. Scrapes are rendered one at a time ([`renderings`]).
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
@@ -32,6 +33,7 @@ mod clients;
 mod durations;
 mod peers;
 mod process;
+mod renderings;
 mod standing;
 mod stats;
 
@@ -45,6 +47,7 @@ pub(crate) use peers::Transfers;
 pub use stats::Stats;
 
 use process::Process;
+use renderings::Renderings;
 use standing::Standing;
 
 /// What of the metrics is configured.
@@ -69,6 +72,7 @@ pub struct Metrics {
     process: Process,
     health: Health,
     scrapes: Scrapes,
+    renderings: Renderings,
 }
 
 /// The two lists of health checks.
@@ -141,6 +145,7 @@ impl Metrics {
             process,
             health,
             scrapes,
+            renderings: Renderings::default(),
         })
     }
 
@@ -189,18 +194,38 @@ impl Metrics {
     }
 
     /// Everything, as Prometheus reads it.
-    pub(crate) fn exposition(&self, handle: &Handle) -> prometheus::Result<String> {
-        self.scrapes.running.inc();
-        self.standing.read(handle);
-        self.process.read();
-        self.calls.settle();
-        let text = TextEncoder::new().encode_to_string(&self.registry.gather());
-        self.scrapes.running.dec();
+    pub(crate) async fn exposition(self: &Arc<Self>, handle: &Handle) -> prometheus::Result<Bytes> {
+        let _running = Running::begin(&self.scrapes.running);
+        let (metrics, handle) = (Arc::clone(self), handle.clone());
+        let text = self.renderings.text(move || metrics.render(&handle)).await;
         match &text {
             Ok(_) => self.scrapes.succeeded.inc(),
             Err(_) => self.scrapes.failed.inc(),
         }
         text
+    }
+
+    fn render(&self, handle: &Handle) -> prometheus::Result<String> {
+        self.standing.read(handle);
+        self.process.read();
+        self.calls.settle();
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// Counts a scrape as running until it is dropped.
+struct Running(IntGauge);
+
+impl Running {
+    fn begin(running: &IntGauge) -> Running {
+        running.inc();
+        Running(running.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
