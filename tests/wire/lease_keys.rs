@@ -4,7 +4,12 @@ use conclave_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
 };
 use harness::api::{all, delete, everything, keys, op, put, put_leased, revision_of, watch_range};
-use harness::{Node, Watching, eventually, http1};
+use harness::raw::Unchanged;
+use harness::{Node, Watching, eventually, http1, within};
+use http::uri::PathAndQuery;
+use prost::Message as _;
+use tonic::Request;
+use tonic::client::Grpc;
 
 suite![
     revoking_deletes_all_keys_in_one_revision,
@@ -19,6 +24,7 @@ suite![
     expiry_spares_keys_that_moved,
     a_kept_lease_outlives_its_ttl,
     many_leases_expire_together,
+    a_long_list_of_keys_is_not_held_for_ever => "it holds every reply in memory",
 ];
 
 async fn revoking_deletes_all_keys_in_one_revision(node: Node) {
@@ -207,4 +213,47 @@ async fn attached(node: &Node, id: i64) -> Vec<String> {
         .collect();
     keys.sort_unstable();
     keys
+}
+
+/// A reply that names many keys is under the bounds of large replies: a client that does not read
+/// it loses it, so that it does not hold the memory that the next one waits for.
+async fn a_long_list_of_keys_is_not_held_for_ever(node: Node) {
+    const TXNS: usize = 64;
+    const KEYS_PER_TXN: usize = 128;
+    node.grant(7, 600).await;
+    for txn in 0..TXNS {
+        let puts = (0..KEYS_PER_TXN).map(|n| {
+            let key = format!("{txn:03}/{n:03}/{}", "k".repeat(1000));
+            op(put_leased(key, "", 7))
+        });
+        node.txn(all(puts)).await;
+    }
+    let request = LeaseTimeToLiveRequest { id: 7, keys: true };
+    let mut grpc = Grpc::new(node.another_channel()).max_decoding_message_size(usize::MAX);
+    grpc.ready().await.unwrap();
+    let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseTimeToLive");
+    let message = Request::new(request.encode_to_vec().into());
+    let begun = grpc.server_streaming(message, path, Unchanged);
+    let mut unread = within("the reply to begin", begun)
+        .await
+        .unwrap()
+        .into_inner();
+    // The thread that sends it gives up.
+    eventually("the reply to be given up", || async {
+        let metrics = http1::get(node.address(), "/metrics").await;
+        let reading = metrics.metric("etcd_mvcc_db_open_read_transactions");
+        (reading == Some(0.0)).then_some(())
+    })
+    .await;
+    let outcome = within("the end of the reply", unread.message()).await;
+    assert!(outcome.is_err(), "it was held");
+    // One that is read is whole.
+    let mut leases = node.leases().max_decoding_message_size(usize::MAX);
+    let reply = leases
+        .lease_time_to_live(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(reply.keys.len(), TXNS * KEYS_PER_TXN);
+    assert!(reply.keys.is_sorted() && reply.granted_ttl == 600);
 }

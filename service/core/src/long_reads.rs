@@ -9,7 +9,8 @@
 //!   quick ── within its budget ──▶ reply
 //!     └───── exceeded ─┬─▶ long:   a hash, a count        ──▶ a small result
 //!                      ├─▶ pieces: a range in key order   ──▶ read page by page, as it is sent
-//!                      └─▶ whole:  a sorted range, a txn  ──▶ built, encoded, sent in pieces
+//!                      └─▶ whole:  a sorted range, a txn, ──▶ built, encoded, sent in pieces
+//!                                  a lease's keys
 //! ```
 //!
 //! The processor goes round among these threads ([`Turns`]), half of the cores at a time. One that

@@ -22,7 +22,7 @@ use conclave_storage::machine::{Reply as Outcome, validate as rules};
 use conclave_storage::reader::{ReadError, Reader, pages};
 use tonic::{Request, Response, Status};
 
-use super::large::{self, Heavy, Reply};
+use super::large::{self, Reply};
 use super::stream::Counted;
 use super::validate::ReadOnly;
 use super::{Context, Length, extent, range_stream, reply, status, validate};
@@ -82,7 +82,7 @@ impl Service {
             return counted.map(Reply::Small).map_err(status::of_unread);
         }
         // Sorted: the order of the reply is not that of the keys.
-        self.build(self.answer(request)).await
+        self.context.build_slowly(self.answer(request)).await
     }
 
     /// What reads a range and completes the response.
@@ -96,17 +96,6 @@ impl Service {
             context.complete(&mut response.header);
             Ok(response)
         }
-    }
-
-    /// Builds a reply that may be large as a whole, as one of few.
-    async fn build<T: Heavy + prost::Message + 'static>(
-        &self,
-        look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<Reply<T>, Status> {
-        let reads = self.context.handle.reads();
-        let turn = reads.build_turn().await;
-        let built = reads.long(look).await.map_err(status::of_unread)?;
-        self.context.send(built, Some(turn)).await
     }
 
     async fn put(&self, request: PutRequest) -> Result<PutResponse, Status> {
@@ -167,11 +156,7 @@ impl Service {
             let response = look(self.context.handle.reader());
             return response.map(Reply::Small).map_err(status::of_read);
         }
-        let quick = self.context.handle.reads().quick(look.clone()).await;
-        match quick.map_err(status::of_unread)? {
-            Some(response) => Ok(Reply::Small(response)),
-            None => self.build(look).await,
-        }
+        self.context.build(look).await
     }
 
     async fn write_txn(&self, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {

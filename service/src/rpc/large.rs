@@ -1,10 +1,10 @@
 //! Replies that are too large for one piece of work on a thread that serves others.
 //!
 //! tonic encodes a message whole, where it is sent: 300 MiB keep one of two workers for as long as
-//! an election takes. So a large reply is encoded elsewhere ([`conclave_core::long_reads`]) and comes as
-//! pieces of one message. What tonic is given in its place is an empty message, and the edge puts
-//! the body made here over tonic's ([`Replacement`]): a reply that is not large pays for one look
-//! at the response's extensions.
+//! an election takes. So a large reply is encoded elsewhere ([`conclave_core::long_reads`]) and
+//! comes as pieces of one message. What tonic is given in its place is an empty message, and the
+//! edge puts the body made here over tonic's ([`Replacement`]): a reply that is not large pays for
+//! one look at the response's extensions.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::response_op::Response as Op;
-use conclave_proto::etcdserverpb::{DeleteRangeResponse, RangeRequest, RangeResponse, TxnResponse};
+use conclave_proto::etcdserverpb::{
+    DeleteRangeResponse, LeaseLeasesResponse, LeaseTimeToLiveResponse, RangeRequest, RangeResponse,
+    TxnResponse,
+};
 use conclave_proto::mvccpb::KeyValue;
+use conclave_storage::reader::{ReadError, Reader};
 use http::{HeaderMap, HeaderValue};
 use hyper::body::Frame;
 use prost::Message;
@@ -37,42 +41,59 @@ pub(crate) enum Reply<T> {
 
 /// A message that may be large.
 pub(crate) trait Heavy {
-    /// Calls `visit` with each key-value in it until that returns false.
-    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool;
+    /// Calls `visit` with the bytes of each part of it that a client decides the number of, until
+    /// that returns false.
+    fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool;
 
     /// Whether it is too large for one piece of work. Looks no further than that takes.
     fn is_large(&self) -> bool {
         let mut left = QUICK_BYTES;
-        !self.visit(&mut |kv: &KeyValue| {
+        !self.visit(&mut |size_bytes| {
             // The numbers of a key-value and what frames it are some tens of bytes.
-            let rest = left.checked_sub(kv.key.len() + kv.value.len() + 64);
+            let rest = left.checked_sub(size_bytes + 64);
             left = rest.unwrap_or(0);
             rest.is_some()
         })
     }
 }
 
+fn size_bytes(kv: &KeyValue) -> usize {
+    kv.key.len() + kv.value.len()
+}
+
 impl Heavy for RangeResponse {
-    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool {
-        self.kvs.iter().all(visit)
+    fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool {
+        self.kvs.iter().map(size_bytes).all(visit)
     }
 }
 
 impl Heavy for DeleteRangeResponse {
-    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool {
-        self.prev_kvs.iter().all(visit)
+    fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool {
+        self.prev_kvs.iter().map(size_bytes).all(visit)
     }
 }
 
 impl Heavy for TxnResponse {
-    fn visit(&self, visit: &mut dyn FnMut(&KeyValue) -> bool) -> bool {
+    fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool {
         self.responses.iter().all(|op| match &op.response {
             Some(Op::ResponseRange(range)) => range.visit(visit),
-            Some(Op::ResponsePut(put)) => put.prev_kv.iter().all(&mut *visit),
+            Some(Op::ResponsePut(put)) => put.prev_kv.iter().map(size_bytes).all(&mut *visit),
             Some(Op::ResponseDeleteRange(delete)) => delete.visit(visit),
             Some(Op::ResponseTxn(txn)) => txn.visit(visit),
             None => true,
         })
+    }
+}
+
+impl Heavy for LeaseTimeToLiveResponse {
+    fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool {
+        self.keys.iter().map(Bytes::len).all(visit)
+    }
+}
+
+impl Heavy for LeaseLeasesResponse {
+    fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool {
+        self.leases.iter().map(|_| size_of::<i64>()).all(visit)
     }
 }
 
@@ -94,6 +115,32 @@ impl super::Context {
         };
         let sent = reads.whole(turn, move |_| Ok(message.encode_to_vec()));
         sent.await.map(Reply::Large).map_err(status::of_unread)
+    }
+
+    /// Builds a reply that may be large: as a quick read if that is enough, or else as one of few.
+    pub(crate) async fn build<T: Message + Heavy + 'static>(
+        &self,
+        look: impl Fn(&Reader) -> Result<T, ReadError> + Send + Sync + 'static,
+    ) -> Result<Reply<T>, Status> {
+        let look = Arc::new(look);
+        let again = Arc::clone(&look);
+        let reads = self.handle.reads();
+        let quick = reads.quick(move |reader| look(reader)).await;
+        match quick.map_err(status::of_unread)? {
+            Some(message) => self.send(message, None).await,
+            None => self.build_slowly(move |reader| again(reader)).await,
+        }
+    }
+
+    /// Builds a reply as a whole that exceeded a quick read, as one of few.
+    pub(crate) async fn build_slowly<T: Message + Heavy + 'static>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<Reply<T>, Status> {
+        let reads = self.handle.reads();
+        let turn = reads.build_turn().await;
+        let built = reads.long(look).await.map_err(status::of_unread)?;
+        self.send(built, Some(turn)).await
     }
 
     /// A range in key order, encoded page by page.
@@ -225,5 +272,28 @@ impl hyper::body::Body for LargeBody {
                 Err(h2::Reason::INTERNAL_ERROR.into())
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::etcdserverpb::LeaseStatus;
+
+    use super::*;
+
+    #[test]
+    fn replies_about_leases_can_be_large() {
+        let keys = |count| LeaseTimeToLiveResponse {
+            keys: vec![Bytes::from(vec![b'k'; 1000]); count],
+            ..Default::default()
+        };
+        assert!(!keys(1000).is_large());
+        assert!(keys(QUICK_BYTES / 1000).is_large());
+        let leases = |count| LeaseLeasesResponse {
+            leases: vec![LeaseStatus { id: 1 }; count],
+            ..Default::default()
+        };
+        assert!(!leases(1000).is_large());
+        assert!(leases(QUICK_BYTES / 64).is_large());
     }
 }

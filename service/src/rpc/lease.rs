@@ -16,7 +16,7 @@ use conclave_storage::reader::Reader;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::stream::{Counted, Unfold, is_unreadable};
-use super::{Context, reply, status};
+use super::{Context, large, reply, status};
 use crate::method::Method;
 use conclave_core::leader_queries;
 
@@ -55,7 +55,7 @@ impl Service {
     async fn time_to_live(
         &self,
         request: LeaseTimeToLiveRequest,
-    ) -> Result<LeaseTimeToLiveResponse, Status> {
+    ) -> Result<large::Reply<LeaseTimeToLiveResponse>, Status> {
         let handle = &self.context.handle;
         let id = LeaseId(request.id);
         let remaining = leader_queries::time_to_live(handle, id)
@@ -71,22 +71,27 @@ impl Service {
             response.ttl = remaining.ttl_seconds;
             response.granted_ttl = remaining.granted_seconds;
             if request.keys {
-                // The leader has confirmed the time; the keys are this member's to know.
+                // The leader has confirmed the time; the keys are this member's to know. There may
+                // be any number of them.
                 self.context.linearize().await?;
-                let keys = move |reader: &Reader| reader.lease_keys(id);
-                response.keys = self.context.read(keys).await?;
+                let with_keys = move |reader: &Reader| {
+                    let keys = reader.lease_keys(id)?;
+                    let response = response.clone();
+                    Ok(LeaseTimeToLiveResponse { keys, ..response })
+                };
+                return self.context.build(with_keys).await;
             }
         }
-        Ok(response)
+        Ok(large::Reply::Small(response))
     }
 
     /// By the time they end, where that is known; the others come last. Those that end at the same
     /// time are in the order of their grants, also on a member that does not lead and knows no
     /// times. Two grants in one entry of the log were under way together, so the id decides.
-    async fn leases(&self) -> Result<LeaseLeasesResponse, Status> {
+    async fn leases(&self) -> Result<large::Reply<LeaseLeasesResponse>, Status> {
         let handle = self.context.handle.clone();
         let header = self.context.header_now();
-        let by_end = move |reader: &Reader| {
+        let in_order = move |reader: &Reader| {
             let leases = reader.leases()?.into_iter();
             let mut by_end: Vec<_> = leases
                 .map(|lease| {
@@ -95,14 +100,13 @@ impl Service {
                 })
                 .collect();
             by_end.sort_unstable();
-            Ok(by_end)
+            let leases = by_end.into_iter().map(|(.., id)| LeaseStatus { id });
+            Ok(LeaseLeasesResponse {
+                header,
+                leases: leases.collect(),
+            })
         };
-        let leases = self.context.read(by_end).await?;
-        let leases = leases
-            .into_iter()
-            .map(|(.., id)| LeaseStatus { id })
-            .collect();
-        Ok(LeaseLeasesResponse { header, leases })
+        self.context.build(in_order).await
     }
 }
 
@@ -190,7 +194,7 @@ impl Lease for Service {
         let call = self
             .context
             .admit(Method::LeaseTimeToLive, request.metadata())?;
-        reply(call, self.time_to_live(request.into_inner()).await)
+        large::reply(call, self.time_to_live(request.into_inner()).await)
     }
 
     async fn lease_leases(
@@ -200,6 +204,6 @@ impl Lease for Service {
         let call = self
             .context
             .admit(Method::LeaseLeases, request.metadata())?;
-        reply(call, self.leases().await)
+        large::reply(call, self.leases().await)
     }
 }
