@@ -32,6 +32,9 @@ impl MemberUrl {
     /// Reads one URL. The error says what is wrong with it.
     pub fn parse(text: &str) -> Result<MemberUrl, String> {
         let text = text.trim();
+        if text.contains(|c: char| c.is_control()) {
+            return Err("it has a control character".to_owned());
+        }
         let authority = match text.split_once("://") {
             Some(("http" | "https", authority)) => authority,
             Some(("unix", path)) => return MemberUrl::of_socket(text, path),
@@ -46,9 +49,14 @@ impl MemberUrl {
         }
         let (host, port) = split_authority(authority)
             .ok_or_else(|| "write it as http://host:port, with the port".to_owned())?;
-        let port = port
-            .parse()
-            .map_err(|_| format!("{port:?} is not a port, 0 to 65535"))?;
+        if !is_host(host) {
+            return Err(format!("{host:?} is neither an address nor a host name"));
+        }
+        let number = port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = number
+            .then(|| port.parse().ok())
+            .flatten()
+            .ok_or_else(|| format!("{port:?} is not a port, 0 to 65535"))?;
         Ok(MemberUrl {
             text: text.to_owned(),
             host: host.to_owned(),
@@ -156,6 +164,27 @@ impl fmt::Display for MemberUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Whether a host is empty, an IP address, or a name that a resolver looks up: by the rule of Go's,
+/// labels of letters, digits, hyphens and underscores, with something other than digits in one.
+fn is_host(host: &str) -> bool {
+    if host.is_empty() || host.parse::<IpAddr>().is_ok() {
+        return true;
+    }
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_label = |label: &str| {
+        matches!(label.len(), 1..=63)
+            && label.bytes().all(is_part)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = host.strip_suffix('.').unwrap_or(host);
+    name.len() <= 253
+        && name.split('.').all(is_label)
+        && name
+            .bytes()
+            .any(|byte| byte != b'.' && !byte.is_ascii_digit())
 }
 
 /// `host:port` or `[host]:port`; the host of the first form has no colon.
@@ -299,6 +328,93 @@ mod tests {
         ] {
             assert_eq!(MemberUrl::parse(text), Err(reason.to_owned()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_host_is_an_address_or_a_name() {
+        let (label, name) = ("a".repeat(63), ["a"; 127].join("."));
+        for host in [
+            "a",
+            "node-1.example.org",
+            "node-1.example.org.",
+            "etcd_1",
+            "_etcd._tcp.example",
+            "1a",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::1]",
+            "[2001:db8::10]",
+            "xn--bcher-kva.example",
+            &label,
+            &name,
+        ] {
+            let text = format!("http://{host}:2380");
+            assert!(MemberUrl::parse(&text).is_ok(), "{text}");
+        }
+        let (long_label, long_name) = ("a".repeat(64), ["a"; 128].join("."));
+        for host in [
+            "a b",
+            " a",
+            "a ",
+            "a\tb",
+            "a\nb",
+            "a\r\nb",
+            "a\0",
+            "a\u{7f}",
+            "a\u{85}b",
+            "a\\b",
+            "a%20b",
+            "%61",
+            "%zz",
+            "a\"b",
+            "a<b>",
+            "a^b",
+            "a`b",
+            "a{b}",
+            "a|b",
+            "a,b",
+            "a;b",
+            "a!b",
+            "a$b",
+            "a&b",
+            "a*b",
+            "a(b)",
+            "a+b",
+            "a=b",
+            "user@a",
+            "user:password@a",
+            ".",
+            "a..b",
+            ".a",
+            "-a",
+            "a-",
+            "b\u{fc}cher",
+            "\u{200b}a",
+            "1",
+            "127.1",
+            "256.0.0.1",
+            "10.0.0.1.2",
+            "[::1",
+            "::1]",
+            "[::1]x",
+            "[10.0.0.1]",
+            "[fe80::1%eth0]",
+            "[a]",
+            "[]",
+            &long_label,
+            &long_name,
+        ] {
+            let text = format!("http://{host}:2380");
+            assert!(MemberUrl::parse(&text).is_err(), "{text:?}");
+        }
+        for port in ["", "+1", "-1", "0x1", " 1", "1 ", "65536", "1\n2", "a"] {
+            let text = format!("http://a:{port}/");
+            assert!(
+                MemberUrl::parse(text.trim_end_matches('/')).is_err() || port == "1 ",
+                "{text:?}"
+            );
+        }
+        assert!(MemberUrl::parse("unix:///run/a\nb").is_err());
     }
 
     #[test]
