@@ -137,8 +137,13 @@ impl Arguments {
                 self.gates.push(entry);
                 Ok(())
             }
-            Some(Former::Removed { harmless, hint, .. }) => {
-                if value.as_deref().unwrap_or("true") == harmless {
+            Some(Former::Removed {
+                boolean,
+                harmless,
+                hint,
+            }) => {
+                let value = value.as_deref().unwrap_or("true");
+                if value == harmless || (boolean && parse_bool(value) == Ok(false)) {
                     return Ok(());
                 }
                 Err(ConfigError::Unavailable {
@@ -196,7 +201,7 @@ impl Arguments {
             }
             Fate::Refused { harmless, hint } => {
                 let value = value.unwrap_or_else(|| "true".to_owned());
-                if harmless.contains(&value.as_str()) {
+                if foreign.is_harmless(harmless, &value) {
                     return Ok(());
                 }
                 Err(ConfigError::Unavailable {

@@ -27,7 +27,11 @@ pub enum AutoCompaction {
 pub(super) fn check_auto_compaction(
     flags: &ClusteringFlags,
 ) -> Result<Option<AutoCompaction>, ConfigError> {
-    let text = flags.auto_compaction_retention.as_str();
+    let text = match flags.auto_compaction_retention.as_str() {
+        // As if it were not given, which is how manifests turn it off.
+        "" => "0",
+        text => text,
+    };
     // Checked although a retention of zero makes it meaningless: etcd does so, and a typing error
     // shows at once.
     let (by_revision, reason) = match flags.auto_compaction_mode.as_str() {

@@ -6,6 +6,8 @@
 //! security, where the data comes from, what is deleted. A refused flag is still accepted with the
 //! value that means "off" or with etcd's default, since command lines spell those out.
 
+use super::raw::parse_bool;
+
 /// A flag of etcd that is not here.
 #[derive(Debug)]
 pub(super) struct ForeignFlag {
@@ -29,6 +31,18 @@ pub(super) enum Fate {
         /// What works instead.
         hint: &'static str,
     },
+}
+
+impl ForeignFlag {
+    /// Whether a value is one of `harmless`, in any spelling of a boolean.
+    pub(super) fn is_harmless(&self, harmless: &[&str], value: &str) -> bool {
+        let value = match parse_bool(value) {
+            Ok(true) if self.boolean => "true",
+            Ok(false) if self.boolean => "false",
+            Ok(_) | Err(_) => value,
+        };
+        harmless.contains(&value)
+    }
 }
 
 /// The flag of this name, if it is foreign.

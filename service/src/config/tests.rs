@@ -7,6 +7,7 @@ use super::*;
 use crate::net::tls::{TlsFiles, TlsIdentity, TlsVersion};
 
 mod manifests;
+mod spellings;
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()

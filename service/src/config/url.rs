@@ -35,6 +35,12 @@ impl MemberUrl {
         if text.contains(|c: char| c.is_control()) {
             return Err("it has a control character".to_owned());
         }
+        // One slash: the URL has no host, and the path is the same.
+        if let Some(path) = text.strip_prefix("unix:/")
+            && !path.starts_with('/')
+        {
+            return MemberUrl::parse(&format!("unix:///{path}"));
+        }
         let authority = match text.split_once("://") {
             Some(("http" | "https", authority)) => authority,
             Some(("unix", path)) => return MemberUrl::of_socket(text, path),
@@ -280,6 +286,8 @@ mod tests {
             assert!(!url.is_unspecified());
             assert_eq!(url.to_string(), text);
         }
+        let one_slash = MemberUrl::parse("unix:/run/a.sock");
+        assert_eq!(one_slash, MemberUrl::parse("unix:///run/a.sock"));
         let tcp = MemberUrl::parse("http://localhost:1").expect("a url");
         assert_eq!(tcp.socket_path(), None);
     }
