@@ -10,6 +10,9 @@
 //!   refuse, for the same reason. Not generated.
 //! * A limit with a sort target and no order: etcd sorts what the limit has cut; we cut what the
 //!   order has sorted, as with an order. Not generated.
+//! * A known field with another field's wire type, and more than 100 unknown groups inside one
+//!   another: 3.7 ignores such fields, and 3.4 refuses the first kind. prost refuses both, so the
+//!   call ends with INTERNAL. Not generated.
 //! * A txn with both a put and a range that cannot be: 3.4 names what is wrong with the put, 3.7
 //!   what comes first. Any two of these errors pass for the same; see [`same_refusal`].
 //! * An `Alarm` reply has a header since 3.5. Not compared.
