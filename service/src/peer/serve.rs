@@ -29,11 +29,11 @@ use super::dial::{HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES, unackno
 use super::places::Place;
 use super::service::{Caller, Service};
 use super::{Answers, Network};
-use crate::{grpc, http as plain, net};
 use crate::net::drain::drive;
 use crate::net::endpoint::Stream;
 use crate::net::tls::{self, Tls};
 use crate::net::{Connection, Endpoint, Opening, OpeningError};
+use crate::{grpc, http as plain, net};
 
 /// How long a connection may take until a member has said hello on it: over its TLS handshake, its
 /// first bytes and the first message. Tools make one request and leave.

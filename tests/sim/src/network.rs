@@ -97,6 +97,12 @@ impl Network {
         }
     }
 
+    /// The world ends. The network and the members hold each other.
+    pub fn end(&self) {
+        let ends = std::mem::take(&mut self.lock().ends);
+        drop(ends);
+    }
+
     /// Cuts the link from one member to another, in this direction.
     pub fn cut(&self, from: u64, to: u64) {
         self.lock().cut.insert((from, to));

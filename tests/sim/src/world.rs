@@ -655,6 +655,12 @@ impl World {
     }
 }
 
+impl Drop for World {
+    fn drop(&mut self) {
+        self.network.end();
+    }
+}
+
 fn fault(fault: conclave_storage::Fault) -> Violation {
     fault.to_string()
 }
