@@ -6,9 +6,9 @@
 //! held for a client that reads slowly.
 //!
 //! gRPC over HTTP/2 shares the port with health checks and metrics over HTTP/1.1 and HTTP/2. The
-//! headers and the path of a request decide what answers it ([`front`]). The name by which a client calls the server in its
-//! HTTP/2 requests is ignored ([`authority`]). Responses to many streams of one connection leave in
-//! one write ([`gather`]).
+//! headers and the path of a request decide what answers it ([`front`]). The name by which a client
+//! calls the server in its HTTP/2 requests is ignored ([`authority`]). Responses to many streams of
+//! one connection leave in one write ([`gather`]).
 //!
 //! A connection ends as [`crate::net`] says: at shutdown it finishes the calls that have begun, and
 //! is cut off after [`conclave_core::limits::SHUTDOWN_GRACE`].

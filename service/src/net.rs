@@ -32,8 +32,8 @@
 //!
 //! When `shutdown` is cancelled, the listener is closed first, so that others connect elsewhere at
 //! once. Connections that have not opened are closed. All others finish the requests that have
-//! begun ([`drain`]), for [`conclave_core::limits::SHUTDOWN_GRACE`] at most. [`serve`] returns when the
-//! last connection has ended.
+//! begun ([`drain`]), for [`conclave_core::limits::SHUTDOWN_GRACE`] at most. [`serve`] returns when
+//! the last connection has ended.
 //!
 //! # Invariants
 //!

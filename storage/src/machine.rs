@@ -79,7 +79,7 @@ mod state;
 mod txn;
 
 #[cfg(test)]
-mod entries;
+mod entry_tests;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

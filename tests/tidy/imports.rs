@@ -50,7 +50,8 @@ pub(crate) fn imports(src: &Path, files: &[PathBuf]) -> Imports {
     graph
 }
 
-/// The names that follow `crate::`, and `super::` in a top-level module, outside comments and tests.
+/// The names that follow `crate::`, and `super::` in a top-level module, outside comments and
+/// tests.
 fn names(text: &str, is_top: bool) -> Vec<(usize, String)> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let mut found = Vec::new();

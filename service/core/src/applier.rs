@@ -7,8 +7,8 @@
 //!
 //! There is one way to apply, for a leader with clients waiting and for a follower or a restart
 //! with none: an entry comes with its reply slots, or with an empty list of them. Commands that are
-//! proposed through this member and put into the log by another are kept in [`Forwarded`], by name. All
-//! that has queued up, within bounds, shares one engine write.
+//! proposed through this member and put into the log by another are kept in [`Forwarded`], by name.
+//! All that has queued up, within bounds, shares one engine write.
 //!
 //! The order of the last four steps is the order of what they promise. The state is readable before
 //! anyone is told of it; watchers may hear of a write before its writer does, but never of one that

@@ -22,7 +22,8 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`limits`], [`clock`], [`seed`], [`workers`], [`log_once`], [`observe`], [`fatal`] | bounds, and the seams to the process |
+//! | [`limits`], [`log_once`], [`fatal`] | bounds, repeated log lines, the end |
+//! | [`clock`], [`seed`], [`workers`], [`observe`] | the seams to the process |
 //! | [`consensus`] | one member's part in raft, without I/O |
 //! | `admission`, `proposal` | a command on its way into the log, and where its answer goes |
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
@@ -31,7 +32,7 @@
 //! | [`proposer`], [`handle`] | what a front may ask for |
 //! | [`leader_queries`], `expiry` | questions that only the leader can answer; the end of leases |
 //! | `log_writer`, `housekeeper`, `forwarded`, [`applier`], [`driver`] | the owners |
-//! | [`stores`], [`member`], [`driven`] | two engines opened as one member; the owners put together, in threads or turn by turn |
+//! | [`stores`], [`member`], [`driven`] | two engines, opened; the owners, in threads or turn by turn |
 
 pub mod applier;
 pub mod clock;

@@ -9,8 +9,8 @@
 //! everything.
 //!
 //! The commands' compartment needs no bound of its own: a command is let in by
-//! [`crate::admission::Admission`], which counts until the reply. Control messages are bounded by what
-//! they answer.
+//! [`crate::admission::Admission`], which counts until the reply. Control messages are bounded by
+//! what they answer.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -24,8 +24,8 @@ pub trait Peers: Send + Sync + 'static {
     /// Parcels to one member arrive in order, if they arrive. False: it certainly does not.
     fn send(&self, to: u64, parcel: Parcel) -> bool;
 
-    /// Sends a snapshot, with the raft message that announces it. How it went is reported, always, by
-    /// [`PeerEvent::SnapshotSent`].
+    /// Sends a snapshot, with the raft message that announces it. How it went is reported, always,
+    /// by [`PeerEvent::SnapshotSent`].
     fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>);
 
     /// Ends all transfers of snapshots: this member leads no more, and nobody has a use for them.

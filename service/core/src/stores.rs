@@ -16,8 +16,8 @@
 //! What the state has applied must be in the log or before it, for entries in a gap between would
 //! be lost. A state behind the log is the usual case after a crash, and is caught up by applying
 //! again. A state that just came with a snapshot may be ahead of the log: see
-//! [`conclave_storage::state_dir`]. Any other state ahead of the log, or a log that begins after the
-//! state's end, is a directory put together from two, and is refused.
+//! [`conclave_storage::state_dir`]. Any other state ahead of the log, or a log that begins after
+//! the state's end, is a directory put together from two, and is refused.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,8 +117,8 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Opens the stores on two engines. `snapshot` is the index and term the state began with, if it
-    /// came with one.
+    /// Opens the stores on two engines. `snapshot` is the index and term the state began with, if
+    /// it came with one.
     pub fn on(
         log_engine: Arc<dyn Engine>,
         state_engine: Arc<dyn Engine>,

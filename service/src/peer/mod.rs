@@ -30,8 +30,8 @@
 //!
 //! The kernel closes its connections. The member that dialled a connection sees its stream end,
 //! reports the peer as unreachable and dials again, soon at first. The member that accepted a
-//! connection delivers a [`PeerEvent::Closed`], so a follower knows that its leader is gone before the
-//! election timeout. If a machine vanishes, the kernel notices at both ends, since nothing is
+//! connection delivers a [`PeerEvent::Closed`], so a follower knows that its leader is gone before
+//! the election timeout. If a machine vanishes, the kernel notices at both ends, since nothing is
 //! acknowledged, in two or three election timeouts. Pings detect a process that hangs, in some ten
 //! seconds.
 //!

@@ -104,8 +104,8 @@ impl<E> Stream for Responses<E> {
     }
 }
 
-/// Why a stream ends. It always ends with an error: etcd keeps it open even when the client sends no
-/// more requests.
+/// Why a stream ends. It always ends with an error: etcd keeps it open even when the client sends
+/// no more requests.
 #[derive(Debug)]
 pub enum End<E> {
     /// The stream of requests failed.

@@ -10,9 +10,9 @@ const STRANGERS: usize = 700;
 /// Time between two connections of one stranger, which shares the processors with the members here.
 const PACE: Duration = Duration::from_millis(500);
 
-/// A connection that has not ended by then may exist only on its own side: the kernel drops the last
-/// step of the handshake when the listener's queue is full, and a client that says nothing never
-/// learns of it. It was seen here with 1 in 6 crowds.
+/// A connection that has not ended by then may exist only on its own side: the kernel drops the
+/// last step of the handshake when the listener's queue is full, and a client that says nothing
+/// never learns of it. It was seen here with 1 in 6 crowds.
 const STAY: Duration = Duration::from_secs(1);
 
 /// A stranger that says something, waits for the end of the connection, and comes again.
