@@ -441,9 +441,9 @@ impl Changes {
                 let state = self.announcement.mut_snapshot().mut_metadata();
                 let mut conf_state = state.get_conf_state().clone();
                 let count = source.below(4);
-                let ids: Vec<u64> = (0..count)
-                    .map(|_| source.near(conf_state.voters[0]))
-                    .collect();
+                // None are left if an earlier step took them all.
+                let voter = conf_state.voters.first().copied().unwrap_or_default();
+                let ids: Vec<u64> = (0..count).map(|_| source.near(voter)).collect();
                 match source.below(4) {
                     0 => conf_state.voters = ids,
                     1 => conf_state.learners = ids,
