@@ -32,7 +32,7 @@
 //! | [`proposer`], [`handle`] | what a front may ask for |
 //! | [`leader_queries`], `expiry` | questions that only the leader can answer; the end of leases |
 //! | `log_writer`, `housekeeper`, `forwarded`, [`applier`], [`driver`] | the owners |
-//! | [`stores`], [`member`], [`driven`] | two engines, opened; the owners, in threads or turn by turn |
+//! | [`stores`], [`member`], [`driven`] | two engines; the owners, in threads or turn by turn |
 
 pub mod applier;
 pub mod clock;

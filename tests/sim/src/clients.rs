@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use conclave_core::handle::{Handle, ProposeError};
 use conclave_core::leader_queries;
-use conclave_core::watch::KeyRange;
+use conclave_core::watch::{KeyRange, WatchError};
 use conclave_proto::command::command::Body;
-use conclave_proto::etcdserverpb::{LeaseGrantRequest, PutRequest, RangeRequest};
+use conclave_proto::etcdserverpb::{
+    CompactionRequest, LeaseGrantRequest, PutRequest, RangeRequest,
+};
 use conclave_storage::machine::{Changes, Reply};
 use conclave_storage::{LeaseId, Revision};
 
@@ -43,6 +45,11 @@ pub enum Ask {
         /// Its id.
         lease: i64,
     },
+    /// Compacts the history.
+    Compact {
+        /// The revision that stays readable.
+        revision: i64,
+    },
 }
 
 /// What became of it.
@@ -54,6 +61,8 @@ pub enum Answer {
     Read(Option<Bytes>, i64),
     /// Seconds that the lease lives from then on.
     Lives(i64),
+    /// The history was compacted.
+    Compacted,
     /// It was not done, and will not be.
     Refused,
     /// It may have been done, or may be done later.
@@ -84,8 +93,17 @@ pub struct Heard {
 #[derive(Default)]
 struct Inside {
     answered: Vec<Answered>,
-    /// Revisions, by the number of the watcher.
-    watched: Vec<(u64, Vec<Arc<Changes>>)>,
+    /// What watchers got, by their number.
+    watched: Vec<(u64, Watched)>,
+}
+
+/// What a watcher got.
+#[derive(Clone, Debug)]
+pub enum Watched {
+    /// Revisions.
+    Changes(Vec<Arc<Changes>>),
+    /// The revision that it needs is gone; this is the compact revision.
+    Compacted(i64),
 }
 
 impl Heard {
@@ -98,7 +116,7 @@ impl Heard {
     }
 
     /// What watchers got since the last call, in order.
-    pub fn watched(&self) -> Vec<(u64, Vec<Arc<Changes>>)> {
+    pub fn watched(&self) -> Vec<(u64, Watched)> {
         self.with(|inside| std::mem::take(&mut inside.watched))
     }
 
@@ -150,6 +168,16 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
                 other => not_done(&other),
             }
         }
+        Ask::Compact { revision } => {
+            let compaction = CompactionRequest {
+                revision: *revision,
+                physical: false,
+            };
+            match handle.propose(Body::Compaction(compaction)).await {
+                Ok(Reply::Compaction(_)) => Answer::Compacted,
+                other => not_done(&other),
+            }
+        }
         Ask::Renew { lease } => match leader_queries::keep_alive(handle, LeaseId(*lease)).await {
             Ok(Some(ttl)) => Answer::Lives(ttl),
             Ok(None) | Err(_) => Answer::Unknown,
@@ -188,7 +216,16 @@ pub async fn watch(handle: Handle, number: u64, from: i64, heard: Heard) {
     let Ok(mut subscription) = watching.await else {
         return;
     };
-    while let Ok(changes) = subscription.next().await {
-        heard.with(|inside| inside.watched.push((number, changes)));
+    loop {
+        let watched = match subscription.next().await {
+            Ok(changes) => Watched::Changes(changes),
+            Err(WatchError::Compacted(revision)) => Watched::Compacted(revision.0),
+            Err(WatchError::Closed | WatchError::Read(_)) => return,
+        };
+        let is_last = matches!(watched, Watched::Compacted(_));
+        heard.with(|inside| inside.watched.push((number, watched)));
+        if is_last {
+            return;
+        }
     }
 }

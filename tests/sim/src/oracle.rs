@@ -3,12 +3,14 @@
 //!
 //! * *One leader a term.* No two members lead in the same term.
 //! * *Log matching.* A committed entry is the same, by index, on every member that has it.
-//! * *Equal states.* Members that have applied the same revision have the same history up to it.
+//! * *Equal states.* Members that have applied the same revision have the same history up to it;
+//!   at the end their hashes are equal.
 //! * *Durability and strict serializability.* An acknowledged write is in the history, once, at the
 //!   revision that its reply names; a refused one is not there. A write has a greater revision than
 //!   every reply that came before it was asked for; a linearizable read has at least that one, and
 //!   reads what the history says.
-//! * *Watches.* A watcher gets every revision, once, in order, as the history has it.
+//! * *Watches.* A watcher gets every revision, once, in order, as the history has it, but for those
+//!   that were compacted before it came to them.
 //! * *Leases.* A lease does not end before the time that an acknowledged grant or keep-alive gave
 //!   it.
 

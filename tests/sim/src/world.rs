@@ -4,18 +4,16 @@
 //! question of a client, a fault. The seed draws it. After each step the oracle looks.
 
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use conclave_storage::Revision;
 use conclave_storage::log::entry_checksum;
-use conclave_storage::machine::Changes;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use crate::clients::{self, Answer, Answered, Ask, Heard, KEYS};
+use crate::clients::{self, Answer, Answered, Ask, Heard, KEYS, Watched};
 use crate::member::Member;
 use crate::network::{Fate, Network};
 use crate::oracle::{Oracle, Violation, leased_key};
@@ -348,6 +346,9 @@ impl World {
                 lease: 0,
             },
             5..8 => Ask::Read { key },
+            8 if self.rng.random_range(0..4) == 0 => Ask::Compact {
+                revision: self.rng.random_range(1..=self.oracle.last_revision()),
+            },
             8 => Ask::Grant {
                 lease: i64::try_from(self.asked).expect("a few thousand"),
                 ttl: self.rng.random_range(1..3),
@@ -448,10 +449,8 @@ impl World {
         for answered in self.heard.answers() {
             self.judge(answered)?;
         }
-        for (number, changes) in self.heard.watched() {
-            for changes in changes {
-                self.watched(number, &changes)?;
-            }
+        for (number, watched) in self.heard.watched() {
+            self.watched(number, watched)?;
         }
         self.follow_watchers();
         Ok(())
@@ -493,6 +492,9 @@ impl World {
         let reader = driven.handle().reader();
         let applied = reader.applied().revision;
         if seen.revision <= applied.0 {
+            // What is older was compared with other members before it was compacted.
+            let kept = reader.applied().compacted.0 + 1;
+            seen.revision = seen.revision.max(kept);
             let from = Revision(seen.revision);
             let history = reader.history(from, applied, HISTORY_BYTES);
             let history = history.map_err(|error| format!("{}: {error}", member.id))?;
@@ -554,9 +556,26 @@ impl World {
         }
     }
 
-    fn watched(&mut self, number: u64, changes: &Arc<Changes>) -> Result<(), Violation> {
+    fn watched(&mut self, number: u64, watched: Watched) -> Result<(), Violation> {
         let watcher = &mut self.watchers[usize::try_from(number).expect("there are two")];
-        watcher.next = self.oracle.watched(watcher.next, changes)?;
+        match watched {
+            Watched::Changes(changes) => {
+                for changes in changes {
+                    watcher.next = self.oracle.watched(watcher.next, &changes)?;
+                }
+            }
+            Watched::Compacted(revision) if revision > watcher.next => {
+                self.trace
+                    .note(format_args!("watcher {number} is behind {revision}"));
+                watcher.next = revision + 1;
+            }
+            Watched::Compacted(revision) => {
+                let next = watcher.next;
+                return Err(format!(
+                    "a watcher that needs {next} is behind a compaction at {revision}"
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -612,7 +631,7 @@ impl World {
             self.trace.step += 1;
             self.everybody_acts()?;
             if self.answered >= before + self.members.len() as u64 && self.is_settled() {
-                return Ok(());
+                return self.compare_hashes();
             }
         }
         let applied: Vec<_> = self
@@ -621,6 +640,21 @@ impl World {
             .map(|member| self.applied(member))
             .collect();
         Err(format!("no progress without faults: applied {applied:?}"))
+    }
+
+    /// Members that have applied the same have the same keys, versions and compact revision.
+    fn compare_hashes(&self) -> Result<(), Violation> {
+        let hashes: Result<Vec<_>, _> = self
+            .members
+            .iter()
+            .filter_map(|member| member.driven.as_ref())
+            .map(|driven| driven.handle().reader().hash_kv(0))
+            .collect();
+        let hashes = hashes.map_err(|error| error.to_string())?;
+        match hashes.windows(2).all(|pair| pair[0] == pair[1]) {
+            true => Ok(()),
+            false => Err(format!("the members' hashes differ: {hashes:?}")),
+        }
     }
 
     fn everybody_acts(&mut self) -> Result<(), Violation> {
@@ -643,15 +677,17 @@ impl World {
         driven.handle().reader().applied().revision.0
     }
 
-    /// Whether every member and every watcher has seen all there is.
+    /// Whether every member has applied all that is committed, and every watcher has seen it.
     fn is_settled(&self) -> bool {
         let last = self.oracle.last_revision();
         let watched = self.watchers.iter().all(|watcher| watcher.next == last + 1);
-        watched
-            && self
-                .members
-                .iter()
-                .all(|member| self.applied(member) == last)
+        let living = self.members.iter().filter_map(|member| member.driven.as_ref());
+        let statuses: Vec<_> = living.map(|driven| driven.handle().status()).collect();
+        let committed = statuses.iter().map(|status| status.committed_index).max();
+        let applied = statuses
+            .iter()
+            .all(|status| Some(status.applied_index) == committed);
+        watched && applied
     }
 }
 
