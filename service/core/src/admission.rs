@@ -1,15 +1,15 @@
-//! Who is let in: the count of commands and bytes between the mailbox and the reply.
+//! Admission control: bounds the number and bytes of commands between the mailbox and the reply.
 //!
-//! The count is taken when a command is encoded and given back when its [`Permit`] is dropped,
-//! which is when its slot is answered or dropped. A caller that stops waiting gives nothing back:
-//! its command is still on its way.
+//! A command is counted when it is encoded, and until its [`Permit`] is dropped, which happens when
+//! its slot is answered or dropped. A caller that stops waiting frees nothing: its command is still
+//! in flight.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::limits;
 
-/// See the module.
+/// Counts the admitted commands and their bytes.
 #[derive(Debug)]
 pub(crate) struct Admission {
     commands: AtomicUsize,
@@ -18,20 +18,20 @@ pub(crate) struct Admission {
     raising_alarm: AtomicBool,
 }
 
-/// One command's place.
+/// The admission of one command, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Permit {
     admission: Arc<Admission>,
     bytes: usize,
 }
 
-/// The right to be the one who raises the alarm.
+/// The exclusive right to raise the alarm.
 #[derive(Debug)]
 pub(crate) struct AlarmTurn<'a>(&'a AtomicBool);
 
 impl Admission {
-    /// Request ids begin at `first_request_id`, which the caller chooses so that two starts of a
-    /// member do not repeat them.
+    /// Creates the count. Request ids begin at `first_request_id`; the caller must choose it so
+    /// that two starts of a member do not repeat ids.
     pub(crate) fn new(first_request_id: u64) -> Arc<Admission> {
         Arc::new(Admission {
             commands: AtomicUsize::new(0),
@@ -41,12 +41,12 @@ impl Admission {
         })
     }
 
-    /// A place for a command of so many bytes, if there is one. Two callers at the edge may both be
-    /// turned away where one would have fitted; the bound itself holds.
+    /// Admits a command of `bytes` bytes, if there is room. Near the bound two concurrent callers
+    /// may both be refused where one would have fitted; the bound itself holds.
     pub(crate) fn admit(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
         let commands = self.commands.fetch_add(1, Ordering::Relaxed) + 1;
         let total = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        // From here on dropping the permit undoes both additions.
+        // From here on, dropping the permit undoes both additions.
         let permit = Permit {
             admission: Arc::clone(self),
             bytes,
@@ -64,7 +64,7 @@ impl Admission {
         self.commands.load(Ordering::Relaxed)
     }
 
-    /// `None` while somebody else has the turn.
+    /// Takes the right to raise the alarm. `None` while another caller has it.
     pub(crate) fn alarm_turn(&self) -> Option<AlarmTurn<'_>> {
         (!self.raising_alarm.swap(true, Ordering::Relaxed))
             .then_some(AlarmTurn(&self.raising_alarm))

@@ -1,22 +1,23 @@
-//! The thread that owns the state machine: committed entries in, state, events and replies out.
+//! The thread that owns the state machine: it takes committed entries, and produces state, events
+//! and replies.
 //!
 //! ```text
 //! entries ─▶ Machine::apply each ─▶ Machine::commit, one write ─▶ ring ─▶ leases ─▶
 //!   with their slots                                           applied index ─▶ answers
 //! ```
 //!
-//! There is one way to apply, for a leader with clients waiting and for a follower or a restart
-//! with none: an entry comes with its reply slots, or with an empty list of them. Commands that are
-//! proposed through this member and put into the log by another are kept in [`Forwarded`], by name.
-//! All that has queued up, within bounds, shares one engine write.
+//! Entries are applied in one way, on a leader with waiting clients as on a follower or after a
+//! restart with none: an entry comes with its reply slots, or with an empty list. Commands that
+//! were proposed through this member and put into the log by another member are kept in
+//! [`Forwarded`], by request id. All queued work, within bounds, shares one engine write.
 //!
-//! The order of the last four steps is the order of what they promise. The state is readable before
-//! anyone is told of it; watchers may hear of a write before its writer does, but never of one that
-//! cannot be read; a lease can be kept alive by the time its grant is answered; and the answers
-//! come last.
+//! The order of the last four steps follows from their guarantees. The state is readable before any
+//! client is notified of it. Watchers may see a write before its writer gets the answer, but never
+//! a write that cannot be read. A lease can be kept alive by the time its grant is answered. The
+//! answers come last.
 //!
-//! Between batches, and for as long as nothing else is to do, the applier takes steps of physical
-//! compaction. A step is bounded, so a batch waits for one at most.
+//! Between batches, and while it has no other work, the applier takes steps of physical compaction.
+//! A step is bounded, so a batch waits for at most one step.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
@@ -45,29 +46,29 @@ pub(crate) mod entry;
 
 pub use entry::SkippedEntry;
 
-/// A batch that takes longer is counted as slow: etcd's measure for an entry.
+/// A batch that takes longer counts as slow: etcd's limit for one entry.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// What the driver gives to the applier, in order.
+/// Work that the driver gives to the applier, in order.
 pub(crate) enum ToApply {
-    /// A committed entry, and who waits for the outcomes of commands in it: those of this member
-    /// that were put into the log here, in order.
+    /// A committed entry, with the proposals that wait for its commands' outcomes: the commands of
+    /// this member that were put into the log here, in order.
     Entry {
         entry: CommittedEntry,
         proposals: Vec<Proposal>,
     },
-    /// Commands of this member that are on their way into the log elsewhere, or were when this
-    /// member lost its place as the leader of this term.
+    /// Commands of this member that were forwarded to the leader of this term, or that were in this
+    /// member's log when it stepped down as the leader of this term.
     Forwarded { term: u64, proposals: Vec<Proposal> },
-    /// Some of those that the leader did not take.
+    /// The leader refused some of the forwarded commands.
     Refused(Refusal),
-    /// Some of those may be waited for by nobody any more.
+    /// Drop forwarded commands whose callers have given up.
     Sweep,
-    /// The state goes on in another engine.
+    /// A snapshot was installed: continue on this engine.
     Install { engine: Arc<dyn Engine>, index: u64 },
 }
 
-/// See the module.
+/// Owns the [`Machine`] and runs its thread, one turn at a time.
 pub(crate) struct Applier {
     pub(crate) member_id: u64,
     pub(crate) machine: Machine,
@@ -79,17 +80,17 @@ pub(crate) struct Applier {
     pub(crate) leases: Leases,
     pub(crate) tally: Arc<Tally>,
     pub(crate) observer: Arc<dyn Observer>,
-    /// Entries to go on without.
+    /// Entries to skip.
     pub(crate) skipped: Vec<SkippedEntry>,
-    /// There may be something to compact. A compaction may have been under way when the member
-    /// stopped, so it is true at first.
+    /// There may be something to compact. True at first, because a compaction may have been in
+    /// progress when the member stopped.
     pub(crate) is_compacting: bool,
     pub(crate) inbox: Receiver<Vec<ToApply>>,
-    /// Where those who wait for answers run.
+    /// The runtime of the tasks that wait for answers.
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
-/// What is gathered for one engine write.
+/// Applied work gathered for one engine write.
 #[derive(Default)]
 struct Batch {
     index: u64,
@@ -99,8 +100,8 @@ struct Batch {
 }
 
 impl Applier {
-    /// The thread around the turns. Ends when the driver has dropped its end of the queue and
-    /// everything queued is applied.
+    /// Runs the applier's thread, one turn after another. Ends when the driver has dropped its end
+    /// of the queue and everything queued is applied.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
         self.begin();
         loop {
@@ -117,15 +118,15 @@ impl Applier {
         }
     }
 
-    /// To be called once, before the first turn.
+    /// Must be called once, before the first turn.
     pub(crate) fn begin(&self) {
         if !self.reader.alarms().is_empty() {
             self.log_alarms();
         }
     }
 
-    /// Applies this work and what else is queued, within the bounds of a batch; and takes a step of
-    /// physical compaction, if there is something to compact. Never blocks.
+    /// Applies this work and more queued work, within the bounds of a batch, and takes a step of
+    /// physical compaction if there is something to compact. Never blocks.
     pub(crate) fn turn(&mut self, work: Option<Vec<ToApply>>) -> Result<(), Fault> {
         if let Some(work) = work {
             let begun = Stopwatch::start();
@@ -148,7 +149,7 @@ impl Applier {
         Ok(())
     }
 
-    /// Takes a turn with whatever is queued. False if there was nothing to do.
+    /// Takes a turn with the queued work. Returns false if there was nothing to do.
     pub(crate) fn turn_now(&mut self) -> Result<bool, Fault> {
         let work = self.inbox.try_recv().ok();
         let has_work = work.is_some() || self.is_compacting;
@@ -156,14 +157,15 @@ impl Applier {
         Ok(has_work)
     }
 
-    /// True if there may be something to compact, which does not come with the batch.
+    /// Applies work to the batch. Returns true if there may be something to compact, independent of
+    /// the batch.
     fn apply(&mut self, work: Vec<ToApply>, batch: &mut Batch) -> Result<bool, Fault> {
         let mut may_compact = false;
         for item in work {
             match item {
                 ToApply::Entry { entry, proposals } => {
                     if let Some(named) = entry::named(&self.skipped, entry.position.index) {
-                        // What is applied so far belongs to the entries before.
+                        // The batch so far belongs to the entries before this one.
                         may_compact |= self.commit(std::mem::take(batch))?;
                         self.skip(&entry, named)?;
                         continue;
@@ -174,10 +176,10 @@ impl Applier {
                 ToApply::Refused(refusal) => self.forwarded.refused(&refusal, &self.mailbox),
                 ToApply::Sweep => self.forwarded.sweep(),
                 ToApply::Install { engine, index } => {
-                    // What is applied so far belongs to the state that ends here.
+                    // The batch so far belongs to the state that is being replaced.
                     self.commit(std::mem::take(batch))?;
                     self.install(engine, index)?;
-                    // It was taken at some moment, perhaps in the middle of a compaction.
+                    // The snapshot may have been taken in the middle of a compaction.
                     may_compact = true;
                 }
             }
@@ -185,7 +187,7 @@ impl Applier {
         Ok(may_compact)
     }
 
-    /// Skips an entry. Callers of commands in it learn that the outcome is unknown.
+    /// Skips an entry. Callers of its commands get an error: the outcome is unknown.
     fn skip(&mut self, entry: &CommittedEntry, named: SkippedEntry) -> Result<(), Fault> {
         let Position { index, term } = entry.position;
         self.forwarded.passed(term, &self.mailbox);
@@ -194,7 +196,7 @@ impl Applier {
             index,
             ..Batch::default()
         })?;
-        // Durable at once, so that no later start meets the entry again and needs the flag.
+        // Flush at once, so that no later start meets the entry again and needs the flag.
         self.reader.engine().flush()
     }
 
@@ -237,7 +239,8 @@ impl Applier {
         Ok(())
     }
 
-    /// Watchers find that the ring begins anew and read what they miss from the new state.
+    /// Replaces the state. Watchers find that the ring was reset, and read the missed events from
+    /// the new state.
     fn install(&mut self, engine: Arc<dyn Engine>, index: u64) -> Result<(), Fault> {
         let before = self.reader.engine();
         let alarms = self.reader.alarms();
@@ -252,7 +255,8 @@ impl Applier {
         Ok(())
     }
 
-    /// On every member, whoever raised or disarmed one.
+    /// Logs the raised alarms. Every member logs them, independent of the member that raised or
+    /// disarmed one.
     fn log_alarms(&self) {
         let alarms = self.reader.alarms();
         if alarms.is_empty() {
@@ -268,7 +272,7 @@ impl Applier {
         }
     }
 
-    /// Writes, publishes, answers. True if there is something to compact.
+    /// Writes, publishes and answers. Returns true if there is something to compact.
     fn commit(&mut self, batch: Batch) -> Result<bool, Fault> {
         if batch.index == 0 {
             return Ok(false);
@@ -277,8 +281,9 @@ impl Applier {
         let effects = self.machine.commit()?;
         let commit_took = begun.elapsed();
         if effects.members_changed {
-            // Others ask who has started and who was removed. What is known of that must survive a
-            // crash: after it the log is applied anew, and they may ask before it is.
+            // Other members ask which members have started and which were removed. The answer must
+            // survive a crash: after a crash the log is applied again, and the others may ask
+            // before that is done.
             self.reader.engine().flush()?;
         }
         if let Some(revision) = effects.compacted {
@@ -298,7 +303,7 @@ impl Applier {
             commands: &batch.commands,
             commit_took,
         });
-        // Tells each caller what became of its command.
+        // Return each command's outcome to its caller.
         answers::answer_each(&self.runtime, batch.answers, |(slot, outcome)| {
             slot.answer(Answer::Outcome(outcome));
         });

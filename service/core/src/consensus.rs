@@ -2,15 +2,16 @@
 //!
 //! # The model
 //!
-//! [`node::Node`] is a function with a memory. Inputs go in one at a time: a tick of the clock, a
-//! message from a peer, a payload to propose, "work number 7 is on disk". Whenever the caller
-//! likes, it asks for one [`node::Work`]: what to append, what to send and when, what is committed.
-//! The node never waits, reads no clock, draws no random numbers but from its own seed, and writes
-//! nothing. In production a thread drives it (`driver.rs`); in the simulator a loop does.
+//! [`node::Node`] is a deterministic state machine. The caller feeds it one input at a time: a
+//! clock tick, a message from a peer, a payload to propose, or the confirmation that work number 7
+//! is on disk. At any time the caller may ask for one [`node::Work`]: what to append, what to send
+//! and when, and what is committed. The node never blocks, reads no clock, draws random numbers
+//! only from its own seed, and writes nothing. A thread drives it in production (`driver.rs`); a
+//! loop drives it in the simulator.
 //!
-//! Underneath is the `raft` crate. Its types end here: peers carry its messages as opaque bytes,
-//! the log keeps its entries as (index, term, kind, bytes), and the rest of the program would not
-//! notice another library.
+//! The protocol itself comes from the `raft` crate. Its types do not leave this module: peers carry
+//! its messages as opaque bytes, and the log stores its entries as (index, term, kind, bytes).
+//! Replacing the library would not change the rest of the program.
 //!
 //! # One command, from proposal to commit, on a sole voter
 //!
@@ -22,30 +23,30 @@
 //! applied(8)
 //! ```
 //!
-//! With followers, the messages of #5 leave at once, while the leader's own disk is still busy (the
-//! leader is one more voter whose acknowledgement is its `persisted`); what a follower answers
-//! leaves only after its own `persisted`.
+//! With followers, the messages of #5 are sent at once, while the leader's own disk is still
+//! syncing: the leader is one more voter, and `persisted` is its acknowledgement. A follower's
+//! responses are sent only after its own `persisted`.
 //!
 //! # Many commands, one entry
 //!
-//! The payload of an entry is a `Batch`: all the commands that arrived while the last sync ran. The
-//! library clones an entry from its unstable log into every ready list, looks its term up, and
-//! counts its size several times; none of that is dear for one entry, all of it is for a thousand.
-//! Commands are encoded once, by the task that proposes them, and [`codec`] puts them together by
+//! The payload of an entry is a `Batch`: all the commands that arrived during the previous sync.
+//! For every entry, the library clones it from its unstable log into the ready list, looks up its
+//! term, and computes its size several times. That is cheap for one entry and expensive for a
+//! thousand. The task that proposes a command encodes it once, and [`codec`] builds the batch by
 //! copying bytes.
 //!
 //! # Invariants
 //!
-//! 1. Work is handed out in number order and everything in it must be done in that order.
-//! 2. Nothing is committed here before it is durable here: the library hands out committed entries
-//!    only up to what [`node::Node::persisted`] has confirmed.
-//! 3. A position (index, term) names one payload for ever. An entry that commits at the index with
-//!    another term is another entry, and whoever waits for the first is told that it was lost.
-//! 4. A read-index context is used once: (member, boot, counter). The library keys pending reads by
-//!    it, so a context used twice could answer a later read with an earlier index. See [`reads`].
-//! 5. The election timeout is the node's own to choose ([`timing`]), after every change of role,
-//!    term or leader: the same inputs give the same outputs.
-//! 6. After a start, nothing at or below the applied index the node was given is committed again.
+//! 1. Work is numbered in order, and everything in it must be done in that order.
+//! 2. An entry is committed on this member only once it is durable on this member: the library
+//!    returns committed entries only up to the index that [`node::Node::persisted`] has confirmed.
+//! 3. A position (index, term) identifies one payload permanently. If an entry with another term
+//!    commits at that index, the proposal is lost, and its caller is notified.
+//! 4. A read-index context (member, boot, counter) is used once. The library keys pending reads by
+//!    it, so reusing a context could answer a later read with an earlier index. See [`reads`].
+//! 5. The node chooses its own election timeout ([`timing`]) after every change of role, term or
+//!    leader: the same inputs give the same outputs.
+//! 6. After a restart, the node does not return entries at or below the applied index it was given.
 
 pub mod codec;
 pub(crate) mod configuration;
@@ -62,17 +63,17 @@ mod golden;
 
 pub use node::{CommittedEntry, Node, NotProposed, Outgoing, Position, Restore, Work};
 
-/// Who leads, from where this member stands.
+/// This member's view of raft's term, leader and roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Raft's term.
+    /// Current raft term.
     pub term: u64,
-    /// The leader's id; 0 while none is known.
+    /// Id of the leader; 0 while the leader is unknown.
     pub leader: u64,
-    /// Whether this member is the leader.
+    /// True if this member is the leader.
     pub is_leader: bool,
-    /// Whether this member has no vote.
+    /// True if this member is a learner, which has no vote.
     pub is_learner: bool,
-    /// Whether this member is the only voter.
+    /// True if this member is the only voter.
     pub is_sole_voter: bool,
 }

@@ -1,5 +1,5 @@
-//! The thread that owns the consensus: it takes what arrived, asks the [`Node`] what to do, and
-//! does it.
+//! The thread that owns the consensus: it takes incoming mail, asks the [`Node`] for the resulting
+//! work, and does that work.
 //!
 //! ```text
 //! mailbox ─▶ pending ─pack─▶ Node ─▶ Work ─┬─▶ peers
@@ -10,31 +10,32 @@
 //!
 //! # Group commit
 //!
-//! While a sync runs nothing is proposed, unless there is enough for a full entry. Commands gather
-//! in the mailbox, which does not wake the driver for them, and when the sync ends they become one
-//! entry with one sync. So the batch size follows the load and the disk by itself, with no timer:
-//! one client alone never waits for company, and a thousand share.
+//! While a sync runs nothing is proposed, unless the pending commands fill an entry. Commands
+//! gather in the mailbox, which does not wake the driver for them. When the sync ends they become
+//! one entry with one sync. So the batch size follows the load and the disk without a timer: a
+//! single client never waits for other clients, and a thousand clients share one sync.
 //!
-//! A sole voter has no reason to overlap anything with its own sync, so there the driver calls the
-//! log by itself, in this thread: two wake-ups less for each entry. The applier still works beside
-//! it.
+//! A sole voter has no reason to overlap anything with its own sync, so its driver calls the log
+//! directly, in this thread. That saves two wake-ups for each entry. The applier still runs in
+//! parallel.
 //!
-//! # Commands on their way
+//! # Commands in flight
 //!
-//! A command that was put into the log here waits in a queue with its position ([`Placed`]). Raft
-//! commits in index order, so the front of the queue is always the next to meet its entry; same
-//! index and same term, and its slot travels on with the entry.
+//! A command that this member put into the log waits in a queue with its position ([`Placed`]).
+//! Raft commits in index order, so the front of the queue is always the next command to meet its
+//! entry. If index and term are the same, the command's slot goes to the applier with the entry.
 //!
-//! On a member that does not lead, commands go to the leader in a parcel ([`proposals`]). From then
-//! on they are *away*: the applier keeps them until an entry brings their outcome. The same becomes
-//! of placed commands when the leader loses its place. What is away is bound to a term: a leader
-//! proposes only what was sent to it under its own term. So once an entry of a later term is
-//! applied, a command away under an earlier one can never come, and the applier hands it back to be
-//! proposed anew. An election costs a client time, and nothing else.
+//! A follower forwards its commands to the leader in a parcel ([`proposals`]). From then on the
+//! applier keeps the forwarded commands until an entry brings their outcome. The same happens to
+//! the placed commands of a leader that steps down. A forwarded command is bound to a term: a
+//! leader proposes only commands that were sent to it under its own term. So once an entry of a
+//! later term is applied, a command forwarded under an earlier term can no longer commit, and the
+//! applier returns it to the driver to be proposed again. An election costs a client time, and
+//! nothing else.
 //!
 //! # Snapshots
 //!
-//! See [`snapshots`], and [`membership`] for changes of who is in the cluster.
+//! See [`snapshots`], and [`membership`] for changes of the cluster's members.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -70,13 +71,13 @@ mod transfer;
 
 pub use snapshots::{OpenState, StateFolder};
 
-/// What the driver is given to work with.
+/// Everything the driver works with.
 pub(crate) struct Parts {
     pub(crate) node: Node,
     pub(crate) log: Arc<Log>,
     pub(crate) log_writer: SyncSender<Job>,
     pub(crate) applier: SyncSender<Vec<ToApply>>,
-    /// As of the state's applied index.
+    /// The membership as of the state's applied index.
     pub(crate) membership: Membership,
     pub(crate) member_id: u64,
     /// `None` for a state in memory, which cannot be sent or replaced.
@@ -93,44 +94,45 @@ pub(crate) struct Parts {
     pub(crate) tick: Duration,
     /// How long an append may take before a leader looks for a successor.
     pub(crate) election_timeout: Duration,
-    /// False: `--unsafe-no-fsync`.
+    /// False with `--unsafe-no-fsync`.
     pub(crate) sync: bool,
 }
 
-/// See the module.
+/// Owns the [`Node`] and runs its thread, one turn at a time.
 pub(crate) struct Driver {
     parts: Parts,
     standing: Standing,
     next_tick: Moment,
-    /// Taken from the mailbox, not proposed yet.
+    /// Commands taken from the mailbox and not proposed yet.
     pending: VecDeque<Proposal>,
-    /// Bytes of those in `pending` that other members sent.
+    /// Bytes of the commands in `pending` that other members sent.
     forwarded_bytes: usize,
-    /// Membership changes, not proposed yet.
+    /// Membership changes that are not proposed yet.
     changes: VecDeque<Proposal>,
-    /// Came back, to be proposed with the next tick or under the next leader.
+    /// Proposals that came back, to be proposed at the next tick or under the next leader.
     held_back: Vec<Proposal>,
-    /// Something may be away.
+    /// Commands forwarded to a leader may still be unanswered.
     away: bool,
-    /// Proposed, not committed yet, in log order.
+    /// Commands that are proposed and not committed yet, in log order.
     placed: VecDeque<Placed>,
-    /// The last work given to the log writer, and the last it has confirmed.
+    /// Number of the last work given to the log writer (`written`), and of the last work that it
+    /// has confirmed (`confirmed`).
     written: u64,
     confirmed: u64,
-    /// For the applier, whose queue is full.
+    /// Work for the applier that does not fit into the applier's queue.
     to_apply: VecDeque<Vec<ToApply>>,
-    /// Payloads in it.
+    /// Bytes of the payloads in `to_apply`.
     to_apply_bytes: usize,
-    /// Since when the log writer has been busy without confirming anything.
+    /// Start of the current period in which the log writer is busy and confirms nothing.
     writing_since: Moment,
     membership: membership::Followed,
     snapshots: snapshots::Traffic,
     transfer: transfer::Transfer,
-    /// Refused raft messages that were logged.
+    /// Rate limit for the log lines about refused raft messages.
     refusals: LogOnce,
 }
 
-/// Commands of this member in the log.
+/// Commands of this member at one position of the log.
 struct Placed {
     position: Position,
     proposals: Vec<Proposal>,
@@ -162,7 +164,7 @@ impl Driver {
         }
     }
 
-    /// The thread around the turns: waits for mail, until the mailbox is closed.
+    /// Runs the driver's thread: waits for mail and takes turns until the mailbox is closed.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
         let mailbox = Arc::clone(&self.parts.mailbox);
         self.begin()?;
@@ -177,18 +179,18 @@ impl Driver {
         }
     }
 
-    /// To be called once, before the first turn.
+    /// Must be called once, before the first turn.
     pub(crate) fn begin(&mut self) -> Result<(), Fault> {
         self.tell_peers_who_is_there();
         if self.parts.node.standing().is_sole_voter {
-            // Nobody else could be leader: why wait for an election timeout?
+            // No other member could win, so there is no reason to wait for an election timeout.
             self.parts.node.campaign();
         }
         self.settle()
     }
 
-    /// Takes mail in and does all that follows from it, and from the time. Never blocks. False if
-    /// the mailbox is closed: this was the last turn.
+    /// Takes mail in and does all the work that follows from the mail and from the time. Never
+    /// blocks. Returns false if the mailbox is closed: this was the last turn.
     pub(crate) fn turn(&mut self, mail: Mail) -> Result<bool, Fault> {
         let closed = mail.closed;
         self.take_in(mail)?;
@@ -206,14 +208,14 @@ impl Driver {
         Ok(true)
     }
 
-    /// Takes a turn with whatever is in the mailbox.
+    /// Takes a turn with the mail that is in the mailbox now.
     pub(crate) fn turn_now(&mut self) -> Result<bool, Fault> {
         let mailbox = Arc::clone(&self.parts.mailbox);
         let mail = mailbox.take(self.waiting_for(), Duration::ZERO);
         self.turn(mail)
     }
 
-    /// Does all there is to do, with what that makes possible.
+    /// Does all pending work, and the work which that makes possible, until none is left.
     fn settle(&mut self) -> Result<(), Fault> {
         loop {
             self.follow_standing();
@@ -224,8 +226,9 @@ impl Driver {
         }
     }
 
-    /// While the log writer is busy or the applier behind, commands may gather, and reads while a
-    /// round is under way: they do not wake the driver, and whatever does takes them along.
+    /// Commands may gather while the log writer is busy or the applier is behind, and reads may
+    /// gather while a round of reads is in progress. They do not wake the driver; the next mail
+    /// that wakes it takes them along.
     fn waiting_for(&self) -> Waiting {
         Waiting {
             commands: !self.is_writing() && !self.is_applier_behind(),
@@ -292,7 +295,7 @@ impl Driver {
     }
 
     fn add_reads(&mut self, mut slots: Vec<ReadSlot>) {
-        // Without a leader they gather here, for as long as their calls wait.
+        // Without a leader, reads gather here until their callers stop waiting.
         let room = limits::WAITING_READS_MAX.saturating_sub(self.parts.reads.len());
         for slot in slots.drain(room.min(slots.len())..) {
             let _ = slot.send(Err(ApiError::RequestTooManyRequests));
@@ -302,8 +305,8 @@ impl Driver {
         }
     }
 
-    /// At most one tick at a time: a thread that was held up for a second must not make up for it
-    /// by an election.
+    /// Takes at most one tick: a thread that was held up for a second must not catch up on its
+    /// ticks and so start an election.
     fn tick(&mut self) {
         let now = self.parts.clock.now();
         if now < self.next_tick {
@@ -313,7 +316,7 @@ impl Driver {
         self.next_tick = now.after(self.parts.tick);
         self.parts.node.tick();
         self.parts.reads.tick();
-        // Those who gave up need not wait for a leader any longer.
+        // Drop reads whose callers gave up; they need not wait for a leader.
         self.parts.reads.retain(|slot| !slot.is_closed());
         self.release_held_back();
         self.forget_abandoned();
@@ -324,8 +327,8 @@ impl Driver {
         self.take_snapshot_if_wanted();
     }
 
-    /// A leader's tick is a round of heartbeats. One that comes a whole interval after its time is
-    /// what etcd counts as failed: this thread was held up, or the machine was.
+    /// A leader's tick is a round of heartbeats. A round that is late by a whole interval is what
+    /// etcd counts as failed: this thread or the machine was held up.
     fn count_if_late(&self, now: Moment) {
         let has_followers = self.standing.is_leader && !self.standing.is_sole_voter;
         if has_followers && now.since(self.next_tick) > self.parts.tick {
@@ -333,7 +336,7 @@ impl Driver {
         }
     }
 
-    /// Publishes who leads and does what goes with a change of it.
+    /// Publishes the current leader and does what follows from a change of leader or term.
     fn follow_standing(&mut self) {
         let standing = self.parts.node.standing();
         if standing == self.standing {
@@ -362,8 +365,8 @@ impl Driver {
             tracing::info!(term = standing.term, leader, "another member leads");
         }
         if standing.is_leader && standing.is_sole_voter {
-            // What another voter has acknowledged, before it went, this member has committed and
-            // may not have applied.
+            // A voter that has since been removed may have acknowledged writes. This member has
+            // committed them, but may not have applied them yet.
             let node = &self.parts.node;
             let from = node.term_start().max(node.committed_index());
             self.parts.progress.open_reads_from(from);
@@ -376,11 +379,11 @@ impl Driver {
         self.follow_transfer();
     }
 
-    /// Begins a round of reads. True if one was begun.
+    /// Begins a round of reads. Returns true if a round was begun.
     fn ask_for_reads(&mut self) -> bool {
         let node = &mut self.parts.node;
         if self.standing.is_leader && node.committed_index() < node.term_start() {
-            // Raft would drop it without a word.
+            // Raft would drop the request silently.
             return false;
         }
         let context = self.parts.reads.begin(self.standing);
@@ -405,7 +408,7 @@ impl Driver {
             for read in reads {
                 let slots = self.parts.reads.answered(&read.context, self.standing);
                 answers::answer_each(&self.parts.runtime, slots, move |slot| {
-                    // Nobody listening is nobody's loss.
+                    // A caller that gave up has dropped its receiver; that is not an error.
                     let _ = slot.send(Ok(read.index));
                 });
             }
@@ -439,25 +442,25 @@ impl Driver {
         Ok(())
     }
 
-    /// False: it certainly does not arrive.
+    /// Sends to a member. Returns false if the content certainly does not arrive.
     fn send(&self, to: u64, content: Content) -> bool {
         let content = Some(content);
         self.parts.peers.send(to, Parcel { content })
     }
 
-    /// Gives the log writer something to do.
+    /// Gives the log writer a job.
     fn write(&mut self, number: u64, job: Job) {
         if !self.is_writing() {
             self.writing_since = self.parts.clock.now();
         }
         self.written = number;
-        // The other end is gone only after a fault, which is reported there and ends this thread by
-        // the mailbox.
+        // The receiver is gone only after a fault. The log writer reports that fault, and the
+        // mailbox then ends this thread.
         let _ = self.parts.log_writer.send(job);
     }
 
-    /// Gives the applier something to do. Heartbeats must not be late because one entry takes long
-    /// to apply, so what does not fit into the queue waits here.
+    /// Gives the applier work. Work that does not fit into the applier's queue waits here, because
+    /// heartbeats must not be late when one entry takes long to apply.
     fn tell_applier(&mut self, work: Vec<ToApply>) {
         self.to_apply_bytes += payload_bytes(&work);
         self.to_apply.push_back(work);
@@ -468,8 +471,8 @@ impl Driver {
         while let Some(work) = self.to_apply.pop_front() {
             let bytes = payload_bytes(&work);
             self.to_apply_bytes -= bytes;
-            // If the applier is gone the slots are dropped, and their callers learn that the server
-            // stopped.
+            // If the applier is gone the slots are dropped, and their callers get an error: the
+            // server stopped.
             if let Err(TrySendError::Full(work)) = self.parts.applier.try_send(work) {
                 self.to_apply_bytes += bytes;
                 self.to_apply.push_front(work);
@@ -478,9 +481,9 @@ impl Driver {
         }
     }
 
-    /// So much waits for the applier that nothing may be added: this member proposes and forwards
-    /// nothing, and takes no entries in. What is in the log already may still be committed, so the
-    /// backlog can outgrow the bound by what was in flight.
+    /// Returns true if the applier's backlog is at its bound. This member then proposes and
+    /// forwards nothing, and takes in no entries. Entries that are already in the log may still be
+    /// committed, so the backlog can exceed the bound by the entries that were in flight.
     fn is_applier_behind(&self) -> bool {
         self.to_apply.len() >= limits::APPLY_BACKLOG_BATCHES_MAX
             || self.to_apply_bytes > limits::APPLY_BACKLOG_BYTES_MAX
@@ -502,9 +505,9 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// The end, by whatever way it came, a panic included: what is not in the log is refused. What
-    /// is there but not committed is dropped with its slots, whose callers are told that nobody
-    /// knows.
+    /// Runs at every end of the driver, including a panic. Commands that are not in the log are
+    /// refused. For commands that are in the log but not committed, the slots are dropped, and
+    /// their callers get an error: the outcome is unknown.
     fn drop(&mut self) {
         self.parts.mailbox.close();
         let mail = self.parts.mailbox.take(Waiting::CONTROL, Duration::ZERO);
@@ -526,7 +529,7 @@ fn payload_bytes(work: &[ToApply]) -> usize {
     entries.sum()
 }
 
-/// An id as members are named everywhere.
+/// Formats a member id in hexadecimal, as everywhere else.
 fn hex(id: u64) -> String {
     format!("{id:x}")
 }

@@ -1,12 +1,12 @@
-//! The task that ends leases while this member leads.
+//! The task that expires leases while this member is the leader.
 //!
-//! Expiry is a proposal like any other: the state machine does not know that a clock was involved.
-//! It is proposed again until it is applied, and proposing it twice is harmless. There is no cap on
-//! revokes per second: the batches are bounded, and the next one begins when the last was applied,
-//! so expiry takes its place among the clients.
+//! Expiry is a normal proposal: the state machine does not depend on a clock. It is proposed again
+//! until it is applied, and proposing it twice is harmless. There is no cap on revokes per second:
+//! the batches are bounded, and the next batch begins when the last one was applied, so expiry
+//! shares the log with the clients.
 //!
-//! With `--feature-gates=LeaseCheckpoint=true` the task also notes the time leases have left, for
-//! the next leader.
+//! With `--feature-gates=LeaseCheckpoint=true` the task also proposes checkpoints of the leases'
+//! remaining time, for the next leader.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::lease::{Leases, Loaded};
 use crate::observe::Observation;
 use crate::proposal::Answer;
 
-/// A timer cannot be set for ever.
+/// Longest sleep, because a timer has an upper bound.
 const IDLE_MAX: Duration = Duration::from_secs(86_400);
 
-/// Returns when the server stops, or with the fault that must stop it.
+/// Expires leases until the server stops. Returns early with the fault that must stop the server.
 pub(crate) async fn run(handle: Handle) -> Result<(), Fault> {
     let stopping = handle.stopping().clone();
     let leases = handle.leases().clone();
@@ -87,8 +87,8 @@ async fn expire(handle: &Handle, leases: &Leases, due: &[LeaseId], command: Leas
     }
 }
 
-/// Waits for the outcome of checkpoints. If they failed, the next come an interval later: until
-/// then a change of leader gives the leases a little more time than it might.
+/// Waits for the outcome of checkpoints. If they failed, the next ones follow an interval later.
+/// Until then, a change of leader may extend leases slightly more than necessary.
 async fn follow_checkpoints(handle: &Handle, waiting: Result<oneshot::Receiver<Answer>, ApiError>) {
     let outcome = match waiting {
         Ok(waiting) => handle.outcome(waiting).await.map_err(|e| e.api_error()),

@@ -1,13 +1,13 @@
-//! Commands of this member that are on their way into the log of another.
+//! Commands of this member that were forwarded to the leader.
 //!
-//! Each was sent under a term, and only the leader of that term proposes it. Its outcome comes with
-//! the entry it is in, found by name. Or the leader refuses it. Or an entry of a *later* term is
-//! applied: then no entry of the earlier one can follow, the command is in nobody's log that
-//! counts, and it goes back to the driver to be proposed anew. The caller notices nothing but the
-//! time.
+//! Each command was sent under a term, and only the leader of that term proposes it. One of three
+//! things ends the wait. The command's entry is applied, and the outcome is matched by request id.
+//! Or the leader refuses the command. Or an entry of a *later* term is applied: then no entry of
+//! the earlier term can follow, the command can never commit, and it returns to the driver to be
+//! proposed again. The caller notices only the delay.
 //!
-//! What is left are commands of which nobody knows: a parcel that was lost under a leader that
-//! stays. Their callers' deadline ends them.
+//! One case is left: a parcel that was lost under a leader that stays. Its commands end with their
+//! callers' deadlines.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +18,11 @@ use conclave_proto::peer::refusal::Reason;
 use crate::mailbox::{Control, Mailbox};
 use crate::proposal::{Answer, Proposal};
 
-/// See the module.
+/// The forwarded commands, by request id.
 #[derive(Debug, Default)]
 pub(crate) struct Forwarded {
     by_request: BTreeMap<u64, (u64, Proposal)>,
-    /// No command is away under an earlier term. (0 when none is away.)
+    /// No command is forwarded under an earlier term. (0 when none is forwarded.)
     oldest_term: u64,
 }
 
@@ -39,7 +39,7 @@ impl Forwarded {
         }
     }
 
-    /// The one of this name: its outcome is there.
+    /// Removes the command with this request id, because its outcome has arrived.
     pub(crate) fn take(&mut self, request_id: u64) -> Option<Proposal> {
         if self.by_request.is_empty() {
             return None;
@@ -49,7 +49,8 @@ impl Forwarded {
             .map(|(_, proposal)| proposal)
     }
 
-    /// An entry of this term is applied.
+    /// Returns the commands of earlier terms to the driver, because an entry of this term is
+    /// applied.
     pub(crate) fn passed(&mut self, term: u64, mailbox: &Mailbox) {
         if self.by_request.is_empty() || self.oldest_term >= term {
             return;
@@ -63,7 +64,7 @@ impl Forwarded {
         again(gone, true, mailbox);
     }
 
-    /// The leader does not propose these.
+    /// Handles a leader's refusal to propose some commands.
     pub(crate) fn refused(&mut self, refusal: &Refusal, mailbox: &Mailbox) {
         let ids = refusal.request_ids.iter();
         let mut refused = Vec::new();
@@ -82,13 +83,13 @@ impl Forwarded {
         }
     }
 
-    /// Forgets those whose callers gave up.
+    /// Drops commands whose callers have given up.
     pub(crate) fn sweep(&mut self) {
         self.by_request
             .retain(|_, (_, proposal)| !proposal.is_abandoned());
     }
 
-    /// The state jumped: what became of them on the way cannot be known.
+    /// Ends all commands: a snapshot replaced the state, so their outcomes cannot be known.
     pub(crate) fn lost(&mut self) {
         for (_, (_, proposal)) in std::mem::take(&mut self.by_request) {
             proposal.answer(Answer::Lost(ApiError::LeaderChanged));
@@ -96,7 +97,8 @@ impl Forwarded {
     }
 }
 
-/// In the order of their names, which is the order in which they were made.
+/// Returns proposals to the driver in the order of their request ids, which is the order in which
+/// they were made.
 fn again(proposals: impl Iterator<Item = Proposal>, at_once: bool, mailbox: &Mailbox) {
     let mut proposals: Vec<_> = proposals.collect();
     if proposals.is_empty() {
@@ -120,7 +122,7 @@ mod tests {
 
     type Caller = oneshot::Receiver<Answer>;
 
-    /// A command of this name, and who waits for it.
+    /// A command with this request id, and the receiver of its answer.
     fn proposal(request_id: u64) -> (Proposal, Caller) {
         let (reply, caller) = oneshot::channel();
         let permit = Admission::new(0).admit(1).expect("the first");
@@ -131,7 +133,7 @@ mod tests {
         (proposal, caller)
     }
 
-    /// Sends commands on their way under a term.
+    /// Forwards commands under a term.
     fn send(away: &mut Forwarded, term: u64, request_ids: &[u64]) -> Vec<Caller> {
         let (proposals, callers) = request_ids.iter().copied().map(proposal).unzip();
         away.add(term, proposals);
@@ -146,7 +148,7 @@ mod tests {
         }
     }
 
-    /// The names of those that came back to the driver, in order.
+    /// The request ids of the proposals that came back to the driver, in order.
     fn came_back(mailbox: &Mailbox) -> Vec<u64> {
         let mail = mailbox.take(Waiting::CONTROL, Duration::ZERO);
         let again = mail.control.into_iter().flat_map(|control| match control {
@@ -183,7 +185,8 @@ mod tests {
         assert!(away.take(10).is_some());
     }
 
-    /// Those of a leader that lost its place come after those that were sent under the next.
+    /// Commands of a leader that stepped down arrive after commands that were forwarded under the
+    /// next term.
     #[test]
     fn the_order_in_which_terms_are_told_does_not_matter() {
         let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
@@ -193,7 +196,7 @@ mod tests {
         assert_eq!(came_back(&mailbox), [2]);
     }
 
-    /// A refusal may be late: the same command, sent again under the next term, is not meant.
+    /// A refusal may be late: it does not concern the same command sent again under the next term.
     #[test]
     fn a_refusal_is_of_one_term() {
         let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
@@ -227,7 +230,7 @@ mod tests {
         assert!(away.take(8).is_some());
     }
 
-    /// A snapshot skips the entries their outcomes would have come with.
+    /// A snapshot skips the entries that would have brought the outcomes.
     #[test]
     fn a_state_that_jumped_leaves_them_unknown() {
         let mut away = Forwarded::default();

@@ -1,18 +1,19 @@
-//! All that the code of an API sees of the server: propose, read, watch, leases, status.
+//! The server's interface for API front ends: propose, read, watch, leases, status.
 //!
-//! A [`Handle`] is cheap to clone and knows nothing of gRPC. Whatever a front needs of the member
-//! goes through it, and nothing below it knows which front a command came from.
+//! A [`Handle`] is cheap to clone and independent of gRPC. A front end reaches the member only
+//! through it, and the code below it does not know which front end a command came from.
 //!
 //! # A proposal's four ends
 //!
-//! *Refused* before it reached the log: nothing happened, another member or a later attempt may do.
-//! *Rejected* by the state machine: deterministic and final. *Unknown*: it is or was in the log,
-//! and nobody can say yet whether it counts. And the reply. These are three variants of
-//! [`ProposeError`] and one `Ok`, and there is no conversion from one to another.
+//! A proposal is *refused* before it reaches the log: nothing happened, and another member or a
+//! retry may succeed. It is *rejected* by the state machine: deterministic and final. It is
+//! *unknown*: it is or was in the log, and its outcome is not known yet. Or it has a reply. The
+//! first three are the variants of [`ProposeError`], the fourth is `Ok`, and none is ever converted
+//! to another.
 //!
-//! Calls of one task reach the log in the order they were made, as long as each is awaited up to
-//! its first suspension, since [`Handle::propose`] puts the command into the mailbox before it
-//! waits for anything.
+//! Calls of one task reach the log in the order they were made, as long as each call is awaited up
+//! to its first suspension: [`Handle::propose`] puts the command into the mailbox before it first
+//! waits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -49,22 +50,22 @@ pub use crate::consensus::Standing;
 pub use crate::lease::Remaining;
 pub use crate::proposer::Settings;
 
-/// A linearizable read that waits longer for its turn is counted as slow: etcd's measure.
+/// Threshold above which a linearizable read counts as slow; the same as etcd's.
 const SLOW_READ: Duration = Duration::from_millis(500);
 
-/// Why a proposal has no reply. See the module.
+/// Reason why a proposal has no reply. The module describes the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProposeError {
-    /// By the state machine: deterministic, final.
+    /// Rejected by the state machine: deterministic and final.
     Rejected(ApiError),
-    /// Before the log: nothing happened.
+    /// Refused before it was proposed: nothing happened.
     Refused(ApiError),
-    /// It may or may not come to pass.
+    /// The outcome is unknown: the command may or may not be applied.
     Unknown(ApiError),
 }
 
 impl ProposeError {
-    /// What the client is told; the difference between the three is in the code and text.
+    /// Returns the error for the client. Its code and text distinguish the three variants.
     pub fn api_error(self) -> ApiError {
         match self {
             ProposeError::Rejected(error)
@@ -87,42 +88,42 @@ impl fmt::Display for ProposeError {
 
 impl std::error::Error for ProposeError {}
 
-/// Why a linearizable read may not look: no leader answered in time, too many wait, the server
-/// stops.
+/// Reason why a linearizable read was refused: no leader answered in time, too many reads wait, or
+/// the server is stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadRefused(pub ApiError);
 
-/// Who this member is.
+/// Ids of this member and its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster's id.
+    /// Id of the cluster.
     pub cluster_id: u64,
-    /// This member's id.
+    /// Id of this member.
     pub member_id: u64,
 }
 
-/// What `Maintenance.Status`, health and metrics ask for, at one moment.
+/// Snapshot of the member's state for `Maintenance.Status`, health and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The leader this member follows, or itself; 0 for none.
+    /// Id of the leader, which may be this member; 0 if there is none.
     pub leader: u64,
-    /// Whether this member leads.
+    /// True if this member is the leader.
     pub is_leader: bool,
-    /// Whether this member is a learner.
+    /// True if this member is a learner.
     pub is_learner: bool,
-    /// Raft's term.
+    /// Current raft term.
     pub term: u64,
-    /// The last log index known to be committed.
+    /// Last log index known to be committed.
     pub committed_index: u64,
-    /// The last log index applied here.
+    /// Last log index applied on this member.
     pub applied_index: u64,
-    /// Leaders seen since the start, for the metrics.
+    /// Number of leaders seen since the start, for the metrics.
     pub leader_changes: u64,
-    /// Commands between admission and reply.
+    /// Number of commands between admission and reply.
     pub proposals_in_flight: usize,
 }
 
-/// See the module.
+/// The server's interface for API front ends; cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -138,7 +139,7 @@ pub(crate) struct Shared {
     pub(crate) leases: Leases,
     pub(crate) reader: Reader,
     pub(crate) reads: LongReads,
-    /// One at a time; see [`Handle::reclaim`].
+    /// Permits one reclamation at a time; see [`Handle::reclaim`].
     pub(crate) reclaim_turn: Arc<Semaphore>,
     pub(crate) watches: Watches,
     pub(crate) peers: Arc<dyn Peers>,
@@ -154,9 +155,9 @@ impl Handle {
         }
     }
 
-    /// Puts a command into the log and waits for its outcome, up to [`Settings::request_timeout`].
-    /// Fills the headers: the command's, and that of the reply. A lease grant gets its id and least
-    /// TTL here, since neither may be chosen by the state machine.
+    /// Proposes a command and waits for its outcome, up to [`Settings::request_timeout`]. Fills in
+    /// the command's header and the reply's header. A lease grant gets its id and minimum TTL here,
+    /// since the state machine may choose neither.
     pub async fn propose(&self, body: Body) -> Result<Reply, ProposeError> {
         let kind = RequestKind::Command(CommandKind::of(&body));
         let begun = Stopwatch::start();
@@ -179,13 +180,14 @@ impl Handle {
         result
     }
 
-    /// [`Handle::propose`] without the quota: for what must work when space is short.
+    /// Proposes a command like [`Handle::propose`], but without the quota check: for commands that
+    /// must work when space is short.
     pub async fn propose_prepared(&self, body: Body) -> Result<Reply, ProposeError> {
         let waiting = self.enqueue(body).map_err(ProposeError::Refused)?;
         self.outcome(waiting).await
     }
 
-    /// Proposes a membership change and waits until it is made.
+    /// Proposes a membership change and waits until it is applied.
     pub async fn propose_change(&self, change: Change) -> Result<Reply, ProposeError> {
         let waiting = self.enqueue_change(change);
         self.outcome(waiting.map_err(ProposeError::Refused)?).await
@@ -204,19 +206,20 @@ impl Handle {
             Some(Ok(Answer::Outcome(Err(Rejected(error))))) => Err(ProposeError::Rejected(error)),
             Some(Ok(Answer::Refused(error))) => Err(ProposeError::Refused(error)),
             Some(Ok(Answer::Lost(error))) => Err(ProposeError::Unknown(error)),
-            // The slot was dropped: a fault, or the stop came between log and reply.
+            // The slot was dropped: a fault, or the server stopped between log and reply.
             Some(Err(_)) => Err(ProposeError::Unknown(ApiError::Stopped)),
             None => Err(ProposeError::Unknown(self.why_late(begun))),
         }
     }
 
-    /// The output of `future`, unless a request's time is up before.
+    /// Returns the output of `future`, or `None` if the request timeout expires first.
     async fn in_time<F: Future>(&self, future: F) -> Option<F::Output> {
         let limit = self.shared.settings.request_timeout;
         clock::timeout(&*self.shared.clock, limit, future).await
     }
 
-    /// What etcd would say of a command proposed at `begun` that has had no answer.
+    /// Returns the error that etcd would return for a command that was proposed at `begun` and has
+    /// had no answer.
     fn why_late(&self, begun: Moment) -> ApiError {
         let (standing, elected) = self.shared.progress.leader_since();
         let elections = self.shared.settings.request_timeout - limits::REQUEST_TIMEOUT_BASE;
@@ -231,8 +234,8 @@ impl Handle {
         ApiError::Timeout
     }
 
-    /// Returns when a view taken from now on includes everything acknowledged anywhere before the
-    /// call.
+    /// Returns when every view taken from now on includes everything that any member acknowledged
+    /// before the call.
     pub async fn linearize(&self) -> Result<(), ReadRefused> {
         if self.shared.progress.may_read_at_once() {
             return Ok(());
@@ -265,35 +268,36 @@ impl Handle {
         }
     }
 
-    /// The read side of the state.
+    /// Returns the read side of the state.
     pub fn reader(&self) -> &Reader {
         &self.shared.reader
     }
 
-    /// Reads that may be long.
+    /// Returns the interface for reads that may be long.
     pub fn reads(&self) -> &LongReads {
         &self.shared.reads
     }
 
-    /// The watchers' side.
+    /// Returns the interface for watchers.
     pub fn watches(&self) -> &Watches {
         &self.shared.watches
     }
 
-    /// Leases as only the leader knows them: how much time they have left.
+    /// Returns the leases with their remaining time, which only the leader knows.
     pub fn leases(&self) -> &Leases {
         &self.shared.leases
     }
 
-    /// Renews a lease: its full length, in seconds, from now on. `None` if there is no such lease
-    /// or it has ended, which is the same to the client: a TTL of 0. Only the leader can.
+    /// Renews a lease for its full length from now on, and returns that length in seconds. Returns
+    /// `None` if there is no such lease or it has ended, which is the same to the client: a TTL of
+    /// 0. Only the leader can renew a lease.
     pub async fn keep_alive(&self, id: LeaseId) -> Result<Option<i64>, LeaseError> {
         let renewed = self.shared.leases.renew(id, |body| self.enqueue(body))?;
         if let Some(taking_back) = renewed.taking_back {
             let TakingBack { number, waiting } = taking_back;
             match self.outcome(waiting.map_err(LeaseError::Refused)?).await {
                 Ok(Reply::LeaseCheckpoint(true)) => self.shared.leases.taken_back(id, number),
-                // Another term: the renewal is asked of the leader that is now.
+                // The term has changed: the client must renew at the new leader.
                 Ok(_) => return Err(LeaseError::Refused(ApiError::NotLeader)),
                 Err(error) => return Err(LeaseError::Refused(error.api_error())),
             }
@@ -301,22 +305,22 @@ impl Handle {
         Ok(renewed.ttl_seconds)
     }
 
-    /// This member and its cluster.
+    /// Returns the ids of this member and its cluster.
     pub fn identity(&self) -> Identity {
         self.shared.identity
     }
 
-    /// The limits a request is checked against before it is proposed.
+    /// Returns the limits that a request is checked against before it is proposed.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
     }
 
-    /// The clock, for fronts that need one (progress notifications, tokens).
+    /// Returns the clock, for front ends that need one (progress notifications, tokens).
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.shared.clock
     }
 
-    /// A reply's header at a revision.
+    /// Builds a reply header with this revision.
     pub fn header(&self, revision: Revision) -> ResponseHeader {
         let mut header = ResponseHeader {
             revision: revision.0,
@@ -326,7 +330,7 @@ impl Handle {
         header
     }
 
-    /// Where the member stands now.
+    /// Returns the member's current status.
     pub fn status(&self) -> Status {
         let standing = self.shared.progress.standing();
         Status {
@@ -341,17 +345,18 @@ impl Handle {
         }
     }
 
-    /// Changes of leader and term, for streams that must end when there is no leader.
+    /// Returns the changes of leader and term, for streams that must end when there is no leader.
     pub fn standings(&self) -> watch::Receiver<Standing> {
         self.shared.progress.standings()
     }
 
-    /// Waits until the state has the log entry with this index.
+    /// Waits until the log entry with this index is applied.
     pub async fn applied_through(&self, index: u64) {
         self.shared.progress.applied_through(index).await;
     }
 
-    /// Returns when the physical part of the compaction at `revision` is done, or the server stops.
+    /// Returns when the physical part of the compaction at `revision` is done, or fails when the
+    /// server stops.
     pub async fn wait_compaction(&self, revision: Revision) -> Result<(), ReadRefused> {
         let mut steps = self.shared.progress.compactions();
         while self.shared.reader.compaction_finished() < revision {
@@ -366,8 +371,9 @@ impl Handle {
         Ok(())
     }
 
-    /// Reclaims the space of deleted keys (`Maintenance.Defragment`). Reads and writes go on. Calls
-    /// that come meanwhile wait: each would take a thread to wait for the same engine.
+    /// Reclaims the space of deleted keys (`Maintenance.Defragment`). Reads and writes continue
+    /// meanwhile. Concurrent calls wait for their turn here, since each would otherwise occupy a
+    /// thread to wait for the same engine.
     pub async fn reclaim(&self) -> Result<(), Fault> {
         let turn = Arc::clone(&self.shared.reclaim_turn).acquire_owned().await;
         let turn = turn.expect("the semaphore is never closed");
@@ -377,7 +383,7 @@ impl Handle {
         let stopwatch = Stopwatch::start();
         tracing::info!("the space of deleted keys is reclaimed");
         let reclaim = move || {
-            // Ends with the work, also if the client has gone meanwhile.
+            // The turn ends with the work, even if the client has disconnected meanwhile.
             let _turn = turn;
             engine.reclaim()
         };
@@ -396,12 +402,13 @@ impl Handle {
         self.shared.observer.observe(observation);
     }
 
-    /// The other members.
+    /// Returns the connections to the other members.
     pub fn peers(&self) -> &Arc<dyn Peers> {
         &self.shared.peers
     }
 
-    /// Hands leadership to this voter, or to whoever is best placed. Returns when it leads.
+    /// Transfers leadership to this voter, or to the best candidate. Returns once the new leader
+    /// leads.
     pub async fn transfer_leadership(&self, to: Option<u64>) -> Result<(), ApiError> {
         let (done, outcome) = oneshot::channel();
         self.shared.mailbox.control(Control::Transfer { to, done });
@@ -411,26 +418,26 @@ impl Handle {
             .map_err(|_| ApiError::Stopped)?
     }
 
-    /// Looks at the consensus.
+    /// Runs a closure against the [`Node`] on the driver's thread.
     pub async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Node) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let (found, answer) = oneshot::channel();
         let look = Inspect::new(move |node| {
-            // Nobody listening is nobody's loss.
+            // The receiver is gone if the caller gave up; the result is then dropped.
             let _ = found.send(look(node));
         });
         self.shared.mailbox.control(Control::Inspect(look));
         answer.await.map_err(|_| ApiError::Stopped)
     }
 
-    /// Cancelled when the server begins to stop.
+    /// Returns the token that is cancelled when the server begins to stop.
     pub fn stopping(&self) -> &CancellationToken {
         &self.shared.stopping
     }
 
-    /// Encodes, asks for admission, puts into the mailbox. Does not wait.
+    /// Encodes a command, admits it, and puts it into the mailbox. Does not wait.
     pub(crate) fn enqueue(&self, body: Body) -> Result<oneshot::Receiver<Answer>, ApiError> {
         self.submit(|header| {
             let command = Command {
@@ -457,7 +464,8 @@ impl Handle {
         })
     }
 
-    /// `payload` makes what is proposed of its header, and says its size in bytes.
+    /// Admits a proposal and puts it into the mailbox. `payload` builds the proposal from its
+    /// header and returns its size in bytes.
     fn submit(
         &self,
         payload: impl FnOnce(Header) -> Result<(Payload, usize), ApiError>,
@@ -493,7 +501,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Raises the NOSPACE alarm for this member, unless it is raised or on its way.
+    /// Raises the NOSPACE alarm for this member, unless it is already raised or being raised.
     async fn raise_no_space(&self) {
         let member_id = self.shared.identity.member_id;
         if !proposer::has_no_space_alarm(&self.shared.reader, member_id)
@@ -528,7 +536,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// How long a request may take, all told: etcd's rule.
+/// Returns the total timeout of a request, by etcd's rule.
 pub fn request_timeout(election_timeout: Duration) -> Duration {
     crate::limits::REQUEST_TIMEOUT_BASE + 2 * election_timeout
 }

@@ -1,15 +1,14 @@
-//! The thread that makes the state durable now and then, so that the raft log can be shortened.
+//! The thread that flushes the state from time to time, so that the raft log can be shortened.
 //!
-//! The state has no write-ahead log of its own: the raft log is it, and what the state lost in a
-//! crash is applied again. So the log may forget only what a flush has put on disk. The housekeeper
-//! counts what was applied, flushes when it is enough, and tells the driver how far the log may be
-//! dropped: not quite to the flushed index, since a follower that lags is served from the log much
-//! more cheaply than with a snapshot.
+//! The state has no write-ahead log of its own: the raft log serves as one, and changes that the
+//! state loses in a crash are applied again. So the log may drop only entries that a flush has put
+//! on disk. The housekeeper counts the applied commands and bytes, flushes when there are enough,
+//! and reports to the driver how far the log may be dropped. That is not quite the flushed index,
+//! since a lagging follower is served from the log much more cheaply than with a snapshot.
 //!
-//! What is kept is bounded twice, by entries and by bytes, because an entry may be a pack of a
-//! thousand commands. More is kept while a snapshot is on its way, which the driver knows of; that
-//! too has a bound. Bytes are known at the flushes only, so bounds are kept to the grain of one
-//! flush.
+//! The kept part of the log is bounded twice, by entries and by bytes, because an entry may be a
+//! pack of a thousand commands. The driver keeps more during a snapshot transfer, and that has a
+//! bound, too. Bytes are known only at the flushes, so the bounds are exact to one flush.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,7 +24,8 @@ use crate::limits;
 use crate::mailbox::{Compaction, Control, Mailbox};
 use crate::progress::Progress;
 
-/// What the applier tells the housekeeper. Cheap: two additions and a comparison a batch.
+/// Counters of the applied work, by which the applier wakes the housekeeper. Cheap: two additions
+/// and a comparison a batch.
 #[derive(Debug)]
 pub(crate) struct Tally {
     commands: AtomicU64,
@@ -36,7 +36,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The tally and the housekeeper's end of it.
+    /// Creates the tally, and the receiver that wakes the housekeeper.
     pub(crate) fn new(snapshot_count: u64) -> (Arc<Tally>, Receiver<()>) {
         let (wake, woken) = sync_channel(1);
         let tally = Tally {
@@ -48,27 +48,27 @@ impl Tally {
         (Arc::new(tally), woken)
     }
 
-    /// A batch was applied.
+    /// Counts an applied batch.
     pub(crate) fn add(&self, commands: u64, bytes: u64) {
         let reaches = |counter: &AtomicU64, more: u64, bound: u64| {
             let before = counter.fetch_add(more, Ordering::Relaxed);
             before < bound && before + more >= bound
         };
-        // Once each, not at every batch from then on: the housekeeper may have a pause to keep.
+        // Wake once for each bound, not at every batch after it: the housekeeper may have to pause.
         let by_commands = reaches(&self.commands, commands, self.snapshot_count);
         if reaches(&self.bytes, bytes, limits::FLUSH_AFTER_BYTES) || by_commands {
-            // Full: it has been told. Closed: it is stopping.
+            // Full: a wake-up is already queued. Closed: the housekeeper is stopping.
             let _ = self.wake.try_send(());
         }
     }
 
-    /// The server stops.
+    /// Wakes the housekeeper because the server stops.
     pub(crate) fn close(&self) {
         let _ = self.wake.try_send(());
     }
 }
 
-/// What the log keeps behind the durable index. Pure.
+/// Decides how much of the log to keep behind the durable index. Pure.
 #[derive(Debug)]
 pub(crate) struct Retention {
     catch_up_entries: u64,
@@ -102,7 +102,7 @@ impl Retention {
         }
     }
 
-    /// The last flush with more than so many bytes after it, or 0.
+    /// Returns the index of the last flush with more than `bytes` bytes after it, or 0.
     fn beyond(&self, bytes: u64) -> u64 {
         let is_beyond = |&&(_, at): &&(u64, u64)| self.total_bytes - at > bytes;
         let beyond = self.flushes.iter().take_while(is_beyond).last();
@@ -110,7 +110,7 @@ impl Retention {
     }
 }
 
-/// See the module.
+/// Runs the flushes, one turn at a time.
 pub(crate) struct Housekeeper {
     pub(crate) retention: Retention,
     pub(crate) flushed_at: Option<Moment>,
@@ -124,7 +124,7 @@ pub(crate) struct Housekeeper {
 }
 
 impl Housekeeper {
-    /// The thread around the turns. Ends when the server stops.
+    /// Runs the thread, one turn after another. Ends when the server stops.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
         while self.woken.recv().is_ok() {
             while let Some(pause) = self.pause() {
@@ -141,10 +141,10 @@ impl Housekeeper {
         Ok(())
     }
 
-    /// Flushes the state, and tells the driver how much of the log may go. Blocks for as long as
-    /// the disk takes.
+    /// Flushes the state, and reports to the driver how much of the log may be dropped. Blocks for
+    /// as long as the disk takes.
     fn turn(&mut self) -> Result<(), Fault> {
-        // Before the flush: what is applied meanwhile may or may not be in it.
+        // Read before the flush: entries applied during the flush may or may not be in it.
         let applied = self.progress.applied();
         let bytes = self.tally.bytes.swap(0, Ordering::Relaxed);
         self.tally.commands.store(0, Ordering::Relaxed);
@@ -159,7 +159,7 @@ impl Housekeeper {
         Ok(())
     }
 
-    /// Takes a turn if one is due. False if not.
+    /// Takes a turn if one is due. Returns false if not.
     pub(crate) fn turn_now(&mut self) -> Result<bool, Fault> {
         if self.pause().is_some() || self.woken.try_recv().is_err() {
             return Ok(false);
@@ -167,8 +167,8 @@ impl Housekeeper {
         self.turn().map(|()| true)
     }
 
-    /// How long to wait for the least distance between flushes. `None` if that has passed, the
-    /// bytes are many, or the server stops.
+    /// Returns the time left of the minimum interval between flushes. `None` if the interval has
+    /// passed, the byte bound is reached, or the server stops.
     fn pause(&self) -> Option<Duration> {
         let passed = self.clock.now().since(self.flushed_at?);
         let is_many = self.tally.bytes.load(Ordering::Relaxed) >= limits::FLUSH_AFTER_BYTES;
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(retention.flushed(10, third).can, 0);
         assert_eq!(retention.flushed(20, third).can, 0);
         assert_eq!(retention.flushed(30, third).can, 0);
-        // Behind the first flush there are now more bytes than are kept.
+        // There are now more bytes after the first flush than are kept.
         assert_eq!(retention.flushed(40, third).can, 10);
         assert_eq!(retention.flushed(50, third).can, 20);
     }

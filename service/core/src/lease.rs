@@ -1,8 +1,8 @@
-//! When leases end, as only the leader knows it.
+//! Lease deadlines, which only the leader keeps.
 //!
 //! [`Leases`] is shared by the applier, which reports grants and revokes in commit order, the
-//! driver, which reports promotions, and the handle (keep-alive, time to live). The task that ends
-//! leases is `crate::expiry`.
+//! driver, which reports promotions, and the handle (keep-alive, time to live). The task that
+//! expires leases is `crate::expiry`.
 
 mod checkpoints;
 pub(crate) mod deadlines;

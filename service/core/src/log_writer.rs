@@ -1,12 +1,12 @@
-//! The thread that puts the raft log on disk while the driver goes on.
+//! The thread that puts the raft log on disk while the driver continues.
 //!
-//! With followers, the driver must not wait for the disk: it sends the same entries to them at the
-//! same time, answers heartbeats, takes their acknowledgements. So appends go here, and the answer
-//! is a [`Control::Persisted`] in the driver's mailbox. All that is queued when a sync ends is
-//! written by one more: see [`merge`].
+//! With followers, the driver must not wait for the disk: it sends the same entries to the
+//! followers at the same time, answers heartbeats, and takes acknowledgements. So appends go to
+//! this thread, and it answers with a [`Control::Persisted`] in the driver's mailbox. All appends
+//! that are queued when a sync ends are written with one more sync: see [`merge`].
 //!
-//! A sole voter has nothing else to do while its disk is busy, and two thread switches an entry are
-//! as dear as the proposal itself; there the driver appends by itself and this thread sleeps.
+//! A sole voter has nothing else to do while its disk is busy, and two thread switches an entry
+//! cost as much as the proposal itself. There the driver appends directly, and this thread sleeps.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,31 +21,31 @@ use crate::limits;
 use crate::mailbox::{Control, Mailbox};
 use crate::observe::{Observation, Observer};
 
-/// Something to put on disk, with the number of the work it is part of.
+/// A job for the disk, with the number of the work it is part of.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// See [`Append`].
+    /// Writes to the log; see [`Append`].
     Append(u64, Append),
-    /// A received snapshot takes the place of state and log.
+    /// Replaces state and log by a received snapshot.
     Restore {
         number: u64,
         member_dir: PathBuf,
         /// The folder of the new state, in `member_dir`.
         dir: PathBuf,
         restore: Restore,
-        /// What comes after it, with the same number.
+        /// The append after the snapshot, with the same number.
         append: Option<Append>,
     },
 }
 
-/// The queue to the log writer. Bounded: the driver waits when it is full, which is as it should
-/// be, since what it would do instead is to produce more. The writer never waits for the driver, so
-/// the wait ends.
+/// Creates the queue to the log writer. It is bounded: the driver waits when it is full, because
+/// otherwise the driver would only produce more. The writer never waits for the driver, so the wait
+/// ends.
 pub(crate) fn queue() -> (SyncSender<Job>, Receiver<Job>) {
     sync_channel(limits::LOG_QUEUE_MAX)
 }
 
-/// The owner of the writing side of the log.
+/// Owns the writing side of the log.
 pub(crate) struct LogWriter {
     pub(crate) log: Arc<Log>,
     pub(crate) jobs: Receiver<Job>,
@@ -54,7 +54,8 @@ pub(crate) struct LogWriter {
 }
 
 impl LogWriter {
-    /// The thread around the turns. Ends when the driver has dropped its end of the queue.
+    /// Runs the thread, one turn after another. Ends when the driver has dropped its end of the
+    /// queue.
     pub(crate) fn run(self) -> Result<(), Fault> {
         while let Ok(job) = self.jobs.recv() {
             self.turn(job)?;
@@ -62,8 +63,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Writes this job, with the appends that are queued behind it. Blocks for as long as the disk
-    /// takes, and for nothing else.
+    /// Writes this job, with the appends that are queued behind it. Blocks only for the disk.
     fn turn(&self, job: Job) -> Result<(), Fault> {
         let mut next = Some(job);
         while let Some(job) = next.take() {
@@ -101,7 +101,7 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Takes a turn with whatever is queued. False if there was nothing to do.
+    /// Takes a turn with the queued jobs. Returns false if there was nothing to do.
     pub(crate) fn turn_now(&self) -> Result<bool, Fault> {
         match self.jobs.try_recv() {
             Ok(job) => self.turn(job).map(|()| true),
@@ -110,7 +110,7 @@ impl LogWriter {
     }
 }
 
-/// Appends, and counts it.
+/// Appends, and reports bytes and duration to the observer.
 pub(crate) fn timed(log: &Log, append: &Append, observer: &dyn Observer) -> Result<(), Fault> {
     let bytes: usize = append.entries.iter().map(|entry| entry.data.len()).sum();
     let begun = Stopwatch::start();
@@ -123,11 +123,11 @@ pub(crate) fn timed(log: &Log, append: &Append, observer: &dyn Observer) -> Resu
     Ok(())
 }
 
-/// One append that does what two do, one after the other.
+/// Merges two appends into one with the same effect as both in order.
 pub(crate) fn merge(mut first: Append, second: Append) -> Append {
     if let Some(start) = second.entries.first().map(|entry| entry.index) {
-        // What the second replaces need not be written. If it begins before the first, all of the
-        // first goes, and its own truncation covers that of the first.
+        // Entries that the second append replaces need not be written. If the second begins before
+        // the first, all of the first is dropped, and the second's truncation covers the first's.
         first.entries.retain(|entry| entry.index < start);
         first.entries.extend(second.entries);
     }
@@ -189,8 +189,8 @@ mod tests {
         assert_eq!(positions(&merged), [(3, 2)]);
     }
 
-    /// A ready list may have a snapshot and what follows it, under one number. Written in the other
-    /// order, what follows would have nothing to join, or be dropped with the old log.
+    /// One ready list may have a snapshot and the entries after it, under one number. In the
+    /// reverse order the entries would have no predecessor, or be dropped with the old log.
     #[test]
     fn a_snapshot_comes_after_what_was_before_it_and_before_what_follows() {
         let dir = tempfile::tempdir().expect("a folder");

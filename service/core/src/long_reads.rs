@@ -1,9 +1,10 @@
-//! Reads that may be long, and replies that may be large: bounded in number, processor time and
-//! memory, so that whatever a client asks for, raft and small requests go on.
+//! Long reads and large replies, bounded in number, processor time and memory, so that raft and
+//! small requests keep running whatever a client asks for.
 //!
-//! How long a read takes is known only by trying. So each is first tried as a quick one, with a
-//! budget ([`LongReads::quick`]); nearly all end there. What exceeds the budget begins again on a
-//! thread of its own with less priority than those that serve ([`crate::workers`]):
+//! The duration of a read is not known in advance. So each read is first tried as a quick read,
+//! with a budget ([`LongReads::quick`]); nearly all finish within it. A read that exceeds the
+//! budget starts again on a thread of its own, with a lower priority than the serving threads
+//! ([`crate::workers`]):
 //!
 //! ```text
 //!   quick ── within its budget ──▶ reply
@@ -13,26 +14,27 @@
 //!                                  a lease's keys
 //! ```
 //!
-//! The processor goes round among these threads ([`Turns`]), half of the cores at a time. One that
-//! waits for its client does not hold a turn.
+//! These threads share half of the cores in turns ([`Turns`]). A thread that waits for its client
+//! holds no turn.
 //!
 //! # Memory
 //!
-//! | what | bound |
+//! | memory | bound |
 //! |---|---|
 //! | quick reads | [`QUICK_BYTES`] each, [`LongReads::quick`] at a time |
 //! | replies in pieces | [`KEPT_BYTES_MAX`] and 3 pieces each, [`PIECED_MAX`] of them: 200 MiB |
 //! | whole replies, encoded | [`WHOLE_BYTES_MAX`] together, or one that is larger |
 //! | a whole reply being built | one at a time, twice its size |
 //!
-//! A client that does not take a piece within [`STALL_MAX`], or [`WHOLE_STALL_MAX`] of a reply that
-//! others wait for the memory of, loses its reply, so those that do not
-//! read cannot keep the others from their turn for longer. What is waiting for a turn costs a task.
+//! A client that does not take a piece within [`STALL_MAX`] loses its reply. For a whole reply,
+//! whose memory other replies may wait for, the limit is [`WHOLE_STALL_MAX`]. So a client that does
+//! not read cannot delay other clients for longer than this. A read that waits for a turn costs
+//! only a task.
 //!
 //! # The end
 //!
-//! When the server stops, every read under way is stopped by its meter; [`LongReads::stop`] joins
-//! the threads.
+//! When the server stops, the meter of every running read stops that read; [`LongReads::stop`]
+//! joins the threads.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,50 +58,51 @@ use meter::{Budget, Paced};
 use pieces::{Pieces, Sending};
 use turns::Turns;
 
-/// Rows and bytes a quick read may touch: some milliseconds.
+/// Rows that a quick read may touch: a few milliseconds.
 const QUICK_ROWS: usize = 5_000;
-/// See [`QUICK_ROWS`]. A reply of this size is encoded in a fraction of a millisecond.
+/// Bytes that a quick read may touch: a few milliseconds. A reply of this size is encoded in a
+/// fraction of a millisecond.
 pub const QUICK_BYTES: usize = 2 << 20;
-/// Quick reads at a time, for each core. They do not wait for anything but the disk.
+/// Concurrent quick reads per core. They wait only for the disk.
 const QUICK_PER_CORE: usize = 2;
 
-/// Replies in pieces at a time. They wait for their clients most of the time; each has a thread.
+/// Concurrent replies in pieces. They mostly wait for their clients; each has a thread.
 const PIECED_MAX: usize = 64;
-/// Bytes of a piece: one system call or a few, and a fraction of a millisecond to encode.
+/// Size of a piece in bytes: one or a few system calls, and a fraction of a millisecond to encode.
 pub const PIECE_BYTES: usize = 256 << 10;
-/// Bytes of a range kept from the reading that counts them. A reply up to this size is read once, a
-/// larger one twice.
+/// Bytes of a range that are kept from the pass that counts it. A reply up to this size is read
+/// once, a larger reply twice.
 pub const KEPT_BYTES_MAX: u64 = 2 << 20;
-/// How long a client may take over a piece.
+/// Longest time a client may take over a piece.
 const STALL_MAX: Duration = Duration::from_secs(30);
-/// The same for a reply that was built as a whole: others may wait for the memory it takes. It is a
-/// rate of 50 KiB a second.
+/// Longest time a client may take over a piece of a whole reply, whose memory other replies may
+/// wait for. This is a rate of 50 KiB per second.
 const WHOLE_STALL_MAX: Duration = Duration::from_secs(5);
 
-/// Long reads with a small result at a time.
+/// Concurrent long reads with a small result.
 const LONG_MAX: usize = 16;
-/// Steps of watchers that read history, at a time. Each is bounded by what a step may hold.
+/// Concurrent history reads for watchers. Each is bounded by the size of a step.
 const STEPS_MAX: usize = 4;
-/// Bytes of replies that had to be built as a whole and are being sent.
+/// Bytes of all whole replies that are being sent.
 const WHOLE_BYTES_MAX: usize = 256 << 20;
-/// The unit in which they are counted.
+/// Unit in which these bytes are counted.
 const WHOLE_UNIT_BYTES: usize = 64 << 10;
 const WHOLE_UNITS_MAX: usize = WHOLE_BYTES_MAX / WHOLE_UNIT_BYTES;
 
-/// Why a read has no result.
+/// Reason why a read has no result.
 #[derive(Debug)]
 pub enum Unread {
-    /// By rule, or the disk failed.
+    /// The read was rejected, or the disk failed.
     Read(ReadError),
-    /// No message of gRPC can be that long.
+    /// The reply exceeds the length limit of a gRPC message.
     TooLarge(u64),
-    /// The server stops.
+    /// The server is stopping.
     Stopped,
-    /// The thread panicked, or the system gave none.
+    /// The thread panicked, or the system could not start one.
     Unfinished,
 }
 
-/// See the module. Cheap to clone.
+/// Runs long reads and large replies within bounds. Cheap to clone.
 #[derive(Clone)]
 pub struct LongReads {
     shared: Arc<Shared>,
@@ -120,13 +123,13 @@ struct Shared {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// The right to build a reply as a whole, one at a time.
+/// Permit to build a whole reply; there is only one.
 pub struct BuildTurn {
     _permit: OwnedSemaphorePermit,
 }
 
 impl LongReads {
-    /// Reads through `reader` until `stopping` is cancelled.
+    /// Creates the reads of `reader`. They run until `stopping` is cancelled.
     pub(crate) fn new(
         reader: Reader,
         (workers, observer): (Arc<dyn Workers>, Arc<dyn Observer>),
@@ -152,7 +155,7 @@ impl LongReads {
         }
     }
 
-    /// Tries a read within the budget. `None` if that is exceeded.
+    /// Tries a read within the budget. Returns `None` if the read exceeds it.
     pub async fn quick<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
@@ -163,7 +166,8 @@ impl LongReads {
         let open = Open::new(&self.shared.observer);
         let looked = tokio::task::spawn_blocking(move || {
             let _open = open;
-            // The place is free with the end of the read, also if the client has gone meanwhile.
+            // The permit is released when the read ends, even if the client has disconnected
+            // meanwhile.
             let _place = place;
             look(&reader)
         });
@@ -175,7 +179,7 @@ impl LongReads {
         }
     }
 
-    /// A read of any length, with a small result.
+    /// Runs a read of any length, with a small result.
     pub async fn long<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
@@ -184,7 +188,7 @@ impl LongReads {
         self.look(place, look).await
     }
 
-    /// A read that is first tried as a quick one.
+    /// Runs a read, first as a quick read, then as a long one.
     pub async fn read<T: Send + 'static>(
         &self,
         look: impl Fn(&Reader) -> Result<T, ReadError> + Send + Sync + 'static,
@@ -197,7 +201,7 @@ impl LongReads {
         }
     }
 
-    /// A step of history for a watcher: bounded, and in no hurry.
+    /// Reads a step of history for a watcher: bounded, and not urgent.
     pub(crate) async fn step<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
@@ -206,8 +210,8 @@ impl LongReads {
         self.look(place, look).await
     }
 
-    /// A reply that `work` sends in pieces, each when the client has taken the one before. Returns
-    /// when the first byte is there, or why there is none.
+    /// Runs `work`, which sends a reply in pieces, each after the client has taken the previous
+    /// one. Returns when the first byte is available, or with the reason why there is none.
     pub async fn pieces(
         &self,
         work: impl FnOnce(&Reader, &mut Sending) -> Result<(), ReadError> + Send + 'static,
@@ -235,14 +239,14 @@ impl LongReads {
         Ok(pieces)
     }
 
-    /// Waits for the right to build a reply as a whole.
+    /// Waits for the permit to build a whole reply.
     pub async fn build_turn(&self) -> BuildTurn {
         BuildTurn {
             _permit: place(&self.shared.building).await,
         }
     }
 
-    /// A reply that has to be built as a whole: `build` returns it encoded.
+    /// Builds a whole reply and sends it in pieces. `build` returns the encoded reply.
     pub async fn whole(
         &self,
         turn: BuildTurn,
@@ -258,12 +262,14 @@ impl LongReads {
             .acquire_many_owned(units)
             .await;
         let held = held.expect("the semaphore is never closed");
-        // The next one is built when this one is sent, if there is no memory for both.
+        // If there is no memory for two such replies, the next is built only after this reply is
+        // sent.
         let turn = (encoded.len() > WHOLE_BYTES_MAX / 2).then_some(turn);
         self.pieces_within(WHOLE_STALL_MAX, move |_, sending| {
             let _held = (held, turn);
             sending.begin(encoded.len() as u64)?;
-            // Copies, since a piece that a client does not read would keep all of it in memory.
+            // Send copies: a slice that a client does not read would keep the whole reply in
+            // memory.
             encoded
                 .chunks(PIECE_BYTES)
                 .try_for_each(|piece| sending.send(bytes::Bytes::copy_from_slice(piece)))
@@ -271,15 +277,16 @@ impl LongReads {
         .await
     }
 
-    /// Returns when every thread has ended. The server is stopping, and nobody reads any more.
+    /// Waits until every thread has ended. Called when the server is stopping and no further reads
+    /// start.
     pub(crate) async fn stop(&self) {
         let threads = std::mem::take(&mut *lock(&self.shared.threads));
         let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
-        // A panic was printed where it happened, and its caller got no result.
+        // The panic was already printed, and the caller of that read got no result.
         let _ = tokio::task::spawn_blocking(join).await;
     }
 
-    /// Runs `look` on a thread of its own. If this future is dropped, the read stops.
+    /// Runs `look` on a thread of its own. Dropping this future stops the read.
     async fn look<T: Send + 'static>(
         &self,
         place: OwnedSemaphorePermit,
@@ -289,7 +296,7 @@ impl LongReads {
         let _abandon = Abandon(Arc::clone(&abandoned));
         let (result, looked) = oneshot::channel();
         self.spawn(place, abandoned, move |reader| {
-            // Nobody may be listening any more.
+            // The receiver is gone if the caller gave up; the result is then dropped.
             let _ = result.send(look(reader));
         })?;
         match looked.await {
@@ -307,7 +314,7 @@ impl LongReads {
         work: impl FnOnce(&Reader) + Send + 'static,
     ) -> Result<(), Unread> {
         let shared = &self.shared;
-        // Under this lock, so that none is started behind `stop`'s back.
+        // This lock prevents a thread from being started after `stop` has collected the threads.
         let mut threads = lock(&shared.threads);
         if shared.stopping.is_cancelled() {
             return Err(Unread::Stopped);
@@ -331,7 +338,7 @@ impl LongReads {
     }
 }
 
-/// A read that looks at the state, for the metrics.
+/// A read in progress, for the metrics.
 struct Open(Arc<dyn Observer>);
 
 impl Open {
@@ -347,7 +354,7 @@ impl Drop for Open {
     }
 }
 
-/// Says that nobody waits for a read any more.
+/// Marks a read as abandoned when dropped.
 struct Abandon(Arc<AtomicBool>);
 
 impl Drop for Abandon {
@@ -361,7 +368,7 @@ async fn place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     place.expect("the semaphore is never closed")
 }
 
-/// Nothing here is left half changed by a panic, so a poisoned lock is as good as any.
+/// Locks a mutex and ignores poisoning: a panic leaves no data half changed here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,16 +1,15 @@
 //! The driver's mailbox: a bounded queue with two compartments and one reader.
 //!
-//! *Control* (a persisted append, a durable index, a peer's message, stop) wakes the driver always.
-//! *Commands* and *reads* wake it only when it is waiting for them. That is the difference from a
-//! channel, and the reason this is not one: while a sync runs, the driver has nothing to do with
-//! the commands that arrive, nor with reads while a round of them is under way, and waking it for
-//! each would cost a context switch, several times what proposing a command costs. They gather
-//! here, and go into the next entry or round together. Once awake, for whatever reason, it takes
-//! everything.
+//! *Control* mail (a persisted append, a durable index, a peer's message, stop) always wakes the
+//! driver. *Commands* and *reads* wake it only when it is waiting for them. That is the difference
+//! from a channel, and the reason for this type. While a sync runs, the driver has nothing to do
+//! with arriving commands, nor with reads while a round of reads is in progress. Waking it for each
+//! would cost a context switch, several times the cost of proposing a command. They gather here,
+//! and go into the next entry or round together. An awake driver takes everything.
 //!
-//! The commands' compartment needs no bound of its own: a command is let in by
-//! [`crate::admission::Admission`], which counts until the reply. Control messages are bounded by
-//! what they answer.
+//! The commands' compartment needs no bound of its own: [`crate::admission::Admission`] admits each
+//! command and counts it until the reply. Control messages are bounded by the work that they
+//! answer.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,7 +25,7 @@ use crate::limits;
 use crate::peers::{PeerEvent, Taken};
 use crate::proposal::{Payload, Proposal};
 
-/// A look at the consensus from elsewhere.
+/// Runs a closure against the [`Node`] on the driver's thread.
 pub(crate) struct Inspect(Box<dyn FnOnce(&Node) + Send>);
 
 impl Inspect {
@@ -45,48 +44,52 @@ impl fmt::Debug for Inspect {
     }
 }
 
-/// What a linearizable read waits for: the index that must be applied before it may look.
+/// The reply channel of a linearizable read: it carries the index that must be applied before the
+/// read.
 pub(crate) type ReadSlot = oneshot::Sender<Result<u64, ApiError>>;
 
-/// Where the outcome of a transfer of leadership goes.
+/// The reply channel of a leadership transfer.
 pub(crate) type Done = oneshot::Sender<Result<(), ApiError>>;
 
-/// How far the log is dropped, by index.
+/// How far the log may be dropped, by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Compaction {
-    /// Nobody needs what is at or below this, unless the driver knows of somebody.
+    /// Entries at or below this index may be dropped, unless the driver still needs them for a
+    /// member.
     pub(crate) can: u64,
-    /// Whoever needs what is at or below this has waited too long.
+    /// Entries at or below this index must be dropped, even if a member still needs them.
     pub(crate) must: u64,
 }
 
-/// What wakes the driver in any case.
+/// Mail that always wakes the driver.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// The log writer: everything up to this work is on disk.
+    /// From the log writer: everything up to this work is on disk.
     Persisted(u64),
-    /// The housekeeper: the state is durable up to `applied`, and so much of the log may go.
+    /// From the housekeeper: the state is durable up to `applied`, and the log may be dropped this
+    /// far.
     Durable {
         applied: u64,
         compaction: Compaction,
     },
-    /// The network.
+    /// From the network.
     Peer(PeerEvent),
-    /// A snapshot was made, or could not be.
+    /// A snapshot was made, or could not be made.
     SnapshotTaken(Taken),
-    /// The applier: these are not in the log and never will be; propose them anew. Not at once if
-    /// the leader refused them, since then this member is behind in who that is.
+    /// From the applier: these proposals are not in the log and never will be; propose them again.
+    /// Not at once if the leader refused them, because then this member does not yet know the new
+    /// leader.
     Again {
         proposals: Vec<Proposal>,
         at_once: bool,
     },
-    /// Hand leadership to this member, or to whoever is best placed.
+    /// Transfer leadership to this member, or to the best successor if `to` is `None`.
     Transfer { to: Option<u64>, done: Done },
-    /// Somebody wants to know.
+    /// Run a closure against the [`Node`].
     Inspect(Inspect),
 }
 
-/// What the driver takes out at a time.
+/// Everything the driver takes out at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
     pub(crate) control: Vec<Control>,
@@ -100,28 +103,28 @@ pub(crate) struct Mail {
 struct Compartments {
     mail: Mail,
     peer_messages: usize,
-    /// What the driver sleeps for; `None` while it is awake, or about to be.
+    /// The kinds of mail that end the driver's sleep; `None` while it is awake or about to be.
     sleeping: Option<Waiting>,
 }
 
-/// What wakes the driver from its sleep, beside what always does.
+/// The kinds of mail that wake the driver, besides control mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
     /// Commands and membership changes.
     pub(crate) commands: bool,
-    /// Reads.
+    /// Linearizable reads.
     pub(crate) reads: bool,
 }
 
 impl Waiting {
-    /// Nothing else.
+    /// Only control mail wakes the driver.
     pub(crate) const CONTROL: Waiting = Waiting {
         commands: false,
         reads: false,
     };
 }
 
-/// See the module.
+/// The driver's queue, with one reader.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     compartments: Mutex<Compartments>,
@@ -143,7 +146,7 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Adds a read. Refused when closed or when too many wait.
+    /// Adds a read. Refuses it when the mailbox is closed or too many reads wait.
     pub(crate) fn read(&self, slot: ReadSlot) -> Result<(), ApiError> {
         let mut inside = self.lock();
         if inside.mail.closed {
@@ -157,8 +160,8 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Adds a control message. A peer's message is dropped when too many wait, and false returned;
-    /// raft repeats it.
+    /// Adds a control message. Drops a peer's message and returns false when too many wait; raft
+    /// repeats it.
     pub(crate) fn control(&self, control: Control) -> bool {
         let mut inside = self.lock();
         if matches!(control, Control::Peer(PeerEvent::Parcel { .. })) {
@@ -172,15 +175,14 @@ impl Mailbox {
         true
     }
 
-    /// Nothing goes in any more, and the driver is told to stop.
+    /// Closes the mailbox to commands and reads, and wakes the driver to stop.
     pub(crate) fn close(&self) {
         let mut inside = self.lock();
         inside.mail.closed = true;
         self.wake_if(&mut inside, |_| true);
     }
 
-    /// Sleeps until there is something of the kind waited for, or for `at_most`; then takes
-    /// everything there is.
+    /// Sleeps until mail of an awaited kind arrives, or for `at_most`; then takes everything.
     pub(crate) fn take(&self, waiting: Waiting, at_most: Duration) -> Mail {
         let mut inside = self.lock();
         if !inside.has(waiting) && !at_most.is_zero() {

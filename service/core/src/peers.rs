@@ -121,7 +121,7 @@ pub struct ReceivedSnapshot {
     pub index: u64,
     /// Its term.
     pub term: u64,
-    /// LogOnce whether it was put in place. If it was not, the folder is the receiver's to remove.
+    /// Reports whether it was put in place. If it was not, the folder is the receiver's to remove.
     pub installed: oneshot::Sender<bool>,
 }
 

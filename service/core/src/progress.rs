@@ -1,21 +1,21 @@
-//! What the driver and the applier publish for everybody: who leads, how far the log is committed
-//! and applied.
+//! The values that the driver and the applier publish: the current leader, and how far the log is
+//! committed and applied.
 //!
-//! One writer for each value. The driver writes the standing, the committed index and
+//! Each value has one writer. The driver writes the standing, the committed index and
 //! [`Progress::open_reads_from`]; the applier writes the applied index and the compaction steps.
 //!
-//! # Why a sole voter may answer linearizable reads without asking anybody
+//! # Why a sole voter may answer linearizable reads without a round
 //!
 //! A read is linearizable if it sees every write acknowledged before it began. In a cluster with
-//! one voter, only that member can commit, and it acknowledges a write after it applied it to the
-//! very state the read looks at: so the state at *any* moment after the read began will do. Three
-//! conditions remain. What was acknowledged by this member's previous life must have been replayed:
-//! hence "applied through the first entry of its own term", which comes after all of them in the
-//! log. What another voter acknowledged before it was removed may be ahead of what is applied here:
-//! hence "applied through what was committed when this member became the only voter". And there
-//! must be no second voter: the driver closes the gate ([`Progress::close_reads`])
-//! *before* it gives raft a configuration with one, and a read that found the gate open is ordered
-//! before that.
+//! one voter, only that member can commit, and it acknowledges a write after it applied the write
+//! to the same state that the read uses. So the state at *any* moment after the read began is
+//! recent enough. Three conditions remain. Writes that this member acknowledged before a restart
+//! must have been replayed: hence "applied through the first entry of its own term", which comes
+//! after all of them in the log. Writes that another voter acknowledged before it was removed may
+//! be ahead of this member's applied index: hence "applied through what was committed when this
+//! member became the only voter". And there must be no second voter: the driver closes the gate
+//! ([`Progress::close_reads`]) *before* it gives raft a configuration with one, and a read that
+//! found the gate open is ordered before that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,18 +26,18 @@ use crate::consensus::Standing;
 
 const CLOSED: u64 = u64::MAX;
 
-/// See the module.
+/// The published values.
 #[derive(Debug)]
 pub(crate) struct Progress {
     standing: watch::Sender<Standing>,
-    /// When the leader of the standing was found.
+    /// Time at which the current leader was found.
     leader_found: AtomicU64,
     leader_changes: AtomicU64,
     committed: AtomicU64,
-    /// Reads need not ask once this index is applied; [`CLOSED`] while they must ask.
+    /// Reads need no round once this index is applied; [`CLOSED`] while they need one.
     reads_from: AtomicU64,
     applied_index: AtomicU64,
-    /// The same number, for those who wait for it.
+    /// The applied index again, for tasks that wait for it.
     applied: watch::Sender<u64>,
     compactions: watch::Sender<()>,
 }
@@ -60,7 +60,7 @@ impl Progress {
         *self.standing.borrow()
     }
 
-    /// The standing, and since when there has been its leader.
+    /// Returns the standing, and the time since which its leader has been known.
     pub(crate) fn leader_since(&self) -> (Standing, Moment) {
         let found = self.leader_found.load(Ordering::Relaxed);
         (self.standing(), Moment(found))
@@ -82,7 +82,7 @@ impl Progress {
         self.applied_index.load(Ordering::Acquire)
     }
 
-    /// See the module.
+    /// Returns true if a linearizable read needs no round now; see the module head.
     pub(crate) fn may_read_at_once(&self) -> bool {
         self.reads_from.load(Ordering::Acquire) <= self.applied_index.load(Ordering::Acquire)
     }
@@ -99,12 +99,12 @@ impl Progress {
         }
     }
 
-    /// A new value whenever a step of physical compaction was done.
+    /// Returns a receiver that changes after every step of physical compaction.
     pub(crate) fn compactions(&self) -> watch::Receiver<()> {
         self.compactions.subscribe()
     }
 
-    /// The driver: who leads has changed.
+    /// Called by the driver when leader, term or role has changed.
     pub(crate) fn set_standing(&self, standing: Standing, now: Moment) {
         let before = self.standing.send_replace(standing);
         if standing.leader != before.leader && standing.leader != 0 {
@@ -113,29 +113,30 @@ impl Progress {
         }
     }
 
-    /// The driver: more is committed.
+    /// Called by the driver when the committed index has advanced.
     pub(crate) fn set_committed(&self, index: u64) {
         self.committed.store(index, Ordering::Relaxed);
     }
 
-    /// The driver, as a sole voter and leader: reads need not ask once `index` is applied. See the
-    /// module for which one that is.
+    /// Called by the driver of a sole voter and leader: reads need no round once `index` is
+    /// applied. The module head explains the index.
     pub(crate) fn open_reads_from(&self, index: u64) {
         self.reads_from.store(index, Ordering::Release);
     }
 
-    /// The driver: reads must ask.
+    /// Called by the driver: reads need a round.
     pub(crate) fn close_reads(&self) {
         self.reads_from.store(CLOSED, Ordering::SeqCst);
     }
 
-    /// The applier, after the state is visible to the reader and before any waiter is answered.
+    /// Called by the applier, after the state is visible to the reader and before any caller is
+    /// answered.
     pub(crate) fn set_applied(&self, index: u64) {
         self.applied_index.store(index, Ordering::Release);
         self.applied.send_replace(index);
     }
 
-    /// The applier: a step of physical compaction was done.
+    /// Called by the applier after a step of physical compaction.
     pub(crate) fn compaction_stepped(&self) {
         self.compactions.send_replace(());
     }

@@ -1,4 +1,4 @@
-//! A command on its way into the log, and the slot its answer goes to.
+//! A command on its way into the log, and the slot for its answer.
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -9,15 +9,16 @@ use conclave_storage::machine::Outcome;
 
 use crate::admission::Permit;
 
-/// A command on its way into the log: encoded once, by the task that proposes it.
+/// A command or membership change to be put into the log, encoded once by the task that proposes
+/// it.
 #[derive(Debug)]
 pub(crate) struct Proposal {
     pub(crate) payload: Payload,
-    /// Where the outcome goes. None for one of another member, which follows it by itself.
+    /// The slot for the outcome. `None` for a command of another member, which tracks it by itself.
     pub(crate) slot: Option<Slot>,
 }
 
-/// What is proposed.
+/// The content of a proposal.
 #[derive(Debug)]
 pub(crate) enum Payload {
     /// A command, framed by [`crate::consensus::codec::frame`].
@@ -41,7 +42,7 @@ impl Proposal {
         }
     }
 
-    /// The command. Membership changes have a queue of their own.
+    /// Returns the framed command. Membership changes have a separate queue.
     pub(crate) fn framed(&self) -> &Bytes {
         match &self.payload {
             Payload::Command(framed) => framed,
@@ -49,7 +50,7 @@ impl Proposal {
         }
     }
 
-    /// The membership change; see [`Proposal::framed`].
+    /// Returns the membership change; see [`Proposal::framed`].
     pub(crate) fn change(&self) -> &MemberChange {
         match &self.payload {
             Payload::Change(change) => change,
@@ -57,19 +58,19 @@ impl Proposal {
         }
     }
 
-    /// Whether its caller gave up.
+    /// Returns true if the caller has given up.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.slot.as_ref().is_some_and(Slot::is_abandoned)
     }
 
-    /// Tells the callers that these are not proposed.
+    /// Reports to the callers that these proposals are refused.
     pub(crate) fn refuse_all(proposals: impl IntoIterator<Item = Proposal>, error: ApiError) {
         for proposal in proposals {
             proposal.answer(Answer::Refused(error));
         }
     }
 
-    /// Tells the caller, if it is one of ours.
+    /// Answers the caller, if the proposal is one of this member's own.
     pub(crate) fn answer(self, answer: Answer) {
         if let Some(slot) = self.slot {
             slot.answer(answer);
@@ -77,7 +78,8 @@ impl Proposal {
     }
 }
 
-/// Where a command's outcome goes. Dropping it says the server stopped before there was one.
+/// The reply slot of a command. Dropping it reports that the server stopped before there was an
+/// outcome.
 #[derive(Debug)]
 pub(crate) struct Slot {
     request_id: u64,
@@ -85,14 +87,14 @@ pub(crate) struct Slot {
     _permit: Permit,
 }
 
-/// What a slot is told.
+/// The answer to a proposal.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// The machine's word.
+    /// The state machine's outcome.
     Outcome(Outcome),
-    /// It never entered the log.
+    /// Refused before it was proposed.
     Refused(ApiError),
-    /// It was in the log when the leader that put it there lost its place.
+    /// Dropped without a known outcome: a snapshot replaced the entries that would have brought it.
     Lost(ApiError),
 }
 
@@ -105,17 +107,17 @@ impl Slot {
         }
     }
 
-    /// Names the command among those of this member.
+    /// Returns the command's id, unique among the commands of this member.
     pub(crate) fn request_id(&self) -> u64 {
         self.request_id
     }
 
-    /// Answers. Nobody may be listening any more; that is theirs to know.
+    /// Sends the answer. The caller may have given up; that is not an error.
     pub(crate) fn answer(self, answer: Answer) {
         let _ = self.reply.send(answer);
     }
 
-    /// True when the caller has given up: a command not yet proposed need not be.
+    /// Returns true if the caller has given up: a command that is not proposed yet can be dropped.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }

@@ -1,9 +1,9 @@
-//! Watches: telling everyone what changed.
+//! Watches: delivery of changes to clients.
 //!
 //! # The model
 //!
-//! A watcher is a cursor over history. That it is live, catching up or slow says only how far the
-//! cursor is from the end, and where its events come from:
+//! A watcher is a cursor over history. The states live, catching up and slow describe only how far
+//! the cursor is from the end, and where its events come from:
 //!
 //! ```text
 //!   applier ──push──▶ ring ──▶ hub ──try_send──▶ queue ──▶ session ──responses──▶ client
@@ -13,68 +13,70 @@
 //! ```
 //!
 //! 1. The applier calls [`Publisher::publish`] after a commit. The changes go into the [`ring`],
-//!    bounded in bytes, and the hub is woken. The applier never looks at watchers.
+//!    which is bounded in bytes, and the hub is woken. The applier never accesses a watcher.
 //! 2. The [`hub`] matches each revision against an [`index`] of all live watchers, encodes the
-//!    events once for all that want the same ([`events`]), and puts them into the bounded queue of
-//!    each stream concerned, without waiting.
-//! 3. The stream's [`session`] asks each watcher's [`cursor`] whether to show them, and a
-//!    [`response`] is a small header and the shared bytes.
+//!    events once for all watchers that want the same encoding ([`events`]), and puts them into the
+//!    bounded queue of each affected stream, without waiting.
+//! 3. The stream's [`session`] checks each watcher's [`cursor`] to decide if it shows the events,
+//!    and builds a [`response`] from a small header and the shared bytes.
 //! 4. If the queue is full, or the ring overran the hub, the stream's watchers lag: the stream
-//!    reads what they miss from the ring or from disk, in bounded steps, and registers them again
-//!    at an exact revision.
+//!    reads the missing events from the ring or from disk, in bounded steps, and registers the
+//!    watchers again at an exact revision.
 //!
 //! # An example
 //!
 //! A client creates a watcher on `job/` from revision 5 while the store is at 900. The
-//! acknowledgement goes out. The hub is offered the watcher at 5 and refuses, since its replay is
-//! short. The stream reads revisions 5 to 310 from disk (half a mebibyte), keeps the 40 that
-//! concern `job/`, reads on to 900, sends what it found as one response, and offers the watcher at
-//! 901. Meanwhile 901 and 902 were written; the hub replays these two from the ring to this stream
-//!    and has the watcher in its index from 903 on.
+//! acknowledgement is sent. The stream offers the hub the watcher at revision 5, and the hub
+//! refuses, since it replays only a short history. The stream reads revisions 5 to 310 from disk
+//! (half a mebibyte), keeps the 40 that concern `job/`, reads on to 900, sends the result as one
+//! response, and then offers the watcher at revision 901. Meanwhile 901 and 902 were written. The
+//! hub replays these two from the ring to this stream, and has the watcher in its index from 903
+//! on.
 //!
 //! # Invariants
 //!
-//! Tests and scripts are named after them, and all are checked on random runs (`tests/random.rs`).
+//! Tests and scripts are named after the invariants, and random runs check all of them
+//! (`tests/random.rs`).
 //!
 //! - *Revisions never go back*, for a watcher, and *nothing below start* is sent; *a future start
 //!   waits*.
-//! - *A revision stays together*, in one response, *unless fragmented* at the watcher's wish.
-//! - *Nothing is lost or repeated* across queue overflow, an overrun ring, a snapshot from the
+//! - *A revision stays together*, in one response, *unless fragmented* at the watcher's request.
+//! - *Nothing is lost or repeated* across a queue overflow, an overrun ring, or a snapshot from the
 //!   leader; compaction *ends a watcher that needs what is gone*.
 //! - *Progress never overtakes an event*: after "you have seen everything to R", no event at or
 //!   below R follows.
 //! - *No event precedes the acknowledgement* of its watcher.
-//! - *A stream that does not read holds up nobody*: it costs its queue, one step of history and its
-//!   watchers.
+//! - *A stream that does not read holds up nobody*: its cost is its queue, one step of history and
+//!   its watchers.
 //!
 //! # Packing
 //!
-//! What a watcher missed goes out in few responses ([`pack`]): what the hub replays to one that
-//! joins, and what one that catches up finds in several steps of its history; up to a thousand
-//! revisions in each, as from etcd. A watcher that keeps up gets a response for each revision, also
-//! where several are ready at once, since that is what etcd does and clients count on. The header's
-//! revision is the store's when the response was made, so at or above that of the last event; more
-//! events at or below it may follow.
+//! Events that a watcher missed are sent in few responses ([`pack`]), up to a thousand revisions in
+//! each, as in etcd. This applies to events that the hub replays to a joining watcher, and to
+//! events that a watcher catching up finds in several steps of its history. A watcher that keeps up
+//! gets one response per revision, even if several revisions are ready at once, since etcd does so
+//! and clients rely on it. The header's revision is the store's revision when the response was
+//! built, so it is at or above the revision of the last event; more events at or below it may
+//! follow.
 //!
-//! What is packed from one step of history to the next is sent before anything else about its
-//! watcher: before the hub may have it, before it ends, by the client's wish or by a compaction. So
-//! packing changes where responses begin and end, and nothing else.
+//! Events packed from one step of history to the next are sent before anything else about their
+//! watcher: before the hub may take the watcher, and before the watcher ends, at the client's
+//! request or by a compaction. So packing changes only where responses begin and end.
 //!
 //! # Previous values
 //!
-//! For a watcher that asks for previous values, an event of revision R has one if R - 1 can be read
-//! when the event is encoded: if it is not below the compact revision. The ring has the value
-//! longer, the state on disk does not, and what a watcher gets must not depend on which of them it
-//! is fed from, nor on a restart or a snapshot in between. etcd reads the value at R - 1 when it
-//! sends the event, which comes to the same.
+//! For a watcher that asks for previous values, an event of revision R has a previous value if R -
+//! 1 is readable when the event is encoded, that is, if R - 1 is not below the compact revision.
+//! The ring keeps the value longer than the state on disk does, but the watcher's events must not
+//! depend on their source, nor on a restart or a snapshot in between. etcd reads the value at R - 1
+//! when it sends the event, which has the same effect.
 //!
 //! # Differences from etcd that clients can see
 //!
-//! A response that is not cut into fragments holds [`Settings::response_bytes_max`], and more only
-//! if a single revision does. etcd sends a thousand revisions whatever their size, which the 4 MiB
-//! that most clients take by default does not let through. With fragments it is
-//! [`Settings::pack_bytes_max`] that ends a response: a client which joins fragments sees the same
-//! as with etcd up to there.
+//! A response that is not fragmented holds at most [`Settings::response_bytes_max`], or more if a
+//! single revision does. etcd sends a thousand revisions regardless of their size, which exceeds
+//! the 4 MiB that most clients accept by default. With fragments, [`Settings::pack_bytes_max`]
+//! limits a response: up to that size, a client that joins fragments sees the same as with etcd.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -118,64 +120,64 @@ pub use response::EncodedWatchResponse;
 pub use stream::{End, Responses, serve};
 pub use subscription::{Subscription, WatchError};
 
-/// Commands waiting for the hub. A stream waits for a place, so this bounds memory and costs nobody
-/// an answer.
+/// Capacity of the hub's command queue. A stream waits for a free slot, so this bounds memory, and
+/// no command goes unanswered.
 const COMMANDS_MAX: usize = 1024;
-/// Commands the hub does before it looks at the ring again.
+/// Commands that the hub processes before it checks the ring again.
 const COMMANDS_AT_A_TIME: usize = 256;
 
-/// The bounds of this subsystem, and its one interval.
+/// Limits of this subsystem, and its one interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The tail of history in memory. Streams that are behind by less are served without a disk.
+    /// Size of the ring, the tail of history in memory. Streams that lag by less are served without
+    /// disk reads.
     pub ring_bytes_max: usize,
-    /// Messages in a stream's queue, each up to a batch of revisions.
+    /// Messages in a stream's queue; each message holds up to a batch of revisions.
     pub queue_messages_max: usize,
-    /// Bytes in a stream's queue. What it holds is shared with other streams that are at the same
-    /// place.
+    /// Bytes in a stream's queue. Streams at the same position share these bytes.
     pub queue_bytes_max: usize,
-    /// History read for a stream at a time.
+    /// Bytes of history read for a stream in one step.
     pub step_bytes_max: usize,
-    /// Steps of history read for a stream before it is sent what they found.
+    /// Steps of history that are read for a stream before their events are sent.
     pub pack_steps_max: usize,
-    /// Revisions in one response.
+    /// Largest number of revisions in one response.
     pub pack_revisions_max: usize,
-    /// Bytes of events that a stream packs from several steps before it sends them; the most that
-    /// the fragments of one response hold together.
+    /// Bytes of events that a stream packs from several steps before it sends them. This is also
+    /// the most that all fragments of one response hold together.
     pub pack_bytes_max: usize,
-    /// Bytes of events that all streams keep from one step of history for the next. Beyond this,
-    /// each sends what a step found.
+    /// Bytes of events that all streams together keep from one step of history for the next. Beyond
+    /// this limit, each stream sends after every step.
     pub pack_stock_bytes: usize,
-    /// Bytes of events in a response that carries several revisions and is not cut.
+    /// Bytes of events in a response that has several revisions and is not fragmented.
     pub response_bytes_max: usize,
-    /// Watchers on a stream.
+    /// Largest number of watchers on a stream.
     pub watchers_per_stream_max: usize,
-    /// Responses with more events than this are cut, for watchers that allow it.
+    /// Responses with more bytes of events than this are fragmented, for watchers that allow it.
     pub fragment_bytes: usize,
-    /// How often a quiet watcher that asked for it is told how far it is. A tenth is added at
-    /// random, so that not all streams of a restarted server tick together.
+    /// Interval of progress notifications to a quiet watcher that asked for them. A random tenth is
+    /// added, so that the streams of a restarted server do not all tick together.
     pub progress_interval: Duration,
 }
 
 impl Settings {
-    /// The bounds that go with a limit on requests.
+    /// Returns the limits that fit a limit on request size.
     pub fn new(max_request_bytes: usize, progress_interval: Duration) -> Settings {
         Settings {
-            // Some seconds of writes of a kibibyte at full speed: longer than a client's hiccup.
+            // A few seconds of 1 KiB writes at full speed: longer than a client's short pause.
             ring_bytes_max: 8 << 20,
-            // Several wake-ups' worth; each message is everything the hub found in one turn.
+            // Enough for several wake-ups; each message holds everything the hub found in one turn.
             queue_messages_max: 32,
             // Ten thousand streams that do not read and share nothing would hold 2.5 GiB.
             queue_bytes_max: 256 << 10,
             step_bytes_max: 512 << 10,
-            // Events that are few and far between wait for 16 MiB of history, a moment's reading.
+            // Sparse events wait for at most 16 MiB of history, which is read quickly.
             pack_steps_max: 32,
-            // As many as etcd sends.
+            // The same number as in etcd.
             pack_revisions_max: 1000,
             pack_bytes_max: 16 << 20,
             pack_stock_bytes: 64 << 20,
-            // A larger message costs no less for each event, and its stream keeps a buffer of that
-            // size. Well below the 4 MiB that gRPC's clients take unless told otherwise.
+            // A larger message does not reduce the cost per event, and its stream keeps a buffer of
+            // that size. This is well below the 4 MiB that gRPC clients accept by default.
             response_bytes_max: 512 << 10,
             // A watcher takes about 300 bytes on the stream and in the index.
             watchers_per_stream_max: 1 << 20,
@@ -195,22 +197,22 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Watch streams that are open.
+    /// Returns the number of open watch streams.
     pub fn streams(&self) -> u64 {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// Watchers on them.
+    /// Returns the number of watchers on all streams.
     pub fn watchers(&self) -> u64 {
         self.watchers.load(Ordering::Relaxed)
     }
 
-    /// Those of the watchers that are not live.
+    /// Returns the number of watchers that are not live.
     pub fn slow_watchers(&self) -> u64 {
         self.slow_watchers.load(Ordering::Relaxed)
     }
 
-    /// Events sent since the start.
+    /// Returns the number of events sent since the start.
     pub fn events(&self) -> u64 {
         self.events.load(Ordering::Relaxed)
     }
@@ -219,12 +221,12 @@ impl Stats {
 #[derive(Debug)]
 struct Shared {
     settings: Settings,
-    /// Held for the copying of a bounded number of references, never longer.
+    /// Held only while a bounded number of references is copied.
     ring: Mutex<Ring>,
     pushed: Notify,
-    /// Some stream could not say that it is gone.
+    /// Set when a stream could not report its end to the hub.
     must_sweep: AtomicBool,
-    /// The publisher is gone, and the hub with it.
+    /// Cancelled when the publisher is dropped; the hub ends then.
     closed: CancellationToken,
     next_stream: AtomicU64,
     /// See [`Settings::pack_stock_bytes`].
@@ -232,8 +234,8 @@ struct Shared {
     stats: Stats,
 }
 
-/// Begins: the applier gets the one end, everyone who watches the other. Spawns the hub, which ends
-/// when the publisher is dropped; must be called in a runtime.
+/// Creates the subsystem: the [`Publisher`] for the applier and the [`Watches`] for everything that
+/// watches. Spawns the hub, which ends when the publisher is dropped; must be called in a runtime.
 pub(crate) fn new(
     reader: Reader,
     reads: LongReads,
@@ -273,7 +275,7 @@ pub(crate) fn new(
     )
 }
 
-/// Drives the hub.
+/// Runs the hub.
 async fn run(mut hub: Hub, mut inbox: mpsc::Receiver<Command>, shared: Arc<Shared>) {
     loop {
         for _ in 0..COMMANDS_AT_A_TIME {
@@ -284,7 +286,7 @@ async fn run(mut hub: Hub, mut inbox: mpsc::Receiver<Command>, shared: Arc<Share
             hub.sweep();
         }
         if hub.advance(&shared.ring) {
-            // The streams that were woken run now, before there is more for them.
+            // Let the streams that were just woken run before they get more messages.
             tokio::task::yield_now().await;
             continue;
         }
@@ -294,22 +296,22 @@ async fn run(mut hub: Hub, mut inbox: mpsc::Receiver<Command>, shared: Arc<Share
             () = shared.pushed.notified() => {}
             command = inbox.recv() => match command {
                 Some(command) => hub.command(command, &shared.ring),
-                // Nobody watches, and nobody can begin to.
+                // All command senders are dropped: there are no watchers, and none can start.
                 None => return,
             },
         }
     }
 }
 
-/// The applier's end.
+/// The applier's end: publishes the changes of each commit.
 #[derive(Debug)]
 pub struct Publisher {
     shared: Arc<Shared>,
 }
 
 impl Publisher {
-    /// Takes what a commit changed, in order, and how far the state is after it. Does not wait for
-    /// anyone.
+    /// Publishes the changes of a commit, in order, and the state's position after it. Does not
+    /// wait for any watcher.
     pub fn publish(&self, changes: &[Arc<Changes>], applied: Applied) {
         let mut ring = lock(&self.shared.ring);
         let before = ring.newest();
@@ -329,7 +331,7 @@ impl Drop for Publisher {
     }
 }
 
-/// The watchers' end. Cheap to clone.
+/// The watchers' end: opens streams and subscriptions. Cheap to clone.
 #[derive(Clone)]
 pub struct Watches {
     shared: Arc<Shared>,
@@ -349,7 +351,7 @@ impl fmt::Debug for Watches {
 }
 
 impl Watches {
-    /// Follows the changes of some keys from within the process. See [`Subscription`].
+    /// Subscribes to the changes of some keys from within the process. See [`Subscription`].
     pub async fn subscribe(
         &self,
         range: KeyRange,
@@ -365,7 +367,8 @@ impl Watches {
     }
 }
 
-/// Locks what no panic can leave half done: each critical section is a few assignments.
+/// Locks a mutex and ignores poisoning. No panic can leave the data inconsistent: each critical
+/// section is a few assignments.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -681,7 +681,10 @@ impl World {
     fn is_settled(&self) -> bool {
         let last = self.oracle.last_revision();
         let watched = self.watchers.iter().all(|watcher| watcher.next == last + 1);
-        let living = self.members.iter().filter_map(|member| member.driven.as_ref());
+        let living = self
+            .members
+            .iter()
+            .filter_map(|member| member.driven.as_ref());
         let statuses: Vec<_> = living.map(|driven| driven.handle().status()).collect();
         let committed = statuses.iter().map(|status| status.committed_index).max();
         let applied = statuses

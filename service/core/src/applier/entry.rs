@@ -1,16 +1,17 @@
-//! One committed entry on its way into the state machine, and what happens if it cannot get there.
+//! Applying one committed entry to the state machine, and handling an entry that cannot be applied.
 //!
-//! What is proposed can be applied: commands are checked before they are proposed, and decoded by
-//! the same code with the same limits everywhere. If an entry cannot be applied all the same (a
-//! defect, a member of another release that led, a membership change that no member can read),
-//! no member may go on past it by itself, since members with and without it would differ. So the
-//! member stops and names the entry: index, term, hash and reason.
+//! Every proposed entry can be applied: commands are checked before they are proposed, and decoded
+//! by the same code with the same limits on every member. If an entry still cannot be applied (a
+//! defect, a leader of another release, a membership change that no member can read), no member may
+//! skip it by itself, since members with and without the entry would differ. So the member stops
+//! and reports the entry: index, term, hash and reason.
 //!
-//! All members stop there, at every start. The way out is the operator's: `--skip-log-entry` with
-//! index and hash, on all members, makes them go on as if the entry were empty. An entry is
-//! skipped only if its hash is the one named, and only if it cannot be applied: it is tried first.
-//! The applied index moves past it and nothing else changes, so all members that skip it stay
-//! equal. Commands in it have no outcome; their callers learn that it is unknown.
+//! All members stop at this entry, at every start, until the operator acts: `--skip-log-entry` with
+//! index and hash, on all members, makes them continue as if the entry were empty. An entry is
+//! skipped only if its hash is the given one, and only if it cannot be applied: the member tries to
+//! apply it first. The applied index moves past the entry and nothing else changes, so all members
+//! that skip it stay equal. The outcome of its commands is unknown, and their callers get that
+//! error.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,12 +23,12 @@ use conclave_storage::machine::{CommandKind, Done, Machine};
 
 use crate::consensus::{CommittedEntry, Position, configuration};
 
-/// A log entry that is not to be applied, as its member named it when it stopped there.
+/// A log entry to skip, as the member reported it when it stopped at the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SkippedEntry {
     /// The entry's index.
     pub index: u64,
-    /// Its hash: [`conclave_storage::log::entry_checksum`].
+    /// The entry's hash: [`conclave_storage::log::entry_checksum`].
     pub hash: u32,
 }
 
@@ -37,7 +38,7 @@ impl fmt::Display for SkippedEntry {
     }
 }
 
-/// Names the entry that is being applied if the state machine panics.
+/// Logs the entry that is being applied if the state machine panics.
 struct Applying<'a>(&'a CommittedEntry);
 
 impl Drop for Applying<'_> {
@@ -49,7 +50,7 @@ impl Drop for Applying<'_> {
     }
 }
 
-/// Applies one entry of the log, of whatever kind.
+/// Applies one log entry of any kind.
 pub(crate) fn apply(machine: &mut Machine, entry: &CommittedEntry) -> Result<Vec<Done>, Fault> {
     let _applying = Applying(entry);
     let Position { index, term } = entry.position;
@@ -71,17 +72,16 @@ pub(crate) fn apply(machine: &mut Machine, entry: &CommittedEntry) -> Result<Vec
     }])
 }
 
-/// The entry to be skipped at this index, if there is one.
+/// Returns the entry to skip at this index, if there is one.
 pub(crate) fn named(skipped: &[SkippedEntry], index: u64) -> Option<SkippedEntry> {
     skipped.iter().find(|entry| entry.index == index).copied()
 }
 
-/// Goes on without this entry, which the operator named. To be called with nothing applied and not
-/// committed.
+/// Skips this entry, which the operator named. Must be called with nothing applied and uncommitted.
 ///
 /// # Errors
-/// [`Fault::NotSkipped`] if it is another entry than the one that was named, or if it can be
-/// applied. The state machine must not be used any more after any error.
+/// [`Fault::NotSkipped`] if the entry is not the named one, or if it can be applied. The state
+/// machine must not be used after any error.
 pub(crate) fn skip(
     machine: &mut Machine,
     entry: &CommittedEntry,
@@ -104,7 +104,7 @@ pub(crate) fn skip(
     let reason = match tried {
         Ok(Ok(_)) => return Err(not_skipped("it can be applied".to_owned())),
         Ok(Err(Fault::Entry { reason, .. })) => reason,
-        // Of the disk, not of the entry.
+        // The fault is the disk's, not the entry's.
         Ok(Err(fault)) => return Err(fault),
         Err(_panic) => {
             machine.forget_uncommitted()?;
@@ -120,12 +120,12 @@ pub(crate) fn skip(
         "a log entry is skipped because of --skip-log-entry: what it says is not done, here and on \
          no other member"
     );
-    // An empty entry: the applied index moves.
+    // Apply an empty entry instead: only the applied index moves.
     machine.apply(index, term, &Bytes::new())?;
     Ok(())
 }
 
-/// Logs what the flag will do, at every start: it must not stay for longer than it is needed.
+/// Logs the effect of the flag at every start: it must be removed when it is not needed any longer.
 pub(crate) fn announce(skipped: &[SkippedEntry], applied: u64) {
     for named in skipped {
         let (index, entry) = (named.index, named.to_string());

@@ -1,9 +1,9 @@
-//! A log entry's payload, put together without encoding anything twice.
+//! Encoding of a log entry's payload, without encoding anything twice.
 //!
 //! A payload is a `conclave.command.Batch`. In protobuf a message is the concatenation of its
-//! fields, and a repeated field is its elements one after the other, each behind its tag and
-//! length. So a batch of commands that are already encoded is made by copying: the version field,
-//! then each command as [`frame`] left it. The decoder is the generated one.
+//! fields, and a repeated field is the concatenation of its elements, each with its own tag and
+//! length. So a batch of already encoded commands is built by copying: first the version field,
+//! then each command as [`frame`] encoded it. Decoding uses the generated decoder.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
@@ -12,11 +12,11 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 use conclave_proto::command::{Batch, Command};
 use conclave_proto::peer::Forward;
 
-/// Fields of `Batch`, as in `conclave/command.proto`.
+/// Field numbers of `Batch`, as in `conclave/command.proto`.
 const VERSION_FIELD: u32 = 1;
 const COMMANDS_FIELD: u32 = 2;
 
-/// The version of the payload format.
+/// Version of the payload format.
 pub const BATCH_VERSION: u64 = 1;
 
 /// Encodes a command as one element of a batch: tag, length, bytes.
@@ -30,7 +30,7 @@ pub fn frame(command: &Command) -> Bytes {
     out.freeze()
 }
 
-/// Puts framed commands together into the payload of one entry.
+/// Concatenates framed commands into the payload of one entry.
 pub fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u8> {
     let header_len = key_len(VERSION_FIELD) + encoded_len_varint(BATCH_VERSION);
     let len = header_len + framed.clone().map(Bytes::len).sum::<usize>();
@@ -43,20 +43,21 @@ pub fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u8> {
     out
 }
 
-/// Member and name of a framed command.
+/// Returns the member id and request id of a framed command.
 pub fn origin(framed: &Bytes) -> Option<(u64, u64)> {
-    // One element of a batch is a batch of one.
+    // A single framed element decodes as a batch with one command.
     let batch = Batch::decode(framed.clone()).ok()?;
     let header = batch.commands.into_iter().next()?.header?;
     Some((header.member_id, header.request_id))
 }
 
-/// Whether what another member asked to be proposed is a command, and one that this release knows.
-/// Whatever is in the log, every member must be able to apply, or it stops, and again at each
-/// start.
+/// Returns true if a forwarded proposal is one command that this release knows.
+///
+/// Every member must be able to apply every entry in the log. A member that cannot apply an entry
+/// stops, and stops again at each restart.
 pub fn is_known(framed: &Bytes) -> bool {
     let batch = Batch::decode(framed.clone());
-    // A version would be taken for that of the whole entry.
+    // A version field in here would be read as the version of the whole entry.
     let batch = batch.ok().filter(|batch| batch.version == 0);
     batch.is_some_and(|batch| match &batch.commands[..] {
         [command] => command.header.is_some() && command.body.is_some(),
@@ -64,7 +65,7 @@ pub fn is_known(framed: &Bytes) -> bool {
     })
 }
 
-/// The names of what another member asked to be proposed, for a refusal.
+/// Returns the request ids in a forwarded proposal, for the refusal.
 pub fn request_ids(forward: &Forward) -> Vec<u64> {
     let commands = forward.commands.iter().filter_map(origin);
     let change = forward
@@ -107,7 +108,7 @@ mod tests {
             header: None,
             ..known.clone()
         };
-        // What a later release adds is skipped by the decoder.
+        // The decoder skips a body that a later release added.
         let later = Command {
             body: None,
             ..known.clone()

@@ -1,20 +1,20 @@
-//! Who votes, as raft knows it, and how that changes.
+//! Raft's voter configuration and the entries that change it.
 //!
-//! A membership change is one entry of raft's own kind. Raft needs to know which id votes from then
-//! on; the state needs the whole change (addresses, who asked), which is the entry's *context*. So
-//! one entry tells both, in one place in the order of things.
+//! A membership change is one entry of raft's own kind (`EntryConfChange`). Raft needs only the id
+//! that votes from then on. The state machine needs the whole change (addresses, the proposer),
+//! which is stored in the entry's *context*. So one entry, at one position in the log, serves both.
 //!
-//! Whether a change is made is judged when it is committed, by the rules of
-//! [`conclave_storage::membership`], and both the driver (for raft) and the state machine come
-//! to the same verdict, because both begin at the same entry and follow the same ones.
+//! The decision to make a change is taken when its entry is committed, by the rules of
+//! [`conclave_storage::membership`]. The driver (for raft) and the state machine reach the same
+//! decision, because both start from the same entry and process the same entries after it.
 //!
 //! # On disk
 //!
-//! The configuration is kept with the log: raft's `ConfState`, with the index of the entry that
-//! made it in a field that raft does not know. A restart hands out committed entries again from the
-//! applied index on; a change at or before that index is in the configuration already and must not
-//! be made again. (Made again, "3 joins as a learner" after "3 votes" and "1 leaves" would give a
-//! configuration that never was, in which 2 alone might elect itself.)
+//! The configuration is stored with the log: raft's `ConfState`, plus the index of the entry that
+//! made it, in a field that raft does not know. A restart returns committed entries again, from the
+//! applied index on. A change at or before the configuration's index is already part of the
+//! configuration and must not be made again. (Repeating "3 joins as a learner" after "3 votes" and
+//! "1 leaves" would give a configuration that never existed, in which 2 alone might elect itself.)
 
 use bytes::Bytes;
 use conclave_proto::command::{Header, Member, MemberChange, MemberUrls, member_change};
@@ -26,15 +26,15 @@ use raft::eraftpb::{ConfChange, ConfChangeType, ConfState};
 
 use super::node::Malformed;
 
-/// A configuration and the entry that made it.
+/// A configuration and the index of the entry that made it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Configuration {
     pub(crate) conf_state: ConfState,
-    /// Index of the last membership change in it.
+    /// Index of the last membership change in this configuration.
     pub(crate) index: u64,
 }
 
-/// The field beside raft's own.
+/// Our field, encoded after the fields of raft's `ConfState`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct MadeAt {
     #[prost(uint64, tag = "100")]
@@ -42,7 +42,7 @@ struct MadeAt {
 }
 
 impl Configuration {
-    /// That of these members.
+    /// Builds the configuration that consists of `members`.
     pub(crate) fn of(members: &[Member], index: u64) -> Configuration {
         let ids = |learners: bool| -> Vec<u64> {
             let members = members
@@ -56,7 +56,7 @@ impl Configuration {
         }
     }
 
-    /// As the log keeps it.
+    /// Encodes the configuration for the log.
     pub(crate) fn encode(&self) -> Bytes {
         let raft = self.conf_state.write_to_bytes();
         let mut bytes = raft.expect("writing to memory");
@@ -65,7 +65,7 @@ impl Configuration {
         bytes.into()
     }
 
-    /// Reads what [`Configuration::encode`] wrote.
+    /// Decodes the bytes that [`Configuration::encode`] wrote.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Configuration, Malformed> {
         let mut conf_state =
             ConfState::parse_from_carllerche_bytes(bytes).map_err(|_| Malformed)?;
@@ -75,7 +75,8 @@ impl Configuration {
     }
 }
 
-/// The entry of a change, as raft wants it.
+/// Builds raft's entry for a membership change. Returns `None` for a change this release does not
+/// know, or one of member 0.
 pub(super) fn to_raft(change: &MemberChange) -> Option<ConfChange> {
     use member_change::Change as Wire;
     let (kind, id) = match change.change.as_ref()? {
@@ -83,10 +84,10 @@ pub(super) fn to_raft(change: &MemberChange) -> Option<ConfChange> {
         Wire::Add(member) => (ConfChangeType::AddNode, member.id),
         Wire::Promote(id) => (ConfChangeType::AddNode, *id),
         Wire::Remove(id) => (ConfChangeType::RemoveNode, *id),
-        // Nobody's vote changes; the entry is of this kind for its context.
+        // No vote changes; the entry has this kind so that it can carry its context.
         Wire::Update(urls) => (ConfChangeType::AddNode, urls.member_id),
     };
-    // Raft skips a change of the member 0, and the state would make it.
+    // Raft would skip a change of member 0, but the state machine would make it.
     if id == 0 {
         return None;
     }
@@ -97,18 +98,18 @@ pub(super) fn to_raft(change: &MemberChange) -> Option<ConfChange> {
     Some(out)
 }
 
-/// What an entry of raft's kind says: its own change, and ours.
+/// Decodes an entry of raft's kind into raft's change and ours.
 pub(super) fn from_raft(payload: &Bytes) -> Result<(ConfChange, MemberChange), Malformed> {
     let raft = ConfChange::parse_from_carllerche_bytes(payload).map_err(|_| Malformed)?;
     let change = MemberChange::decode(raft.context.clone()).map_err(|_| Malformed)?;
     Ok((raft, change))
 }
 
-/// What the payload of a committed entry of raft's kind asks for: who proposed it, and the change
-/// in the state machine's terms. `None` for one that is not ours, or of a newer release.
+/// Decodes the payload of a committed membership entry into its proposer and the change in the
+/// state machine's terms. Returns `None` for an entry that is not ours, or is from a newer release.
 pub(crate) fn change_in(kind: EntryKind, payload: &Bytes) -> Option<(Header, Change)> {
     if kind != EntryKind::ConfChange {
-        // Changes of several members at a time are not made here.
+        // This service never changes several members in one entry.
         return None;
     }
     let (_, MemberChange { header, change }) = from_raft(payload).ok()?;
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!(read, Ok(configuration));
     }
 
-    /// Raft reads its own part whatever stands beside it.
+    /// Raft decodes its own fields regardless of the context.
     #[test]
     fn a_change_carries_its_context() {
         let change = MemberChange {

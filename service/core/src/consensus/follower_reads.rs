@@ -1,23 +1,26 @@
-//! A follower's question for the read index, answered without asking anybody else.
+//! Read-index requests of followers, answered by the leader without another round trip.
 //!
-//! Before a leader says which index a read must see, it has to know that no other leader was
-//! elected before the read began. The library asks a majority by heartbeats, one round trip more.
-//! But a question from a follower tells already that the follower itself has elected nobody: it
-//! carries the follower's term as of when it was sent, which was after its reads had begun. If
-//! leader and follower are a majority together, as any two of three are, that is all there is to
-//! know.
+//! Before a leader returns the index that a read must see, it has to know that no other leader was
+//! elected before the read began. The library asks a majority by heartbeats, which costs one more
+//! round trip. But a request from a follower already shows that this follower has not voted in a
+//! later term: the request carries the follower's term at the time it was sent, which was after its
+//! reads had begun. If leader and follower together are a majority, as any two of three are,
+//! nothing else has to be checked.
 //!
 //! # Why that is enough
 //!
-//! The leader of term T answers, with its commit index, a question that was sent under T. Say a
-//! write was acknowledged before the read began. If its leader had a term beyond T, a majority had
-//! voted in that term before the read began, and the follower or the leader was among it: the
-//! follower would have had that term when it asked, the leader by the time it answers. Neither had.
-//! So the write is of term T, and this leader committed it, or of a term before, and it is below
-//! the first entry that this leader committed in its own term, without which it does not answer.
-//! As membership changes one member at a time, the majorities meet across a change, too.
+//! The leader of term T answers a request that was sent under T with its commit index. Suppose a
+//! write was acknowledged before the read began. If the leader of that write had a term later than
+//! T, a majority had voted in that term before the read began, and that majority included the
+//! follower or the leader. Then the follower would have had that term when it sent the request, or
+//! the leader would have it by the time it answers. Neither did. So the write belongs to term T or
+//! to an earlier term. If it belongs to T, this leader committed it. If it belongs to an earlier
+//! term, it is below the first entry that this leader committed in its own term, and the leader
+//! does not answer before that entry is committed. Membership changes one member at a time, so
+//! majorities overlap across a change, too.
 //!
-//! The library sends questions without a term, and takes one that is asked of it only without.
+//! The library sends read-index requests without a term, and accepts a request from a peer only
+//! without one.
 
 use std::collections::HashSet;
 
@@ -31,8 +34,8 @@ pub(super) fn is_question(message: &Message) -> bool {
 }
 
 impl Node {
-    /// A question with the term under which it is sent. (What this member passes on for another is
-    /// sent under no term.)
+    /// Sets the term of a read-index request to the term it is sent under. (A request that this
+    /// member forwards for another member gets no term.)
     pub(super) fn stamped(&self, mut question: Message) -> Message {
         if question.from == self.settings.member_id {
             question.term = self.raw.raft.term;
@@ -40,7 +43,7 @@ impl Node {
         question
     }
 
-    /// Answers a question, or gives it back as the library takes it.
+    /// Answers a read-index request, or returns the request in the form the library expects.
     pub(super) fn answer_question(&mut self, mut question: Message) -> Option<Message> {
         let raft = &self.raw.raft;
         let asked_under = std::mem::take(&mut question.term);

@@ -1,14 +1,15 @@
-//! The library's log lines, as ours.
+//! Forwards the library's log lines to `tracing`.
 //!
-//! It writes through `slog` and tells at "info" and "warn" what is part of a normal life:
-//! elections, terms, rejected votes. An operator should not meet a warning that asks for nothing,
-//! so all of it is a step quieter here; what matters (who leads now) the driver says itself.
+//! The library logs through `slog`, and reports elections, terms and rejected votes at "info" and
+//! "warn", although these are part of normal operation. An operator should not see a warning that
+//! requires no action, so every level is lowered by one here. The driver itself logs what matters:
+//! which member leads now.
 
 use std::fmt;
 
 use slog::{Drain, KV, Level, Logger, Never, OwnedKVList, Record, Serializer};
 
-/// A logger for the library.
+/// Returns a logger for the library.
 pub(super) fn to_tracing() -> Logger {
     Logger::root(ToTracing, slog::o!())
 }
@@ -31,7 +32,7 @@ impl Drain for ToTracing {
     }
 }
 
-/// The message and the record's own values, behind it.
+/// The message, followed by the record's own values.
 struct Line(String);
 
 impl Line {

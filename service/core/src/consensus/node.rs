@@ -1,4 +1,4 @@
-//! One member's part in the agreement: see the model in the module above.
+//! The raft state machine of one member. The parent module describes the model.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,172 +22,173 @@ use super::reads::Context;
 use super::timing::Suspicion;
 use crate::limits;
 
-/// How a node is set up.
+/// Settings of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Its id, not 0.
+    /// Id of this member; not 0.
     pub member_id: u64,
     /// Ticks between two heartbeats of a leader.
     pub heartbeat_ticks: usize,
-    /// Ticks without a leader before an election, at least; at most twice as many.
+    /// Minimum number of ticks without a leader before an election; the maximum is twice as many.
     pub election_ticks: usize,
-    /// Whether to ask around before standing for election.
+    /// Enables pre-vote: the member asks for pre-votes before it starts an election.
     pub pre_vote: bool,
-    /// The index the state machine has applied: nothing up to it is handed out again.
+    /// Index that the state machine has applied: entries up to it are not returned again.
     pub applied: u64,
-    /// Where the randomized election timeouts come from.
+    /// Seed for the randomized election timeouts.
     pub seed: u64,
 }
 
-/// Where a payload was put in the log.
+/// Position of a payload in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Its index.
+    /// Index of the entry.
     pub index: u64,
-    /// Its term.
+    /// Term of the entry.
     pub term: u64,
 }
 
-/// An entry everybody will agree on for ever.
+/// A committed log entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedEntry {
-    /// Its place in the log.
+    /// Position of the entry in the log.
     pub position: Position,
-    /// What kind of payload it has.
+    /// Kind of the payload.
     pub kind: EntryKind,
-    /// Empty for what a new leader begins its term with.
+    /// The payload; empty in the entry that a new leader begins its term with.
     pub payload: Bytes,
 }
 
-/// A message to a peer.
+/// A message to send to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The member it is for.
+    /// The receiving member.
     pub to: u64,
-    /// The library's message, encoded.
+    /// The library's encoded message.
     pub message: Bytes,
 }
 
-/// A read-index round's answer.
+/// The answer to a read-index round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadAnswer {
-    /// What the round was begun with: [`Context::encode`].
+    /// The context that the round was started with: [`Context::encode`].
     pub context: Vec<u8>,
-    /// What must be applied before a read of the round may look.
+    /// Index that must be applied before a read of the round is served.
     pub index: u64,
 }
 
-/// A snapshot that a member needs, to be sent with what the reader was offered.
+/// A snapshot to send to a member, with the files of the snapshot that the reader was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingSnapshot {
-    /// The member it is for.
+    /// The receiving member.
     pub to: u64,
-    /// The last entry in it.
+    /// Position of the last entry in the snapshot.
     pub position: Position,
-    /// The library's message that announces it, encoded.
+    /// The library's encoded message that announces the snapshot.
     pub message: Bytes,
 }
 
-/// A snapshot that has come and takes the place of log and state.
+/// A received snapshot that replaces the log and the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
-    /// The last entry in it.
+    /// Position of the last entry in the snapshot.
     pub position: Position,
-    /// The configuration to put on disk with the log.
+    /// The configuration to store with the log.
     pub configuration: Bytes,
 }
 
-/// Why a membership change was not put into the log.
+/// Reason why a membership change was not appended to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotProposed {
-    /// This member does not lead.
+    /// This member is not the leader.
     NotLeader,
-    /// Later: one change at a time, or leadership is being handed over.
+    /// Another change or a leadership transfer is in progress; retry later.
     Busy,
-    /// It says nothing this release knows.
+    /// The change is of no kind that this release knows.
     Malformed,
 }
 
-/// What there is to do, all of it since the last time. The order: send, hand over what is
-/// committed, restore, append.
+/// Everything to do since the previous work. The order is: send, pass on the committed entries,
+/// restore, append.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Work {
-    /// Names the append for [`Node::persisted`].
+    /// Number of this work, for [`Node::persisted`].
     pub number: u64,
-    /// What to put on disk, and whether to sync.
+    /// Records to write to disk, and the flag that requires a sync.
     pub append: Option<Append>,
-    /// What may leave now. (What must wait for the append is kept back and comes with a later
-    /// work.)
+    /// Messages that may be sent now. (A message that must wait for the append is held, and is part
+    /// of a later work.)
     pub messages: Vec<Outgoing>,
-    /// What may be applied now, in order.
+    /// Entries that may be applied now, in order.
     pub committed: Vec<CommittedEntry>,
-    /// Read-index rounds that are answered.
+    /// Answers to read-index rounds.
     pub reads: Vec<ReadAnswer>,
-    /// Snapshots to send.
+    /// Snapshots to send to members.
     pub snapshots: Vec<OutgoingSnapshot>,
-    /// A snapshot to put in place; confirmed like an append, by the work's number, and together
-    /// with the append of the same work, which comes after it.
+    /// A snapshot to install. It is confirmed like an append, by the work's number, together with
+    /// the append of the same work, which follows it.
     pub restore: Option<Restore>,
 }
 
-/// Bytes that are not a message of the library, or a change that this release does not know.
+/// Error for bytes that are not a message of the library, or a change that this release does not
+/// know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// Why a peer's message was not taken.
+/// Reason why a peer's message was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// See [`Malformed`].
+    /// The bytes are not a message of the library.
     #[error("it is no raft message")]
     Malformed,
-    /// It says what no correct member says.
+    /// The message is one that no correct member sends.
     #[error(transparent)]
     Unfit(Unfit),
-    /// The leader knows this member to have acknowledged entries that are not in its log: what was
-    /// on its disk is lost, and with it the votes it gave.
+    /// The leader knows that this member acknowledged entries that are not in its log: the contents
+    /// of this member's disk were lost, and with them the votes it gave.
     #[error("it expects entries up to {expected} in a log that ends at {last_index}")]
     LogLost {
-        /// What the leader knows to be here.
+        /// Last index that the leader knows this member to have.
         expected: u64,
-        /// What is.
+        /// Last index in this member's log.
         last_index: u64,
     },
 }
 
-/// See the module above.
+/// The raft node of one member; the parent module describes the model.
 pub struct Node {
     pub(super) raw: RawNode<Reader>,
     pub(super) settings: Settings,
     pub(super) random: u64,
-    /// Role, term and leader for which the election timeout was last pinned.
+    /// Role, term and leader for which the election timeout was last set.
     pub(super) pinned: Option<(StateRole, u64, u64)>,
     pub(super) suspicion: Option<Suspicion>,
     /// Role and term after the last input.
     role: (StateRole, u64),
-    /// The entry of the last membership change in the configuration.
+    /// Index of the last membership change in the configuration.
     configured_at: u64,
-    /// Work and index of a snapshot that is being put in place.
+    /// Work number and index of a snapshot that is being installed.
     restoring: Option<(u64, u64)>,
-    /// The index a leader's term begins with.
+    /// Index of the first entry in this leader's term.
     term_start: u64,
-    /// Appends handed out and not yet confirmed: the work's number and the last index it made
-    /// durable.
+    /// Appends returned as work but not yet confirmed: the work's number and the last index that
+    /// the append makes durable.
     appends: VecDeque<(u64, Option<u64>)>,
-    /// Messages that wait for the append of a work.
+    /// Messages that wait for the append of a work, with that work's number.
     held: VecDeque<(u64, Vec<Outgoing>)>,
-    /// Messages held no longer, and answers that need not be.
+    /// Messages that are no longer held, and responses that never have to be.
     pub(super) released: Vec<Outgoing>,
     last_number: u64,
-    /// See [`Node::take_entries`].
+    /// Accepts entries from a leader: see [`Node::take_entries`].
     takes_entries: bool,
 }
 
 impl Node {
-    /// Opens a follower on `log`, with `state` as [`Log::open`] returned it: the configuration is
-    /// the one that is kept in the log.
+    /// Opens a follower on `log`. `state` is what [`Log::open`] returned; the configuration is the
+    /// one stored in the log.
     ///
     /// # Errors
-    /// When that configuration cannot be decoded.
+    /// Returns [`Malformed`] if that configuration cannot be decoded.
     pub fn open(settings: Settings, log: Arc<Log>, state: &LogState) -> Result<Node, Malformed> {
         let configuration = Configuration::decode(&state.conf_state)?;
         let configured_at = configuration.index;
@@ -195,18 +196,18 @@ impl Node {
         Ok(Node::new(settings, reader, configured_at))
     }
 
-    /// A follower that has just woken up. `configured_at` is the index that came with the
-    /// configuration.
+    /// Creates a follower. `configured_at` is the index that was stored with the configuration.
     pub fn new(settings: Settings, reader: Reader, configured_at: u64) -> Node {
         let config = Config {
             id: settings.member_id,
             election_tick: settings.election_ticks,
             heartbeat_tick: settings.heartbeat_ticks,
             applied: settings.applied,
-            // Zero, the default, would mean one entry a message.
+            // Zero, the default, would mean one entry per message.
             max_size_per_msg: limits::APPEND_MESSAGE_BYTES_MAX,
             max_inflight_msgs: limits::APPEND_MESSAGES_IN_FLIGHT_MAX,
-            // A leader cut off from the majority must notice, or it would take commands for ever.
+            // A leader cut off from the majority must step down, or it would accept commands for
+            // ever.
             check_quorum: true,
             pre_vote: settings.pre_vote,
             read_only_option: ReadOnlyOption::Safe,
@@ -236,7 +237,7 @@ impl Node {
         node
     }
 
-    /// A tick of the clock.
+    /// Advances the node by one clock tick.
     pub fn tick(&mut self) {
         if self.must_not_stand() {
             self.raw.raft.election_elapsed = 0;
@@ -246,18 +247,19 @@ impl Node {
         self.after_input();
     }
 
-    /// Stands for election now. A sole voter wins at once.
+    /// Starts an election now. A sole voter wins at once.
     pub fn campaign(&mut self) {
         if self.must_not_stand() {
             return;
         }
         // Fails only while a configuration change waits to be applied; the next election timeout
-        // tries again.
+        // retries.
         let _ = self.raw.campaign();
         self.after_input();
     }
 
-    /// A message from the member `from`. Whatever its bytes are, it is taken or refused.
+    /// Processes a message from the member `from`. Any bytes are safe: the message is either
+    /// accepted or refused.
     pub fn step(&mut self, from: u64, message: &Bytes) -> Result<(), Refused> {
         let mut message =
             Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
@@ -265,12 +267,13 @@ impl Node {
         peer_message::check(&message, from, &local).map_err(Refused::Unfit)?;
         let last_index = local.last_index;
         match message.get_msg_type() {
-            // A leader sends the lesser of its commit index and what this member acknowledged.
+            // A leader sends the lesser of its commit index and the index this member acknowledged.
             MessageType::MsgHeartbeat
                 if message.commit > last_index && message.term >= local.term =>
             {
-                // Only a member of this one's cluster may end it. A stranger need not know what is
-                // committed; a leader that is not listed yet is a reason to wait for one that is.
+                // Only a listed member of this cluster may stop this member. An unlisted sender
+                // does not have to know what is committed; a leader that is not listed yet is a
+                // reason to wait for a listed leader.
                 if self.raw.raft.prs().get(from).is_none() {
                     return Err(Refused::Unfit(Unfit::Commit));
                 }
@@ -288,20 +291,20 @@ impl Node {
             },
             _ => {}
         }
-        // An error here says that the message came too late to matter.
+        // The library returns an error when the message arrived too late to matter.
         let _ = self.raw.step(message);
         self.after_input();
         Ok(())
     }
 
-    /// Whether entries from a leader are taken in. Those that are not are lost on this side of the
-    /// network instead of on it, and the leader sends them again; it hears of this member by its
-    /// answers to heartbeats.
+    /// Switches the acceptance of entries from a leader. Entries that are refused are dropped here,
+    /// as if the network had lost them, and the leader sends them again. The leader still receives
+    /// this member's responses to heartbeats.
     pub fn take_entries(&mut self, takes_entries: bool) {
         self.takes_entries = takes_entries;
     }
 
-    /// What a message is checked against.
+    /// Returns the local state that a message is checked against.
     fn local(&self) -> Local {
         let raft = &self.raw.raft;
         let last_index = raft.raft_log.last_index();
@@ -314,8 +317,8 @@ impl Node {
         }
     }
 
-    /// The message that announces a snapshot whose files are here and are at position `found`. If
-    /// raft takes it, the next work has a [`Restore`].
+    /// Processes the message that announces a snapshot whose files are on this member. `found` is
+    /// the position of these files. If raft accepts the snapshot, the next work has a [`Restore`].
     pub fn step_snapshot(&mut self, message: &Bytes, found: Position) -> Result<(), Refused> {
         let message =
             Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
@@ -329,12 +332,12 @@ impl Node {
         Ok(())
     }
 
-    /// Something sent to a member was lost.
+    /// Reports to raft that a message to a member was lost.
     pub fn unreachable(&mut self, member_id: u64) {
         self.raw.report_unreachable(member_id);
     }
 
-    /// What became of a snapshot for a member.
+    /// Reports to raft if a snapshot for a member arrived or failed.
     pub fn snapshot_sent(&mut self, to: u64, arrived: bool) {
         let status = match arrived {
             true => SnapshotStatus::Finish,
@@ -343,36 +346,36 @@ impl Node {
         self.raw.report_snapshot(to, status);
     }
 
-    /// Whether a member needs a snapshot and none was offered. Asks once for each need.
+    /// Returns true if a member needs a snapshot and none was offered. Returns true once per need.
     pub fn wants_snapshot(&mut self) -> bool {
         self.raw.mut_store().take_wanted()
     }
 
-    /// A snapshot of the state of these members, up to `position`, can be sent from now on; or none
-    /// any more.
+    /// Sets or clears the snapshot that can be sent from now on: the snapshot's last position and
+    /// the configuration of its members.
     pub(crate) fn offer_snapshot(&mut self, offer: Option<(Position, Configuration)>) {
         self.raw.mut_store().offer(offer);
     }
 
-    /// Hands leadership to a voter. Nothing is proposed meanwhile; it ends, one way or the other,
-    /// within an election timeout.
+    /// Transfers leadership to a voter. No proposals are accepted meanwhile; the transfer ends, by
+    /// success or failure, within an election timeout.
     pub fn transfer_leader(&mut self, to: u64) {
         self.raw.transfer_leader(to);
     }
 
-    /// The same again, in case the message that does it was lost.
+    /// Repeats the leadership transfer, in case its message was lost.
     pub fn transfer_again(&mut self, to: u64) {
         self.raw.raft.abort_leader_transfer();
         self.raw.transfer_leader(to);
     }
 
-    /// Whether leadership is being handed over.
+    /// Returns true while a leadership transfer is in progress.
     pub fn is_transferring(&self) -> bool {
         self.raw.raft.lead_transferee.is_some()
     }
 
-    /// The voter that is best placed to lead instead of this member: heard of lately, with the
-    /// longest log. `None` if there is none.
+    /// Returns the best candidate for a leadership transfer: a voter that was active recently and
+    /// has the longest log. Returns `None` if there is none.
     pub fn successor(&self) -> Option<u64> {
         let raft = &self.raw.raft;
         let voters = raft.prs().conf().voters().clone();
@@ -386,36 +389,36 @@ impl Node {
         others.max().map(|(_, std::cmp::Reverse(id))| id)
     }
 
-    /// The last entry of this member's log.
+    /// Returns the last index of this member's log.
     pub fn last_index(&self) -> u64 {
         self.raw.raft.raft_log.last_index()
     }
 
-    /// Whether a member may lead.
+    /// Returns true if the member is a voter, and so may lead.
     pub fn is_voter(&self, member_id: u64) -> bool {
         self.raw.raft.prs().conf().voters().contains(member_id)
     }
 
-    /// Leads no longer, without a successor.
+    /// Steps down without a successor.
     pub fn resign(&mut self) {
         let term = self.raw.raft.term;
         self.raw.raft.become_follower(term, 0);
         self.after_input();
     }
 
-    /// How far the leader knows another member's log to agree with its own.
+    /// Returns the last index up to which another member's log is known to match the leader's.
     pub fn matched(&self, member_id: u64) -> Option<u64> {
         let progress = self.raw.raft.prs().get(member_id)?;
         Some(progress.matched)
     }
 
-    /// Puts a membership change at the end of the log: one at a time.
+    /// Appends a membership change to the log. Only one change may be in progress at a time.
     pub fn propose_change(&mut self, change: &MemberChange) -> Result<Position, NotProposed> {
         let raft = &self.raw.raft;
         if raft.state != StateRole::Leader {
             return Err(NotProposed::NotLeader);
         }
-        // Raft would put an empty entry in its place.
+        // Raft would append an empty entry instead of the change.
         if raft.has_pending_conf() || raft.lead_transferee.is_some() {
             return Err(NotProposed::Busy);
         }
@@ -426,10 +429,10 @@ impl Node {
         Ok(self.just_proposed())
     }
 
-    /// Puts a payload at the end of the log. `None` if this member does not lead or may not take
-    /// more.
+    /// Appends a payload to the log. Returns `None` if this member is not the leader or may not
+    /// accept more.
     pub fn propose(&mut self, payload: Vec<u8>) -> Option<Position> {
-        // A follower would pass it on, and the proposer would never learn where it went.
+        // A follower would forward it, and the proposer would never learn its position.
         if self.raw.raft.state != StateRole::Leader {
             return None;
         }
@@ -437,7 +440,7 @@ impl Node {
         Some(self.just_proposed())
     }
 
-    /// The place of what a leader has just put at the end of its log.
+    /// Returns the position of the entry that this leader has just appended.
     fn just_proposed(&self) -> Position {
         Position {
             index: self.last_index(),
@@ -445,12 +448,12 @@ impl Node {
         }
     }
 
-    /// Begins a read-index round. There may never be an answer: see [`super::reads`].
+    /// Starts a read-index round. It may never be answered: see [`super::reads`].
     pub fn read_index(&mut self, context: Context) {
         self.raw.read_index(context.encode());
     }
 
-    /// The append of the work of this number, and of all before it, is on disk.
+    /// Confirms that the append of work `number`, and every append before it, is on disk.
     pub fn persisted(&mut self, number: u64) {
         while let Some(&(appended, last_index)) = self.appends.front()
             && appended <= number
@@ -460,19 +463,20 @@ impl Node {
                 self.raw.mut_store().persisted(index);
             }
         }
-        // Work without an append was done when it was handed out, so if nothing is on its way any
-        // more everything is.
+        // Work without an append was complete when it was returned, so if no append is outstanding,
+        // everything is on disk.
         let through = if self.appends.is_empty() {
             self.last_number
         } else {
             number
         };
-        // The library takes an append for durable if the log still has its last entry, or has it
-        // again. It cannot have been replaced and brought back while the append was written: to go
-        // back so far a leader needs this member's rejection, which waits for the appends before.
+        // The library treats an append as durable if the log still has, or again has, the append's
+        // last entry. That entry cannot have been replaced and brought back while the append was
+        // being written: to go back so far, a leader needs this member's rejection, which waits for
+        // the earlier appends.
         self.raw.on_persist_ready(through);
         if let Some((_, index)) = self.restoring.take_if(|(number, _)| *number <= through) {
-            // The state machine goes on from there, as soon as it has it.
+            // The state machine continues from there, once it has installed the snapshot.
             self.raw.advance_apply_to(index);
         }
         while self
@@ -486,16 +490,16 @@ impl Node {
         self.after_input();
     }
 
-    /// Everything through `index` is applied by the state machine.
+    /// Records that the state machine has applied everything through `index`.
     pub fn applied(&mut self, index: u64) {
         if index > self.raw.raft.raft_log.applied() {
             self.raw.advance_apply_to(index);
         }
     }
 
-    /// Takes up a committed membership change that the rules allow; must be called for each such
-    /// change, in order, before the next [`Node::work`]. Returns the configuration to put on disk
-    /// with the log, or `None` if it is there already.
+    /// Applies a committed membership change that the rules allow. Must be called for each such
+    /// change, in order, before the next [`Node::work`]. Returns the configuration to store with
+    /// the log, or `None` if it is already stored.
     pub fn apply_change(&mut self, entry: &CommittedEntry) -> Result<Option<Bytes>, Malformed> {
         if entry.kind != EntryKind::ConfChange {
             return Err(Malformed);
@@ -511,8 +515,9 @@ impl Node {
         let conf_state = self.raw.apply_conf_change(&change).map_err(|_| Malformed)?;
         let raft = &mut self.raw.raft;
         if raft.state == StateRole::Leader && !raft.promotable() {
-            // It was removed. The library goes on to count its own acknowledgements, which it has
-            // no place for any more. The others learn that the entry is committed, and elect.
+            // This leader was removed. The library would still count the leader's own
+            // acknowledgements, for which it no longer has a progress entry. The other members
+            // learn that the entry is committed, and elect.
             raft.bcast_append();
             let term = raft.term;
             raft.become_follower(term, 0);
@@ -525,18 +530,18 @@ impl Node {
         Ok(Some(configuration.encode()))
     }
 
-    /// The log will forget everything through `index`, all of it applied and not needed by a
-    /// follower.
+    /// Announces that the log will drop everything through `index`. These entries must be applied
+    /// and not needed by a follower.
     pub fn compact(&mut self, index: u64) {
         self.raw.mut_store().compact(index);
     }
 
-    /// The first index the log still has.
+    /// Returns the first index the log still has.
     pub fn first_index(&self) -> u64 {
         self.raw.raft.raft_log.first_index()
     }
 
-    /// Where this member stands, after the last input.
+    /// Returns the member's view of raft's term, leader and roles after the last input.
     pub fn standing(&self) -> Standing {
         let raft = &self.raw.raft;
         let conf = raft.prs().conf();
@@ -549,17 +554,18 @@ impl Node {
         }
     }
 
-    /// The last index known to be committed.
+    /// Returns the last index known to be committed.
     pub fn committed_index(&self) -> u64 {
         self.raw.raft.raft_log.committed
     }
 
-    /// The index this leader's term begins with. Meaningless on others.
+    /// Returns the index of the first entry in this leader's term. Meaningless unless this member
+    /// leads.
     pub fn term_start(&self) -> u64 {
         self.term_start
     }
 
-    /// What there is to do since the last time, if anything.
+    /// Returns everything to do since the previous call, or `None` if there is nothing.
     pub fn work(&mut self) -> Option<Work> {
         let released = std::mem::take(&mut self.released);
         if !self.raw.has_ready() {
@@ -611,7 +617,7 @@ impl Node {
             })
             .collect();
         let mut waiting = ready.take_persisted_messages();
-        // A question promises nothing that would have to be on disk.
+        // A read-index request makes no promise that would have to be on disk first.
         let questions = waiting.extract_if(.., |message| is_question(message));
         work.messages
             .extend(questions.map(|question| encode(&self.stamped(question))));
@@ -634,14 +640,15 @@ impl Node {
         Some(work)
     }
 
-    /// The snapshot in a ready list. From here on the reader begins after it.
+    /// Extracts the snapshot in a ready list. From here on the reader's log begins after the
+    /// snapshot.
     fn take_restore(&mut self, ready: &raft::Ready) -> Restore {
         let metadata = ready.snapshot().get_metadata();
         let position = Position {
             index: metadata.index,
             term: metadata.term,
         };
-        // What is on its way to the disk is replaced.
+        // The snapshot replaces whatever is being written to disk.
         for (_, last_index) in &mut self.appends {
             *last_index = None;
         }
@@ -658,28 +665,28 @@ impl Node {
         }
     }
 
-    /// Whether winning an election now would find this member in the middle of something: a
-    /// snapshot whose log the library cannot look at yet, or, for a sole voter, who wins at once,
-    /// an entry that is not on disk.
+    /// Returns true if this member must not start an election now. Two states forbid it: a snapshot
+    /// is being installed, so the library cannot read its log yet; or this member is a sole voter,
+    /// which wins at once, and an entry is not on disk.
     pub(super) fn must_not_stand(&self) -> bool {
         let log = &self.raw.raft.raft_log;
-        // The entry that the last term began with may not even be handed out yet, if a message
-        // ended that term at once.
+        // The first entry of the last term may not even have been returned as work yet, if a
+        // message ended that term at once.
         let is_on_disk = self.appends.is_empty() && log.persisted == log.last_index();
         self.restoring.is_some() || (self.standing().is_sole_voter && !is_on_disk)
     }
 
-    /// What of a ready list goes to disk. A commit index alone does not: it is written with the
-    /// next append, and if that never comes, it is found again by the next election (raft's paper
-    /// calls it volatile). On a sole voter this saves every second write.
+    /// Takes the part of a ready list that goes to disk. A commit index alone is not written: it
+    /// goes out with the next append, and if there is none, the next election finds it again
+    /// (raft's paper calls it volatile). On a sole voter this saves every second write.
     fn take_append(&mut self, ready: &mut raft::Ready) -> Option<Append> {
         if !ready.must_sync() {
             return None;
         }
         let entries = ready.take_entries();
         if let Some(first) = entries.first() {
-            // What an append on its way has written from here on is replaced, so its confirmation
-            // says nothing about it.
+            // The new entries replace whatever an outstanding append writes from this index on, so
+            // that append's confirmation does not cover it.
             for (_, last_index) in &mut self.appends {
                 *last_index = (*last_index).map(|last| last.min(first.index - 1));
             }
@@ -694,7 +701,8 @@ impl Node {
         Some(append)
     }
 
-    /// After every input: pins the election timeout, and notes where a leader's term begins.
+    /// Runs after every input: sets the election timeout, and records the first index of a leader's
+    /// term.
     fn after_input(&mut self) {
         self.pin_timeout();
         let now = (self.raw.raft.state, self.raw.raft.term);
@@ -703,7 +711,8 @@ impl Node {
         }
         self.role = now;
         if self.raw.raft.state == StateRole::Leader {
-            // Nothing was proposed since: the last entry is the empty one the term begins with.
+            // Nothing has been proposed since, so the last entry is the empty entry that begins the
+            // term.
             self.term_start = self.raw.raft.raft_log.last_index();
         }
     }

@@ -1,21 +1,23 @@
-//! The raft log as the library reads it: the disk, and the tail of it that is still in memory.
+//! The library's view of the raft log: the log on disk, plus its tail in memory.
 //!
-//! The library asks its storage for three things all the time: the term of a recent index, the
-//! entries that just became committed, the entries a follower lacks. All three are nearly always
-//! about the last few entries, and some of those are not on disk yet: a ready list counts as *in
-//! the storage* as soon as it is handed out, and is written while the node goes on. So the tail
-//! serves two ends: what is being written can be read, and what was written need not be read back.
+//! The library constantly asks its storage for three things: the term of a recent index, the
+//! entries that were just committed, and the entries a follower lacks. All three are nearly always
+//! among the last few entries, some of which are not on disk yet: the library treats a ready list
+//! as *in the storage* as soon as it has been returned, and the list is written while the node
+//! continues. So the tail serves two purposes: entries that are being written can be read, and
+//! entries that were written need not be read back from disk.
 //!
 //! # Invariants
 //!
 //! 1. The tail is contiguous and ends at `last_index`; everything before it is on disk.
-//! 2. What is not known to be on disk is never dropped from the tail. What is, is dropped from the
-//!    front beyond [`limits::LOG_TAIL_BYTES_MAX`].
-//! 3. `first_index` moves before the disk forgets, so nothing is looked for that may be gone.
+//! 2. An entry that is not known to be on disk is never dropped from the tail. Entries on disk are
+//!    dropped from the front while the tail exceeds [`limits::LOG_TAIL_BYTES_MAX`].
+//! 3. `first_index` moves before the disk drops entries, so no read looks for an entry that may be
+//!    gone.
 //!
-//! A read that fails cannot be answered with an error the library would survive, nor should it be:
-//! the log cannot be trusted any more. The fault is logged, for it names the path, and the library
-//! panics, which ends the driver and with it the process.
+//! The library would not survive an error from a failed read, and it should not: the log is no
+//! longer trustworthy. The fault names the path and is logged; then the library panics, which ends
+//! the driver and with it the process.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -31,32 +33,34 @@ use super::configuration::Configuration;
 use super::node::Position;
 use crate::limits;
 
-/// What an entry costs beside its data: enough for its index, term, kind and field tags.
+/// Bytes that an entry takes beside its data: enough for its index, term, kind and field tags.
 const ENTRY_OVERHEAD_BYTES: u64 = 32;
 
-/// See the module.
+/// The raft log that the library reads from: disk and tail.
 pub struct Reader {
     log: Arc<Log>,
     initial: RaftState,
     first_index: u64,
     last_index: u64,
-    /// The term of the entry before the first.
+    /// Term of the entry before `first_index`.
     compacted_term: u64,
     tail: VecDeque<Entry>,
     tail_bytes: u64,
     persisted: u64,
-    /// The snapshot that can be sent to those who lack what the log has dropped.
+    /// Snapshot for members that need entries the log has dropped.
     offered: Option<(Position, Configuration)>,
-    /// Somebody lacks it, and none was there.
+    /// Set when a member needed a snapshot and none was offered.
     wanted: Cell<bool>,
 }
 
 impl Reader {
-    /// Reads `log` from where `state`, which came with it, says it stands. What is applied and what
-    /// made the configuration is committed: the log's own record of the commit index may lag. (A
-    /// configuration is put on disk when its entry is committed, and the commit index of that entry
-    /// later or never. A voter that did not believe its own configuration's entry could not reach
-    /// those it says are there.)
+    /// Creates a reader of `log`; `state` is the log's state at opening.
+    ///
+    /// Applied entries, and the entry that made the configuration, are committed, although the
+    /// log's own record of the commit index may lag. (A configuration is written when its entry is
+    /// committed; the commit index of that entry is written later, or never. A voter that did not
+    /// treat its own configuration's entry as committed could not reach the members in that
+    /// configuration.)
     pub(crate) fn new(
         log: Arc<Log>,
         state: &LogState,
@@ -89,8 +93,8 @@ impl Reader {
         }
     }
 
-    /// Entries are on their way to the disk; from now on they can be read here. A suffix of what
-    /// was there is replaced.
+    /// Adds entries that are being written to disk, so that they can be read from here. They
+    /// replace any existing entries from their first index on.
     pub(super) fn append(&mut self, entries: Vec<Entry>) {
         let Some(first) = entries.first().map(|entry| entry.index) else {
             return;
@@ -106,7 +110,7 @@ impl Reader {
         self.tail.extend(entries);
     }
 
-    /// Everything through `index` is on disk, as it is in the tail.
+    /// Records that everything through `index` is on disk, as it is in the tail.
     pub(super) fn persisted(&mut self, index: u64) {
         self.persisted = self.persisted.max(index.min(self.last_index));
         while self.tail_bytes > limits::LOG_TAIL_BYTES_MAX as u64
@@ -120,10 +124,10 @@ impl Reader {
         }
     }
 
-    /// Nothing at or below `index` will be asked for any more.
+    /// Drops the entries at or below `index`, which will not be read again.
     ///
     /// # Panics
-    /// When the log does not reach so far: only what was applied is compacted.
+    /// Panics if the log ends before `index`: only applied entries are compacted.
     pub(super) fn compact(&mut self, index: u64) {
         if index < self.first_index {
             return;
@@ -136,7 +140,7 @@ impl Reader {
         }
     }
 
-    /// A snapshot takes the place of all that was here.
+    /// Replaces the whole log by a snapshot.
     pub(super) fn restore(&mut self, index: u64, term: u64) {
         self.first_index = index + 1;
         self.last_index = index;
@@ -147,19 +151,19 @@ impl Reader {
         self.offered = None;
     }
 
-    /// A snapshot can be had, or none any more.
+    /// Sets or clears the snapshot that can be sent.
     pub(super) fn offer(&mut self, offer: Option<(Position, Configuration)>) {
-        // Whoever asked meanwhile asked for this one.
+        // This offer answers the requests made so far.
         self.wanted.set(false);
         self.offered = offer;
     }
 
-    /// Whether a snapshot was asked for in vain since the last time.
+    /// Returns true if a snapshot was requested and not available since the last call.
     pub(super) fn take_wanted(&mut self) -> bool {
         self.wanted.take()
     }
 
-    /// The index of the tail's first entry, or the one after the last if the tail is empty.
+    /// Returns the index of the tail's first entry, or `last_index + 1` if the tail is empty.
     fn tail_first(&self) -> u64 {
         self.last_index + 1 - self.tail.len() as u64
     }
@@ -245,8 +249,10 @@ impl Storage for Reader {
         Ok(self.last_index)
     }
 
-    /// A follower that needs what the log has dropped waits until a snapshot is made that it can go
-    /// on from, and that knows of it. The message has its position only; the files go another way.
+    /// Returns the offered snapshot if it is useful to member `to`. A follower that needs entries
+    /// the log has dropped waits until there is a snapshot that it can continue from and that lists
+    /// it as a member. The message holds only the snapshot's position; the files are sent
+    /// separately.
     fn snapshot(&self, request_index: u64, to: u64) -> Result<Snapshot> {
         let useful = self.offered.as_ref().filter(|(position, configuration)| {
             let ConfState {
@@ -293,7 +299,7 @@ fn to_raft(entry: log::Entry) -> Entry {
     out
 }
 
-/// A copy that shares the data.
+/// Converts an entry of the library, sharing the data.
 pub(super) fn from_raft(entry: &Entry) -> log::Entry {
     log::Entry {
         index: entry.index,

@@ -1,43 +1,44 @@
-//! Read-index rounds: which index must be applied before a linearizable read may look.
+//! Read-index rounds, which find the index to apply before a linearizable read is served.
 //!
-//! All reads that wait when a round begins share it: one exchange of heartbeats with a majority
-//! serves them all, and reads that come meanwhile go into the next. [`Reads`] is the bookkeeping,
-//! pure; [`super::node::Node`] asks raft.
+//! All reads that are waiting when a round starts share that round: one exchange of heartbeats with
+//! a majority serves all of them, and reads that arrive meanwhile join the next round. [`Reads`]
+//! does the bookkeeping, without I/O; [`super::node::Node`] sends the requests to raft.
 //!
 //! # Why a context is used once
 //!
-//! Raft names a round by the context we give it and keeps rounds in a map by that name. A name used
-//! twice meets the acknowledgements of its first use, which may be older than the reads that wait
-//! now. So a name is (member, boot, counter), and an answer counts only if it is for the round in
-//! progress and leader and term are those under which it was asked.
+//! Raft identifies a round by the context we pass, and keeps pending rounds in a map keyed by it.
+//! If a context were used twice, the second round could count acknowledgements of the first, which
+//! may be older than the waiting reads. So a context is (member, boot, counter). An answer counts
+//! only if it is for the round in progress, and if leader and term are the same as when the round
+//! was started.
 //!
 //! Raft drops a read silently when there is no leader or the leader has not yet committed in its
-//! term, and messages are lost. So a round without an answer is asked for again after
-//! [`Reads::patience_ticks`], under another name. It keeps the names it had: where an answer takes
-//! longer than the patience, the first one still comes, and it is right, since all reads of a round
-//! began before any of its names was given.
+//! term, and messages can be lost. So a round without an answer is requested again after
+//! [`Reads::patience_ticks`], under a new context. The round keeps its earlier contexts: if an
+//! answer takes longer than the patience, the answer to the first request still arrives and is
+//! correct, since all reads of the round began before any of its contexts was created.
 
 use std::collections::VecDeque;
 
 use super::Standing;
 
-/// Names of a round that an answer may come under. With two ticks between them this is the time a
-/// request may take, and more.
+/// Largest number of contexts under which a round accepts an answer. At two ticks per context, this
+/// covers more than the longest time a request may take.
 const NAMES_MAX: usize = 128;
 
-/// Names a round.
+/// Identifier of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
-    /// Who asks.
+    /// Id of the member that asks.
     pub member_id: u64,
-    /// Which life of the member.
+    /// Id of this start of the member.
     pub boot_id: u64,
-    /// Which round of that life.
+    /// Number of the round since this start.
     pub counter: u64,
 }
 
 impl Context {
-    /// 24 bytes, big-endian.
+    /// Encodes the context as 24 bytes, big-endian.
     pub fn encode(self) -> Vec<u8> {
         [self.member_id, self.boot_id, self.counter]
             .iter()
@@ -46,7 +47,7 @@ impl Context {
     }
 }
 
-/// See the module. `S` is whatever waits.
+/// Bookkeeping of read-index rounds. `S` is the waiting read.
 #[derive(Debug)]
 pub struct Reads<S> {
     next: Context,
@@ -57,17 +58,18 @@ pub struct Reads<S> {
 
 #[derive(Debug)]
 struct Round<S> {
-    /// What it was asked for under, at most [`NAMES_MAX`], the latest last.
+    /// Contexts of the round's requests, at most [`NAMES_MAX`], the latest last.
     names: VecDeque<Context>,
     standing: Standing,
     ticks: u32,
-    /// The patience is over: it is to be asked for again.
+    /// The patience has run out: the round must be requested again.
     is_late: bool,
     slots: Vec<S>,
 }
 
 impl<S> Reads<S> {
-    /// Nobody waits. `boot_id` must differ from that of every other life of the member.
+    /// Creates the bookkeeping without waiting reads. `boot_id` must differ for every start of the
+    /// member.
     pub fn new(member_id: u64, boot_id: u64, patience_ticks: u32) -> Reads<S> {
         let next = Context {
             member_id,
@@ -82,7 +84,7 @@ impl<S> Reads<S> {
         }
     }
 
-    /// More reads wait.
+    /// Adds waiting reads.
     pub fn add(&mut self, slots: Vec<S>) {
         if self.waiting.is_empty() {
             self.waiting = slots;
@@ -91,8 +93,8 @@ impl<S> Reads<S> {
         }
     }
 
-    /// The context to ask raft with, if there is a leader to ask, and reads wait and no round is in
-    /// progress, or it is late.
+    /// Returns the context for the next request to raft. Returns `None` without a leader, if no
+    /// reads wait, or while a round is in progress that is not late.
     pub fn begin(&mut self, standing: Standing) -> Option<Context> {
         let nothing_to_ask = match &self.round {
             Some(round) => !round.is_late,
@@ -121,12 +123,13 @@ impl<S> Reads<S> {
         Some(context)
     }
 
-    /// Whether a round is in progress: reads that come wait for its end.
+    /// Returns true while a round is in progress: new reads wait for its end.
     pub fn is_asking(&self) -> bool {
         self.round.is_some()
     }
 
-    /// Raft's answer: the reads it is for. Empty for an answer to a round that is no more.
+    /// Processes raft's answer and returns the reads it serves. Returns none if the answer belongs
+    /// to a round that has ended.
     pub fn answered(&mut self, context: &[u8], standing: Standing) -> Vec<S> {
         let is_of = |round: &mut Round<S>| round.names.iter().any(|name| name.encode() == context);
         match self.round.take_if(is_of) {
@@ -139,14 +142,15 @@ impl<S> Reads<S> {
         }
     }
 
-    /// Leader or term may have changed: a round begun under another is given up.
+    /// Notes a possible change of leader or term: a round started under another leader or term is
+    /// abandoned, and its reads wait for the next round.
     pub fn standing_changed(&mut self, standing: Standing) {
         if let Some(round) = self.round.take_if(|round| !round.is_under(standing)) {
             self.again(round);
         }
     }
 
-    /// Time passes: a round without an answer is asked for again.
+    /// Counts a tick. A round without an answer in time is marked to be requested again.
     pub fn tick(&mut self) {
         if let Some(round) = &mut self.round {
             round.ticks += 1;
@@ -157,7 +161,8 @@ impl<S> Reads<S> {
         }
     }
 
-    /// Removes those that gave up, so that a member without a leader does not gather them.
+    /// Removes reads whose callers have given up, so that they do not accumulate on a member
+    /// without a leader.
     pub fn retain(&mut self, mut keep: impl FnMut(&S) -> bool) {
         self.waiting.retain(&mut keep);
         if let Some(round) = &mut self.round {
@@ -166,7 +171,7 @@ impl<S> Reads<S> {
         self.round.take_if(|round| round.slots.is_empty());
     }
 
-    /// Everybody, at the end.
+    /// Removes and returns all reads, at shutdown.
     pub fn drain(&mut self) -> Vec<S> {
         if let Some(round) = self.round.take() {
             self.again(round);
@@ -174,12 +179,12 @@ impl<S> Reads<S> {
         std::mem::take(&mut self.waiting)
     }
 
-    /// Reads waiting or in a round.
+    /// Returns the number of reads that wait or are in a round.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.round.as_ref().map_or(0, |round| round.slots.len())
     }
 
-    /// True when nobody waits.
+    /// Returns true if there are no reads.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -247,7 +252,7 @@ mod tests {
         let mut names = Vec::new();
         for _ in 0..5 {
             names.extend(reads.begin(LED_BY_2));
-            // It came after the first was asked: none of these answers is for it.
+            // Read 2 arrived after the round started, so none of these answers serves it.
             reads.add(vec![2]);
             assert_eq!(reads.begin(LED_BY_2), None);
             (0..3).for_each(|_| reads.tick());

@@ -1,35 +1,37 @@
-//! When a member stands for election.
+//! Election timeouts: when a member starts an election.
 //!
-//! Raft draws a random timeout so that members rarely stand at the same time. A draw among ten
-//! ticks makes the wait long, and leaves one chance in ten or so of a split vote, which costs
-//! another wait. Members know each other, so they can do better: each waits by its *rank*, its
-//! position among the voters other than the leader that is gone.
+//! Raft draws a random timeout so that members rarely start an election at the same time. A draw
+//! among ten ticks makes the wait long, and still leaves a chance of about one in ten for a split
+//! vote, which costs another wait. Members know each other, so they can do better: each waits
+//! according to its *rank*, its position among the voters other than the lost leader.
 //!
 //! ```text
 //! rank 0   election_ticks + 1
-//! rank 1   election_ticks + 3          two ticks apart: whoever stands first is elected
-//! rank 2   election_ticks + 5          before the next one's time has come
+//! rank 1   election_ticks + 3          two ticks apart: the first candidate is elected
+//! rank 2   election_ticks + 5          before the next timeout expires
 //! ```
 //!
-//! The first cannot always win: its log may be behind, and the others refuse it. Then the next one
-//! stands. With pre-vote, standing in vain disturbs nobody. A candidate that failed draws at random
-//! from then on, from the node's own seed, so that no bad luck lasts.
+//! The first candidate does not always win: its log may be behind, and then the other voters refuse
+//! it. Then the next member starts an election. With pre-vote, a failed attempt disturbs no other
+//! member. A candidate that failed draws random timeouts from then on, from the node's own seed, so
+//! that repeated collisions end.
 //!
 //! # A hint
 //!
-//! When a process dies the system closes its connections. That is no proof that the leader is gone,
-//! but enough to ask around at once: [`super::Node::suspect`] lets the leader's lease on this
-//! member's vote run out, and after `1 + 2 * rank` ticks the member asks for pre-votes. If the
-//! leader is alive the majority still hears from it, refuses, and nothing has happened; if it
-//! speaks up here before, the suspicion is dropped.
+//! When a process dies, the system closes its connections. That does not prove that the leader is
+//! gone, but is enough to ask for pre-votes at once: [`super::Node::suspect`] lets the leader's
+//! lease on this member's vote expire, and after `1 + 2 * rank` ticks the member asks for
+//! pre-votes. If the leader is alive, the majority still receives its heartbeats and refuses, and
+//! nothing changes. If this member receives a message from the leader first, the suspicion is
+//! dropped.
 
 use super::Node;
 use raft::StateRole;
 
-/// Asking again after a suspicion, while no leader is found.
+/// Number of campaigns after a suspicion, while no leader is found.
 const ATTEMPTS: u32 = 4;
 
-/// A leader that is perhaps gone.
+/// Suspicion that a leader is gone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspicion {
     leader: u64,
@@ -39,13 +41,14 @@ pub(super) struct Suspicion {
 }
 
 impl Node {
-    /// The leader closed its connection.
+    /// Reports that a member, possibly the leader, closed its connection.
     pub fn suspect(&mut self, member_id: u64) {
         let raft = &mut self.raw.raft;
         if raft.leader_id != member_id || raft.state != StateRole::Follower {
             return;
         }
-        // Votes are refused for as long as a leader was heard of within an election timeout.
+        // Votes are refused while this member has received from a leader within an election
+        // timeout.
         raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
         self.suspicion = Some(Suspicion {
             leader: member_id,
@@ -55,7 +58,7 @@ impl Node {
         });
     }
 
-    /// Called after each tick.
+    /// Advances the suspicion; called after each tick.
     pub(super) fn follow_suspicion(&mut self) {
         let Some(mut suspicion) = self.suspicion.take() else {
             return;
@@ -72,7 +75,7 @@ impl Node {
         if suspicion.ticks_left == 0 {
             suspicion.attempts_left -= 1;
             suspicion.ticks_left = 2 + 2 * self.rank(suspicion.leader);
-            // The first in rank is at the end of its own patience with this very tick.
+            // The member of rank 0 reaches its own election timeout with this very tick.
             let asked = raft.state == StateRole::PreCandidate && raft.election_elapsed == 0;
             if !asked {
                 self.campaign();
@@ -83,7 +86,7 @@ impl Node {
         }
     }
 
-    /// Pins the election timeout if the library drew a new one.
+    /// Sets the election timeout again if the library drew a new one.
     pub(super) fn pin_timeout(&mut self) {
         let raft = &self.raw.raft;
         let now = (raft.state, raft.term, raft.leader_id);
@@ -101,7 +104,7 @@ impl Node {
         self.raw.raft.set_randomized_election_timeout(timeout);
     }
 
-    /// This member's position among the voters without `leader`.
+    /// Returns this member's position among the voters without `leader`.
     fn rank(&self, leader: u64) -> u64 {
         let own = self.settings.member_id;
         let voters = self.raw.raft.prs().conf().voters().ids();

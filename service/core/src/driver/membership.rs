@@ -1,8 +1,9 @@
-//! Who is in the cluster, as the log says it.
+//! The cluster's membership, as of the committed log.
 //!
 //! The driver follows membership changes as they are committed, ahead of the state machine, because
-//! raft must know of a change before it hands out what comes after it. Both begin at the state's
-//! applied index and use the same rules, so both come to the same verdict on each.
+//! raft must know of a change before it returns the entries after it. The driver and the state
+//! machine both begin at the state's applied index and use the same rules, so both accept or reject
+//! the same changes.
 
 use conclave_storage::Fault;
 use conclave_storage::log::{Append, EntryKind};
@@ -15,7 +16,8 @@ use crate::consensus::{CommittedEntry, Position, Standing};
 use crate::fatal::FatalError;
 use crate::proposal::Proposal;
 
-/// A member that was removed goes on for so many ticks: if it led, the others must learn of it.
+/// Ticks for which a removed member keeps running: if it was the leader, the other members must
+/// learn of the removal.
 const TICKS_AFTER_REMOVAL: u32 = 5;
 
 /// The membership as of the last entry committed.
@@ -33,8 +35,8 @@ impl Followed {
     }
 }
 
-/// On every member that meets it in the log: who looks for why a cluster changed looks at whichever
-/// is left.
+/// Logs a change. Every member logs every change, so that an operator can find the cause of a
+/// change in the log of any remaining member.
 fn log_change(change: &Change) {
     let id = hex(change.id());
     match change {
@@ -73,8 +75,9 @@ impl Driver {
         Ok(())
     }
 
-    /// Who waits for the entry at this position. An entry of another term in the place of ours says
-    /// that ours is lost: the applier will see the same and hand it back.
+    /// Returns the proposals that wait for the entry at this position. If an entry of another term
+    /// is at the position of ours, our entry is lost: the applier sees the same and returns the
+    /// proposals.
     fn placed_at(&mut self, position: Position, batch: &mut Vec<ToApply>) -> Vec<Proposal> {
         let Some(Placed {
             position: place,
@@ -93,12 +96,12 @@ impl Driver {
         Vec::new()
     }
 
-    /// The configuration is on disk before the entry that made it is applied: the state's applied
-    /// index must never be past a change that the log's configuration does not have.
+    /// The configuration is on disk before its entry is applied: the state's applied index must
+    /// never be past a change that the log's configuration does not have.
     fn change_members(&mut self, entry: &CommittedEntry) -> Result<(), Fault> {
         self.parts.progress.close_reads();
         let Some((_, change)) = configuration::change_in(entry.kind, &entry.payload) else {
-            // The applier stops the member here, or skips the entry if the operator says so.
+            // The applier stops the member here, or skips the entry if the operator asked for that.
             let index = entry.position.index;
             tracing::warn!(index, "a membership change that this release cannot make");
             return Ok(());
@@ -123,7 +126,7 @@ impl Driver {
                 self.membership.leaving_in = Some(TICKS_AFTER_REMOVAL);
             }
         }
-        // Whether reads may go on without asking is decided anew.
+        // Forces `follow_standing` to decide again if reads may skip the round.
         self.standing = Standing {
             is_sole_voter: false,
             ..self.standing
@@ -132,7 +135,7 @@ impl Driver {
         Ok(())
     }
 
-    /// A snapshot brought a membership of its own.
+    /// Adopts the membership that came with a snapshot.
     pub(super) fn take_membership(&mut self, membership: Membership) {
         if self.membership.membership.members() != membership.members() {
             let members: Vec<String> = membership.members().iter().map(|m| hex(m.id)).collect();
@@ -145,7 +148,7 @@ impl Driver {
     pub(super) fn tell_peers_who_is_there(&self) {
         let membership = &self.membership.membership;
         let members = membership.members();
-        // A member that joins has no state yet, and was introduced to the others.
+        // A joining member has no state yet, and was already introduced to the other members.
         if !members.is_empty() {
             self.parts
                 .peers
@@ -153,7 +156,7 @@ impl Driver {
         }
     }
 
-    /// Whether this member was removed, and goes on for a moment only.
+    /// Returns true if this member was removed and only runs for its last ticks.
     pub(super) fn is_leaving(&self) -> bool {
         self.membership.leaving_in.is_some()
     }

@@ -1,5 +1,5 @@
-//! Commands and their way to the log: packed into entries by a leader, into parcels for it by the
-//! others.
+//! The way of commands to the log: a leader packs them into entries, other members pack them into
+//! parcels for the leader.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ use crate::observe::Observation;
 use crate::proposal::{Answer, Payload, Proposal, Slot};
 
 impl Driver {
-    /// What a member sent.
+    /// Takes a parcel that a member sent.
     pub(super) fn take_parcel(&mut self, from: u64, parcel: Parcel) -> Result<(), Fault> {
         match parcel.content {
             Some(Content::Raft(message)) => match self.parts.node.step(from, &message) {
@@ -42,7 +42,7 @@ impl Driver {
     }
 
     /// Counts a raft message that was dropped because no correct member sends it, and logs the
-    /// first one of a kind from a member.
+    /// first message of each kind from a member.
     fn message_refused(&self, from: u64, refused: Refused) {
         self.parts.observer.observe(Observation::MessageRefused);
         let (from, reason) = (hex(from), refused.to_string());
@@ -52,8 +52,8 @@ impl Driver {
         }
     }
 
-    /// Commands that clients gave to another member. They are proposed only by the leader they were
-    /// meant for: their member relies on it.
+    /// Takes commands that clients sent to another member. Only the leader that they were sent to
+    /// proposes them: the member that forwarded them relies on it.
     fn take_forward(&mut self, from: u64, mut forward: Forward) {
         let is_for_us = self.standing.is_leader && self.standing.term == forward.term;
         let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
@@ -84,7 +84,7 @@ impl Driver {
         self.refuse(from, forward.term, codec::request_ids(&forward), reason);
     }
 
-    /// Tells a member what of its commands will not be proposed.
+    /// Notifies a member which of its commands will not be proposed.
     fn refuse(&self, to: u64, term: u64, request_ids: Vec<u64>, reason: Reason) {
         let reason = reason.into();
         let refusal = Refusal {
@@ -95,19 +95,19 @@ impl Driver {
         self.send(to, Content::Refusal(refusal));
     }
 
-    /// Sends pending commands on their way.
+    /// Proposes pending commands, or forwards them to the leader.
     pub(super) fn propose(&mut self) {
         if self.is_applier_behind() {
             return;
         }
         if !self.standing.is_leader {
-            // With no leader they wait for one, or for their deadline.
+            // Without a leader, commands wait for the next leader or for their deadline.
             if self.standing.leader != 0 {
                 self.forward();
             }
             return;
         }
-        // Whoever leads next takes them.
+        // During a transfer commands wait here; the next leader gets them.
         while !self.pending.is_empty() && !self.parts.node.is_transferring() {
             if self.is_applier_behind() {
                 return;
@@ -128,7 +128,8 @@ impl Driver {
         }
     }
 
-    /// Raft has no room for these, or this member was removed and whoever leads next takes them.
+    /// Raft refused these commands: it has no room for them, or this member was removed. In the
+    /// second case this member's own commands wait for the next leader.
     fn not_proposed(&mut self, proposals: Vec<Proposal>) {
         let term = self.standing.term;
         let (own, others): (Vec<_>, Vec<_>) = proposals
@@ -148,7 +149,7 @@ impl Driver {
         }
     }
 
-    /// One at a time; the others wait until it is applied.
+    /// Proposes one membership change at a time; the others wait until it is applied.
     pub(super) fn propose_changes(&mut self) {
         if !self.standing.is_leader {
             return;
@@ -174,7 +175,7 @@ impl Driver {
     }
 
     fn place(&mut self, position: Position, mut proposals: Vec<Proposal>) {
-        // Others follow theirs themselves.
+        // Commands of other members are tracked by those members.
         proposals.retain(|proposal| proposal.slot.is_some());
         if !proposals.is_empty() {
             self.placed.push_back(Placed {
@@ -206,7 +207,7 @@ impl Driver {
         let term = self.standing.term;
         let slots = proposals.iter().filter_map(|p| p.slot.as_ref());
         let request_ids = slots.map(Slot::request_id).collect();
-        // The applier must have them before an entry can bring their outcome.
+        // The applier must have the proposals before an entry can bring their outcome.
         self.tell_applier(vec![ToApply::Forwarded { term, proposals }]);
         self.away = true;
         let forward = Forward {
@@ -215,7 +216,8 @@ impl Driver {
             change,
         };
         if !self.send(self.standing.leader, Content::Forward(forward)) {
-            // It leads, and this member is about to reach it again: the next tick is soon enough.
+            // The leader is still the leader and this member will soon reach it again, so a retry
+            // at the next tick is early enough.
             let reason = Reason::NotLeader.into();
             self.tell_applier(vec![ToApply::Refused(Refusal {
                 term,
@@ -225,7 +227,7 @@ impl Driver {
         }
     }
 
-    /// Who leads, or under which term, has changed.
+    /// Handles a change of the leader or of its term. `led`: this member was the leader before.
     pub(super) fn leader_changed(&mut self, led: bool) {
         let mut away = Vec::new();
         for Placed {
@@ -241,7 +243,8 @@ impl Driver {
             self.tell_applier(away);
         }
         if led {
-            // Sent to the leader of that term only, and not in its log: their members will know.
+            // These were sent to the leader of that term only and are not in the log. The members
+            // that forwarded them propose them again.
             self.pending.retain(|proposal| proposal.slot.is_some());
             self.changes.retain(|proposal| proposal.slot.is_some());
             self.forwarded_bytes = 0;
@@ -258,12 +261,13 @@ impl Driver {
         }
     }
 
-    /// Drops what nobody waits for any more.
+    /// Drops proposals whose callers have given up.
     pub(super) fn forget_abandoned(&mut self) {
         self.pending.retain(|proposal| !proposal.is_abandoned());
         self.changes.retain(|proposal| !proposal.is_abandoned());
         if self.away {
-            // Once more after there can be any; the applier has nothing to do then.
+            // Sweep once more after this member has become the leader; the applier then has nothing
+            // to drop.
             self.away = !self.standing.is_leader;
             self.tell_applier(vec![ToApply::Sweep]);
         }
@@ -281,7 +285,7 @@ impl Driver {
     }
 }
 
-/// How many of the pending commands go into the next entry, and whether it is full with them.
+/// Returns how many pending commands go into the next entry, and if they fill it.
 fn next_pack(pending: &VecDeque<Proposal>) -> (usize, bool) {
     let mut bytes = 0;
     for (count, proposal) in (1..).zip(pending) {

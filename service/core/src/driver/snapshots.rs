@@ -1,29 +1,30 @@
-//! Snapshots: for a member that lacks what the log has dropped, and from the leader when this
-//! member is the one.
+//! Snapshots: sent to a member that lacks entries which the log has dropped, and received from the
+//! leader when this member lacks such entries.
 //!
-//! # Out
+//! # Sending
 //!
-//! Raft asks for a snapshot when it meets such a member. None is there, so it is told to ask again,
-//! and a thread makes a checkpoint beside the applier, which goes on. When that is done it is
-//! *offered*: raft announces it, the files travel by themselves ([`crate::peers`]), and while any
-//! member is receiving it the log keeps what comes after it. With the last transfer the offer ends
-//! and the files go.
+//! Raft asks for a snapshot when it meets such a member. If none exists, raft must ask again later,
+//! and a thread makes a checkpoint while the applier continues. The finished checkpoint is
+//! *offered*: raft announces it, and the files travel separately ([`crate::peers`]). While any
+//! member is receiving it, the log keeps the entries after it. With the last transfer the offer
+//! ends and the files are removed.
 //!
-//! A member that was added later is not in the configuration of what is offered and cannot start
-//! from it. It does not wait for those that are receiving, which may be slow: another checkpoint is
-//! made and offered in place of the first, whose files stay for as long as somebody receives them.
-//! Whoever loses its leadership ends its transfers: its successor decides who needs what.
+//! A member that was added later is not in the configuration of the offered checkpoint and cannot
+//! start from it. It does not wait for the running transfers, which may be slow: another checkpoint
+//! is made and offered in place of the first, whose files stay until their last transfer ends. A
+//! leader that steps down ends its transfers: the next leader decides which members need a
+//! snapshot.
 //!
-//! # In
+//! # Receiving
 //!
 //! ```text
 //! files, checked and synced ─▶ raft takes the announcement ─▶ log writer: the folder is the state,
 //!   the log begins after it ─▶ applier goes on with it ─▶ entries that follow
 //! ```
 //!
-//! The log writer does its part in the order of its queue, so no append that belongs before the
-//! snapshot comes after it. A crash leaves the old state with the old log, the new state with the
-//! old log (the next start finishes it), or the new state with the new log.
+//! The log writer installs the snapshot in the order of its queue, so no append that belongs before
+//! the snapshot comes after it. A crash leaves the old state with the old log, the new state with
+//! the old log (the next start finishes the installation), or the new state with the new log.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,35 +49,35 @@ use crate::peers::{ReceivedSnapshot, SnapshotFiles, Taken};
 /// Opens the state in a folder.
 pub type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>;
 
-/// Where states lie on disk, and how one is opened.
+/// Location of the states on disk, and the function that opens one.
 #[derive(Clone)]
 pub struct StateFolder {
-    /// The member's folder, which holds the state's.
-    /// The member's folder.
+    /// The member's folder, which holds the state's folder.
     pub member_dir: PathBuf,
-    /// Opens a state.
+    /// Opens the state in a folder.
     pub open: OpenState,
-    /// The state as it is now.
+    /// Reader of the current state.
     pub reader: Reader,
 }
 
-/// What is under way.
+/// Snapshots being made, sent, received and installed.
 #[derive(Default)]
 pub(super) struct Traffic {
     taking: bool,
     taken_so_far: u64,
     offered: Option<Arc<SnapshotFiles>>,
-    /// Who is receiving what: the offered one, or one that was offered before.
+    /// Receiving members, each with its files: the current offer or an earlier one.
     receiving: Vec<(u64, Arc<SnapshotFiles>)>,
-    /// Members that have not got theirs, and the ticks until raft may try again.
+    /// Members whose transfer failed, and the ticks until raft may retry.
     failed: Vec<(u64, u32)>,
-    /// Ticks for which nobody has taken up the offer.
+    /// Ticks for which no member has been receiving the offer.
     idle_ticks: u32,
-    /// Members that have what was offered, for which what they lack is kept.
+    /// Members that have received a snapshot, for which the log keeps the entries that they still
+    /// lack.
     catching_up: Vec<CatchingUp>,
-    /// Stepped, and not yet taken by raft.
+    /// A snapshot that was stepped into raft and not yet accepted by raft.
     arriving: Option<Arrived>,
-    /// Taken, and being put in place by the work of this number.
+    /// A snapshot that raft accepted, being installed by the work of this number.
     installing: Option<(u64, Arrived)>,
 }
 
@@ -92,28 +93,28 @@ impl Traffic {
 /// A member that has been sent a snapshot.
 struct CatchingUp {
     member: u64,
-    /// What it had when it was last seen to make progress.
+    /// The member's matched index when it last made progress.
     matched: u64,
     ticks_left: u32,
 }
 
-/// A received snapshot that was opened and is what it says.
+/// A received snapshot that was opened and is the announced one.
 struct Arrived {
     snapshot: ReceivedSnapshot,
     engine: Arc<dyn Engine>,
     membership: Membership,
 }
 
-/// An offer nobody took up ends after so many ticks.
+/// Ticks after which an offer that no member receives ends.
 const IDLE_TICKS_MAX: u32 = 100;
 
-/// The pause after a transfer that failed, as it may for hours: because a disk is full, or another
-/// version does not read what this one writes.
+/// The pause in ticks after a failed transfer. Transfers may fail for hours, because a disk is full
+/// or because the receiver's version cannot read what this version writes.
 const RETRY_TICKS: u32 = 10;
 
-/// What was written while a snapshot was on its way may be more than the log keeps otherwise. It is
-/// kept for the one that has the snapshot and needs the rest, or it would need another snapshot,
-/// and again another; but only so long after it was last seen to get on.
+/// Ticks without progress after which the log stops keeping entries for a member that received a
+/// snapshot. The entries written during the transfer may be more than the log keeps otherwise. They
+/// are kept for that member, or it would need another snapshot, and again another.
 const CATCH_UP_TICKS: u32 = 300;
 
 impl Driver {
@@ -153,7 +154,7 @@ impl Driver {
     fn follow_catching_up(&mut self) {
         let node = &self.parts.node;
         self.snapshots.catching_up.retain_mut(|one| {
-            // One that is a member no more has no progress.
+            // A removed member has no progress.
             let Some(matched) = node.matched(one.member) else {
                 return false;
             };
@@ -176,7 +177,7 @@ impl Driver {
         });
     }
 
-    /// This member leads no more.
+    /// Ends all transfers and the offer, because this member is not the leader any longer.
     pub(super) fn end_snapshots(&mut self) {
         self.parts.peers.end_snapshots();
         self.snapshots.catching_up.clear();
@@ -212,8 +213,8 @@ impl Driver {
             position,
             message,
         } = outgoing;
-        // The offer may have changed since raft looked at it. And what was sent under an earlier
-        // reign may not have ended yet.
+        // The offer may have changed since raft looked at it, and a transfer from an earlier term
+        // may still be running.
         let is_receiving = self.snapshots.receiving.iter().any(|(one, _)| *one == to);
         let offered = self.snapshots.offered.clone().filter(|_| !is_receiving);
         let announced = (position.index, position.term);
@@ -231,7 +232,7 @@ impl Driver {
         let was_taken_up = traffic.is_offer_taken_up();
         traffic.receiving.retain(|(receiver, _)| *receiver != to);
         if !arrived {
-            // When it is tried again what is offered now will do.
+            // The retry will send the snapshot that is offered then.
             traffic.failed.push((to, RETRY_TICKS));
             return;
         }
@@ -248,7 +249,7 @@ impl Driver {
         }
     }
 
-    /// The log should keep what comes after this index.
+    /// Returns the index after which the log should keep all entries.
     pub(super) fn keeps_from(&self) -> Option<u64> {
         let Traffic {
             offered,
@@ -299,7 +300,7 @@ impl Driver {
             snapshot, engine, ..
         }) = self.snapshots.arriving.take()
         {
-            // Raft has no use for it any more. Closed before its folder goes.
+            // Raft has no use for the snapshot. Close its engine before its folder is removed.
             drop(engine);
             let _ = snapshot.installed.send(false);
         }
@@ -323,7 +324,8 @@ impl Driver {
         self.write(number, job);
     }
 
-    /// Everything up to this work is on disk: a snapshot among it is the state now.
+    /// Handles the report that all work up to `number` is on disk: a snapshot in that work is now
+    /// the state.
     pub(super) fn install_through(&mut self, number: u64) {
         let installing = &mut self.snapshots.installing;
         let Some((_, arrived)) = installing.take_if(|(work, _)| *work <= number) else {
@@ -345,10 +347,11 @@ impl Driver {
     }
 }
 
-/// A state that was opened, and its members.
+/// An opened state and its membership.
 type Opened = (Arc<dyn Engine>, Membership);
 
-/// Opens what was received, before anything depends on it. `None` if it is not what it says.
+/// Opens a received snapshot before anything depends on it. Returns `None` if it is not the
+/// announced one.
 fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Opened>, Fault> {
     let opened = (folder.open)(&snapshot.dir).and_then(|engine| {
         let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
@@ -356,7 +359,7 @@ fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Open
     });
     let (engine, reader) = match opened {
         Ok(opened) => opened,
-        // The disk fails, and not what was sent.
+        // The fault is the local disk's, not the snapshot's.
         Err(fault @ (Fault::Engine { .. } | Fault::InUse { .. })) => return Err(fault),
         Err(
             fault @ (Fault::Damaged { .. }
@@ -382,7 +385,7 @@ fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Open
 }
 
 fn take(folder: &StateFolder, dir: PathBuf) -> Taken {
-    // Left over from a life that ended in the middle of it.
+    // Left over from a run that ended while it made a checkpoint.
     let _ = std::fs::remove_dir_all(&dir);
     let open = |dir: &Path| (folder.open)(dir);
     match snapshot::take(&*folder.reader.engine(), &dir, open) {

@@ -1,5 +1,4 @@
-//! Handing leadership over: because somebody asks, because this member stops, or because its disk
-//! does.
+//! Leadership transfer: on request, before this member stops, or because its disk stalls.
 
 use conclave_proto::ApiError;
 
@@ -7,24 +6,24 @@ use super::{Driver, hex};
 use crate::clock::Moment;
 use crate::mailbox::Done;
 
-/// A hand-over is tried again with so many ticks.
+/// Number of ticks on which the transfer message is sent again.
 const TICKS_OF_REPEATING: u32 = 3;
 
-/// A hand-over under way.
+/// A leadership transfer in progress.
 #[derive(Default)]
 pub(super) struct Transfer {
-    /// To whom, and who waits for it.
+    /// The successor, and the reply channel of the caller.
     waiting: Option<(u64, Done)>,
-    /// Ticks it has taken so far.
+    /// Ticks the transfer has taken so far.
     ticks: u32,
-    /// Since when this leader tries to be rid of its place because of its disk.
+    /// When this leader began to give up leadership because of its disk.
     for_disk: Option<Moment>,
-    /// The term in which this leader tried to hand over before its removal.
+    /// The term in which this leader tried to transfer leadership before its own removal.
     left_in: Option<u64>,
 }
 
 impl Driver {
-    /// To a member, or to whoever is best placed.
+    /// Starts a transfer to this member, or to the best successor if `to` is `None`.
     pub(super) fn begin_transfer(&mut self, to: Option<u64>, done: Done) {
         if !self.standing.is_leader {
             let _ = done.send(Err(ApiError::NotLeader));
@@ -54,7 +53,8 @@ impl Driver {
         let Some((to, _)) = self.transfer.waiting else {
             return;
         };
-        // As of now: what was published last may be from before it worked.
+        // Use raft's current status: the last published one may be older than the start of the
+        // transfer.
         let now = self.parts.node.standing();
         let was_given_up = now.is_leader && !self.parts.node.is_transferring();
         let another_leads = !now.is_leader && now.leader != 0 && now.leader != to;
@@ -70,9 +70,9 @@ impl Driver {
         }
     }
 
-    /// The one message that tells the successor to stand may be lost, and raft says it once. Said
-    /// again a few times; if that does not help either, raft ends the attempt after an election
-    /// timeout, during which nothing is proposed.
+    /// Repeats the message that asks the successor to campaign: raft sends it once, and it may be
+    /// lost. It is repeated on a few ticks. If that does not help, raft ends the attempt after an
+    /// election timeout, during which nothing is proposed.
     pub(super) fn repeat_transfer(&mut self) {
         let Some((to, _)) = self.transfer.waiting else {
             return;
@@ -83,8 +83,8 @@ impl Driver {
         }
     }
 
-    /// A leader that is to be removed hands over first, once: whoever leads next proposes the
-    /// removal. True while that is under way.
+    /// Makes a leader that is to be removed transfer leadership first, once; the next leader
+    /// proposes the removal. Returns true while the transfer is in progress.
     pub(super) fn hands_over_to_leave(&mut self) -> bool {
         if self.parts.node.is_transferring() {
             return true;
@@ -100,9 +100,9 @@ impl Driver {
         true
     }
 
-    /// A leader whose disk stalls for an election timeout gives its place to a successor; one that
-    /// finds none for another election timeout just gives it up. (Its followers would go on
-    /// committing, but nothing that this member applies or answers moves any more.)
+    /// Makes a leader whose disk stalls for an election timeout transfer leadership. If that has
+    /// not worked after another election timeout, the leader steps down without a successor. (Its
+    /// followers would go on committing, but this member could neither apply nor answer anything.)
     pub(super) fn watch_disk(&mut self, now: Moment) {
         let patience = self.parts.election_timeout;
         let stalled = self.is_writing() && now.since(self.writing_since) >= patience;

@@ -1,7 +1,8 @@
 //! Renewing a lease that has a checkpoint, and proposing checkpoints.
 //!
-//! Both put their command into the mailbox under the lock of the deadlines, so the log has them in
-//! the order of the decisions. [`super::deadlines::checkpoints`] says why that matters.
+//! Both put their command into the mailbox under the lock of the deadlines, so the commands are in
+//! the log in the order of the decisions. [`super::deadlines::checkpoints`] explains why that order
+//! matters.
 
 use conclave_proto::command::{Checkpoint, LeaseCheckpoint, command::Body};
 use conclave_storage::LeaseId;
@@ -10,19 +11,19 @@ use super::deadlines::Known;
 use super::leases::{LeaseError, Leases, whole_seconds};
 use crate::limits;
 
-/// A lease that was renewed.
+/// The result of renewing a lease.
 pub(crate) struct Renewed<W> {
-    /// Its full length in seconds. `None` if there is no such lease or it has ended.
+    /// The lease's full length in seconds. `None` if there is no such lease or it has ended.
     pub(crate) ttl_seconds: Option<i64>,
-    /// Its checkpoint is being taken back; the renewal counts once that is done.
+    /// The withdrawal of the lease's checkpoint; the renewal counts once that is done.
     pub(crate) taking_back: Option<TakingBack<W>>,
 }
 
-/// A checkpoint on its way to be taken back.
+/// A checkpoint that is being withdrawn.
 pub(crate) struct TakingBack<W> {
-    /// Its term, and its number among the checkpoints of the term.
+    /// The checkpoint's term, and its number among the checkpoints of the term.
     pub(crate) number: (u64, u64),
-    /// The command in the mailbox.
+    /// The pending command in the mailbox.
     pub(crate) waiting: W,
 }
 
@@ -53,7 +54,7 @@ impl Leases {
         })
     }
 
-    /// A checkpoint has been taken back, in the term in which the lease was renewed.
+    /// Records that a checkpoint was withdrawn, in the term in which the lease was renewed.
     pub(crate) fn taken_back(&self, id: LeaseId, (term, number): (u64, u64)) {
         self.lock().taken_back(term, id, number);
     }
@@ -66,7 +67,7 @@ impl Leases {
         if due.is_empty() {
             return None;
         }
-        // The effects of all entries through it are known to the deadlines.
+        // The deadlines include the effects of all entries up to this index.
         let as_of_index = self.shared.progress.applied();
         Some(enqueue(body(due, deadlines.term(), as_of_index)))
     }

@@ -1,4 +1,5 @@
-//! The leader's memory of when leases end, shared by those who change it and those who ask.
+//! The leader's lease deadlines in memory, shared by the threads that change them and the tasks
+//! that query them.
 //!
 //! The mutex inside is held for one O(log n) operation at a time, or for a page of
 //! [`limits::LEASE_LOAD_MAX`] leases after a promotion.
@@ -20,25 +21,25 @@ use crate::clock::{Clock, Moment};
 use crate::limits;
 use crate::progress::Progress;
 
-/// The time a lease has left.
+/// The remaining time of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remaining {
     /// Whole seconds left, rounded down as etcd does.
     pub ttl_seconds: i64,
-    /// Whole seconds it was granted.
+    /// The granted time to live in whole seconds.
     pub granted_seconds: i64,
 }
 
-/// Why the leader's memory could not be asked.
+/// The reason why the lease deadlines could not be queried.
 #[derive(Debug)]
 pub enum LeaseError {
-    /// Not to be had from this member now.
+    /// This member cannot answer now.
     Refused(ApiError),
     /// The state could not be read.
     Fault(Fault),
 }
 
-/// See the module.
+/// Handle to the lease deadlines.
 #[derive(Clone)]
 pub struct Leases {
     pub(super) shared: Arc<Shared>,
@@ -50,9 +51,10 @@ pub(super) struct Shared {
     deadline_moved: Notify,
     pub(super) clock: Arc<dyn Clock>,
     reader: Reader,
-    /// How far the effects of entries are known here.
+    /// Gives the index up to which the effects of entries are included here.
     pub(super) progress: Arc<Progress>,
-    /// What a new leader adds to every lease it finds: the time nobody could renew it.
+    /// Time that a new leader adds to every lease it loads, for the time in which no client could
+    /// renew the lease.
     grace: Duration,
 }
 
@@ -76,8 +78,8 @@ impl Leases {
         }
     }
 
-    /// The time a lease has left, without renewing it. `None` if there is no such lease or it has
-    /// ended.
+    /// Returns the time a lease has left, without renewing it. `None` if there is no such lease or
+    /// it has ended.
     pub fn time_to_live(&self, id: LeaseId) -> Result<Option<Remaining>, LeaseError> {
         let now = self.shared.clock.now();
         let known = self.ask(id, |deadlines, now| deadlines.look_up(now, id))?;
@@ -87,8 +89,8 @@ impl Leases {
         }))
     }
 
-    /// When a lease ends, as the leader knows it, for listing leases by expiry. `None` for one that
-    /// has ended, is not loaded yet, or if this member does not lead.
+    /// Returns the time at which a lease ends, for listing leases by expiry. `None` if the lease
+    /// has ended or is not loaded yet, or if this member is not the leader.
     pub fn ends_at(&self, id: LeaseId) -> Option<Moment> {
         match self.lock().look_up(self.shared.clock.now(), id) {
             Known::Live(at, _) => Some(at),
@@ -96,19 +98,20 @@ impl Leases {
         }
     }
 
-    /// The driver: this member leads in `term`, which begins with the entry `begins_at`.
+    /// Called by the driver: this member is the leader of `term`, which begins with the entry
+    /// `begins_at`.
     pub(crate) fn promoted(&self, term: u64, begins_at: u64) {
         let now = self.shared.clock.now();
         self.lock().promote(term, begins_at, now, self.shared.grace);
         self.shared.deadline_moved.notify_one();
     }
 
-    /// The driver: it does not lead any more.
+    /// Called by the driver: this member is not the leader any longer.
     pub(crate) fn demoted(&self) {
         self.lock().demote();
     }
 
-    /// The applier: what happened to leases, in commit order.
+    /// Called by the applier with the effects on leases, in commit order.
     pub(crate) fn applied(&self, effects: &[LeaseEffect]) {
         if effects.is_empty() {
             return;
@@ -146,19 +149,18 @@ impl Leases {
         self.shared.deadline_moved.notified().await;
     }
 
-    /// These leases have been ended.
+    /// Removes leases that have been ended.
     pub(crate) fn ended(&self, ids: &[LeaseId]) {
         self.lock().ended(ids);
     }
 
-    /// These leases could not be ended: they are due again after a pause.
+    /// Schedules a retry for leases that could not be ended: they are due again after a pause.
     pub(crate) fn retry(&self, ids: &[LeaseId]) {
         let again = self.shared.clock.now().after(limits::EXPIRE_RETRY);
         self.lock().retry(ids, again);
     }
 
-    /// Answers from memory, or, right after a promotion, first takes the one lease in from the
-    /// state.
+    /// Answers from memory. Right after a promotion, first loads this one lease from the state.
     pub(super) fn ask(
         &self,
         id: LeaseId,
@@ -167,7 +169,7 @@ impl Leases {
         let now = self.shared.clock.now();
         let mut deadlines = self.lock();
         if self.shared.progress.applied() < deadlines.begins_at() {
-            // Elected and not up to date yet; it will be in a moment.
+            // Elected, but the new leader's state is not up to date yet; it soon will be.
             return Err(LeaseError::Refused(ApiError::NotLeader));
         }
         let mut known = question(&mut deadlines, now);
@@ -184,7 +186,7 @@ impl Leases {
         }
     }
 
-    /// Loads one page after a promotion.
+    /// Loads one page of leases after a promotion.
     pub(crate) fn load_page(&self) -> Result<Loaded, Fault> {
         let mut deadlines = self.lock();
         let Some(after) = deadlines.load_after() else {
@@ -207,7 +209,7 @@ impl Leases {
         })
     }
 
-    /// What is due, and the command that ends it.
+    /// Returns the leases that are due, and the command that ends them.
     pub(crate) fn due(&self) -> (Vec<LeaseId>, LeaseExpire) {
         let mut deadlines = self.lock();
         let now = self.shared.clock.now();
@@ -217,21 +219,21 @@ impl Leases {
             granted_index: deadlines.granted_index(*id).unwrap_or_default(),
         };
         let leases = due.iter().map(expired).collect();
-        // Bound to the term in which they were found due: see `LeaseExpire`.
+        // Bound to the term in which the leases were found due: see `LeaseExpire`.
         let term = deadlines.term();
         (due, LeaseExpire { leases, term })
     }
 
-    /// How long there is nothing to do; `None` for ever.
+    /// Returns the time until there is something to do; `None` for no limit.
     pub(crate) fn idle_for(&self) -> Option<Duration> {
         let next = self.lock().next();
-        // One millisecond more, since the clock rounds down and the timer may fire within the last
-        // one.
+        // Add one millisecond, since the clock rounds down and the timer may fire within the last
+        // millisecond.
         next.map(|at| at.since(self.shared.clock.now()) + Duration::from_millis(1))
     }
 
-    /// A panic elsewhere cannot leave it half changed in a way that matters: the worst is a lease
-    /// that is due once more.
+    /// Ignores poisoning. A panic elsewhere cannot leave the deadlines half changed in a way that
+    /// matters: at worst a lease is due once more.
     pub(super) fn lock(&self) -> MutexGuard<'_, Deadlines> {
         self.shared
             .deadlines
@@ -240,13 +242,13 @@ impl Leases {
     }
 }
 
-/// How far a new leader is with taking in what it found.
+/// Progress of a new leader in loading the leases from the state.
 pub(crate) enum Loaded {
-    /// There may be more.
+    /// A page was loaded, and there may be more.
     APage,
     /// There is nothing more to load.
     Everything,
-    /// It must wait until this index is applied.
+    /// Loading must wait until this index is applied.
     NothingBefore(u64),
 }
 

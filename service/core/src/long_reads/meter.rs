@@ -1,4 +1,4 @@
-//! How far a read may go: a budget for those that are tried as quick ones, turns for the others.
+//! Meters of reads: a budget for quick reads, turns for long reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::turns::Turns;
 
-/// What a paced read touches between two looks at who else waits: about a millisecond.
+/// Cost that a paced read spends before it offers its turn to other reads: about a millisecond.
 const TURN_COST: usize = 512 << 10;
-/// A row costs its bytes and this.
+/// Cost of a row in addition to its bytes.
 const ROW_COST: usize = 512;
 
-/// So many rows and bytes, and no more.
+/// Meter that stops a read after a number of rows or bytes.
 #[derive(Debug)]
 pub(super) struct Budget {
     rows: AtomicUsize,
@@ -31,8 +31,8 @@ impl Budget {
     }
 }
 
-/// Takes `amount` off; false if there is not as much. One thread reads under a meter, so nothing
-/// happens between the two steps.
+/// Subtracts `amount` from `left`. If less is left, sets `left` to 0 and returns false. Only one
+/// thread reads under a meter, so no other access comes between the load and the store.
 fn spend(left: &AtomicUsize, amount: usize) -> bool {
     let rest = left.load(Ordering::Relaxed).checked_sub(amount);
     left.store(rest.unwrap_or(0), Ordering::Relaxed);
@@ -53,7 +53,8 @@ impl Meter for Budget {
     }
 }
 
-/// As much as there is, turn by turn, while it is wanted.
+/// Meter that lets a read run in turns, without a limit, until the read is abandoned or the server
+/// stops.
 #[derive(Debug)]
 pub(super) struct Paced {
     turns: Arc<Turns>,

@@ -1,8 +1,8 @@
-//! One reply, from the thread that reads to the connection that sends: a piece at a time.
+//! Sends one reply from the reading thread to the connection, a piece at a time.
 //!
-//! The thread has its next piece ready while the last one is on its way, and then waits, without
-//! holding a turn. It waits for the client no longer than it must: after that the reply is broken
-//! off and what it held is free, even if the connection never asks again.
+//! The thread prepares the next piece while the previous piece is being sent, and then waits
+//! without holding a turn. The wait for the client is bounded: when it expires, the reply is broken
+//! off and its memory is freed, even if the connection never asks again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -16,16 +16,16 @@ use tokio::sync::oneshot;
 use super::turns::Turns;
 use super::{Unread, lock};
 
-/// Why a reply ended before its last byte.
+/// Reason why a reply ended before its last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokenOff {
     /// The client did not take a piece in time.
     Stalled,
-    /// The read failed, or the server stops.
+    /// The read failed, or the server is stopping.
     Failed,
 }
 
-/// The thread's end.
+/// The sending thread's end of a reply.
 pub struct Sending {
     shared: Arc<Shared>,
     turns: Arc<Turns>,
@@ -33,7 +33,7 @@ pub struct Sending {
     begun: Option<oneshot::Sender<Result<(), Unread>>>,
 }
 
-/// The connection's end: a stream of pieces.
+/// The connection's end of a reply: a stream of pieces.
 #[derive(Debug)]
 pub struct Pieces {
     shared: Arc<Shared>,
@@ -42,24 +42,24 @@ pub struct Pieces {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    /// The slot is empty, or the connection's end is gone.
+    /// Notified when the slot is empty or the connection's end was dropped.
     taken: Condvar,
-    /// Nobody waits for the rest; the meter of the thread's reader looks at it.
+    /// Set when the connection's end was dropped; the meter of the thread's reader checks it.
     abandoned: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     piece: Option<Bytes>,
-    /// Nothing follows what is in the slot.
+    /// Set when no piece follows the one in the slot.
     ended: Option<Result<(), BrokenOff>>,
     waker: Option<Waker>,
 }
 
-/// Whether the reply has begun, or why it does not.
+/// Receives the start of the reply, or the reason why it does not start.
 pub(super) type Begun = oneshot::Receiver<Result<(), Unread>>;
 
-/// Both ends of a reply.
+/// Creates both ends of a reply.
 pub(super) fn channel(
     turns: Arc<Turns>,
     abandoned: Arc<AtomicBool>,
@@ -81,7 +81,7 @@ pub(super) fn channel(
 }
 
 impl Sending {
-    /// Begins a message of this length. Fails if that is more than a message can have.
+    /// Begins a message of this length. Fails if a gRPC message cannot be that long.
     pub fn begin(&mut self, size_bytes: u64) -> Result<(), ReadError> {
         let length = match u32::try_from(size_bytes) {
             Ok(length) => length,
@@ -91,12 +91,12 @@ impl Sending {
             }
         };
         self.answer(Ok(()));
-        // gRPC's frame: not compressed, and the length.
+        // gRPC frame header: the uncompressed flag, and the length.
         let frame = [&[0], &length.to_be_bytes()[..]].concat();
         self.send(frame.into())
     }
 
-    /// Adds a piece, when the last one has been taken.
+    /// Sends a piece once the previous piece has been taken.
     pub fn send(&mut self, piece: Bytes) -> Result<(), ReadError> {
         if piece.is_empty() {
             return Ok(());
@@ -112,7 +112,7 @@ impl Sending {
         Ok(())
     }
 
-    /// The end of the reply, by what the work came to.
+    /// Ends the reply with the result of the work.
     pub(super) fn end(mut self, worked: Result<(), ReadError>) {
         if let (Some(begun), Err(error)) = (self.begun.take(), &worked) {
             let _ = begun.send(Err(match error {
@@ -134,14 +134,15 @@ impl Sending {
 }
 
 impl Drop for Sending {
-    /// Whatever the way out was, a panic included, the connection must not wait for ever.
+    /// Ends the reply on every exit, including a panic, so that the connection does not wait for
+    /// ever.
     fn drop(&mut self) {
         self.shared.end(Err(BrokenOff::Failed));
     }
 }
 
 impl Shared {
-    /// Waits until the slot is empty. If that takes too long, breaks the reply off.
+    /// Waits until the slot is empty. Breaks the reply off if that takes longer than `stall_max`.
     fn wait(&self, stall_max: Duration) -> Result<(), ReadError> {
         let waits =
             |state: &mut State| state.piece.is_some() && !self.abandoned.load(Ordering::Relaxed);
@@ -153,7 +154,7 @@ impl Shared {
                 ?stall_max,
                 "a client does not read its reply, which is broken off"
             );
-            // What the client does not read must not stay in memory.
+            // A piece that the client does not read must not stay in memory.
             state.piece = None;
             state.end(Err(BrokenOff::Stalled));
             return Err(ReadError::Stopped);
@@ -172,7 +173,7 @@ impl State {
         self.wake();
     }
 
-    /// Only the first end counts.
+    /// Records the end of the reply; only the first call has an effect.
     fn end(&mut self, how: Result<(), BrokenOff>) {
         self.ended.get_or_insert(how);
         self.wake();
@@ -186,7 +187,7 @@ impl State {
 }
 
 impl Pieces {
-    /// The next piece, or the end.
+    /// Polls for the next piece, or the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
         let mut state = lock(&self.shared.state);
         if let Some(piece) = state.piece.take() {
@@ -206,7 +207,8 @@ impl Pieces {
 
 impl Drop for Pieces {
     fn drop(&mut self) {
-        // Under the lock, so that the thread is either waiting, and is woken, or sees it.
+        // Setting the flag under the lock ensures that the thread either is waiting and is woken,
+        // or sees the flag.
         let _state = lock(&self.shared.state);
         self.shared.abandoned.store(true, Ordering::Relaxed);
         self.shared.taken.notify_one();

@@ -1,9 +1,10 @@
-//! The processor, turn by turn: so many long reads run at a time, and the one that has waited
-//! longest is next.
+//! Turns on the processor: a fixed number of long reads run at a time, and the one that has waited
+//! longest runs next.
 //!
-//! A read takes a turn ([`Turns::take`]), offers it to the others every millisecond or so
-//! ([`Turns::pass`]) and lets go of it while it waits for its client ([`Turns::without`]). Each
-//! thread that waits is woken by itself: with a shared condition, every pass would wake all.
+//! A read takes a turn ([`Turns::take`]), offers it to other reads about every millisecond
+//! ([`Turns::pass`]), and releases it while it waits for its client ([`Turns::without`]). Each
+//! waiting thread is woken individually: with a shared condition variable, every pass would wake
+//! all of them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::thread::Thread;
 
 use super::lock;
 
-/// See the module.
+/// The processor turns of long reads.
 #[derive(Debug)]
 pub(super) struct Turns {
     state: Mutex<State>,
@@ -21,7 +22,7 @@ pub(super) struct Turns {
 #[derive(Debug)]
 struct State {
     free: usize,
-    /// In the order they came. Empty while a turn is free.
+    /// Waiting threads in order of arrival. Empty while a turn is free.
     waiting: VecDeque<Arc<Waiter>>,
 }
 
@@ -31,12 +32,12 @@ struct Waiter {
     is_next: AtomicBool,
 }
 
-/// A turn, until it is dropped.
+/// A turn, held until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn<'a>(&'a Turns);
 
 impl Turns {
-    /// So many at a time.
+    /// Creates `count` turns.
     pub(super) fn new(count: usize) -> Turns {
         Turns {
             state: Mutex::new(State {
@@ -52,8 +53,8 @@ impl Turns {
         Turn(self)
     }
 
-    /// Lets the one that has waited longest go on in this thread's place, and waits for the next
-    /// turn. Returns at once if none waits. For a thread that has a turn.
+    /// Passes this thread's turn to the thread that has waited longest, and waits for the next
+    /// turn. Returns at once if no thread waits. The calling thread must hold a turn.
     pub(super) fn pass(&self) {
         let waiter = {
             let mut state = lock(&self.state);
@@ -67,7 +68,7 @@ impl Turns {
         waiter.wait();
     }
 
-    /// Runs `wait` without the turn this thread has.
+    /// Runs `wait` while the calling thread gives up its turn.
     pub(super) fn without<T>(&self, wait: impl FnOnce() -> T) -> T {
         self.release();
         let waited = wait();

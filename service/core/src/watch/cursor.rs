@@ -1,20 +1,20 @@
-//! One watcher: a place in history that only moves forward. Pure.
+//! One watcher: a position in history that only moves forward. Without I/O.
 //!
-//! `next` is the first revision not yet shown to the client; everything below it was sent, or was
-//! not for this watcher. All guarantees hang on it: an event is shown if and only if its revision
-//! is at or above `next`, and showing it moves `next` past it. So whatever path an event comes by
-//! (live, from the ring, from disk; one of them twice, or after another had it already) it is shown
-//! once, in order, and never below the start.
+//! `next` is the first revision not yet shown to the client; everything below it was sent, or does
+//! not match this watcher. All guarantees depend on it: an event is shown if and only if its
+//! revision is at or above `next`, and showing it moves `next` past it. So every event is shown
+//! once, in order, and never below the start, whatever its path: live, from the ring or from disk,
+//! even if it arrives twice or another watcher got it earlier.
 //!
-//! There are two stages. A *live* cursor is registered with the hub, which promises every matching
-//! event from `next` on. A *lagging* one is not: it is new, its stream's queue overflowed, or the
-//! hub itself was overrun. It is fed from history until the hub takes it again.
+//! A cursor has two stages. A *live* cursor is registered with the hub, which guarantees to deliver
+//! every matching event from `next` on. A *lagging* cursor is not registered: the cursor is new,
+//! its stream's queue overflowed, or the hub itself was overrun. A lagging cursor is fed from
+//! history until the hub registers it again.
 //!
-//! Progress ("you have seen everything up to R") is given in answer to a *mark*: a message the hub
-//! puts into the same queue as events, so all events up to the mark's revision that were promised
-//! before it come before it. A cursor that became live after the mark was asked for may still have
-//! older events behind the mark in the queue, unless it begins above it anyway: see
-//! [`Cursor::covers`].
+//! Progress ("you have seen everything to R") is sent in response to a *mark*: a message that the
+//! hub puts into the same queue as events, so that all earlier due events up to the mark's revision
+//! precede it. If a cursor became live after the mark was requested, older events for it may still
+//! follow the mark in the queue, unless the cursor starts above the mark: see [`Cursor::covers`].
 
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use conclave_storage::Revision;
@@ -22,24 +22,24 @@ use conclave_storage::Revision;
 use super::events::View;
 use super::index::KeyRange;
 
-/// See the module.
+/// Position of one watcher in history.
 #[derive(Debug)]
 pub(crate) struct Cursor {
-    /// Which keys.
+    /// Keys that the watcher wants.
     pub(crate) range: KeyRange,
-    /// Which events, and how much of them.
+    /// Events that the watcher wants, and their fields.
     pub(crate) view: View,
-    /// Large responses may be cut.
+    /// True if large responses may be fragmented.
     pub(crate) fragment: bool,
-    /// Wants progress from time to time.
+    /// True if the client asked for progress notifications.
     pub(crate) progress_notify: bool,
-    /// What the client asked for: 0 for "from now".
+    /// Start revision in the request: 0 for "from now".
     start: Revision,
     next: Revision,
     stage: Stage,
-    /// Nothing was sent since the last tick.
+    /// True if nothing was sent since the last tick.
     quiet: bool,
-    /// Was quiet at the last tick, so the mark that follows is for it.
+    /// True if the watcher was quiet at the last tick, so the next mark triggers its progress.
     asked: bool,
 }
 
@@ -47,15 +47,15 @@ pub(crate) struct Cursor {
 enum Stage {
     Lagging,
     Live {
-        /// Of the registration; see [`Cursor::fall_behind`].
+        /// Epoch of the registration; see [`Cursor::fall_behind`].
         epoch: u64,
-        /// The stream's last mark when the registration was made.
+        /// Number of the stream's last mark when the registration was made.
         after_mark: u64,
     },
 }
 
 impl Cursor {
-    /// A lagging cursor, for a store that is at revision `current`.
+    /// Creates a lagging cursor, for a store at revision `current`.
     pub(crate) fn new(request: &WatchCreateRequest, range: KeyRange, current: Revision) -> Cursor {
         let start = Revision(request.start_revision);
         Cursor {
@@ -71,24 +71,25 @@ impl Cursor {
         }
     }
 
-    /// The first revision not yet shown.
+    /// Returns the first revision not yet shown.
     pub(crate) fn next(&self) -> Revision {
         self.next
     }
 
-    /// Whether the cursor must be fed from history.
+    /// Returns true if the cursor must be fed from history.
     pub(crate) fn is_lagging(&self) -> bool {
         self.stage == Stage::Lagging
     }
 
-    /// The hub took the cursor's registration, made after the stream's mark number `after_mark`.
+    /// Records that the hub accepted the cursor's registration, made after the stream's mark number
+    /// `after_mark`.
     pub(crate) fn become_live(&mut self, epoch: u64, after_mark: u64) {
         self.stage = Stage::Live { epoch, after_mark };
     }
 
-    /// The hub dropped all registrations of an epoch, having delivered everything below `from`.
-    /// Returns whether this cursor was one of them. One that was registered again in the meantime
-    /// is of a later epoch.
+    /// Records that the hub dropped all registrations of an epoch, after delivering everything
+    /// below `from`. Returns true if this cursor's registration was one of them. A cursor that was
+    /// registered again in the meantime has a later epoch.
     pub(crate) fn fall_behind(&mut self, dropped: u64, from: Revision) -> bool {
         match self.stage {
             Stage::Live { epoch, .. } if epoch == dropped => {
@@ -100,7 +101,7 @@ impl Cursor {
         }
     }
 
-    /// Whether events of `revision` are to be shown; if so, they count as shown.
+    /// Returns true if events of `revision` are to be shown; they then count as shown.
     pub(crate) fn show(&mut self, revision: Revision) -> bool {
         let shown = revision >= self.next;
         if shown {
@@ -110,32 +111,32 @@ impl Cursor {
         shown
     }
 
-    /// Whether history that begins at `from` can be fed to the cursor: a gap before it would lose
-    /// events.
+    /// Returns true if history that begins at `from` can be fed to the cursor: a gap before `from`
+    /// would lose events.
     pub(crate) fn can_follow(&self, from: Revision) -> bool {
         self.is_lagging() && self.next >= from
     }
 
-    /// Everything below `to` has been offered.
+    /// Records that everything below `to` has been offered.
     pub(crate) fn advance(&mut self, to: Revision) {
         self.next = self.next.max(to);
     }
 
-    /// The timer ticked: returns whether progress is due, which the next mark will bring.
+    /// Processes a timer tick. Returns true if progress is due, which the next mark triggers.
     pub(crate) fn tick(&mut self) -> bool {
         self.asked = self.progress_notify && self.quiet && !self.is_lagging();
         self.quiet = true;
         self.asked
     }
 
-    /// A mark for the last tick arrived: returns whether to tell progress now.
+    /// Processes the mark for the last tick. Returns true if progress is to be sent now.
     pub(crate) fn answer_tick(&mut self, mark: u64, revision: Revision) -> bool {
         std::mem::take(&mut self.asked) && self.quiet && self.covers(mark, revision)
     }
 
-    /// Whether the cursor has shown, at the arrival of mark number `mark`, all it ever will of
-    /// revisions up to `revision`. One that starts in the future has nothing to say before its
-    /// start (etcd's #20221).
+    /// Returns true if, at the arrival of mark number `mark`, the cursor has shown everything it
+    /// ever will of revisions up to `revision`. A cursor that starts in the future sends no
+    /// progress before its start (etcd's #20221).
     pub(crate) fn covers(&self, mark: u64, revision: Revision) -> bool {
         match self.stage {
             Stage::Live { after_mark, .. } => {

@@ -1,10 +1,10 @@
-//! The events of one revision, encoded once for all watchers that want the same of it.
+//! Encoded events of one revision, shared by all watchers that want the same encoding.
 //!
-//! Watchers differ in which of a revision's changes are in their range (a [`Matcher`] finds that,
+//! Watchers differ in which of a revision's changes are in their range (computed by a [`Matcher`],
 //! group by group) and in their [`View`]: filters and previous values. Everything else about a
 //! response's events is the same for all, so a thousand watchers of one key share one buffer: the
-//! repeated field `events` of `WatchResponse`, as it will stand on the wire. Offsets of where each
-//! event ends let a response be cut into fragments without decoding.
+//! repeated field `events` of `WatchResponse` in wire format. The end offset of each event allows a
+//! response to be fragmented without decoding.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,27 +19,27 @@ use prost::encoding::{self, WireType};
 
 use super::index::{GroupId, Index};
 
-/// The number of the field `events` in `WatchResponse`.
+/// Field number of `events` in `WatchResponse`.
 const EVENTS_FIELD: u32 = 11;
-/// The number of the field `prev_kv` in `Event`.
+/// Field number of `prev_kv` in `Event`.
 const PREV_KV_FIELD: u32 = 3;
 
-/// What a watcher wants to see of a change in its range.
+/// Options of a watcher for the changes in its range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct View {
-    /// Leave puts out.
+    /// True to omit puts.
     pub(crate) no_put: bool,
-    /// Leave deletions out.
+    /// True to omit deletions.
     pub(crate) no_delete: bool,
-    /// Add the value before the change.
+    /// True to include the value before the change.
     pub(crate) prev_kv: bool,
 }
 
 impl View {
-    /// How many there are.
+    /// Number of different views.
     const COUNT: usize = 8;
 
-    /// Reads a request's filters. Unknown ones filter nothing.
+    /// Builds a view from a request's filters. Unknown filters have no effect.
     pub(crate) fn of_request(filters: &[i32], prev_kv: bool) -> View {
         View {
             no_put: filters.contains(&(FilterType::Noput as i32)),
@@ -61,17 +61,17 @@ impl View {
     }
 }
 
-/// Events of one revision, encoded. There is at least one.
+/// Encoded events of one revision; at least one.
 #[derive(Debug)]
 pub(crate) struct Events {
     revision: Revision,
     bytes: Bytes,
-    /// Where each event ends in `bytes`.
+    /// End offset of each event in `bytes`.
     ends: Box<[usize]>,
 }
 
 impl Events {
-    /// Encodes the selected changes that `view` shows; `None` if it shows none of them.
+    /// Encodes the selected changes that `view` shows. Returns `None` if it shows none of them.
     fn encode(changes: &Changes, selection: &[u32], view: View) -> Option<Arc<Events>> {
         let shown = || {
             let selected = selection.iter().map(|&at| &changes.changes[at as usize]);
@@ -95,22 +95,22 @@ impl Events {
         })
     }
 
-    /// The revision all of them are of.
+    /// Returns the revision of the events.
     pub(crate) fn revision(&self) -> Revision {
         self.revision
     }
 
-    /// How many events there are.
+    /// Returns the number of events.
     pub(crate) fn count(&self) -> usize {
         self.ends.len()
     }
 
-    /// All of them.
+    /// Returns all events, encoded.
     pub(crate) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Each of them.
+    /// Returns each event, encoded.
     pub(crate) fn each(&self) -> impl Iterator<Item = Bytes> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts
@@ -119,7 +119,7 @@ impl Events {
     }
 }
 
-/// The size of the event's own fields, without tag and length.
+/// Returns the encoded size of the event's own fields, without tag and length.
 fn body_len(change: &Change, view: View) -> usize {
     let prev = match &change.prev {
         Some(prev) if view.prev_kv => encoding::message::encoded_len(PREV_KV_FIELD, prev),
@@ -145,21 +145,21 @@ fn encode(change: &Change, view: View, out: &mut BytesMut) {
     }
 }
 
-/// The encoded events of one revision, made when first asked for.
+/// Encoded events of one revision, created on first use.
 pub(crate) struct Encoded<'a> {
     changes: &'a Changes,
-    /// Whether the revision before can still be read: see "Previous values" in [`super`].
+    /// True if the previous revision can still be read: see "Previous values" in [`super`].
     has_previous: bool,
-    /// For those who selected every change, which is nearly everyone: by the view's number.
+    /// Events for watchers that selected every change, as nearly all do, by the view's number.
     all: Views,
     parts: HashMap<Box<[u32]>, Views>,
 }
 
-/// By the view's number: not asked for yet, or the answer.
+/// By the view's number: `None` until first use, then the encoding.
 type Views = [Option<Option<Arc<Events>>>; View::COUNT];
 
 impl<'a> Encoded<'a> {
-    /// Nothing is encoded yet. The state is compacted at `compacted`.
+    /// Encodes nothing yet. The state is compacted at `compacted`.
     pub(crate) fn new(changes: &'a Changes, compacted: Revision) -> Encoded<'a> {
         Encoded {
             changes,
@@ -169,7 +169,7 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    /// Those of the changes that are selected, by ascending position.
+    /// Selects some of the changes, by ascending position.
     pub(crate) fn selected<'b>(&'b mut self, selection: &'b [u32]) -> Selected<'b> {
         let views = if selection.len() == self.changes.changes.len() {
             &mut self.all
@@ -187,7 +187,7 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// See [`Encoded::selected`].
+/// Selected changes of a revision: see [`Encoded::selected`].
 pub(crate) struct Selected<'a> {
     changes: &'a Changes,
     has_previous: bool,
@@ -196,7 +196,7 @@ pub(crate) struct Selected<'a> {
 }
 
 impl Selected<'_> {
-    /// The changes as `view` shows them; `None` if it shows none.
+    /// Returns the changes as `view` shows them; `None` if it shows none.
     pub(crate) fn get(&mut self, view: View) -> Option<Arc<Events>> {
         let view = View {
             prev_kv: view.prev_kv && self.has_previous,
@@ -208,18 +208,18 @@ impl Selected<'_> {
     }
 }
 
-/// Finds the groups a revision concerns and which of its changes each of them selects. Holds only
+/// Finds the groups that match a revision, and the changes that each of them selects. Holds only
 /// buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Matcher {
     found: Vec<GroupId>,
     touched: Vec<GroupId>,
-    /// By group.
+    /// Positions of the selected changes, by group.
     selections: Vec<Vec<u32>>,
 }
 
 impl Matcher {
-    /// Calls `each` for every group that any change concerns, with the changes' positions in order.
+    /// Calls `each` for every group that any change matches, with the changes' positions in order.
     pub(crate) fn run<T>(
         &mut self,
         index: &Index<T>,
@@ -245,7 +245,7 @@ impl Matcher {
             let selection = &mut self.selections[group as usize];
             each(group, selection);
             selection.clear();
-            // A deletion of a million keys must not leave its size behind in every group.
+            // A deletion of a million keys must not leave a buffer of that size in every group.
             selection.shrink_to(64);
         }
     }
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(decoded(&with_prev), expected);
     }
 
-    /// A compaction at the revision itself leaves the revision and takes the one before.
+    /// A compaction at the revision itself keeps the revision and removes the previous one.
     #[test]
     fn a_compacted_previous_value_is_left_out() {
         let changes = three();

@@ -1,28 +1,29 @@
-//! The owner of all live watchers: takes each revision from the ring, finds whom it concerns, hands
-//! it on.
+//! The owner of all live watchers: takes each revision from the ring, finds the watchers that
+//! match, and delivers the events.
 //!
-//! A stream is told of a whole batch of revisions in one message, so its task wakes once, and the
-//! hub never waits for anyone: a queue is filled with `try_send` or not at all.
+//! The hub sends a whole batch of revisions to a stream in one message, so that the stream's task
+//! wakes once. The hub never waits: it fills a queue by `try_send`, or not at all.
 //!
 //! # Overflow
 //!
-//! When a stream's queue is full, the hub drops every registration of that stream and says so in
-//! the queue: `Behind { from }`, complete below `from`, nothing after. That message needs a place
-//! in a full queue, so the last place is reserved for it. The invariant: **a stream with
-//! registrations has a free place in its queue.** Ordinary messages take a place only if another
-//! remains; a registration is refused if not two are free; `Behind` takes the reserved place and
-//! leaves no registrations.
+//! When a stream's queue is full, the hub drops every registration of that stream and reports it in
+//! the queue: `Behind { from }` means complete below `from`, and nothing follows. That message
+//! needs a slot in a full queue, so the last slot is reserved for it. The invariant: **a stream
+//! with registrations has a free slot in its queue.** Ordinary messages take a slot only if another
+//! remains free; a registration is refused unless two are free; `Behind` takes the reserved slot
+//! and leaves no registrations.
 //!
-//! Registrations of one stream between two overflows form an *epoch*, by number. A watcher
-//! registered after a `Behind` that its stream has not yet read is of the next epoch, and is not
-//! concerned by it.
+//! Registrations of one stream between two overflows form a numbered *epoch*. A watcher registered
+//! after a `Behind` that its stream has not yet read belongs to the next epoch, and that `Behind`
+//! does not affect it.
 //!
 //! # Joining
 //!
-//! A registration names the revision it begins at. The hub first hands on all there is. If the
-//! revision is still to come, the watcher is in the index and skipped until then. If it has passed
-//! but a short tail of the ring holds it, the tail is matched for this watcher alone, and put into
-//! the queue ahead of what follows. Otherwise it is refused, and the stream reads on in history.
+//! A registration contains the revision it begins at. The hub first delivers everything in the
+//! ring. If the revision is still to come, the watcher goes into the index and is skipped until
+//! then. If the revision has passed but a short tail of the ring holds it, the tail is matched for
+//! this watcher alone, and put into the queue ahead of later events. Otherwise the registration is
+//! refused, and the stream continues to read history.
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -39,69 +40,69 @@ use super::ring::{Found, ReadMax, Ring};
 use super::slots::Slots;
 use super::{Settings, lock};
 
-/// Revisions matched at a time, and their bytes: a few milliseconds of work, after which others
-/// run.
+/// Largest number of revisions matched at a time, and their bytes: a few milliseconds of work,
+/// after which other tasks run.
 const BATCH_MAX: ReadMax = ReadMax {
     revisions: 256,
     bytes: 1 << 20,
 };
 
-/// A stream's name at the hub, unique in the process.
+/// Identifier of a stream at the hub, unique in the process.
 pub(crate) type StreamId = u64;
 
-/// In which form a watcher takes its revisions.
+/// Form in which a watcher receives its revisions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Form {
-    /// Matching events, encoded.
+    /// Encoded matching events.
     Events(View),
-    /// The whole revision as the machine made it, if anything in it matches.
+    /// The whole revision as the state machine produced it, if anything in it matches.
     Whole,
 }
 
-/// A watcher, as the hub needs to know it.
+/// Registration of a watcher with the hub.
 #[derive(Clone, Debug)]
 pub(crate) struct Registration {
     pub(crate) tag: Tag,
     pub(crate) range: KeyRange,
     pub(crate) form: Form,
-    /// The first revision wanted.
+    /// First revision that the watcher wants.
     pub(crate) from: Revision,
 }
 
-/// The hub's answer to registrations: all were taken, but for these.
+/// The hub's answer to registrations: all were accepted except `refused`.
 #[derive(Debug)]
 pub(crate) struct Registered {
     pub(crate) epoch: u64,
     pub(crate) refused: Vec<Tag>,
 }
 
-/// What streams ask of the hub.
+/// Commands from streams to the hub.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// There is a new stream.
+    /// Opens a new stream.
     Open { stream: StreamId, queue: Queue },
-    /// Deliver to these watchers.
+    /// Registers watchers.
     Register {
         stream: StreamId,
         watchers: Vec<Registration>,
         answer: oneshot::Sender<Registered>,
     },
-    /// No longer deliver to this one. It may not be registered.
+    /// Removes a watcher, which may be unregistered.
     Forget { stream: StreamId, tag: Tag },
-    /// Answer with a mark once all of `at_least` was delivered.
+    /// Requests a mark once everything up to `at_least` was delivered.
     Mark {
         stream: StreamId,
         mark: Mark,
         at_least: Revision,
     },
-    /// The stream is gone.
+    /// Closes a stream.
     Close { stream: StreamId },
 }
 
-/// See the module. Synchronous; `super::run` drives it.
+/// Owner of all live watchers. Synchronous; `super::run` drives it.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    /// Every revision up to this one was matched and handed on.
+    /// Last revision that was matched and delivered.
     position: Revision,
     index: Index<Member>,
     matcher: Matcher,
@@ -110,7 +111,7 @@ pub(crate) struct Hub {
     outgoing: Outgoing,
     /// Marks that wait for a revision.
     marks: Vec<(StreamId, Mark, Revision)>,
-    /// The longest tail replayed to one that joins.
+    /// Largest tail of the ring that is replayed to a joining watcher.
     replay_max: ReadMax,
 }
 
@@ -124,15 +125,15 @@ struct Stream {
 /// A registration in the index.
 #[derive(Clone, Copy, Debug)]
 struct Member {
-    /// The stream's place.
+    /// Slot of the stream in `Hub::streams`.
     stream: u32,
     tag: Tag,
     form: Form,
     from: Revision,
 }
 
-/// What is to be sent to each stream, by its place. The list of those with something to send keeps
-/// the order in which the first of it was found.
+/// Deliveries to send to each stream, by slot. The list of streams with deliveries keeps the order
+/// in which their first delivery was found.
 #[derive(Debug, Default)]
 struct Outgoing {
     batches: Vec<Batch>,
@@ -170,7 +171,7 @@ impl Outgoing {
 }
 
 impl Hub {
-    /// A hub for a ring whose newest revision is `position`.
+    /// Creates a hub for a ring whose newest revision is `position`.
     pub(crate) fn new(position: Revision, settings: &Settings) -> Hub {
         Hub {
             position,
@@ -187,7 +188,7 @@ impl Hub {
         }
     }
 
-    /// Does what a stream asks.
+    /// Runs a command from a stream.
     pub(crate) fn command(&mut self, command: Command, ring: &Mutex<Ring>) {
         match command {
             Command::Open { stream, queue } => {
@@ -206,7 +207,7 @@ impl Hub {
             } => {
                 self.reach_newest(ring);
                 let registered = self.register(stream, watchers, ring);
-                // The stream may have gone meanwhile; its `Close` is on the way.
+                // The stream may have ended meanwhile; its `Close` follows.
                 let _ = answer.send(registered);
             }
             Command::Forget { stream, tag } => {
@@ -229,7 +230,7 @@ impl Hub {
         }
     }
 
-    /// Hands on the next batch of the ring. Returns whether there may be more.
+    /// Delivers the next batch of the ring. Returns true if there may be more.
     pub(crate) fn advance(&mut self, ring: &Mutex<Ring>) -> bool {
         let (found, compacted) = {
             let ring = lock(ring);
@@ -255,8 +256,8 @@ impl Hub {
         more
     }
 
-    /// Hands on all that is in the ring now. A watcher that joins then gets what it missed in one
-    /// go, and not part of it as if it happened after.
+    /// Delivers everything that is in the ring now. A joining watcher then gets all events it
+    /// missed in one message, instead of some of them as if they happened later.
     fn reach_newest(&mut self, ring: &Mutex<Ring>) {
         let newest = lock(ring).newest();
         while self.position < newest {
@@ -264,7 +265,7 @@ impl Hub {
         }
     }
 
-    /// Closes the streams that are gone and could not say so.
+    /// Closes the streams that ended without a `Close` command.
     pub(crate) fn sweep(&mut self) {
         let streams = &self.streams;
         let is_gone = |place: u32| {
@@ -348,8 +349,8 @@ impl Hub {
         Registered { epoch, refused }
     }
 
-    /// Sends those of `watchers` that begin at or below the position what they missed. Returns
-    /// those for whom that cannot be done, in the same order.
+    /// Replays the missed events to the watchers in `watchers` that begin at or below the position.
+    /// Returns the watchers for which that is impossible, in the same order.
     fn replay(&mut self, place: u32, watchers: &[Registration], ring: &Mutex<Ring>) -> Vec<Tag> {
         let position = self.position;
         let late = || {
@@ -393,7 +394,7 @@ impl Hub {
         let mut sent = true;
         if !outgoing.touched.is_empty() {
             let Batch { deliveries, bytes } = outgoing.take(0);
-            // This may take the last ordinary place; what is reserved stays free.
+            // This may take the last ordinary slot; the reserved slot stays free.
             let stream = self.streams.get(place).expect("the caller found it");
             sent = stream.queue.offer(Message::Replay(deliveries), bytes);
         }
@@ -416,7 +417,7 @@ impl Hub {
                 return true;
             }
             if let Some(stream) = places.get(&id).and_then(|&place| streams.get(place)) {
-                // A stream whose queue is full is not in step, and gets no answer.
+                // A stream whose queue is full is behind, and gets no answer.
                 stream.queue.offer(
                     Message::Mark {
                         mark,
@@ -429,7 +430,7 @@ impl Hub {
         });
     }
 
-    /// See "Overflow".
+    /// Drops all registrations of a stream: see "Overflow".
     fn drop_registrations(&mut self, place: u32, from: Revision) {
         let stream = self.streams.get_mut(place).expect("the caller found it");
         if stream.registered.is_empty() {
@@ -451,7 +452,7 @@ impl Hub {
     }
 }
 
-/// Gathers, for the members of `index`, what each revision has for them.
+/// Collects the deliveries of each revision for the members of `index`.
 fn collect(
     index: &Index<Member>,
     matcher: &mut Matcher,

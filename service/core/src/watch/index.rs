@@ -1,9 +1,9 @@
-//! Which watchers a key concerns.
+//! Index from keys to watchers.
 //!
 //! Watchers of the same keys form a *group*: a thousand clients that watch one prefix are one group
-//! with a thousand members, and finding the group, choosing and encoding the events is done once
-//! for all of them. Groups of a single key are found in a hash map, groups of a range in an
-//! interval tree, so the cost of a change does not grow with the watchers it does not concern.
+//! with a thousand members. Finding the group, and choosing and encoding the events, is done once
+//! for all of them. Groups of a single key are in a hash map, groups of a range in an interval
+//! tree, so the cost of a change does not grow with the number of watchers that do not match it.
 
 use std::collections::HashMap;
 
@@ -12,20 +12,21 @@ use bytes::Bytes;
 use super::intervals::{End, Interval, Intervals};
 use super::slots::Slots;
 
-/// The keys a watcher wants.
+/// Keys that a watcher wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyRange {
     /// One key.
     One(Bytes),
-    /// From the first, included, to the second, excluded. Not empty.
+    /// From the first key, included, to the second, excluded. Not empty.
     Between(Bytes, Bytes),
     /// From this key on.
     From(Bytes),
 }
 
 impl KeyRange {
-    /// Reads the two fields of a request: no end is the key alone, an end of one zero byte is no
-    /// end, and no key is the least key there is. `None` if no key can be in the range.
+    /// Builds a range from the two fields of a request. An empty end means the key alone, an end of
+    /// one zero byte means no end, and an empty key means the smallest key. Returns `None` if the
+    /// range cannot contain a key.
     pub fn of_request(key: Bytes, range_end: Bytes) -> Option<KeyRange> {
         let key = if key.is_empty() {
             Bytes::from_static(b"\0")
@@ -40,7 +41,7 @@ impl KeyRange {
         }
     }
 
-    /// All keys that begin with `prefix`.
+    /// Returns the range of all keys that begin with `prefix`.
     pub fn prefix(prefix: Bytes) -> KeyRange {
         let mut end = prefix.to_vec();
         while let Some(last) = end.pop() {
@@ -52,7 +53,7 @@ impl KeyRange {
         KeyRange::From(prefix)
     }
 
-    /// Whether `key` is in the range.
+    /// Returns true if `key` is in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         match self {
             KeyRange::One(one) => *one == *key,
@@ -70,14 +71,14 @@ impl KeyRange {
     }
 }
 
-/// A member's place in the index, until it is removed.
+/// Identifier of a member in the index, until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MemberId(u32);
 
-/// A group's place in the index, for as long as it has members.
+/// Identifier of a group in the index, for as long as the group has members.
 pub(crate) type GroupId = u32;
 
-/// See the module. `T` is what the caller wants to know of a member.
+/// Index from keys to members. `T` is the caller's data about a member.
 #[derive(Debug)]
 pub(crate) struct Index<T> {
     groups: Slots<Group>,
@@ -95,7 +96,7 @@ struct Group {
 #[derive(Debug)]
 struct Member<T> {
     group: GroupId,
-    /// Where in the group's list, so that leaving a large group is cheap.
+    /// Position in the group's list, so that leaving a large group is cheap.
     position: usize,
     value: T,
 }
@@ -131,7 +132,7 @@ impl<T> Index<T> {
         MemberId(member)
     }
 
-    /// Removes a member, and its group with the last one.
+    /// Removes a member, and its group together with the group's last member.
     pub(crate) fn remove(&mut self, MemberId(id): MemberId) -> T {
         let Member {
             group: group_id,
@@ -162,13 +163,13 @@ impl<T> Index<T> {
         value
     }
 
-    /// Appends every group whose range holds `key`.
+    /// Appends every group whose range contains `key` to `found`.
     pub(crate) fn groups_around(&self, key: &[u8], found: &mut Vec<GroupId>) {
         found.extend(self.keys.get(key));
         self.ranges.find(key, found);
     }
 
-    /// The members of a group.
+    /// Returns the members of a group.
     pub(crate) fn members(&self, group: GroupId) -> impl Iterator<Item = &T> {
         let members = self
             .groups
@@ -183,12 +184,12 @@ impl<T> Index<T> {
         })
     }
 
-    /// One more than the highest group id in use.
+    /// Returns one more than the highest group id in use.
     pub(crate) fn group_span(&self) -> usize {
         self.groups.span()
     }
 
-    /// How many members there are.
+    /// Returns the number of members.
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
@@ -252,7 +253,8 @@ mod tests {
         assert_eq!(of_request("b", "a"), None);
     }
 
-    /// A single key is that key, not all keys from it on (etcd's GHSA-xg4h-6gfc-h4m8 took it so).
+    /// A single key matches only that key, not all keys from it on (the bug in etcd's
+    /// GHSA-xg4h-6gfc-h4m8).
     #[test]
     fn a_range_holds_its_keys_only() {
         let one = KeyRange::One("b".into());

@@ -1,10 +1,10 @@
-//! Which of many key ranges hold a key: an interval tree.
+//! Interval tree: finds the key ranges that contain a key.
 //!
-//! A treap ordered by (start, end) in which every node knows how far the ranges below it reach. A
-//! search skips a subtree that ends before the key and everything that starts after it, so it
-//! visits O(log n) nodes for each range it finds. A treap, because split and merge are all there is
-//! to it: no cases, no parent links. The priorities come from a counter through a mixing function,
-//! not from the ranges, so clients cannot choose them, and a run is repeatable.
+//! The tree is a treap ordered by (start, end), in which every node stores the greatest end in its
+//! subtree. A search skips a subtree that ends before the key and everything that starts after it,
+//! so it visits O(log n) nodes for each range it finds. A treap is simple: it needs only split and
+//! merge, with no case distinctions and no parent links. The priorities come from a counter through
+//! a mixing function, not from the ranges, so clients cannot choose them, and a run is repeatable.
 
 use std::cmp::Ordering;
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 const NIL: u32 = u32::MAX;
 
-/// Where a range ends: before a key, or never. "Never" is the greatest.
+/// End of a range: before a key, or never. "Never" is the greatest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// Before this key.
@@ -47,10 +47,10 @@ impl PartialOrd for End {
     }
 }
 
-/// A range of keys: from the first, included, to the end.
+/// A range of keys: from the first key, included, to the end.
 pub(crate) type Interval = (Bytes, End);
 
-/// A map from interval to number, that can also be asked for all intervals around a key.
+/// A map from interval to number that also finds all intervals around a key.
 #[derive(Debug)]
 pub(crate) struct Intervals {
     nodes: Vec<Node>,
@@ -63,7 +63,7 @@ pub(crate) struct Intervals {
 struct Node {
     interval: Interval,
     number: u32,
-    /// The greatest end in the subtree.
+    /// Greatest end in the subtree.
     reach: End,
     priority: u64,
     left: u32,
@@ -82,7 +82,7 @@ impl Default for Intervals {
 }
 
 impl Intervals {
-    /// The number of an interval.
+    /// Returns the number of an interval.
     pub(crate) fn get(&self, interval: &Interval) -> Option<u32> {
         let mut at = self.root;
         while at != NIL {
@@ -96,7 +96,7 @@ impl Intervals {
         None
     }
 
-    /// Adds an interval, which must not be there.
+    /// Adds an interval, which must not be in the tree.
     pub(crate) fn insert(&mut self, interval: Interval, number: u32) {
         assert!(self.get(&interval).is_none(), "an interval has one number");
         let (below, above) = self.split(self.root, &interval);
@@ -119,12 +119,12 @@ impl Intervals {
         self.root = self.merge(below, above);
     }
 
-    /// Removes an interval, which must be there.
+    /// Removes an interval, which must be in the tree.
     pub(crate) fn remove(&mut self, interval: &Interval) {
         self.root = self.without(self.root, interval);
     }
 
-    /// Appends the number of every interval that holds `key`.
+    /// Appends the number of every interval that contains `key` to `found`.
     pub(crate) fn find(&self, key: &[u8], found: &mut Vec<u32>) {
         self.find_below(self.root, key, found);
     }
@@ -146,7 +146,7 @@ impl Intervals {
         }
     }
 
-    /// Cuts the tree at `at` into what is less than `interval` and the rest.
+    /// Splits the subtree at `at` into the intervals less than `interval` and the rest.
     fn split(&mut self, at: u32, interval: &Interval) -> (u32, u32) {
         if at == NIL {
             return (NIL, NIL);
@@ -219,7 +219,7 @@ impl Intervals {
         }
     }
 
-    /// The next of a fixed sequence without visible pattern (the splitmix64 generator).
+    /// Returns the next number of a fixed pseudo-random sequence (the splitmix64 generator).
     fn next_priority(&mut self) -> u64 {
         self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.seed;
@@ -245,7 +245,8 @@ mod tests {
         Bytes::from(format!("{number:03}"))
     }
 
-    /// Every search gives what looking at each interval gives, while intervals come and go.
+    /// Every search returns the same as checking each interval, while intervals are added and
+    /// removed.
     #[test]
     fn finds_what_brute_force_finds() {
         let mut tree = Intervals::default();

@@ -1,14 +1,14 @@
-//! Events of several revisions in one response.
+//! Packing of events of several revisions into one response.
 //!
-//! A response costs a message on the stream, a header and a turn of the client's loop, whether it
-//! carries one event or a thousand. So what a watcher missed goes out together: what the hub
-//! replays in one message, and what a watcher that catches up finds in several steps of history.
-//! Whole revisions are packed, in order, never a part of one.
+//! A response costs a message on the stream, a header and an iteration of the client's loop, for
+//! one event as for a thousand. So events that a watcher missed are sent together: events that the
+//! hub replays in one message, and events that a watcher catching up finds in several steps of
+//! history. Only whole revisions are packed, in order.
 //!
-//! [`Packs`] holds what was found and not yet written into a response; [`Allowance`] bounds the
-//! memory that takes. A stream may always hold one step of history, as much as it reads at a time.
-//! What it keeps for the next step is taken from a stock that all streams share, and while the
-//! stock is empty a stream sends what each step found.
+//! [`Packs`] holds events that were found but not yet written into a response; [`Allowance`] bounds
+//! the memory for them. A stream may always hold one step of history, which is as much as it reads
+//! at a time. Events that it keeps for the next step count against a stock that all streams share.
+//! While the stock is empty, a stream sends its events after every step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::events::Events;
 use super::queue::Tag;
 
-/// How much one watcher's pack holds. One revision always fits.
+/// Limits of one watcher's pack. One revision always fits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PackMax {
-    /// Revisions.
+    /// Number of revisions.
     pub(crate) revisions: usize,
     /// Bytes of encoded events.
     pub(crate) bytes: usize,
@@ -34,7 +34,7 @@ pub(crate) struct Packs {
     bytes: usize,
 }
 
-/// The events of one watcher, in order.
+/// Events of one watcher, in order.
 #[derive(Debug, Default)]
 struct Pack {
     events: Vec<Arc<Events>>,
@@ -42,8 +42,8 @@ struct Pack {
 }
 
 impl Packs {
-    /// Adds the next revision of a watcher. Returns the pack before it if both together would
-    /// exceed `max`; that must be sent first.
+    /// Adds the next revision of a watcher. If the watcher's pack and the revision together would
+    /// exceed `max`, returns the pack without the revision; the caller must send it first.
     pub(crate) fn add(
         &mut self,
         tag: Tag,
@@ -63,19 +63,19 @@ impl Packs {
         full
     }
 
-    /// Bytes of all packs. What several watchers share counts for each of them, as it will be
-    /// written for each.
+    /// Returns the bytes of all packs. Events shared by several watchers count for each of them,
+    /// since they are written once for each.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Every pack, by watcher.
+    /// Returns every pack, by watcher.
     pub(crate) fn into_packs(self) -> impl Iterator<Item = (Tag, Vec<Arc<Events>>)> {
         self.packs.into_iter().map(|(tag, pack)| (tag, pack.events))
     }
 }
 
-/// What one stream may hold besides the step of history it reads: what it has taken from the stock.
+/// Memory that one stream may hold beside the step of history it reads: its share of the stock.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     stock: Arc<Semaphore>,
@@ -83,13 +83,14 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// Takes nothing yet. The stock's permits are bytes.
+    /// Creates an allowance that has taken nothing yet. The stock's permits are bytes.
     pub(crate) fn new(stock: Arc<Semaphore>) -> Allowance {
         Allowance { stock, taken: None }
     }
 
-    /// Whether a stream that has packed `packed_bytes` may read another step before it sends them:
-    /// its own allowance is for the step, so what is packed must come from the stock.
+    /// Returns true if a stream that has packed `packed_bytes` may read another step before it
+    /// sends them. The stream's own memory is for the step, so packed bytes must be covered by the
+    /// stock.
     pub(crate) fn covers_another_step(&mut self, packed_bytes: usize) -> bool {
         let taken = self
             .taken
@@ -99,7 +100,7 @@ impl Allowance {
         if missing == 0 {
             return true;
         }
-        // More than the stock ever has is refused like what it does not have now.
+        // A request beyond the whole stock is refused like one beyond its current rest.
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let Ok(more) = Arc::clone(&self.stock).try_acquire_many_owned(missing) else {
             return false;
@@ -111,7 +112,7 @@ impl Allowance {
         true
     }
 
-    /// What was packed is sent: gives back what it took.
+    /// Returns everything taken to the stock, after the packed events were sent.
     pub(crate) fn reset(&mut self) {
         self.taken = None;
     }

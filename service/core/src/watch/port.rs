@@ -1,4 +1,4 @@
-//! Where a stream meets the rest: its place at the hub, and history in steps.
+//! A stream's connection to the hub, and its reads of history in steps.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,26 +15,26 @@ use super::ring::{Found, ReadMax};
 use super::{Watches, lock};
 use crate::long_reads::Unread;
 
-/// The hub is gone: the server stops.
+/// Error: the hub has ended because the server stops.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closed;
 
-/// A step of history, or why there is none.
+/// Result of reading a step of history.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Everything from the revision asked for up to but not including `next`.
+    /// Everything from the requested revision up to but not including `next`.
     Changes {
         changes: Vec<Arc<Changes>>,
         next: Revision,
-        /// Nothing newer was known.
+        /// True if no newer revision was known.
         is_last: bool,
     },
-    /// What was asked for is gone; the compact revision.
+    /// The requested revision is compacted; this is the compact revision.
     Compacted(Revision),
 }
 
 impl Watches {
-    /// A new place at the hub.
+    /// Opens a new stream at the hub.
     pub(super) async fn open(&self) -> Result<Port, Closed> {
         let stream = self.shared.next_stream.fetch_add(1, Ordering::Relaxed);
         let (queue, reader) = queue::queue(&self.shared.settings);
@@ -49,11 +49,11 @@ impl Watches {
         })
     }
 
-    /// A step of history from `from`, out of the ring if it is there. Reading the disk is for
-    /// threads that may block.
+    /// Reads a step of history from `from`, out of the ring if possible. A disk read runs on a
+    /// thread that may block.
     pub(super) async fn read(&self, from: Revision) -> Result<Step, ReadError> {
         let bytes = self.shared.settings.step_bytes_max;
-        // The ring's changes are shared; the bound is on the responses that are made of them.
+        // The ring's changes are shared; this bounds the responses built from them.
         let found = lock(&self.shared.ring).read(
             from,
             ReadMax {
@@ -100,7 +100,7 @@ impl Watches {
     }
 }
 
-/// A stream's place at the hub. Dropping it leaves.
+/// A stream's connection to the hub. Dropping it closes the stream.
 pub(super) struct Port {
     stream: StreamId,
     queue: QueueReader,
@@ -108,7 +108,7 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// Offers watchers to the hub and waits for its answer, which it gives at once.
+    /// Offers watchers to the hub and waits for its answer, which is immediate.
     pub(super) async fn register(&self, watchers: Vec<Registration>) -> Result<Registered, Closed> {
         let (answer, answered) = oneshot::channel();
         self.send(Command::Register {
@@ -128,7 +128,7 @@ impl Port {
         .await
     }
 
-    /// Asks for a mark at or after what is applied now.
+    /// Requests a mark at or after the revision applied now.
     pub(super) async fn mark(&self, mark: Mark) -> Result<(), Closed> {
         let at_least = self.watches.reader.applied().revision;
         self.send(Command::Mark {
@@ -139,12 +139,12 @@ impl Port {
         .await
     }
 
-    /// The next message from the hub, if it is there.
+    /// Returns the next message from the hub, if one is queued.
     pub(super) fn try_recv(&mut self) -> Option<Message> {
         self.queue.try_recv()
     }
 
-    /// The next message from the hub.
+    /// Waits for the next message from the hub.
     pub(super) async fn recv(&mut self) -> Result<Message, Closed> {
         self.queue.recv().await.ok_or(Closed)
     }

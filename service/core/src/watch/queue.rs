@@ -1,8 +1,7 @@
-//! The queue from the hub to a stream: bounded in messages and in bytes, and never waited for by
-//! the hub.
+//! The queue from the hub to a stream: bounded in messages and in bytes. The hub never waits for a
+//! slot.
 //!
-//! One place is kept for the message that says the queue overflowed; see "Overflow" in
-//! [`super::hub`].
+//! One slot is reserved for the message that reports an overflow; see "Overflow" in [`super::hub`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,33 +13,34 @@ use tokio::sync::mpsc;
 use super::Settings;
 use super::events::Events;
 
-/// A watcher's name on its stream. Positions are used again, generations are not, so a message for
-/// a watcher that is gone never reaches its successor.
+/// Identifier of a watcher on its stream. Positions are reused and generations are not, so a
+/// message for a removed watcher never reaches its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Tag {
-    /// Where the stream finds the watcher.
+    /// Position of the watcher on the stream.
     pub(crate) position: u32,
-    /// Which of the watchers that were there.
+    /// Generation of the watcher at that position.
     pub(crate) generation: u32,
 }
 
-/// A question for how far the hub has come, answered in the queue behind the events up to there.
+/// Request for the hub's position. The hub answers in the queue, behind the events up to that
+/// position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// Ascending on a stream.
+    /// Number of the mark, ascending on a stream.
     pub(crate) number: u64,
-    /// For one request of the client, rather than for the timer.
+    /// True for a request of the client, false for the timer.
     pub(crate) manual: bool,
 }
 
-/// What the hub tells a stream.
+/// Messages from the hub to a stream.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// Revisions in order, as they happened.
+    /// Revisions in order, delivered as they happen.
     Deliveries(Vec<Delivery>),
-    /// Revisions in order that happened before the registrations that want them were made.
+    /// Revisions in order that happened before the registrations that want them.
     Replay(Vec<Delivery>),
-    /// Everything up to `revision` stands before this in the queue.
+    /// Everything up to `revision` precedes this message in the queue.
     Mark { mark: Mark, revision: Revision },
     /// The registrations of `epoch` are dropped; everything below `from` was delivered to them.
     Behind { epoch: u64, from: Revision },
@@ -53,7 +53,7 @@ pub(crate) struct Delivery {
     pub(crate) content: Content,
 }
 
-/// In the form the watcher wants.
+/// Content of a delivery, in the form that the watcher wants.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Events(Arc<Events>),
@@ -68,7 +68,7 @@ impl Content {
         }
     }
 
-    /// One and the same, not only equal.
+    /// Returns true if both share the same allocation; equality is not enough.
     pub(crate) fn is_same(&self, other: &Content) -> bool {
         match (self, other) {
             (Content::Events(a), Content::Events(b)) => Arc::ptr_eq(a, b),
@@ -88,16 +88,16 @@ pub(crate) struct Queue {
     bytes_max: usize,
 }
 
-/// The stream's end.
+/// The stream's end of its queue.
 #[derive(Debug)]
 pub(crate) struct QueueReader {
     messages: mpsc::Receiver<(Message, usize)>,
     bytes: Arc<AtomicUsize>,
 }
 
-/// Makes a queue.
+/// Creates a queue.
 pub(crate) fn queue(settings: &Settings) -> (Queue, QueueReader) {
-    // One more than ordinary messages may take: see "Overflow".
+    // One slot more than ordinary messages may take: see "Overflow".
     let (sender, receiver) = mpsc::channel(settings.queue_messages_max + 1);
     let bytes = Arc::new(AtomicUsize::new(0));
     let queue = Queue {
@@ -115,30 +115,30 @@ pub(crate) fn queue(settings: &Settings) -> (Queue, QueueReader) {
 }
 
 impl Queue {
-    /// The stream is gone.
+    /// Returns true if the stream has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.messages.is_closed()
     }
 
-    /// Room for an ordinary message.
+    /// Returns true if there is room for an ordinary message.
     pub(crate) fn has_room(&self) -> bool {
         self.messages.capacity() >= 2
     }
 
-    /// Sends an ordinary message if there is room. A message larger than the queue may be has the
-    /// queue to itself.
+    /// Sends an ordinary message if there is room. A message larger than the queue's bound is
+    /// accepted only by a queue without other bytes.
     pub(crate) fn offer(&self, message: Message, bytes: usize) -> bool {
         let queued = self.bytes.load(Ordering::Relaxed);
         if !self.has_room() || (queued > 0 && queued + bytes > self.bytes_max) {
             return false;
         }
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // It fails only if the stream is gone; its `Close` is on the way.
+        // This fails only if the stream has ended; its `Close` follows.
         let _ = self.messages.try_send((message, bytes));
         true
     }
 
-    /// Uses the reserved place.
+    /// Reports an overflow, in the reserved slot.
     pub(crate) fn say_behind(&self, epoch: u64, from: Revision) {
         if let Err(mpsc::error::TrySendError::Full(_)) =
             self.messages.try_send((Message::Behind { epoch, from }, 0))
@@ -149,14 +149,14 @@ impl Queue {
 }
 
 impl QueueReader {
-    /// The next message; `None` when the hub is gone.
+    /// Waits for the next message; returns `None` when the hub has ended.
     pub(crate) async fn recv(&mut self) -> Option<Message> {
         let (message, bytes) = self.messages.recv().await?;
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         Some(message)
     }
 
-    /// The next message, if it is there.
+    /// Returns the next message, if one is queued.
     pub(crate) fn try_recv(&mut self) -> Option<Message> {
         let (message, bytes) = self.messages.try_recv().ok()?;
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);

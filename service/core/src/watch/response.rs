@@ -1,7 +1,7 @@
-//! A response to a watcher, and how it is written.
+//! A response to a watcher, and its encoding.
 //!
-//! What is the same for many watchers is encoded already ([`Events`]); what is left is a header of
-//! some thirty bytes. So delivering an event to one more watcher costs that header and a copy.
+//! The parts that many watchers share are already encoded ([`Events`]); only a header of about
+//! thirty bytes remains. So delivering an event to one more watcher costs that header and a copy.
 
 use std::borrow::Cow;
 
@@ -13,41 +13,41 @@ use prost::encoding::{self, WireType, encoded_len_varint, key_len};
 
 use super::events::Events;
 
-/// The id that stands for no watcher, or for all of a stream.
+/// Id for no watcher, or for all watchers of a stream.
 pub(crate) const NO_WATCHER: i64 = -1;
 
-/// A `WatchResponse`, but for what the member adds to every header.
+/// A `WatchResponse` without the fields that the member adds to every header.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Response {
-    /// The header's revision.
+    /// Revision in the header.
     pub(crate) revision: Revision,
-    /// Which watcher is meant.
+    /// Id of the watcher.
     pub(crate) watch_id: i64,
-    /// Answers a request to create.
+    /// True in the response to a create request.
     pub(crate) created: bool,
-    /// The watcher ends.
+    /// True if the watcher ends.
     pub(crate) canceled: bool,
-    /// Set when what the watcher needs is compacted.
+    /// Compact revision, if the watcher needs compacted revisions.
     pub(crate) compact_revision: Option<Revision>,
-    /// Why the watcher was refused.
+    /// Reason why the watcher was refused.
     pub(crate) cancel_reason: Cow<'static, str>,
-    /// More of the same is to follow.
+    /// True if more fragments of this response follow.
     pub(crate) fragment: bool,
-    /// The events, encoded.
+    /// Encoded events.
     pub(crate) events: Pieces,
-    /// How many.
+    /// Number of events.
     pub(crate) event_count: usize,
 }
 
-/// Encoded events, one after the other.
+/// Encoded events, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum Pieces {
     /// No events.
     #[default]
     None,
-    /// Those of one revision, as nearly always.
+    /// Events of one revision, as in nearly all responses.
     One(Bytes),
-    /// Those of several revisions, or some of them.
+    /// All or some of the events of several revisions.
     Many(Vec<Bytes>),
 }
 
@@ -66,7 +66,7 @@ impl Pieces {
 }
 
 impl Response {
-    /// A response that carries all events of one revision.
+    /// Creates a response with all events of one revision.
     pub(crate) fn of_revision(watch_id: i64, revision: Revision, events: &Events) -> Response {
         Response {
             revision,
@@ -77,7 +77,7 @@ impl Response {
         }
     }
 
-    /// A response that carries several pieces, of `event_count` events in all.
+    /// Creates a response from several pieces, with `event_count` events in all.
     pub(crate) fn of_pieces(
         watch_id: i64,
         revision: Revision,
@@ -95,17 +95,17 @@ impl Response {
     }
 }
 
-/// A response with its header: what the codec writes.
+/// A response with its header, as the codec writes it.
 #[derive(Clone, Debug)]
 pub struct EncodedWatchResponse {
     /// Cluster, member and term; the revision comes from the response.
     pub(crate) header: ResponseHeader,
-    /// The rest.
+    /// The other fields.
     pub(crate) response: Response,
 }
 
 impl EncodedWatchResponse {
-    /// The size on the wire.
+    /// Returns the encoded size.
     pub fn encoded_len(&self) -> usize {
         let response = &self.response;
         let header = self.header.encoded_len();
@@ -126,7 +126,7 @@ impl EncodedWatchResponse {
             + response.events.len()
     }
 
-    /// Appends the message to `out`, which has room.
+    /// Appends the encoded message to `out`, which must have room.
     pub fn encode(&self, out: &mut impl BufMut) {
         let response = &self.response;
         encoding::encode_key(1, WireType::LengthDelimited, out);
@@ -148,7 +148,8 @@ impl EncodedWatchResponse {
     }
 }
 
-/// Proto3 leaves out a number that is zero. All fields here have one-byte keys.
+/// Returns the encoded size of a number field. Proto3 omits zeros; all fields here have one-byte
+/// keys.
 fn number_len(number: i64) -> usize {
     if number == 0 {
         0
@@ -192,7 +193,7 @@ mod tests {
         );
     }
 
-    /// Byte for byte what prost would write.
+    /// The encoding matches prost's byte for byte.
     #[test]
     fn writes_the_message() {
         check(Response::default(), WatchResponse::default());

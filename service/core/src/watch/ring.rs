@@ -1,9 +1,9 @@
 //! The tail of history in memory, bounded in bytes.
 //!
-//! The applier pushes each revision's changes; the hub, and streams that are a little behind, read
-//! from any revision that is still here. Revisions in the ring follow each other without a gap, so
-//! finding one is arithmetic. When the state jumps (a snapshot was installed) the ring starts again
-//! after the jump, and everyone who asks for less is told that it is gone.
+//! The applier pushes each revision's changes. The hub, and streams that lag a little, read from
+//! any revision that the ring still holds. Revisions in the ring are consecutive, so finding one is
+//! arithmetic. When the state jumps (a snapshot was installed), the ring restarts after the jump,
+//! and reads of earlier revisions return [`Found::Overrun`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,40 +11,40 @@ use std::sync::Arc;
 use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
 
-/// See the module.
+/// The tail of history in memory.
 #[derive(Debug)]
 pub(crate) struct Ring {
     changes: VecDeque<Arc<Changes>>,
-    /// The last revision that happened, whether or not its changes are here.
+    /// Last revision that happened; its changes may not be in the ring.
     newest: Revision,
-    /// The compact revision. What is below it may be here all the same.
+    /// Compact revision. The ring may still hold revisions below it.
     compacted: Revision,
     bytes: usize,
     bytes_max: usize,
 }
 
-/// How much a read returns at most. At least one revision is returned if there is one.
+/// Limits of a read. At least one revision is returned if there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadMax {
-    /// Revisions.
+    /// Number of revisions.
     pub(crate) revisions: usize,
     /// Bytes of their changes.
     pub(crate) bytes: usize,
 }
 
-/// What a read found.
+/// Result of a read.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// Nothing has happened at or after the revision.
+    /// No revision at or after the requested one has happened.
     UpToDate,
-    /// The changes from the revision on, and whether they are all there are.
+    /// Changes from the requested revision on, and true if nothing newer is in the ring.
     Changes(Vec<Arc<Changes>>, bool),
-    /// The ring no longer has the revision. The newest is given.
+    /// The ring no longer holds the requested revision. Contains the newest revision.
     Overrun(Revision),
 }
 
 impl Ring {
-    /// An empty ring for a state at revision `newest` that was never compacted.
+    /// Creates an empty ring for a state at revision `newest` that was never compacted.
     pub(crate) fn new(bytes_max: usize, newest: Revision) -> Ring {
         Ring {
             changes: VecDeque::new(),
@@ -55,9 +55,9 @@ impl Ring {
         }
     }
 
-    /// Takes what one commit changed, in order, and the revision applied after it. The revision
-    /// applied last stays in the ring even if it alone exceeds the bound; its memory is there
-    /// already.
+    /// Adds the changes of one commit, in order; `applied` is the revision applied after it. The
+    /// last revision stays in the ring even if it alone exceeds the bound, since its memory is
+    /// already allocated.
     pub(crate) fn push(&mut self, changes: &[Arc<Changes>], applied: Revision) {
         for change in changes {
             assert!(
@@ -88,22 +88,22 @@ impl Ring {
         }
     }
 
-    /// The state is compacted at this revision.
+    /// Records that the state is compacted at this revision.
     pub(crate) fn compact(&mut self, compacted: Revision) {
         self.compacted = self.compacted.max(compacted);
     }
 
-    /// The compact revision.
+    /// Returns the compact revision.
     pub(crate) fn compacted(&self) -> Revision {
         self.compacted
     }
 
-    /// The last revision that happened.
+    /// Returns the last revision that happened.
     pub(crate) fn newest(&self) -> Revision {
         self.newest
     }
 
-    /// The changes from `from` on.
+    /// Reads the changes from `from` on.
     pub(crate) fn read(&self, from: Revision, max: ReadMax) -> Found {
         if from > self.newest {
             return Found::UpToDate;
@@ -127,7 +127,7 @@ impl Ring {
         Found::Changes(found, all)
     }
 
-    /// The last changes up to `through`, as many as there are and as `max` allows, in order.
+    /// Returns the last changes up to `through`, in order and within `max`.
     pub(crate) fn tail(&self, through: Revision, max: ReadMax) -> Vec<Arc<Changes>> {
         let Some(last) = self.position(through) else {
             return Vec::new();
@@ -280,7 +280,8 @@ mod tests {
         assert_eq!(read(&ring, 3, ALL), "[3] all");
     }
 
-    /// A snapshot from the leader moves the state by many revisions whose changes nobody here saw.
+    /// A snapshot from the leader moves the state by many revisions whose changes this member never
+    /// had.
     #[test]
     fn a_jump_starts_the_ring_again() {
         let mut ring = Ring::new(1000, Revision(1));

@@ -1,11 +1,11 @@
-//! All watchers of one stream: requests, deliveries and history in, responses out. Pure.
+//! All watchers of one stream: requests, deliveries and history in, responses out. Without I/O.
 //!
-//! [`Session`] is what a stream *decides*; `stream.rs` moves bytes and waits. Golden scripts
+//! [`Session`] makes the stream's decisions; `stream.rs` moves bytes and waits. Golden scripts
 //! (`scripts/`) drive a session against a real hub and ring.
 //!
-//! Responses are collected in the order in which they must be sent, and nothing is taken back: the
+//! Responses are collected in the order in which they must be sent, and none is withdrawn. The
 //! acknowledgement of a create request is written when the request is read, and only then is the
-//! watcher offered to the hub, so no event can precede it.
+//! watcher offered to the hub, so no event can precede the acknowledgement.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,39 +27,40 @@ use super::response::{NO_WATCHER, Response};
 
 mod packing;
 
-/// See the module.
+/// All watchers of one stream.
 #[derive(Debug)]
 pub(crate) struct Session {
     places: Vec<Place>,
     free: Vec<u32>,
     ids: BTreeMap<i64, Tag>,
-    /// Where the search for an unused id begins.
+    /// First id to try in the search for an unused id.
     next_id: i64,
     lagging: usize,
-    /// The number of the last mark asked for.
+    /// Number of the last mark requested.
     marks: u64,
     limits: Limits,
-    /// What lagging watchers were fed and has no response yet.
+    /// Events that were fed to lagging watchers and have no response yet.
     packs: Packs,
-    /// Steps of history since packs were sent.
+    /// Steps of history since the packs were last sent.
     packed_steps: usize,
     responses: Vec<Response>,
 }
 
-/// The bounds of a stream.
+/// Limits of a stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Watchers at a time.
+    /// Largest number of watchers.
     pub(crate) watchers_max: usize,
-    /// A response with more bytes of events is cut, for watchers that allow it.
+    /// A response with more bytes of events is fragmented, for watchers that allow it.
     pub(crate) fragment_bytes: usize,
-    /// Revisions in one response.
+    /// Largest number of revisions in one response.
     pub(crate) pack_revisions_max: usize,
     /// Bytes of events of several revisions in one response.
     pub(crate) response_bytes_max: usize,
-    /// Bytes that the stream packs before it sends them, and so all fragments of one response.
+    /// Bytes of events that the stream packs before it sends them; also the limit for all fragments
+    /// of one response.
     pub(crate) pack_bytes_max: usize,
-    /// Steps of history read before what they found is sent.
+    /// Steps of history read before their events are sent.
     pub(crate) pack_steps_max: usize,
 }
 
@@ -89,7 +90,7 @@ struct Watcher {
 }
 
 impl Session {
-    /// A stream without watchers.
+    /// Creates a session without watchers.
     pub(crate) fn new(limits: Limits) -> Session {
         Session {
             places: Vec::new(),
@@ -105,22 +106,22 @@ impl Session {
         }
     }
 
-    /// How many watchers there are.
+    /// Returns the number of watchers.
     pub(crate) fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// How many of them the hub does not serve.
+    /// Returns the number of watchers that the hub does not serve.
     pub(crate) fn lagging(&self) -> usize {
         self.lagging
     }
 
-    /// Takes the responses made since the last call.
+    /// Returns the responses made since the last call.
     pub(crate) fn take_responses(&mut self) -> Vec<Response> {
         std::mem::take(&mut self.responses)
     }
 
-    /// A request to create a watcher, on a store at revision `now` that is compacted at
+    /// Processes a request to create a watcher, on a store at revision `now` that is compacted at
     /// `compacted`. The new watcher, if there is one, is lagging.
     pub(crate) fn create(
         &mut self,
@@ -159,8 +160,8 @@ impl Session {
         };
         self.responses.push(ack);
         let cursor = Cursor::new(&request, range, now);
-        // What is compacted cannot be followed. The revision compacted at can: its events are all
-        // there.
+        // Compacted revisions cannot be followed. The compact revision itself can: all its events
+        // still exist.
         if cursor.next() < compacted {
             return self.responses.push(compacted_away(id, compacted));
         }
@@ -169,7 +170,8 @@ impl Session {
         self.lagging += 1;
     }
 
-    /// A request to cancel. Returns what the hub is to forget; nothing if the id is unknown.
+    /// Processes a request to cancel a watcher. Returns the tag that the hub must forget, or `None`
+    /// if the id is unknown.
     pub(crate) fn cancel(&mut self, id: i64, now: Revision) -> Option<Tag> {
         let tag = self.ids.get(&id).copied()?;
         self.send_packed(now);
@@ -184,8 +186,8 @@ impl Session {
         Some(tag)
     }
 
-    /// The registrations of all lagging watchers. What is packed for them is sent, since what the
-    /// hub delivers comes after it.
+    /// Returns the registrations of all lagging watchers. Sends their packed events first, since
+    /// the hub's deliveries come after these.
     pub(crate) fn registrations(&mut self, now: Revision) -> Vec<Registration> {
         self.send_packed(now);
         let lagging = self
@@ -201,7 +203,7 @@ impl Session {
             .collect()
     }
 
-    /// The hub's answer to these registrations.
+    /// Processes the hub's answer to the registrations of `asked`.
     pub(crate) fn registered(&mut self, asked: &[Tag], answer: &Registered) {
         let marks = self.marks;
         let mut refusals = answer.refused.iter().peekable();
@@ -216,8 +218,8 @@ impl Session {
         }
     }
 
-    /// Deliveries from the hub, on a store at revision `now`: a response for each, as etcd does for
-    /// watchers that keep up, and as clients count on.
+    /// Processes deliveries from the hub, on a store at revision `now`. Each delivery gets its own
+    /// response: etcd does so for watchers that keep up, and clients rely on it.
     pub(crate) fn deliver(&mut self, deliveries: &[Delivery], now: Revision) {
         for delivery in deliveries {
             if let Some(events) = self.due(delivery) {
@@ -226,7 +228,8 @@ impl Session {
         }
     }
 
-    /// What watchers that the hub has just taken missed before, on a store at revision `now`.
+    /// Processes the events that newly registered watchers missed before, on a store at revision
+    /// `now`.
     pub(crate) fn replay(&mut self, deliveries: &[Delivery], now: Revision) {
         let mut packs = Packs::default();
         for delivery in deliveries {
@@ -237,7 +240,7 @@ impl Session {
         self.push_packs(packs, now);
     }
 
-    /// The events of a delivery, if they are to be shown; then they count as shown.
+    /// Returns the events of a delivery if they are to be shown; they then count as shown.
     fn due<'a>(&mut self, Delivery { tag, content }: &'a Delivery) -> Option<&'a Arc<Events>> {
         let Content::Events(events) = content else {
             unreachable!("sessions register for events")
@@ -246,7 +249,7 @@ impl Session {
         (!cursor.is_lagging() && cursor.show(events.revision())).then_some(events)
     }
 
-    /// The hub dropped the registrations of an epoch.
+    /// Processes the hub's report that it dropped the registrations of an epoch.
     pub(crate) fn fall_behind(&mut self, epoch: u64, from: Revision) {
         let watchers = self
             .places
@@ -256,7 +259,7 @@ impl Session {
         self.lagging += fallen.filter(|&fell| fell).count();
     }
 
-    /// The least and the greatest revision a lagging watcher needs next.
+    /// Returns the least and the greatest revision that a lagging watcher needs next.
     pub(crate) fn needed(&self) -> Option<(Revision, Revision)> {
         if self.lagging == 0 {
             return None;
@@ -268,8 +271,8 @@ impl Session {
         Some((needed.clone().min()?, needed.max()?))
     }
 
-    /// A step of history, all of `from` up to but not including `to`, for the lagging watchers it
-    /// can be fed to, on a store at revision `now` that is compacted at `compacted`.
+    /// Feeds a step of history, all of `from` up to but not including `to`, to the lagging watchers
+    /// that can follow it, on a store at revision `now` that is compacted at `compacted`.
     pub(crate) fn feed(
         &mut self,
         from: Revision,
@@ -312,8 +315,8 @@ impl Session {
         self.packed_steps += 1;
     }
 
-    /// History before `compacted` is gone: ends every lagging watcher that needs it, after what was
-    /// found for it before.
+    /// Ends every lagging watcher that needs history before `compacted`, which is gone. Sends the
+    /// events that were already found for it first.
     pub(crate) fn compact(&mut self, compacted: Revision, now: Revision) {
         self.send_packed(now);
         let gone: Vec<_> = self
@@ -327,13 +330,13 @@ impl Session {
         }
     }
 
-    /// The client asks for progress. Returns the mark to ask the hub for, unless some watcher is
-    /// not in step: then there is no answer, and the client will ask again.
+    /// Processes a client's request for progress. Returns the mark to request from the hub. Returns
+    /// `None` if any watcher is lagging: then there is no answer, and the client will ask again.
     pub(crate) fn request_progress(&mut self) -> Option<Mark> {
         (self.len() > 0 && self.lagging == 0).then(|| self.next_mark(true))
     }
 
-    /// The timer ticked. Returns the mark to ask for, if any watcher is due for progress.
+    /// Processes a timer tick. Returns the mark to request, if any watcher is due for progress.
     pub(crate) fn tick(&mut self) -> Option<Mark> {
         let mut due = false;
         for watcher in self
@@ -346,8 +349,8 @@ impl Session {
         due.then(|| self.next_mark(false))
     }
 
-    /// A mark arrived: everything up to `revision` that was promised before it was asked for has
-    /// arrived, too.
+    /// Processes the hub's answer to a mark: every event up to `revision` that was due when the
+    /// mark was requested has been delivered to this stream.
     pub(crate) fn reach(&mut self, mark: Mark, revision: Revision) {
         let progress = |watch_id: i64| Response {
             revision,
@@ -382,7 +385,8 @@ impl Session {
         }
     }
 
-    /// The id asked for, or the next unused one if none was; `None` if it is in use.
+    /// Returns the requested id, or the next unused id if none was requested. Returns `None` if the
+    /// requested id is in use.
     fn choose_id(&mut self, wanted: i64) -> Option<i64> {
         if wanted != 0 {
             return (!self.ids.contains_key(&wanted)).then_some(wanted);
@@ -439,8 +443,8 @@ impl Session {
     }
 }
 
-/// As etcd ends a watcher whose revisions are compacted: no revision in the header, no reason in
-/// words.
+/// Builds the response that ends a watcher whose revisions are compacted. As in etcd, it has no
+/// revision in the header and no reason text.
 fn compacted_away(watch_id: i64, compacted: Revision) -> Response {
     Response {
         revision: Revision(0),

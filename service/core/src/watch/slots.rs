@@ -1,6 +1,6 @@
-//! A vector with holes: values keep their position until removed, and positions are used again.
+//! A vector with holes: values keep their position until removed, and positions are reused.
 
-/// See the module.
+/// A vector with holes.
 #[derive(Debug)]
 pub(crate) struct Slots<T> {
     slots: Vec<Option<T>>,
@@ -17,7 +17,7 @@ impl<T> Default for Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// Puts a value at the position returned.
+    /// Inserts a value and returns its position.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(position) = self.free.pop() {
             self.slots[position as usize] = Some(value);
@@ -28,7 +28,7 @@ impl<T> Slots<T> {
         position
     }
 
-    /// Takes a value out. The position must be in use.
+    /// Removes and returns a value. The position must be in use.
     pub(crate) fn remove(&mut self, position: u32) -> T {
         let value = self.slots[position as usize]
             .take()
@@ -37,27 +37,27 @@ impl<T> Slots<T> {
         value
     }
 
-    /// The value at a position, if it is in use.
+    /// Returns the value at a position, if it is in use.
     pub(crate) fn get(&self, position: u32) -> Option<&T> {
         self.slots.get(position as usize)?.as_ref()
     }
 
-    /// The same, to change it.
+    /// Returns the value at a position for changing, if it is in use.
     pub(crate) fn get_mut(&mut self, position: u32) -> Option<&mut T> {
         self.slots.get_mut(position as usize)?.as_mut()
     }
 
-    /// One more than the highest position ever used.
+    /// Returns one more than the highest position ever used.
     pub(crate) fn span(&self) -> usize {
         self.slots.len()
     }
 
-    /// How many values there are.
+    /// Returns the number of values.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
-    /// The values with their positions, in order of position.
+    /// Returns the values with their positions, in order of position.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         (0_u32..)
             .zip(&self.slots)

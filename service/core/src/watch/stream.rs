@@ -1,13 +1,13 @@
-//! One stream of the Watch method: waits for requests, the hub, history and the timer, and lets the
-//! [`Session`] decide.
+//! One stream of the Watch method: waits for requests, the hub, history and the timer, and leaves
+//! the decisions to the [`Session`].
 //!
-//! It runs inside the task that writes the response body, not in one of its own: an event wakes
-//! that task, and nothing else, on its way to the socket. So [`Responses`] is a stream that holds a
-//! future; the future puts responses into a shared outbox and goes on only when they were taken.
-//! What is ready is taken in one go, and the codec packs it into few frames.
+//! The stream runs inside the task that writes the response body, not in a task of its own, so an
+//! event wakes only that task on its way to the socket. For this, [`Responses`] is a stream that
+//! holds a future. The future puts responses into a shared outbox and continues only after they
+//! were taken. All ready responses are taken at once, and the codec packs them into few frames.
 //!
-//! That gives the bounds: while the client does not read, nothing here runs, requests are not read,
-//! and the hub finds the queue full.
+//! That bounds a slow client: while the client does not read, no code here runs, requests are not
+//! read, and the hub finds the queue full.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -31,23 +31,24 @@ use super::session::{Limits, Session};
 use super::{Shared, Watches, lock};
 use crate::seed::with_jitter;
 
-/// Places for responses that a quiet stream keeps.
+/// Capacity for responses that a quiet stream keeps.
 const READY_KEPT: usize = 16;
 
 /// Responses on their way from the future to the stream that holds it.
 type Outbox = Arc<Mutex<VecDeque<EncodedWatchResponse>>>;
 
-/// The response stream. See the module. `E` is the error of the request stream.
+/// The response stream of one client. `E` is the error of the request stream.
 pub struct Responses<E> {
-    /// `None` once it has ended.
+    /// The running future; `None` once it has ended.
     serving: Option<Pin<Box<dyn Future<Output = End<E>> + Send>>>,
     outbox: Outbox,
     ready: VecDeque<EncodedWatchResponse>,
-    /// The last item of the stream.
+    /// Last item of the stream.
     end: Option<End<E>>,
 }
 
-/// Serves the requests of one client. `header` gives the member's part of each response's header.
+/// Serves the requests of one client. `header` fills in the member's fields of each response's
+/// header.
 pub fn serve<I, E, H>(watches: Watches, requests: I, header: H) -> Responses<E>
 where
     I: Stream<Item = Result<WatchRequest, E>> + Send + Unpin + 'static,
@@ -72,7 +73,7 @@ where
     }
 }
 
-// Nothing is pinned within it.
+// No field is pinned in place.
 impl<E> Unpin for Responses<E> {}
 
 impl<E> Stream for Responses<E> {
@@ -87,7 +88,7 @@ impl<E> Stream for Responses<E> {
             let Some(serving) = &mut this.serving else {
                 return Poll::Ready(this.end.take().map(Err));
             };
-            // A burst must not leave its size behind on a stream that is quiet for hours.
+            // A stream that is quiet for hours must not keep the capacity of a burst.
             this.ready.shrink_to(READY_KEPT);
             let polled = serving.as_mut().poll(cx);
             mem::swap(&mut this.ready, &mut lock(&this.outbox));
@@ -97,22 +98,22 @@ impl<E> Stream for Responses<E> {
                     this.end = Some(end);
                 }
                 Poll::Pending if this.ready.is_empty() => return Poll::Pending,
-                // The future waits for its responses to be taken, and no one else will wake it.
+                // The future waits until its responses are taken, and only this loop wakes it.
                 Poll::Pending => {}
             }
         }
     }
 }
 
-/// Why a stream ends. It always ends with an error: etcd keeps it open even when the client sends
-/// no more requests.
+/// Reason why a stream ended. A stream always ends with an error: etcd keeps it open even when the
+/// client sends no further requests.
 #[derive(Debug)]
 pub enum End<E> {
-    /// The stream of requests failed.
+    /// The request stream failed.
     Client(E),
     /// History cannot be read.
     Read(ReadError),
-    /// The server stops.
+    /// The server is stopping.
     Stopped,
 }
 
@@ -154,8 +155,8 @@ where
     let mut may_look_first = true;
     loop {
         serving.flush().await;
-        // Usually it is the hub that wakes a stream. One message is taken before all the other
-        // ends are asked, but not a second, or a busy hub would keep the client from being heard.
+        // Usually the hub wakes a stream. So one message is received before the other sources are
+        // polled, but not a second, or a busy hub would keep the client's requests from being read.
         if may_look_first && let Some(message) = serving.port.try_recv() {
             serving.message(message);
             may_look_first = false;
@@ -186,13 +187,13 @@ struct Serving<H> {
     gauges: Gauges,
     watches: Watches,
     session: Session,
-    /// For what the session packs from one step of history to the next.
+    /// Allowance for events that the session packs from one step of history to the next.
     allowance: Allowance,
     header: H,
     outbox: Outbox,
-    /// There are lagging watchers the hub may take.
+    /// True if there are lagging watchers that the hub may accept.
     must_join: bool,
-    /// Which of the lagging watchers is read for next, see [`Serving::catch_up`].
+    /// Selects the lagging watcher to read for next, see [`Serving::catch_up`].
     newest_first: bool,
 }
 
@@ -212,7 +213,8 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
                 }
             }
             Some(RequestUnion::ProgressRequest(_)) => {
-                // A watcher that was created just before is in step unless it needs history.
+                // A watcher created just before must be registered first, or it would count as
+                // lagging here. It stays lagging only if it needs history.
                 if mem::take(&mut self.must_join) {
                     self.join().await?;
                 }
@@ -220,7 +222,7 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
                     self.port.mark(mark).await?;
                 }
             }
-            // A kind of request from the future. etcd lets it pass, too.
+            // A request kind of a later release. etcd ignores it, too.
             None => {}
         }
         Ok(())
@@ -251,9 +253,9 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
         }
     }
 
-    /// One step for the watchers that lag. Steps alternate between the one that is furthest behind
-    /// and the one that is least, so that a watcher of old history does not hold up one that missed
-    /// a moment.
+    /// Reads one step of history for the lagging watchers. Steps alternate between the watcher that
+    /// lags most and the one that lags least, so that a watcher of old history does not hold up a
+    /// watcher that missed a moment.
     async fn catch_up<E>(&mut self) -> Result<(), End<E>> {
         if mem::take(&mut self.must_join) {
             return self.join().await;
@@ -279,8 +281,8 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
                 self.session.end_step(more, now);
                 self.must_join = is_last;
                 if more {
-                    // Steps out of the ring do not wait for anything, and there may be many of them
-                    // before there is something to send.
+                    // Steps out of the ring never wait, and many may follow each other before there
+                    // is a response to send.
                     tokio::task::yield_now().await;
                 }
             }
@@ -302,7 +304,7 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
         Ok(())
     }
 
-    /// Hands all responses over and waits until they are taken.
+    /// Puts all responses into the outbox and waits until they are taken.
     async fn flush(&mut self) {
         self.gauges.set(self.session.len(), self.session.lagging());
         let responses = self.session.take_responses();
@@ -342,7 +344,7 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
     }
 }
 
-/// What a stream adds to the gauges, and takes back when it ends.
+/// A stream's contribution to the gauges, which is subtracted when the stream ends.
 struct Gauges {
     shared: Arc<Shared>,
     watchers: usize,

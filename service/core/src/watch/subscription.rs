@@ -1,7 +1,7 @@
-//! A watch for the server's own use: locks and elections wait for keys to go away.
+//! A watch for the server's own use: locks and elections wait for the deletion of keys.
 //!
-//! The same hub, queue and history as a client's stream, with one watcher, and whole revisions
-//! instead of encoded events.
+//! A subscription uses the same hub, queue and history as a client's stream, with one watcher, and
+//! whole revisions instead of encoded events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use super::index::KeyRange;
 use super::port::{Closed, Port, Step};
 use super::queue::{Content, Message, Tag};
 
-/// Why a subscription ends.
+/// Reason why a subscription ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
-    /// The revision needed next is compacted; this is the compact revision. What is true now must
-    /// be read from the state.
+    /// The next revision is compacted; this is the compact revision. The current data must be read
+    /// from the state.
     #[error("the revision needed is compacted; history begins at {0}")]
     Compacted(Revision),
-    /// The server stops.
+    /// The server is stopping.
     #[error("the server stops")]
     Closed,
     /// The state cannot be read.
@@ -36,10 +36,10 @@ impl From<Closed> for WatchError {
     }
 }
 
-/// The revisions that change some keys, in order, from a given one on: none is left out and none
-/// comes twice.
+/// The revisions that change some keys, in order, from a given revision on, without gaps or
+/// repetitions.
 ///
-/// A subscription that is not read costs a bounded queue; what it missed is read from history
+/// A subscription that is not read costs a bounded queue; revisions it missed are read from history
 /// later.
 pub struct Subscription {
     port: Port,
@@ -50,9 +50,9 @@ pub struct Subscription {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// To be offered to the hub.
+    /// The watcher is to be offered to the hub.
     Joining,
-    /// To be fed from history.
+    /// The watcher is to be fed from history.
     Lagging,
     Live,
 }
@@ -82,11 +82,12 @@ impl Subscription {
         }
     }
 
-    /// Waits for revisions in which something in the range changed. At least one is returned. Each
-    /// holds all changes of its revision, also those outside the range. After an error there is
-    /// nothing more.
+    /// Waits for revisions in which something in the range changed, and returns at least one. Each
+    /// contains all changes of its revision, including those outside the range. After an error, no
+    /// more revisions follow.
     ///
-    /// May be cancelled: nothing is lost, the next call goes on where this one was.
+    /// Cancelling the call loses no revision: the next call continues where the cancelled one
+    /// stopped.
     pub async fn next(&mut self) -> Result<Vec<Arc<Changes>>, WatchError> {
         loop {
             let found = match self.stage {
@@ -110,9 +111,10 @@ impl Subscription {
             form: Form::Whole,
             from: self.next,
         };
-        // If this call is cancelled between the hub's answer and its arrival, the hub has the
-        // watcher and we do not know. Asking it to forget first makes joining repeatable; messages
-        // of the lost registration are sorted out by revision.
+        // If this call is cancelled after the hub has answered but before the answer arrives, the
+        // hub has the watcher and this subscription does not know it. A `Forget` before each
+        // registration makes joining repeatable; messages for the lost registration are filtered by
+        // revision.
         self.port.forget(TAG).await?;
         let registered = self.port.register(vec![registration]).await?;
         self.stage = if registered.refused.is_empty() {

@@ -1,4 +1,4 @@
-//! From packed events to responses.
+//! Conversion of packed events to responses.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::watch::queue::Tag;
 use crate::watch::response::Response;
 
 impl Session {
-    /// Bytes of events that were fed and wait for those of another step.
+    /// Returns the bytes of packed events that wait for another step.
     pub(in crate::watch) fn packed_bytes(&self) -> usize {
         self.packs.bytes()
     }
 
-    /// Ends a step of history. What is packed is sent, unless there is `more` to read which it may
-    /// wait for.
+    /// Ends a step of history. Sends the packed events, unless there is `more` to read and they may
+    /// wait for it.
     pub(in crate::watch) fn end_step(&mut self, more: bool, now: Revision) {
         let may_wait = self.packed_steps < self.limits.pack_steps_max
             && self.packed_bytes() < self.limits.pack_bytes_max;
@@ -27,18 +27,18 @@ impl Session {
         }
     }
 
-    /// Sends everything that was fed.
+    /// Sends all packed events.
     pub(super) fn send_packed(&mut self, now: Revision) {
         self.packed_steps = 0;
         let packs = std::mem::take(&mut self.packs);
         self.push_packs(packs, now);
     }
 
-    /// Adds a revision to a watcher's pack, and sends the one before if that is full.
+    /// Adds a revision to a watcher's pack. If the pack is full, sends it first.
     pub(super) fn pack(&mut self, packs: &mut Packs, tag: Tag, events: Arc<Events>, now: Revision) {
         let fragment = self.get_mut(tag).is_some_and(|w| w.cursor.fragment);
-        // A pack that is cut into fragments is bounded by the memory it takes here; one that goes
-        // out whole, by what a client takes in one message.
+        // A pack that is sent in fragments is bounded by its memory here; a pack that is sent
+        // whole, by what a client accepts in one message.
         let max = PackMax {
             revisions: self.limits.pack_revisions_max,
             bytes: if fragment {
@@ -80,7 +80,7 @@ impl Session {
         self.responses.push(response);
     }
 
-    /// Cuts between events. A single event larger than a fragment goes alone.
+    /// Splits a response between events. A single event larger than a fragment is sent alone.
     fn push_fragments(&mut self, id: i64, now: Revision, events: &[Arc<Events>]) {
         let mut pieces: Vec<Bytes> = Vec::new();
         let mut bytes = 0;
