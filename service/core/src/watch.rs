@@ -65,11 +65,11 @@
 //!
 //! # Previous values
 //!
-//! For a watcher that asks for previous values, an event of revision R has a previous value if R -
-//! 1 is readable when the event is encoded, that is, if R - 1 is not below the compact revision.
-//! The ring keeps the value longer than the state on disk does, but the watcher's events must not
-//! depend on their source, nor on a restart or a snapshot in between. etcd reads the value at R - 1
-//! when it sends the event, which has the same effect.
+//! A watcher may ask for previous values. An event of revision R then has a previous value if
+//! revision R - 1 is readable when the event is encoded, that is, if it is not below the compact
+//! revision. The ring keeps the value longer than the state on disk does, but the watcher's events
+//! must not depend on their source, nor on a restart or a snapshot in between. etcd reads the value
+//! at R - 1 when it sends the event, which has the same effect.
 //!
 //! # Differences from etcd that clients can see
 //!
@@ -361,7 +361,7 @@ impl Watches {
         Ok(Subscription::new(port, range, from))
     }
 
-    /// Counters for the metrics.
+    /// Returns the counters for the metrics.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
     }

@@ -2,8 +2,8 @@
 //!
 //! The library logs through `slog`, and reports elections, terms and rejected votes at "info" and
 //! "warn", although these are part of normal operation. An operator should not see a warning that
-//! requires no action, so every level is lowered by one here. The driver itself logs what matters:
-//! which member leads now.
+//! requires no action, so its levels are lowered here. The driver itself logs what matters: which
+//! member leads now.
 
 use std::fmt;
 

@@ -271,9 +271,9 @@ impl Node {
             MessageType::MsgHeartbeat
                 if message.commit > last_index && message.term >= local.term =>
             {
-                // Only a listed member of this cluster may stop this member. An unlisted sender
-                // does not have to know what is committed; a leader that is not listed yet is a
-                // reason to wait for a listed leader.
+                // Only a listed member of this cluster may stop this member. The commit index of an
+                // unlisted sender proves nothing; if the sender is a leader that is not listed yet,
+                // this member waits for a listed leader.
                 if self.raw.raft.prs().get(from).is_none() {
                     return Err(Refused::Unfit(Unfit::Commit));
                 }

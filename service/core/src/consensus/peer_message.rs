@@ -21,14 +21,14 @@
 //!
 //! | message | content | consequence |
 //! |---|---|---|
-//! | any | an index or term near 2^64 | the next one does not exist: overflow |
-//! | any | the last term there is | no election can follow |
+//! | any | an index or term near 2^64 | the next value overflows |
+//! | any | the largest possible term | no election can follow |
 //! | vote, pre-vote | a priority below ours | a refusal in term 0: `term should be set` |
 //! | append | entries with gaps, or out of order | `unstable.slice out of bound`, wrong slices |
 //! | append | a previous entry beyond the log, of term 0 | treated as present: a gap in the log |
 //! | append, vote response, ... | term 0 | treated as this member's message to itself |
 //! | response to an append | acknowledges entries that do not exist | counted as replicated later |
-//! | response to an append | asks for a snapshot beyond the log | one is made over and over |
+//! | response to an append | asks for a snapshot beyond the log | snapshots made over and over |
 //! | vote response | before our log is on disk | `assert_eq!(last_index, persisted)` |
 //! | snapshot | members with id 0, or listed twice | `unable to restore config` |
 //! | read index | no context, or with a term | index out of bounds, `term should not be set` |
