@@ -2,35 +2,21 @@
 //! in two processes.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::num::NonZero;
 use std::process::{Command, Output};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
 /// Seeds of the short run, from 1 on.
 const SEEDS: u64 = 1_000;
 
-/// Runs seeds on all cores; returns what failed.
+/// Runs seeds and returns those that failed, with the rule that was violated.
 fn failures(seeds: &[u64]) -> Vec<String> {
-    let (next, failed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let position = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(seed) = seeds.get(usize::try_from(position).unwrap()) else {
-                        return;
-                    };
-                    if let Err(violation) = sim::run(*seed, false) {
-                        failed
-                            .lock()
-                            .unwrap()
-                            .push(format!("seed {seed}: {violation}"));
-                    }
-                }
-            });
+    let failed = Mutex::new(Vec::new());
+    sim::run_all(seeds, |seed, run| {
+        if let Err(violation) = run {
+            failed
+                .lock()
+                .unwrap()
+                .push(format!("seed {seed}: {violation}"));
         }
     });
     failed.into_inner().unwrap()

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::handle::Handle;
 use crate::member::{Owners, end_leases};
 
-/// See the module.
+/// The owners of one member, for a caller that gives out their turns.
 pub struct Driven {
     owners: Owners,
     expiry: JoinHandle<()>,
@@ -60,7 +60,7 @@ impl Driven {
         &self.owners.log_writer.log
     }
 
-    /// What ended the member, if something did.
+    /// Returns the fault or removal that ended the member, if it has ended.
     pub fn ended(&self) -> Option<crate::FatalError> {
         self.owners.fatal().reported()
     }

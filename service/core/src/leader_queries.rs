@@ -181,7 +181,7 @@ const READY_NUMERATOR: u64 = 9;
 /// See [`READY_NUMERATOR`].
 const READY_DENOMINATOR: u64 = 10;
 
-/// Whether a learner has caught up, as this member, the leader, knows.
+/// Returns whether a learner has caught up. Only the leader knows.
 pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, ApiError> {
     let (own, theirs) = handle
         .look(move |node| (node.last_index(), node.matched(id)))

@@ -103,10 +103,8 @@ pub const FLUSH_AFTER_BYTES: u64 = 64 << 20;
 /// cost the engine more compaction than the replay they save.
 pub const FLUSH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 
-/// Log entries kept behind the durable applied index for followers that lag, as etcd's
-/// `--experimental-snapshot-catchup-entries` does.
-pub const CATCH_UP_ENTRIES: u64 = 5_000;
-/// The same in bytes, since entries are packs of commands and may be large.
+/// Bytes of log entries kept behind the durable applied index for followers that lag, beside the
+/// configured number of entries: an entry is a pack of commands and may be large.
 pub const CATCH_UP_BYTES: u64 = 64 << 20;
 /// Bytes of log kept for a member that is receiving a snapshot, or has just received one, and will
 /// need what was written meanwhile. What receives so slowly that more is written will need another
@@ -127,9 +125,6 @@ pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 /// Leases in one checkpoint. Each is a small record to write, so this bounds what one entry costs
 /// the applier.
 pub const LEASE_CHECKPOINT_BATCH_MAX: usize = 1000;
-
-/// etcd's bound on a lease's time to live, seconds. Larger ones are refused by the machine.
-pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
 
 /// What etcd adds to a put's key and value in the quota's arithmetic, and what a lease costs.
 pub const QUOTA_PUT_OVERHEAD_BYTES: u64 = 256;

@@ -46,7 +46,7 @@ use crate::stores::Stores;
 use crate::workers::Workers;
 use crate::{expiry, limits, proposer, watch};
 
-/// What of a member is configured.
+/// The configuration of a member.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// One raft tick, and the time between two heartbeats.
@@ -215,7 +215,7 @@ impl Owners {
             settings.watches(),
             &common.fatal,
         );
-        let peers = connect(common.peer_context(identity, reader.clone()));
+        let peers = connect(common.peer_context(identity));
         peers.set_members(&initial_members, &[]);
         let handle = common.handle(identity, &settings, reads, watches, Arc::clone(&peers));
         let seed = &common.seed;
@@ -391,12 +391,12 @@ impl Common {
         }
     }
 
-    fn peer_context(&self, identity: handle::Identity, reader: Reader) -> PeerContext {
+    fn peer_context(&self, identity: handle::Identity) -> PeerContext {
         let mailbox = Arc::clone(&self.mailbox);
         PeerContext {
             identity,
             clock: Arc::clone(&self.clock),
-            reader,
+            reader: self.reader.clone(),
             fatal: self.fatal.clone(),
             inbox: Inbox::new(move |event| mailbox.control(Control::Peer(event))),
         }

@@ -25,7 +25,10 @@ pub mod oracle;
 pub mod time;
 pub mod world;
 
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use oracle::Violation;
 use world::Run;
@@ -41,4 +44,19 @@ pub fn run(seed: u64, is_printed: bool) -> Result<Run, Violation> {
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("panicked: {}", text.unwrap_or("without a text")))
     })
+}
+
+/// Runs seeds on all cores, and reports each run when it ends.
+pub fn run_all(seeds: &[u64], report: impl Fn(u64, Result<Run, Violation>) + Sync) {
+    let next = AtomicUsize::new(0);
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    report(*seed, run(*seed, false));
+                }
+            });
+        }
+    });
 }

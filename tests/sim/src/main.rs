@@ -5,11 +5,9 @@
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 use std::env;
-use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Instant;
 
 fn main() -> ExitCode {
@@ -45,28 +43,16 @@ fn one(seed: u64) -> ExitCode {
 
 fn many(first: u64, count: u64) -> ExitCode {
     let started = Instant::now();
-    let (next, simulated_ms) = (AtomicU64::new(first), AtomicU64::new(0));
+    let simulated_ms = AtomicU64::new(0);
     let failed = Mutex::new(Vec::new());
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + count {
-                        return;
-                    }
-                    match sim::run(seed, false) {
-                        Ok(run) => {
-                            simulated_ms.fetch_add(run.simulated_ms, Ordering::Relaxed);
-                        }
-                        Err(violation) => {
-                            println!("seed {seed}: {violation}");
-                            failed.lock().expect("no panic").push(seed);
-                        }
-                    }
-                }
-            });
+    let seeds: Vec<u64> = (first..first + count).collect();
+    sim::run_all(&seeds, |seed, run| match run {
+        Ok(run) => {
+            simulated_ms.fetch_add(run.simulated_ms, Ordering::Relaxed);
+        }
+        Err(violation) => {
+            println!("seed {seed}: {violation}");
+            failed.lock().expect("no panic").push(seed);
         }
     });
     let seconds = started.elapsed().as_secs_f64();

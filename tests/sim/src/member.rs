@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use conclave_core::driven::Driven;
 use conclave_core::member::{Owners, Seams, Settings};
 use conclave_core::observe::Unobserved;
 use conclave_core::proposer::Reconfiguration;
-use conclave_core::seed::Seed;
+use conclave_core::seed::{Seed, Sequence};
 use conclave_core::stores::{NewCluster, Opened, Origin};
 use conclave_core::workers::Workers;
 use conclave_proto::command;
@@ -38,7 +37,7 @@ pub struct Member {
     log: MemoryEngine,
     state: MemoryEngine,
     clock: Arc<SkewedClock>,
-    seed: Arc<Numbers>,
+    seed: Arc<Sequence>,
     size: u64,
 }
 
@@ -52,7 +51,7 @@ impl Member {
             log: MemoryEngine::new(),
             state: MemoryEngine::new(),
             clock: Arc::new(SkewedClock { time, skew_ms }),
-            seed: Arc::new(Numbers(AtomicU64::new(seed))),
+            seed: Arc::new(Sequence::new(seed)),
             size,
         }
     }
@@ -124,19 +123,6 @@ fn new_cluster(size: u64, member_id: u64) -> NewCluster {
         member_id,
         cluster_id: 0xc1,
         members: (1..=size).map(member).collect(),
-    }
-}
-
-/// Numbers that a seed decides: splitmix64 (Steele, Lea and Flood 2014).
-struct Numbers(AtomicU64);
-
-impl Seed for Numbers {
-    fn next(&self) -> u64 {
-        let step = 0x9e37_79b9_7f4a_7c15;
-        let mut mixed = self.0.fetch_add(step, Ordering::Relaxed);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 }
 

@@ -21,6 +21,7 @@ use super::reader::{Reader, from_raft, kind};
 use super::reads::Context;
 use super::timing::Suspicion;
 use crate::limits;
+use crate::seed::SplitMix64;
 
 /// Settings of a node.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +160,7 @@ pub enum Refused {
 pub struct Node {
     pub(super) raw: RawNode<Reader>,
     pub(super) settings: Settings,
-    pub(super) random: u64,
+    pub(super) random: SplitMix64,
     /// Role, term and leader for which the election timeout was last set.
     pub(super) pinned: Option<(StateRole, u64, u64)>,
     pub(super) suspicion: Option<Suspicion>,
@@ -220,7 +221,7 @@ impl Node {
         let mut node = Node {
             raw,
             settings,
-            random: settings.seed,
+            random: SplitMix64::new(settings.seed),
             pinned: None,
             suspicion: None,
             role: (StateRole::Follower, 0),

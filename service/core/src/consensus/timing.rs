@@ -97,7 +97,7 @@ impl Node {
         let least = self.settings.election_ticks as u64;
         let later = match raft.state {
             StateRole::Follower | StateRole::Leader => 1 + 2 * self.rank(raft.leader_id),
-            StateRole::Candidate | StateRole::PreCandidate => self.draw() % least,
+            StateRole::Candidate | StateRole::PreCandidate => self.random.next() % least,
         };
         let timeout = usize::try_from(least + later.min(least - 1))
             .expect("less than twice a usize that is small");
@@ -109,14 +109,5 @@ impl Node {
         let own = self.settings.member_id;
         let voters = self.raw.raft.prs().conf().voters().ids();
         voters.iter().filter(|&id| id != leader && id < own).count() as u64
-    }
-
-    /// SplitMix64: one addition and a mix, good enough for timeouts and the same everywhere.
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }

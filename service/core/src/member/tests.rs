@@ -24,7 +24,7 @@ use crate::clock::SystemClock;
 use crate::handle::ProposeError;
 use crate::observe::Unobserved;
 use crate::peers::NoPeers;
-use crate::seed::Counting;
+use crate::seed::sequence;
 use crate::stores::{NewCluster, Opened, Origin};
 use crate::workers::Threads;
 
@@ -81,7 +81,7 @@ impl Disks {
         let raft = runtime::Handle::current();
         let seams = Seams {
             clock: Arc::new(SystemClock::new()),
-            seed: Counting::new(),
+            seed: sequence(),
             workers: Arc::new(Threads),
             observer,
         };

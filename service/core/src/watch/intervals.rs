@@ -10,6 +10,8 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 
+use crate::seed::SplitMix64;
+
 const NIL: u32 = u32::MAX;
 
 /// End of a range: before a key, or never. "Never" is the greatest.
@@ -56,7 +58,7 @@ pub(crate) struct Intervals {
     nodes: Vec<Node>,
     free: Vec<u32>,
     root: u32,
-    seed: u64,
+    priorities: SplitMix64,
 }
 
 #[derive(Debug)]
@@ -76,7 +78,7 @@ impl Default for Intervals {
             nodes: Vec::new(),
             free: Vec::new(),
             root: NIL,
-            seed: 0,
+            priorities: SplitMix64::new(0),
         }
     }
 }
@@ -104,7 +106,7 @@ impl Intervals {
             reach: interval.1.clone(),
             interval,
             number,
-            priority: self.next_priority(),
+            priority: self.priorities.next(),
             left: NIL,
             right: NIL,
         };
@@ -219,15 +221,6 @@ impl Intervals {
         }
     }
 
-    /// Returns the next number of a fixed pseudo-random sequence (the splitmix64 generator).
-    fn next_priority(&mut self) -> u64 {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.seed;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     fn node(&self, at: u32) -> &Node {
         &self.nodes[at as usize]
     }
@@ -251,8 +244,8 @@ mod tests {
     fn finds_what_brute_force_finds() {
         let mut tree = Intervals::default();
         let mut model: Vec<(Interval, u32)> = Vec::new();
-        let mut dice = Intervals::default();
-        let mut roll = |sides: u64| dice.next_priority() % sides;
+        let mut dice = SplitMix64::new(0);
+        let mut roll = |sides: u64| dice.next() % sides;
         for number in 0..3000 {
             if roll(3) == 0 && !model.is_empty() {
                 let (interval, _) = model.swap_remove(roll(model.len() as u64) as usize);

@@ -26,7 +26,7 @@ use crate::clock::SystemClock;
 use crate::fatal::Fatal;
 use crate::long_reads::LongReads;
 use crate::observe::Unobserved;
-use crate::seed::Counting;
+use crate::seed::sequence;
 use crate::watch::{self, End, KeyRange, Publisher, Responses, Settings, WatchError, Watches};
 use crate::workers::Threads;
 
@@ -60,7 +60,7 @@ impl Store {
                 (Arc::new(Threads), Arc::new(Unobserved)),
                 CancellationToken::new(),
             ),
-            (Arc::new(SystemClock::new()), Counting::new()),
+            (Arc::new(SystemClock::new()), sequence()),
             settings,
             &Fatal::new(CancellationToken::new()),
         );
