@@ -1,24 +1,24 @@
-//! What a member is told at start: etcd's flags and environment, in two steps.
+//! The configuration of a member: etcd's flags and environment, read in two steps.
 //!
 //! 1. **Raw.** The arguments and the `ETCD_*` variables become one list of `--flag=value`
-//!    ([`arguments`]), flags of etcd that mean nothing or not yet anything here are taken out of it
+//!    ([`arguments`]). etcd's flags that are ignored or refused here are taken out of the list
 //!    (`foreign`), and clap turns the rest into strings and booleans ([`raw`]).
-//! 2. **Checked.** [`check`] turns those into a [`Config`]: numbers in range, URLs that parse,
-//!    flags that fit together. What it lets through can be used without asking again.
+//! 2. **Checked.** [`check`] turns the strings into a [`Config`]: numbers in range, URLs that
+//!    parse, flags that fit together. No later code needs to check a value again.
 //!
-//! Arguments and environment come in as lists, the outcome is a value, and nothing is read, printed
-//! or logged, but for one look: whether there is a raft log, since that makes some flags
-//! meaningless. What the operator should know but need not act upon is returned as [`Notice`]s,
-//! because logging is set up from this very configuration.
+//! Arguments and environment are parameters and the result is a value: nothing is printed or
+//! logged. The file system is read for one answer only, whether there is a raft log, since that
+//! makes some flags meaningless. Logging is set up from this very configuration, so messages for
+//! the operator are returned as [`Notice`]s, to be logged later.
 //!
-//! Rules, kept from etcd so that its command lines and manifests work unchanged:
+//! The rules are etcd's, so that its command lines and manifests work unchanged:
 //!
-//! * `--flag value`, `--flag=value`, `-flag value` and `-flag=value` are the same; a boolean flag
-//!   takes its value only after `=`; of a flag given twice, the last counts.
-//! * `--some-flag` is `ETCD_SOME_FLAG` in the environment. Giving both is an error: one of the two
-//!   would silently lose. An empty variable counts as not given.
-//! * An unknown flag is an error; an unknown `ETCD_*` variable is a warning, since container
-//!   platforms put variables of that form into every process.
+//! * `--flag value`, `--flag=value`, `-flag value` and `-flag=value` are the same. A boolean flag
+//!   takes its value only after `=`. If a flag is given twice, the last value counts.
+//! * `--some-flag` is `ETCD_SOME_FLAG` in the environment. Giving both is an error, because one
+//!   value would be silently ignored. An empty variable counts as not given.
+//! * An unknown flag is an error. An unknown `ETCD_*` variable is a warning, because container
+//!   platforms put such variables into every process.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -50,168 +50,169 @@ pub use url::{InitialMember, MemberUrl};
 
 use crate::version::version_text;
 
-/// What the command line asks for.
+/// The action that the command line requests.
 #[derive(Clone, Debug)]
 pub enum Invocation {
-    /// Run a member; the notices are to be logged once logging is up.
+    /// Run a member, and log the notices once logging is set up.
     Run(Box<Config>, Vec<Notice>),
-    /// Print this text on standard output and exit with success: help or version.
+    /// Print this text (help or version) on standard output and exit with success.
     Print(String),
 }
 
-/// Something the operator should read in the log.
+/// A message for the operator, to be logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// How loud.
+    /// Level to log the message at.
     pub level: NoticeLevel,
-    /// One sentence.
+    /// The message: one sentence.
     pub text: String,
 }
 
-/// How loud a [`Notice`] is.
+/// The log level of a [`Notice`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoticeLevel {
-    /// Expected with command lines written for etcd.
+    /// Normal for command lines written for etcd.
     Info,
-    /// Probably not what the operator meant.
+    /// Probably not intended by the operator.
     Warn,
 }
 
-/// A checked configuration. Field names are those of the flags; `Config::default()` is what an
-/// empty command line gives.
+/// A checked configuration. The fields are named after the flags. `Config::default()` is the result
+/// of an empty command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The member's name: its label in `initial_cluster` and in member lists.
+    /// The member's name in `initial_cluster` and in member lists.
     pub name: String,
-    /// Where everything the member keeps lives.
+    /// The directory of the member's data.
     pub data_dir: PathBuf,
-    /// Where the raft log lives, if not in `data_dir`.
+    /// The directory of the raft log, if it is not in `data_dir`.
     pub wal_dir: Option<PathBuf>,
-    /// Where clients connect. Never empty.
+    /// URLs to listen on for clients. Never empty.
     pub listen_client_urls: Vec<MemberUrl>,
-    /// What member lists tell clients to connect to. Never empty.
+    /// URLs that member lists show to clients. Never empty.
     pub advertise_client_urls: Vec<MemberUrl>,
-    /// Where other members connect. Never empty.
+    /// URLs to listen on for other members. Never empty.
     pub listen_peer_urls: Vec<MemberUrl>,
-    /// What other members are told to connect to. Never empty.
+    /// URLs that other members are given to reach this member. Never empty.
     pub initial_advertise_peer_urls: Vec<MemberUrl>,
-    /// Where metrics and health checks are served beside `listen_client_urls`.
+    /// Additional URLs that serve only metrics and health checks.
     pub listen_metrics_urls: Vec<MemberUrl>,
-    /// The members a new cluster begins with; holds this one. Sorted by name. An error is kept
-    /// here, in words, if the member has run before: it knows its cluster then, and the flags that
-    /// speak of its beginning may be of any age.
+    /// The first members of a new cluster, sorted by name. This member is one of them. If the
+    /// member has run before, a wrong list is not fatal and the error's text is kept here: the data
+    /// directory already says which cluster the member belongs to, and the flags about the
+    /// cluster's start may be outdated.
     pub initial_cluster: Result<Vec<InitialMember>, String>,
-    /// Whether an empty data directory means a new cluster or joining one.
+    /// The meaning of an empty data directory: a new cluster, or a member that joins one.
     pub initial_cluster_state: InitialClusterState,
-    /// Sets clusters apart whose members have the same URLs.
+    /// Distinguishes clusters whose members have the same URLs: the cluster's id depends on it.
     pub initial_cluster_token: String,
-    /// Applied entries between two compactions of the raft log.
+    /// Number of applied entries between two compactions of the raft log.
     pub snapshot_count: u64,
-    /// Applied entries kept in the raft log for followers that are behind.
+    /// Number of applied entries kept in the raft log for followers that are behind.
     pub snapshot_catchup_entries: u64,
-    /// Whether the time a lease has left is kept in the log, so that it survives a change of
+    /// Whether the remaining time of leases is recorded in the log, so that it survives a change of
     /// leader.
     pub lease_checkpoint: bool,
-    /// The address to connect to other members from; `None` leaves it to the system.
+    /// Local address of connections to other members; `None` lets the system choose.
     pub peer_local_address: Option<IpAddr>,
-    /// Milliseconds between two heartbeats of the leader; one raft tick.
+    /// Milliseconds between two heartbeats of the leader: one raft tick.
     pub heartbeat_interval_ms: u64,
-    /// Milliseconds without a heartbeat after which a follower stands for election; at least five
+    /// Milliseconds without a heartbeat after which a follower starts an election; at least five
     /// heartbeats.
     pub election_timeout_ms: u64,
-    /// Logical bytes of the store beyond which writes are refused; `None` for no limit.
+    /// Logical size in bytes above which the store refuses writes; `None` for no limit.
     pub quota_backend_bytes: Option<u64>,
-    /// Bytes of memory for the cache of disk blocks.
+    /// Size in bytes of the memory cache for disk blocks.
     pub state_cache_bytes: u64,
-    /// Operations in one transaction.
+    /// Maximum number of operations in one transaction.
     pub max_txn_ops: usize,
-    /// Bytes of one encoded request.
+    /// Maximum size in bytes of one encoded request.
     pub max_request_bytes: usize,
-    /// Concurrent streams of one client connection.
+    /// Maximum number of concurrent streams on one client connection.
     pub max_concurrent_streams: u32,
-    /// Silence on a client connection after which the server pings; `None` for never.
+    /// Time without traffic after which the server pings a client; `None` for never.
     pub grpc_keepalive_interval: Option<Duration>,
-    /// How long the server waits for the answer to a ping before it closes the connection.
+    /// Time to wait for the answer to a ping before the connection is closed.
     pub grpc_keepalive_timeout: Duration,
-    /// Whether a member asks around before it stands for election.
+    /// Whether a member asks for pre-votes before it starts an election.
     pub pre_vote: bool,
-    /// Whether a membership change that would endanger the quorum is refused.
+    /// Whether membership changes that would endanger the quorum are refused.
     pub strict_reconfig_check: bool,
-    /// Learners at a time; at least one.
+    /// Maximum number of learners at a time; at least one.
     pub max_learners: usize,
-    /// Whether the leader makes a learner that has caught up a voter without being asked.
+    /// Whether the leader promotes learners that have caught up without a request.
     pub auto_promote_learners: bool,
-    /// How much history the leader keeps when it compacts by itself; `None` for never.
+    /// History that automatic compaction keeps; `None` disables automatic compaction.
     pub auto_compaction: Option<AutoCompaction>,
-    /// How often an idle watch that asked for progress is told the revision.
+    /// Time between two progress notifications of an idle watch that asked for them.
     pub watch_progress_notify_interval: Duration,
-    /// Revisions deleted in one step of a compaction.
+    /// Number of revisions deleted in one step of a compaction.
     pub compaction_batch_limit: u64,
-    /// Whether the log is written without waiting for the disk. Loses acknowledged writes.
+    /// Whether log writes skip the sync. Loses acknowledged writes in a crash.
     pub unsafe_no_fsync: bool,
-    /// How connections between members are secured; `None` without TLS. There if any peer URL
-    /// begins with `https://`.
+    /// TLS settings of connections between members; `None` without TLS. Always present if a peer
+    /// URL begins with `https://`.
     pub peer_tls: Option<TlsSettings>,
-    /// Whether the member leaves all others behind and goes on alone with the data it has.
+    /// Whether the member starts a new cluster of itself alone, with the data it has.
     pub force_new_cluster: bool,
-    /// Whether the metrics show how long calls take, by method.
+    /// Whether the metrics include the duration of calls by method.
     pub extensive_metrics: bool,
-    /// Log entries that no member can apply, and that the operator goes on without.
+    /// Log entries to skip, because no member can apply them.
     pub skip_log_entries: Vec<SkippedEntry>,
-    /// The least severe events logged.
+    /// The lowest level of events that are logged.
     pub log_level: LogLevel,
-    /// The form of a log line; `None` chooses by whether the output is a terminal.
+    /// The format of log lines; `None` chooses by whether the output is a terminal.
     pub log_format: Option<LogFormat>,
-    /// Where log lines go, each once. Never empty.
+    /// Outputs of log lines, without duplicates. Never empty.
     pub log_outputs: Vec<LogOutput>,
 }
 
-/// What an empty data directory means.
+/// The meaning of an empty data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InitialClusterState {
-    /// A cluster that begins now.
+    /// The member is one of the first members of a new cluster.
     New,
-    /// A member that joins a cluster that runs already.
+    /// The member was added to a running cluster.
     Existing,
 }
 
-/// The least severe events logged.
+/// The lowest level of events that are logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// All of them, with each request.
+    /// Every event, including one for each request.
     Debug,
-    /// What an operator wants to read later.
+    /// Normal events that an operator may want to read later.
     Info,
-    /// What an operator should look at.
+    /// Events that an operator should look at.
     Warn,
-    /// What failed.
+    /// Failures.
     Error,
-    /// Nothing: `panic` and `fatal`, which etcd knows, have no events here. The message of a fatal
-    /// error is printed in any case.
+    /// No events: `panic` and `fatal`, which etcd has, are never logged here. The message of a
+    /// fatal error is printed anyway.
     Off,
 }
 
-/// The form of a log line.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One JSON object a line, with etcd's keys.
+    /// One JSON object per line, with etcd's keys.
     Json,
-    /// For people.
+    /// Text for people.
     Console,
 }
 
-/// Where log lines go.
+/// An output of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogOutput {
-    /// Standard error.
+    /// The standard error stream.
     Stderr,
-    /// Standard output.
+    /// The standard output stream.
     Stdout,
-    /// The end of this file.
+    /// A file, which is appended to.
     File(PathBuf),
 }
 
-/// Reads a command line, without the program's name, and an environment.
+/// Parses a command line, without the program's name, and an environment.
 pub fn parse(
     arguments: impl IntoIterator<Item = String>,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -240,7 +241,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The directory of this member's files, below the data directory.
+    /// The directory of this member's files, inside the data directory.
     pub fn member_dir(&self) -> PathBuf {
         member_dir(&self.data_dir)
     }
@@ -250,12 +251,12 @@ impl Config {
         log_dir(&self.data_dir, self.wal_dir.as_deref())
     }
 
-    /// The members a new cluster begins with; none if they cannot be told.
+    /// The first members of a new cluster; empty if the flag was wrong.
     pub fn initial_members(&self) -> &[InitialMember] {
         self.initial_cluster.as_deref().unwrap_or_default()
     }
 
-    /// The name and peer URLs of this member as the initial cluster has them.
+    /// This member's name and sorted peer URLs, as an entry of the initial cluster.
     pub fn own_entry(&self) -> InitialMember {
         let mut peer_urls = self.initial_advertise_peer_urls.clone();
         peer_urls.sort();

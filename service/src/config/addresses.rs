@@ -1,5 +1,5 @@
-//! Step two, what concerns addresses: where this member listens, what it tells others, and whom the
-//! cluster begins with.
+//! Step two, addresses: the URLs to listen on, the URLs to advertise, and the first members of the
+//! cluster.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{ConfigError, InitialClusterState, Notice, NoticeLevel};
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
 
-/// The lists of URLs; none but that for metrics is empty.
+/// The lists of URLs. Only the list for metrics may be empty.
 pub(super) struct Urls {
     pub(super) listen_client: Vec<MemberUrl>,
     pub(super) advertise_client: Vec<MemberUrl>,
@@ -26,10 +26,11 @@ impl Urls {
             &member.listen_client_urls,
             &clustering.advertise_client_urls,
         ) {
-            // The default would send clients that ask for the endpoints to themselves.
+            // The default advertises localhost: clients on other machines that ask for the
+            // endpoints would connect to themselves.
             return Err(ConfigError::Conflict(format!(
                 "--listen-client-urls is {listen:?} and --advertise-client-urls is not given: \
-                 give the URLs clients reach this member on"
+                 give the URLs that clients use to reach this member"
             )));
         }
         let urls = Urls {
@@ -82,7 +83,7 @@ impl Urls {
     }
 }
 
-/// The protocol between members has no other protection than TLS.
+/// TLS is the only protection of the protocol between members.
 fn warn_of_plain_peers(urls: &Urls, notices: &mut Vec<Notice>) {
     let peer_urls = urls.listen_peer.iter().chain(&urls.initial_advertise_peer);
     let mut open: Vec<&str> = peer_urls
@@ -95,7 +96,7 @@ fn warn_of_plain_peers(urls: &Urls, notices: &mut Vec<Notice>) {
     }
     let text = format!(
         "members are served without TLS at {}: anyone who can connect there can read and write \
-         all data, add members and end them; give --peer-cert-file, --peer-key-file and \
+         all data, add members and stop them; give --peer-cert-file, --peer-key-file and \
          --peer-trusted-ca-file with https:// URLs, or let only members reach these addresses",
         open.join(", ")
     );
@@ -105,7 +106,7 @@ fn warn_of_plain_peers(urls: &Urls, notices: &mut Vec<Notice>) {
     });
 }
 
-/// Clients, and those who scrape metrics, are served without TLS so far.
+/// Clients and scrapers of metrics cannot use TLS yet.
 fn without_tls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
     match urls.iter().find(|url| url.is_tls()) {
         None => Ok(()),
@@ -117,7 +118,7 @@ fn without_tls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError
     }
 }
 
-/// Members are on different machines; only clients may be on this one.
+/// Other members run on other machines; only clients may be on this one.
 fn no_sockets(flag: &'static str, urls: Vec<MemberUrl>) -> Result<Vec<MemberUrl>, ConfigError> {
     match urls.iter().find(|url| url.socket_path().is_some()) {
         None => Ok(urls),
@@ -165,7 +166,7 @@ fn advertised_urls(
             return Err(ConfigError::invalid(
                 flag,
                 text,
-                "name the host others connect to",
+                "name the host to connect to",
             ));
         }
         let text = format!("--{flag} has {url}, which other machines cannot connect to");
@@ -177,7 +178,7 @@ fn advertised_urls(
     Ok(urls)
 }
 
-/// The members the cluster begins with: those given, or this one alone.
+/// Returns the first members of the cluster: the given list, or this member alone.
 pub(super) fn check_initial_cluster(
     raw: &Raw,
     name: &str,
@@ -202,7 +203,7 @@ pub(super) fn check_initial_cluster(
     };
     if own.peer_urls != peer_urls {
         return Err(refuse(format!(
-            "--initial-advertise-peer-urls says {:?} of the same member, make them equal",
+            "--initial-advertise-peer-urls has {:?} for the same member: make them equal",
             advertised
                 .iter()
                 .map(MemberUrl::as_str)
@@ -213,8 +214,8 @@ pub(super) fn check_initial_cluster(
     Ok(members)
 }
 
-/// Members are known by their URLs: their ids come from them, and one that joins finds itself by
-/// them. So no URL may stand there twice, and all must be of a kind members can use.
+/// Checks that no URL occurs twice and that members can dial all of them. A member is identified by
+/// its URLs: its id is derived from them, and a member that joins finds itself by them.
 fn distinct(members: Vec<InitialMember>) -> Result<Vec<InitialMember>, String> {
     let mut owners: BTreeMap<&MemberUrl, &str> = BTreeMap::new();
     for member in &members {

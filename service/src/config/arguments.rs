@@ -1,8 +1,8 @@
 //! The command line and the environment as one list of `--flag=value`.
 //!
-//! clap reads neither of Go's habits, `-flag` for a long flag and values that begin with a dash,
-//! and its own reading of the environment depends on the process. So both are brought into one form
-//! first; after that every argument stands for itself, and where it came from is known.
+//! clap supports neither of Go's habits, `-flag` for a long flag and values that begin with a dash,
+//! and clap's own reading of the environment depends on the process. So both sources are first
+//! brought into one form. After that every argument is complete in itself, and its source is known.
 
 use clap::{ArgAction, CommandFactory};
 
@@ -15,33 +15,33 @@ const PREFIX: &str = "ETCD_";
 
 const FEATURE_GATES: &str = "feature-gates";
 
-/// What a command line asks for once. In the environment these names belong to others: images set
-/// `ETCD_VERSION` to the release they were made of.
+/// Flags that are read from the command line only. The variables of these names belong to other
+/// programs: container images set `ETCD_VERSION` to the release that they were built from.
 const COMMAND_LINE_ONLY: &[&str] = &["help", "version"];
 
-/// Variables of that form that are no flags and mean something to etcd or its tests only.
+/// Variables that look like flags but have a meaning only to etcd or its tests.
 const KNOWN_VARIABLES: &[&str] = &["ETCD_VERIFY", "ETCD_UNSUPPORTED_ARCH"];
 
-/// What was given, in one form.
+/// All arguments, in one form.
 #[derive(Debug, Default)]
 pub struct Arguments {
-    /// For clap: `--flag=value`, `--flag`, and whatever clap is to refuse.
+    /// Arguments for clap: `--flag=value`, `--flag`, and anything that clap is to refuse.
     pub flags: Vec<String>,
-    /// Names of the flags that came from the environment.
+    /// Names of the flags that were set in the environment.
     pub from_environment: Vec<String>,
-    /// What the operator should know.
+    /// Messages for the operator.
     pub notices: Vec<Notice>,
-    /// Feature gates that were flags of their own once, as `--feature-gates` has them.
+    /// Feature gates that were given as flags of their own, in the form of `--feature-gates`.
     gates: Vec<String>,
 }
 
-/// The variable that stands for a flag.
+/// Returns the environment variable of a flag.
 pub fn environment_name(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
 }
 
-/// Brings the command line and the environment into one form, and takes out the flags of etcd that
-/// are not here.
+/// Brings the command line and the environment into one form, and removes etcd's flags that are
+/// ignored here.
 pub fn collect(
     arguments: impl IntoIterator<Item = String>,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -51,7 +51,7 @@ pub fn collect(
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let Some((flag, value)) = split(&argument) else {
-            // Not a flag: clap says so.
+            // Not a flag: clap reports the error.
             collected.flags.push(argument);
             continue;
         };
@@ -64,7 +64,7 @@ pub fn collect(
         given.push(current_name(flag, former).to_owned());
         collected.add(flag, former, value, false)?;
     }
-    // Sorted, because the order of variables is an accident and the first error should not be.
+    // Sorted, so that the first error does not depend on the order of the variables.
     let mut environment: Vec<_> = environment
         .into_iter()
         .filter(|(name, _)| name.starts_with(PREFIX))
@@ -90,7 +90,7 @@ impl Arguments {
             && (is_own(&flag) || foreign::find(&flag).is_some() || former.is_some());
         if !known || environment_name(&flag) != name {
             if !KNOWN_VARIABLES.contains(&name) {
-                let text = format!("the environment variable {name} is not known and ignored");
+                let text = format!("the environment variable {name} is unknown and is ignored");
                 self.notices.push(Notice {
                     level: NoticeLevel::Warn,
                     text,
@@ -155,8 +155,8 @@ impl Arguments {
         }
     }
 
-    /// Puts the gates before those that `--feature-gates` has: of a gate given twice the last
-    /// counts.
+    /// Adds the gates in front of the value of `--feature-gates`: if a gate is given twice, the
+    /// last value counts.
     fn add_gates(&mut self) {
         if self.gates.is_empty() {
             return;
@@ -214,7 +214,7 @@ impl Arguments {
     }
 }
 
-/// The name and the value of a flag; `None` for anything else.
+/// Splits a flag into name and value. Returns `None` for anything else.
 fn split(argument: &str) -> Option<(&str, Option<&str>)> {
     let name = argument
         .strip_prefix("--")
@@ -228,7 +228,8 @@ fn split(argument: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
-/// The name a flag has in etcd 3.7. Those that became gates keep theirs: each may be given once.
+/// Returns the name of a flag in etcd 3.7. A flag that became a gate keeps its name, since each
+/// gate may be given once.
 fn current_name(flag: &str, former: Option<Former>) -> &str {
     match former {
         Some(Former::Renamed(name)) => name,
@@ -236,7 +237,7 @@ fn current_name(flag: &str, former: Option<Former>) -> &str {
     }
 }
 
-/// Whether the next argument is the value of this flag.
+/// Returns true if the next argument is the value of this flag.
 fn takes_separate_value(flag: &str) -> bool {
     let flag = match former::find(flag) {
         None => flag,
@@ -254,7 +255,7 @@ fn takes_separate_value(flag: &str) -> bool {
     })
 }
 
-/// Whether this is a flag with a value. `--version` and `--help` have none and no variable.
+/// Returns true for a flag with a value. `--version` and `--help` have no value and no variable.
 fn is_own(flag: &str) -> bool {
     Raw::command().get_arguments().any(|argument| {
         argument.get_long() == Some(flag) && matches!(argument.get_action(), ArgAction::Set)

@@ -1,5 +1,5 @@
-//! `--auto-compaction-mode` and `--auto-compaction-retention`, read by etcd's rules: a bare number
-//! is hours in one mode and revisions in the other, anything else is a duration.
+//! `--auto-compaction-mode` and `--auto-compaction-retention`, by etcd's rules: a number without a
+//! unit means hours in one mode and revisions in the other, and anything else is a duration.
 
 use std::time::Duration;
 
@@ -10,30 +10,31 @@ use super::raw::ClusteringFlags;
 const MODE: &str = "auto-compaction-mode";
 const RETENTION: &str = "auto-compaction-retention";
 
-/// Revisions are noted every tenth of the period, and timers have a grain of a millisecond: with
-/// less than this the tenths would not be even.
+/// Lower bound of the period. The compactor samples the revision every tenth of the period, and
+/// timers have a resolution of a millisecond: with a shorter period the samples would not be evenly
+/// spaced.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(100);
 
-/// How much history is kept when a member compacts by itself.
+/// History that automatic compaction keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AutoCompaction {
-    /// What was current within this time.
+    /// Every revision that was current within this time.
     Periodic(Duration),
-    /// So many of the latest revisions; at least one.
+    /// This many of the latest revisions; at least one.
     Revision(i64),
 }
 
-/// Reads both flags; `None` if the retention is zero.
+/// Parses both flags. Returns `None` if the retention is zero.
 pub(super) fn check_auto_compaction(
     flags: &ClusteringFlags,
 ) -> Result<Option<AutoCompaction>, ConfigError> {
     let text = match flags.auto_compaction_retention.as_str() {
-        // As if it were not given, which is how manifests turn it off.
+        // The same as not given: manifests disable the flag this way.
         "" => "0",
         text => text,
     };
-    // Checked although a retention of zero makes it meaningless: etcd does so, and a typing error
-    // shows at once.
+    // The mode is checked even if a retention of zero makes it meaningless, as in etcd, so that a
+    // typing error is reported at once.
     let (by_revision, reason) = match flags.auto_compaction_mode.as_str() {
         "periodic" => (false, "give a number of hours, or a duration such as 30m"),
         "revision" => (true, "give the number of revisions to keep"),
@@ -46,7 +47,8 @@ pub(super) fn check_auto_compaction(
         }
     };
     let refuse = || ConfigError::invalid(RETENTION, text, reason);
-    // etcd takes a duration in either mode, and in the mode `revision` counts its nanoseconds.
+    // etcd accepts a duration in both modes, and counts its nanoseconds in the mode `revision`.
+    // Here that is an error.
     if by_revision {
         let revisions: i64 = text.parse().map_err(|_| refuse())?;
         return match revisions {
@@ -56,7 +58,7 @@ pub(super) fn check_auto_compaction(
         };
     }
     let period = match text.parse::<u64>() {
-        // No longer than etcd's own durations may be.
+        // Through a duration, so that the same upper bound applies.
         Ok(hours) => parse_duration(&format!("{hours}h")),
         Err(_) => parse_duration(text),
     };

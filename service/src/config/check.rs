@@ -1,4 +1,4 @@
-//! Step two: strings become values, and values are checked against each other.
+//! Step two: parses the strings, and checks values that depend on each other.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -16,18 +16,19 @@ use super::skipped::check_skipped_entries;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
 
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
-/// Requests are held in memory, several times while they are replicated. Beyond this, etcd too
-/// warns.
+/// Requests are held in memory, several times while they are replicated. etcd warns above the same
+/// size.
 const RECOMMENDED_REQUEST_BYTES: usize = 10 << 20;
-/// A message of gRPC has a length of 32 bits, and raft's a length of 31; this leaves room for what
-/// is wrapped around a request.
+/// Upper bound of a request. The length of a gRPC message has 32 bits and the length of a raft
+/// message 31 bits; this leaves room for what is wrapped around a request.
 const LARGEST_REQUEST_BYTES: usize = 1 << 30;
-/// With more than this a dead leader is not noticed in useful time; etcd has the same bound.
+/// Upper bound of the election timeout, as in etcd. With a longer timeout it would take too long to
+/// replace a dead leader.
 const LONGEST_ELECTION_TIMEOUT_MS: u64 = 50_000;
-/// Fewer, and single late heartbeats start elections.
+/// Lower bound. With fewer heartbeats, a single late heartbeat would start an election.
 const HEARTBEATS_PER_ELECTION_TIMEOUT: u64 = 5;
 
-/// Turns flags into a configuration; what the operator should know is added to `notices`.
+/// Turns flags into a configuration, and adds messages for the operator to `notices`.
 pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError> {
     let (member, clustering, features) = (&raw.member, &raw.clustering, &raw.features);
     let name = check_name(&member.name)?;
@@ -37,7 +38,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         None => PathBuf::from(format!("{name}.conclave")),
         Some(dir) => directory("data-dir", dir)?,
     };
-    // Templates that have a variable for it leave it empty, which is etcd's default.
+    // Templates that set the variable anyway leave it empty, which is etcd's default.
     let wal_dir = member
         .wal_dir
         .as_ref()
@@ -114,8 +115,8 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     })
 }
 
-/// The name of a member stands before `=` and between commas in `--initial-cluster`, and names a
-/// directory by default.
+/// Checks a member's name: `--initial-cluster` writes it before `=` and between commas, and the
+/// default data directory is named after it.
 fn check_name(name: &str) -> Result<String, ConfigError> {
     if name.is_empty() || name.contains([',', '=', '/']) {
         return Err(ConfigError::invalid(
@@ -127,7 +128,8 @@ fn check_name(name: &str) -> Result<String, ConfigError> {
     Ok(name.to_owned())
 }
 
-/// Whether there is a raft log. Like etcd, who has one is not asked for the cluster's beginning.
+/// Returns true if there is a raft log. A member with a raft log ignores the flags about the
+/// cluster's start, as in etcd.
 fn has_run(data_dir: &Path, wal_dir: Option<&Path>) -> bool {
     log_dir(data_dir, wal_dir).exists()
 }
@@ -139,7 +141,7 @@ fn directory(flag: &'static str, dir: &str) -> Result<PathBuf, ConfigError> {
     Ok(PathBuf::from(dir))
 }
 
-/// Heartbeat interval and election timeout, in milliseconds.
+/// Returns the heartbeat interval and the election timeout, in milliseconds.
 fn check_raft_timing(raw: &Raw) -> Result<(u64, u64), ConfigError> {
     let longest = LONGEST_ELECTION_TIMEOUT_MS;
     let heartbeat = number(
@@ -237,7 +239,7 @@ fn check_log_format(text: Option<&str>) -> Result<Option<LogFormat>, ConfigError
     }
 }
 
-/// The outputs in their order, each once.
+/// Parses the outputs in their order, without duplicates.
 fn check_log_outputs(text: &str) -> Result<Vec<LogOutput>, ConfigError> {
     let refuse = |reason: &str| Err(ConfigError::invalid("log-outputs", text, reason));
     let mut outputs = Vec::new();
@@ -246,8 +248,8 @@ fn check_log_outputs(text: &str) -> Result<Vec<LogOutput>, ConfigError> {
             "default" | "stderr" => LogOutput::Stderr,
             "stdout" => LogOutput::Stdout,
             "" => return refuse("write stderr, stdout or the path of a file"),
-            // etcd speaks to the journal itself. What a unit writes to standard error arrives there
-            // as well, with the unit's name.
+            // etcd writes to the journal itself. The standard error of a systemd unit reaches the
+            // journal as well, with the unit's name.
             "systemd/journal" => {
                 return refuse("write stderr, which systemd puts into the journal");
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 const NANOS_PER_UNIT: &[(&str, u64)] = &[
-    // Longer names first, so that `ms` is not taken for `m`.
+    // Longer names first, so that `ms` is not read as `m`.
     ("ns", 1),
     ("us", 1_000),
     ("µs", 1_000),
@@ -13,7 +13,8 @@ const NANOS_PER_UNIT: &[(&str, u64)] = &[
     ("h", 3_600 * 1_000_000_000),
 ];
 
-/// Reads a duration that is not negative. `None` if the text is none, or is longer than 292 years.
+/// Parses a duration that is not negative. Returns `None` if the text is not a duration, or is
+/// longer than 292 years.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -28,11 +29,11 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
         nanos = nanos.checked_add(part)?;
         rest = after;
     }
-    // Go counts in signed nanoseconds; what it would refuse is refused here.
+    // Go counts in signed 64-bit nanoseconds; values that Go would refuse are refused here.
     (nanos <= i64::MAX as u64).then(|| Duration::from_nanos(nanos))
 }
 
-/// One number and its unit, in nanoseconds, and the text behind them.
+/// Parses one number with its unit. Returns the nanoseconds, and the rest of the text.
 fn next_part(text: &str) -> Option<(u64, &str)> {
     let number_len = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')

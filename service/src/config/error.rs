@@ -1,46 +1,46 @@
-//! What can be wrong with a configuration, and how it is said: the flag, the value, what to do.
+//! Configuration errors. Each message has the flag, the value, and what to do.
 
 use std::fmt;
 
 use super::arguments::environment_name;
 
-/// A configuration no member can be started with.
+/// A configuration that a member cannot start with.
 #[derive(Debug)]
 pub enum ConfigError {
-    /// The command line itself: an unknown flag, a missing value. Names the nearest flag.
+    /// A command line that cannot be parsed: an unknown flag, a missing value. The message suggests
+    /// the most similar flag.
     Usage(Box<clap::Error>),
     /// A flag given on the command line and in the environment.
     GivenTwice {
         /// The flag, without dashes.
         flag: String,
     },
-    /// A flag of etcd that has no meaning here yet.
+    /// A flag of etcd that is not supported yet.
     Unavailable {
         /// The flag, without dashes.
         flag: String,
-        /// Whether it came as an environment variable.
+        /// Whether the environment variable was used.
         from_environment: bool,
-        /// What works instead.
+        /// What to do instead.
         hint: &'static str,
     },
     /// A value that cannot be used.
     Invalid {
         /// The flag, without dashes.
         flag: &'static str,
-        /// Whether it came as an environment variable.
+        /// Whether the environment variable was used.
         from_environment: bool,
-        /// As given.
+        /// The value, as given.
         value: String,
-        /// What is wrong with it and what would be right.
+        /// What is wrong, and which values are valid.
         reason: String,
     },
-    /// Flags that are fine by themselves and do not go together.
+    /// Flags that exclude each other.
     Conflict(String),
 }
 
 impl ConfigError {
-    /// The status to exit with: 2 where the command line could not be read, as is the custom, else
-    /// 1.
+    /// Returns the exit status: 2 if the command line cannot be parsed, as is the custom, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
             ConfigError::Usage(_) => 2,
@@ -51,8 +51,8 @@ impl ConfigError {
         }
     }
 
-    /// The same error, naming the variable where the flag is one of those `from_environment`: what
-    /// is named is then what the operator wrote.
+    /// Returns the same error with the name of the variable if the flag is one of
+    /// `from_environment`, so that the message has the name that the operator wrote.
     pub(super) fn located(mut self, from_environment: &[String]) -> ConfigError {
         if let ConfigError::Invalid {
             flag,
@@ -65,7 +65,7 @@ impl ConfigError {
         self
     }
 
-    /// A value that cannot be used.
+    /// Returns an error for a value that cannot be used.
     pub(super) fn invalid(
         flag: &'static str,
         value: impl Into<String>,

@@ -1,40 +1,38 @@
-//! Flags of etcd that this server knows and does not have: some it can do without, some it cannot
-//! pretend to honour.
+//! etcd's flags that this server does not support: it ignores some and refuses the others.
 //!
-//! The rule between the two lists: a flag may be ignored if the member keeps every promise without
-//! it (it tunes a mechanism that is not here). It must be refused if somebody relies on it:
-//! security, where the data comes from, what is deleted. A refused flag is still accepted with the
-//! value that means "off" or with etcd's default, since command lines spell those out.
+//! A flag is ignored if the member keeps every promise without it, because it tunes a mechanism
+//! that does not exist here. A flag is refused if an operator relies on its effect: security, the
+//! source of the data, the deletion of data. A refused flag is still accepted with etcd's default
+//! or with the value that turns the feature off, because command lines spell such values out.
 
 use super::raw::parse_bool;
 
-/// A flag of etcd that is not here.
+/// A flag of etcd that is not supported.
 #[derive(Debug)]
 pub(super) struct ForeignFlag {
-    /// Without dashes.
+    /// The flag, without dashes.
     pub(super) name: &'static str,
-    /// Whether it takes its value after `=` only.
+    /// Whether the value may only follow `=`.
     pub(super) boolean: bool,
-    /// What becomes of it.
     pub(super) fate: Fate,
 }
 
-/// What becomes of a foreign flag.
+/// What happens to an unsupported flag.
 #[derive(Debug)]
 pub(super) enum Fate {
-    /// Accepted; why that is harmless.
+    /// Accepted, with the reason why ignoring the flag is harmless.
     Ignored(&'static str),
-    /// Refused unless the value is one of `harmless`; what works instead.
+    /// Refused, unless the value is in `harmless`.
     Refused {
-        /// Values that ask for nothing.
+        /// Values that turn the feature off, and etcd's default.
         harmless: &'static [&'static str],
-        /// What works instead.
+        /// What to do instead.
         hint: &'static str,
     },
 }
 
 impl ForeignFlag {
-    /// Whether a value is one of `harmless`, in any spelling of a boolean.
+    /// Returns true if the value is in `harmless`, in any spelling of a boolean.
     pub(super) fn is_harmless(&self, harmless: &[&str], value: &str) -> bool {
         let value = match parse_bool(value) {
             Ok(true) if self.boolean => "true",
@@ -45,7 +43,7 @@ impl ForeignFlag {
     }
 }
 
-/// The flag of this name, if it is foreign.
+/// Returns the flag of this name, if it is unsupported.
 pub(super) fn find(name: &str) -> Option<&'static ForeignFlag> {
     FOREIGN_FLAGS.iter().find(|flag| flag.name == name)
 }
@@ -90,15 +88,15 @@ const fn refused_switch(name: &'static str, hint: &'static str) -> ForeignFlag {
 }
 
 const NO_BBOLT: &str = "the store is RocksDB";
-const NO_TRACING: &str = "nothing is traced";
+const NO_TRACING: &str = "tracing is not available";
 const NO_COMPARISON: &str = "the hashes of members are not compared yet";
 
-const NO_TLS: &str = "remove it and use http:// URLs, on a network you trust";
-const NO_AUTH: &str = "remove it, and let only trusted clients reach the client URLs";
+const NO_TLS: &str = "remove it and use http:// URLs on a network that you trust";
+const NO_AUTH: &str = "remove it and let only trusted clients reach the client URLs";
 const NO_DISCOVERY: &str = "remove it and name the members in --initial-cluster";
 const NO_LISTENER: &str = "remove it: everything is served on --listen-client-urls";
 
-/// In the order of etcd's own help.
+/// Unsupported flags, in the order of etcd's help.
 const FOREIGN_FLAGS: &[ForeignFlag] = &[
     // Member.
     ignored_switch("initial-election-tick-advance", "elections begin at once"),
@@ -124,11 +122,11 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     ),
     ignored(
         "raft-read-timeout",
-        "a member that falls silent is noticed by its heartbeats",
+        "a silent member is detected by missing heartbeats",
     ),
     ignored(
         "raft-write-timeout",
-        "what a member does not take in is dropped and sent again",
+        "messages that a member does not accept are dropped and sent again",
     ),
     refused(
         "config-file",
@@ -196,11 +194,11 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     ignored("logger", "there is one logger"),
     refused_switch(
         "enable-log-rotation",
-        "remove it and rotate the file of --log-outputs with logrotate and its copytruncate",
+        "remove it and rotate the file of --log-outputs with logrotate's copytruncate",
     ),
     ignored(
         "log-rotation-config-json",
-        "it concerns --enable-log-rotation",
+        "it only configures --enable-log-rotation",
     ),
     ignored(
         "warning-unary-request-duration",
@@ -222,10 +220,10 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     ignored("bootstrap-defrag-threshold-megabytes", NO_BBOLT),
     ignored(
         "compaction-sleep-interval",
-        "compaction gives way to requests by itself",
+        "compaction yields to requests by itself",
     ),
     ignored(
         "downgrade-check-time",
-        "there are no other versions to go back to",
+        "there is no other version to downgrade to",
     ),
 ];

@@ -1,28 +1,28 @@
-//! Flags that etcd had and 3.7 has not: command lines and manifests outlive them.
+//! Flags that etcd 3.7 has removed or renamed, and that command lines and manifests still use.
 //!
-//! etcd 3.7 refuses them on a command line and passes over their variables with a warning. Here
-//! those that only lost the word `experimental` are taken for what they are called now, with a
-//! notice, and the others are refused with what to write instead.
+//! etcd 3.7 refuses such flags on a command line, and ignores their variables with a warning. Here
+//! a flag that only lost the word `experimental` is accepted under its new name, with a notice. The
+//! others are refused, and the error says what to write instead.
 
-/// What became of a flag.
+/// What happened to a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Former {
-    /// It has this name now.
+    /// Renamed to this flag.
     Renamed(&'static str),
-    /// It is this feature gate now.
+    /// Replaced by this feature gate.
     Gate(&'static str),
-    /// It is gone. As a variable it is one etcd 3.7 does not know, and no error.
+    /// Removed. Its variable is ignored, since etcd 3.7 does not know it.
     Removed {
-        /// Whether it takes its value after `=` only.
+        /// Whether the value may only follow `=`.
         boolean: bool,
-        /// The value that asks for what is so anyway.
+        /// The value that turns the feature off.
         harmless: &'static str,
         /// What to do instead.
         hint: &'static str,
     },
 }
 
-/// What became of the flag of this name; `None` if etcd has it still, or never had it.
+/// Returns what happened to the flag of this name; `None` if etcd still has it, or never had it.
 pub(super) fn find(name: &str) -> Option<Former> {
     let known = |(former, _): &&(&str, Former)| *former == name;
     if let Some((_, former)) = FORMER.iter().find(known) {
@@ -36,7 +36,7 @@ pub(super) fn find(name: &str) -> Option<Former> {
         .map(|name| Former::Renamed(name))
 }
 
-/// Without `experimental-`, in the order of etcd 3.6's help.
+/// New names of flags that began with `experimental-`, in the order of etcd 3.6's help.
 const RENAMED: &[&str] = &[
     "peer-skip-client-san-verification",
     "corrupt-check-time",
@@ -125,4 +125,4 @@ const FORMER: &[(&str, Former)] = &[
     ),
 ];
 
-const NO_V2: &str = "remove it, and let clients use the v3 API: there is no other";
+const NO_V2: &str = "remove it and let clients use the v3 API";

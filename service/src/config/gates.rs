@@ -1,14 +1,15 @@
-//! `--feature-gates`: etcd's switches for what is new there.
+//! `--feature-gates`: etcd's switches for new features.
 //!
-//! The names are known here so that a misspelt one is an error, as it is in etcd. Two of them mean
-//! something. With `LeaseCheckpoint` the time a lease has left survives a change of leader.
-//! In etcd it takes a second one, `LeaseCheckpointPersist`, for that time to survive a restart as
-//! well; here the first does both, and the second asks for nothing more.
+//! All of etcd's names are known here, so that a misspelt name is an error, as in etcd. Two of the
+//! gates have an effect. With `LeaseCheckpoint` the remaining time of a lease survives a change of
+//! leader. In etcd the remaining time survives a restart only if a second gate,
+//! `LeaseCheckpointPersist`, is set as well. Here the first gate does both, and the second has no
+//! further effect.
 //!
 //! With `SetMemberLocalAddr` a member connects to the others from the address that it advertises to
-//! them, for networks that tell members by it. etcd's rule: of the sorted
-//! `--initial-advertise-peer-urls` the first whose host is an address, neither loopback nor
-//! unspecified; if there is none the system chooses, as without the gate.
+//! them, for networks that identify members by it. The rule is etcd's: of the sorted
+//! `--initial-advertise-peer-urls` the first whose host is an address that is neither loopback nor
+//! unspecified. If there is no such URL, the system chooses the address, as without the gate.
 
 use std::net::IpAddr;
 
@@ -21,7 +22,7 @@ const LEASE_CHECKPOINT: &str = "LeaseCheckpoint";
 const LEASE_CHECKPOINT_PERSIST: &str = "LeaseCheckpointPersist";
 const SET_MEMBER_LOCAL_ADDR: &str = "SetMemberLocalAddr";
 
-/// The gates of etcd 3.7, and why one that is not ours can be ignored.
+/// etcd 3.7's gates. A gate with a reason has no effect here, and the reason says why.
 const GATES: &[(&str, Option<&str>)] = &[
     ("CompactHashCheck", Some(NO_COMPARISON)),
     (
@@ -50,9 +51,9 @@ const NO_COMPARISON: &str = "the hashes of members are not compared yet";
 /// The gates that have an effect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Gates {
-    /// Whether the time leases have left is to be checkpointed.
+    /// Whether the remaining time of leases is checkpointed.
     pub(super) lease_checkpoint: bool,
-    /// Whether connections to other members are made from the address advertised to them.
+    /// Whether connections to other members use the advertised address.
     pub(super) set_member_local_addr: bool,
 }
 
@@ -83,7 +84,7 @@ pub(super) fn check_feature_gates(
                 level: NoticeLevel::Info,
                 text: format!("--{FLAG} has {name}, which is ignored: {reason}"),
             }),
-            // Of a gate given twice the last counts, as with flags.
+            // If a gate is given twice, the last value counts, as with flags.
             Some((gate, None)) if *gate == LEASE_CHECKPOINT => gates.lease_checkpoint = value,
             Some((gate, None)) if *gate == SET_MEMBER_LOCAL_ADDR => {
                 gates.set_member_local_addr = value;
@@ -98,7 +99,8 @@ pub(super) fn check_feature_gates(
     Ok(gates)
 }
 
-/// The address to connect to other members from, by the rule in the module's head.
+/// Returns the local address of connections to other members, by the rule at the head of this
+/// module.
 pub(super) fn peer_local_address(
     advertised: &[MemberUrl],
     notices: &mut Vec<Notice>,

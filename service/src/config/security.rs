@@ -1,11 +1,11 @@
-//! Step two, the TLS flags: files that belong together, and URLs that need them.
+//! Step two, the TLS flags: files that belong together, and URLs that need certificates.
 //!
-//! Nothing is read here. Whether the files can be used turns out when they are opened
-//! ([`crate::net::tls`]), with errors that name the flag.
+//! No file is read here. Files are checked when they are opened ([`crate::net::tls`]), with errors
+//! that have the name of the flag.
 //!
 //! etcd has one set of these flags for members and one for clients. [`TlsArguments`] holds the
-//! values of one set, and one function checks them ([`check_tls`]). Members are its only user so
-//! far: the flags for clients are refused ([`super::foreign`]).
+//! values of one set, and [`check_tls`] checks them. Only the set for members is in use: the flags
+//! for clients are refused ([`super::foreign`]).
 
 use std::path::PathBuf;
 
@@ -17,11 +17,11 @@ use crate::net::tls::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
 #[cfg(test)]
 mod tests;
 
-/// Years that a self-signed certificate may be valid: the lifetime of a machine, and a bound on the
-/// arithmetic.
+/// Upper bound of a self-signed certificate's validity in years: the lifetime of a machine. It also
+/// bounds the arithmetic.
 const VALIDITY_YEARS_MAX: u16 = 100;
 
-/// The flags for connections between members.
+/// Names of the flags for connections between members.
 static PEER_FLAGS: TlsFlags = TlsFlags {
     users: "peers",
     verifiers: "other members",
@@ -42,7 +42,7 @@ static PEER_FLAGS: TlsFlags = TlsFlags {
 /// The values of one set of flags. An empty text is the same as a flag that is not given.
 struct TlsArguments<'a> {
     flags: &'static TlsFlags,
-    /// The flag with the URLs to listen on.
+    /// Name of the flag with the URLs to listen on.
     listen_urls: &'static str,
     cert_file: Option<&'a str>,
     key_file: Option<&'a str>,
@@ -58,7 +58,7 @@ struct TlsArguments<'a> {
 }
 
 impl TlsArguments<'_> {
-    /// The values of the flags for members.
+    /// Returns the values of the flags for members.
     fn of_peers(flags: &SecurityFlags) -> TlsArguments<'_> {
         TlsArguments {
             flags: &PEER_FLAGS,
@@ -77,7 +77,7 @@ impl TlsArguments<'_> {
         }
     }
 
-    /// A flag that is given and by which others must prove who they are.
+    /// Returns the first given flag that requires others to authenticate.
     fn asks_for_proof(&self) -> Option<&'static str> {
         let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
         [
@@ -96,16 +96,15 @@ impl TlsArguments<'_> {
     }
 }
 
-/// What both sets of flags share.
+/// Settings that both sets of flags share.
 struct Common {
     min_version: TlsVersion,
     max_version: TlsVersion,
-    /// Of a self-signed certificate.
+    /// Validity of a self-signed certificate.
     validity_years: u16,
 }
 
-/// TLS between members, if any of the flags asks for it. `urls` are those at which members are
-/// reached.
+/// Returns the TLS settings for members, if a flag asks for TLS. `urls` are the URLs of members.
 pub(super) fn check_peer_tls(
     flags: &SecurityFlags,
     listen: &[MemberUrl],
@@ -122,13 +121,13 @@ pub(super) fn check_peer_tls(
     let tls = check_tls(&arguments, &common, urls, notices)?;
     if tls.is_some() && !listen.iter().any(MemberUrl::is_tls) {
         let text = "TLS between members is configured and no URL of --listen-peer-urls begins \
-                    with https://: others connect to this member without it";
+                    with https://: other members connect to this one without TLS";
         warn(notices, text.to_owned());
     }
     Ok(tls)
 }
 
-/// The settings of one set of flags, if any of the flags asks for TLS.
+/// Returns the settings of one set of flags, if a flag asks for TLS.
 fn check_tls(
     arguments: &TlsArguments<'_>,
     common: &Common,
@@ -183,7 +182,7 @@ fn check_tls(
     }))
 }
 
-/// Checks that others can be told from strangers where the operator asks for that.
+/// Checks that members can authenticate each other if the operator asks for it.
 fn check_trust(
     arguments: &TlsArguments<'_>,
     identity: &TlsIdentity,
@@ -193,13 +192,14 @@ fn check_trust(
     let (cert, key, ca) = (flags.cert_file, flags.key_file, flags.trusted_ca_file);
     let (cn, hostname) = (flags.allowed_cn, flags.allowed_hostname);
     match (identity, arguments.asks_for_proof()) {
-        // With the authorities of the system instead, anyone with a certificate could join.
+        // If the system's authorities were trusted instead, anyone with a public certificate could
+        // join.
         (TlsIdentity::Files(_), _) if !has_ca => conflict(format!(
             "--{cert} is given and --{ca} is not: give the CA that signs the members' certificates"
         )),
         (TlsIdentity::SelfSigned { .. }, Some(flag)) => conflict(format!(
-            "--{flag} is given and --{} makes certificates nobody can check: give --{cert} and \
-             --{key} instead",
+            "--{flag} is given and --{} makes certificates that other members cannot check: give \
+             --{cert} and --{key} instead",
             flags.auto_tls
         )),
         (TlsIdentity::Files(_) | TlsIdentity::SelfSigned { .. }, _) => {
@@ -213,7 +213,7 @@ fn check_trust(
     }
 }
 
-/// Refuses flags that ask others for a proof, where there is no certificate and so no TLS.
+/// Refuses flags that require authentication without a certificate, since there is no TLS then.
 fn without_certificate(arguments: &TlsArguments<'_>) -> Result<(), ConfigError> {
     let flags = arguments.flags;
     match arguments.asks_for_proof() {
@@ -228,7 +228,7 @@ fn without_certificate(arguments: &TlsArguments<'_>) -> Result<(), ConfigError> 
     }
 }
 
-/// A certificate and its key, each with the name of its flag; either both are given or none.
+/// Returns the files of a certificate and its key. Either both flags are given or none.
 fn pair(
     (cert_flag, cert): (&str, Option<&str>),
     (key_flag, key): (&str, Option<&str>),
@@ -246,7 +246,7 @@ fn pair(
     }
 }
 
-/// A path; an empty text is the same as none.
+/// Returns a path; an empty text is the same as none.
 fn file(text: Option<&str>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
 }

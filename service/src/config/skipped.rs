@@ -1,4 +1,4 @@
-//! `--skip-log-entry`: log entries to go on without.
+//! `--skip-log-entry`: log entries to skip.
 
 use conclave_core::applier::SkippedEntry;
 
@@ -6,7 +6,7 @@ use super::ConfigError;
 
 const FLAG: &str = "skip-log-entry";
 
-/// Entries as the flag has them, with commas between them.
+/// Parses a list of entries, separated by commas.
 pub(super) fn check_skipped_entries(text: &str) -> Result<Vec<SkippedEntry>, ConfigError> {
     if text.is_empty() {
         return Ok(Vec::new());
@@ -16,7 +16,7 @@ pub(super) fn check_skipped_entries(text: &str) -> Result<Vec<SkippedEntry>, Con
 
 fn one(text: &str) -> Result<SkippedEntry, ConfigError> {
     let entry = text.split_once(':').and_then(|(index, hash)| {
-        // A hash is eight digits in the log line, so that one with a digit missing is none.
+        // The log line always prints eight digits, so fewer digits are a copying error.
         let is_whole = hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         let hash = u32::from_str_radix(hash, 16).ok().filter(|_| is_whole)?;
         let index = index.parse().ok()?;

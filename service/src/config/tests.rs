@@ -1,4 +1,4 @@
-//! Command lines and environments, and what comes of them: a configuration or the exact error text.
+//! Tests of command lines and environments: the configuration or the exact error text.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -116,7 +116,7 @@ fn an_empty_command_line_gives_etcds_defaults() {
     assert!(!config.extensive_metrics);
 }
 
-/// What process harnesses pass always.
+/// A typical command line of a test harness.
 #[test]
 fn a_harness_command_line_is_understood() {
     let config = config(
@@ -306,7 +306,7 @@ fn flags_are_read_as_go_reads_them() {
         ("-name a", "a"),
         ("-name=a", "a"),
         ("--name a --name b", "b"),
-        // A value may begin with a dash, and may be a flag's name.
+        // A value may begin with a dash, or be the name of a flag.
         ("--name -a", "-a"),
         ("--name --data-dir", "--data-dir"),
     ] {
@@ -346,7 +346,7 @@ fn the_environment_stands_in_for_flags() {
     );
     let unknown = |name: &str| Notice {
         level: NoticeLevel::Warn,
-        text: format!("the environment variable {name} is not known and ignored"),
+        text: format!("the environment variable {name} is unknown and is ignored"),
     };
     assert_eq!(
         notices,
@@ -375,7 +375,7 @@ fn what_has_no_meaning_here_is_accepted_and_said() {
             .iter()
             .all(|notice| notice.level == NoticeLevel::Info)
     );
-    // What is not here, at the value that asks for nothing.
+    // Unsupported features, turned off.
     let (_, notices) = run(
         "--client-cert-auth=false --enable-log-rotation=false --cors=*",
         "",
@@ -389,14 +389,14 @@ fn errors_name_the_flag_and_what_to_do() {
         (
             "--cert-file=/x",
             "",
-            "--cert-file is not available in this version: remove it and use http:// URLs, on a \
-             network you trust",
+            "--cert-file is not available in this version: remove it and use http:// URLs on a \
+             network that you trust",
         ),
         (
             "--auto-tls",
             "",
-            "--auto-tls is not available in this version: remove it and use http:// URLs, on a \
-             network you trust",
+            "--auto-tls is not available in this version: remove it and use http:// URLs on a \
+             network that you trust",
         ),
         (
             "--enable-grpc-gateway",
@@ -451,13 +451,13 @@ fn errors_name_the_flag_and_what_to_do() {
             "--enable-log-rotation",
             "",
             "--enable-log-rotation is not available in this version: remove it and rotate the \
-             file of --log-outputs with logrotate and its copytruncate",
+             file of --log-outputs with logrotate's copytruncate",
         ),
         (
             "--enable-v2=true",
             "",
-            "--enable-v2 is not available in this version: remove it, and let clients use the v3 \
-             API: there is no other",
+            "--enable-v2 is not available in this version: remove it and let clients use the v3 \
+             API",
         ),
         (
             "--experimental-enable-lease-checkpoint=maybe",
@@ -529,7 +529,7 @@ fn urls_must_fit_together() {
         (
             "--listen-client-urls=http://127.0.0.1:1",
             "--listen-client-urls is \"http://127.0.0.1:1\" and --advertise-client-urls is not \
-             given: give the URLs clients reach this member on",
+             given: give the URLs that clients use to reach this member",
         ),
         (
             "--listen-client-urls=https://127.0.0.1:1 --advertise-client-urls=http://a:1",
@@ -543,7 +543,7 @@ fn urls_must_fit_together() {
         ),
         (
             "--advertise-client-urls=http://:1",
-            "--advertise-client-urls is \"http://:1\": name the host others connect to",
+            "--advertise-client-urls is \"http://:1\": name the host to connect to",
         ),
         (
             "--initial-cluster=default=http://localhost:2380,b=http://localhost:2380",
@@ -558,13 +558,13 @@ fn urls_must_fit_together() {
         ),
         (
             "--initial-cluster=default=unix://a",
-            "--initial-cluster is \"default=unix://a\": unix://a: Unix sockets are for clients, \
-             members reach each other over http://",
+            "--initial-cluster is \"default=unix://a\": unix://a: Unix sockets are for clients; \
+             give members http:// or https:// URLs",
         ),
         (
             "--listen-peer-urls=unix://a",
-            "--listen-peer-urls is \"unix://a\": Unix sockets are for clients, members reach each \
-             other over http://",
+            "--listen-peer-urls is \"unix://a\": Unix sockets are for clients; give members \
+             http:// or https:// URLs",
         ),
         (
             "--listen-client-urls=unixs://a --advertise-client-urls=unix://a",
@@ -578,8 +578,8 @@ fn urls_must_fit_together() {
         ),
         (
             "--initial-cluster=default=http://b:2380",
-            "--initial-cluster is \"default=http://b:2380\": --initial-advertise-peer-urls says \
-             \"http://localhost:2380\" of the same member, make them equal",
+            "--initial-cluster is \"default=http://b:2380\": --initial-advertise-peer-urls has \
+             \"http://localhost:2380\" for the same member: make them equal",
         ),
         (
             "--initial-cluster=http://b:2380",
@@ -594,7 +594,7 @@ fn urls_must_fit_together() {
     assert_eq!(notices[0].level, NoticeLevel::Warn);
 }
 
-/// What is given with every command line of these tests: URLs that need a certificate.
+/// Given with every command line of these tests: URLs that need a certificate.
 const SECURE_URLS: &str = "--listen-peer-urls=https://127.0.0.1:1 \
                            --initial-advertise-peer-urls=https://a:1";
 
@@ -655,8 +655,8 @@ fn tls_between_members_must_be_whole() {
         ),
         (
             "--peer-auto-tls --peer-client-cert-auth",
-            "--peer-client-cert-auth is given and --peer-auto-tls makes certificates nobody can \
-             check: give --peer-cert-file and --peer-key-file instead",
+            "--peer-client-cert-auth is given and --peer-auto-tls makes certificates that \
+             other members cannot check: give --peer-cert-file and --peer-key-file instead",
         ),
         (
             "--tls-min-version=TLS1.1",
@@ -742,7 +742,7 @@ fn help_and_version_are_texts() {
     }
 }
 
-/// A member that has a raft log knows its cluster: what the flags say of its beginning may be old.
+/// A member that has a raft log ignores wrong flags about the cluster's start.
 #[test]
 fn whoever_has_run_is_not_asked_for_the_beginning() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -756,13 +756,13 @@ fn whoever_has_run_is_not_asked_for_the_beginning() {
     let config = config(&flags(""));
     assert_eq!(config.initial_cluster, Err(fresh));
     assert_eq!(config.initial_members(), []);
-    // Elsewhere there is none.
+    // There is no raft log in another directory.
     let elsewhere = dir.path().join("elsewhere");
     let fresh = error(&flags(&format!(" --wal-dir {}", elsewhere.display())), "").0;
     assert!(fresh.contains("it does not have this member"), "{fresh}");
 }
 
-/// The line that `etcdctl member add` prints while another one that was added has not started.
+/// The line that `etcdctl member add` prints while another added member has not started.
 #[test]
 fn members_that_have_not_started_have_no_name() {
     let config = config(

@@ -1,41 +1,41 @@
-//! The URLs a member listens on and advertises, and the list that makes an initial cluster.
+//! URLs that a member listens on and advertises, and the members of an initial cluster.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-/// Why members cannot use a Unix socket, which etcd lets them.
+/// The reason for refusing a Unix socket as a peer URL, which etcd allows.
 pub(super) const ONLY_CLIENTS: &str =
-    "Unix sockets are for clients, members reach each other over http://";
+    "Unix sockets are for clients; give members http:// or https:// URLs";
 
-/// `http://host:port`, `https://host:port` or `unix://path`, as given. Ordered and compared by its
-/// text, as etcd does.
+/// `http://host:port`, `https://host:port` or `unix://path`, as given. Ordered and compared by
+/// text, as in etcd.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberUrl {
     text: String,
     host: String,
     port: u16,
-    /// The path of a Unix socket, instead of a host and a port.
+    /// Path of a Unix socket; without host and port then.
     socket: Option<PathBuf>,
 }
 
 /// One member of an initial cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitialMember {
-    /// The name the member will start with.
+    /// The name that the member starts with.
     pub name: String,
-    /// Where its peers reach it. Sorted, never empty.
+    /// Peer URLs. Sorted, never empty.
     pub peer_urls: Vec<MemberUrl>,
 }
 
 impl MemberUrl {
-    /// Reads one URL. The error says what is wrong with it.
+    /// Parses one URL. The error says what is wrong.
     pub fn parse(text: &str) -> Result<MemberUrl, String> {
         let text = text.trim();
         if text.contains(|c: char| c.is_control()) {
             return Err("it has a control character".to_owned());
         }
-        // One slash: the URL has no host, and the path is the same.
+        // One slash: the URL has no host, and the path is the same as with three slashes.
         if let Some(path) = text.strip_prefix("unix:/")
             && !path.starts_with('/')
         {
@@ -71,7 +71,7 @@ impl MemberUrl {
         })
     }
 
-    /// All that follows the scheme is the path, as in etcd: `unix://localhost:2379` is a file in
+    /// Everything after the scheme is the path, as in etcd: `unix://localhost:2379` is a file in
     /// the working directory whose name has a colon.
     fn of_socket(text: &str, path: &str) -> Result<MemberUrl, String> {
         if path.is_empty() {
@@ -90,31 +90,31 @@ impl MemberUrl {
         &self.text
     }
 
-    /// The path of the Unix socket, if the URL names one.
+    /// Returns the path of the Unix socket, if this is one.
     pub fn socket_path(&self) -> Option<&Path> {
         self.socket.as_deref()
     }
 
-    /// Whether other members can dial it, from their machines; if not, why. The rule for flags and
-    /// for membership changes alike: what the one lets in and the other does not would be a member
-    /// that cannot start.
+    /// Checks that other members can dial this URL from their machines, and returns the reason if
+    /// they cannot. Flags and membership changes share this rule, because a member added with a URL
+    /// that its flags refuse could never start.
     pub fn check_dialled_by_members(&self) -> Result<(), &'static str> {
         if self.socket.is_some() {
             return Err(ONLY_CLIENTS);
         }
         if self.host.is_empty() {
-            return Err("name the host others connect to");
+            return Err("name the host to connect to");
         }
         Ok(())
     }
 
-    /// The host, without the brackets of an IPv6 address. Empty means every address, unless the URL
-    /// names a Unix socket.
+    /// The host, without the brackets of an IPv6 address. An empty host means every address, unless
+    /// this is a Unix socket.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Whether connections to it begin with TLS.
+    /// Returns true if connections to this URL use TLS.
     pub fn is_tls(&self) -> bool {
         self.text.starts_with("https://")
     }
@@ -124,9 +124,8 @@ impl MemberUrl {
         self.port
     }
 
-    /// The addresses to listen on, best first: the first that can be bound is meant. Empty if the
-    /// host is a name other than `localhost`, which cannot be listened on, or if this is a Unix
-    /// socket.
+    /// The addresses to listen on, best first: the first that can be bound is used. Empty for a
+    /// Unix socket, and for a host name other than `localhost`, which cannot be bound.
     pub fn bind_addresses(&self) -> Vec<SocketAddr> {
         if self.socket.is_some() {
             return Vec::new();
@@ -149,13 +148,14 @@ impl MemberUrl {
         ]
     }
 
-    /// Whether only this machine can connect to it.
+    /// Returns true if only this machine can connect to the URL.
     pub fn is_loopback(&self) -> bool {
         let loopback = || self.host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
         self.socket.is_some() || self.host == "localhost" || loopback()
     }
 
-    /// Whether the host stands for every address, which nobody can connect to from elsewhere.
+    /// Returns true if the host means every address of this machine, so that other machines cannot
+    /// connect to it.
     pub fn is_unspecified(&self) -> bool {
         let unspecified = || {
             self.host
@@ -172,8 +172,8 @@ impl fmt::Display for MemberUrl {
     }
 }
 
-/// Whether a host is empty, an IP address, or a name that a resolver looks up: by the rule of Go's,
-/// labels of letters, digits, hyphens and underscores, with something other than digits in one.
+/// Returns true if the host is empty, an IP address, or a name that a resolver looks up. Names
+/// follow Go's rule: labels of letters, digits, hyphens and underscores, and not only digits.
 fn is_host(host: &str) -> bool {
     if host.is_empty() || host.parse::<IpAddr>().is_ok() {
         return true;
@@ -193,7 +193,7 @@ fn is_host(host: &str) -> bool {
             .any(|byte| byte != b'.' && !byte.is_ascii_digit())
 }
 
-/// `host:port` or `[host]:port`; the host of the first form has no colon.
+/// Splits `host:port` or `[host]:port`. The host of the first form has no colon.
 fn split_authority(authority: &str) -> Option<(&str, &str)> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (host, port) = rest.split_once("]:")?;
@@ -204,8 +204,8 @@ fn split_authority(authority: &str) -> Option<(&str, &str)> {
     (!port.contains(':') && !host.contains('@')).then_some((host, port))
 }
 
-/// Reads a list of URLs with commas between them; at least one. One that comes again is left out,
-/// as in etcd: nobody listens twice.
+/// Parses a list of URLs, separated by commas; at least one. Duplicates are dropped, as in etcd,
+/// since an address can be bound only once.
 pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
     let mut urls = Vec::new();
     for url in text.split(',') {
@@ -217,10 +217,10 @@ pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
     Ok(urls)
 }
 
-/// Reads `name=url,name=url`, where a name may come several times. Sorted by name. A member that
-/// was added and has not started has no name; `etcdctl member add` prints it so, and each such URL
-/// is a member by itself. An empty part, between two commas or after the last, is passed over:
-/// templates write their lists so.
+/// Parses `name=url,name=url`. A name may occur several times; the result is sorted by name. A
+/// member that was added and has not started has no name: `etcdctl member add` prints it so, and
+/// each such URL is a member of its own. Empty parts are skipped, because templates write lists
+/// with a comma at the end.
 pub(super) fn parse_initial_cluster(text: &str) -> Result<Vec<InitialMember>, String> {
     let mut members: Vec<InitialMember> = Vec::new();
     for part in text.split(',').filter(|part| !part.trim().is_empty()) {
@@ -272,7 +272,7 @@ mod tests {
         }
     }
 
-    /// etcd's own tests write a host and a port, and mean a file of that name.
+    /// etcd's own tests write a host and a port here, which is the name of a file.
     #[test]
     fn a_unix_socket_is_a_path() {
         for (text, path) in [
@@ -302,7 +302,7 @@ mod tests {
             assert_eq!(check(text), Ok(()), "{text}");
         }
         assert_eq!(check("unix:///run/a.sock"), Err(ONLY_CLIENTS));
-        assert_eq!(check("http://:1"), Err("name the host others connect to"));
+        assert_eq!(check("http://:1"), Err("name the host to connect to"));
     }
 
     #[test]

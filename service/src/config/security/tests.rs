@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Flags of the names that etcd has for clients, which are refused before they get here.
+/// Names of etcd's flags for clients, which are refused before they get here.
 static CLIENT_FLAGS: TlsFlags = TlsFlags {
     users: "clients",
     verifiers: "clients",

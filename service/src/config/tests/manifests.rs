@@ -1,4 +1,4 @@
-//! What manifests and units written for etcd give.
+//! Flags from manifests and units written for etcd.
 
 use super::*;
 
@@ -53,7 +53,7 @@ fn metrics_may_have_ports_of_their_own() {
     assert!(config.extensive_metrics);
 }
 
-/// What etcd 3.5 and 3.6 had.
+/// Flags of etcd 3.5 and 3.6.
 #[test]
 fn flags_of_before_are_taken_for_what_they_are_now() {
     let (config, notices) = run(
@@ -77,12 +77,12 @@ fn flags_of_before_are_taken_for_what_they_are_now() {
          --watch-progress-notify-interval since etcd 3.6",
         "--experimental-enable-lease-checkpoint is written \
          --feature-gates=LeaseCheckpoint=true since etcd 3.6",
-        "the environment variable ETCD_ENABLE_V2 is not known and ignored",
-        "the environment variable ETCD_PROXY is not known and ignored",
+        "the environment variable ETCD_ENABLE_V2 is unknown and is ignored",
+        "the environment variable ETCD_PROXY is unknown and is ignored",
     ] {
         assert!(texts.contains(&text), "{text} is not in {texts:#?}");
     }
-    // What is said now counts more than what was said then.
+    // The new form overrides the old one.
     let off = "--experimental-enable-lease-checkpoint --feature-gates=LeaseCheckpoint=false";
     assert!(!run(off, "").0.lease_checkpoint);
     let (text, _) = error(

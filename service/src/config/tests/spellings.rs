@@ -1,11 +1,11 @@
-//! Values that Go and etcd take in more than one spelling.
+//! Values that Go and etcd accept in more than one spelling.
 
 use super::*;
 
 const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
 const FALSE: [&str; 6] = ["0", "f", "F", "FALSE", "false", "False"];
 
-/// Switches of this program, those that are refused unless they are off, and one that etcd had.
+/// Our own switches, refused switches, and one that etcd has removed.
 #[test]
 fn booleans_are_spelled_as_go_spells_them() {
     for (spellings, expected) in [(TRUE, true), (FALSE, false)] {
