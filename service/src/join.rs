@@ -1,24 +1,25 @@
-//! What a member with an empty data directory is: one of those a new cluster begins with, or one
-//! that was added to a cluster that runs.
+//! Identity of a member with an empty data directory: one of the first members of a new cluster, or
+//! a member that was added to a running cluster.
 //!
-//! Nothing on the disk says it, so the configuration does, and the other members are asked whether
-//! they agree. What this guards against is a member that forgot: raft counts on it that who has
-//! voted or acknowledged an entry remembers. A member whose directory was emptied and that starts
-//! under its old id could vote a second time in the same term, or help to lose what was
-//! acknowledged. So an id that the cluster knows as started is never taken up anew: the member has
-//! to be removed and added again, which gives it another.
+//! The disk does not say which, so the configuration does, and the other members are asked whether
+//! they agree. The danger is a member that has lost its memory: raft relies on each member
+//! remembering its votes and the entries that it acknowledged. A member whose directory was emptied
+//! and that starts under its old id could vote a second time in the same term, or help to lose an
+//! acknowledged entry. So an id that the cluster knows as started is never used again: the member
+//! has to be removed and added again, which gives it a new id.
 //!
-//! * **new**: who the members are follows from `--initial-cluster` ([`NewCluster`]). The others are
-//!   asked once and briefly, since most often they are starting as well and cannot answer. Silence
-//!   is no objection; but while a member has nothing but its beginning, each of the others is asked
-//!   again when it can be reached, before anything of raft's is said to it (`peer/link.rs`).
-//! * **existing**: only the others know who this member is, so without an answer there is no start.
-//!   They are asked in rounds. A member that answers may be behind and not know of us yet, so a
-//!   list that does not fit is asked for again a few times before it is an error.
+//! * **new**: the identity follows from `--initial-cluster` ([`NewCluster`]). The other members are
+//!   asked once and briefly, since most often they are starting as well and cannot answer. A
+//!   missing answer counts as agreement. But while a member has no data beyond its beginning, it
+//!   asks each other member again as soon as it can be reached, before it sends any raft message to
+//!   it (`peer/link.rs`).
+//! * **existing**: only the other members know the identity, so the member does not start without
+//!   an answer. It asks in rounds. A member that answers may be behind and not know the new member
+//!   yet, so a list that does not match is requested a few more times before it is an error.
 //!
-//! Members are found by their peer URLs, compared as text. The list of the cluster and that of
-//! `--initial-cluster` must be the same: a list that differs was written for another state of the
-//! cluster, most often for another cluster.
+//! Members are found by their peer URLs, compared as text. The cluster's list and that of
+//! `--initial-cluster` must be the same: a different list was written for another state of the
+//! cluster, or most often for another cluster.
 
 use std::time::Duration;
 
@@ -37,21 +38,21 @@ mod tests;
 
 pub use error::JoinError;
 
-/// How long others are waited for.
+/// Timeouts and retries for asking the other members.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// For the answers of a round.
+    /// Time to wait for the answers of a round.
     pub round: Duration,
-    /// From a round to the next.
+    /// Pause between two rounds.
     pub pause: Duration,
-    /// Rounds of a member that joins.
+    /// Maximum number of rounds when a member joins.
     pub rounds: u32,
-    /// Rounds that may bring a list of members that does not fit.
+    /// Maximum number of rounds in which the list of members does not match.
     pub misfits: u32,
 }
 
 impl Default for Patience {
-    /// Ten seconds with members that do not answer at all, five with members that refuse.
+    /// Ten seconds if no member answers, five if members refuse.
     fn default() -> Patience {
         Patience {
             round: Duration::from_secs(1),
@@ -62,11 +63,11 @@ impl Default for Patience {
     }
 }
 
-/// What one of the others said.
+/// The answer of one of the other members.
 type Answered<'a> = (&'a InitialMember, Result<Introduction, String>);
 
-/// Finds out what this member is. `introduce` asks the member with these peer URLs who is in its
-/// cluster; an error is for the operator to read.
+/// Determines the identity of this member. `introduce` asks the member with these peer URLs for its
+/// cluster's members; its error is a text for the operator.
 pub async fn origin<A, F>(
     config: &Config,
     patience: Patience,
@@ -101,19 +102,20 @@ where
         if !may_change || round >= patience.rounds || misfits >= patience.misfits {
             return Err(error);
         }
-        tracing::info!(%error, round, "the cluster to join is asked again");
+        tracing::info!(%error, round, "cannot join the cluster yet; asking again");
         round += 1;
         tokio::time::sleep(patience.pause).await;
     }
 }
 
-/// The members of the initial cluster but this one.
+/// Returns the members of the initial cluster except this one.
 fn others(config: &Config) -> Vec<&InitialMember> {
     let members = config.initial_members().iter();
     members.filter(|m| m.name != config.name).collect()
 }
 
-/// Asks all at once. Whoever has not answered in `time` has failed to.
+/// Asks all members at the same time. A member that has not answered within `time` counts as
+/// failed.
 async fn ask<'a, A, F>(
     others: &[&'a InitialMember],
     time: Duration,
@@ -132,7 +134,7 @@ where
         });
     }
     let mut answers = asked.join_all().await;
-    // By name, whatever the order they came in, so that the same cluster gives the same text.
+    // In the order of names, so that the same cluster gives the same text.
     answers.sort_by_key(|(position, _)| *position);
     let named = answers.into_iter();
     named
@@ -140,7 +142,7 @@ where
         .collect()
 }
 
-/// Whether one that has answered objects to our being a member that begins.
+/// Returns an error if an answer shows that this member cannot start a new cluster.
 fn check_new(
     config: &Config,
     identity: &NewCluster,
@@ -158,13 +160,13 @@ fn check_new(
             continue;
         }
         let ourselves = theirs.members.iter().find(|m| m.id == member_id);
-        // The cluster's id says that we were of it when it began.
+        // The cluster's id depends on its first members, so this member was one of them.
         let ourselves = ourselves.ok_or(JoinError::Removed { member_id })?;
         check_has_not_started(config, ourselves)?;
     }
-    // One of another cluster may be the one that is wrong, and must not keep the others from
-    // starting: it is refused when it speaks to them. If nobody is left to form a majority with, it
-    // is us.
+    // The member of another cluster may be the one with the wrong configuration, and must not keep
+    // the others from starting: it is refused when it connects to them. If too few members are left
+    // for a majority, our own configuration is wrong.
     let majority = majority(config.initial_members().len());
     for &(other, theirs) in &foreign {
         let (other, ours) = (other.name.clone(), identity.cluster_id);
@@ -179,14 +181,14 @@ fn check_new(
             member = other,
             theirs = format!("{theirs:x}"),
             ours = format!("{ours:x}"),
-            "a member of --initial-cluster is of another cluster: check --initial-cluster and \
+            "a member of --initial-cluster belongs to another cluster: check --initial-cluster and \
              --initial-cluster-token there and here"
         );
     }
     Ok(())
 }
 
-/// Who this member is in the cluster that answered.
+/// Returns the identity of this member in the cluster that answered.
 fn joined(config: &Config, answers: &[Answered<'_>]) -> Result<Origin, JoinError> {
     let introductions: Vec<(&InitialMember, &Introduction)> = answers
         .iter()
@@ -208,7 +210,7 @@ fn joined(config: &Config, answers: &[Answered<'_>]) -> Result<Origin, JoinError
         let mut removed = introductions.iter().flat_map(|(_, theirs)| &theirs.removed);
         removed.any(|removed| *removed == id)
     };
-    // One that knows us is not behind, whatever the others say, unless it knows us under an id that
+    // A member whose list has us is up to date, whatever the others say, unless the id in its list
     // has been removed since.
     let mut misfit = None;
     for (_, theirs) in &introductions {
@@ -231,7 +233,7 @@ fn joined(config: &Config, answers: &[Answered<'_>]) -> Result<Origin, JoinError
     Err(misfit.unwrap_or_else(|| JoinError::unreachable(answers)))
 }
 
-/// Our entry in the cluster's list, which must be the same as ours.
+/// Returns our entry in the cluster's list, which must be equal to the configured list.
 fn find_ourselves<'a>(config: &Config, members: &'a [Member]) -> Result<&'a Member, JoinError> {
     let own_entry = config.own_entry();
     let own = texts(&own_entry.peer_urls);
@@ -262,12 +264,13 @@ fn check_has_not_started(config: &Config, ourselves: &Member) -> Result<(), Join
     Ok(())
 }
 
-/// A member that has published its name and addresses has run, and had a data directory.
+/// Returns true if the member has published its name and addresses: it has run, and had a data
+/// directory.
 pub(crate) fn has_started(member: &Member) -> bool {
     !member.name.is_empty() || !member.client_urls.is_empty()
 }
 
-/// What a member without data is told that has started.
+/// Returns the error for a member without data that the cluster knows as started.
 pub(crate) fn already_started(config: &Config, member_id: u64) -> JoinError {
     JoinError::AlreadyStarted {
         member_id,

@@ -1,43 +1,43 @@
-//! Why a member with an empty data directory cannot become part of a cluster, and what to do.
+//! Errors of a member with an empty data directory, with what to do.
 
 use std::path::PathBuf;
 
 use super::Answered;
 
-/// Why a member with an empty data directory cannot start.
+/// The reason why a member with an empty data directory cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
-    /// The flags that say which cluster it is of, and what is wrong with them.
+    /// The flags about the cluster's start are wrong.
     #[error("{0}")]
     Flags(String),
-    /// `existing`, and `--initial-cluster` has this member alone.
+    /// `existing`, and `--initial-cluster` has only this member.
     #[error(
         "--initial-cluster-state is existing, and --initial-cluster names no other member to ask: \
          use the ETCD_INITIAL_CLUSTER line that `etcdctl member add` printed"
     )]
     NobodyToAsk,
-    /// `existing`, and nobody has answered.
-    #[error("no member of the cluster to join can be asked who is in it: {details}")]
+    /// `existing`, and no other member has answered.
+    #[error("cannot join the cluster: no member of --initial-cluster answers: {details}")]
     Unreachable {
-        /// Each of the others, with what went wrong.
+        /// Each of the other members, with its error.
         details: String,
     },
-    /// The others are of more than one cluster.
+    /// The other members belong to more than one cluster.
     #[error(
-        "--initial-cluster names members of two clusters: {} is of {:x} and {} of {:x}",
+        "--initial-cluster names members of two clusters: {} belongs to {:x} and {} to {:x}",
         first.0, first.1, second.0, second.1
     )]
     TwoClusters {
-        /// A member's name and its cluster's id.
+        /// Name of a member, and its cluster's id.
         first: (String, u64),
-        /// Another's.
+        /// Name of another member, and its cluster's id.
         second: (String, u64),
     },
-    /// `existing`, and the cluster does not have us.
+    /// `existing`, and the cluster does not have this member.
     #[error(
         "member is not part of the cluster: add it with `etcdctl member add {name} \
-         --peer-urls={peer_urls}` first, and start it with the ETCD_INITIAL_CLUSTER line that \
-         prints"
+         --peer-urls={peer_urls}` first, then start it with the ETCD_INITIAL_CLUSTER line that \
+         this command prints"
     )]
     NotAdded {
         /// `--name`.
@@ -45,32 +45,32 @@ pub enum JoinError {
         /// `--initial-advertise-peer-urls`.
         peer_urls: String,
     },
-    /// `existing`, and the cluster has others than we were told.
+    /// `existing`, and the cluster's members are not those of the flag.
     #[error(
         "--initial-cluster differs from the members of the cluster: {difference}; \
          --initial-cluster has {configured}, the cluster has {actual}: use the \
          ETCD_INITIAL_CLUSTER line that `etcdctl member add` printed"
     )]
     DifferentLists {
-        /// What one has and the other has not.
+        /// The difference between the two lists.
         difference: String,
         /// The peer URLs of `--initial-cluster`.
         configured: String,
         /// The peer URLs of the cluster.
         actual: String,
     },
-    /// The cluster knows this member as one that has run, and it has no data.
+    /// The cluster knows this member as started, but the member has no data.
     #[error(
         "member {member_id:x} has already been bootstrapped, and {} has no data of it: it cannot \
-         go on without its data. If the data is lost, replace the member: `etcdctl member remove \
+         run without its data. If the data is lost, replace the member: `etcdctl member remove \
          {member_id:x}`, `etcdctl member add {name} --peer-urls={peer_urls}`, then empty {} and \
          start it with --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that \
-         prints",
+         `member add` printed",
         data_dir.display(),
         data_dir.display()
     )]
     AlreadyStarted {
-        /// Its id.
+        /// Id of the member.
         member_id: u64,
         /// `--data-dir`.
         data_dir: PathBuf,
@@ -79,34 +79,34 @@ pub enum JoinError {
         /// `--initial-advertise-peer-urls`.
         peer_urls: String,
     },
-    /// `new`, and one of the others runs in another cluster already.
+    /// `new`, and another member already runs in another cluster.
     #[error(
-        "member {other:?} of --initial-cluster is of the cluster {theirs:x}, and this member \
-         would begin {ours:x}: give all members the same --initial-cluster and \
+        "member {other:?} of --initial-cluster belongs to cluster {theirs:x}, and this member \
+         would start cluster {ours:x}: give all members the same --initial-cluster and \
          --initial-cluster-token, or join with --initial-cluster-state=existing after `etcdctl \
          member add`"
     )]
     ForeignCluster {
-        /// Its name in `--initial-cluster`.
+        /// Name of the other member in `--initial-cluster`.
         other: String,
-        /// Its cluster's id.
+        /// Id of the other member's cluster.
         theirs: u64,
-        /// The id that follows from our flags.
+        /// Id of this member's cluster, by its flags.
         ours: u64,
     },
     /// The cluster has removed this member.
     #[error(
         "the member has been permanently removed from the cluster: its id {member_id:x} cannot be \
-         used again; add it anew with `etcdctl member add`"
+         used again; add it again with `etcdctl member add`"
     )]
     Removed {
-        /// Its id.
+        /// Id of the member.
         member_id: u64,
     },
 }
 
 impl JoinError {
-    /// Whether a member that is behind would be a reason.
+    /// Returns true if the answer of a member that is behind could cause this error.
     pub(super) fn is_misfit(&self) -> bool {
         matches!(
             self,
@@ -128,7 +128,7 @@ impl JoinError {
         }
     }
 
-    /// Both lists hold the sorted URLs of members.
+    /// Both lists have the sorted URLs of each member.
     pub(super) fn different_lists(configured: &[Vec<&str>], actual: &[Vec<&str>]) -> JoinError {
         let without = |these: &[Vec<&str>], those: &[Vec<&str>]| -> Vec<String> {
             let rest = these.iter().filter(|urls| !those.contains(*urls));
@@ -139,11 +139,11 @@ impl JoinError {
         let mut difference = Vec::new();
         if !only_configured.is_empty() {
             let urls = only_configured.join(" ");
-            difference.push(format!("only the first has {urls}"));
+            difference.push(format!("only --initial-cluster has {urls}"));
         }
         if !only_actual.is_empty() {
             let urls = only_actual.join(" ");
-            difference.push(format!("only the second has {urls}"));
+            difference.push(format!("only the cluster has {urls}"));
         }
         let list = |members: &[Vec<&str>]| {
             let members: Vec<String> = members.iter().map(|urls| urls.join(",")).collect();

@@ -1,4 +1,4 @@
-//! What the others say, and what comes of it.
+//! Tests of the other members' answers and their effect.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::config::{self, Invocation};
 
-/// No pause, so that a test is as long as its rounds.
+/// No pause, so that the tests do not wait.
 const PATIENCE: Patience = Patience {
     round: Duration::from_secs(60),
     pause: Duration::ZERO,
@@ -60,8 +60,8 @@ fn without_c() -> Introduction {
     introduction
 }
 
-/// What each of the others says, round after round, by its first URL; whoever is not there or has
-/// nothing more to say cannot be reached.
+/// The answers of each other member, round after round, by its first URL. A member without an
+/// answer left cannot be reached.
 #[derive(Default)]
 struct Script(Mutex<BTreeMap<&'static str, Vec<Introduction>>>);
 
@@ -94,7 +94,7 @@ fn new_cluster() -> (Config, NewCluster) {
     (config, identity)
 }
 
-/// What a member of the new cluster says of it.
+/// The answer of a member of the new cluster.
 fn of_the_new_cluster(identity: &NewCluster) -> Introduction {
     Introduction {
         cluster_id: identity.cluster_id,
@@ -122,7 +122,7 @@ async fn a_new_cluster_begins_with_those_that_have_begun() {
     assert_eq!(script.origin(&config).await, Ok(Origin::New(identity)));
 }
 
-/// Somebody who accepts connections and never answers must not stop a cluster from beginning.
+/// A process that accepts connections and never answers must not keep a cluster from starting.
 #[tokio::test]
 async fn silence_is_no_objection() {
     let (config, identity) = new_cluster();
@@ -147,10 +147,10 @@ async fn an_emptied_directory_does_not_begin_again() {
         script.refusal(&config).await,
         format!(
             "member {id} has already been bootstrapped, and c.conclave has no data of it: it \
-             cannot go on without its data. If the data is lost, replace the member: `etcdctl \
+             cannot run without its data. If the data is lost, replace the member: `etcdctl \
              member remove {id}`, `etcdctl member add c --peer-urls=http://c:1`, then empty \
              c.conclave and start it with --initial-cluster-state=existing and the \
-             ETCD_INITIAL_CLUSTER line that prints"
+             ETCD_INITIAL_CLUSTER line that `member add` printed"
         )
     );
 }
@@ -176,7 +176,7 @@ async fn a_removed_member_does_not_come_back() {
 #[tokio::test]
 async fn members_of_another_cluster_are_named_if_they_are_too_many() {
     let (config, identity) = new_cluster();
-    // One alone may be the one that is wrong.
+    // A single member may be the one that is wrong.
     let script = Script::default().says("http://b:1", &[waiting_for_c()]);
     let origin = script.origin(&config).await;
     assert_eq!(origin, Ok(Origin::New(identity.clone())));
@@ -186,9 +186,10 @@ async fn members_of_another_cluster_are_named_if_they_are_too_many() {
     assert_eq!(
         script.refusal(&config).await,
         format!(
-            "member \"a\" of --initial-cluster is of the cluster 4d, and this member would begin \
-             {:x}: give all members the same --initial-cluster and --initial-cluster-token, or \
-             join with --initial-cluster-state=existing after `etcdctl member add`",
+            "member \"a\" of --initial-cluster belongs to cluster 4d, and this member would \
+             start cluster {:x}: give all members the same --initial-cluster and \
+             --initial-cluster-token, or join with --initial-cluster-state=existing after `etcdctl \
+             member add`",
             identity.cluster_id
         )
     );
@@ -204,17 +205,17 @@ async fn one_that_was_added_finds_itself() {
     };
     let script = Script::default().says("http://b:1", &[waiting_for_c()]);
     assert_eq!(script.origin(&config).await, Ok(expected.clone()));
-    // One that is behind does not matter where another is not.
+    // A member that is behind does not matter if another one is not.
     let script = Script::default()
         .says("http://a:1", &[without_c()])
         .says("http://b:1", &[waiting_for_c()]);
     assert_eq!(script.origin(&config).await, Ok(expected.clone()));
-    // And is asked again where it is alone.
+    // A member that is behind is asked again if no other one answers.
     let script = Script::default().says("http://a:1", &[without_c(), waiting_for_c()]);
     assert_eq!(script.origin(&config).await, Ok(expected));
 }
 
-/// One of those asked was down while this member was removed, and added again under another id.
+/// One of the members was down while this member was removed, and added again under another id.
 #[tokio::test]
 async fn a_removed_id_is_not_taken_from_a_member_that_is_behind() {
     let config = config("c", "existing", THREE);
@@ -238,8 +239,8 @@ async fn one_that_joins_needs_an_answer() {
     let three = config("c", "existing", THREE);
     assert_eq!(
         Script::default().refusal(&three).await,
-        "no member of the cluster to join can be asked who is in it: a at http://a:1: connection \
-         refused; b at http://b:1: connection refused"
+        "cannot join the cluster: no member of --initial-cluster answers: a at http://a:1: \
+         connection refused; b at http://b:1: connection refused"
     );
     let alone = config("c", "existing", "c=http://c:1");
     assert_eq!(
@@ -256,7 +257,8 @@ async fn one_that_was_not_added_is_told_how() {
     assert_eq!(
         script.refusal(&config).await,
         "member is not part of the cluster: add it with `etcdctl member add c \
-         --peer-urls=http://c:1` first, and start it with the ETCD_INITIAL_CLUSTER line that prints"
+         --peer-urls=http://c:1` first, then start it with the ETCD_INITIAL_CLUSTER line that this \
+         command prints"
     );
 }
 
@@ -266,8 +268,8 @@ async fn a_list_that_differs_is_shown_beside_the_clusters() {
     let script = Script::default().says("http://a:1", &[waiting_for_c(), waiting_for_c()]);
     assert_eq!(
         script.refusal(&config).await,
-        "--initial-cluster differs from the members of the cluster: only the first has \
-         http://d:1, only the second has http://b:1; --initial-cluster has http://a:1 http://c:1 \
+        "--initial-cluster differs from the members of the cluster: only --initial-cluster has \
+         http://d:1, only the cluster has http://b:1; --initial-cluster has http://a:1 http://c:1 \
          http://d:1, the cluster has http://a:1 http://b:1 http://c:1: use the \
          ETCD_INITIAL_CLUSTER line that `etcdctl member add` printed"
     );
@@ -300,6 +302,6 @@ async fn members_of_two_clusters_cannot_be_joined() {
         .says("http://b:1", &[other]);
     assert_eq!(
         script.refusal(&config).await,
-        "--initial-cluster names members of two clusters: a is of 4d and b of 4e"
+        "--initial-cluster names members of two clusters: a belongs to 4d and b to 4e"
     );
 }
