@@ -1,8 +1,8 @@
-//! What to try next, for somebody who has just started a first member in a terminal.
+//! Commands to try, printed when a first member has been started in a terminal.
 
-/// A few commands that work against a member that listens for clients on `endpoint`.
+/// Returns commands that work against a member that listens for clients on `endpoint`.
 pub fn try_next(endpoint: &str) -> String {
-    // `etcdctl` asks this endpoint if not told otherwise.
+    // `etcdctl` uses this endpoint by default.
     let flag = match endpoint {
         "127.0.0.1:2379" | "localhost:2379" => String::new(),
         other => format!(" --endpoints={other}"),

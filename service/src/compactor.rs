@@ -1,16 +1,18 @@
-//! Compaction without being asked, by etcd's rules (`--auto-compaction-mode`, `-retention`).
+//! Automatic compaction, by etcd's rules (`--auto-compaction-mode`, `--auto-compaction-retention`).
 //!
-//! Every member looks at regular intervals, and only the leader compacts. The others keep their
-//! notes too, so a new leader goes on where the old one was, and needs no agreement for it: a
-//! compaction that is done already is refused by the state machine and counts as done.
+//! Every member samples its revision at regular intervals, and only the leader compacts. All
+//! members keep the samples, so a new leader continues where the old one was. The members need no
+//! agreement for this: the state machine refuses a compaction that is done already, and the refusal
+//! counts as done.
 //!
-//! *Periodic.* A look is due every tenth of the period, or of an hour if the period is longer. Each
-//! notes the current revision; the oldest note is a period old. The first compaction comes a period
-//! after the start, the next ones a period apart, or an hour if that is less.
+//! *Periodic.* A sample is due every tenth of the period, or every six minutes if the period is
+//! longer than an hour. The oldest sample kept is one period old. The first compaction happens one
+//! period after the start. The next ones follow at intervals of the period, or of an hour if the
+//! period is longer.
 //!
-//! *Revision.* A look is due every five minutes and keeps the latest revisions.
+//! *Revision.* A sample is due every five minutes, and the latest revisions are kept.
 //!
-//! What failed is tried again at the next look.
+//! A compaction that failed is retried at the next sample.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,11 +25,11 @@ use crate::config::AutoCompaction;
 use conclave_core::clock::Moment;
 use conclave_core::handle::{Handle, ProposeError};
 
-/// Compactions are at most this far apart, however long the period is.
+/// Upper bound of the time between two compactions, however long the period is.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
-/// Looks in the interval from one compaction to the next.
+/// Number of samples in the interval between two compactions.
 const LOOKS_PER_INTERVAL: u32 = 10;
-/// From one look to the next, where revisions are counted.
+/// Interval between two samples in the mode `revision`.
 const REVISION_INTERVAL: Duration = Duration::from_secs(300);
 
 /// Compacts until the member stops.
@@ -52,7 +54,7 @@ async fn follow(handle: &Handle, retention: AutoCompaction) {
             physical: false,
         };
         match handle.propose(Body::Compaction(request)).await {
-            // Rejected: a client was faster.
+            // Rejected: a client has compacted in the meantime.
             Ok(_) | Err(ProposeError::Rejected(ApiError::Compacted)) => {
                 compactor.compacted(handle.clock().now(), revision);
                 tracing::info!(revision, ?retention, "compacted automatically");
@@ -64,24 +66,24 @@ async fn follow(handle: &Handle, retention: AutoCompaction) {
                     ?retention,
                     retry_seconds,
                     %error,
-                    "automatic compaction failed"
+                    "automatic compaction failed; it will be retried"
                 );
             }
         }
     }
 }
 
-/// When to compact, and to which revision. Pure.
+/// Decides when to compact, and to which revision. Does no I/O.
 #[derive(Debug)]
 struct Compactor {
     retention: AutoCompaction,
-    /// Revisions noted, oldest first. Periodic only.
+    /// Sampled revisions, oldest first. Only in the mode `periodic`.
     notes: VecDeque<i64>,
     /// The revision of the last compaction.
     compacted: i64,
-    /// When that was; at first, the start.
+    /// Time of the last compaction; at first, the time of the start.
     compacted_at: Moment,
-    /// Whether a period has passed since the start.
+    /// Whether one period has passed since the start.
     is_first_due: bool,
 }
 
@@ -96,7 +98,7 @@ impl Compactor {
         }
     }
 
-    /// From one look to the next.
+    /// Returns the time between two samples.
     fn interval(&self) -> Duration {
         match self.retention {
             AutoCompaction::Periodic(period) => period.min(LONGEST_INTERVAL) / LOOKS_PER_INTERVAL,
@@ -104,7 +106,8 @@ impl Compactor {
         }
     }
 
-    /// The state is at `revision`. Returns the revision to compact to, if that is due.
+    /// Takes a sample: the state is at `revision`. Returns the revision to compact to, if a
+    /// compaction is due.
     fn look(&mut self, now: Moment, revision: i64, is_leader: bool) -> Option<i64> {
         let candidate = match self.retention {
             AutoCompaction::Periodic(period) => {
@@ -121,8 +124,8 @@ impl Compactor {
 
     fn note(&mut self, period: Duration, revision: i64) {
         self.notes.push_back(revision);
-        // As many as there are looks in the period, and the one it begins with. A period that is
-        // no multiple of the interval is rounded down by less than an interval, as in etcd.
+        // One for each sample in the period, and one for its start. A period that is not a multiple
+        // of the interval is rounded down by less than an interval, as in etcd.
         let looks = period.as_nanos() / self.interval().as_nanos();
         while self.notes.len() as u128 > looks + 1 {
             self.notes.pop_front();
@@ -139,7 +142,7 @@ impl Compactor {
         is_time
     }
 
-    /// The compaction to this revision is done.
+    /// Records that the compaction to this revision is done.
     fn compacted(&mut self, now: Moment, revision: i64) {
         self.compacted = revision;
         self.compacted_at = now;
@@ -153,7 +156,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const HOUR: Duration = Duration::from_secs(3600);
 
-    /// A compactor and the clock it looks at. The revision is 100 times the number of the look.
+    /// A compactor and its clock. The revision is 100 times the number of the sample.
     struct World {
         compactor: Compactor,
         now: Moment,
@@ -177,8 +180,8 @@ mod tests {
             self.compactor.look(self.now, revision, is_leader)
         }
 
-        /// Looks as the leader, where every compaction succeeds: when each was done, and to which
-        /// revision.
+        /// Takes samples as the leader, and every compaction succeeds. Returns the time and
+        /// revision of each compaction.
         fn lead(&mut self, looks: usize) -> Vec<(Duration, i64)> {
             let mut done = Vec::new();
             for _ in 0..looks {
@@ -195,7 +198,7 @@ mod tests {
     fn a_short_period_is_kept_and_is_the_interval() {
         let mut world = World::new(AutoCompaction::Periodic(5 * SECOND));
         assert_eq!(world.compactor.interval(), SECOND / 2);
-        // Through what was current five seconds before, or the tenth of that before it.
+        // To the revision that was current five seconds before, or a sample earlier.
         let expected = [(5, 100), (10, 1_000), (15, 2_000)];
         let expected = expected.map(|(seconds, revision)| (seconds * SECOND, revision));
         assert_eq!(world.lead(34), expected);
@@ -205,7 +208,7 @@ mod tests {
     fn a_long_period_is_compacted_every_hour() {
         let mut world = World::new(AutoCompaction::Periodic(3 * HOUR));
         assert_eq!(world.compactor.interval(), HOUR / 10);
-        // Through what was current three hours before, or a look earlier.
+        // To the revision that was current three hours before, or a sample earlier.
         let expected = [(3, 100), (4, 1_000), (5, 2_000)];
         let expected = expected.map(|(hours, revision)| (hours * HOUR, revision));
         assert_eq!(world.lead(50), expected);
@@ -222,7 +225,7 @@ mod tests {
     fn a_follower_notes_and_leaves_it_to_the_leader() {
         let mut world = World::new(AutoCompaction::Periodic(10 * SECOND));
         assert!((0..25).all(|_| world.look(false).is_none()));
-        // It leads from now on, and knows what was current ten seconds before.
+        // The member becomes the leader, and has the revision of ten seconds before.
         assert_eq!(world.lead(1), [(26 * SECOND, 1_600)]);
     }
 
@@ -231,7 +234,7 @@ mod tests {
         let mut world = World::new(AutoCompaction::Periodic(10 * SECOND));
         assert_eq!(world.lead(9), []);
         assert_eq!(world.look(true), Some(100));
-        // Not done: the next look has a newer note.
+        // The compaction was not done, so the next sample asks for it again.
         assert_eq!(world.look(true), Some(100));
         assert_eq!(world.lead(1), [(12 * SECOND, 200)]);
         assert_eq!(world.lead(9), []);

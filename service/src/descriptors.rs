@@ -1,9 +1,9 @@
-//! File descriptors: how many the process may have, and what they are reserved for.
+//! File descriptors: the limit of the process, and how it is divided.
 //!
-//! A client that connects takes a descriptor, and so does a store that opens a file. If clients
-//! could take the last one, a store would fail to open a file and the member would end. So the
-//! limit is raised at start as far as the system allows ([`raise`]) and divided ([`Budget`]): the
-//! stores, other members and the process itself come first, and clients get what is left.
+//! Each client connection and each open file of a store takes a descriptor. If clients could take
+//! the last one, a store would fail to open a file and the member would stop. So the limit is
+//! raised at start as far as the system allows ([`raise`]), and divided ([`Budget`]): the stores,
+//! other members and the process itself come first, and clients get the rest.
 //!
 //! | limit | files of a store | newcomers at the peer port | clients |
 //! |---|---|---|---|
@@ -15,35 +15,37 @@ use std::io;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Connections of clients, on all listeners together. An idle connection costs some 20 KiB.
+/// Upper bound of client connections, on all listeners together. An idle connection costs about 20
+/// KiB.
 pub const CLIENTS_MAX: usize = 32_768;
-/// Clients that are served even when the limit is very low.
+/// Lower bound of client connections, even when the limit is very low.
 const CLIENTS_MIN: usize = 16;
-/// Fewer connections of clients cause a warning at start.
+/// With fewer client connections than this, a warning is logged at start.
 const CLIENTS_FEW: usize = 4_096;
-/// Connections beyond the limit that may be an operator's. Twice as many can be open
-/// ([`crate::net::newcomers`]).
+/// Connections above the client limit that are accepted because they may be an operator's. Twice as
+/// many can be open ([`crate::net::newcomers`]).
 pub const PROBES_MAX: usize = 16;
 
-/// Share of all descriptors for connections to the peer port that have not shown which member they
-/// come from: one in this many. Twice as many can be open ([`crate::net::newcomers`]). The more
-/// places there are, the longer a member may take to say hello while strangers connect.
+/// Share of all descriptors for connections to the peer port that have not identified their member
+/// yet: one in this many. Twice as many can be open ([`crate::net::newcomers`]). With more places,
+/// it may take longer until a member is served while strangers connect.
 const PEER_NEWCOMERS_SHARE: usize = 16;
 /// Lower bound of that share.
 const PEER_NEWCOMERS_MIN: usize = 64;
 /// Upper bound of that share.
 const PEER_NEWCOMERS_MAX: usize = 512;
-/// Connections to the peer port from members: two from each member of a cluster larger than is
-/// sensible, with room for connections that a member has lost and that are still open here.
+/// Connections to the peer port from members: two from each member of a very large cluster, and
+/// spare ones for connections that the other member has lost and that are still open here.
 pub const PEER_CONNECTIONS_MAX: usize = 96;
 /// Connections that this member dials: two to each other member.
 const PEER_DIALLED_MAX: usize = 32;
 
-/// More descriptors than a member uses with all places taken. A higher limit has no use, and some
-/// containers set a limit of a billion.
+/// More descriptors than a member uses when all places are taken. A higher limit has no use, and
+/// some containers set a limit of a billion.
 const USEFUL_MAX: u64 = 65_536;
 
-/// Stores open at a time: the log, the state, and the state of a snapshot that takes its place.
+/// Number of stores open at a time: the log, the state, and the state of a snapshot that replaces
+/// it.
 const STORES: usize = 3;
 
 /// Lower bound of the table files that a store keeps open. With fewer, it would spend its time on
@@ -54,29 +56,29 @@ const STORE_FILES_MAX: usize = 512;
 /// Share of all descriptors for each store: one in this many.
 const STORE_SHARE: usize = 12;
 
-/// Connections to the ports of `--listen-metrics-urls`, on all of them together. A handful of
-/// probes and scrapers use one each.
+/// Connections to the ports of `--listen-metrics-urls`, all together. A few probes and scrapers use
+/// one each.
 pub const MONITORING_MAX: usize = 32;
 
-/// Descriptors for everything else: the files of stores beside their tables (logs, manifests,
-/// locks, the inputs of a compaction), listeners, the runtime, standard streams, certificates and
-/// `/proc` while they are read, and look-ups of names.
+/// Descriptors for everything else: files of stores that are not tables (logs, manifests, locks,
+/// the inputs of a compaction), listeners, the runtime, standard streams, certificates and `/proc`
+/// while they are read, and look-ups of names.
 const PROCESS_MAX: usize = 100;
 
 /// Descriptors that clients never get, whatever the limit is.
 const RESERVE: usize =
     PROCESS_MAX + 2 * PROBES_MAX + MONITORING_MAX + PEER_CONNECTIONS_MAX + PEER_DIALLED_MAX;
 
-/// Division of the descriptors.
+/// The division of the descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// All descriptors.
+    /// Limit of all descriptors.
     pub limit: usize,
-    /// Table files each store keeps open.
+    /// Table files that each store keeps open.
     pub store_files: usize,
-    /// Connections to the peer port that have not shown which member they come from.
+    /// Connections to the peer port that have not identified their member yet.
     pub peer_newcomers: usize,
-    /// Connections of clients.
+    /// Client connections.
     pub clients: usize,
 }
 

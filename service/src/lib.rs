@@ -1,14 +1,14 @@
-//! The server: one member of a cluster, from its flags to its replies.
+//! A server: one member of a cluster, from its flags to its replies.
 //!
-//! The member itself is [`conclave_core`]. This crate has what a process adds: the command line
-//! ([`config`]), a data directory, fronts for clients ([`rpc`], [`http`]), the protocol between
-//! members ([`peer`]), metrics and log lines. [`Server`] puts them together.
+//! The member itself is [`conclave_core`]. This crate adds the rest of the process: the command
+//! line ([`config`]), a data directory, front ends for clients ([`rpc`], [`http`]), the protocol
+//! between members ([`peer`]), metrics and log lines. [`Server`] connects them.
 //!
 //! # The end
 //!
-//! One token stops everything; a signal, [`Server::shutdown`] or a fault cancels it. First the edge
-//! finishes or cuts off the calls of clients, then the driver's mailbox is closed, and each owner
-//! ends when its queue is closed and empty. Every thread and task is joined.
+//! One token stops everything. A signal, [`Server::shutdown`] or a fault cancels it. First the edge
+//! finishes or aborts the clients' calls. Then the driver's mailbox is closed, and each owner ends
+//! when its queue is closed and empty. Every thread and task is joined.
 
 use std::io;
 use std::net::SocketAddr;
@@ -67,7 +67,7 @@ use crate::net::tls::Tls;
 use crate::peer::Network;
 use crate::raft_runtime::RaftRuntime;
 
-/// The reason why a member cannot be started.
+/// The reason why a member cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The data on disk cannot be used.
@@ -78,7 +78,7 @@ pub enum StartError {
     Listen {
         /// The URL, as configured.
         url: String,
-        /// The error of the system.
+        /// The system's error.
         error: io::Error,
     },
     /// The member was removed from the cluster. etcd's text.
@@ -87,16 +87,16 @@ pub enum StartError {
     /// The data directory is empty, and the other members refuse this one, or do not answer.
     #[error(transparent)]
     Join(#[from] join::JoinError),
-    /// Certificates that cannot be used.
+    /// A certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] net::tls::TlsError),
-    /// The stores are not those of a member.
+    /// The stores do not belong to one member.
     #[error(transparent)]
     Stores(StoresError),
     /// The owners cannot be started.
     #[error("cannot start: {0}")]
     Member(#[from] conclave_core::member::StartError),
-    /// The system gives no thread, or two metrics share a name.
+    /// The system cannot create a thread, or two metrics have the same name.
     #[error("cannot start: {0}")]
     System(String),
 }
@@ -116,20 +116,20 @@ pub struct Server {
     handle: Handle,
     client_addresses: Vec<SocketAddr>,
     ready: signal::Receiver<bool>,
-    /// The outcome; `None` while the server runs.
+    /// The outcome of the server; `None` while it runs.
     ended: signal::Receiver<Option<Result<(), FatalError>>>,
     stopping: CancellationToken,
 }
 
 impl Server {
     /// Starts a member: binds its listeners, opens its data, starts its owners. Clients are served
-    /// once it is ready.
+    /// once the member is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let listeners = bind(&config.listen_client_urls, listen).await?;
         let raft = RaftRuntime::start().map_err(|error| StartError::System(error.to_string()))?;
         let peer_listeners = {
             let urls = config.listen_peer_urls.clone();
-            // The runtime that a socket is bound on also wakes the tasks that wait for it.
+            // A socket's tasks are woken by the runtime that the socket was bound on.
             let bound = raft.run(async move { bind(&urls, listen_tcp).await });
             bound.await?
         };
@@ -158,9 +158,9 @@ impl Server {
             let raft = raft.handle().clone();
             blocking(move || {
                 let message = match &origin {
-                    Some(Origin::New(_)) => "a member of a new cluster starts",
-                    Some(Origin::Joined { .. }) => "a member that was added to a cluster starts",
-                    None => "a member starts again",
+                    Some(Origin::New(_)) => "starting a member of a new cluster",
+                    Some(Origin::Joined { .. }) => "starting a member that was added to a cluster",
+                    None => "restarting the member",
                 };
                 let stores = opened.into_stores(origin, config.force_new_cluster)?;
                 log_start(message, &stores, &config);
@@ -198,19 +198,19 @@ impl Server {
         })
     }
 
-    /// The handle for fronts and tests.
+    /// The handle, for front ends and tests.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// The addresses that clients are served on, in the order of the configured URLs; with the port
-    /// that the system assigned, where 0 is configured. Unix sockets are not listed.
+    /// The addresses that clients are served on, in the order of the configured URLs, with the
+    /// assigned port where port 0 is configured. Without Unix sockets.
     pub fn client_addresses(&self) -> &[SocketAddr] {
         &self.client_addresses
     }
 
-    /// Returns true when there is a leader and the cluster knows this member's name and addresses;
-    /// false if the server stops before that.
+    /// Returns true once there is a leader and the cluster knows this member's name and addresses.
+    /// Returns false if the server stops before that.
     pub async fn ready(&self) -> bool {
         // The supervisor drops the sender when the server stops.
         self.ready.clone().wait_for(|ready| *ready).await.is_ok()
@@ -225,15 +225,16 @@ impl Server {
         }
     }
 
-    /// Stops the server and returns when everything has ended. The data directory is free for
-    /// another server as soon as no clone of the handle is left.
+    /// Stops the server, and returns when everything has ended. Another server can use the data
+    /// directory as soon as no clone of the handle is left.
     ///
-    /// A leader gives up leadership first, so that the other members need no election timeout.
+    /// A leader gives up leadership first, so that the other members do not have to wait for an
+    /// election timeout.
     pub async fn shutdown(self) -> Result<(), FatalError> {
         let handed_over = self.handle.transfer_leadership(None);
         if let Ok(Err(error)) = tokio::time::timeout(limits::HAND_OVER_MAX, handed_over).await {
-            // This member does not lead, or no other member can.
-            tracing::debug!(%error, "leadership is not handed over");
+            // This member is not the leader, or no other member can become the leader.
+            tracing::debug!(%error, "cannot hand over leadership");
         }
         self.stopping.cancel();
         self.stopped().await
@@ -288,8 +289,8 @@ impl Supervisor {
         let handle = member.handle().clone();
         let stopping = handle.stopping().clone();
         let mut edges = JoinSet::new();
-        // Other members are served until the owners have stopped: the last calls of clients need
-        // them.
+        // Other members are served until the owners have stopped, because the last calls of clients
+        // need them.
         let mut peers = JoinSet::new();
         let peers_stopping = CancellationToken::new();
         for (url, listener) in peer_listeners {
@@ -317,7 +318,7 @@ impl Supervisor {
         network.stop().await;
         while peers.join_next().await.is_some() {}
         raft.stop().await;
-        // Both hold the state open, and a caller that waits for the end may start another server on
+        // Both keep the state open, and a caller that waits for the end may start another server on
         // the same data.
         drop((handle, network));
         end.send_replace(Some(outcome));
@@ -366,7 +367,7 @@ fn serve(
         let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let places = Arc::clone(&places);
         let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
-        // With port 0, the log is the only place that has the address.
+        // With port 0, the address is only in the log.
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(member.fatal().guard("client-listener", async move {
@@ -398,7 +399,7 @@ fn serve_metrics(
     }
 }
 
-/// Runs a closure that blocks on a thread for that.
+/// Runs a blocking closure on a thread for blocking work.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work)
         .await

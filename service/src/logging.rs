@@ -1,11 +1,11 @@
-//! Log lines: JSON for machines, a short form for terminals.
+//! Log lines: JSON for machines, a short format for terminals.
 //!
-//! The JSON form has the keys of etcd's logs, because harnesses, collectors and alerts read them:
-//! `level` (lower case), `ts` (UTC, microseconds), `caller` (file and line), `msg`, then the
-//! event's own fields. One object a line, whatever a message contains.
+//! The JSON format has the keys of etcd's logs, because test harnesses, collectors and alerts read
+//! them: `level` (lower case), `ts` (UTC, microseconds), `caller` (file and line), `msg`, then the
+//! event's own fields. Each event is one object on one line, whatever its message contains.
 //!
-//! Events of our own crates are logged from the configured level on, those of libraries from `info`
-//! on at most: a connection logs dozens of lines at `debug`.
+//! Events of our own crates are logged from the configured level on. Events of libraries are never
+//! logged below `info`, since at `debug` a connection alone logs dozens of lines.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -27,7 +27,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
 
-/// The common beginning of our crates' names, which is that of their events' targets.
+/// Names of our crates, which the targets of their events begin with.
 const OWN_TARGETS: &[&str] = &[
     "conclave_core",
     "conclave_service",
@@ -37,8 +37,7 @@ const OWN_TARGETS: &[&str] = &[
     "conclave",
 ];
 
-/// Sends the process's events where the configuration says, from now on. To be called once; a
-/// second call changes nothing.
+/// Sets up logging for the process, as configured. Call it once; a second call has no effect.
 pub fn start(config: &Config) -> Result<(), LogFileError> {
     let outputs = config.log_outputs.iter();
     let layers = outputs
@@ -47,12 +46,12 @@ pub fn start(config: &Config) -> Result<(), LogFileError> {
     let subscriber = tracing_subscriber::registry()
         .with(filter(config.log_level))
         .with(layers);
-    // Fails only if a subscriber is there already, as in a process that runs several members.
+    // Fails only if there is a subscriber already, as in a process that runs several members.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
 }
 
-/// A file of `--log-outputs` that cannot be opened.
+/// A file of `--log-outputs` cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the log to {}: {error}", path.display())]
 pub struct LogFileError {
@@ -60,7 +59,7 @@ pub struct LogFileError {
     error: io::Error,
 }
 
-/// Writes the lines of one output.
+/// Returns the layer that writes to one output.
 fn layer<S>(
     output: &LogOutput,
     format: Option<LogFormat>,
@@ -89,8 +88,8 @@ where
     Ok(lines.boxed())
 }
 
-/// Opens a file for appending: each line is one write at its end, also after another process has
-/// truncated it, as tools that rotate logs do.
+/// Opens a file for appending. Each line is one write at the end of the file, even if another
+/// process has truncated the file, as log rotation does.
 fn open(path: &Path) -> Result<File, LogFileError> {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.map_err(|error| LogFileError {
@@ -99,7 +98,7 @@ fn open(path: &Path) -> Result<File, LogFileError> {
     })
 }
 
-/// Logs what the configuration had to say.
+/// Logs the notices of the configuration.
 pub fn report(notices: &[Notice]) {
     for notice in notices {
         match notice.level {
@@ -124,12 +123,12 @@ fn filter(level: LogLevel) -> Targets {
         .with_targets(own_targets)
 }
 
-/// The custom of many programs: a variable that asks for no color, whatever its value.
+/// By custom, the variable disables color whatever its value.
 fn color_is_welcome() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// The form of a line.
+/// The format of a line.
 #[derive(Clone, Copy, Debug)]
 enum Form {
     Json,
@@ -190,8 +189,8 @@ impl Line {
         writer.write_str("}\n")
     }
 
-    /// `12:30:01.204 warn  the message  name=value`: the day and the caller are not what somebody
-    /// who watches a terminal asks for.
+    /// Writes `12:30:01.204 warn  the message  name=value`, without date and caller, which a person
+    /// at a terminal does not need.
     fn write_console(
         &self,
         writer: &mut Writer<'_>,
@@ -226,7 +225,7 @@ impl Line {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
             ("message", value) => self.message = value.to_string(),
-            // What the bridge from the `log` crate adds about the origin of a record.
+            // Origin of the record, added by the bridge from the `log` crate.
             (name, _) if name.starts_with("log.") => {}
             (name, value) => self.fields.push((name, value)),
         }
@@ -277,8 +276,8 @@ fn level_color(level: Level) -> &'static str {
     }
 }
 
-/// Paths of our own crates are relative to the workspace; those of libraries begin with where the
-/// build keeps its sources, which says something about that machine and nothing about the event.
+/// Shortens a source path. Paths of our own crates are relative to the workspace. Paths of
+/// libraries begin with a directory of the build machine, which is cut off.
 fn short_path(path: &str) -> &str {
     if !path.starts_with('/') {
         return path;

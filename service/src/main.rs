@@ -1,5 +1,5 @@
-//! The process: flags, logging, one server, signals, an exit code. What a member is and does is in
-//! the library, so that tests can run one without a process.
+//! The process: flags, logging, one server, signals, an exit status. Everything else is in the
+//! library, so that tests can run a member without a process.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use conclave_service::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
-/// RocksDB and the network edge allocate and free many small things on many threads; the system's
-/// allocator holds on to a multiple of what is in use.
+/// RocksDB and the network edge make many small allocations on many threads, and with them the
+/// system's allocator keeps several times the memory in use.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -28,11 +28,11 @@ fn main() -> ExitCode {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let invocation = match arguments {
         Ok(arguments) => config::parse(arguments, environment),
-        Err(argument) => return fail(&format!("{argument:?} is not UTF-8"), 2),
+        Err(argument) => return fail(&format!("the argument {argument:?} is not UTF-8"), 2),
     };
     match invocation {
         Ok(Invocation::Print(text)) => {
-            // A reader that has gone away, as in `conclave --help | head -1`, is no failure.
+            // A closed pipe, as in `conclave --help | head -1`, is not an error.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
@@ -60,7 +60,8 @@ async fn run(config: Config) -> Result<(), Failure> {
             Err(StartError::Removed) => return ended(Err(FatalError::Removed)),
             server => server?,
         },
-        // Nothing is owed to anybody yet, and every moment of a start survives a crash.
+        // No client has been served yet, and a start can be interrupted at any point, as by a
+        // crash.
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     };
@@ -84,15 +85,16 @@ async fn run(config: Config) -> Result<(), Failure> {
     ended(server.shutdown().await)
 }
 
-/// A member stops by itself only if something failed, or if it has no cluster to serve any more:
-/// that is what somebody asked for, and no reason for a supervisor to start it again.
+/// A member stops by itself after a failure, or when it was removed from its cluster. The removal
+/// was an operator's request, so it counts as a success and a supervisor does not restart the
+/// member.
 fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
     match outcome {
         Err(removed @ FatalError::Removed) => {
             service_manager::report_removal();
             let _ = writeln!(
                 std::io::stderr(),
-                "conclave: {removed}; to add it anew, empty its data directory, run `etcdctl \
+                "conclave: {removed}; to add it again, empty its data directory, run `etcdctl \
                  member add` and start it with --initial-cluster-state=existing"
             );
             Ok(())
@@ -105,7 +107,7 @@ fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
     }
 }
 
-/// One line, however the process was started and whatever the log level is.
+/// Prints one line to standard error, whatever the log level is.
 fn fail(error: &dyn std::fmt::Display, exit_code: u8) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "conclave: {error}");
     ExitCode::from(exit_code)

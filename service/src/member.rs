@@ -1,4 +1,4 @@
-//! The member in this process: its configuration, and the tasks beside its owners.
+//! The member in this process: its configuration, and the tasks besides its owners.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,8 @@ impl Seed for SystemSeed {
     }
 }
 
-/// Starts a member on open stores. Must be called in the runtime of the clients; `raft` runs what
-/// must not wait for them. `connect` makes the network to the other members.
+/// Starts a member on open stores. Must be called on the clients' runtime. `raft` runs the tasks
+/// that must not wait for clients. `connect` makes the network to the other members.
 pub(crate) fn start(
     stores: Stores,
     config: &Config,
@@ -83,7 +83,7 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// What of the metrics is configured.
+/// Returns the configuration of the metrics.
 pub(crate) fn metrics_settings(config: &Config) -> metrics::Settings {
     metrics::Settings {
         extensive: config.extensive_metrics,

@@ -1,4 +1,4 @@
-//! Wiring of the member to the network of members ([`crate::peer`]).
+//! Wiring of the member to the peer network ([`crate::peer`]).
 
 use std::sync::{Arc, OnceLock};
 
@@ -28,7 +28,7 @@ pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> 
     Ok(config.peer_tls.clone().map(open).transpose()?)
 }
 
-/// Decides what a member with an empty data directory is, by asking the other members.
+/// Determines the identity of a member with an empty data directory, by asking the other members.
 pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Origin, StartError> {
     let patience = Patience::default();
     let timeout = patience.round;
@@ -43,7 +43,7 @@ pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Ori
     Ok(join::origin(config, patience, introduce).await?)
 }
 
-/// Starts the owners, connected to the other members. Must be called in the runtime of the clients;
+/// Starts the owners, connected to the other members. Must be called on the clients' runtime;
 /// connections to other members run on `raft`.
 pub(crate) fn start(
     stores: Stores,
@@ -114,8 +114,7 @@ fn connect(
     })
 }
 
-/// Serves the other members on one listener. Must run on the runtime that the listener was bound
-/// on.
+/// Serves other members on one listener. Must run on the runtime that the listener was bound on.
 pub(crate) fn serve(
     (url, listener): (MemberUrl, TcpListener),
     network: Arc<Network>,

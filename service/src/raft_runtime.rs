@@ -1,30 +1,30 @@
-//! A runtime apart from the clients': it carries raft's messages, the connections to other members,
-//! what they ask the leader, and the expiry of leases.
+//! A runtime separate from the clients' runtime. It runs raft's messages, the connections to other
+//! members, the questions that members ask the leader, and the expiry of leases.
 //!
-//! A task on the clients' runtime can hold its worker up for longer than a heartbeat may be late:
-//! by encoding or decoding a large message, by a TLS handshake, by being one of ten thousand that
-//! are ready at once. Then followers would elect another leader, though this one is well. Nothing
-//! that a client asks for runs here.
+//! On the clients' runtime a task can occupy its worker for longer than a heartbeat may be late: it
+//! encodes or decodes a large message, does a TLS handshake, or is one of ten thousand ready tasks.
+//! Then followers would elect another leader although this one is healthy. So no client's request
+//! runs here.
 //!
 //! Blocking reads of files (snapshots for other members) use the blocking threads of this runtime,
-//! for the same reason: those of the clients' runtime may all be taken.
+//! for the same reason: those of the clients' runtime may all be in use.
 //!
-//! A runtime may not be dropped inside another, where its blocking tasks would be waited for by a
-//! thread that must not block. So the end has two ways: [`RaftRuntime::stop`] joins every thread;
-//! dropping, which is what a failed start does, leaves them to end by themselves.
+//! A runtime must not be dropped inside another, because a thread that must not block would wait
+//! for its blocking tasks. So there are two ways to end it: [`RaftRuntime::stop`] joins every
+//! thread, and dropping, as after a failed start, leaves the threads to end by themselves.
 
 use std::io;
 
 use tokio::runtime::{self, Runtime};
 
 /// One thread serves the few connections between members: a message takes it microseconds, and the
-/// largest, a frame of 1 MiB, half a millisecond. More threads would wake each other for nothing.
+/// largest, a frame of 1 MiB, half a millisecond. More threads would only wake each other.
 const THREADS: usize = 1;
 
-/// See the module.
+/// The runtime and its thread.
 #[derive(Debug)]
 pub(crate) struct RaftRuntime {
-    /// `None` only within [`RaftRuntime::stop`] and `drop`.
+    /// `None` only during [`RaftRuntime::stop`] and `drop`.
     runtime: Option<Runtime>,
 }
 
@@ -41,13 +41,13 @@ impl RaftRuntime {
         })
     }
 
-    /// Where to spawn.
+    /// The handle to spawn tasks with.
     pub(crate) fn handle(&self) -> &runtime::Handle {
         let runtime = self.runtime.as_ref();
         runtime.expect("it is taken only at the end").handle()
     }
 
-    /// Runs a task there and waits for it.
+    /// Runs a task on this runtime and waits for it.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
@@ -56,7 +56,7 @@ impl RaftRuntime {
         ran.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
     }
 
-    /// Drops what tasks are left and returns when every thread has ended.
+    /// Drops the remaining tasks, and returns when every thread has ended.
     pub(crate) async fn stop(mut self) {
         let runtime = self.runtime.take();
         // Cannot fail: dropping a runtime does not panic where blocking is allowed.
@@ -89,7 +89,7 @@ mod tests {
         raft.stop().await;
     }
 
-    /// As when a start fails or is given up: in a task, where blocking is not allowed.
+    /// As when a start fails or is canceled: in a task, where blocking is not allowed.
     #[tokio::test]
     async fn it_can_be_dropped_in_a_task() {
         drop(RaftRuntime::start().expect("a thread"));

@@ -1,8 +1,9 @@
-//! What a service manager is told of this process: systemd's protocol, which etcd speaks as well.
+//! Notifies a service manager of the process's state, by systemd's protocol, which etcd uses as
+//! well.
 //!
-//! A unit of `Type=notify` has started when the member is ready. One that waits for a majority is
-//! not, for as long as that takes, and asks for more time: being ended and started again would not
-//! bring the others. Without a manager (`NOTIFY_SOCKET` is not set) none of this does anything.
+//! A unit of `Type=notify` has started when the member is ready. While a member waits for a
+//! majority, however long that takes, it asks for more time: a restart would not bring the other
+//! members up. Without a service manager (`NOTIFY_SOCKET` is not set) all of this has no effect.
 
 use std::time::Duration;
 
@@ -10,12 +11,12 @@ use sd_notify::NotifyState;
 
 use crate::Server;
 
-/// How long a start may go on from each time that is asked for, and how often it is.
+/// Additional start time that each request asks for, and the interval between two requests.
 const EXTENSION: Duration = Duration::from_secs(60);
 const EXTENSION_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Returns when the member is ready and the manager has been told, or when it stops before that.
-/// Whether it is ready.
+/// Waits until the member is ready and the service manager is notified, and returns true. Returns
+/// false if the member stops before that.
 pub async fn report_start(server: &Server) -> bool {
     let waiting = async {
         let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
@@ -39,13 +40,14 @@ pub async fn report_start(server: &Server) -> bool {
     is_ready
 }
 
-/// Tells that the member is about to stop.
+/// Reports that the member is about to stop.
 pub fn report_stop() {
     notify(&[NotifyState::Status("stopping"), NotifyState::Stopping]);
 }
 
-/// Tells that the member has no cluster any more. Whoever ends with success before it was ready has
-/// failed in systemd's eyes, and would be started again.
+/// Reports that the member was removed from the cluster. For systemd, a process that ends with
+/// success before it was ready has failed and is restarted, so the member reports that it is ready
+/// as well.
 pub fn report_removal() {
     notify(&[
         NotifyState::Ready,
@@ -54,11 +56,11 @@ pub fn report_removal() {
     ]);
 }
 
-/// Whether there is nothing in the way of telling more.
+/// Sends the states. Returns false after an error, when further notifications are useless.
 fn notify(states: &[NotifyState<'_>]) -> bool {
     let told = sd_notify::notify(states);
     if let Err(error) = &told {
-        tracing::warn!(%error, "the service manager cannot be told of the member's state");
+        tracing::warn!(%error, "cannot report the member's state to the service manager");
     }
     told.is_ok()
 }

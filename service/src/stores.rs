@@ -1,4 +1,4 @@
-//! A member's data directory: opens its two stores.
+//! Opens the two stores in a member's data directory.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -13,7 +13,7 @@ use conclave_storage::{Fault, layout, state_dir};
 use crate::config::Config;
 use crate::descriptors::Budget;
 
-/// Opens the directory a configuration names, or makes it.
+/// Opens the configured directory, or creates it.
 pub(crate) fn open(config: &Config) -> Result<Opened, Fault> {
     let member_dir = config.member_dir();
     layout::check_or_create_version(&member_dir)?;
@@ -30,8 +30,8 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Fault> {
         Ok(Arc::new(engine))
     });
     let state = open_state(&current.dir)?;
-    // The state's lock is ours, so nobody else is using what is swept here. (The log may be
-    // elsewhere, and its lock says less.)
+    // This process holds the state's lock, so no other process uses the folders that are removed
+    // here. The lock of the log would not do, since the log may be elsewhere.
     state_dir::sweep(&member_dir)?;
     let rows = usize::try_from(config.compaction_batch_limit).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -43,8 +43,9 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Fault> {
         .skipping(config.skip_log_entries.clone()))
 }
 
-/// Folders this program makes are for its user alone. Those that somebody else made, or an earlier
-/// release, stay as they are: perhaps they are meant to be read by others.
+/// Warns if other users can read the data. The program creates folders for its user alone. It does
+/// not change the mode of folders that an operator or an earlier release made, since other users
+/// may be meant to read them.
 fn warn_of_readers(config: &Config) {
     let is_open = |dir: &Path| {
         let mode = dir.metadata().map(|data| data.permissions().mode());
@@ -55,6 +56,6 @@ fn warn_of_readers(config: &Config) {
     let log = config.wal_dir.as_ref().filter(|dir| is_open(dir));
     for dir in member.into_iter().chain(log) {
         let dir = dir.display();
-        tracing::warn!(%dir, "other users can read what this member keeps: chmod 700");
+        tracing::warn!(%dir, "other users can read this member's data: run chmod 700 on it");
     }
 }

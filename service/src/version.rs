@@ -1,18 +1,18 @@
-//! The versions this server reports, and the text of `--version`.
+//! Versions that this server reports, and the text of `--version`.
 
 use std::env::consts::{ARCH, OS};
 
-/// The version of the etcd API this server speaks; clients look at it to know what they may use.
+/// The version of the etcd API. Clients use it to choose features.
 pub const API_VERSION: &str = "3.7.1";
 
-/// The level of the cluster and of the storage: the API level without its patch.
+/// The version of the cluster and of the storage: the API version without its patch level.
 pub const CLUSTER_VERSION: &str = "3.7.0";
 
-/// The lines of `--version`. Scripts read the first; our own version follows.
+/// Returns the text of `--version`. Scripts read the first line; our own version follows.
 pub fn version_text() -> String {
     let own = env!("CARGO_PKG_VERSION");
     let mut text = format!("etcd Version: {API_VERSION}\nConclave Version: {own}\n");
-    // Set by whoever builds a release; a build from a tree of unknown state does not claim one.
+    // Set by release builds; a build from a modified tree must not claim a commit.
     if let Some(sha) = option_env!("CONCLAVE_GIT_SHA") {
         text.push_str(&format!("Git SHA: {sha}\n"));
     }
