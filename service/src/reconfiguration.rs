@@ -1,9 +1,9 @@
-//! Who may join, vote and leave: what a membership change has to meet before it is proposed.
+//! Membership changes: the conditions that a change must meet before it is proposed.
 //!
-//! The rules that every member must judge alike are the state machine's
-//! ([`conclave_storage::membership`]). Here are those that depend on the moment and on this
-//! member's configuration: whether enough members are up for the cluster to survive the change,
-//! how many learners there may be, whether a learner has caught up.
+//! Rules that every member must judge alike are in the state machine
+//! ([`conclave_storage::membership`]). The conditions here depend on the moment and on this
+//! member's configuration: whether enough members are up for the cluster to survive the change, how
+//! many learners are allowed, whether a learner has caught up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,18 +28,19 @@ mod quorum;
 
 pub(crate) use quorum::majority;
 
-/// How often learners are looked at, where they are promoted by themselves.
+/// Interval of the checks for learners to promote, where promotion is automatic.
 const PROMOTION_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The pause before each look at who answers, while the newest membership is asked for, and how
-/// many looks in a row must find no majority: a connection that broke is back in half a second.
+/// Pause before each check whether a majority answers, while the newest membership is being
+/// requested; and the number of such checks in a row that must fail. A broken connection is
+/// restored within half a second.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 const LOST_AFTER_LOOKS: u32 = 2;
 
-/// A change that was made: the members after it.
+/// The members after a change.
 pub(crate) type Changed = Result<Vec<Member>, ProposeError>;
 
-/// Adds a member that is reached at these URLs; returns it too.
+/// Adds a member with these peer URLs, and returns the member too.
 pub(crate) async fn add(
     handle: &Handle,
     peer_urls: &[String],
@@ -62,7 +63,7 @@ pub(crate) async fn add(
     Ok((member, members))
 }
 
-/// Gives a learner its vote, if it has caught up.
+/// Promotes a learner, if it has caught up.
 pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
     let change = rules::Change::Promote { id };
     let members = check_rules_or_majority(handle, &change).await?;
@@ -79,7 +80,7 @@ pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
     propose(handle, Change::Remove(id)).await
 }
 
-/// Changes where a member is reached.
+/// Changes the peer URLs of a member.
 pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Changed {
     let urls = parse_urls(peer_urls)?;
     let change = rules::Change::Update {
@@ -94,19 +95,20 @@ pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Ch
     propose(handle, Change::Update(urls)).await
 }
 
-/// At least one, not very many, each a URL that members dial, and none twice: what
-/// `--initial-cluster` takes, which the new member must be started with. etcd has one rule for both
-/// as well; it lets sockets in, which its members can use. The reason goes to the log: the client's
-/// error has no room.
+/// Parses the peer URLs of a member. There must be at least one, not too many, each a URL that
+/// members can dial, and no duplicates. These are the rules of `--initial-cluster`, which the new
+/// member must be started with. In etcd too, one rule holds for both, except that it allows
+/// sockets, which its members can use. The reason of a refusal is logged, because the error for the
+/// client has no room for it.
 fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, ProposeError> {
     let refuse = |reason: String| {
-        tracing::warn!(reason, "the peer URLs of a member are refused");
+        tracing::warn!(reason, "refused the peer URLs of a member");
         ProposeError::Refused(ApiError::MemberBadURLs)
     };
-    // Every member keeps them for ever, and dials them.
+    // Every member keeps the URLs for ever, and dials them.
     let bytes: usize = peer_urls.iter().map(String::len).sum();
     if peer_urls.len() > limits::PEER_URLS_MAX || bytes > limits::PEER_URLS_BYTES_MAX {
-        return Err(refuse(format!("{} with {bytes} bytes", peer_urls.len())));
+        return Err(refuse(format!("{} URLs of {bytes} bytes", peer_urls.len())));
     }
     let mut urls: Vec<MemberUrl> = Vec::new();
     for text in peer_urls {
@@ -114,12 +116,12 @@ fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, ProposeError> {
         url.check_dialled_by_members()
             .map_err(|reason| refuse(format!("{url}: {reason}")))?;
         if urls.contains(&url) {
-            return Err(refuse(format!("{url} is there twice")));
+            return Err(refuse(format!("{url} is given twice")));
         }
         urls.push(url);
     }
     if urls.is_empty() {
-        return Err(refuse("there is none".to_owned()));
+        return Err(refuse("no URL is given".to_owned()));
     }
     Ok(urls)
 }
@@ -140,8 +142,9 @@ async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeErr
     check_quorum(handle, &members, change).await
 }
 
-/// Whoever asks for a change because members are lost is told so soon, and not when the newest
-/// membership could not be asked for: etcd's check does not ask for it.
+/// Like `check_rules`, but fails as soon as no majority answers. Otherwise an operator who changes
+/// the membership because members are lost would wait until the request for the newest membership
+/// times out. etcd's check does not request it.
 async fn check_rules_or_majority(
     handle: &Handle,
     change: &rules::Change,
@@ -153,8 +156,8 @@ async fn check_rules_or_majority(
     }
 }
 
-/// On the newest membership, since a client may just have changed it through another member.
-/// Returns its members.
+/// Checks the rules on the newest membership, since a client may just have changed it through
+/// another member. Returns the members.
 async fn check_rules(handle: &Handle, change: &rules::Change) -> Result<Vec<Member>, ProposeError> {
     let refused = ProposeError::Refused;
     handle.linearize().await.map_err(|error| refused(error.0))?;
@@ -195,8 +198,9 @@ async fn check_quorum(
     quorum::check(members, change, |id| connected.get(&id).copied()).map_err(ProposeError::Refused)
 }
 
-/// For how long this member has been connected to each of the members, itself for ever. Only those
-/// are in it that answer now: a process that hangs keeps its connections for seconds.
+/// Returns how long this member has been connected to each member, and for ever to itself. Only
+/// members that answer now are included, since a process that hangs keeps its connections for
+/// seconds.
 async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duration> {
     let own = handle.identity().member_id;
     let mut asking = JoinSet::new();
@@ -206,7 +210,8 @@ async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duratio
             continue;
         };
         let connected_for = handle.clock().now().since(since);
-        // Any question would do that takes the other's driver, without which it is not up.
+        // Any question that involves the other member's driver would do: without its driver a
+        // member is not up.
         let answer = handle.peers().ask(id, question::Question::LearnerReady(id));
         asking.spawn(async move { answer.await.ok().map(|_| (id, connected_for)) });
     }
@@ -214,7 +219,7 @@ async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duratio
     answered.chain([(own, Duration::MAX)]).collect()
 }
 
-/// Whether a learner has caught up: the leader knows.
+/// Asks the leader whether a learner has caught up.
 async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, ProposeError> {
     let standing = handle.status();
     if standing.is_leader {
@@ -261,9 +266,9 @@ pub(crate) async fn promote_learners(handle: Handle, promotions: IntCounter) {
             match promoted {
                 Ok(_) => {
                     promotions.inc();
-                    tracing::debug!(member = learner.name, "a learner is promoted");
+                    tracing::debug!(member = learner.name, "promoted a learner");
                 }
-                Err(error) => tracing::debug!(%error, "a learner cannot be promoted yet"),
+                Err(error) => tracing::debug!(%error, "cannot promote a learner yet"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a cluster survives a change of its members: enough of them must be up.
+//! The quorum check: whether enough members are up for a cluster to survive a membership change.
 
 use std::time::Duration;
 
@@ -6,13 +6,12 @@ use conclave_proto::ApiError;
 use conclave_proto::command::Member;
 use conclave_storage::membership::Change;
 
-/// So long a connection to a member must have stood for the member to count as up: etcd's
-/// `HealthInterval`.
+/// A member counts as up after it has been connected for this long: etcd's `HealthInterval`.
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 
-/// etcd's strict reconfiguration check: the members that are up must be a majority after the change
-/// as well. `connected_for` says for how long this member has been connected to one that is up,
-/// itself for ever.
+/// etcd's strict reconfiguration check: after the change, the members that are up must still be a
+/// majority. `connected_for` returns how long this member has been connected to a member that
+/// answers, and for ever for itself.
 pub(super) fn check(
     members: &[Member],
     change: &Change,
@@ -23,13 +22,14 @@ pub(super) fn check(
     let answers = |member: &&Member| connected_for(member.id).is_some();
     match change {
         Change::Add(_) => {
-            // One alone may always grow: it has the majority of two only with the new one, but
-            // without this no cluster could begin with one member.
+            // A single member may always add a second one. The rule would refuse it, since two
+            // members have a majority only when the new one has started, and then no cluster could
+            // begin with one member.
             let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
             if started < majority(count) && !(started == 1 && count == 2) {
                 return Err(ApiError::MemberNotEnoughStarted);
             }
-            // The new one is not up yet, and may never be.
+            // The new member is not up yet, and may never be.
             if count > 2 && voters().filter(is_up).count() < majority(count) {
                 return Err(ApiError::Unhealthy);
             }
@@ -37,11 +37,11 @@ pub(super) fn check(
         Change::Promote { id } => {
             let after = || members.iter().filter(|m| !m.is_learner || m.id == *id);
             let needed = majority(after().count());
-            // It has caught up, so it has started.
+            // The learner has caught up, so it has started.
             if voters().filter(is_started).count() + 1 < needed {
                 return Err(ApiError::MemberNotEnoughStarted);
             }
-            // etcd does not ask, and gives a vote to one that is down.
+            // Unlike etcd, which gives a vote to a learner that is down.
             if after().filter(answers).count() < needed {
                 return Err(ApiError::Unhealthy);
             }
@@ -55,8 +55,10 @@ pub(super) fn check(
             }
             let rest = || voters().filter(|member| member.id != *id);
             let needed = majority(rest().count());
-            // One that is down only stands in the way, if it is: perhaps it is this member alone
-            // that does not reach it, and the others need it. One that has just come is not down.
+            // A voter that is down only makes the majority larger, so removing it needs less than
+            // removing one that is up. But perhaps only this member cannot reach it and its vote is
+            // needed, so a majority of the rest must answer. A voter that has just connected is not
+            // down.
             if !is_started(&leaving) || !answers(&leaving) {
                 return match rest().filter(answers).count() >= needed {
                     true => Ok(()),
@@ -75,15 +77,15 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whether a majority of the voters answers: without it nothing can be changed.
+/// Returns true if a majority of the voters answers. Without it no change can be made.
 pub(super) fn majority_answers(members: &[Member], answers: impl Fn(u64) -> bool) -> bool {
     let voters = || members.iter().filter(|member| !member.is_learner);
     let answering = voters().filter(|member| answers(member.id)).count();
     answering >= majority(voters().count())
 }
 
-/// Whether a learner is up, and the voters that are have a majority with it: what it takes to give
-/// it a vote that nobody asked for.
+/// Returns true if the learner is up and is a majority together with the voters that are up: the
+/// condition of automatic promotion.
 pub(super) fn survives_promotion(
     members: &[Member],
     learner: &Member,
@@ -99,12 +101,12 @@ fn is_up(connected_for: impl Fn(u64) -> Option<Duration>, id: u64) -> bool {
     connected_for(id).is_some_and(|time| time >= HEALTHY_AFTER)
 }
 
-/// A member publishes its name when it has started.
+/// A member publishes its name when it starts.
 fn is_started(member: &&Member) -> bool {
     !member.name.is_empty()
 }
 
-/// Of so many voters.
+/// Returns the size of a majority of `count` voters.
 pub(crate) fn majority(count: usize) -> usize {
     count / 2 + 1
 }
@@ -113,8 +115,8 @@ pub(crate) fn majority(count: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// `a2` is voter a, connected for two seconds; `b` has no connection; `c-` has not started and
-    /// `d9l` is a learner. Ids are 1, 2, and so on. The first is the one that is asked.
+    /// `a2` is voter `a`, connected for two seconds; `b` has no connection; `c-` has not started,
+    /// and `d9l` is a learner. Ids are 1, 2, and so on. Member 1 does the check.
     fn cluster(text: &str) -> (Vec<Member>, Vec<Option<Duration>>) {
         let members = text.split(' ').zip(1..).map(|(word, id)| {
             let seconds = word.chars().find_map(|letter| letter.to_digit(10));
@@ -154,12 +156,12 @@ mod tests {
             ("a9 b c2", Err(ApiError::Unhealthy)),
             ("a9 b2 c9", Err(ApiError::Unhealthy)),
             ("a9 b- c9", Err(ApiError::MemberNotEnoughStarted)),
-            // It is down, has not started, or has no vote.
+            // The leaving member is down, has not started, or has no vote.
             ("a9 b9 c", Ok(())),
             ("a9 b2 c", Ok(())),
             ("a9 b9 c9-", Ok(())),
             ("a9 b c9l", Ok(())),
-            // It seems to be down or not to have started, and is needed.
+            // The leaving member seems to be down or not to have started, and its vote is needed.
             ("a9 b c", Err(ApiError::Unhealthy)),
             ("a9 b c9-", Err(ApiError::Unhealthy)),
             ("a9 b9 c d e", Err(ApiError::Unhealthy)),
