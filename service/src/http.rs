@@ -1,10 +1,10 @@
-//! Plain HTTP on the client port: health, version, metrics; and all but the version on the ports
-//! for metrics ([`crate::edge::monitoring`]).
+//! Plain HTTP on the client port: health, version, metrics. The metrics ports serve the same
+//! without the version ([`crate::edge::monitoring`]).
 //!
-//! The answers have etcd's form to the byte, since probes and scripts compare them. `/health` is
-//! the older check: JSON, alarms, a leader and a linearizable read. `/livez` and `/readyz` are
-//! lists of named checks, each also at a path of its own; a list answers `ok`, or with the outcome
-//! of every check if one fails or `?verbose` asks.
+//! The answers are equal to etcd's byte for byte, since probes and scripts compare them. `/health`
+//! is the older check: JSON, alarms, a leader and a linearizable read. `/livez` and `/readyz` are
+//! lists of named checks, and each check has a path of its own as well. A list answers `ok`, or the
+//! outcome of every check if one fails or the query has `verbose`.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::metrics::{Metrics, Probe};
 use crate::version::{API_VERSION, CLUSTER_VERSION};
 use conclave_core::handle::Handle;
 
-/// A named condition of health.
+/// A named health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Check {
     DataCorruption,
@@ -30,9 +30,9 @@ enum Check {
     NonLearner,
 }
 
-/// The process is alive: it answers reads of its own state.
+/// Checks of `/livez`: the process is alive if it can read its own state.
 const LIVE: &[Check] = &[Check::SerializableRead];
-/// The member can serve: it agrees with the others, has a leader, and votes.
+/// Checks of `/readyz`: the member can serve if it agrees with the others, has a leader, and votes.
 const READY: &[Check] = &[
     Check::DataCorruption,
     Check::SerializableRead,
@@ -74,7 +74,7 @@ impl Check {
     }
 }
 
-/// Reads one key of the local state. That it is not there is as good an answer as any.
+/// Reads one key of the local state. A missing key is a success, too.
 fn read(handle: &Handle) -> Result<(), String> {
     let request = RangeRequest {
         key: "health".into(),
@@ -97,19 +97,19 @@ async fn linearizable_read(handle: &Handle) -> Result<(), String> {
     read(handle)
 }
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Clone)]
 struct Site {
     handle: Handle,
     metrics: Arc<Metrics>,
 }
 
-/// The paths of the client port, without a fallback.
+/// The routes of the client port, without a fallback.
 pub(crate) fn routes(handle: Handle, metrics: Arc<Metrics>) -> Router {
     monitoring_routes(handle, metrics).route("/version", get(version))
 }
 
-/// The paths that probes and Prometheus ask for, without a fallback.
+/// The routes for probes and Prometheus, without a fallback.
 pub(crate) fn monitoring_routes(handle: Handle, metrics: Arc<Metrics>) -> Router {
     let mut router = Router::new()
         .route("/health", get(health))
@@ -135,7 +135,7 @@ async fn readyz(site: State<Site>, query: RawQuery) -> Response {
     probes(Probe::Ready, READY.to_vec(), site, query).await
 }
 
-/// Runs the checks that are not excluded, in order.
+/// Runs the checks in order, except those that the query excludes.
 async fn probes(
     probe: Probe,
     checks: Vec<Check>,
@@ -182,7 +182,7 @@ async fn health(State(site): State<Site>, RawQuery(query): RawQuery) -> Response
     }
 }
 
-/// Why the member is not healthy, if it is not.
+/// Returns the reason why the member is not healthy, if it is not.
 async fn unhealthy(handle: &Handle, query: &Query<'_>) -> Option<String> {
     for alarm in handle.reader().alarms() {
         let kind = AlarmType::try_from(alarm.alarm).map_or("UNKNOWN", |kind| kind.as_str_name());
@@ -201,14 +201,14 @@ async fn unhealthy(handle: &Handle, query: &Query<'_>) -> Option<String> {
     };
     match outcome {
         Ok(()) => None,
-        // Auth may forbid the read; that it was understood shows that the member works.
+        // Auth may forbid the read, but a member that checks permissions works.
         Err(error) if error == ApiError::PermissionDenied.text() => None,
         Err(error) => Some(format!("RANGE ERROR:{error}")),
     }
 }
 
 fn health_json(healthy: bool, reason: &str) -> String {
-    // Through a string value, because a reason may hold quotes.
+    // Serialized as a JSON string, because a reason may contain quotes.
     format!(
         r#"{{"health":"{healthy}","reason":{}}}"#,
         serde_json::Value::from(reason)
@@ -248,7 +248,7 @@ fn text(status: StatusCode, body: String) -> Response {
     (status, headers, body).into_response()
 }
 
-/// The query of a URL. The names and values we look for have no characters that need escaping.
+/// The query of a URL. The names and values used here have no characters that need escaping.
 struct Query<'a>(&'a str);
 
 impl<'a> Query<'a> {
@@ -259,7 +259,7 @@ impl<'a> Query<'a> {
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
 
-    /// The values given for a name, in order.
+    /// Returns the values of a name, in order.
     fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
         self.pairs()
             .filter(move |pair| pair.0 == name)
