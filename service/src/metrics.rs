@@ -1,23 +1,24 @@
-//! Numbers for Prometheus, under the names etcd's dashboards and alerts ask for.
+//! Metrics for Prometheus, under the names that etcd's dashboards and alerts use.
 //!
-//! Three kinds, by who moves them:
+//! There are three kinds, by what changes them:
 //!
 //! - [`Calls`] and [`Clients`]: gRPC calls, counted by the handlers.
-//! - [`Stats`]: what the core counts as it goes, and [`PeerStats`]: what the network does, for each
-//!   other member. Their parts are plain counters and histograms, resolved once; touching one is an
-//!   atomic addition.
-//! - Gauges of the present: read from the [`Handle`] and the system at a scrape, and not before.
+//! - [`Stats`]: counts of the core, and [`PeerStats`]: counts of the network for each other member.
+//!   Their parts are plain counters and histograms, looked up once; updating one is an atomic
+//!   addition.
+//! - Gauges of the present state: read from the [`Handle`] and the system when Prometheus scrapes.
 //!
-//! A name that has no meaning here (bbolt's internals, the v2 store) is absent rather than zero;
-//! the runbook lists those that etcd exports. Names, types, labels and buckets are compared with
-//! those of a real etcd by `tests/process/metrics.rs`.
+//! A metric that has no meaning here (bbolt's internals, the v2 store) is absent rather than zero.
+//! The runbook lists the metrics of etcd that are absent. `tests/process/metrics.rs` compares
+//! names, types, labels and buckets with those of a real etcd.
 //!
 //! # Cost
 //!
-//! A get touches two counters of calls, one of its client's version, two histograms and a gauge,
-//! and reads the clock four times, which is most of it: 0.26 us on a machine where a look at the
-//! clock takes 0.07 us, and a get 25 us. `--metrics=extensive` adds a histogram and two looks at
-//! the clock to each call, 0.17 us. Scrapes are rendered one at a time ([`renderings`]).
+//! A get updates two counters of calls, one of its client's version, two histograms and a gauge,
+//! and reads the clock four times. The clock is most of the cost: 0.26 us on a machine where
+//! reading the clock takes 0.07 us, and a get 25 us. `--metrics=extensive` adds a histogram and two
+//! readings of the clock to each call, 0.17 us. Scrapes are rendered one at a time
+//! ([`renderings`]).
 
 use std::sync::Arc;
 
@@ -50,18 +51,18 @@ use process::Process;
 use renderings::Renderings;
 use standing::Standing;
 
-/// What of the metrics is configured.
+/// The configuration of the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether how long calls take is shown by method, which is many series.
+    /// Whether the duration of calls is measured by method, which adds many series.
     pub extensive: bool,
-    /// Whether the time leases have left is noted for the next leader.
+    /// Whether the remaining time of leases is recorded for the next leader.
     pub lease_checkpoint: bool,
-    /// Whether connections to other members are made from the address advertised to them.
+    /// Whether connections to other members use the advertised address.
     pub sets_local_address: bool,
 }
 
-/// The namespaces Prometheus scrapes as one.
+/// All metrics of a member.
 pub struct Metrics {
     registry: Registry,
     calls: Arc<Calls>,
@@ -93,14 +94,14 @@ impl Probe {
     }
 }
 
-/// Questions for all of this.
+/// Counts of the scrapes themselves.
 struct Scrapes {
     running: IntGauge,
     succeeded: IntCounter,
     failed: IntCounter,
 }
 
-/// Outcomes of health checks, by the HTTP side.
+/// Counts of health checks over HTTP.
 struct Health {
     success: IntCounter,
     failures: IntCounter,
@@ -109,8 +110,8 @@ struct Health {
 }
 
 impl Metrics {
-    /// Every metric, at zero, for this member. Fails only if two of them have one name, which is a
-    /// defect.
+    /// Returns every metric, at zero, for this member. Fails only if two metrics have the same
+    /// name, which is a defect.
     pub fn new(identity: Identity, settings: Settings) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
         let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
@@ -159,12 +160,12 @@ impl Metrics {
         &self.clients
     }
 
-    /// What the core counts.
+    /// The core's counts.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.stats
     }
 
-    /// What the network counts of other members.
+    /// The network's counts for other members.
     pub fn peers(&self) -> &PeerStats {
         &self.peers
     }
@@ -193,7 +194,7 @@ impl Metrics {
         counter.inc();
     }
 
-    /// Everything, as Prometheus reads it.
+    /// Renders all metrics in Prometheus' text format.
     pub(crate) async fn exposition(self: &Arc<Self>, handle: &Handle) -> prometheus::Result<Bytes> {
         let _running = Running::begin(&self.scrapes.running);
         let (metrics, handle) = (Arc::clone(self), handle.clone());
@@ -278,7 +279,7 @@ impl Health {
     }
 }
 
-/// What does not change while the process runs: gauges that are 1, with the fact as a label.
+/// Facts that do not change while the process runs: gauges that are 1, with the fact as a label.
 fn facts(identity: Identity) -> prometheus::Result<Vec<Box<dyn Collector>>> {
     let member_id = format!("{:x}", identity.member_id);
     let facts = [
@@ -309,8 +310,8 @@ fn facts(identity: Identity) -> prometheus::Result<Vec<Box<dyn Collector>>> {
     facts.into_iter().map(gauge).collect()
 }
 
-/// etcd's feature gates, with their stage and whether what they stand for is so here. Those that
-/// `--feature-gates` can turn on are in [`features`].
+/// etcd's feature gates, with their stage and whether this server has what the gate stands for. The
+/// gates that `--feature-gates` can turn on are in [`features`].
 const FEATURES: &[(&str, &str, bool)] = &[
     ("AllAlpha", "ALPHA", false),
     ("AllBeta", "BETA", false),
@@ -342,7 +343,7 @@ fn features(settings: Settings) -> prometheus::Result<Box<dyn Collector>> {
     Ok(Box::new(enabled))
 }
 
-/// The cluster's level as this metric has it, without the patch.
+/// The cluster's version as this metric has it, without its patch level.
 const CLUSTER: &str = CLUSTER_VERSION.split_at(3).0;
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
-//! Counters of gRPC calls, by method and by status code, under the names the Go middleware gave
-//! them.
+//! Counters of gRPC calls, by method and by status code, with the names of Go's gRPC middleware.
 //!
-//! Everything is resolved at start: a call costs two increments and no lookup. All codes of all
-//! methods are there from the first scrape, at zero, as etcd does it: a rate over a series that
-//! appears with its first error would miss that error.
+//! All series are looked up at start, so a call costs two increments. All codes of all methods are
+//! present at zero from the first scrape, as in etcd: a rate over a series that appears with its
+//! first error would miss that error.
 //!
-//! Messages are counted for streams only. A unary call has one request, and one response if it ends
-//! well, so its numbers follow from the others and are taken over at a scrape ([`Calls::settle`]).
-//! How long calls take is measured with `--metrics=extensive`, as in etcd.
+//! Messages are counted for streams only. A unary call has one request, and one response if it
+//! succeeds, so its numbers of messages follow from the other counters and are set at a scrape
+//! ([`Calls::settle`]). The duration of calls is measured with `--metrics=extensive`, as in etcd.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use tonic::Code;
 use crate::method::{Method, Shape};
 use conclave_core::clock::Stopwatch;
 
-/// The codes by number; the label's value is the name Go prints.
+/// The codes by number, with Go's name as the label's value.
 const CODES: [(Code, &str); 17] = [
     (Code::Ok, "OK"),
     (Code::Cancelled, "Canceled"),
@@ -42,7 +41,7 @@ const CODES: [(Code, &str); 17] = [
 /// The counters of one method.
 struct OfMethod {
     started: IntCounter,
-    /// By the number of the code.
+    /// Indexed by the number of the code.
     handled: [IntCounter; CODES.len()],
     /// Messages from clients.
     received: IntCounter,
@@ -56,12 +55,12 @@ const METHOD_LABELS: &[&str] = &["grpc_type", "grpc_service", "grpc_method"];
 
 /// The counters of all methods.
 pub(crate) struct Calls {
-    /// By the number of the method.
+    /// Indexed by the number of the method.
     methods: Vec<OfMethod>,
 }
 
 impl Calls {
-    /// The counters, and what a registry takes to show them. With `timed`, how long calls take is
+    /// Returns the counters, and the collectors to register. With `timed`, the duration of calls is
     /// measured.
     pub(super) fn new(timed: bool) -> prometheus::Result<(Calls, Vec<Box<dyn Collector>>)> {
         let counters = |name, help| IntCounterVec::new(Opts::new(name, help), METHOD_LABELS);
@@ -81,7 +80,7 @@ impl Calls {
             ),
             &["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
         )?;
-        // The buckets are Prometheus' own.
+        // With Prometheus' default buckets.
         let handling = HistogramVec::new(
             HistogramOpts::new(
                 "grpc_server_handling_seconds",
@@ -114,7 +113,7 @@ impl Calls {
         Ok((Calls { methods }, collectors))
     }
 
-    /// Counts the messages that are not counted one by one.
+    /// Sets the counters of messages that are not counted one by one.
     pub(super) fn settle(&self) {
         for (method, counted) in Method::ALL.iter().zip(&self.methods) {
             let through = |counter: &IntCounter, total: u64| {
@@ -131,7 +130,7 @@ impl Calls {
         }
     }
 
-    /// The counter of messages that clients send on streams of this method.
+    /// Returns the counter of messages from clients on streams of this method.
     pub(crate) fn received(&self, method: Method) -> IntCounter {
         self.methods[method as usize].received.clone()
     }
@@ -141,8 +140,8 @@ impl Calls {
     }
 }
 
-/// A call that has begun. Dropped without an outcome, it counts as canceled: that is how a client
-/// that went away looks from here.
+/// A call in progress. A call that is dropped without an outcome counts as canceled, since its
+/// client has gone away.
 pub(crate) struct Call {
     calls: Arc<Calls>,
     method: Method,

@@ -1,7 +1,7 @@
-//! Requests by the version of the API that their clients say they speak.
+//! Counters of requests by the API version that clients report.
 //!
-//! The version is what a client wrote, so the number of series would be the clients' to choose:
-//! only the first versions get series of their own.
+//! The version is free text from the client, so clients could create any number of series. Only the
+//! first versions get series of their own.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -10,19 +10,19 @@ use prometheus::{IntCounter, IntCounterVec, Opts};
 
 use crate::method::Shape;
 
-/// Versions with series of their own; all further ones share one. etcd has had ten.
+/// Maximum number of versions with series of their own; all others share one. etcd has had ten.
 const VERSIONS_MAX: usize = 32;
-/// Bytes of a version; more is not the version of anything.
+/// Maximum length of a version in bytes; a longer text is not a version.
 const VERSION_BYTES_MAX: usize = 32;
-/// Clients that say nothing. etcd's word.
+/// Label of clients that send no version: etcd's word.
 const UNKNOWN: &str = "unknown";
-/// Versions beyond [`VERSIONS_MAX`].
+/// Label of versions above [`VERSIONS_MAX`].
 const OTHER: &str = "other";
 
 /// The counters by version.
 pub(crate) struct Clients {
     family: IntCounterVec,
-    /// Most clients of a cluster are of one version, so a list is faster than a map.
+    /// Most clients of a cluster have the same version, so a list is faster than a map.
     known: RwLock<Vec<OfVersion>>,
 }
 
@@ -58,7 +58,7 @@ impl Clients {
         Ok((clients, collectors))
     }
 
-    /// Counts a request whose client is of this version, if it says so.
+    /// Counts a request of a client with this version, if the client sent one.
     pub(crate) fn count(&self, version: Option<&str>, shape: Shape) {
         let version = match version {
             None => UNKNOWN,
@@ -80,7 +80,8 @@ impl Clients {
         } else {
             OTHER
         };
-        // Another thread may have been faster, and the shared series is there from the second on.
+        // Another thread may have added the version first; and the shared series exists from its
+        // second version on.
         let position = known.iter().position(|known| &*known.version == version);
         let position = position.unwrap_or_else(|| {
             let series = |kind| self.family.with_label_values(&[kind, version]);

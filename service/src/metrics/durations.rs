@@ -1,8 +1,7 @@
-//! How long requests, ranges and commands take, under etcd's names.
+//! Durations of requests, ranges and commands, with etcd's names.
 //!
-//! A series appears with its first observation, as in etcd: most kinds of commands are never seen
-//! on most members, and each series has twenty lines. What is resolved once costs no lookup after
-//! that.
+//! A series appears with its first observation, as in etcd: most kinds of commands never occur on
+//! most members, and each series has twenty lines. Each series is looked up once.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, exponential_buckets};
 const SUCCESS: [&str; 2] = ["false", "true"];
 const KINDS: usize = CommandKind::ALL.len();
 
-/// What etcd calls commands of this kind in its metrics.
+/// Returns etcd's label for a kind of command.
 const fn label(kind: CommandKind) -> &'static str {
     match kind {
         CommandKind::Put => "Put",
@@ -25,7 +24,7 @@ const fn label(kind: CommandKind) -> &'static str {
         CommandKind::Txn => "Txn",
         CommandKind::Compaction => "Compaction",
         CommandKind::LeaseGrant => "LeaseGrant",
-        // Leases that expired are revoked by it there.
+        // In etcd this command also revokes leases that expired.
         CommandKind::LeaseRevoke | CommandKind::LeaseExpire => "LeaseRevoke",
         CommandKind::LeaseCheckpoint => "LeaseCheckpoint",
         CommandKind::Alarm => "Alarm",
@@ -34,11 +33,11 @@ const fn label(kind: CommandKind) -> &'static str {
     }
 }
 
-/// Distributions of durations. Cloning shares them.
+/// Histograms of durations. Clones share them.
 #[derive(Debug)]
 pub struct Durations {
     requests: HistogramVec,
-    /// By kind, then ranges and read-only transactions; by success.
+    /// Indexed by kind of command, then ranges and read-only transactions; then by success.
     resolved: [[OnceLock<Histogram>; 2]; KINDS + 2],
     ranges: HistogramVec,
     resolved_ranges: [OnceLock<Histogram>; 2],
@@ -83,7 +82,8 @@ impl Durations {
         Ok((durations, collectors))
     }
 
-    /// A request has ended. Rejection is an outcome like others, and a success.
+    /// Observes a request's duration. A request that was rejected counts as a success, since it was
+    /// decided.
     pub(crate) fn request(&self, request: RequestKind, success: bool, took: Duration) {
         let (position, kind) = match request {
             RequestKind::Command(kind) => (kind as usize, label(kind)),
@@ -98,7 +98,7 @@ impl Durations {
             .observe(took.as_secs_f64());
     }
 
-    /// A range was read.
+    /// Observes the duration of reading a range.
     pub(crate) fn range(&self, success: bool, took: Duration) {
         let position = usize::from(success);
         self.resolved_ranges[position]
@@ -106,9 +106,9 @@ impl Durations {
             .observe(took.as_secs_f64());
     }
 
-    /// Commands were applied: one batch.
+    /// Observes the durations of a batch of applied commands.
     pub(crate) fn applied(&self, commands: &[AppliedCommand]) {
-        // One thread applies, so the lock is free.
+        // Only one thread applies commands, so the lock is free.
         let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
         for command in commands {
             gathered.observe(&self.applies, command);
@@ -117,8 +117,8 @@ impl Durations {
     }
 }
 
-/// Durations of applied commands, gathered over a batch: without atomic operations, since there may
-/// be a hundred thousand a second.
+/// Durations of applied commands, gathered over a batch without atomic operations, since there may
+/// be a hundred thousand per second.
 #[derive(Debug, Default)]
 struct Gathered {
     resolved: [[Option<LocalHistogram>; 2]; KINDS],

@@ -1,8 +1,8 @@
-//! What is exchanged with each other member, under the names etcd gave it. See [`crate::metrics`].
+//! Metrics of the exchange with each other member, with etcd's names. See [`crate::metrics`].
 //!
-//! Members are named by their ids in hexadecimal. All series of a member are there, at zero, from
-//! when this member first hears of it, so that a rate sees the first failure; they go when it
-//! is removed, so that no alert waits for one that will not come back.
+//! Labels have members' ids in hexadecimal. All series of a member are present at zero from when
+//! this member first knows it, so that a rate includes the first failure. They are removed when the
+//! member is removed, so that no alert waits for it to come back.
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -12,7 +12,7 @@ use prometheus::{
 
 use conclave_core::clock::Stopwatch;
 
-/// The series of every other member.
+/// The series of all other members.
 #[derive(Clone, Debug)]
 pub struct PeerStats {
     known: IntGaugeVec,
@@ -25,62 +25,63 @@ pub struct PeerStats {
     round_trips: HistogramVec,
     sending: TransferStats,
     receiving: TransferStats,
-    /// Connections to this member closed for lack of a place.
+    /// Connections to this member's peer port that were closed because there were too many.
     pub(crate) refused: IntCounter,
-    /// This member.
+    /// Label of this member.
     local: String,
 }
 
-/// Snapshots in one direction.
+/// Series of snapshots in one direction.
 #[derive(Clone, Debug)]
 struct TransferStats {
     inflight: IntGaugeVec,
     success: IntCounterVec,
     failures: IntCounterVec,
     seconds: HistogramVec,
-    /// The same of all members together.
+    /// Durations for all members together.
     total_seconds: Histogram,
 }
 
-/// The series of one other member, resolved.
+/// The series of one other member.
 #[derive(Debug)]
 pub(crate) struct OfPeer {
-    /// Whether there is a connection to it.
+    /// Whether this member is connected to the other one.
     pub(crate) active: IntGauge,
-    /// Connections to it that broke.
+    /// Connections to the other member that broke.
     pub(crate) disconnected: IntCounter,
-    /// Bytes of messages and snapshots given to the network; some of them may not have arrived.
+    /// Bytes of messages and snapshots given to the network; not all may have arrived.
     pub(crate) sent_bytes: IntCounter,
-    /// Messages that were dropped: no connection, no room, or a connection that broke.
+    /// Messages dropped because of no connection, a full queue, or a broken connection.
     pub(crate) send_failures: IntCounter,
-    /// Bytes of messages and snapshots taken in.
+    /// Bytes of messages and snapshots received.
     pub(crate) received_bytes: IntCounter,
-    /// Streams of its that broke, and messages that were dropped because too many waited.
+    /// Incoming streams from this member that broke, and its messages that were dropped because the
+    /// driver's mailbox was full.
     pub(crate) receive_failures: IntCounter,
-    /// Seconds from a question to its answer.
+    /// Seconds between a question and its answer.
     pub(crate) round_trips: Histogram,
-    /// Snapshots to it.
+    /// Snapshots sent to the other member.
     pub(crate) sending: Transfers,
-    /// Snapshots from it.
+    /// Snapshots received from the other member.
     pub(crate) receiving: Transfers,
 }
 
-/// Snapshots to or from one member.
+/// Series of snapshots to or from one member.
 #[derive(Debug)]
 pub(crate) struct Transfers {
-    /// Under way.
+    /// Transfers in progress.
     pub(crate) inflight: IntGauge,
-    /// In place on the other side, or here.
+    /// Transfers whose snapshot was installed by the receiver.
     pub(crate) success: IntCounter,
-    /// Those that failed. What was declined because it is not needed counts nowhere.
+    /// Transfers that failed. A snapshot that was declined because it is not needed is not counted.
     pub(crate) failures: IntCounter,
-    /// How long the successful ones took, in seconds.
+    /// Seconds that successful transfers took.
     pub(crate) seconds: Histogram,
-    /// The same of all members together.
+    /// Durations for all members together.
     total_seconds: Histogram,
 }
 
-/// One snapshot under way.
+/// A transfer in progress.
 #[derive(Debug)]
 pub(crate) struct Transfer<'a> {
     of: &'a Transfers,
@@ -88,7 +89,7 @@ pub(crate) struct Transfer<'a> {
 }
 
 impl Transfers {
-    /// One begins.
+    /// Counts the start of a transfer.
     pub(crate) fn begin(&self) -> Transfer<'_> {
         self.inflight.inc();
         Transfer {
@@ -99,7 +100,7 @@ impl Transfers {
 }
 
 impl Transfer<'_> {
-    /// It is in place.
+    /// Counts a snapshot that was installed.
     pub(crate) fn succeeded(&self) {
         self.of.success.inc();
         let took = self.since.elapsed().as_secs_f64();
@@ -107,7 +108,7 @@ impl Transfer<'_> {
         self.of.total_seconds.observe(took);
     }
 
-    /// It is not.
+    /// Counts a transfer that failed.
     pub(crate) fn failed(&self) {
         self.of.failures.inc();
     }
@@ -119,13 +120,13 @@ impl Drop for Transfer<'_> {
     }
 }
 
-/// Both ends of a connection.
+/// Labels for both ends of a connection.
 const ENDS: &[&str] = &["Local", "Remote"];
 const TO: &[&str] = &["To"];
 const FROM: &[&str] = &["From"];
 
 impl PeerStats {
-    /// The numbers of this member's peers, and what a registry takes to show them.
+    /// Returns this member's series, and the collectors to register.
     pub(crate) fn new(member_id: u64) -> prometheus::Result<(PeerStats, Vec<Box<dyn Collector>>)> {
         let stats = PeerStats {
             known: gauges("known_peers", "Members this one knows.", ENDS)?,
@@ -179,11 +180,11 @@ impl PeerStats {
             )?,
             refused: IntCounter::new(
                 "conclave_peer_connections_refused_total",
-                "Connections of other members or strangers closed for lack of a place.",
+                "Connections to the peer port closed because there were too many.",
             )?,
             local: name(member_id),
         };
-        // etcd counts a member among those it knows.
+        // In etcd a member also knows itself.
         let own = [stats.local.as_str(), stats.local.as_str()];
         stats.known.with_label_values(&own).set(1);
         let mut collectors: Vec<Box<dyn Collector>> = vec![
@@ -216,7 +217,7 @@ impl PeerStats {
         ]
     }
 
-    /// The series of a member, which are there from now on.
+    /// Returns the series of a member, and shows them from now on.
     pub(crate) fn of(&self, member_id: u64) -> OfPeer {
         let remote = name(member_id);
         let ends = [self.local.as_str(), remote.as_str()];
@@ -235,7 +236,8 @@ impl PeerStats {
         }
     }
 
-    /// Shows a member no longer. It may have been forgotten already, or never have been known.
+    /// Removes the series of a member. The member may have been removed already, or never been
+    /// known.
     pub(crate) fn forget(&self, member_id: u64) {
         let remote = name(member_id);
         let ends = [self.local.as_str(), remote.as_str()];
@@ -303,7 +305,7 @@ impl TransferStats {
     }
 }
 
-/// An id as members are named everywhere.
+/// Formats an id the way members are named everywhere.
 fn name(member_id: u64) -> String {
     format!("{member_id:x}")
 }
@@ -320,13 +322,13 @@ fn counters(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCo
     IntCounterVec::new(opts(name, help), labels)
 }
 
-/// The buckets of [`durations`] in a histogram without labels.
+/// A histogram without labels, with buckets as in [`durations`].
 fn total(name: &str, help: &str, (first, count): (f64, usize)) -> prometheus::Result<Histogram> {
     let buckets = exponential_buckets(first, 2.0, count)?;
     Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
 }
 
-/// So many buckets, of which each is twice as long as the one before: etcd's.
+/// A histogram with `count` buckets, each twice as wide as the one before, as in etcd.
 fn durations(
     name: &str,
     help: &str,
@@ -346,7 +348,7 @@ mod tests {
 
     use super::*;
 
-    /// A member's series are there before anything happened, and all of them go with it.
+    /// A member's series are present before anything happened, and all are removed with it.
     #[test]
     fn a_member_is_shown_from_the_first_word_of_it_to_its_removal() {
         let (stats, collectors) = PeerStats::new(0xa).expect("distinct names");
@@ -382,7 +384,7 @@ mod tests {
         ] {
             assert!(text().contains(line), "{line} is missing in {}", text());
         }
-        // Known again, it is the same member.
+        // Known again, the member has the same series.
         assert_eq!(stats.of(0xbc).sent_bytes.get(), 7);
         stats.forget(0xbc);
         stats.forget(0xbc);

@@ -1,5 +1,5 @@
-//! The process as the system sees it, under the names Prometheus' clients share, and etcd's own two
-//! for file descriptors. Read at a scrape.
+//! Metrics of the process, with the names of Prometheus' clients, and etcd's own two for file
+//! descriptors. Read at a scrape.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use prometheus::{Counter, Gauge, IntCounter, IntGauge};
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
-/// The gauges and counters.
+/// The gauges and counters of the process.
 pub(super) struct Process {
     cpu_seconds: Counter,
     start_time: Gauge,
@@ -70,12 +70,12 @@ impl Process {
         Ok((process, collectors))
     }
 
-    /// Reads everything. What cannot be read stays as it was.
+    /// Reads all values. A value that cannot be read stays as it was.
     pub(super) fn read(&self) {
         if let Some(stat) = read("stat").as_deref().and_then(Stat::parse) {
             self.read_stat(&stat);
         }
-        // Without the one that lists them.
+        // Minus the descriptor of the listing itself.
         if let Ok(entries) = fs::read_dir("/proc/self/fd") {
             let open = saturated(entries.count().saturating_sub(1) as u64);
             self.open_fds.set(open);
@@ -98,7 +98,7 @@ impl Process {
     fn read_stat(&self, stat: &Stat) {
         let ticks_per_second = clock_ticks_per_second() as f64;
         let cpu_seconds = stat.cpu_ticks as f64 / ticks_per_second;
-        // Two scrapes at once may be out of order.
+        // Two concurrent scrapes may read in either order.
         self.cpu_seconds
             .inc_by((cpu_seconds - self.cpu_seconds.get()).max(0.0));
         if let Some(booted) = booted_at() {
@@ -112,34 +112,34 @@ impl Process {
     }
 }
 
-/// A file of this process in `/proc`.
+/// Reads a file of this process in `/proc`.
 fn read(name: &str) -> Option<String> {
     fs::read_to_string(format!("/proc/self/{name}")).ok()
 }
 
-/// Numbers wider than a gauge are shown as its largest.
+/// Converts to a gauge's type; a number that is too large becomes its maximum.
 fn saturated(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// What is taken from `/proc/self/stat`.
+/// The fields of `/proc/self/stat` that are used.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     cpu_ticks: u64,
     threads: u64,
-    /// Since the system booted.
+    /// Ticks between the system's boot and the start of the process.
     start_ticks: u64,
     virtual_bytes: u64,
     resident_pages: u64,
 }
 
 impl Stat {
-    /// The name, which stands in brackets, may hold blanks and brackets.
+    /// Parses the line. The name, in brackets, may contain blanks and brackets.
     fn parse(text: &str) -> Option<Stat> {
         let (_, fields) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = fields.split_ascii_whitespace().collect();
-        // Fields are numbered from 1 in proc_pid_stat(5), and the first after the name is the
-        // third.
+        // Fields are numbered from 1 in proc_pid_stat(5), and the first field after the name is
+        // number 3.
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         Some(Stat {
             cpu_ticks: field(14)? + field(15)?,
@@ -151,15 +151,15 @@ impl Stat {
     }
 }
 
-/// Seconds since 1970 at which the system booted.
+/// Returns the time of the system's boot, in seconds since 1970.
 fn booted_at() -> Option<u64> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
     line.trim().parse().ok()
 }
 
-/// Bytes received and sent, from `/proc/self/net/netstat`: pairs of lines, of which the first has
-/// the names of the numbers in the second.
+/// Returns the bytes received and sent, from `/proc/self/net/netstat`, which has pairs of lines:
+/// the first has the names of the numbers in the second.
 fn octets(text: &str) -> Option<(u64, u64)> {
     let mut lines = text.lines().filter(|line| line.starts_with("IpExt:"));
     let (names, numbers) = (lines.next()?, lines.next()?);

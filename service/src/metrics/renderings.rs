@@ -1,10 +1,10 @@
-//! Renders the text of scrapes, one at a time and not on the workers that serve clients.
+//! Renders the text for scrapes, one at a time, and not on the workers that serve clients.
 //!
-//! A rendering takes some milliseconds: it counts the process's open files and writes hundreds of
-//! series. On a worker of the clients' runtime it would hold up every connection of that worker,
-//! and anyone who can connect may scrape as often as they like. So it runs on a thread that may
-//! block, and all scrapes that wait meanwhile share the next rendering. It begins after they asked,
-//! so its numbers are no older than those of a rendering of their own.
+//! A rendering takes a few milliseconds: it counts the process's open files and writes hundreds of
+//! series. On a worker of the clients' runtime it would delay every connection of that worker, and
+//! anyone who can connect may scrape at any rate. So it runs on a thread for blocking work, and all
+//! scrapes that arrive during a rendering share the next one. The next rendering begins after they
+//! arrived, so its numbers are as recent as those of a rendering of their own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,36 +12,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::Mutex;
 
-/// The rendering under way and the one before.
+/// The state of renderings: the one in progress and the last one.
 #[derive(Debug, Default)]
 pub(super) struct Renderings {
-    /// Changes under the lock of `last` only.
+    /// Number of renderings begun. Changes only under the lock of `last`.
     begun: AtomicU64,
-    /// Locked by the rendering under way.
+    /// Locked by the rendering in progress.
     last: Arc<Mutex<Rendered>>,
 }
 
 #[derive(Debug, Default)]
 struct Rendered {
-    /// Counted from 1.
+    /// Number of the rendering, counted from 1.
     number: u64,
     text: Bytes,
 }
 
 impl Renderings {
-    /// Returns the text of a rendering that began after this call, by `render` or another caller's.
+    /// Returns the text of a rendering that began after this call, by `render` or another caller's
+    /// function.
     pub(super) async fn text(
         &self,
         render: impl FnOnce() -> prometheus::Result<String> + Send + 'static,
     ) -> prometheus::Result<Bytes> {
         let asked = self.begun.load(Ordering::SeqCst);
-        // The queue for the lock is in the order of arrival.
+        // The lock is granted in the order of arrival.
         let mut last = Arc::clone(&self.last).lock_owned().await;
         if last.number > asked {
             return Ok(last.text.clone());
         }
         let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        // The lock goes with the work: a client that leaves must not let a second one begin.
+        // The task holds the lock: if its caller goes away, no second rendering may begin.
         let rendering = tokio::task::spawn_blocking(move || {
             let text = Bytes::from(render()?);
             *last = Rendered {
@@ -64,7 +65,7 @@ mod tests {
 
     use super::*;
 
-    /// Scrapes that wait share one rendering, and it is not the one that had begun before.
+    /// Waiting scrapes share one rendering, which is not the one in progress when they arrived.
     #[tokio::test]
     async fn waiting_scrapes_share_the_next_rendering() {
         let renderings = Renderings::default();
@@ -97,8 +98,8 @@ mod tests {
         }
     }
 
-    /// A client that leaves does not let the next rendering begin beside its own, and one that
-    /// failed is not shared.
+    /// If a client goes away, the next rendering still waits for its rendering, and a failed
+    /// rendering is not shared.
     #[tokio::test]
     async fn one_rendering_at_a_time() {
         let renderings = Renderings::default();

@@ -1,32 +1,32 @@
-//! How things stand, read when somebody scrapes. See [`crate::metrics`].
+//! Gauges and counters that are read from the handle at a scrape. See [`crate::metrics`].
 
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntGauge};
 
 use conclave_core::handle::Handle;
 
-/// A number and how to read it.
+/// A gauge, and the function that reads its value.
 struct Reading {
     gauge: IntGauge,
     read: fn(&Handle) -> i64,
 }
 
-/// A number that only grows, counted elsewhere.
+/// A counter of a number that is counted elsewhere.
 struct Count {
     counter: IntCounter,
     read: fn(&Handle) -> u64,
 }
 
-/// Everything read at scrape time.
+/// All values that are read at a scrape.
 pub(super) struct Standing {
     readings: Vec<Reading>,
     counts: Vec<Count>,
 }
 
-/// Name, help, and the number itself.
+/// Name, help, and the function that reads the value.
 type Row<T> = (&'static str, &'static str, fn(&Handle) -> T);
 
-/// Numbers wider than a gauge are shown as its largest.
+/// Converts to a gauge's type; a number that is too large becomes its maximum.
 fn wide(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -83,7 +83,7 @@ const GAUGES: &[Row<i64>] = &[
     ),
     (
         "conclave_state_disk_bytes",
-        "Bytes of the state's files; the raft log is beside them.",
+        "Bytes of the state's files on disk, without the raft log.",
         |handle| wide(handle.reader().sizes().on_disk),
     ),
     (
@@ -130,7 +130,7 @@ const COUNTERS: &[Row<u64>] = &[
 ];
 
 impl Standing {
-    /// The numbers, and what a registry takes to show them.
+    /// Returns the gauges and counters, and the collectors to register.
     pub(super) fn new() -> prometheus::Result<(Standing, Vec<Box<dyn Collector>>)> {
         let mut standing = Standing {
             readings: Vec::new(),
@@ -150,14 +150,14 @@ impl Standing {
         Ok((standing, collectors))
     }
 
-    /// Reads everything.
+    /// Reads all values.
     pub(super) fn read(&self, handle: &Handle) {
         for Reading { gauge, read } in &self.readings {
             gauge.set(read(handle));
         }
         for Count { counter, read } in &self.counts {
-            // Two scrapes at once may both see the same difference; the counter then runs ahead by
-            // it, until the number has caught up.
+            // Two concurrent scrapes may add the same difference; the counter is then ahead until
+            // the number has caught up.
             counter.inc_by(read(handle).saturating_sub(counter.get()));
         }
     }

@@ -1,4 +1,4 @@
-//! What the core counts as it goes. See [`crate::metrics`].
+//! Counts and durations that the core reports as it works. See [`crate::metrics`].
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use prometheus::{
 
 use super::durations::Durations;
 
-/// Counters and histograms of the core. Cloning one of them shares it.
+/// Counters and histograms of the core. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Stats {
-    /// Seconds to make appended log entries durable.
+    /// Seconds to sync appended log entries.
     pub wal_fsync: Histogram,
-    /// Seconds to write to the log, with the sync where there is one: both are one call.
+    /// Seconds to write to the log, including the sync if there is one, since both are one call.
     pub wal_write: Histogram,
     /// Bytes of entries written to the log. A gauge, because it is one in etcd.
     pub wal_write_bytes: IntGauge,
@@ -23,23 +23,23 @@ pub struct Stats {
     pub backend_commit: Histogram,
     /// Seconds to reclaim the space of deleted keys.
     pub defrag: Histogram,
-    /// Whether space is being reclaimed: 1 is yes.
+    /// 1 while space is being reclaimed, else 0.
     pub defrag_inflight: IntGauge,
     /// Seconds to hash the whole state.
     pub hash: Histogram,
     /// Seconds to hash the keys at a revision.
     pub hash_rev: Histogram,
-    /// Reads that look at the state now.
+    /// Reads of the state in progress.
     pub open_reads: IntGauge,
-    /// Distributions by kind of request.
+    /// Durations by kind of request.
     pub durations: Arc<Durations>,
-    /// Streams that ended because what a client sent could not be read.
+    /// Watch streams that ended because a client's message could not be decoded.
     pub watch_streams_failed: IntCounter,
-    /// The same of keep-alives.
+    /// Keep-alive streams that ended because a client's message could not be decoded.
     pub keep_alive_streams_failed: IntCounter,
-    /// Batches of entries that took long to apply.
+    /// Batches of entries that took longer than the limit to apply.
     pub slow_applies: IntCounter,
-    /// Linearizable reads that waited long for their turn.
+    /// Linearizable reads that waited longer than the limit for their turn.
     pub slow_reads: IntCounter,
     /// Linearizable reads that were refused.
     pub reads_failed: IntCounter,
@@ -51,15 +51,15 @@ pub struct Stats {
     pub client_connections_refused: IntCounter,
     /// Proposals that were refused, or whose outcome is unknown.
     pub proposals_failed: IntCounter,
-    /// Heartbeats of this leader that left late.
+    /// Rounds of heartbeats that this leader sent late.
     pub heartbeats_late: IntCounter,
-    /// Raft messages of other members that were dropped unread.
+    /// Raft messages from other members that were dropped because no correct member sends them.
     pub raft_messages_refused: IntCounter,
-    /// Whether a received snapshot is being put in place: 1 is yes.
+    /// 1 while a received snapshot is being installed, else 0.
     pub installing: IntGauge,
     /// Learners promoted by this member.
     pub promotions: IntCounter,
-    /// Promotions asked of this member in vain, by the reason.
+    /// Promotions requested of this member that failed, by the reason.
     pub promotions_failed: IntCounterVec,
     /// Range requests answered by this member.
     pub ranges: IntCounter,
@@ -73,14 +73,14 @@ pub struct Stats {
     pub leases_granted: IntCounter,
     /// Leases revoked by requests to this member.
     pub leases_revoked: IntCounter,
-    /// Leases this member, as the leader, found expired and ended.
+    /// Leases that this member, as the leader, revoked because they had expired.
     pub leases_expired: IntCounter,
     /// Keep-alives answered by this member.
     pub leases_renewed: IntCounter,
 }
 
 impl Stats {
-    /// The numbers, and what a registry takes to show them.
+    /// Returns the series, and the collectors to register.
     pub(super) fn new() -> prometheus::Result<(Stats, Vec<Box<dyn Collector>>)> {
         let (by_kind, mut collectors) = Durations::new()?;
         let stream_failures = IntCounterVec::new(
@@ -171,7 +171,7 @@ impl Stats {
             )?,
             raft_messages_refused: IntCounter::new(
                 "conclave_raft_messages_refused_total",
-                "Raft messages that no correct member sends, and that were dropped.",
+                "Raft messages dropped because no correct member sends them.",
             )?,
             installing: IntGauge::new(
                 "etcd_server_snapshot_apply_in_progress_total",
@@ -292,10 +292,10 @@ impl Observer for Stats {
     }
 }
 
-/// The buckets of disk times: 1 ms to 8 s, which is where etcd's alerts look.
+/// Buckets for disk times: 1 ms to 8 s, the range of etcd's alerts.
 const FROM_A_MILLISECOND: (f64, usize) = (0.001, 14);
 
-/// A histogram with so many buckets from the first on, each twice as long as the one before.
+/// A histogram with `count` buckets from `first` on, each twice as wide as the one before.
 fn durations(
     name: &str,
     help: &str,
