@@ -1,4 +1,4 @@
-//! Choosing one of many.
+//! Elections: one leader among many candidates.
 
 use bytes::Bytes;
 use tonic::Streaming;
@@ -11,7 +11,8 @@ use crate::lease::KeptLease;
 use crate::{Client, Error};
 
 impl Client {
-    /// Waits until this candidate leads the election `name`, with `value` as what others see of it.
+    /// Waits until this candidate is elected in the election `name`. Other clients see `value` as
+    /// the leader's value.
     pub async fn campaign(
         &self,
         name: impl Into<Bytes>,
@@ -33,14 +34,14 @@ impl Client {
         })
     }
 
-    /// The present leader's key and value; the API's "no leader" error if there is none.
+    /// Returns the current leader's key and value, or the API's "no leader" error.
     pub async fn leader(&self, name: impl Into<Bytes>) -> Result<KeyValue, Error> {
         let request = LeaderRequest { name: name.into() };
         let response = self.elections().leader(request).await?.into_inner();
         response.kv.ok_or(Error::Protocol("a leader without a key"))
     }
 
-    /// Every leader from now on, and every value one proclaims.
+    /// Streams every leader from now on, and every value that a leader proclaims.
     pub async fn observe(
         &self,
         name: impl Into<Bytes>,
@@ -53,7 +54,7 @@ impl Client {
     }
 }
 
-/// A won election. It lasts as long as its key, that is, as long as its lease.
+/// A won election. The leadership lasts as long as its key, that is, as long as its lease.
 #[derive(Debug)]
 pub struct Leadership {
     client: Client,
@@ -61,12 +62,12 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// The key that proves it, to be compared in transactions that only the leader may do.
+    /// The key that proves the leadership. Compare it in transactions that only the leader may do.
     pub fn key(&self) -> &LeaderKey {
         &self.key
     }
 
-    /// Changes the value that others see, without a new election.
+    /// Changes the leader's value that other clients see, without a new election.
     pub async fn proclaim(&self, value: impl Into<Bytes>) -> Result<(), Error> {
         let request = ProclaimRequest {
             leader: Some(self.key.clone()),
@@ -76,7 +77,7 @@ impl Leadership {
         Ok(())
     }
 
-    /// Lets another candidate lead.
+    /// Resigns, so that another candidate can be elected.
     pub async fn resign(self) -> Result<(), Error> {
         let request = ResignRequest {
             leader: Some(self.key.clone()),

@@ -1,44 +1,44 @@
-//! What can go wrong, sorted by what the caller can do about it.
+//! Errors, by what the caller can do about them.
 
 use conclave_proto::errors::ApiError;
 use tonic::{Code, Status};
 
-/// A request that did not succeed.
+/// The reason why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The endpoint list is unusable: a mistake in the caller's configuration.
+    /// The endpoints cannot be used: a mistake in the caller's configuration.
     #[error("bad endpoint: {0}")]
     Endpoint(String),
-    /// The server answered with an error of the API. It decided, so the request had no effect,
-    /// unless the error is a timeout.
+    /// The server answered with an error of the API. The request had no effect, unless the error is
+    /// a timeout.
     #[error("{0}")]
     Api(ApiError),
-    /// The transport failed, or the server said something outside the API. A write may have
+    /// The transport failed, or the server answered with an error outside the API. A write may have
     /// happened.
     #[error("{}: {}", .0.code(), .0.message())]
     Status(Box<Status>),
-    /// The server compacted the history a watch wanted to read; it can go on from `revision`,
-    /// having missed what was before.
+    /// The server has compacted the history that a watch needs. The caller can watch again from
+    /// `revision`, and has missed the events before it.
     #[error("the history before revision {revision} has been compacted")]
     Compacted {
         /// The lowest revision that can still be watched.
         revision: i64,
     },
-    /// The server ended the watch for the reason it gives.
+    /// The server canceled the watch, for this reason.
     #[error("watch canceled: {0}")]
     WatchCanceled(String),
-    /// The reply lacks what the API promises.
+    /// The reply lacks a part that the API promises.
     #[error("the server's reply is not of the API: {0}")]
     Protocol(&'static str),
 }
 
 impl Error {
-    /// True when the server could not be reached or had no leader, so that a later attempt may
-    /// succeed.
+    /// Returns true if the server could not be reached or had no leader, so that a later attempt
+    /// may succeed.
     pub fn is_unavailable(&self) -> bool {
         match self {
-            // What a server says has no source. What has one broke on the way, under whatever code:
-            // a connection lost in the middle of a stream is `Unknown`.
+            // A status from the server has no source. A status with a source is a transport error,
+            // whatever its code: a connection that breaks in the middle of a stream is `Unknown`.
             Self::Status(status) => {
                 status.code() == Code::Unavailable || std::error::Error::source(&**status).is_some()
             }

@@ -1,14 +1,14 @@
-//! Which keys a request speaks of.
+//! The keys of a request.
 
 use bytes::Bytes;
 
-/// A single key or an interval of keys, in the API's encoding: `end` is exclusive; empty means the
-/// key alone, and a single zero byte means "to the last key".
+/// A single key or an interval of keys, in the API's encoding: `end` is exclusive. An empty `end`
+/// means the key alone, and a single zero byte means "to the last key".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// The key, or the first of the interval.
     pub key: Bytes,
-    /// The end of the interval.
+    /// The end of the interval, exclusive.
     pub end: Bytes,
 }
 
@@ -21,7 +21,7 @@ impl Keys {
         }
     }
 
-    /// Every key that starts with `prefix`; all keys, for the empty prefix.
+    /// All keys that start with `prefix`; all keys if the prefix is empty.
     pub fn prefix(prefix: impl Into<Bytes>) -> Self {
         let prefix = prefix.into();
         let end = after_prefix(&prefix);
@@ -34,7 +34,7 @@ impl Keys {
         }
     }
 
-    /// The keys from `key` up to, but without, `end`.
+    /// The keys from `key` to `end`, without `end`.
     pub fn range(key: impl Into<Bytes>, end: impl Into<Bytes>) -> Self {
         Self {
             key: key.into(),
@@ -42,7 +42,7 @@ impl Keys {
         }
     }
 
-    /// The key and everything after it.
+    /// The key and all keys after it.
     pub fn from(key: impl Into<Bytes>) -> Self {
         Self {
             key: key.into(),
@@ -57,8 +57,9 @@ impl<T: Into<Bytes>> From<T> for Keys {
     }
 }
 
-/// The first key after all that start with `prefix`: the last byte that can grow is grown and the
-/// rest dropped. Where none can, nothing comes after, which the API writes as a zero byte.
+/// Returns the first key after all keys that start with `prefix`: the last byte that can be
+/// incremented is incremented, and the rest dropped. If no byte can, no key comes after, which the
+/// API writes as a zero byte.
 fn after_prefix(prefix: &[u8]) -> Bytes {
     match prefix.iter().rposition(|&byte| byte < u8::MAX) {
         Some(last) => {

@@ -28,13 +28,13 @@ impl Client {
         Ok(self.kv().put(request).await?.into_inner())
     }
 
-    /// The key as it is now (linearizable), or `None`.
+    /// Returns the key (linearizable), or `None` if it does not exist.
     pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<KeyValue>, Error> {
         let mut response = self.range(Keys::one(key)).await?;
         Ok(response.kvs.pop())
     }
 
-    /// The keys in `keys`, in order (linearizable).
+    /// Returns the keys in `keys`, in order (linearizable).
     pub async fn range(&self, keys: impl Into<Keys>) -> Result<RangeResponse, Error> {
         let Keys {
             key,
@@ -48,12 +48,13 @@ impl Client {
         .await
     }
 
-    /// A range with every option of the API: limit, revision, order, filters, serializable.
+    /// Returns a range, with every option of the API: limit, revision, order, filters,
+    /// serializable.
     pub async fn range_with(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
         Ok(self.kv().range(request).await?.into_inner())
     }
 
-    /// Removes the keys in `keys`; the response counts them.
+    /// Deletes the keys in `keys`; the response has their number.
     pub async fn delete(&self, keys: impl Into<Keys>) -> Result<DeleteRangeResponse, Error> {
         let Keys {
             key,
@@ -67,13 +68,14 @@ impl Client {
         Ok(self.kv().delete_range(request).await?.into_inner())
     }
 
-    /// Evaluates the comparisons and runs one of two lists of operations, all at one revision.
+    /// Runs a transaction: evaluates the comparisons, then runs one of two lists of operations, all
+    /// at one revision.
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
         Ok(self.kv().txn(request).await?.into_inner())
     }
 
-    /// Forgets the history before `revision`; with `physical`, returns when its space has been
-    /// given back.
+    /// Compacts the history before `revision`. With `physical`, returns when its space has been
+    /// freed.
     pub async fn compact(&self, revision: i64, physical: bool) -> Result<(), Error> {
         self.kv()
             .compact(CompactionRequest { revision, physical })

@@ -1,4 +1,4 @@
-//! Leases: keys that vanish when their holder does.
+//! Leases: keys that are deleted when their owner fails.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::api::{
 };
 use crate::{Client, Error};
 
-/// A keep-alive goes out each time this part of the TTL has passed, so that two may be lost.
+/// Number of renewals per TTL: two in a row may be lost.
 const RENEWALS_PER_TTL: u32 = 3;
-/// The pause before a broken keep-alive stream is opened again.
+/// Pause before a broken keep-alive stream is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// Grants a lease of at least `ttl_seconds` (the server may raise it) and keeps it alive in the
+    /// Grants a lease of at least `ttl_seconds` (the server may raise it), and renews it in the
     /// background until the returned value is dropped or revoked.
     pub async fn grant(&self, ttl_seconds: i64) -> Result<KeptLease, Error> {
         let request = LeaseGrantRequest {
@@ -38,8 +38,8 @@ impl Client {
         })
     }
 
-    /// How long a lease has to live, in seconds; `ttl` is -1 when there is none of this id. With
-    /// `keys`, also what is attached to it.
+    /// Returns the remaining time of a lease in seconds; `ttl` is -1 if there is no lease with this
+    /// id. With `keys`, also returns the keys attached to the lease.
     pub async fn time_to_live(
         &self,
         id: i64,
@@ -53,7 +53,7 @@ impl Client {
             .into_inner())
     }
 
-    /// Ends a lease and removes its keys.
+    /// Revokes a lease, which deletes its keys.
     pub async fn revoke(&self, id: i64) -> Result<(), Error> {
         self.leases()
             .lease_revoke(LeaseRevokeRequest { id })
@@ -62,8 +62,8 @@ impl Client {
     }
 }
 
-/// A lease with a task that renews it. Dropping it stops the renewals, so the lease ends one TTL
-/// later; [`KeptLease::revoke`] ends it at once.
+/// A lease with a task that renews it. When this value is dropped, the renewals stop, so the lease
+/// ends one TTL later. [`KeptLease::revoke`] ends it at once.
 #[derive(Debug)]
 pub struct KeptLease {
     client: Client,
@@ -74,25 +74,25 @@ pub struct KeptLease {
 }
 
 impl KeptLease {
-    /// The id, as requests name it.
+    /// The lease's id, for requests.
     pub fn id(&self) -> i64 {
         self.id
     }
 
-    /// The granted time to live in seconds.
+    /// The granted time to live, in seconds.
     pub fn ttl_seconds(&self) -> i64 {
         self.ttl
     }
 
-    /// Returns when the lease is lost: the server does not know it any more, or could not be
-    /// reached for a whole TTL. Whatever the lease guarded must be given up then.
+    /// Returns when the lease is lost: the server does not have it any more, or could not be
+    /// reached for a whole TTL. The caller must then stop anything that the lease guards.
     pub async fn lost(&self) {
         let mut alive = self.alive.clone();
-        // An error means that the keeper is gone, which is a loss as well.
+        // An error means that the renewing task has ended, so the lease is lost as well.
         let _ = alive.wait_for(|alive| !alive).await;
     }
 
-    /// Ends the lease now and removes its keys.
+    /// Revokes the lease now, which deletes its keys.
     pub async fn revoke(self) -> Result<(), Error> {
         self.keeper.abort();
         self.client.revoke(self.id).await
@@ -105,8 +105,8 @@ impl Drop for KeptLease {
     }
 }
 
-/// Renews until the lease is lost. One deadline rules: the last confirmed renewal, measured from
-/// when it was *sent*, plus the TTL. Past it the lease may be gone, whatever the network says.
+/// Renews until the lease is lost. The deadline is the time when the last confirmed renewal was
+/// *sent*, plus the TTL. After it the lease may have ended, whatever the network reports.
 async fn keep(client: Client, id: i64, ttl: i64, alive: watch::Sender<bool>) {
     let ttl = Duration::from_secs(ttl.max(1).unsigned_abs());
     let mut deadline = Instant::now() + ttl;
@@ -120,9 +120,9 @@ async fn keep(client: Client, id: i64, ttl: i64, alive: watch::Sender<bool>) {
 }
 
 enum Renewals {
-    /// The stream failed; the lease may still live.
+    /// The stream failed; the lease may still exist.
     Broken,
-    /// The server says that there is no such lease, or said nothing for a whole TTL.
+    /// The server answered that the lease does not exist, or did not answer for a whole TTL.
     Lost,
 }
 

@@ -1,4 +1,4 @@
-//! An asynchronous client of Conclave, and of any server of the etcd v3 API.
+//! An asynchronous client for Conclave, and for any server with etcd's v3 API.
 //!
 //! ```no_run
 //! # async fn tour() -> Result<(), conclave_client::Error> {
@@ -16,14 +16,14 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The client is thin: requests and replies are the API's own messages ([`api`]), and what it adds
-//! is what every user would otherwise write again. A [`watch::Watch`] resumes where it was when its
-//! connection breaks, a [`lease::KeptLease`] keeps itself alive and says when it could not, a
-//! [`lock::Lock`] and an [`election::Leadership`] carry the key that proves them, so that a
+//! The client is thin: requests and replies are the API's own messages ([`api`]), and it adds only
+//! what every user would have to write. A [`watch::Watch`] resumes after a broken connection at the
+//! revision where it was. A [`lease::KeptLease`] renews itself and reports when it is lost. A
+//! [`lock::Lock`] and an [`election::Leadership`] have the key that proves ownership, so that a
 //! transaction can be guarded by it.
 //!
-//! Writes are never retried here: after a broken connection nobody but the caller knows whether a
-//! second attempt would be a repetition. The error says whether the write may have happened.
+//! Writes are never retried. After a broken connection only the caller can know whether a second
+//! attempt would do the write twice. The error says whether the write may have happened.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub mod watch;
 pub use error::Error;
 pub use keys::Keys;
 
-/// The messages of the API, as they are on the wire.
+/// The API's messages, as generated from its `.proto` files.
 pub mod api {
     pub use conclave_proto::etcdserverpb::*;
     pub use conclave_proto::mvccpb::{Event, KeyValue, event::EventType};
@@ -55,28 +55,27 @@ use api::lease_client::LeaseClient;
 use api::maintenance_client::MaintenanceClient;
 use api::watch_client::WatchClient;
 
-/// How long a connection attempt may take before another endpoint is tried.
+/// Time limit of a connection attempt, after which another endpoint is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often an idle connection is probed, so that a dead machine is noticed without traffic. The
-/// server refuses clients that ping more often than every 5 s.
+/// Interval of probes on an idle connection, so that a dead machine is detected without traffic.
+/// etcd refuses clients that ping more often than every 5 s.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// How long a probe may stay unanswered.
+/// Time to wait for the answer to a probe.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection to a cluster. Cheap to clone; clones share it.
+/// A connection to a cluster. Cheap to clone; clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     channel: Channel,
 }
 
 impl Client {
-    /// A client of the servers at `endpoints` (`http://host:port`). Requests are spread over those
-    /// that answer.
-    /// Connections are made when first needed, so a server that is down is met by the first
-    /// request, not here.
+    /// Creates a client for the servers at `endpoints` (`http://host:port`). Requests are spread
+    /// over the servers that answer. Connections are made when first needed, so this succeeds even
+    /// if a server is down, and the first request reports the error.
     ///
     /// # Errors
-    /// [`Error::Endpoint`] for a URL that is none, or for an empty list.
+    /// [`Error::Endpoint`] if an endpoint is not a URL, or if the list is empty.
     pub async fn connect<I, E>(endpoints: I) -> Result<Self, Error>
     where
         I: IntoIterator<Item = E>,
@@ -94,22 +93,22 @@ impl Client {
         Ok(Self { channel })
     }
 
-    /// The raw key-value stub, without a size limit on replies.
+    /// Returns the generated key-value stub, without a size limit on replies.
     pub fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
     }
 
-    /// The raw lease stub.
+    /// Returns the generated lease stub.
     pub fn leases(&self) -> LeaseClient<Channel> {
         LeaseClient::new(self.channel.clone())
     }
 
-    /// The raw maintenance stub.
+    /// Returns the generated maintenance stub.
     pub fn maintenance(&self) -> MaintenanceClient<Channel> {
         MaintenanceClient::new(self.channel.clone())
     }
 
-    /// The raw cluster stub.
+    /// Returns the generated cluster stub.
     pub fn cluster(&self) -> ClusterClient<Channel> {
         ClusterClient::new(self.channel.clone())
     }

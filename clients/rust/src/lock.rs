@@ -1,4 +1,4 @@
-//! Mutual exclusion.
+//! Locks.
 
 use bytes::Bytes;
 
@@ -7,8 +7,7 @@ use crate::lease::KeptLease;
 use crate::{Client, Error};
 
 impl Client {
-    /// Waits until the lock `name` is held under `lease`. Dropping the future gives the place in
-    /// the queue up.
+    /// Waits until the lock `name` is held under `lease`. Dropping the future leaves the queue.
     pub async fn lock(&self, name: impl Into<Bytes>, lease: &KeptLease) -> Result<Lock, Error> {
         let request = LockRequest {
             name: name.into(),
@@ -22,8 +21,8 @@ impl Client {
     }
 }
 
-/// A held lock. It is held as long as its key exists, that is, as long as its lease lives; a write
-/// that must not happen without the lock compares [`Lock::key`]'s create revision in its
+/// A held lock. It is held as long as its key exists, that is, as long as its lease exists. A write
+/// that must not happen without the lock compares the create revision of [`Lock::key`] in its
 /// transaction.
 #[derive(Debug)]
 pub struct Lock {
@@ -32,12 +31,12 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The key whose existence is the lock.
+    /// The key that exists while the lock is held.
     pub fn key(&self) -> &Bytes {
         &self.key
     }
 
-    /// Gives the lock to the next in the queue.
+    /// Releases the lock, which passes to the next in the queue.
     pub async fn unlock(self) -> Result<(), Error> {
         self.client
             .locks()

@@ -1,4 +1,4 @@
-//! Being told of changes, once each and in order, across broken connections.
+//! Watches: every change once and in order, across broken connections.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::api::{
 };
 use crate::{Client, Error, Keys};
 
-/// The pause before a broken watch is opened again.
+/// Pause before a broken watch is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 impl Client {
-    /// Describes a watch on `keys`; [`WatchBuilder::open`] starts it.
+    /// Returns a builder for a watch on `keys`; [`WatchBuilder::open`] opens it.
     pub fn watch(&self, keys: impl Into<Keys>) -> WatchBuilder {
         let Keys {
             key,
@@ -41,7 +41,8 @@ pub struct WatchBuilder {
 }
 
 impl WatchBuilder {
-    /// Starts at this revision, which may be in the past (its events come first) or in the future.
+    /// Starts at this revision. It may be in the past, and then the events since that revision come
+    /// first, or in the future.
     pub fn from(mut self, revision: i64) -> Self {
         self.request.start_revision = revision;
         self
@@ -53,7 +54,7 @@ impl WatchBuilder {
         self
     }
 
-    /// Opens the watch. When this returns, every later change will be seen.
+    /// Opens the watch. Every change after this returns is delivered.
     pub async fn open(self) -> Result<Watch, Error> {
         let mut watch = Watch {
             client: self.client,
@@ -66,11 +67,11 @@ impl WatchBuilder {
     }
 }
 
-/// An open watch. Dropping it ends it.
+/// An open watch. Dropping it ends the watch.
 #[derive(Debug)]
 pub struct Watch {
     client: Client,
-    /// As it would be sent to open the watch again: its start is the first revision not seen yet.
+    /// The request that would open the watch again: its start is the first revision not seen yet.
     request: WatchCreateRequest,
     stream: Option<OpenStream>,
     ended: bool,
@@ -78,27 +79,27 @@ pub struct Watch {
 
 #[derive(Debug)]
 struct OpenStream {
-    /// Held because the server ends the stream when it closes.
+    /// Kept open, because the server ends the stream when this side closes.
     _requests: mpsc::Sender<WatchRequest>,
     responses: Streaming<WatchResponse>,
 }
 
-/// What changed, up to and including `revision`.
+/// Changes up to and including `revision`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// The revision up to which everything has been delivered.
     pub revision: i64,
-    /// The changes in order; those of one revision are never torn apart.
+    /// The changes in order. All changes of a revision are in the same batch.
     pub events: Vec<Event>,
 }
 
 impl Watch {
-    /// The next changes; `None` after the server ended the watch, which it does not do by itself.
-    /// When the connection breaks, it is made again and the watch goes on where it was.
+    /// Returns the next changes, or `None` after the watch has ended with an error. When the
+    /// connection breaks, the watch connects again and continues where it was.
     ///
     /// # Errors
-    /// [`Error::Compacted`] when the events to come next do not exist any more,
-    /// [`Error::WatchCanceled`] when the server refuses to go on. The watch is over then.
+    /// [`Error::Compacted`] if the next events have been compacted, [`Error::WatchCanceled`] if the
+    /// server cancels the watch. The watch has ended then.
     pub async fn next(&mut self) -> Result<Option<Batch>, Error> {
         while !self.ended {
             let Some(stream) = &mut self.stream else {
@@ -155,13 +156,14 @@ impl Watch {
         });
         self.accept(created)?;
         if self.request.start_revision == 0 {
-            // From now on the start is fixed: a reconnection must not skip what happens meanwhile.
+            // The start is fixed from now on, so that a reconnection does not skip changes made in
+            // the meantime.
             self.request.start_revision = revision + 1;
         }
         Ok(())
     }
 
-    /// Notes how far the watch has come.
+    /// Records the last revision of a response, and returns its changes.
     fn accept(&mut self, response: WatchResponse) -> Result<Option<Batch>, Error> {
         if response.canceled {
             self.ended = true;
