@@ -4,7 +4,7 @@
 //! line ([`config`]), a data directory, front ends for clients ([`rpc`], [`http`]), the protocol
 //! between members ([`peer`]), metrics and log lines. [`Server`] connects them.
 //!
-//! # The end
+//! # Stop
 //!
 //! One token stops everything. A signal, [`Server::shutdown`] or a fault cancels it. First the edge
 //! finishes or aborts the clients' calls. Then the driver's mailbox is closed, and each owner ends

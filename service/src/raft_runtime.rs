@@ -29,7 +29,6 @@ pub(crate) struct RaftRuntime {
 }
 
 impl RaftRuntime {
-    /// Starts the thread.
     pub(crate) fn start() -> io::Result<RaftRuntime> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)

@@ -74,7 +74,6 @@ pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
     propose(handle, Change::Promote(id)).await
 }
 
-/// Removes a member.
 pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
     check(handle, &rules::Change::Remove { id }).await?;
     propose(handle, Change::Remove(id)).await

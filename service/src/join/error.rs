@@ -94,7 +94,7 @@ pub enum JoinError {
         /// Id of this member's cluster, by its flags.
         ours: u64,
     },
-    /// The cluster has removed this member.
+    /// The cluster has removed this member for ever.
     #[error(
         "the member has been permanently removed from the cluster: its id {member_id:x} cannot be \
          used again; add it again with `etcdctl member add`"

@@ -38,7 +38,6 @@ const CODES: [(Code, &str); 17] = [
     (Code::Unauthenticated, "Unauthenticated"),
 ];
 
-/// The counters of one method.
 struct OfMethod {
     started: IntCounter,
     /// Indexed by the number of the code.
@@ -53,7 +52,6 @@ struct OfMethod {
 
 const METHOD_LABELS: &[&str] = &["grpc_type", "grpc_service", "grpc_method"];
 
-/// The counters of all methods.
 pub(crate) struct Calls {
     /// Indexed by the number of the method.
     methods: Vec<OfMethod>,

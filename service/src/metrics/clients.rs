@@ -19,7 +19,6 @@ const UNKNOWN: &str = "unknown";
 /// Label of versions above [`VERSIONS_MAX`].
 const OTHER: &str = "other";
 
-/// The counters by version.
 pub(crate) struct Clients {
     family: IntCounterVec,
     /// Most clients of a cluster have the same version, so a list is faster than a map.
