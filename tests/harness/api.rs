@@ -1,4 +1,4 @@
-//! Requests in few words: `put("a", "1")`, `range("a", "c")`, `txn([..], [..], [..])`.
+//! Short constructors of requests: `put("a", "1")`, `range("a", "c")`, `txn([..], [..], [..])`.
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb as pb;
@@ -7,7 +7,7 @@ use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::request_op::Request;
 use pb::response_op::Response;
 
-/// The end of a range that has none, and the start of one that begins with the first key.
+/// As a range's end: no end. As its start: the first key.
 pub const OPEN: &[u8] = b"\0";
 
 /// Sets a key.
@@ -64,7 +64,7 @@ pub fn delete_range(key: impl Into<Bytes>, end: impl Into<Bytes>) -> pb::DeleteR
     }
 }
 
-/// Forgets history before `revision`.
+/// Compacts the history before `revision`.
 pub fn compaction(revision: i64) -> pb::CompactionRequest {
     pb::CompactionRequest {
         revision,
@@ -114,7 +114,7 @@ pub fn op(request: impl IntoOp) -> pb::RequestOp {
     }
 }
 
-/// What can be an operation of a transaction.
+/// A request that can be an operation of a transaction.
 pub trait IntoOp {
     /// The operation.
     fn into_op(self) -> Request;
@@ -144,7 +144,7 @@ impl IntoOp for pb::TxnRequest {
     }
 }
 
-/// A comparison; the operand says which property of the key is meant.
+/// A comparison; the operand selects the property of the key to compare.
 pub fn compare(key: impl Into<Bytes>, result: CompareResult, operand: TargetUnion) -> pb::Compare {
     let target = match operand {
         TargetUnion::Version(_) => CompareTarget::Version,
@@ -162,17 +162,17 @@ pub fn compare(key: impl Into<Bytes>, result: CompareResult, operand: TargetUnio
     }
 }
 
-/// The key has this value.
+/// Holds if the key has this value.
 pub fn value_is(key: impl Into<Bytes>, value: impl Into<Bytes>) -> pb::Compare {
     compare(key, CompareResult::Equal, TargetUnion::Value(value.into()))
 }
 
-/// The key does not exist.
+/// Holds if the key does not exist.
 pub fn is_absent(key: impl Into<Bytes>) -> pb::Compare {
     compare(key, CompareResult::Equal, TargetUnion::CreateRevision(0))
 }
 
-/// The comparison for every key up to `end`.
+/// Extends the comparison to every key up to `end`.
 pub fn over(compare: pb::Compare, end: impl Into<Bytes>) -> pb::Compare {
     pb::Compare {
         range_end: end.into(),
@@ -188,21 +188,21 @@ pub fn revision_of(header: &Option<pb::ResponseHeader>) -> i64 {
         .revision
 }
 
-/// The keys, as text.
+/// The keys as text.
 pub fn keys(kvs: &[KeyValue]) -> Vec<String> {
     kvs.iter()
         .map(|kv| String::from_utf8_lossy(&kv.key).into_owned())
         .collect()
 }
 
-/// The values, as text.
+/// The values as text.
 pub fn values(kvs: &[KeyValue]) -> Vec<String> {
     kvs.iter()
         .map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
         .collect()
 }
 
-/// `key=value` or `-key`, with the revision, in order.
+/// Formats events as `key=value` or `-key`, each with its revision, in order.
 pub fn told(events: &[Event]) -> Vec<String> {
     events
         .iter()

@@ -1,4 +1,4 @@
-//! Certificates for members, of authorities that last as long as the test.
+//! Certificates for members, signed by authorities made for one test.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -12,23 +12,23 @@ use tempfile::TempDir;
 
 use crate::proxy::own_address;
 
-/// Somebody who signs certificates, with a folder of its own.
+/// A certificate authority with a directory of its own.
 #[derive(Debug)]
 pub struct Authority {
     dir: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Until when a certificate is good.
+/// How long a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// Longer than anybody waits.
+    /// Valid for longer than any test runs.
     Good,
-    /// It ended years ago.
+    /// Expired years ago.
     Ended,
 }
 
-/// The files of a certificate, and of whom its owner trusts.
+/// The files of a certificate and of the authority its owner trusts.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     cert: PathBuf,
@@ -37,7 +37,7 @@ pub struct Certificate {
 }
 
 impl Authority {
-    /// A new one. Names tell authorities apart.
+    /// Creates an authority. The name distinguishes it from others.
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -52,9 +52,9 @@ impl Authority {
         }
     }
 
-    /// A certificate for a member on this machine, whose owner trusts this authority.
+    /// Issues a certificate for a member on this machine that trusts this authority.
     pub fn issue(&self, name: &str, validity: Validity) -> Certificate {
-        // Where it is dialled, and where its own connections come from.
+        // The addresses the member is dialled at, and its own connections come from.
         let addresses = [own_address(), Ipv4Addr::LOCALHOST.into()];
         let mut params = CertificateParams::default();
         params.subject_alt_names = addresses.map(SanType::IpAddress).into();
@@ -82,7 +82,7 @@ impl Authority {
 }
 
 impl Certificate {
-    /// The flags of a member that shows it to its peers.
+    /// The flags of a member that uses this certificate with its peers.
     pub fn flags(&self) -> Vec<String> {
         vec![
             format!("--peer-cert-file={}", self.cert.display()),
@@ -92,8 +92,8 @@ impl Certificate {
         ]
     }
 
-    /// Puts another in its place: two copies, one after the other, as an operator makes them. Whom
-    /// the owner trusts stays.
+    /// Overwrites the certificate and key files with `other`'s, one after the other, as an operator
+    /// copies them. The trusted authority does not change.
     pub fn replace_by(&self, other: &Self) {
         fs::copy(&other.cert, &self.cert).expect("copied");
         fs::copy(&other.key, &self.key).expect("copied");

@@ -19,7 +19,7 @@ pub struct Child {
     status: Option<ExitStatus>,
 }
 
-/// Everything the child wrote, by line, as it is written.
+/// Every line the child wrote, in order.
 #[derive(Debug, Default)]
 struct Log {
     state: Mutex<LogState>,
@@ -72,7 +72,7 @@ impl Child {
         self.log.lock().lines.clone()
     }
 
-    /// The first line that contains `part`, waiting for it; `None` when the child ends without it.
+    /// Waits for the first line that contains `part`; `None` if the child ends without it.
     pub fn line(&self, part: &str) -> Option<String> {
         let deadline = Instant::now() + DEADLINE;
         let mut state = self.log.lock();
@@ -93,12 +93,12 @@ impl Child {
         }
     }
 
-    /// Asks the child to end, as a service manager does.
+    /// Asks the child to end (SIGTERM), as a service manager does.
     pub fn terminate(&self) {
         self.signal("TERM");
     }
 
-    /// Stops the child in its tracks (`STOP`) or lets it go on (`CONT`).
+    /// Sends a signal: `STOP` suspends the child, `CONT` resumes it.
     pub fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
         let status = Command::new("kill").args(["-s", name, &pid]).status();
@@ -108,21 +108,21 @@ impl Child {
         );
     }
 
-    /// Ends the child without letting it do anything more, and waits until it is gone.
+    /// Kills the child (SIGKILL) and waits until it is gone.
     pub fn kill(&mut self) {
         if self.status.is_none() {
-            // An error means that it has ended by itself, which is as good.
+            // An error means that the child has already ended.
             let _ = self.child.kill();
             let _ = self.wait();
         }
     }
 
-    /// Waits until the child has ended by itself and returns how.
+    /// Waits until the child has ended by itself and returns its exit status.
     pub fn wait(&mut self) -> ExitStatus {
         self.wait_at_most(DEADLINE)
     }
 
-    /// [`Child::wait`] with a limit of the caller's.
+    /// [`Child::wait`] with a limit chosen by the caller.
     pub fn wait_at_most(&mut self, limit: Duration) -> ExitStatus {
         if let Some(status) = self.status {
             return status;
@@ -145,8 +145,8 @@ impl Child {
         status
     }
 
-    /// Waits until the server has ended by itself, with an error. Its log and the line for whoever
-    /// started it must say why and where.
+    /// Waits until the server has ended by itself with an error. Its log and the line on its
+    /// standard error must name the reason and the place.
     pub fn expect_error(&mut self, reason: &str, place: &Path) {
         let status = self.wait();
         let lines = self.lines();
@@ -159,7 +159,7 @@ impl Child {
         }
     }
 
-    /// Whether the child is running still.
+    /// Returns true while the child runs.
     pub fn is_running(&mut self) -> bool {
         self.status.is_none() && matches!(self.child.try_wait(), Ok(None))
     }
@@ -185,12 +185,12 @@ impl Drop for Child {
 }
 
 impl Log {
-    /// Usable after a panic too: that is when the lines are wanted.
+    /// Ignores poisoning: after a panic the lines are needed most.
     fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a line or an end, at most so long.
+    /// Waits up to a limit for a line or for the child's end.
     fn wait<'a>(
         &'a self,
         state: MutexGuard<'a, LogState>,

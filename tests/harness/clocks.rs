@@ -1,16 +1,16 @@
-//! A monotonic clock of a process's own, in a time namespace. Needs root and `unshare`.
+//! A monotonic clock for one process, in a time namespace. Needs root and `unshare`.
 //!
-//! On different machines these clocks have nothing to do with each other: each counts from the
-//! start of its machine. On one machine all processes read the same, and a moment that one member
-//! gave to another would be right by accident.
+//! On different machines these clocks are unrelated: each counts from the boot of its machine. On
+//! one machine all processes read the same clock, so an instant sent from one member to another
+//! would be correct by accident.
 //!
-//! The wall clock is another matter: see [`crate::wall_clock`].
+//! For the wall clock see [`crate::wall_clock`].
 
 use std::process::Command;
 use std::time::Duration;
 
-/// The words that run a command where the machine seems to have been up for so much longer. `None`,
-/// and a line that says why the test proves nothing here, if that cannot be done.
+/// The command prefix that runs a process whose machine seems to have been up longer by `time`. If
+/// this machine cannot do that, prints why the test is skipped and returns `None`.
 pub fn up_longer_by(time: Duration) -> Option<Vec<String>> {
     let seconds = time.as_secs();
     let mut words = vec!["unshare".to_owned(), "--time".to_owned()];
@@ -25,7 +25,7 @@ pub fn up_longer_by(time: Duration) -> Option<Vec<String>> {
     None
 }
 
-/// How long the machine seems to have been up.
+/// The uptime a command with this prefix sees.
 fn uptime(inside: &[String]) -> Result<Duration, String> {
     let mut command = Command::new(&inside[0]);
     command.args(&inside[1..]).args(["cat", "/proc/uptime"]);

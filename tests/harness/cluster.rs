@@ -1,7 +1,7 @@
-//! Several members as processes of their own, and what can happen to them.
+//! A cluster of several members, each a process, and the faults a test can inject into it.
 //!
-//! A member is named by its number: 0, 1, 2, and so on in the order of joining. A number is never
-//! given again, so that a test can go on speaking of a member that was removed.
+//! A member is identified by its number: 0, 1, 2, and so on in the order of joining. A number is
+//! never reused, so that a test can still refer to a removed member.
 //!
 //! ```text
 //! let mut cluster = Cluster::start(3, &[]).await;
@@ -11,8 +11,8 @@
 //! cluster.restart(leader);
 //! ```
 //!
-//! Everything between members passes a [`Network`] of forwarders, where a link can be cut or held
-//! in one direction. `CONCLAVE_TEST_SERVER=etcd` puts a real etcd 3.4 under it.
+//! All traffic between members passes through a [`Network`] of forwarders, where a link can be cut
+//! or held in one direction. `CONCLAVE_TEST_SERVER=etcd` runs the tests against a real etcd 3.4.
 //!
 //! Members run with a heartbeat of 50 ms and an election timeout of 500 ms, half of the default:
 //! short enough that a failover costs a test a second, long enough that a busy machine of two
@@ -35,13 +35,13 @@ use crate::proxy::Network;
 use crate::wait::{DEADLINE, eventually_by};
 use crate::{Backend, eventually};
 
-/// A question to a member that may be stopped, cut off or without a leader.
+/// Timeout of a request to a member that may be stopped, cut off or without a leader.
 pub(crate) const ANSWER: Duration = Duration::from_millis(1000);
 
-/// The election timeout all members run with.
+/// The election timeout of all members.
 pub const ELECTION: Duration = Duration::from_millis(500);
 
-/// What the cluster is called, unless a test says otherwise.
+/// The cluster token, unless a test sets another.
 const TOKEN: &str = "a-test";
 
 /// A running cluster.
@@ -54,14 +54,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `size` members with these flags added, and waits until all serve.
+    /// Starts `size` members with these additional flags, and waits until all serve.
     pub async fn start(size: usize, flags: &[&str]) -> Self {
         let mut cluster = Self::prepare(size, flags, TOKEN);
         cluster.start_all().await;
         cluster
     }
 
-    /// Starts the members that were prepared, and waits until all serve.
+    /// Starts the prepared members, and waits until all serve.
     pub async fn start_all(&mut self) {
         for member in &mut self.members {
             member.spawn(&self.network);
@@ -72,7 +72,7 @@ impl Cluster {
         self.leader().await;
     }
 
-    /// The members and what they will be started with; none is running.
+    /// Prepares members without starting them.
     pub fn prepare(size: usize, flags: &[&str], token: &str) -> Self {
         let backend = Backend::Process.or_as_asked();
         let network = Network::default();
@@ -90,7 +90,7 @@ impl Cluster {
         cluster
     }
 
-    /// Tells the members of a new cluster of each other.
+    /// Gives each member of a new cluster the list of all members.
     fn found(&mut self) {
         let all: Vec<_> = self.members.iter().map(Member::entry).collect();
         for member in &mut self.members {
@@ -98,16 +98,16 @@ impl Cluster {
         }
     }
 
-    /// Gives the members that were prepared a certificate each, to talk to each other with.
+    /// Gives each prepared member a certificate for its connections to peers.
     pub fn secure(&mut self, certificates: &[Certificate]) {
         for (member, certificate) in self.members.iter_mut().zip(certificates) {
             member.set_own_flags(&certificate.flags());
         }
-        // URLs begin in another way now.
+        // The scheme of the peer URLs has changed.
         self.found();
     }
 
-    /// Whether the members are real etcd.
+    /// Returns true if the members are real etcd.
     pub fn is_etcd(&self) -> bool {
         self.backend == Backend::Etcd
     }
@@ -133,7 +133,7 @@ impl Cluster {
         (0..self.members.len()).filter(belongs).collect()
     }
 
-    /// All of them but one.
+    /// The numbers of all members but one.
     pub fn others(&self, number: usize) -> Vec<usize> {
         let mut others = self.numbers();
         others.retain(|&other| other != number);
@@ -147,12 +147,12 @@ impl Cluster {
         numbers
     }
 
-    /// Where clients of a member connect.
+    /// The client URL of a member.
     pub fn endpoint(&self, number: usize) -> &str {
         self.members[number].endpoint()
     }
 
-    /// Where clients connect, of all members that were not removed.
+    /// The client URLs of all members that were not removed.
     pub fn endpoints(&self) -> Vec<String> {
         let endpoint = |number| self.endpoint(number).to_owned();
         self.numbers().into_iter().map(endpoint).collect()
@@ -164,40 +164,40 @@ impl Cluster {
     }
 }
 
-/// What happens to processes.
+/// Faults of processes.
 impl Cluster {
-    /// Ends a member at once (SIGKILL).
+    /// Kills a member (SIGKILL).
     pub fn kill(&mut self, number: usize) {
         self.members[number].kill();
     }
 
-    /// Asks a member to end (SIGTERM) and waits until it has.
+    /// Stops a member (SIGTERM) and waits until it has ended.
     pub fn terminate(&mut self, number: usize) {
         self.members[number].terminate();
     }
 
-    /// Stops a member where it is (SIGSTOP).
+    /// Suspends a member (SIGSTOP).
     pub fn pause(&mut self, number: usize) {
         self.members[number].pause();
     }
 
-    /// Lets a stopped member go on (SIGCONT).
+    /// Resumes a suspended member (SIGCONT).
     pub fn resume(&mut self, number: usize) {
         self.members[number].resume();
     }
 
-    /// Starts a member that has ended, on the data it had; does not wait until it serves.
+    /// Starts a member that has ended, on its data; does not wait until it serves.
     pub fn respawn(&mut self, number: usize) {
         self.members[number].spawn(&self.network);
     }
 
-    /// Starts a member that has ended, on the data it had, and waits until it serves.
+    /// Starts a member that has ended, on its data, and waits until it serves.
     pub fn restart(&mut self, number: usize) {
         self.respawn(number);
         self.members[number].expect_ready();
     }
 
-    /// Ends a member that nobody will see again, and of whose end nobody is told.
+    /// Kills a member for good, without removing it from the membership.
     pub fn lose(&mut self, number: usize) {
         self.kill(number);
         self.members[number].set_removed();
@@ -209,7 +209,7 @@ impl Cluster {
     }
 }
 
-/// What happens to links.
+/// Faults of links.
 impl Cluster {
     /// Cuts a member off from all others.
     pub fn isolate(&self, number: usize) {
@@ -218,34 +218,34 @@ impl Cluster {
         }
     }
 
-    /// A member is heard by no other, and hears them.
+    /// Holds everything a member sends to others; it still receives.
     pub fn silence(&self, number: usize) {
         for other in self.others(number) {
             self.network.hold(number, other);
         }
     }
 
-    /// A member hears no other, and is heard.
+    /// Holds everything others send to a member; it can still send.
     pub fn deafen(&self, number: usize) {
         for other in self.others(number) {
             self.network.hold(other, number);
         }
     }
 
-    /// Ends all of that.
+    /// Ends all faults of links.
     pub fn heal(&self) {
         self.network.heal();
     }
 }
 
-/// Who leads.
+/// The leader.
 impl Cluster {
     /// The leader, once a majority of all members and the leader itself agree on it.
     pub async fn leader(&self) -> usize {
         eventually("a leader that a majority agrees on", || self.find_leader()).await
     }
 
-    /// The leader among members that can be asked, once it is another than `old`.
+    /// The leader among the members that answer, once it is not `old`.
     pub async fn leader_after(&self, old: usize) -> usize {
         let found = || async { self.find_leader().await.filter(|&leader| leader != old) };
         eventually("another leader", found).await
@@ -273,14 +273,14 @@ impl Cluster {
             .map(|&(_, number)| number)
     }
 
-    /// What a member says of itself.
+    /// A member's answer to `Status`.
     pub async fn status(&self, number: usize) -> Result<pb::StatusResponse, tonic::Status> {
         let mut stub = self.maintenance(number);
         Ok(stub.status(pb::StatusRequest {}).await?.into_inner())
     }
 
-    /// Waits until a put through each of these members is answered, which takes a leader that all
-    /// of them know.
+    /// Waits until a put through each of these members is acknowledged, which takes a leader known
+    /// to all of them.
     pub async fn wait_writable(&self, numbers: &[usize]) {
         let deadline = Instant::now() + DEADLINE;
         for &number in numbers {
@@ -294,7 +294,7 @@ impl Cluster {
     }
 }
 
-/// The outputs of all futures, which run side by side.
+/// Runs all futures concurrently and returns their outputs.
 pub(crate) async fn all<F>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output>
 where
     F: Future,

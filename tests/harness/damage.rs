@@ -1,9 +1,9 @@
-//! What a bad disk does to files, done to them on purpose.
+//! Damages files as a bad disk does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The largest file of a kind in a directory.
+/// The largest file with this extension in a directory.
 pub fn largest(dir: &Path, extension: &str) -> PathBuf {
     let found = files(dir, extension).into_iter();
     let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -11,7 +11,7 @@ pub fn largest(dir: &Path, extension: &str) -> PathBuf {
     largest.unwrap_or_else(|| panic!("no {extension} file in {}", dir.display()))
 }
 
-/// The files of a kind in a directory, the oldest first: their names are numbers.
+/// The files with this extension in a directory, oldest first: their names are numbers.
 pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).expect("a directory of a member");
     let paths = entries.map(|entry| entry.expect("a readable directory").path());
@@ -21,7 +21,7 @@ pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Flips bits in the middle of what is written in a file.
+/// Flips bits in the middle of a file's contents.
 pub fn flip_bits(path: &Path) {
     let mut bytes = fs::read(path).expect("a readable file");
     let last = bytes.iter().rposition(|&byte| byte != 0);

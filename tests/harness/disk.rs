@@ -1,4 +1,4 @@
-//! A file system in memory, of a size, that can be made larger or read-only while it is in use.
+//! A file system in memory, of limited size, that can be made larger or read-only while in use.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,8 +12,8 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Mounts one, with options as `mount` takes them. `None`, and a line that says why the test
-    /// proves nothing here, if this user may not mount.
+    /// Mounts a file system with these `mount` options. If this user may not mount, prints why the
+    /// test is skipped and returns `None`.
     pub fn mount(options: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         if run(
@@ -27,7 +27,7 @@ impl Disk {
         None
     }
 
-    /// Where it is mounted.
+    /// The mount point.
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
@@ -42,7 +42,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily, because a process that is about to end may hold files still.
+        // Lazily, because a process that is about to end may still hold files open.
         run("umount", &["-l"], self.path());
     }
 }

@@ -1,4 +1,4 @@
-//! A real etcd, to hold the tests against and to compare with.
+//! A real etcd, to check the tests against and to compare Conclave with.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use crate::child::Child;
 
-/// Where Debian puts it.
+/// Where Debian installs it.
 const ETCD: &str = "/usr/bin/etcd";
-/// etcd cannot choose its ports itself, so another process may take one between our choice and
-/// its start.
+/// etcd cannot choose its own ports, so another process may take a port between our choice and its
+/// start.
 const ATTEMPTS: usize = 5;
 
 /// A running etcd of one member.
@@ -22,12 +22,12 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Whether there is one on this machine.
+    /// Returns true if etcd is installed on this machine.
     pub fn is_installed() -> bool {
         Path::new(ETCD).exists()
     }
 
-    /// Starts one with these flags added, and waits until it serves.
+    /// Starts an etcd with these additional flags, and waits until it serves.
     pub fn start(flags: &[&str]) -> Self {
         for _ in 0..ATTEMPTS {
             let dir = tempfile::tempdir().expect("a temporary directory");
@@ -68,7 +68,7 @@ impl Etcd {
         panic!("no free ports for etcd in {ATTEMPTS} attempts");
     }
 
-    /// Where clients connect.
+    /// The client URL.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -83,13 +83,13 @@ impl Etcd {
         self.dir.path()
     }
 
-    /// Ends it at once.
+    /// Kills the process.
     pub fn kill(&mut self) {
         self.child.kill();
     }
 }
 
-/// Flags that had another name before 3.6.
+/// Translates a flag to its name before 3.6.
 fn as_3_4_names_it(flag: &str) -> String {
     flag.replace(
         "--watch-progress-notify",

@@ -1,11 +1,11 @@
-//! Families of metrics, by name, with their types, labels and buckets: those a member exports, and
-//! those of etcd.
+//! Metric families by name, with their types, labels and buckets: those of a member and those of
+//! etcd.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::http1::Answer;
 
-/// What etcd 3.7.3 exports, a family a line; the head of the file says how it was made.
+/// The families etcd 3.7.3 exports, one per line; the head of the file says how it was made.
 const ETCD: &str = include_str!("etcd-3.7.3-metrics.tsv");
 
 /// One family of metrics.
@@ -13,9 +13,9 @@ const ETCD: &str = include_str!("etcd-3.7.3-metrics.tsv");
 pub struct Family {
     /// counter, gauge or histogram.
     pub kind: String,
-    /// The names of its labels.
+    /// Label names.
     pub labels: BTreeSet<String>,
-    /// The upper bounds of its buckets, without `+Inf`.
+    /// Upper bounds of the buckets, without `+Inf`.
     pub buckets: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ fn list(text: &str, between: char) -> impl Iterator<Item = String> {
     parts.map(str::to_owned)
 }
 
-/// The families of an exposition.
+/// Parses the families of an exposition.
 pub fn families(answer: &Answer) -> BTreeMap<String, Family> {
     let mut families: BTreeMap<String, Family> = BTreeMap::new();
     for line in answer.body.lines() {
@@ -69,7 +69,7 @@ fn add_series(families: &mut BTreeMap<String, Family>, line: &str) {
     let whole = whole.find(|whole| families.contains_key(*whole));
     let name = whole.unwrap_or(name).to_owned();
     let family = families.get_mut(&name).expect("declared before");
-    // No value of ours has a comma or an equals sign.
+    // None of our label values has a comma or an equals sign.
     for label in labels.split(',').filter(|label| !label.is_empty()) {
         let (label, value) = label.split_once('=').expect("a name and a value");
         let value = value.trim_matches('"');

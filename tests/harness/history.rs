@@ -1,21 +1,23 @@
-//! What clients did and were told, and whether an honest cluster could have told them that.
+//! Records what clients did and the answers they got, and checks that a correct cluster could have
+//! given them.
 //!
 //! The general question, whether a history is strictly serializable, is hard to decide. Here it is
 //! easy, because the server gives every write a *revision*, and claims that the order of revisions
-//! is the order of writes. So a history is checked against the claim:
+//! is the order of writes. So a history is checked against that claim:
 //!
-//! 1. The **truth** is what a watch from revision 1 on tells at the end ([`truth`]): every write,
-//!    in order, without a gap. A model of one key-value store replays it, and each member must
-//!    tell the same truth.
-//! 2. Every **operation** must fit it ([`operations`]). A write that was acknowledged is in it at
-//!    its revision; one that was refused is not; one without an answer may be, once. A read, of
-//!    whatever kind, returned what the truth has at the revision in its header.
-//! 3. **Real time**: what was answered before another operation was sent has the smaller revision.
-//!    A linearizable read has at least the revision of everything answered before it was sent.
-//! 4. Every **watcher** was told the part of the truth it asked for: nothing lost, repeated or out
-//!    of order, however often it had to resume ([`watches`]).
-//! 5. **Locks** have one holder, **leases** outlive their last acknowledged keep-alive by their
-//!    time to live ([`sessions`]).
+//! 1. The **truth** is the stream of events a watch from revision 1 returns at the end ([`truth`]):
+//!    every write, in order, without a gap. A model of one key-value store replays it, and every
+//!    member must return the same events.
+//! 2. Every **operation** must agree with the truth ([`operations`]). An acknowledged write is in
+//!    it at its revision; a refused write is not; a write without an answer is in it at most once.
+//!    A read, of any kind, returned the truth's value at the revision in its header.
+//! 3. **Real time**: an operation that returned before another was invoked has the smaller
+//!    revision. A linearizable read has at least the revision of every operation that returned
+//!    before the read was invoked.
+//! 4. Every **watcher** received the part of the truth it asked for: nothing lost, repeated or out
+//!    of order, however often it resumed ([`watches`]).
+//! 5. **Locks** have one holder at a time; **leases** live for at least their TTL after the last
+//!    acknowledged keep-alive ([`sessions`]).
 //!
 //! For example:
 //!
@@ -27,7 +29,8 @@
 //! ```
 //!
 //! Time is a counter that goes up at each invocation and each return, so "before" is exact within
-//! the process that ran the clients. `tests/cluster/checker.rs` shows the checker bad histories.
+//! the process that ran the clients. `tests/cluster/checker.rs` gives the checker bad histories,
+//! which it must reject.
 
 pub mod follow;
 pub mod load;
@@ -47,10 +50,10 @@ pub use self::sessions::{Hold, Life};
 pub use self::sessions_load::Sessions;
 pub use self::truth::{Event, Truth, Version};
 
-/// A moment, as the number of things that had begun or ended before it.
+/// Logical time: a counter incremented at every invocation and return.
 pub type Moment = u64;
 
-/// What a client asked for. Values are unique over a history.
+/// A client's request. Values are unique within a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Set the key.
@@ -61,60 +64,60 @@ pub enum Call {
     Swap(i64, String),
     /// Read the key.
     Get,
-    /// Read what the member itself has.
+    /// Read the member's own state (serializable).
     GetLocal,
 }
 
-/// What came of it.
+/// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was answered, with this revision in the header.
+    /// Answered, with this revision in the header.
     Done(i64, Effect),
-    /// It was not done and will not be.
+    /// Not done, and will not be done later.
     Refused,
-    /// It may have been done, or be done later.
+    /// Unanswered: it may have been done, or may be done later.
     Unknown,
 }
 
-/// What an answer said.
+/// The content of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// The write was made, at the revision in the header.
     Written,
-    /// There was nothing to remove, or the condition was false.
+    /// No change: nothing to remove, or the condition was false.
     Nothing,
-    /// The key was this.
+    /// The value read.
     Read(Option<Version>),
 }
 
 /// One operation of one client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Who.
+    /// The client's number.
     pub client: usize,
-    /// Of which key.
+    /// The key it concerns.
     pub key: String,
-    /// What.
+    /// The request.
     pub call: Call,
-    /// When it was sent.
+    /// When the request was sent.
     pub invoked: Moment,
-    /// When its outcome was known. For an unknown one, when the client gave up.
+    /// When the outcome was known; for an unknown outcome, when the client gave up.
     pub returned: Moment,
-    /// What came of it.
+    /// The outcome.
     pub outcome: Outcome,
 }
 
-/// Something that must not have happened.
+/// A violation of a rule by the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Which rule was broken, in two or three words.
+    /// The violated rule, in two or three words.
     pub rule: &'static str,
-    /// By what.
+    /// The operations or events that violate it.
     pub details: String,
 }
 
 impl Violation {
-    /// The rule, and by what it was broken.
+    /// A violation of `rule`, with details.
     pub fn new(rule: &'static str, details: impl Into<String>) -> Self {
         let details = details.into();
         Self { rule, details }
@@ -127,7 +130,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Where clients write down what they do.
+/// Collects the operations of all clients.
 #[derive(Debug, Default)]
 pub struct Recorder {
     clock: AtomicU64,
@@ -137,22 +140,22 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// The present moment, which is later than all moments given out before.
+    /// The next logical time, later than all before.
     pub fn now(&self) -> Moment {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Notes an operation.
+    /// Records an operation.
     pub fn operation(&self, operation: Operation) {
         lock(&self.operations).push(operation);
     }
 
-    /// Notes that a lock was held.
+    /// Records that a lock was held.
     pub fn hold(&self, hold: Hold) {
         lock(&self.holds).push(hold);
     }
 
-    /// Notes how long a lease was kept alive.
+    /// Records how long a lease was kept alive.
     pub fn life(&self, life: Life) {
         lock(&self.lives).push(life);
     }
@@ -172,7 +175,7 @@ impl Recorder {
         lock(&self.lives).clone()
     }
 
-    /// Operations answered, refused and without an answer so far.
+    /// Numbers of operations answered, refused and without an answer so far.
     pub fn counts(&self) -> (usize, usize, usize) {
         let operations = lock(&self.operations);
         let mut counts = (0, 0, 0);
@@ -187,12 +190,12 @@ impl Recorder {
     }
 }
 
-/// Usable after a panic of another client too: that panic is what is to be reported.
+/// Ignores poisoning: the panic of another client is the failure to report.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Nothing is wrong.
+/// Panics if there are violations.
 #[track_caller]
 pub fn expect_none(violations: &[Violation]) {
     let shown: Vec<_> = violations

@@ -1,11 +1,11 @@
-//! Plain HTTP/1.1, as curl and probes speak it.
+//! A plain HTTP/1.1 client, like curl and probes.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::within;
 
-/// What came back.
+/// An HTTP response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status code.
@@ -30,7 +30,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.body))
     }
 
-    /// The value of a series in Prometheus' text, named with its labels.
+    /// The value of a series in Prometheus' text format, selected by name and labels.
     pub fn metric(&self, series: &str) -> Option<f64> {
         let value = self
             .body
@@ -41,12 +41,12 @@ impl Answer {
     }
 }
 
-/// `GET path` on a connection of its own.
+/// Sends `GET path` on a new connection.
 pub async fn get(address: &str, path: &str) -> Answer {
     request(address, "GET", path, "").await
 }
 
-/// Any method with a body, on a connection of its own.
+/// Sends a request with any method and body on a new connection.
 pub async fn request(address: &str, method: &str, path: &str, body: &str) -> Answer {
     let length = body.len();
     let text = format!(
@@ -56,7 +56,7 @@ pub async fn request(address: &str, method: &str, path: &str, body: &str) -> Ans
     send(address, &text).await
 }
 
-/// Any bytes as a request, on a connection of its own, which the other side has to end.
+/// Sends any bytes as a request on a new connection, which the server has to close.
 pub async fn send(address: &str, text: &str) -> Answer {
     within("an HTTP answer", async {
         let mut stream = TcpStream::connect(address).await.expect("a connection");

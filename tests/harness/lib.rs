@@ -1,28 +1,25 @@
-//! What every tier of the suite stands on: servers to test, and short words for talking to them.
+//! The library of all test tiers: servers to test, and short forms of the calls to them.
 //!
 //! A [`Node`] is one running member behind a gRPC endpoint. Three kinds exist, and a test of the
-//! API cannot tell them apart:
+//! API cannot distinguish them:
 //!
 //! * [`Server`], Conclave inside the test's own process: fast, and the one to debug;
 //! * [`Process`], the real binary: signals, flags, restarts;
 //! * [`Etcd`], a real etcd, which is how the tests themselves are tested.
 //!
-//! A [`Cluster`] is several members, each a process of `conclave` or etcd, and what can happen to
-//! them and to the links between them ([`proxy`], [`netns`]); [`Servers`] are several in the test's
-//! own process. What clients of a cluster did and were told is checked by [`history`].
+//! A [`Cluster`] is several members, each a process of `conclave` or etcd, and the faults that can
+//! be injected into them and the links between them ([`proxy`], [`netns`]); [`Servers`] are several
+//! members in the test's own process. [`history`] checks the answers and events that a cluster's
+//! clients got.
 //!
-//! Disks fill ([`disk`]), fail to sync ([`syncs`]) and lose what they had ([`damage`]); members
-//! have [`certificates`] to show and [`clocks`] of their own. What is exported for Prometheus is
-//! compared with etcd's ([`exposition`]). What this user may not do here, a
-//! test says instead of doing it, and passes: it prints `skipped` and the reason.
-//! Disks fill ([`disk`]), fail to sync ([`syncs`]) and lose what they had ([`damage`]); logs have
-//! entries that cannot be applied ([`poison`]); members have [`certificates`] to show and
-//! [`clocks`] of their own. What this user may not do here, a test says instead of doing it, and
-//! passes: it prints `skipped` and the reason.
+//! Disks can fill up ([`disk`]), fail to sync ([`syncs`]) and lose data ([`damage`]); logs can have
+//! entries that cannot be applied ([`poison`]); members can have [`certificates`] and [`clocks`] of
+//! their own. The metrics exported for Prometheus are compared with etcd's ([`exposition`]). A test
+//! that needs something this user may not do prints `skipped` with the reason and passes.
 //!
-//! Every node has its own directory and its own ports, chosen by the system. Nothing waits for
-//! time to pass: a test waits for an answer, a log line or a condition, each with a deadline
-//! ([`within`], [`eventually`]), so a hang is a failure that says where.
+//! Every node has its own directory and its own ports, chosen by the system. Nothing waits for time
+//! to pass: a test waits for an answer, a log line or a condition, each with a deadline
+//! ([`within`], [`eventually`]), so a hang becomes a failure that names what it waited for.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -65,8 +62,8 @@ pub use service_manager::ServiceManager;
 pub use wait::{eventually, within};
 pub use watching::Watching;
 
-/// Runs a test on a runtime of its own with two threads, so that a server inside it and its client
-/// do not wait for each other.
+/// Runs a test on its own runtime with two threads, so that a server inside it and its client do
+/// not block each other.
 pub fn run<F: Future>(test: F) -> F::Output {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -76,7 +73,7 @@ pub fn run<F: Future>(test: F) -> F::Output {
         .block_on(test)
 }
 
-/// The outcome is this error: code and text as the contract has them.
+/// Expects this error: code and text as the contract lists them.
 #[track_caller]
 pub fn refused<T: Debug>(outcome: Result<T, Status>, error: ApiError) {
     let status = outcome.expect_err(&format!("should have been refused with {error:?}"));
@@ -86,7 +83,7 @@ pub fn refused<T: Debug>(outcome: Result<T, Status>, error: ApiError) {
     );
 }
 
-/// The outcome is an error of this code whose text contains `part`.
+/// Expects an error of this code whose text contains `part`.
 #[track_caller]
 pub fn fails<T: Debug>(outcome: Result<T, Status>, code: Code, part: &str) {
     let status = outcome.expect_err("should have failed");

@@ -1,14 +1,14 @@
-//! A small network of real interfaces, in namespaces of its own.
+//! A small network of real interfaces, in its own namespaces.
 //!
-//! One namespace for each member and one in the middle, with a bridge to which all are connected.
-//! Nothing of it can be seen from, or can reach, the machine's own network; names within a
-//! namespace are free to choose. What [`crate::proxy`] does with connections can be done here with
-//! packets: an interface that is down, a route into nothing. Needs root and `ip`.
+//! There is one namespace for each member and one hub with a bridge that connects them all. The
+//! machine's own network can neither see nor be reached from these namespaces; names within a
+//! namespace can be chosen freely. What [`crate::proxy`] does to connections can be done to packets
+//! here: an interface that is down, a route that drops packets. Needs root and `ip`.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Namespaces that are gone when this is dropped.
+/// Network namespaces, deleted when dropped.
 #[derive(Debug)]
 pub struct Namespaces {
     names: Vec<String>,
@@ -16,9 +16,10 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Makes `count` of them, connected; or says why it cannot be done here.
+    /// Creates `count` connected namespaces, or returns the reason it cannot be done on this
+    /// machine.
     pub fn create(count: usize) -> Result<Self, String> {
-        // Tests of one process run side by side.
+        // Tests of one process run concurrently.
         static NETWORKS: AtomicUsize = AtomicUsize::new(0);
         let network = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("conclave-{}-{network}", std::process::id());
@@ -56,24 +57,24 @@ impl Namespaces {
         Self::address_of(number)
     }
 
-    /// Of the network for benchmarks, which nobody else has (RFC 2544). The one after the
-    /// members' is the hub's.
+    /// An address in the network reserved for benchmarks (RFC 2544), which no real network uses.
+    /// The address after the members' is the hub's.
     fn address_of(number: usize) -> String {
         format!("198.18.0.{}", number + 1)
     }
 
-    /// The words that run a command as a member.
+    /// The command prefix that runs a process in a member's namespace.
     pub fn inside(&self, number: usize) -> Vec<String> {
         within(&self.names[number])
     }
 
-    /// The words that run a command in the middle, from where all members can be reached.
+    /// The command prefix that runs a process in the hub, which reaches all members.
     pub fn in_the_middle(&self) -> Vec<String> {
         within(&self.hub)
     }
 
-    /// Gives a member's interface a further address, and returns it. What is sent without naming an
-    /// address goes out from the first.
+    /// Adds an address to a member's interface, and returns it. Connections that do not bind an
+    /// address still use the first.
     pub fn add_address(&self, number: usize) -> String {
         let address = format!("198.18.0.{}", number + 101);
         let name = &self.names[number];
@@ -81,23 +82,23 @@ impl Namespaces {
         address
     }
 
-    /// Pulls a member's cable.
+    /// Takes a member's interface down.
     pub fn unplug(&self, number: usize) {
         self.must(&format!("-n {} link set v{number} down", self.hub));
     }
 
-    /// Puts it back.
+    /// Brings a member's interface up again.
     pub fn plug(&self, number: usize) {
         self.must(&format!("-n {} link set v{number} up", self.hub));
     }
 
-    /// Packets from one member to another go nowhere. The other direction stays.
+    /// Drops packets from one member to another. The other direction is not affected.
     pub fn drop_from(&self, from: usize, to: usize) {
         let (name, address) = (&self.names[from], self.address(to));
         self.must(&format!("-n {name} route add blackhole {address}/32"));
     }
 
-    /// They arrive again.
+    /// Ends [`Self::drop_from`] for the two members.
     pub fn restore_from(&self, from: usize, to: usize) {
         let (name, address) = (&self.names[from], self.address(to));
         self.must(&format!("-n {name} route del blackhole {address}/32"));
@@ -113,7 +114,8 @@ impl Namespaces {
 
 impl Drop for Namespaces {
     fn drop(&mut self) {
-        // The interfaces go with them. One that was not made is no loss.
+        // The interfaces are deleted with their namespaces. A namespace that was not created does
+        // not matter.
         for name in self.names.iter().chain([&self.hub]) {
             let _ = ip(&format!("netns delete {name}"));
         }

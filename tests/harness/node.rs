@@ -1,4 +1,4 @@
-//! One member to test, whatever it is underneath.
+//! One member to test, of any backend.
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb as pb;
@@ -15,11 +15,11 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{Etcd, Process, Server, api};
 
-/// The environment variable that puts another server under the suite: `etcd` starts a real one for
+/// The environment variable that selects another server for the suite: `etcd` starts a real one for
 /// each test.
 pub const SERVER_VARIABLE: &str = "CONCLAVE_TEST_SERVER";
 
-/// What to start for a test.
+/// The kind of server to start for a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// Conclave in this process.
@@ -31,7 +31,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// This backend, or the one the environment wants in its place.
+    /// Returns this backend, or the one that the environment selects instead.
     pub fn or_as_asked(self) -> Self {
         match std::env::var(SERVER_VARIABLE).as_deref() {
             Ok("etcd") => Self::Etcd,
@@ -56,12 +56,12 @@ enum Running {
 }
 
 impl Node {
-    /// Starts a fresh one.
+    /// Starts a new member.
     pub async fn start(backend: Backend) -> Self {
         Self::start_with(backend, &[]).await
     }
 
-    /// Starts a fresh one with these flags (`--name=value`, the same for all backends).
+    /// Starts a new member with these flags (`--name=value`, the same for all backends).
     pub async fn start_with(backend: Backend, flags: &[&str]) -> Self {
         let running = match backend.or_as_asked() {
             Backend::InProcess => Running::Server(Server::start(flags).await),
@@ -72,27 +72,27 @@ impl Node {
         Self { running, channel }
     }
 
-    /// Whether this is a real etcd.
+    /// Returns true if this is a real etcd.
     pub fn is_etcd(&self) -> bool {
         matches!(self.running, Running::Etcd(_))
     }
 
-    /// Where clients connect: `http://host:port`.
+    /// The client URL: `http://host:port`.
     pub fn endpoint(&self) -> &str {
         self.running.endpoint()
     }
 
-    /// `host:port`.
+    /// The client address: `host:port`.
     pub fn address(&self) -> &str {
         self.endpoint().trim_start_matches("http://")
     }
 
-    /// The connection the stubs below share.
+    /// The connection shared by the stubs below.
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
 
-    /// A connection of its own.
+    /// A new connection.
     pub fn another_channel(&self) -> Channel {
         connect(self.endpoint())
     }
@@ -137,14 +137,14 @@ impl Node {
         ElectionClient::new(self.channel())
     }
 
-    /// Our own client.
+    /// A client of our own library.
     pub async fn client(&self) -> conclave_client::Client {
         let client = conclave_client::Client::connect([self.endpoint()]).await;
         client.expect("the endpoint is a URL")
     }
 }
 
-/// Short forms of what most tests begin with. They panic where the server refuses.
+/// Short forms of common calls. They panic if the server refuses.
 impl Node {
     /// Sets a key; returns the revision.
     pub async fn put(&self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> i64 {
@@ -167,7 +167,7 @@ impl Node {
         api::revision_of(&response.into_inner().header)
     }
 
-    /// A range.
+    /// Sends a range request.
     pub async fn range(&self, request: pb::RangeRequest) -> pb::RangeResponse {
         self.kv()
             .range(request)
@@ -176,12 +176,12 @@ impl Node {
             .into_inner()
     }
 
-    /// One key.
+    /// Reads one key.
     pub async fn get(&self, key: impl Into<Bytes>) -> Option<KeyValue> {
         self.range(api::get(key)).await.kvs.pop()
     }
 
-    /// The value of one key, as text.
+    /// Reads the value of one key, as text.
     pub async fn value(&self, key: impl Into<Bytes>) -> Option<String> {
         self.get(key)
             .await
@@ -193,12 +193,12 @@ impl Node {
         api::revision_of(&self.range(api::get("no such key")).await.header)
     }
 
-    /// A transaction.
+    /// Sends a transaction.
     pub async fn txn(&self, request: pb::TxnRequest) -> pb::TxnResponse {
         self.kv().txn(request).await.expect("a txn").into_inner()
     }
 
-    /// Forgets history, and returns when it is gone.
+    /// Compacts, and returns when the history is physically gone.
     pub async fn compact(&self, revision: i64) {
         let request = pb::CompactionRequest {
             revision,
@@ -229,7 +229,7 @@ impl Running {
     }
 }
 
-/// A connection that is made when first used.
+/// A connection that is established when first used.
 pub fn connect(endpoint: &str) -> Channel {
     Endpoint::from_shared(endpoint.to_owned())
         .expect("the harness makes valid URLs")

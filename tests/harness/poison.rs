@@ -1,4 +1,4 @@
-//! Log entries that no member can apply, put into the log of a member that is stopped.
+//! Log entries that no member can apply, written into the log of a stopped member.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use conclave_storage::layout::LOG_SPACES;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log, entry_checksum};
 use prost::Message as _;
 
-/// An entry as `--skip-log-entry` names it.
+/// An entry in the form `--skip-log-entry` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poison {
     /// Its index.
@@ -20,7 +20,7 @@ pub struct Poison {
 }
 
 impl Poison {
-    /// The flag that skips it.
+    /// The flag that skips the entry.
     pub fn flag(self) -> String {
         format!("--skip-log-entry={}:{:08x}", self.index, self.hash)
     }
@@ -53,7 +53,7 @@ pub fn append(data_dir: &Path, kind: EntryKind, data: impl Into<Bytes>) -> Poiso
     Poison { index, hash }
 }
 
-/// Payloads that this release cannot apply, with what is said of each.
+/// Payloads that this release cannot apply, each with the text of its error.
 pub fn payloads() -> Vec<(EntryKind, Bytes, &'static str)> {
     let later_command = Batch {
         version: 1,

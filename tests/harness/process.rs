@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::child::Child;
 
-/// What the binary logs once per client listener when it serves.
+/// The line the binary logs once per client listener when it serves.
 const READY: &str = "ready to serve client requests";
 
 /// A running `conclave`.
@@ -22,7 +22,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one on a fresh directory, with these flags added, and waits until it serves.
+    /// Starts a process on a fresh directory, with these additional flags, and waits until it
+    /// serves.
     pub fn start(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut process = Self::start_in(dir.path(), flags);
@@ -30,7 +31,7 @@ impl Process {
         process
     }
 
-    /// Starts one on a directory of the caller's.
+    /// Starts a process on the caller's directory.
     pub fn start_in(data_dir: &Path, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let (child, endpoint) = serve(data_dir, "http://127.0.0.1:0", &flags);
@@ -43,7 +44,7 @@ impl Process {
         }
     }
 
-    /// Where clients connect.
+    /// The client URL.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
@@ -58,25 +59,25 @@ impl Process {
         &mut self.child
     }
 
-    /// Starts the binary again on the same data and the same port. The one before must have ended.
+    /// Starts the binary again on the same data and port. The previous process must have ended.
     pub fn restart(&mut self) {
         assert!(!self.child.is_running(), "one of them at a time");
         (self.child, self.endpoint) = serve(&self.data_dir, &self.endpoint, &self.flags);
     }
 
-    /// Ends the process at once and starts it again.
+    /// Kills the process and starts it again.
     pub fn kill_and_restart(&mut self) {
         self.child.kill();
         self.restart();
     }
 }
 
-/// Runs the binary with these arguments and nothing else.
+/// Runs the binary with exactly these arguments.
 pub fn run_binary(arguments: &[&str], environment: &[(&str, &str)]) -> Child {
     Child::spawn(binary(), arguments, environment)
 }
 
-/// The flags that give a member a directory and ports of its own.
+/// The flags that give a member its own directory and ports.
 pub fn own_place(data_dir: &Path, client_url: &str) -> Vec<String> {
     let data_dir = data_dir.to_str().expect("a temporary path is text");
     vec![
@@ -105,7 +106,7 @@ fn serve(data_dir: &Path, client_url: &str, flags: &[String]) -> (Child, String)
     }
 }
 
-/// An address is a host and a port, or the path of a Unix socket.
+/// Converts an address, a host and port or the path of a Unix socket, to an endpoint.
 fn endpoint(address: &str) -> String {
     let scheme = if address.starts_with('/') {
         "unix"
@@ -115,7 +116,7 @@ fn endpoint(address: &str) -> String {
     format!("{scheme}://{address}")
 }
 
-/// The address in a log line that says what the server is ready for.
+/// The address in a log line that announces a listener.
 pub fn address_in(line: &str) -> String {
     let fields: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));
@@ -125,7 +126,7 @@ pub fn address_in(line: &str) -> String {
         .to_owned()
 }
 
-/// `conclave` beside this test binary's directory.
+/// Path of the `conclave` binary, next to this test binary's directory.
 pub fn binary() -> PathBuf {
     static CHECK: Once = Once::new();
     let test = std::env::current_exe().expect("a running program has a path");
@@ -138,8 +139,8 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// Cargo does not build the binary for the tests of another package, so a stale one is a real
-/// danger: the tests would prove something about yesterday.
+/// Cargo does not build the binary for the tests of another package, so without this check the
+/// tests could run against a stale one.
 fn check_is_current(binary: &Path) {
     const ADVICE: &str = "run `cargo build --release --workspace --bin conclave` first";
     let Some(built) = modified(binary) else {

@@ -1,21 +1,21 @@
-//! The network between members, where it can be cut.
+//! The network between members, with faults on its links.
 //!
-//! Each member listens on one address and *advertises* another, which is a forwarder's: whoever
-//! dials the member dials the forwarder. So every connection between two members passes here, and
-//! rules say what happens to it.
+//! Each member listens on one address and *advertises* another, a forwarder's, so peers that dial
+//! the member connect to the forwarder. Every connection between two members therefore passes here,
+//! where rules decide about its bytes.
 //!
-//! A link is directed, and so are bytes on a connection; who dialled whom is another matter. A
-//! member that is silenced towards another must be so on the connections it made and on those it
-//! accepted. To know both ends, the forwarder asks the kernel whose socket is on the other side of
-//! an accepted connection: the inode in `/proc/net/tcp`, looked for in `/proc/<pid>/fd` of every
-//! member. Nothing in the bytes tells it, whatever protocol they are of.
+//! A link is directed, and so are the bytes on a connection, whichever side dialled it. A member
+//! that is silenced towards another must be silenced on the connections it made and on those it
+//! accepted. To identify both ends, the forwarder asks the kernel which process owns the other side
+//! of an accepted connection: it takes the inode from `/proc/net/tcp` and looks for it in
+//! `/proc/<pid>/fd` of every member. It does not parse the bytes, so any protocol works.
 //!
-//! * **cut**: connections between the two are closed, and new ones soon after they are made, as
-//!   when a process is gone or a firewall rejects.
-//! * **held**: bytes from one to the other stay where they are; connections stay open and nobody
-//!   is told, as when packets are dropped. What was held goes on when the link is healed, as TCP
-//!   would send it again.
-//! * **slow**: bytes from one to the other pass at a rate, as over a thin line.
+//! * **cut**: connections between the two are closed, and new ones are closed soon after they are
+//!   made, as when a process is gone or a firewall rejects.
+//! * **held**: bytes from one to the other stay in the forwarder; connections stay open and neither
+//!   side is notified, as when packets are dropped. Held bytes are delivered when the link is
+//!   healed, as TCP would retransmit them.
+//! * **slow**: bytes from one to the other pass at a limited rate, as over a thin line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -33,24 +33,24 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-/// Bytes on their way through a forwarder, at most, for each direction of a connection.
+/// Maximum number of bytes in flight in a forwarder, for each direction of a connection.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// How long a connection is left without an answer before it is closed, where there is a cut.
+/// How long a connection on a cut link stays open without an answer before it is closed.
 const REFUSAL: Duration = Duration::from_millis(200);
 
-/// What is forbidden now, by the numbers of the members, and whose process is whose.
+/// The faults in effect, by member number, and the members' processes.
 #[derive(Clone, Debug, Default)]
 struct Rules {
-    /// Smaller number first.
+    /// Pairs with the smaller number first.
     cut: BTreeSet<(usize, usize)>,
-    /// From, to.
+    /// (from, to)
     held: BTreeSet<(usize, usize)>,
-    /// From, to; bytes a second on each connection.
+    /// (from, to), and the bytes per second on each connection.
     slow: BTreeMap<(usize, usize), u32>,
-    /// Process id to member.
+    /// Process id to member number.
     processes: BTreeMap<u32, usize>,
-    /// Nothing will be forbidden.
+    /// True once faults are disabled for good.
     is_open: bool,
 }
 
@@ -58,10 +58,10 @@ struct Rules {
 #[derive(Debug)]
 pub struct Network {
     rules: watch::Sender<Rules>,
-    /// The tasks that accept connections, by the address to dial.
+    /// The tasks that accept connections, by the advertised address.
     forwarders: Mutex<BTreeMap<SocketAddr, AbortHandle>>,
-    /// Its own, so that a test may block its threads while it waits for a process. `None` once it
-    /// is being dropped.
+    /// The forwarders have their own runtime, so that a test may block its threads while it waits
+    /// for a process. `None` once it is being dropped.
     runtime: Option<Runtime>,
 }
 
@@ -81,11 +81,11 @@ impl Default for Network {
 }
 
 impl Network {
-    /// Starts a forwarder in front of a member; returns the address to dial.
+    /// Starts a forwarder for a member; returns the address to advertise.
     pub fn forward(&self, member: usize, target: SocketAddr) -> SocketAddr {
         let listener = own_listener();
-        // Accepted connections have it from here. The kernel's own choice grows to megabytes, and
-        // a slow line with so much on its way is none.
+        // Accepted connections inherit the size. The kernel's own choice grows to megabytes, and a
+        // slow line with that much in flight would not be slow.
         set_socket_recv_buffer_size(&listener, BUFFER_BYTES).expect("a socket has a buffer");
         listener
             .set_nonblocking(true)
@@ -110,7 +110,7 @@ impl Network {
         address
     }
 
-    /// Accepts no more connections at an address. Those there are stay.
+    /// Stops accepting connections at an address. Existing connections stay.
     pub fn close(&self, address: SocketAddr) {
         if let Some(accepting) = self.lock_forwarders().get(&address) {
             accepting.abort();
@@ -122,42 +122,42 @@ impl Network {
         forwarders.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says whose process this is, so that what it dials is known to be the member's.
+    /// Registers a member's process, so that the connections it dials are attributed to the member.
     pub fn set_process(&self, member: usize, pid: u32) {
         self.rules.send_modify(|rules| {
             rules.processes.insert(pid, member);
         });
     }
 
-    /// Lets everything through from now on, whatever is forbidden later, without looking whose it
-    /// is. On a busy machine the kernel's table of connections is long, and reading it for each
-    /// attempt of many members to dial one that is down holds up those that are up.
+    /// Disables all faults, now and later, and stops identifying connections. On a busy machine the
+    /// kernel's table of connections is long; reading it for every attempt of many members to dial
+    /// one that is down slows down the others.
     pub fn open(&self) {
         self.rules.send_modify(|rules| rules.is_open = true);
     }
 
-    /// Closes the connections between two members, and any they make.
+    /// Closes the connections between two members, and any new ones.
     pub fn cut(&self, one: usize, other: usize) {
         self.rules.send_modify(|rules| {
             rules.cut.insert(pair(one, other));
         });
     }
 
-    /// Lets nothing through from one member to another. The other direction stays as it is.
+    /// Holds all bytes from one member to another. The other direction is not affected.
     pub fn hold(&self, from: usize, to: usize) {
         self.rules.send_modify(|rules| {
             rules.held.insert((from, to));
         });
     }
 
-    /// Lets so many bytes a second through from one member to another, on each connection.
+    /// Limits the rate of bytes from one member to another, on each connection.
     pub fn slow(&self, from: usize, to: usize, bytes_per_second: u32) {
         self.rules.send_modify(|rules| {
             rules.slow.insert((from, to), bytes_per_second);
         });
     }
 
-    /// Ends everything that [`Network::cut`], [`Network::hold`] and [`Network::slow`] began.
+    /// Ends all faults started by [`Network::cut`], [`Network::hold`] and [`Network::slow`].
     pub fn heal(&self) {
         self.rules.send_modify(|rules| {
             rules.cut.clear();
@@ -188,9 +188,9 @@ fn pair(one: usize, other: usize) -> (usize, usize) {
     (one.min(other), one.max(other))
 }
 
-/// A loopback address that no other test process uses: ports chosen there and let go again are
-/// not taken by another before the member binds them, and outgoing connections, which come from
-/// 127.0.0.1, do not take them either.
+/// A loopback address that no other test process uses. A port that is chosen there and released is
+/// not taken by another process before the member binds it, nor by outgoing connections, which come
+/// from 127.0.0.1.
 pub fn own_address() -> IpAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     IpAddr::V4(Ipv4Addr::new(127, 64 | (high & 63), middle, low.max(1)))
@@ -202,18 +202,18 @@ pub fn free_address() -> SocketAddr {
     address.expect("a bound socket has an address")
 }
 
-/// Ports that are given out: one that is not bound may be of a member that was killed and is to
-/// come back, of this test or of one that runs beside it.
+/// Reserved ports. An unbound port may belong to a killed member that is to restart, of this test
+/// or of one that runs concurrently.
 static GIVEN_OUT: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-/// The one that it was given to will not use it any more. The kernel offers some thousands of ports
-/// only, and hundreds of clusters have as many.
+/// Releases a reserved port that its member will not use again. The kernel offers only some
+/// thousands of ports, and hundreds of clusters need as many.
 pub fn give_back(address: SocketAddr) {
     let mut given_out = GIVEN_OUT.lock().unwrap_or_else(PoisonError::into_inner);
     given_out.remove(&address.port());
 }
 
-/// Listens on a port that is not given out.
+/// Listens on a port that is not reserved.
 fn own_listener() -> StdTcpListener {
     loop {
         let listener = StdTcpListener::bind((own_address(), 0)).expect("a free port");
@@ -227,7 +227,7 @@ fn own_listener() -> StdTcpListener {
     }
 }
 
-/// Forwards one connection until an end closes it or a cut does.
+/// Forwards one connection until either end or a cut closes it.
 async fn carry(
     dialled: TcpStream,
     from: Option<usize>,
@@ -236,7 +236,7 @@ async fn carry(
     mut rules: watch::Receiver<Rules>,
 ) {
     if rules.borrow_and_update().cuts(from, to) {
-        // Whoever dials in a loop would make us look through the kernel's table in a loop.
+        // A peer that redials in a loop would make us search the kernel's table in a loop.
         let healed = rules.wait_for(|rules| !rules.cuts(from, to));
         let _ = tokio::time::timeout(REFUSAL, healed).await;
         return;
@@ -251,15 +251,15 @@ async fn carry(
     let back = pump(member_out, dialler_in, Some(to), from, rules.clone());
     let cut = rules.wait_for(|rules| rules.cuts(from, to));
     tokio::select! {
-        // Either direction ending ends the connection. gRPC and etcd's peers, all that passes
-        // here, use both directions or none.
+        // The end of either direction ends the connection. gRPC and etcd's peer protocol, all that
+        // passes here, use both directions or none.
         _ = there => {}
         _ = back => {}
         _ = cut => {}
     }
 }
 
-/// Moves bytes one way, except while that way is held, and no faster than it lets them.
+/// Moves bytes in one direction, stopping while it is held, and at its limited rate if it is slow.
 async fn pump(
     mut reader: OwnedReadHalf,
     mut writer: OwnedWriteHalf,
@@ -269,7 +269,7 @@ async fn pump(
 ) -> io::Result<()> {
     let link = from.zip(to);
     let mut buffer = vec![0; BUFFER_BYTES];
-    // When what has passed on a slow line is through.
+    // When the bytes passed so far would have arrived on a slow line.
     let mut due = Instant::now();
     loop {
         let length = reader.read(&mut buffer).await?;
@@ -290,7 +290,7 @@ async fn pump(
     }
 }
 
-/// The member whose process has the socket that is bound to `dialler` and connected to us.
+/// The member whose process owns the socket bound to `dialler` and connected to `us`.
 fn owner(dialler: SocketAddr, us: SocketAddr, processes: &BTreeMap<u32, usize>) -> Option<usize> {
     let table = std::fs::read_to_string("/proc/net/tcp").ok()?;
     let (local, remote) = (in_hex(dialler)?, in_hex(us)?);
@@ -313,7 +313,7 @@ fn owner(dialler: SocketAddr, us: SocketAddr, processes: &BTreeMap<u32, usize>) 
         .map(|(_, member)| *member)
 }
 
-/// An address as `/proc/net/tcp` has it: the four bytes as one number of the machine's own order.
+/// An address in the format of `/proc/net/tcp`: the four bytes as one number in native byte order.
 fn in_hex(address: SocketAddr) -> Option<String> {
     let SocketAddr::V4(address) = address else {
         return None;

@@ -1,4 +1,4 @@
-//! gRPC calls with bytes of the caller's choosing where a message should be.
+//! gRPC calls with raw bytes in place of the message.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
@@ -7,7 +7,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-/// Calls `path` with `message` as the body of its one frame; returns the reply's.
+/// Calls `path` with `message` as the body of its one frame; returns the body of the reply.
 pub async fn call(channel: Channel, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
     let mut grpc = Grpc::new(channel);
     grpc.ready()
@@ -20,8 +20,8 @@ pub async fn call(channel: Channel, path: &'static str, message: Bytes) -> Resul
         .into_inner())
 }
 
-/// A `TxnRequest` as bytes: a put inside `depth` nested transactions. Made from the inside out in
-/// one pass, since no stack would be enough for the deepest ones.
+/// An encoded `TxnRequest`: a put inside `depth` nested transactions. Built from the inside out in
+/// one pass, since the deepest ones would overflow any stack.
 pub fn nested_put(depth: usize) -> Bytes {
     // { key: "x" }
     let mut reversed = vec![b'x', 0x01, 0x0a];
@@ -41,7 +41,7 @@ pub fn nested_put(depth: usize) -> Bytes {
     reversed.into_iter().rev().collect()
 }
 
-/// Bytes as they are.
+/// Passes bytes through unchanged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unchanged;
 

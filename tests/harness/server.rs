@@ -20,11 +20,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one on a fresh directory, with the configuration these flags make.
+    /// Starts a member on a fresh directory, with the configuration these flags make.
     pub async fn start(flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut arguments = own_place(dir.path(), "http://127.0.0.1:0");
-        // Nothing in this process survives it, so nothing is gained by waiting for the disk.
+        // The data does not outlive this process, so syncing the disk gains nothing.
         arguments.push("--unsafe-no-fsync".to_owned());
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
         let server = conclave_service::Server::start(configuration(arguments))
@@ -39,15 +39,15 @@ impl Server {
         }
     }
 
-    /// Where clients connect.
+    /// The client URL.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 }
 
 impl Drop for Server {
-    /// Waits until it has stopped: its directory goes next, and every test sees a whole life this
-    /// way. The thread that is kept waiting is the test's, not one the server runs on.
+    /// Waits until the server has stopped, since its directory is removed next. Every test thus
+    /// covers a complete shutdown. The blocked thread is the test's; the server does not run on it.
     fn drop(&mut self) {
         let Some(server) = self.server.take() else {
             return;
@@ -63,7 +63,7 @@ impl Drop for Server {
     }
 }
 
-/// The configuration of a command line.
+/// Parses a command line into a configuration.
 pub fn configuration(arguments: Vec<String>) -> Config {
     match config::parse(arguments, []) {
         Ok(Invocation::Run(config, _)) => *config,

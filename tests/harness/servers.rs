@@ -1,4 +1,4 @@
-//! A cluster of Conclaves inside the test's own process: to debug, and to look inside.
+//! A cluster of Conclaves inside the test's own process, to debug and to inspect.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Starts `size` members with these flags added, and waits until all serve.
+    /// Starts `size` members with these additional flags, and waits until all serve.
     pub async fn start(size: usize, flags: &[&str]) -> Self {
         let dirs: Vec<_> = (0..size)
             .map(|_| tempfile::tempdir().expect("a temporary directory"))
@@ -42,7 +42,7 @@ impl Servers {
         }
     }
 
-    /// Where clients of a member connect.
+    /// The client URL of a member.
     pub fn endpoint(&self, number: usize) -> String {
         format!("http://{}", self.servers[number].client_addresses()[0])
     }
@@ -79,7 +79,7 @@ fn arguments(number: usize, dir: &TempDir, peers: &[SocketAddr], flags: &[&str])
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster={}", cluster.join(",")),
         "--log-format=json".to_owned(),
-        // Nothing in this process survives it, so nothing is gained by waiting for the disk.
+        // The data does not outlive this process, so syncing the disk gains nothing.
         "--unsafe-no-fsync".to_owned(),
     ];
     arguments.extend(flags.iter().map(|&flag| flag.to_owned()));

@@ -1,4 +1,4 @@
-//! A service manager as a process sees it: a socket that is told how the process is.
+//! A service manager as a process sees it: a socket that receives the process's state.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::wait::DEADLINE;
 
-/// The place of a service manager, and what it is told.
+/// The service manager's socket.
 #[derive(Debug)]
 pub struct ServiceManager {
     socket: UnixDatagram,
@@ -16,7 +16,7 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// One that nobody has told anything yet.
+    /// Creates the socket; no message has arrived yet.
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let path = dir.path().join("notify");
@@ -29,20 +29,20 @@ impl ServiceManager {
         }
     }
 
-    /// What a process that it starts finds in its environment.
+    /// The environment the service manager gives to a process.
     pub fn environment(&self) -> [(&str, &str); 1] {
         let path = self.path.to_str().expect("a temporary path is text");
         [("NOTIFY_SOCKET", path)]
     }
 
-    /// The next message, waiting for it.
+    /// Waits for the next message.
     pub fn hears(&self) -> String {
         let mut buffer = [0; 1024];
         let length = self.socket.recv(&mut buffer).expect("a message in time");
         String::from_utf8(buffer[..length].to_vec()).expect("text")
     }
 
-    /// The next message with such a line.
+    /// Waits for the next message that has this line.
     pub fn hears_of(&self, line: &str) -> String {
         std::iter::repeat_with(|| self.hears())
             .find(|message| message.lines().any(|said| said == line))

@@ -1,26 +1,26 @@
-//! A disk that fails to sync, for one process and from one moment on. Needs `strace`, which makes
-//! system calls of a process it is attached to fail without making them.
+//! A disk whose syncs fail for one process. Needs `strace`, which injects errors into system calls
+//! of a process it is attached to.
 //!
-//! Of each thread of the process the next sync fails, and every later one is as good as any. That
-//! is how Linux goes about a page it cannot write: it says so once and takes the page for clean.
-//! A server that tried again would be told that all is well.
+//! The next sync of each thread of the process fails, and every later one succeeds. Linux treats a
+//! page it cannot write the same way: it reports the error once and marks the page clean. A server
+//! that retried the sync would get a false success.
 
 use std::process::{Command, Stdio};
 
 use crate::child::Child;
 
-/// What a process whose syncs fail is told, in the system's words.
+/// The system's error text for a failed sync.
 pub const REASON: &str = "Input/output error";
 
-/// The next syncs of a process fail, until this is dropped.
+/// Makes the next syncs of a process fail, until dropped.
 #[derive(Debug)]
 pub struct FailingSyncs {
     _strace: Child,
 }
 
 impl FailingSyncs {
-    /// Begins with that. `None`, and a line that says why the test proves nothing here, if this
-    /// user may not do so to a process.
+    /// Attaches to a process. If this user may not do that, prints why the test is skipped and
+    /// returns `None`.
     pub fn of(pid: u32) -> Option<Self> {
         let mut version = Command::new("strace");
         version.arg("--version").stdout(Stdio::null());

@@ -1,15 +1,15 @@
-//! Waiting without sleeping through it: every wait has a deadline and says what it waited for.
+//! Waiting without sleeping: every wait has a deadline, and a failure names what it waited for.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long anything a healthy server does may take on a busy machine.
+/// How long any operation of a healthy server may take on a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often a condition that announces itself to nobody is looked at.
+/// Polling interval for a condition that sends no notification.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The future's output; panics when it takes longer than [`DEADLINE`].
+/// Returns the future's output; panics when it takes longer than [`DEADLINE`].
 pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(output) => output,
@@ -17,7 +17,7 @@ pub async fn within<F: Future>(what: &str, future: F) -> F::Output {
     }
 }
 
-/// Asks `probe` until it answers; panics when it does not within [`DEADLINE`].
+/// Polls `probe` until it answers; panics after [`DEADLINE`].
 pub async fn eventually<T, F, P>(what: &str, probe: P) -> T
 where
     P: FnMut() -> F,
@@ -26,7 +26,7 @@ where
     eventually_by(Instant::now() + DEADLINE, what, probe).await
 }
 
-/// [`eventually`] with a deadline of the caller's.
+/// [`eventually`] with a deadline chosen by the caller.
 pub async fn eventually_by<T, F, P>(deadline: Instant, what: &str, mut probe: P) -> T
 where
     P: FnMut() -> F,

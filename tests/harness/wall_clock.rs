@@ -1,8 +1,7 @@
-//! A wall clock of a process's own, which jumps when the test says so. Needs a C compiler, as the
-//! build does.
+//! A wall clock for one process, which the test can set. Needs a C compiler, as the build does.
 //!
-//! There are no namespaces for this clock: what the process asks it by is replaced, with a library
-//! that is loaded before all others (`wall_clock.c`, which says why it is not libfaketime).
+//! There are no namespaces for this clock: the library functions that read it are replaced by a
+//! preloaded library (`wall_clock.c`, which explains why it is not libfaketime).
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -14,15 +13,15 @@ use tempfile::TempDir;
 
 const SOURCE: &str = include_str!("wall_clock.c");
 
-/// See the module. Begins with the machine's time.
+/// A wall clock that starts at the machine's time.
 #[derive(Debug)]
 pub struct WallClock {
     directory: TempDir,
 }
 
 impl WallClock {
-    /// Makes one. `None`, and a line that says why the test proves nothing here, if that cannot be
-    /// done.
+    /// Builds the library and creates a clock. If that cannot be done, prints why the test is
+    /// skipped and returns `None`.
     pub fn new() -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let clock = Self { directory };
@@ -34,7 +33,7 @@ impl WallClock {
         made.is_ok().then_some(clock)
     }
 
-    /// The words that run a command under this clock.
+    /// The command prefix that runs a process under this clock.
     pub fn words(&self) -> Vec<String> {
         let (library, file) = (self.library(), self.file());
         vec![
@@ -44,7 +43,7 @@ impl WallClock {
         ]
     }
 
-    /// Sets it to so long after the beginning of 1970.
+    /// Sets the clock to this long after the beginning of 1970.
     pub fn set(&self, since_1970: Duration) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.expect("the machine's clock is of this century");
@@ -52,7 +51,7 @@ impl WallClock {
     }
 
     fn write(&self, seconds_ahead: i64) {
-        // In place: whoever has mapped it must not find it empty.
+        // In place: a process that has mapped the file must not find it empty.
         let mut options = OpenOptions::new();
         let file = options
             .create(true)
@@ -71,7 +70,7 @@ impl WallClock {
         run(compiler.arg(self.library()).arg(&source)).map(drop)
     }
 
-    /// Whether a process under it sees what it is set to.
+    /// Checks that a process under this clock sees the time it is set to.
     fn check(&self) -> Result<(), String> {
         self.set(Duration::from_secs(1));
         let words = self.words();
@@ -94,7 +93,7 @@ impl WallClock {
     }
 }
 
-/// What a command writes to its standard output, or why it did not.
+/// Returns a command's standard output, or the reason it failed.
 fn run(command: &mut Command) -> Result<String, String> {
     let output = command
         .output()

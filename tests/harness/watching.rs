@@ -1,4 +1,4 @@
-//! A raw watch stream: what is sent and what comes back, message by message.
+//! A raw watch stream: requests and responses, message by message.
 
 use conclave_proto::etcdserverpb as pb;
 use pb::watch_request::RequestUnion;
@@ -8,7 +8,7 @@ use tonic::{Status, Streaming};
 
 use crate::{Node, api, within};
 
-/// A test never has more requests than this under way.
+/// Capacity for outstanding requests, more than any test sends.
 const REQUESTS_MAX: usize = 1024;
 
 /// An open watch stream.
@@ -19,8 +19,8 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Opens a stream with these requests on it. At least one must make the server answer,
-    /// because etcd opens its side with the first answer.
+    /// Opens a stream with these requests on it. At least one must make the server respond, because
+    /// etcd sends its headers with the first response.
     pub async fn open(node: &Node, first: impl IntoIterator<Item = RequestUnion>) -> Self {
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         for request in first {
@@ -39,7 +39,7 @@ impl Watching {
         }
     }
 
-    /// Opens a stream with one watcher, which must be accepted.
+    /// Opens a stream with one watcher, which the server must accept.
     pub async fn on(node: &Node, create: pb::WatchCreateRequest) -> Self {
         let mut watching = Self::open(node, [create_request(create)]).await;
         watching.expect_created().await;
@@ -57,7 +57,7 @@ impl Watching {
             .expect("the stream is open");
     }
 
-    /// Sends a request that asks for nothing.
+    /// Sends an empty request.
     pub async fn send_empty(&self) {
         let request = pb::WatchRequest {
             request_union: None,
@@ -68,14 +68,14 @@ impl Watching {
             .expect("the stream is open");
     }
 
-    /// Adds a watcher, which must be accepted, with nothing else coming first; returns the
+    /// Adds a watcher, which the server must accept in its next response; returns the
     /// acknowledgement.
     pub async fn create(&mut self, create: pb::WatchCreateRequest) -> pb::WatchResponse {
         self.send(create_request(create)).await;
         self.expect_created().await
     }
 
-    /// Ends a watcher.
+    /// Cancels a watcher.
     pub async fn cancel(&self, watch_id: i64) {
         self.send(RequestUnion::CancelRequest(pb::WatchCancelRequest {
             watch_id,
@@ -83,7 +83,7 @@ impl Watching {
         .await;
     }
 
-    /// Asks how far the stream is.
+    /// Sends a progress request.
     pub async fn ask_progress(&self) {
         self.send(RequestUnion::ProgressRequest(pb::WatchProgressRequest {}))
             .await;
@@ -97,12 +97,13 @@ impl Watching {
             .expect("the stream is open")
     }
 
-    /// The next response, end or error.
+    /// The next response, or the stream's end or error.
     pub async fn result(&mut self) -> Result<Option<pb::WatchResponse>, Status> {
         within("a watch response", self.responses.message()).await
     }
 
-    /// The next response, which must be events only; as `key=value@revision` and `-key@revision`.
+    /// The next response, which must consist of events, as `key=value@revision` and
+    /// `-key@revision`.
     pub async fn told(&mut self) -> Vec<String> {
         let response = self.next().await;
         assert!(
@@ -113,7 +114,7 @@ impl Watching {
         api::told(&response.events)
     }
 
-    /// At least `count` events, however they are spread over responses.
+    /// Collects at least `count` events, from one response or several.
     pub async fn told_at_least(&mut self, count: usize) -> Vec<String> {
         let mut all = Vec::new();
         while all.len() < count {

@@ -1,4 +1,4 @@
-//! Stubs of each member, and short words for what most tests of a cluster do.
+//! Stubs of each member, and short forms of the calls that most cluster tests make.
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb as pb;
@@ -52,7 +52,7 @@ impl Cluster {
         ElectionClient::new(self.channel(number))
     }
 
-    /// Sets a key through a member, if it can be done now; returns the revision.
+    /// Attempts one put through a member; returns the revision.
     pub async fn try_put(
         &self,
         number: usize,
@@ -63,7 +63,7 @@ impl Cluster {
         Ok(revision_of(&reply.into_inner().header))
     }
 
-    /// Sets a key through a member, trying until it is done; returns the revision.
+    /// Puts a key through a member, retrying until it succeeds; returns the revision.
     pub async fn put(&self, number: usize, key: &str, value: &str) -> i64 {
         eventually(&format!("a put through member {number}"), || async {
             let put = self.try_put(number, key.to_owned(), value.to_owned());
@@ -78,7 +78,7 @@ impl Cluster {
         Ok(api::values(&reply.into_inner().kvs).pop())
     }
 
-    /// What the member itself has of one key; the value as text.
+    /// A serializable read of one key from a member; the value as text.
     pub async fn local(&self, number: usize, key: &str) -> Result<Option<String>, Status> {
         let request = pb::RangeRequest {
             serializable: true,
@@ -88,7 +88,7 @@ impl Cluster {
         Ok(api::values(&reply.into_inner().kvs).pop())
     }
 
-    /// The revision a member has come to by itself.
+    /// The revision of a member's own state.
     pub async fn local_revision(&self, number: usize) -> Result<i64, Status> {
         let request = pb::RangeRequest {
             serializable: true,
@@ -98,14 +98,14 @@ impl Cluster {
         Ok(revision_of(&reply.into_inner().header))
     }
 
-    /// The revision the cluster has come to.
+    /// The cluster's revision, by a linearizable read.
     pub async fn revision(&self, number: usize) -> Result<i64, Status> {
         let reply = self.kv(number).range(api::get("no such key")).await?;
         Ok(revision_of(&reply.into_inner().header))
     }
 
-    /// The value of a series of a member's metrics, named with its labels. One that is not there is
-    /// zero: etcd shows most of them when they move first.
+    /// The value of one of a member's metrics, selected by name and labels. A missing series counts
+    /// as zero: etcd exports most of them only once they change.
     pub async fn metric(&self, number: usize, series: &str) -> f64 {
         let endpoint = self.endpoint(number);
         let address = endpoint.strip_prefix("http://").unwrap_or(endpoint);
@@ -113,11 +113,11 @@ impl Cluster {
         answer.metric(series).unwrap_or_default()
     }
 
-    /// The hash of all members' history up to the present revision, which must be the same.
-    /// Returns the revision.
+    /// Compares the hashes of all members' history up to the present revision. Returns the
+    /// revision.
     pub async fn expect_same_history(&self) -> i64 {
         let numbers = self.alive();
-        // A learner refuses it.
+        // Learners refuse a linearizable read.
         let revision = eventually("a linearizable read", || async {
             for &number in &numbers {
                 if let Ok(Ok(read)) = tokio::time::timeout(ANSWER, self.revision(number)).await {
@@ -137,7 +137,7 @@ impl Cluster {
             let request = pb::HashKvRequest { revision };
             let mut stub = self.maintenance(number);
             let answer = match within("a hash", stub.hash_kv(request)).await {
-                // It has the revision, and tells no hash.
+                // A learner has the revision, but refuses to hash.
                 Err(status) if status.message().ends_with("for learner") => continue,
                 answer => answer.expect("a member hashes its history").into_inner(),
             };

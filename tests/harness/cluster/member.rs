@@ -12,7 +12,7 @@ use crate::cluster::ELECTION;
 use crate::process::binary;
 use crate::proxy::{Network, free_address, give_back};
 
-/// Where Debian puts it.
+/// Where Debian installs it.
 const ETCD: &str = "/usr/bin/etcd";
 
 /// A member of a cluster.
@@ -22,19 +22,19 @@ pub struct Member {
     number: usize,
     token: String,
     endpoint: String,
-    /// Where it listens for peers.
+    /// The address it listens on for peers.
     listens: SocketAddr,
-    /// What it tells peers to dial: the forwarder.
+    /// The address it advertises to peers: the forwarder's.
     advertises: SocketAddr,
-    /// `new` or `existing`, and all members, once known.
+    /// `new` or `existing`, and the list of all members, once known.
     cluster: (&'static str, String),
     flags: Vec<String>,
-    /// Flags that no other member has.
+    /// Flags of this member only.
     own_flags: Vec<String>,
-    /// The words before the program's name.
+    /// Command prefix that the program runs under.
     wrapper: Vec<String>,
     dir: TempDir,
-    /// Where its data is, if not in `dir`.
+    /// The data's location, if not `dir`.
     place: Option<PathBuf>,
     child: Option<Child>,
     paused: bool,
@@ -42,7 +42,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// A member that was never started, with addresses and a directory of its own.
+    /// A member that was never started, with its own addresses and directory.
     pub(super) fn new(
         backend: Backend,
         number: usize,
@@ -75,37 +75,37 @@ impl Member {
         format!("m{}", self.number)
     }
 
-    /// Gives it flags that no other member has, from its next start on, in place of any it had.
+    /// Replaces the flags of this member only, from its next start on.
     pub fn set_own_flags<T: ToString>(&mut self, flags: &[T]) {
         self.own_flags = flags.iter().map(ToString::to_string).collect();
     }
 
-    /// Runs it as an argument of these words, from its next start on.
+    /// Sets the command prefix that the program runs under, from its next start on.
     pub fn set_wrapper(&mut self, words: &[String]) {
         self.wrapper = words.to_vec();
     }
 
-    /// Puts its data below this directory. It must not have any yet.
+    /// Puts its data below this directory. It must not have data yet.
     pub fn set_place(&mut self, place: &Path) {
         self.place = Some(place.to_owned());
     }
 
-    /// Where its clients connect.
+    /// Its client URL.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The URL its peers dial.
+    /// The peer URL it advertises.
     pub fn peer_url(&self) -> String {
         format!("{}://{}", self.peer_scheme(), self.advertises)
     }
 
-    /// Where it listens for peers, without the forwarder in between.
+    /// The address it listens on for peers, behind the forwarder.
     pub fn peer_address(&self) -> SocketAddr {
         self.listens
     }
 
-    /// Members that have a certificate show it.
+    /// Members that have a certificate use TLS with their peers.
     fn peer_scheme(&self) -> &'static str {
         let is_certificate = |flag: &String| flag.starts_with("--peer-cert-file=");
         match self.own_flags.iter().any(is_certificate) {
@@ -114,7 +114,7 @@ impl Member {
         }
     }
 
-    /// Itself as `--initial-cluster` has it.
+    /// This member as an entry of `--initial-cluster`.
     pub fn entry(&self) -> String {
         format!("{}={}", self.name(), self.peer_url())
     }
@@ -125,7 +125,7 @@ impl Member {
         place.join("data")
     }
 
-    /// Gives it another address for peers to dial; returns the one it had.
+    /// Gives it another peer address to advertise; returns the previous one.
     pub(super) fn readdress(&mut self, network: &Network) -> SocketAddr {
         let address = network.forward(self.number, self.listens);
         std::mem::replace(&mut self.advertises, address)
@@ -136,12 +136,12 @@ impl Member {
         self.cluster = ("new", all.to_owned());
     }
 
-    /// Makes it join a cluster that exists and has these members.
+    /// Makes it join an existing cluster of these members.
     pub fn join(&mut self, all: &str) {
         self.cluster = ("existing", all.to_owned());
     }
 
-    /// Changes the name of the cluster it believes to be of.
+    /// Sets the token of the cluster it starts in.
     pub fn set_token(&mut self, token: &str) {
         token.clone_into(&mut self.token);
     }
@@ -151,17 +151,17 @@ impl Member {
         self.child.as_mut().expect("the member was started")
     }
 
-    /// Whether it runs and is not stopped.
+    /// Returns true if its process runs and is not suspended.
     pub fn is_alive(&self) -> bool {
         self.child.is_some() && !self.paused
     }
 
-    /// Whether it is stopped and can go on.
+    /// Returns true if its process is suspended.
     pub fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// Whether it was removed.
+    /// Returns true if it was removed from the membership.
     pub fn is_removed(&self) -> bool {
         self.removed
     }
@@ -216,7 +216,7 @@ impl Member {
 
     pub(super) fn wipe(&mut self) {
         assert!(self.child.is_none(), "its process must have ended");
-        // A member that refused to start may have made none.
+        // A member that refused to start may have no directory.
         if self.data_dir().exists() {
             fs::remove_dir_all(self.data_dir()).expect("its directory can be removed");
         }
@@ -253,14 +253,14 @@ impl Member {
             format!("--heartbeat-interval={}", ELECTION.as_millis() / 10),
             format!("--election-timeout={}", ELECTION.as_millis()),
         ];
-        // What a test says itself is not said twice, which not every server takes.
+        // A flag that the test sets itself is left out here: not every server accepts it twice.
         let name = |argument: &str| argument.split('=').next().map(str::to_owned);
         let flags = self.flags.iter().chain(&self.own_flags);
         let said: Vec<_> = flags.clone().map(|flag| name(flag)).collect();
         arguments.retain(|argument| !said.contains(&name(argument)));
         if self.backend == Backend::Etcd {
-            // 3.4 logs in another way unless told, has no name yet for the entries it keeps below
-            // a snapshot (5,000), and does not ask for votes before it asks for votes.
+            // etcd 3.4 needs a flag to log as later releases do, has no stable flag for the entries
+            // it keeps below a snapshot (5,000), and does not pre-vote by default.
             arguments.extend(["--logger=zap", "--log-outputs=stderr"].map(str::to_owned));
             arguments.push("--pre-vote=true".to_owned());
             let known = |flag: &&String| !flag.starts_with("--snapshot-catchup-entries");
@@ -275,7 +275,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // A stopped process does not read what it is told, and its pipes would stay open.
+        // A suspended process does not react to signals, and its pipes would stay open.
         if let Some(child) = &mut self.child {
             child.kill();
         }

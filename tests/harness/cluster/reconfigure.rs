@@ -1,4 +1,4 @@
-//! Members that come and go.
+//! Changes of the membership.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -10,17 +10,17 @@ use super::{ANSWER, Cluster, Member};
 use crate::eventually;
 use crate::wait::{DEADLINE, eventually_by};
 
-/// A change of the members may have to wait until the leader has seen all of them for five
-/// seconds, and then for an entry; a busy machine gets some more.
+/// A change of the membership may wait until the leader has seen all members for five seconds, and
+/// then for an entry to commit; a busy machine needs more.
 const CHANGE: Duration = Duration::from_secs(30);
 
 impl Cluster {
-    /// Adds a member, started and serving; returns its number.
+    /// Adds a member, starts it and waits until it serves; returns its number.
     pub async fn add(&mut self, through: usize) -> usize {
         self.add_as(through, false).await
     }
 
-    /// Adds a member that does not vote; returns its number.
+    /// Adds and starts a learner; returns its number.
     pub async fn add_learner(&mut self, through: usize) -> usize {
         self.add_as(through, true).await
     }
@@ -32,7 +32,7 @@ impl Cluster {
         number
     }
 
-    /// Adds a member to the list without starting it; returns its number.
+    /// Adds a member to the membership without starting it; returns its number.
     pub async fn announce(&mut self, through: usize, is_learner: bool) -> usize {
         let number = self.members.len();
         let token = super::TOKEN;
@@ -44,7 +44,7 @@ impl Cluster {
         let added = retried("a member to be added", || async {
             let mut stub = self.cluster(through);
             let answer = stub.member_add(request.clone()).await;
-            // An answer that was lost on its way may have been a yes.
+            // The first attempt may have succeeded although its answer was lost.
             let exists = "Peer URLs already exists";
             match answer {
                 Err(status) if status.message().ends_with(exists) => Ok(None),
@@ -69,7 +69,7 @@ impl Cluster {
         number
     }
 
-    /// Gives a member that has caught up its vote.
+    /// Promotes a learner that has caught up.
     pub async fn promote(&self, through: usize, number: usize) {
         let id = self.id(through, number).await;
         retried("a learner to be promoted", || async {
@@ -79,13 +79,13 @@ impl Cluster {
         .await;
     }
 
-    /// Removes a member through another. Its process ends by itself.
+    /// Removes a member through another. The removed member's process ends by itself.
     pub async fn remove(&mut self, through: usize, number: usize) {
         let id = self.id(through, number).await;
         retried("a member to be removed", || async {
             let mut stub = self.cluster(through);
             match stub.member_remove(pb::MemberRemoveRequest { id }).await {
-                // The answer to the first attempt was lost on its way.
+                // The first attempt succeeded, but its answer was lost.
                 Err(status) if status.message() == "etcdserver: member not found" => Ok(()),
                 other => other.map(drop),
             }
@@ -94,8 +94,7 @@ impl Cluster {
         self.members[number].set_removed();
     }
 
-    /// Moves a member to another peer URL, which the cluster learns by an update. Nobody answers at
-    /// the URL it had.
+    /// Moves a member to another peer URL, by a `MemberUpdate`. The previous URL no longer answers.
     pub async fn readdress(&mut self, through: usize, number: usize) {
         let id = self.id(through, number).await;
         let old = self.members[number].readdress(&self.network);
@@ -110,7 +109,7 @@ impl Cluster {
         self.network.close(old);
     }
 
-    /// Hands leadership to a member.
+    /// Transfers leadership to a member.
     pub async fn move_leader(&self, number: usize) {
         let leader = self.leader().await;
         if leader == number {
@@ -129,7 +128,7 @@ impl Cluster {
         .await;
     }
 
-    /// The members as one of them lists them.
+    /// The membership as one member lists it.
     pub async fn list(&self, through: usize) -> Vec<pb::Member> {
         retried("a list of members", || async {
             let mut stub = self.cluster(through);
@@ -141,7 +140,7 @@ impl Cluster {
         .members
     }
 
-    /// A member's id, by the URL its peers dial.
+    /// A member's id, looked up by its peer URL.
     pub async fn id(&self, through: usize, number: usize) -> u64 {
         let url = self.members[number].peer_url();
         let members = self.list(through).await;
@@ -154,8 +153,8 @@ impl Cluster {
     }
 }
 
-/// Asks until the answer is a yes: reasons to say no may pass, such as members that have not been
-/// seen for long enough. Panics with the last reason.
+/// Retries until the request succeeds: a refusal may be temporary, for example while members have
+/// not been seen for long enough. Panics with the last error.
 async fn retried<T, F, P>(what: &str, attempt: P) -> T
 where
     P: Fn() -> F,

@@ -1,4 +1,4 @@
-//! A watcher that resumes, whatever happens to its member, and keeps all it was told.
+//! A watcher that resumes after any failure of its member, and keeps all events it received.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,10 +16,10 @@ use super::{Event, lock};
 use crate::eventually;
 use crate::node::connect;
 
-/// Between attempts at a member that is not there.
+/// Pause between attempts at a member that does not answer.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A watcher in a task of its own, of one member or of several in turn.
+/// A watcher in its own task, of one member or of several in turn.
 #[derive(Debug)]
 pub struct Follower {
     name: String,
@@ -29,7 +29,7 @@ pub struct Follower {
     task: JoinHandle<()>,
 }
 
-/// What it was told, in the order of telling.
+/// The events received so far, in order of arrival.
 #[derive(Debug, Default)]
 struct Told {
     events: Vec<(Event, Instant)>,
@@ -38,8 +38,8 @@ struct Told {
 }
 
 impl Follower {
-    /// Watches all keys that begin with `prefix`, from a revision on, at the first endpoint that
-    /// can be reached; at the next one when the stream ends.
+    /// Watches all keys with this prefix from a revision on, at the first endpoint that answers;
+    /// moves to the next endpoint when the stream ends.
     pub fn start(name: &str, endpoints: &[String], prefix: &str, from: i64) -> Self {
         let told = Arc::new(Mutex::new(Told::default()));
         let follow = follow(
@@ -57,7 +57,7 @@ impl Follower {
         }
     }
 
-    /// What it is called.
+    /// Its name in reports.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -67,7 +67,7 @@ impl Follower {
         self.from
     }
 
-    /// What the keys it watches begin with.
+    /// The prefix of the keys it watches.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
@@ -78,7 +78,7 @@ impl Follower {
         told.events.iter().map(|(event, _)| event.clone()).collect()
     }
 
-    /// The removals so far, and when they arrived.
+    /// The removals so far, with their times of arrival.
     pub fn removals(&self) -> Vec<(String, Instant)> {
         let told = lock(&self.told);
         let removed = told.events.iter().filter(|(event, _)| event.put.is_none());
@@ -87,12 +87,12 @@ impl Follower {
             .collect()
     }
 
-    /// How often it had to open its stream again.
+    /// How often it reopened its stream.
     pub fn resumed(&self) -> usize {
         lock(&self.told).resumed
     }
 
-    /// Waits until it was told of this revision, or a later one.
+    /// Waits until it has received an event of this revision or a later one.
     pub async fn reach(&self, revision: i64) {
         eventually(
             &format!("{} to be told of {revision}", self.name),
@@ -113,7 +113,7 @@ impl Drop for Follower {
     }
 }
 
-/// Everything a member tells of revisions 1 to `last`, of all keys.
+/// All events of revisions 1 to `last`, of all keys, from one member.
 pub async fn tell_all(endpoint: &str, last: i64) -> Vec<Event> {
     let follower = Follower::start(
         &format!("the history at {endpoint}"),
@@ -133,7 +133,7 @@ async fn follow(endpoints: Vec<String>, prefix: String, from: i64, told: Arc<Mut
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for endpoint in endpoints.iter().cycle() {
         ticks.tick().await;
-        // However it ends, there is more to come.
+        // However the stream ends, the watcher resumes.
         let _ = watch(endpoint, &prefix, &mut next, &told).await;
         let mut told = lock(&told);
         told.resumed += 1;
@@ -143,7 +143,7 @@ async fn follow(endpoints: Vec<String>, prefix: String, from: i64, told: Arc<Mut
     }
 }
 
-/// One stream, until it ends.
+/// Runs one stream until it ends.
 async fn watch(
     endpoint: &str,
     prefix: &str,
@@ -162,8 +162,8 @@ async fn watch(
         let arrived = Instant::now();
         let mut told = lock(told);
         if response.canceled {
-            // A member without a leader may end a watch; one that has forgotten what was asked
-            // for, or is asked what it should not be, is the test's to know.
+            // A member without a leader may end a watch; the watcher resumes. A compacted revision
+            // or an invalid request is an error that the test must see.
             let forgotten = response.compact_revision > 0;
             told.refused = forgotten.then(|| format!("{response:?}"));
             return Ok(());
@@ -193,7 +193,7 @@ fn create(prefix: &str, start_revision: i64) -> pb::WatchRequest {
     pb::WatchRequest { request_union }
 }
 
-/// The first key after all that begin with `prefix`, which ends in an ASCII character.
+/// The first key after all keys with this prefix, which ends in an ASCII character.
 pub fn after(prefix: &str) -> Bytes {
     let mut end = prefix.as_bytes().to_vec();
     if let Some(last) = end.last_mut() {

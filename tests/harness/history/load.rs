@@ -1,9 +1,9 @@
-//! Clients that read and write at random and write down what came of it.
+//! Clients that read and write at random and record the outcomes.
 //!
-//! Each client stays with a member until that fails it, then tries the next. An operation gets a
-//! second; what is not answered by then is *unknown*. A refusal counts as certain only where the
-//! request cannot have entered the log: a connection that was never made, or an error that is
-//! given before proposing.
+//! Each client stays with a member until a request to it fails, then moves to the next. An
+//! operation has a timeout of one second; after that its outcome is *unknown*. A refusal counts as
+//! certain only if the request cannot have entered the log: the connection was never made, or the
+//! error is one that is returned before proposing.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -25,12 +25,12 @@ use crate::api::{self, op, revision_of};
 use crate::node::connect;
 use crate::{eventually, within};
 
-/// What all keys of the load begin with.
+/// The prefix of all keys of the load.
 pub const PREFIX: &str = "load/";
-/// Until the outcome of an operation counts as unknown.
+/// Timeout after which the outcome of an operation is unknown.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Between operations of one client. A history is checked more cheaply than it is made, but a
-/// member that has to catch up on it competes with others for two processors.
+/// Pause between operations of one client. Checking a history is cheaper than making it, but a
+/// member that has to catch up competes with others for two processors.
 const PACE: Duration = Duration::from_millis(10);
 
 /// Running clients.
@@ -41,19 +41,19 @@ pub struct Load {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// How many clients, and on what.
+/// The size of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Clients.
+    /// Number of clients.
     pub clients: usize,
-    /// Different keys; few, so that clients meet.
+    /// Number of different keys; few, so that clients conflict.
     pub keys: usize,
-    /// What they do is drawn from it.
+    /// Seed of the clients' random choices.
     pub seed: u64,
 }
 
 impl Load {
-    /// Starts clients of these endpoints, each beginning with another one.
+    /// Starts the clients, each at a different endpoint first.
     pub fn start(endpoints: &[String], size: Size, recorder: &Arc<Recorder>) -> Self {
         let stop = watch::Sender::new(false);
         let tasks = (0..size.clients)
@@ -77,12 +77,12 @@ impl Load {
         }
     }
 
-    /// Operations answered so far.
+    /// Number of operations answered so far.
     pub fn answered(&self) -> usize {
         self.recorder.counts().0
     }
 
-    /// Waits until so many more are answered.
+    /// Waits until `more` further operations are answered.
     pub async fn wait_for(&self, more: usize) {
         let enough = self.answered() + more;
         eventually(&format!("{more} more answers"), || async {
@@ -91,7 +91,7 @@ impl Load {
         .await;
     }
 
-    /// Ends all clients after what they are doing.
+    /// Stops all clients after their current operations.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
@@ -108,7 +108,7 @@ struct Client {
     at: usize,
     keys: usize,
     random: StdRng,
-    /// The last change of each key that it knows of: what its swaps expect.
+    /// The revision of the last known change of each key, which its swaps expect.
     seen: BTreeMap<String, i64>,
     recorder: Arc<Recorder>,
 }
@@ -147,7 +147,7 @@ impl Client {
 
     fn choose(&mut self) -> (String, Call) {
         let key = format!("{PREFIX}{}", self.random.random_range(0..self.keys));
-        // Unique also where one load follows another on the same recorder.
+        // Unique even when several loads share a recorder.
         let value = format!("{}.{}", self.number, self.recorder.now());
         let call = match self.random.random_range(0..100) {
             0..40 => Call::Put(value),
@@ -176,7 +176,7 @@ impl Client {
     }
 }
 
-/// Asks a member; returns the revision in the header and the effect.
+/// Sends a request to a member; returns the revision in the header and the effect.
 async fn ask(mut kv: KvClient<Channel>, key: &str, call: &Call) -> Result<(i64, Effect), Status> {
     let key = key.to_owned();
     match call {
@@ -216,7 +216,7 @@ fn written_if(written: bool) -> Effect {
     }
 }
 
-/// Whether a request that ended so cannot have been done, nor be done later.
+/// Returns true if a request that ended with this status was not and will not be done.
 pub fn is_certain(status: &Status) -> bool {
     if status.message() == "etcdserver: too many requests" {
         return true;

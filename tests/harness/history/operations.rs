@@ -1,10 +1,10 @@
-//! Whether each operation fits the truth, and real time.
+//! Checks each operation against the truth and against real time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Call, Effect, Moment, Operation, Outcome, Truth, Violation};
 
-/// Checks all operations on keys that begin with `prefix`; nobody else may have written there.
+/// Checks all operations on keys with this prefix; no other client may have written there.
 pub fn check(operations: &[Operation], truth: &Truth, prefix: &str) -> Vec<Violation> {
     let mut violations = Vec::new();
     for operation in operations {
@@ -23,7 +23,7 @@ fn violation(rule: &'static str, operation: &Operation) -> Violation {
     Violation::new(rule, format!("{operation:?}"))
 }
 
-/// The rule an answer breaks if the truth is the truth.
+/// Which rule the answer violates, given the truth.
 fn misfit(
     operation: &Operation,
     revision: i64,
@@ -58,14 +58,14 @@ fn misfit(
     (!fits).then_some("an answer that its revision contradicts")
 }
 
-/// The revision of the key's last change, 0 if it does not exist: what a swap compares.
+/// The revision of the key's last change, which a swap compares; 0 if the key does not exist.
 fn modified(truth: &Truth, key: &str, revision: i64) -> i64 {
     truth
         .at(key, revision)
         .map_or(0, |version| version.modified)
 }
 
-/// The highest revision that anyone had been told of by a moment.
+/// The highest revision returned to any client by each logical time.
 struct Told(Vec<(Moment, i64)>);
 
 impl Told {
@@ -92,14 +92,14 @@ impl Told {
     }
 }
 
-/// The order of revisions is compatible with the order of time.
+/// Checks that the order of revisions is compatible with real time.
 fn check_real_time(operations: &[Operation], truth: &Truth, violations: &mut Vec<Violation>) {
     let told = Told::new(operations);
     let found = revisions_of_values(truth);
     for operation in operations {
         let known = told.by(operation.invoked);
         let rule = match (&operation.outcome, &operation.call) {
-            // What a member has by itself may be old. It is no lie as long as it says how old.
+            // A serializable read may be stale, as long as its header has the revision it read at.
             (Outcome::Done(..), Call::GetLocal) => None,
             (Outcome::Done(revision, Effect::Written), _) => {
                 (*revision <= known).then_some("a write before what was answered before it")
@@ -122,7 +122,7 @@ fn check_real_time(operations: &[Operation], truth: &Truth, violations: &mut Vec
     }
 }
 
-/// Everything in the truth was asked for, and nothing that was refused is in it, and nothing twice.
+/// Checks that every event has exactly one request, and that no event stems from a refused request.
 fn check_origins(
     operations: &[Operation],
     truth: &Truth,
@@ -171,7 +171,8 @@ fn check_origins(
                 .get(put.value.as_str())
                 .is_some_and(|w| w.key == event.key),
             None if removals.contains(&(&event.key, event.revision)) => true,
-            // One without an answer, as long as there is one left that can have been this.
+            // A request without an answer may have caused the event; each explains one event at
+            // most.
             None => unknown_removals
                 .get_mut(event.key.as_str())
                 .and_then(|left| left.checked_sub(1).map(|fewer| *left = fewer))

@@ -1,25 +1,25 @@
-//! Locks and leases.
+//! Rules for locks and leases.
 //!
-//! Both rules are about time that nobody measured where it counts, so each is stated about the
-//! part of it that is certain. A lock was held at least from the *return* of the first check that
-//! found it held to the *invocation* of the last; two such spans of one lock must not overlap. A
-//! lease was renewed no earlier than its last acknowledged keep-alive was *sent*; its key may not
-//! be *seen* removed before that and its time to live are over.
+//! The server decides about both at instants that no client can measure, so each rule is stated for
+//! the interval that is certain. A lock was held at least from the *return* of the first check that
+//! found it held to the *invocation* of the last; two such intervals of one lock must not overlap.
+//! A lease was renewed no earlier than its last acknowledged keep-alive was *sent*; its key must
+//! not be *seen* removed before its time to live has passed since then.
 
 use std::time::{Duration, Instant};
 
 use super::{Moment, Violation};
 
-/// A lock that was held.
+/// One client's tenure of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Which lock.
+    /// The lock's name.
     pub lock: String,
     /// The holder's key.
     pub key: String,
-    /// The revision that made the key: later holders have higher ones.
+    /// The revision that created the key: later holders have higher ones.
     pub fence: i64,
-    /// When the first check that it is held had returned.
+    /// When the first check that found the lock held returned.
     pub from: Moment,
     /// When the last check that found it held was sent.
     pub until: Moment,
@@ -28,13 +28,13 @@ pub struct Hold {
 /// A lease that was kept alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Life {
-    /// The key attached to it.
+    /// The key attached to the lease.
     pub key: String,
-    /// How long it lives without a keep-alive.
+    /// Its time to live.
     pub ttl: Duration,
-    /// When the last keep-alive that was acknowledged was sent.
+    /// When the last acknowledged keep-alive was sent.
     pub renewed: Instant,
-    /// The client ended it itself.
+    /// True if the client revoked it.
     pub revoked: bool,
 }
 
@@ -58,7 +58,8 @@ pub fn check_locks(holds: &[Hold]) -> Vec<Violation> {
     violations
 }
 
-/// Checks that no lease ended early. `removed` is each removed key and when that was seen.
+/// Checks that no lease expired early. `removed` has each removed key and when the removal was
+/// seen.
 pub fn check_leases(lives: &[Life], removed: &[(String, Instant)]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for life in lives.iter().filter(|life| !life.revoked) {

@@ -1,4 +1,4 @@
-//! Clients that hold locks and keep leases alive, and write down for how long.
+//! Clients that hold locks and keep leases alive, and record for how long.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,17 +20,17 @@ use crate::api::{self, op};
 use crate::node::connect;
 use crate::within;
 
-/// What the keys of kept leases begin with.
+/// The prefix of the keys attached to leases.
 pub const LEASES: &str = "lease/";
-/// The lock all lockers want.
+/// The lock that all lockers compete for.
 pub const LOCK: &str = "lock";
-/// Seconds a session lives without a keep-alive.
+/// Time to live of a session, in seconds.
 pub const TTL: i64 = 3;
-/// Until an answer is given up.
+/// Timeout of an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Keep-alives of a lease before it is left to itself, and checks of a lock before it is freed.
+/// Keep-alives of a lease before it is abandoned, and checks of a lock before it is released.
 const RENEWALS: usize = 5;
-/// Between checks of a lock.
+/// Pause between checks of a lock.
 const CHECK: Duration = Duration::from_millis(60);
 
 /// Running clients.
@@ -41,7 +41,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Starts this many clients that want the lock, and as many that keep leases alive.
+    /// Starts `count` clients that compete for the lock, and `count` that keep leases alive.
     pub fn start(endpoints: &[String], count: usize, recorder: &Arc<Recorder>) -> Self {
         let stop = watch::Sender::new(false);
         let mut tasks = Vec::new();
@@ -58,7 +58,7 @@ impl Sessions {
         Self { stop, tasks }
     }
 
-    /// Ends all clients; locks held and leases kept are left to expire.
+    /// Stops all clients; held locks and kept leases are left to expire.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         for task in self.tasks {
@@ -85,7 +85,7 @@ impl Client {
         self.channels[self.at % self.channels.len()].clone()
     }
 
-    /// The answer, if it comes in time; else the next member is asked next.
+    /// Returns the answer if it comes in time; otherwise moves to the next member.
     async fn ask<T>(&mut self, answer: impl Future<Output = Result<T, Status>>) -> Option<T> {
         let answer = tokio::time::timeout(PATIENCE, answer)
             .await
@@ -126,7 +126,7 @@ impl Client {
         }
     }
 
-    /// Finds the lock held a few times, which stays below the lease's time to live.
+    /// Checks a few times that the lock is held, for less than the lease's time to live.
     async fn hold(&mut self, key: Bytes, ticks: &mut tokio::time::Interval) {
         let Some((fence, _)) = self.check(&key).await else {
             return;
@@ -150,7 +150,7 @@ impl Client {
         });
     }
 
-    /// The revision that made the key if it is there, and when that was asked.
+    /// The revision that created the key if it exists, and when the request was sent.
     async fn check(&mut self, key: &Bytes) -> Option<(i64, u64)> {
         let sent = self.recorder.now();
         let exists = TargetUnion::CreateRevision(0);
@@ -185,7 +185,7 @@ impl Client {
                 let sent = Instant::now();
                 match self.keep_alive(lease).await {
                     Some(left) if left > 0 => renewed = sent,
-                    // Gone, for which the time will be seen to have been right or wrong.
+                    // The lease is gone; `check_leases` decides whether that was early.
                     Some(_) => break,
                     None => {}
                 }

@@ -1,4 +1,4 @@
-//! All writes in the order of their revisions, and the model that replays them.
+//! The sequence of all writes by revision, and the model that replays it.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use conclave_proto::mvccpb::event::EventType;
 
 use super::Violation;
 
-/// A key as it was from one change to the next.
+/// A version of a key, from one change to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     /// Its value.
     pub value: String,
-    /// The revision that made it.
+    /// The revision that created the key.
     pub created: i64,
     /// The revision of this change.
     pub modified: i64,
-    /// The number of changes since it was made.
+    /// The number of changes since the key was created.
     pub version: i64,
-    /// The lease it is attached to; 0 for none.
+    /// The attached lease; 0 for none.
     pub lease: i64,
 }
 
 /// One change of one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// At which revision.
+    /// The revision of the change.
     pub revision: i64,
-    /// Of which key.
+    /// The changed key.
     pub key: String,
-    /// To what; `None` if it was removed.
+    /// The new version; `None` if the key was removed.
     pub put: Option<Version>,
 }
 
 impl Event {
-    /// The event a server sent.
+    /// Converts an event from the server.
     pub fn of(event: &mvccpb::Event) -> Self {
         let kv = event.kv.as_ref().expect("an event is about a key");
         Self {
@@ -46,7 +46,7 @@ impl Event {
 }
 
 impl Version {
-    /// The key-value a server sent.
+    /// Converts a key-value from the server.
     pub fn of(kv: &mvccpb::KeyValue) -> Self {
         Self {
             value: String::from_utf8_lossy(&kv.value).into_owned(),
@@ -67,8 +67,8 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Replays what a watch of all keys from the first revision told. The first write of a store
-    /// has revision 2, and every revision after it has at least one event.
+    /// Replays the events of a watch of all keys from the first revision. The first write of a
+    /// store has revision 2, and every revision after it has at least one event.
     pub fn replay(events: Vec<Event>) -> (Self, Vec<Violation>) {
         let mut truth = Self {
             last: 1,
@@ -88,7 +88,7 @@ impl Truth {
         (truth, violations)
     }
 
-    /// What a store of one file would have made of it.
+    /// Applies one event to the model.
     fn apply(&mut self, event: &Event, violations: &mut Vec<Violation>) {
         let before = self.at(&event.key, event.revision - 1).cloned();
         let wrong = match (&event.put, &before) {
@@ -115,13 +115,13 @@ impl Truth {
         }
     }
 
-    /// A key as it was at a revision.
+    /// The version of a key at a revision.
     pub fn at(&self, key: &str, revision: i64) -> Option<&Version> {
         let versions = self.keys.get(key)?;
         versions.range(..=revision).next_back()?.1.as_ref()
     }
 
-    /// What changed in a key at exactly this revision: `Some(None)` is a removal.
+    /// The change of a key at exactly this revision: `Some(None)` is a removal.
     pub fn change(&self, key: &str, revision: i64) -> Option<Option<&Version>> {
         Some(self.keys.get(key)?.get(&revision)?.as_ref())
     }

@@ -1,11 +1,11 @@
-//! Whether a watcher was told the truth, the whole truth and nothing but the truth.
+//! Checks that a watcher received exactly its part of the truth.
 
 use std::collections::BTreeSet;
 
 use super::{Event, Truth, Violation};
 
-/// Compares what was told to a watcher of keys beginning with `prefix`, from revision `from` on,
-/// with the truth up to `last`.
+/// Compares the events received by a watcher of this prefix, from revision `from` on, with the
+/// truth up to `last`.
 pub fn check(
     watcher: &str,
     told: &[Event],
@@ -36,7 +36,7 @@ pub fn check(
             violations.push(Violation::new(rule, format!("{watcher}: {event:?}")));
         }
     }
-    // Where no rule above says what it is, it is different all the same.
+    // A difference that none of the rules above describes is a violation, too.
     let same = told
         .iter()
         .filter(|event| event.revision <= last)
@@ -48,7 +48,7 @@ pub fn check(
     violations
 }
 
-/// Revisions go up, and a key occurs in each once.
+/// Checks that revisions ascend, and that a key occurs once in each.
 fn order(watcher: &str, told: &[Event]) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut seen = BTreeSet::new();
