@@ -26,7 +26,7 @@ fn three_elect_one() {
     });
 }
 
-/// An answered put is read at once through every other member.
+/// An acknowledged put is visible at once to reads through every other member.
 #[test]
 fn what_is_put_through_one_is_read_through_all() {
     on_three(&[], |cluster| async move {
@@ -49,7 +49,7 @@ fn a_lone_first_member_of_three_does_not_serve() {
     harness::run(async {
         let mut cluster = Cluster::prepare(3, &[], "a-test");
         cluster.respawn(0);
-        // It waits for the others, and says nothing about being ready until they are there.
+        // Alone it waits for the others and does not log that it is ready.
         let early = cluster.child(0).lines();
         cluster.respawn(1);
         for number in 0..2 {
@@ -80,7 +80,7 @@ fn etcdctl_moves_the_leader() {
     });
 }
 
-/// Commands that go to each endpoint by itself, given as URLs.
+/// etcdctl commands that send a request to each endpoint, given as URLs.
 #[test]
 fn etcdctl_asks_every_member() {
     on_three(&[], |cluster| async move {
@@ -114,7 +114,8 @@ fn etcdctl_asks_every_member() {
     });
 }
 
-/// What a command that succeeds says, to the endpoints as an operator writes them.
+/// Output lines of an etcdctl command that must succeed, with the endpoints as an operator writes
+/// them.
 fn etcdctl(cluster: &Cluster, arguments: &[&str]) -> Vec<String> {
     let endpoints = format!("--endpoints={}", cluster.endpoints().join(","));
     let arguments: Vec<_> = std::iter::once(&endpoints[..])
@@ -126,13 +127,13 @@ fn etcdctl(cluster: &Cluster, arguments: &[&str]) -> Vec<String> {
     etcdctl.lines()
 }
 
-/// The list that a command prints.
+/// The JSON list that a command prints.
 fn etcdctl_json(cluster: &Cluster, arguments: &[&str]) -> Vec<serde_json::Value> {
     let lines = etcdctl(cluster, arguments);
     serde_json::from_str(&lines[0]).unwrap()
 }
 
-/// Handing over costs no timeout: no write in between is refused or takes long.
+/// A transfer of leadership costs no timeout: no write during it is refused or slow.
 #[test]
 fn writes_go_on_while_leadership_moves() {
     on_three(&[], |cluster| async move {
@@ -144,7 +145,7 @@ fn writes_go_on_while_leadership_moves() {
     });
 }
 
-/// The same inside this process, where a debugger and a profiler see all members at once.
+/// The same inside this process, where a debugger and a profiler see all members.
 #[test]
 fn three_in_one_process() {
     harness::run(async {

@@ -1,4 +1,4 @@
-//! A follower so far behind that the leader's log does not reach back to it: it is sent a snapshot.
+//! A follower that needs entries which the leader's log no longer has: it receives a snapshot.
 
 use std::sync::Arc;
 
@@ -9,25 +9,26 @@ use rand::distr::{Alphanumeric, SampleString as _};
 
 use crate::{not_on_etcd, on_three};
 
-/// Entries a member keeps below its last snapshot. etcd 3.4 keeps 5,000 and cannot be told
-/// otherwise. The leader that is written to stays the leader, though its disk may stall meanwhile:
-/// as [`crate::partition::PATIENT`].
+/// Flags that keep few log entries below the last snapshot. (etcd 3.4 keeps 5,000, which no flag
+/// changes.) The leader must stay leader although its disk may stall under the writes, hence the
+/// timeouts, as in [`crate::partition::PATIENT`].
 pub(crate) const FLAGS: &[&str] = &[
     "--snapshot-count=2000",
     "--snapshot-catchup-entries=5",
     "--election-timeout=4000",
     "--heartbeat-interval=100",
 ];
-/// Values so large that conclave shortens its log for their bytes. By number it does so at most
-/// every ten seconds, but for the first time.
+/// Values so large that conclave compacts its log because of their size. Because of the number of
+/// entries it compacts once at first, and then every ten seconds at most.
 const LARGE: usize = 64 << 10;
 
-/// Puts, of which several share an entry when clients come together.
+/// Number of puts that need a snapshot. Concurrent puts share entries, so there are more puts than
+/// entries.
 pub(crate) fn enough(cluster: &Cluster) -> usize {
     if cluster.is_etcd() { 9_000 } else { 3_000 }
 }
 
-/// What a member logs when it has put a snapshot in place.
+/// The line a member logs when it has installed a snapshot.
 fn installed(cluster: &Cluster) -> &'static str {
     if cluster.is_etcd() {
         "applied snapshot"
@@ -36,10 +37,10 @@ fn installed(cluster: &Cluster) -> &'static str {
     }
 }
 
-/// What a leader logs when it sends one.
+/// The lines of etcd and conclave when a leader sends a snapshot.
 const SENT: [&str; 2] = ["sending database snapshot", "sending a snapshot"];
 
-/// Watchers of the follower, some of whom waited for what it missed, see all of it once.
+/// Watchers of the follower see every event once, including those that waited for missed events.
 #[test]
 fn a_snapshot_hides_nothing_from_watchers() {
     on_three(FLAGS, |mut cluster| async move {
@@ -54,7 +55,7 @@ fn a_snapshot_hides_nothing_from_watchers() {
             Follower::start("of others", &endpoint, "z/", 1),
         ];
         watchers[0].reach(first).await;
-        // Cut off, not killed: the streams stay open over the snapshot.
+        // Isolated, not killed: the streams stay open while the snapshot is installed.
         cluster.isolate(follower);
         fill(&cluster, leader, enough(&cluster), 1).await;
         cluster.heal();
@@ -77,7 +78,7 @@ fn a_snapshot_hides_nothing_from_watchers() {
     });
 }
 
-/// Both ends have counted the snapshot.
+/// Expects both ends to have counted the snapshot.
 async fn expect_counted(cluster: &Cluster, from: usize, to: usize) {
     let (sender, receiver) = (cluster.id(from, from).await, cluster.id(from, to).await);
     let prefix = "etcd_network_snapshot";
@@ -98,13 +99,14 @@ async fn expect_counted(cluster: &Cluster, from: usize, to: usize) {
     }
 }
 
-/// Killed anywhere in it, a member comes back with what it had or with what it was sent.
+/// A member killed at any point of an installation restarts with its previous state or with the
+/// snapshot's.
 #[test]
 fn killed_while_it_receives_a_snapshot() {
     on_three(FLAGS, |mut cluster| async move {
         let leader = cluster.leader().await;
         let follower = cluster.others(leader)[0];
-        // etcd has to be given many more entries for each.
+        // etcd needs many more entries for each snapshot.
         let (rounds, count, size) = match cluster.is_etcd() {
             true => (2, enough(&cluster), 1),
             false => (4, 1_200, LARGE),
@@ -113,7 +115,8 @@ fn killed_while_it_receives_a_snapshot() {
             cluster.kill(follower);
             fill(&cluster, leader, count, size).await;
             cluster.respawn(follower);
-            // Later each time: by a few reads of the leader at first, and after that by more.
+            // Killed later in each round: after a few reads through the leader at first, then after
+            // more.
             for _ in 0..(20_u32 << round) {
                 cluster.get(leader, "k/0").await.unwrap();
             }
@@ -131,9 +134,9 @@ fn killed_while_it_receives_a_snapshot() {
     });
 }
 
-/// One that is sent its snapshot over a slow line gets it, and keeps no other waiting meanwhile:
-/// nor one that was added since, which cannot start from the same. It needs no other snapshot,
-/// though more is written meanwhile than the log keeps otherwise.
+/// A member that receives its snapshot over a slow line gets it without delaying other members,
+/// including one that was added since and needs a newer snapshot. It needs no second snapshot,
+/// although more is written meanwhile than the log usually keeps.
 #[test]
 fn a_slow_receiver_holds_up_nobody() {
     on_three(FLAGS, |mut cluster| async move {
@@ -175,8 +178,8 @@ fn a_slow_receiver_holds_up_nobody() {
     });
 }
 
-/// A large value takes seconds on its way to a follower, whose connection stays whatever waits
-/// behind it. Neither does a put wait for that follower.
+/// A large value takes seconds to reach a follower; the connection survives, although messages
+/// queue behind it, and puts do not wait for that follower.
 #[test]
 fn a_slow_line_carries_large_values() {
     on_three(FLAGS, |mut cluster| async move {
@@ -196,13 +199,13 @@ fn a_slow_line_carries_large_values() {
     });
 }
 
-/// This many puts of values of this size, by clients side by side. They cannot be compressed, so
-/// that a snapshot is as large as they are.
+/// Writes `count` puts of values of `size` bytes, by concurrent clients. The values cannot be
+/// compressed, so a snapshot is as large as they are.
 pub(crate) async fn fill(cluster: &Cluster, through: usize, count: usize, size: usize) {
     const CLIENTS: usize = 128;
     const NOISE: usize = 1 << 20;
     let kv = cluster.kv(through);
-    // Of which each value is another part.
+    // Each value is a different slice of it.
     let noise: Arc<str> = Alphanumeric
         .sample_string(&mut rand::rng(), NOISE + size)
         .into();
@@ -218,7 +221,7 @@ pub(crate) async fn fill(cluster: &Cluster, through: usize, count: usize, size: 
             })
         })
         .collect();
-    // The one thing here that is much work, and etcd syncs in pieces.
+    // The only slow step of these tests, and etcd syncs in small batches.
     let deadline = tokio::time::Instant::now() + 3 * DEADLINE;
     for client in clients {
         let done = tokio::time::timeout_at(deadline, client).await;

@@ -1,5 +1,6 @@
-//! Members that show each other certificates, and one whose certificate is no good any more: it is
-//! refused, both sides say why, the others go on, and a good one in the same place is enough.
+//! Members that authenticate to each other by certificates. A member whose certificate becomes
+//! invalid is refused, and both sides log the reason; the others go on, and a valid certificate in
+//! the same files is enough for it to return.
 
 use harness::certificates::{Authority, Certificate, Validity};
 use harness::{Cluster, eventually};
@@ -27,7 +28,8 @@ fn a_certificate_of_another_authority_is_refused_until_it_is_replaced() {
     refused_until_renewed(&authority, &strange, ["UnknownIssuer", "UnknownCA"]);
 }
 
-/// The words are what a member says that was shown the bad certificate, and what its owner hears.
+/// `seen` is what a member logs that is shown the bad certificate, `told` what the owner of the bad
+/// certificate logs.
 fn refused_until_renewed(authority: &Authority, bad: &Certificate, [seen, told]: [&str; 2]) {
     harness::run(async {
         let issued = ["m0", "m1", "m2"].map(|name| authority.issue(name, Validity::Good));
@@ -60,7 +62,7 @@ fn refused_until_renewed(authority: &Authority, bad: &Certificate, [seen, told]:
         let ready = |line: &String| line.contains("ready to serve client requests");
         let lines = cluster.child(VICTIM).lines();
         assert!(!lines.iter().any(ready), "it serves: {lines:#?}");
-        // No process is told, or started again.
+        // No process is signalled or restarted.
         issued[VICTIM].replace_by(&renewed);
         cluster.member(VICTIM).expect_ready();
         cluster.wait_writable(&[VICTIM]).await;

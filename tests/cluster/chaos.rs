@@ -1,12 +1,12 @@
-//! Faults at random, while clients do everything at random, and a checker that misses nothing.
+//! Random faults under random load, and a check of the complete history.
 //!
-//! Each round one fault (sometimes two) happens to members drawn by lot, goes on until clients
-//! have had answers under it or a moment has passed, and is healed; then every member must take a
-//! write again. In the end the whole history is checked, and what the members have.
+//! In each round one fault (sometimes two) hits randomly chosen members, lasts until clients have
+//! had enough answers under it or a time limit has passed, and is healed; then every member must
+//! accept a write again. At the end the whole history is checked, and the state of all members.
 //!
-//! `CONCLAVE_CHAOS_ROUNDS=200` makes it long, `CONCLAVE_TEST_SEED` makes it another. The seed
-//! decides the faults and what clients ask, not how processes and the network interleave: the
-//! same seed is the same plan, not the same run.
+//! `CONCLAVE_CHAOS_ROUNDS=200` makes the run longer, `CONCLAVE_TEST_SEED` chooses another one. The
+//! seed decides the faults and the clients' requests, not how processes and the network interleave:
+//! the same seed gives the same plan, not the same run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use crate::{check_history, not_on_etcd, on_three};
 
 const ROUNDS: usize = 6;
 const SEED: u64 = 1;
-/// Answers to wait for under a fault.
+/// Number of answers to wait for under a fault.
 const ANSWERS: usize = 100;
-/// Longest time to wait for them: a fault may take the quorum.
+/// Longest wait for those answers: a fault may take the quorum.
 const FAULT: Duration = Duration::from_millis(2500);
-/// A snapshot is needed after a short absence, now and then.
+/// Low limits, so that some members need a snapshot after a short absence.
 const FLAGS: &[&str] = &["--snapshot-count=500", "--snapshot-catchup-entries=100"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,7 +115,7 @@ async fn run(mut cluster: Cluster, rounds: u64, seed: u64) {
     eprintln!("chaos: no violation");
 }
 
-/// A watcher of each member, one that moves on, and one that came later.
+/// One watcher per member, one that moves between members, and one that starts later.
 fn watchers(cluster: &Cluster) -> Vec<Follower> {
     let mut followers = crate::failover::follow_each(cluster);
     let endpoints = cluster.endpoints();
@@ -131,7 +131,7 @@ fn watchers(cluster: &Cluster) -> Vec<Follower> {
 }
 
 async fn one_round(cluster: &mut Cluster, fault: Fault, random: &mut StdRng, load: &Load) {
-    // The leader is the more interesting half of the time.
+    // Half of the faults hit the leader, which is the more interesting victim.
     let leader = cluster.leader().await;
     let all = cluster.numbers();
     let victim = match random.random_bool(0.5) {
@@ -169,7 +169,7 @@ async fn one_round(cluster: &mut Cluster, fault: Fault, random: &mut StdRng, loa
     cluster.wait_writable(&cluster.numbers()).await;
 }
 
-/// Until clients have had answers, or there has been time for them.
+/// Waits until clients have had enough answers, or the time limit passes.
 async fn under_it(load: &Load) {
     let (begin, before) = (Instant::now(), load.answered());
     eventually_by(begin + FAULT * 2, "some time", || async {
@@ -179,7 +179,7 @@ async fn under_it(load: &Load) {
     .await;
 }
 
-/// What nobody keeps alive ends.
+/// Waits for the end of the leases that no client keeps alive.
 async fn leases_end(cluster: &Cluster) {
     let limit = Duration::from_secs(TTL as u64) + Duration::from_secs(10);
     eventually_by(Instant::now() + limit, "all leases to end", || async {

@@ -1,5 +1,5 @@
-//! The checker is shown bad histories, each a small change of a good one, and must find what is
-//! wrong with it. A checker that finds nothing proves nothing.
+//! Bad histories, each a small change of a good one, in which the checker must find the violation.
+//! Without these tests a checker that finds nothing would pass.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use harness::history::{
     sessions, watches,
 };
 
-/// `a=1@2, a=2@3, -a@4, b=3@5`, each by a client of its own, one after the other.
+/// `a=1@2, a=2@3, -a@4, b=3@5`, each by its own client, one after the other.
 fn good() -> (Vec<Operation>, Vec<Event>) {
     let written = |revision| Outcome::Done(revision, Effect::Written);
     let operations = vec![
@@ -46,7 +46,7 @@ fn good() -> (Vec<Operation>, Vec<Event>) {
     (operations, events)
 }
 
-/// The operation at this place in line: each begins after the one before it has ended.
+/// The operation at this position: each is invoked after the previous one has returned.
 fn done(place: usize, key: &str, call: Call, outcome: Outcome) -> Operation {
     let invoked = 10 * place as u64;
     let key = key.to_owned();
@@ -78,7 +78,7 @@ fn version(value: &str, created: i64, modified: i64, version: i64) -> Version {
     }
 }
 
-/// The rules broken by a change of the good history.
+/// The rules violated by a change of the good history.
 fn broken(change: impl FnOnce(&mut Vec<Operation>, &mut Vec<Event>)) -> Vec<&'static str> {
     let (mut operations, mut events) = good();
     change(&mut operations, &mut events);
@@ -140,9 +140,9 @@ fn a_refused_write_that_was_done() {
 #[test]
 fn a_write_nobody_asked_for() {
     let broken = broken(|_, events| events.push(event(6, "c", Some(version("x", 6, 6, 1)))));
-    assert_eq!(broken, ["a write nobody asked for"]);
+    assert_eq!(broken, ["a write that no client requested"]);
     let broken = self::broken(|_, events| events.push(event(6, "b", None)));
-    assert_eq!(broken, ["a write nobody asked for"]);
+    assert_eq!(broken, ["a write that no client requested"]);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_gap_and_a_store_like_no_other() {
     assert!(broken.contains(&"no store does this"), "{broken:?}");
 }
 
-/// The rules broken by what a watcher of `a` was told.
+/// The rules violated by a change of the events that a watcher of `a` received.
 fn told(change: impl FnOnce(&mut Vec<Event>)) -> Vec<&'static str> {
     let (_, events) = good();
     let (truth, _) = Truth::replay(events.clone());

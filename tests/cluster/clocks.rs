@@ -1,4 +1,4 @@
-//! Members whose clocks have nothing to do with each other, and wall clocks that jump.
+//! Members with unrelated monotonic clocks, and wall clocks that jump.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use crate::sessions::{TTL, gone, grant, keep_alive, put_leased};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A lease that one leader granted and the next ends lives its time by either's clock: no less,
-/// wherever the next one's clock is, and not much more.
+/// A lease granted by one leader and inherited by the next lives for its TTL, whichever clock the
+/// next leader has: not less, and not much more.
 #[test]
 fn a_lease_lives_its_time_under_a_leader_with_another_clock() {
-    // Member 0 has been up for as long as this machine, the others for very long.
+    // Member 0 has this machine's uptime, the others seem to have been up for much longer.
     let words: Option<Vec<_>> = [DAY, 365 * DAY]
         .into_iter()
         .map(clocks::up_longer_by)
@@ -25,7 +25,7 @@ fn a_lease_lives_its_time_under_a_leader_with_another_clock() {
             cluster.member(number).set_wrapper(words);
         }
         cluster.start_all().await;
-        // To a later clock, and to an earlier one.
+        // To a leader with a later clock, and to one with an earlier clock.
         for leader in [0, 2] {
             cluster.move_leader(leader).await;
             let through = cluster.others(leader)[0];
@@ -47,8 +47,8 @@ fn a_lease_lives_its_time_under_a_leader_with_another_clock() {
     });
 }
 
-/// Somebody sets the clocks of the machines, far ahead and far back, each on its own: nobody is
-/// elected for it, and no lease ends early or late.
+/// Setting each machine's wall clock, far ahead or far back, causes no election, and no lease ends
+/// early or late.
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
     // Centuries and decades, as seconds since 1970: 2200, 1980, 2100.
@@ -88,7 +88,7 @@ fn a_wall_clock_that_jumps_changes_nothing() {
         let status = cluster.status(leader).await.expect("a status");
         assert_eq!(status.raft_term, term, "there was an election");
 
-        // That the clocks have moved can be read from what the members log.
+        // The timestamps of the members' logs show that the clocks have moved.
         cluster.move_leader(through).await;
         for number in cluster.numbers() {
             let child = cluster.child(number);

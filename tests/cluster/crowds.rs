@@ -1,4 +1,4 @@
-//! Strangers by the thousand, on the client port and on the peer port.
+//! Thousands of connections from strangers, on the client port and on the peer port.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,23 +20,24 @@ use tonic::transport::Channel;
 use crate::behind::FLAGS;
 use crate::not_on_etcd;
 
-/// Descriptors of a member: the soft limit of most shells, and here the hard one too.
+/// A member's limit of file descriptors: the soft limit of most shells, and here the hard limit,
+/// too.
 const FILES: usize = 1024;
 const CLIENTS: usize = 5_000;
 const STRANGERS: usize = 1_000;
-/// A connection of one stranger comes no sooner after the one before.
+/// The shortest interval between two connections of one stranger.
 const PACE: Duration = Duration::from_secs(1);
-/// A restart among strangers. It takes a second at most on a machine that does nothing else.
+/// Time limit for a restart among strangers. It takes a second at most on an idle machine.
 const READY_MAX: Duration = Duration::from_secs(5);
 
-/// What strangers say: nothing, what an HTTP/2 client begins with, half of a request.
+/// First bytes that strangers send: none, an HTTP/2 client's preface, half of a request.
 const SAYS: [&[u8]; 3] = [
     b"",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0",
     b"GET /vers",
 ];
 
-/// Whether this process may have the other ends of that many connections.
+/// Returns true if this process may open that many connections.
 fn may_have_crowds() -> bool {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -55,15 +56,15 @@ fn may_have_crowds() -> bool {
     enough
 }
 
-/// A stranger's connection: says something, and is kept until the other side ends it.
+/// Opens a stranger's connection, sends `says` and keeps the connection.
 async fn connect(address: String, says: &'static [u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    // It may be closed by now.
+    // The server may have closed it already.
     let _ = stream.write_all(says).await;
     stream
 }
 
-/// Three members with few descriptors each.
+/// A cluster of three members with few file descriptors each.
 fn with_few_files(flags: &[&str]) -> Cluster {
     let mut cluster = Cluster::prepare(3, flags, "a-crowd");
     let wrapper = ["prlimit".to_owned(), format!("--nofile={FILES}:{FILES}")];
@@ -90,7 +91,7 @@ fn clients_in_any_number_leave_the_stores_their_files() {
         }
         let leader = cluster.leader().await;
         let follower = cluster.others(leader)[0];
-        // Those that are connected stay.
+        // Connections made before the crowd stay open.
         let (mut kv, mut maintenance) = (cluster.kv(leader), cluster.maintenance(leader));
         kv.put(api::put("k/0", "before")).await.unwrap();
         maintenance.status(StatusRequest {}).await.unwrap();
@@ -101,7 +102,7 @@ fn clients_in_any_number_leave_the_stores_their_files() {
         })
         .await;
 
-        // More than the follower can be sent but as a snapshot.
+        // So much that the follower needs a snapshot.
         cluster.kill(follower);
         fill(&kv).await;
         let read = kv.range(api::get("k/0")).await.unwrap().into_inner();
@@ -118,7 +119,7 @@ fn clients_in_any_number_leave_the_stores_their_files() {
         let pid = cluster.child(leader).pid();
         assert!(open_files(pid) < FILES, "{}", open_files(pid));
 
-        // An operator can look at it.
+        // An operator can still reach the health endpoint.
         let health = http1::get(&address, "/health").await;
         assert_eq!(
             (health.status, health.json()["health"].as_str()),
@@ -138,13 +139,13 @@ fn clients_in_any_number_leave_the_stores_their_files() {
             "{lines:#?}"
         );
 
-        // When they have gone there is room again.
+        // When the crowd has gone, new connections are accepted again.
         drop(crowd);
         cluster.put(leader, "k/0", "after").await;
     });
 }
 
-/// So many bytes that the stores flush, and shorten the log.
+/// Writes so much that the stores flush and the log is compacted.
 async fn fill(kv: &KvClient<Channel>) {
     let noise = Alphanumeric.sample_string(&mut rand::rng(), 32 << 10);
     let clients = (0..64_usize).map(|client| {
@@ -163,9 +164,9 @@ async fn fill(kv: &KvClient<Channel>) {
         .expect("puts take no minute");
 }
 
-/// A stranger that comes again whenever its connection ends.
+/// A stranger that reconnects whenever its connection ends.
 async fn stranger(address: SocketAddr, says: &'static [u8], come: Arc<AtomicUsize>) {
-    // A pause between two connections, or the crowd would take all of the machine.
+    // A pause between two connections; without it the crowd would use the whole machine.
     let mut pace = tokio::time::interval(PACE);
     loop {
         pace.tick().await;

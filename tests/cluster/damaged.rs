@@ -1,5 +1,5 @@
-//! Members whose log is not what they wrote. None of them starts, since it may have forgotten a
-//! vote or an entry that others count on; the cluster goes on and another takes its place.
+//! Members with a damaged log. None of them starts, since it may have lost a vote or an entry that
+//! others rely on; the cluster goes on, and a new member replaces it.
 
 use std::fs;
 use std::path::Path;
@@ -11,19 +11,19 @@ use crate::{not_on_etcd, on_three};
 
 const VALUE_BYTES: usize = 32 << 10;
 
-/// What a member says of what it reads at its start.
+/// Part of the error about a log that cannot be read at the start.
 const NAMES_THE_LOG: &str = "member/log";
-/// What it says when it hears from the leader.
+/// Part of the error when the leader's messages show that entries are missing.
 const NAMES_THE_END: &str = "and its log ends at";
 
-/// Bits flipped in what it acknowledged last.
+/// Flipped bits in the entries it acknowledged last.
 #[test]
 fn a_member_with_a_damaged_log_is_replaced() {
     let damage = |log: &Path| flip_bits(&largest(log, "log"));
     refused_and_replaced(100, damage, NAMES_THE_LOG);
 }
 
-/// A file from the middle is gone, so that the log has a hole.
+/// A missing file in the middle, which leaves a hole in the log.
 #[test]
 fn a_member_with_a_hole_in_its_log_is_replaced() {
     let damage = |log: &Path| {
@@ -33,7 +33,7 @@ fn a_member_with_a_hole_in_its_log_is_replaced() {
     refused_and_replaced(800, damage, NAMES_THE_LOG);
 }
 
-/// The last file is gone. Nothing on the member's disk tells of it; the leader knows.
+/// The last file is missing. Nothing on the member's disk shows it; the leader's messages do.
 #[test]
 fn a_member_whose_log_lost_its_end_is_replaced() {
     let damage = |log: &Path| {
@@ -44,7 +44,7 @@ fn a_member_whose_log_lost_its_end_is_replaced() {
     refused_and_replaced(400, damage, NAMES_THE_END);
 }
 
-/// Writes so many keys, kills a follower and damages its log.
+/// Writes this many keys, kills a follower and damages its log.
 fn refused_and_replaced(keys: usize, damage: fn(&Path), says: &str) {
     on_three(&[], |mut cluster| async move {
         if not_on_etcd(&cluster, "its log is of another kind") {
@@ -78,7 +78,7 @@ fn refused_and_replaced(keys: usize, damage: fn(&Path), says: &str) {
 }
 
 async fn put(cluster: &Cluster, through: usize, index: usize) {
-    // Not compressible, so that the files are as large as they look.
+    // Not compressible, so that the files have their full size.
     let value: Vec<u8> = (0..VALUE_BYTES)
         .map(|at| (at * at / 7 + index * 17) as u8)
         .collect();

@@ -1,5 +1,5 @@
-//! Members whose disk fails to sync: each stops with the first failure and says where, what it did
-//! not sync counts for nothing, and the others go on.
+//! Members whose disk fails to sync: each stops at the first failure and names the file, what it
+//! did not sync does not count towards a majority, and the others go on.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use harness::{Cluster, within};
 use crate::quorum::no_leader;
 use crate::{behind, not_on_etcd, on_three};
 
-/// What the end takes on a busy machine.
+/// Time limit for the process to end, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// Where the log is, in the data directory.
+/// The log's location in the data directory.
 const LOG: &str = "member/log";
 
 const ON_ETCD: &str = "it panics, and says so in other words";
@@ -57,7 +57,7 @@ fn a_leader_that_cannot_sync_stops_and_another_leads() {
         let Some(_failing) = FailingSyncs::of(cluster.child(leader).pid()) else {
             return;
         };
-        // The others may have synced it in time to make it count.
+        // The other members may have synced it in time, so the put may succeed.
         let put = cluster.try_put(leader, "meanwhile", "x");
         if within("an answer", put).await.is_ok() {
             acknowledged.push("meanwhile".to_owned());
@@ -75,19 +75,20 @@ fn a_leader_that_cannot_sync_stops_and_another_leads() {
     });
 }
 
-/// With one of three gone, the follower's disk is half of the majority.
+/// With one of three members down, the follower's disk is needed for the majority.
 #[test]
 fn what_a_follower_did_not_sync_is_not_acknowledged() {
     not_acknowledged(|_leader, follower| follower);
 }
 
-/// The leader's is the other half, though it knows the write and the follower has it.
+/// The leader's disk is needed, too, although the leader has the write and the follower has synced
+/// it.
 #[test]
 fn what_the_leader_did_not_sync_is_not_acknowledged() {
     not_acknowledged(|leader, _follower| leader);
 }
 
-/// One of three is gone, and of leader and follower the syncs of one fail.
+/// One of three members is down, and the syncs of the leader or of the follower fail.
 fn not_acknowledged(failing: fn(usize, usize) -> usize) {
     on_three(&[], |mut cluster| async move {
         if not_on_etcd(&cluster, ON_ETCD) {
@@ -107,7 +108,8 @@ fn not_acknowledged(failing: fn(usize, usize) -> usize) {
         let put = tokio::spawn(async move { kv.put(harness::api::put("k", "unsynced")).await });
         stopped(&mut cluster, failing, LOG);
         no_leader(&cluster, survivor).await;
-        // A leader that is gone has given its answer; one that is not may wait for a majority.
+        // A leader that has ended has returned an error; one that runs may still wait for a
+        // majority.
         if failing == leader || put.is_finished() {
             let answer = within("an answer", put).await.unwrap();
             assert!(answer.is_err(), "acknowledged on one disk of three");
@@ -115,15 +117,15 @@ fn not_acknowledged(failing: fn(usize, usize) -> usize) {
         cluster.respawn(gone);
         cluster.wait_writable(&[survivor, gone]).await;
         cluster.restart(failing);
-        // It may have been done by now.
+        // It may have been committed by now.
         let found = cluster.get(failing, "k").await.unwrap().unwrap();
         assert!(["kept", "unsynced"].contains(&&found[..]), "{found}");
         cluster.expect_same_history().await;
     });
 }
 
-/// Nothing was promised on account of a snapshot that is being received, but a disk that loses a
-/// part of it may lose anything.
+/// No acknowledgement depends on a snapshot that is being received, but a disk that loses a part of
+/// it may lose anything.
 #[test]
 fn a_follower_that_cannot_sync_a_snapshot_stops() {
     on_three(behind::FLAGS, |mut cluster| async move {
@@ -135,7 +137,7 @@ fn a_follower_that_cannot_sync_a_snapshot_stops() {
         cluster.kill(follower);
         let enough = behind::enough(&cluster);
         behind::fill(&cluster, leader, enough, 4 << 10).await;
-        // Long enough on its way for its syncs to be the ones that fail.
+        // A slow transfer, so that the failing syncs are those of the snapshot.
         cluster.network().slow(leader, follower, 2 << 20);
         cluster.respawn(follower);
         let begun = cluster.child(leader).line("sending a snapshot");
@@ -151,12 +153,12 @@ fn a_follower_that_cannot_sync_a_snapshot_stops() {
     });
 }
 
-/// The member's process ends by itself, at once, and names the place.
+/// Expects the member's process to end by itself, at once, and to name the place.
 fn stopped(cluster: &mut Cluster, number: usize, place: &str) {
     let place = cluster.member(number).data_dir().join(place);
     let child = cluster.child(number);
     child.wait_at_most(AT_ONCE);
     child.expect_error(REASON, &place);
-    // As far as the cluster is concerned it is dead, not deaf.
+    // For the cluster it is dead, not unreachable.
     cluster.kill(number);
 }

@@ -1,4 +1,4 @@
-//! The leader goes, in the ways a process can.
+//! Loss of the leader, by each way in which a process can fail.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ fn writes_resume_after_the_leader_is_killed() {
     on_three(&[], |mut cluster| async move {
         let leader = cluster.leader().await;
         let others = cluster.others(leader);
-        // A watcher on a follower, which stays.
+        // A watcher on a follower, whose stream stays open.
         let (endpoint, prefix) = (cluster.endpoint(others[0]).to_owned(), "k");
         let follower = Follower::start("watcher", &[endpoint], prefix, 1);
         let before = cluster.put(leader, "k", "before").await;
@@ -44,7 +44,7 @@ fn writes_resume_after_the_leader_is_killed() {
     });
 }
 
-/// The leader is killed again and again while clients of all members work.
+/// The leader is killed repeatedly while clients of all members work.
 #[test]
 fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
     on_three(&[], |mut cluster| async move {
@@ -65,8 +65,8 @@ fn nothing_acknowledged_is_lost_when_leaders_are_killed() {
     });
 }
 
-/// A leader that stops in its tracks is replaced; when it goes on it does not know that yet, and
-/// is asked at that moment: the requests are in its sockets already.
+/// A suspended leader is replaced. When it resumes it does not know that yet, and at that moment it
+/// finds read requests that are already in its sockets.
 #[test]
 fn a_paused_leader_does_not_answer_stale() {
     on_three(&[], |mut cluster| async move {
@@ -74,7 +74,7 @@ fn a_paused_leader_does_not_answer_stale() {
             let leader = cluster.leader().await;
             let old = format!("old {round}");
             cluster.put(leader, "a", &old).await;
-            // Connections that are there before the pause.
+            // Connections made before the pause.
             let mut readers: Vec<_> = (0..8).map(|_| cluster.kv(leader)).collect();
             for reader in &mut readers {
                 reader.range(harness::api::get("a")).await.unwrap();
@@ -110,7 +110,7 @@ fn a_paused_leader_does_not_answer_stale() {
     });
 }
 
-/// A stop that is asked for hands leadership over first, so that writes hardly pause.
+/// A graceful stop transfers leadership first, so that writes hardly pause.
 #[test]
 fn a_leader_that_is_asked_to_stop_hands_over() {
     on_three(&[], |mut cluster| async move {
@@ -136,7 +136,7 @@ fn a_leader_that_is_asked_to_stop_hands_over() {
     });
 }
 
-/// A watcher of the load at each member, from the beginning.
+/// Starts one watcher of the load at each member, from the beginning.
 pub(crate) fn follow_each(cluster: &Cluster) -> Vec<Follower> {
     let follow = |number| {
         let endpoint = cluster.endpoint(number).to_owned();

@@ -1,5 +1,5 @@
-//! A majority that is lost for ever: one of the rest becomes a cluster of one, on the operator's
-//! word.
+//! Recovery from the permanent loss of a majority: on the operator's command one of the survivors
+//! becomes a cluster of one.
 
 use std::collections::BTreeSet;
 
@@ -30,12 +30,12 @@ fn a_survivor_goes_on_alone_with_all_data() {
         expect_alone(&cluster, survivor, id).await;
         expect_all(&cluster, survivor, revision).await;
         cluster.put(survivor, "k", "alone").await;
-        // The flag is for one start.
+        // The flag is meant for one start.
         cluster.terminate(survivor);
         start_with(&mut cluster, survivor, &[]);
         expect_alone(&cluster, survivor, id).await;
         expect_all(&cluster, survivor, revision).await;
-        // One that was not lost after all has no part in it any more.
+        // A lost member that comes back has been removed.
         cluster.respawn(lost[0]);
         let line = cluster.child(lost[0]).line(REMOVED);
         assert!(line.is_some(), "{:#?}", cluster.child(lost[0]).lines());
@@ -45,7 +45,7 @@ fn a_survivor_goes_on_alone_with_all_data() {
     });
 }
 
-/// It becomes three again, and any of them may go.
+/// Grows the cluster to three again, of which any member may fail.
 async fn grow(cluster: &mut Cluster, survivor: usize) {
     for _ in 0..2 {
         let new = cluster.add(survivor).await;
@@ -60,7 +60,7 @@ async fn grow(cluster: &mut Cluster, survivor: usize) {
     assert_eq!(found.as_deref(), Some("alone"));
 }
 
-/// Keys through every member, of which all members know in the end; returns the last revision.
+/// Puts keys through every member and waits until all members have them; returns the last revision.
 async fn fill(cluster: &Cluster) -> i64 {
     let mut revision = 0;
     for index in 0..KEYS {
@@ -76,7 +76,7 @@ fn start_with(cluster: &mut Cluster, number: usize, flags: &[&str]) {
     cluster.restart(number);
 }
 
-/// It leads, and lists itself and nobody else.
+/// Expects it to lead a membership that lists only itself.
 async fn expect_alone(cluster: &Cluster, number: usize, id: u64) {
     let members = cluster.list(number).await;
     let ids: BTreeSet<_> = members.iter().map(|member| member.id).collect();
@@ -89,7 +89,7 @@ async fn expect_alone(cluster: &Cluster, number: usize, id: u64) {
     .await;
 }
 
-/// Everything is there as it was, and what is written next comes after it.
+/// Expects all data at its revisions, and new writes after it.
 async fn expect_all(cluster: &Cluster, number: usize, revision: i64) {
     let past = pb::RangeRequest {
         revision,

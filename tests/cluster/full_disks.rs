@@ -1,5 +1,5 @@
-//! Members whose disk is full: each says so and stops, the others go on, and with room again it
-//! catches up. What was acknowledged is there all the time.
+//! Members whose disk is full: each logs that and stops, the others go on, and once there is space
+//! the member catches up. Acknowledged writes are never lost.
 
 use harness::disk::Disk;
 use harness::{Cluster, within};
@@ -11,7 +11,7 @@ const LARGE: &str = "size=512m";
 /// The member on the small disk.
 const SMALLEST: usize = 2;
 const VALUE_BYTES: usize = 256 << 10;
-/// Far more than fits.
+/// Far more than the disk holds.
 const PUTS: usize = 1_000;
 
 #[test]
@@ -46,14 +46,14 @@ fn a_leader_with_a_full_disk_stops_and_another_leads() {
         stopped_for_room(&mut cluster, disk);
         let next = cluster.leader_after(SMALLEST).await;
         expect_keys(&cluster, next, keys).await;
-        // The one that was not answered may be there or not; now it is.
+        // The unacknowledged put may or may not have been committed; this one makes it certain.
         put(&cluster, next, keys).await.unwrap();
         cluster.wait_writable(&[0, 1]).await;
         comes_back(&mut cluster, disk, keys + 1).await;
     });
 }
 
-/// Runs a test on a cluster of three, one of whom has little room.
+/// Runs a test on a cluster of three members, one of which has a small disk.
 fn on_a_small_disk(test: impl AsyncFnOnce(Cluster, &Disk)) {
     let Some(disk) = Disk::mount(SMALL) else {
         return;
@@ -69,14 +69,14 @@ fn on_a_small_disk(test: impl AsyncFnOnce(Cluster, &Disk)) {
     });
 }
 
-/// Its process ends by itself, with a line that says why and where.
+/// Expects its process to end by itself, with a line that names the reason and the place.
 fn stopped_for_room(cluster: &mut Cluster, disk: &Disk) {
     let child = cluster.child(SMALLEST);
     child.expect_error("the disk is full", disk.path());
     cluster.kill(SMALLEST);
 }
 
-/// Once there is room it is started, and has what all have.
+/// Makes space, starts it and expects it to catch up.
 async fn comes_back(cluster: &mut Cluster, disk: &Disk, keys: usize) {
     disk.remount(LARGE);
     cluster.restart(SMALLEST);
@@ -100,7 +100,7 @@ async fn expect_keys(cluster: &Cluster, through: usize, keys: usize) {
     }
 }
 
-/// Not compressible.
+/// A value that cannot be compressed.
 fn value(index: usize) -> Vec<u8> {
     (0..VALUE_BYTES)
         .map(|at| (at * at / 7 + index) as u8)

@@ -1,8 +1,8 @@
-//! Clients that ask the leader for everything, and some that then do not read it.
+//! Clients that read everything from the leader, some of which then do not consume the reply.
 //!
-//! Four reads of 300 MB once took leadership away: replies were encoded on the threads that carried
-//! heartbeats. Nothing a client asks for may do that, nor hold up what others ask for, nor take
-//! memory without bound.
+//! Before the limits on replies, four reads of 300 MB made the leader lose leadership: replies were
+//! encoded on the threads that send heartbeats. No client's request may do that, delay other
+//! requests, or use unbounded memory.
 
 use conclave_proto::etcdserverpb as pb;
 use harness::api::{all, delete_range, everything, get, op, put, range};
@@ -19,16 +19,16 @@ use tonic::{Request, Streaming};
 
 use crate::{not_on_etcd, on_three};
 
-/// In values of 16 KiB, put in transactions of 1 MiB.
+/// Size of the store: values of 16 KiB, put in transactions of 1 MiB.
 const STORE_MIB: usize = 48;
 const VALUE_BYTES: usize = 16 << 10;
 const KEYS_PER_TXN: usize = (1 << 20) / VALUE_BYTES;
 
 const STALLED: usize = 8;
 
-/// What the leader may take at its peak. Its caches and memtables may have some 450 MiB when they
-/// are full, and replies 450 MiB more. Each reply held and encoded as a whole, by itself, was twice
-/// the store: 22 of them.
+/// Limit of the leader's peak memory. Its caches and memtables may have some 450 MiB when they are
+/// full, and replies 450 MiB more. Each of the 22 replies, if encoded as a whole, would need twice
+/// the store's size.
 const PEAK_MAX_KIB: u64 = 900 << 10;
 
 #[test]
@@ -45,7 +45,7 @@ fn large_reads_leave_the_leader_where_it_is() {
             stalled.push(stalled_range(cluster.endpoint(leader)).await);
         }
         let follower = cluster.others(leader)[0];
-        // Others go on meanwhile, through whichever member.
+        // Other clients are served meanwhile, through every member.
         let mut small = 0;
         let work = async {
             loop {
@@ -77,7 +77,7 @@ fn large_reads_leave_the_leader_where_it_is() {
 async fn fill(cluster: &Cluster, leader: usize) {
     for txn in 0..STORE_MIB {
         let puts = (0..KEYS_PER_TXN).map(|n| {
-            // What does not compress is what memory is really used for.
+            // Not compressible, so that the values use as much memory as their size says.
             let mut state = (txn * KEYS_PER_TXN + n) as u64;
             let value = std::iter::repeat_with(|| {
                 state = state
@@ -92,7 +92,7 @@ async fn fill(cluster: &Cluster, leader: usize) {
     }
 }
 
-/// A range of everything whose reply begins and is not read.
+/// Starts a range over everything, waits for the reply's beginning and does not read on.
 async fn stalled_range(endpoint: &str) -> Streaming<bytes::Bytes> {
     let mut grpc = Grpc::new(connect(endpoint)).max_decoding_message_size(usize::MAX);
     grpc.ready().await.unwrap();
@@ -105,7 +105,7 @@ async fn stalled_range(endpoint: &str) -> Streaming<bytes::Bytes> {
         .into_inner()
 }
 
-/// All kinds of large replies at the same time, read to the end and checked.
+/// Requests all kinds of large replies at the same time, reads them to the end and checks them.
 async fn ask_for_everything(cluster: &Cluster, leader: usize) {
     let endpoint = cluster.endpoint(leader);
     let expected = STORE_MIB * KEYS_PER_TXN;
@@ -183,7 +183,7 @@ fn check(kvs: &[conclave_proto::mvccpb::KeyValue], expected: usize) {
     assert!(kvs.iter().all(|kv| kv.value.len() == VALUE_BYTES));
 }
 
-/// The most memory the member has had since it started.
+/// The member's peak memory since its start.
 fn peak_kib(cluster: &mut Cluster, number: usize) -> u64 {
     let path = format!("/proc/{}/status", cluster.member(number).child().pid());
     let status = std::fs::read_to_string(path).unwrap();

@@ -1,8 +1,8 @@
-//! Several members, each a process: elections, faults of processes and of links, members that come
-//! and go, and what clients see of it.
+//! Clusters of several members, each a process: elections, faults of processes and of links,
+//! changes of the membership, and their effect on clients.
 //!
 //! `CONCLAVE_TEST_SERVER=etcd` runs all of it against real etcd 3.4, which is how the tests
-//! themselves are tested. What that version cannot pass says so ([`not_on_etcd`]).
+//! themselves are tested. A test that 3.4 cannot pass says so ([`not_on_etcd`]).
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod basics;
@@ -41,7 +41,7 @@ fn on_three<F: Future<Output = ()>>(flags: &[&str], test: impl FnOnce(Cluster) -
     harness::run(async { test(Cluster::start(3, flags).await).await });
 }
 
-/// True, with the reason printed, if this is etcd 3.4, of which more cannot be asked.
+/// Returns true, and prints the reason, on etcd 3.4, where the rest of the test does not apply.
 fn not_on_etcd(cluster: &Cluster, reason: &str) -> bool {
     if cluster.is_etcd() {
         eprintln!("skipped on etcd 3.4: {reason}");
@@ -49,8 +49,8 @@ fn not_on_etcd(cluster: &Cluster, reason: &str) -> bool {
     cluster.is_etcd()
 }
 
-/// Checks everything that was recorded, and that all members tell the same history. The cluster
-/// must be whole.
+/// Checks the recorded history, and that all members have the same one. All members must be
+/// reachable.
 async fn check_history(cluster: &Cluster, recorder: &Recorder, followers: &[history::Follower]) {
     let last = cluster.expect_same_history().await;
     let mut truth = None;
@@ -62,11 +62,11 @@ async fn check_history(cluster: &Cluster, recorder: &Recorder, followers: &[hist
         assert_eq!(
             first.events(),
             told.events(),
-            "member {number} tells another history"
+            "member {number} has another history"
         );
     }
     for number in cluster.alive() {
-        // Members that are what they should be say nothing that is refused.
+        // Correct members send no message that is refused.
         let refused = "conclave_raft_messages_refused_total";
         let refused = cluster.metric(number, refused).await;
         assert_eq!(refused, 0.0, "raft messages to member {number}");

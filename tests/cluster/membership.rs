@@ -1,4 +1,4 @@
-//! Members that are added and removed.
+//! Adding and removing members.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use crate::{check_history, not_on_etcd, on_three};
 
 pub(crate) const REMOVED: &str = "the member has been permanently removed from the cluster";
 
-/// One becomes three, each new one a learner first, while clients write to the first.
+/// A cluster of one grows to three, each new member a learner first, while clients write to the
+/// first.
 #[test]
 fn one_grows_to_three_under_load() {
     harness::run(async {
@@ -44,14 +45,14 @@ fn one_grows_to_three_under_load() {
         let promotions = "etcd_server_learner_promote_successes";
         assert_eq!(cluster.metric(0, promotions).await, 2.0);
         check_history(&cluster, &recorder, &followers).await;
-        // Any one of them can go now.
+        // The cluster now survives the loss of any one.
         let leader = cluster.leader().await;
         cluster.kill(leader);
         cluster.wait_writable(&cluster.alive()).await;
     });
 }
 
-/// Every founder is replaced by another; in the end none of them is left, and all data is.
+/// Each founder is replaced by a new member; at the end no founder is left, and all data is.
 #[test]
 fn each_member_is_replaced_under_load() {
     on_three(&[], |mut cluster| async move {
@@ -84,7 +85,7 @@ fn each_member_is_replaced_under_load() {
     });
 }
 
-/// The removed one may be the leader, and it may be down when it is removed.
+/// The removed member may be the leader, and it may be down when it is removed.
 #[test]
 fn a_removed_member_ends_whenever_it_learns_of_it() {
     on_three(&[], |mut cluster| async move {
@@ -101,7 +102,7 @@ fn a_removed_member_ends_whenever_it_learns_of_it() {
         assert!(cluster.child(leader).line(REMOVED).is_some());
         assert!(cluster.child(leader).wait().success());
         cluster.put(others[1], "a", "alone").await;
-        // Why the cluster is as it is can be read where somebody is left.
+        // The logs of the remaining members explain the change.
         if !cluster.is_etcd() {
             let told = cluster.child(others[1]).lines();
             let removals = told
@@ -112,8 +113,8 @@ fn a_removed_member_ends_whenever_it_learns_of_it() {
     });
 }
 
-/// A service manager is told that it was ready: one that ends with success before that has failed
-/// for systemd, and would be started again.
+/// Expects that the service manager was notified of readiness: systemd treats a process that exits
+/// with success before that as failed, and would restart it.
 fn expect_no_new_start(cluster: &mut Cluster, removed: usize) {
     if cluster.is_etcd() {
         return;
@@ -129,7 +130,7 @@ fn expect_no_new_start(cluster: &mut Cluster, removed: usize) {
     );
 }
 
-/// Whoever is left decides alone. (That the leader is the one to go is above.)
+/// The remaining member decides alone. (Removal of the leader is tested above.)
 #[test]
 fn the_follower_of_two_can_be_removed() {
     harness::run(async {
@@ -143,7 +144,7 @@ fn the_follower_of_two_can_be_removed() {
         assert!(cluster.child(follower).wait().success());
         cluster.put(leader, "a", "2").await;
         assert_eq!(cluster.list(leader).await.len(), 1);
-        // Alone it also comes back.
+        // A restart of the lone member works, too.
         cluster.kill(leader);
         cluster.restart(leader);
         assert_eq!(
@@ -160,7 +161,7 @@ fn a_learner_does_not_count_and_does_not_lead() {
         let learner = cluster.add_learner(leader).await;
         cluster.put(leader, "a", "1").await;
         let refused = within("a read", cluster.get(learner, "a")).await;
-        // 3.4 has another code for it than all later versions.
+        // 3.4 returns another code than all later versions.
         let code = if cluster.is_etcd() {
             Code::Unavailable
         } else {
@@ -171,7 +172,7 @@ fn a_learner_does_not_count_and_does_not_lead() {
             cluster.local(learner, "a").await.ok().flatten()
         });
         assert_eq!(read.await, "1");
-        // A slow sync may have made another member the leader.
+        // A slow sync may have caused the election of another leader.
         let leader = cluster.leader().await;
         let target_id = cluster.id(leader, learner).await;
         let request = pb::MoveLeaderRequest { target_id };
@@ -184,8 +185,8 @@ fn a_learner_does_not_count_and_does_not_lead() {
     });
 }
 
-/// With one of three down, a voter that has just come back is not one that stands in the way: the
-/// two that would be left cannot agree on anything.
+/// With one of three members down, a voter that has just restarted cannot be removed: one of the
+/// two that would be left is down.
 #[test]
 fn a_voter_that_is_needed_is_not_removed() {
     on_three(&[], |mut cluster| async move {
@@ -206,8 +207,8 @@ fn a_voter_that_is_needed_is_not_removed() {
     });
 }
 
-/// With one of four down those that are up are a majority of the five there will be. They are none
-/// of the six that the next would make.
+/// With one of four members down, the three that are up are a majority of five voters, so one may
+/// be added. They are not a majority of six, so the next may not.
 #[test]
 fn a_voter_is_added_while_one_of_four_is_down() {
     harness::run(async {
@@ -232,8 +233,8 @@ fn a_voter_is_added_while_one_of_four_is_down() {
     });
 }
 
-/// A process that hangs keeps its connections, and counts as down all the same: whoever is needed
-/// beside it stays, and it may go.
+/// A process that hangs keeps its connections, but counts as down: a member that is needed for the
+/// majority cannot be removed, and the hanging one can.
 #[test]
 fn a_member_that_hangs_is_down() {
     on_three(&[], |mut cluster| async move {
@@ -248,7 +249,8 @@ fn a_member_that_hangs_is_down() {
             cluster.id(leader, hung).await,
             cluster.id(leader, needed).await,
         );
-        // They are up for long enough when a voter may come, which goes at once: it never starts.
+        // After this the members have been up for long enough to add a voter. That voter is never
+        // started, and is removed at once.
         let never = cluster.announce(leader, false).await;
         cluster.remove(leader, never).await;
         let mut stub = cluster.cluster(leader);
@@ -262,7 +264,7 @@ fn a_member_that_hangs_is_down() {
     });
 }
 
-/// Whoever does not want the check is not protected by it.
+/// `--strict-reconfig-check=false` disables the check.
 #[test]
 fn without_the_check_a_voter_that_is_needed_is_removed() {
     on_three(
@@ -279,7 +281,7 @@ fn without_the_check_a_voter_that_is_needed_is_removed() {
     );
 }
 
-/// A URL that leads nowhere must not part the two who would have to agree on the right one.
+/// A wrong URL must not separate the two members that have to agree on the right one.
 #[test]
 fn two_members_survive_a_mistyped_url() {
     harness::run(async {
@@ -293,7 +295,7 @@ fn two_members_survive_a_mistyped_url() {
         let id = cluster.id(leader, follower).await;
         let right = cluster.list(leader).await;
         let right = right.into_iter().find(|member| member.id == id).unwrap();
-        // Nobody listens there, ever.
+        // No process listens there, ever.
         for urls in [vec!["http://127.0.0.1:9".to_owned()], right.peer_urls] {
             let peer_urls = urls.clone();
             let request = pb::MemberUpdateRequest { id, peer_urls };
@@ -312,7 +314,8 @@ fn two_members_survive_a_mistyped_url() {
     });
 }
 
-/// With the flag a learner gets its vote by itself when it is in sync, and not before it is up.
+/// With the flag a learner that is in sync is promoted automatically, but not before it has been up
+/// for long enough.
 #[test]
 fn learners_are_promoted_by_themselves() {
     harness::run(async {
@@ -325,7 +328,7 @@ fn learners_are_promoted_by_themselves() {
         cluster.put(0, "a", "1").await;
         all_vote(&cluster).await;
         cluster.put(learner, "a", "2").await;
-        // This one is not up for long enough to be given what would stop the others.
+        // This learner is not up for long enough: promoting it could stop the others.
         let other = cluster.add_learner(0).await;
         eventually("the other to have it", || async {
             cluster.local(other, "a").await.ok().flatten()
@@ -341,7 +344,7 @@ fn learners_are_promoted_by_themselves() {
         .await;
         let members = cluster.list(0).await;
         assert_eq!(members.iter().filter(|member| member.is_learner).count(), 1);
-        // When it is, it is.
+        // Once it is up for long enough, it is promoted.
         cluster.restart(other);
         all_vote(&cluster).await;
     });

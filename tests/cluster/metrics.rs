@@ -1,4 +1,4 @@
-//! What a member's metrics say of the others, under etcd's names.
+//! Metrics about the other members, under etcd's names.
 
 use harness::exposition::{families, of_etcd};
 use harness::{eventually, http1};
@@ -6,7 +6,7 @@ use harness::{eventually, http1};
 use crate::partition::PATIENT;
 use crate::{not_on_etcd, on_three};
 
-/// Bytes are counted at both ends; a link that is cut is seen, and so is that it is whole again.
+/// Both ends count bytes; a cut link and its recovery show in the metrics.
 #[test]
 fn a_peer_out_of_reach_is_seen_in_the_metrics() {
     on_three(PATIENT, |cluster| async move {
@@ -57,14 +57,14 @@ fn a_peer_out_of_reach_is_seen_in_the_metrics() {
         })
         .await;
         if cluster.is_etcd() {
-            // It shows round trips after half a minute.
+            // etcd exports round trips after half a minute.
             return;
         }
         let asked = format!(r#"etcd_network_peer_round_trip_time_seconds_count{{To="{other:x}"}}"#);
         let took = format!(r#"etcd_network_peer_round_trip_time_seconds_sum{{To="{other:x}"}}"#);
         eventually("a round trip", || async {
             let asked = cluster.metric(leader, &asked).await;
-            // One for each connection, which was made twice.
+            // One request per connection, of which there were two.
             (asked >= 2.0).then_some(())
         })
         .await;
@@ -72,7 +72,7 @@ fn a_peer_out_of_reach_is_seen_in_the_metrics() {
     });
 }
 
-/// The others are in the tier `process`, which needs one member only.
+/// The remaining families are in the tier `process`, which needs one member only.
 #[test]
 fn what_only_members_with_peers_export_is_as_in_etcd() {
     on_three(&[], |cluster| async move {
@@ -88,7 +88,7 @@ fn what_only_members_with_peers_export_is_as_in_etcd() {
     });
 }
 
-/// An overloaded machine looks like this, and it is what the counter is there for.
+/// Messages dropped at a full queue, as on an overloaded machine, are counted.
 #[test]
 fn a_leader_that_was_held_up_has_sent_heartbeats_late() {
     on_three(&[], |mut cluster| async move {

@@ -1,7 +1,7 @@
-//! A cluster on interfaces of its own, where packets are lost and not connections: nobody is told
-//! that the other side is gone.
+//! A cluster on its own network interfaces, where packets are lost instead of connections closed:
+//! no side is notified that the other is gone.
 //!
-//! The test is not in that network. It asks through `etcdctl` in the middle of it.
+//! The test is outside that network. It sends requests through `etcdctl` in the hub.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -29,12 +29,12 @@ fn packets_are_lost() {
         write(&network, &[0, 1, 2], &mut written);
         let leader = leader(&network, &[0, 1, 2]);
         let others: Vec<_> = (0..3).filter(|&number| number != leader).collect();
-        // Its cable is pulled: the others go on.
+        // Its cable is pulled; the others go on.
         network.unplug(leader);
         write(&network, &others, &mut written);
         network.plug(leader);
         write(&network, &[leader], &mut written);
-        // One way only, towards each of the others.
+        // Drops packets in one direction only, towards each of the others.
         let leader = self::leader(&network, &[0, 1, 2]);
         let others: Vec<_> = (0..3).filter(|&number| number != leader).collect();
         others
@@ -56,13 +56,13 @@ fn packets_are_lost() {
     }));
 }
 
-/// All of it together; single steps have their own limits.
+/// Time limit for the whole test; single steps have their own limits.
 async fn within_patience<F: Future<Output = ()>>(test: F) {
     within("the whole test", test).await;
 }
 
-/// With etcd's gate a member of two addresses connects to the others from the one that it
-/// advertises to them, and not from the one that the system would choose.
+/// With etcd's feature gate a member that has two addresses connects to the others from the address
+/// it advertises, not from the one the system would choose.
 #[test]
 fn connections_are_made_from_the_advertised_address() {
     let network = match Namespaces::create(3) {
@@ -93,7 +93,7 @@ fn connections_are_made_from_the_advertised_address() {
     }
 }
 
-/// The local addresses of a process' connections to the peer ports of others.
+/// The local addresses of a process' connections to the peer ports of other members.
 fn outgoing(member: &Child) -> Vec<String> {
     let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", member.pid())).unwrap();
     let address = |text: &str| {
@@ -113,7 +113,7 @@ fn outgoing(member: &Child) -> Vec<String> {
         .collect()
 }
 
-/// As the kernel writes it.
+/// The state in `/proc/net/tcp`.
 const ESTABLISHED: &str = "01";
 
 fn start(network: &Namespaces, number: usize, dir: &TempDir) -> Child {
@@ -121,7 +121,7 @@ fn start(network: &Namespaces, number: usize, dir: &TempDir) -> Child {
     start_at(network, number, dir, &addresses, &[])
 }
 
-/// Starts a member whose peers reach it at the address given.
+/// Starts a member that advertises this address to its peers.
 fn start_at(
     network: &Namespaces,
     number: usize,
@@ -161,7 +161,7 @@ fn start_at(
     Child::spawn(&words[0], &words[1..], &[])
 }
 
-/// Puts one more key through each of these members, trying until it is done.
+/// Puts one more key through each of these members, retrying until it succeeds.
 fn write(network: &Namespaces, through: &[usize], written: &mut usize) {
     for &number in through {
         let deadline = Instant::now() + DEADLINE;
@@ -176,7 +176,7 @@ fn write(network: &Namespaces, through: &[usize], written: &mut usize) {
     }
 }
 
-/// The leader, which all of these members must be there to name.
+/// The leader, once all of these members name the same one.
 fn leader(network: &Namespaces, of: &[usize]) -> usize {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -195,7 +195,7 @@ fn leader(network: &Namespaces, of: &[usize]) -> usize {
     }
 }
 
-/// What it prints, if it succeeds.
+/// The output of an etcdctl command, if it succeeds.
 fn etcdctl(network: &Namespaces, members: &[usize], words: &str) -> Option<String> {
     let endpoints: Vec<_> = members
         .iter()

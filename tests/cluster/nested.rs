@@ -1,5 +1,5 @@
-//! Transactions inside transactions, through every member: what one member takes all can apply,
-//! now and after a start.
+//! Nested transactions through every member: a request that one member accepts can be applied by
+//! all, now and after a restart.
 
 use bytes::Bytes;
 use conclave_proto::ApiError;
@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 
 use crate::on_three;
 
-/// One operation on each level, of 128.
+/// The deepest accepted nesting: one operation on each level, of 128.
 const DEEPEST: usize = 127;
 
 #[test]
@@ -19,7 +19,7 @@ fn every_depth_has_the_same_answer_through_every_member() {
         }
         let revision = cluster.expect_same_history().await;
         assert_eq!(revision, 1 + 3 * (DEEPEST as i64 + 1));
-        // From their logs alone.
+        // Restarted from their logs alone.
         for number in cluster.numbers() {
             cluster.kill(number);
         }

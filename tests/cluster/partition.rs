@@ -1,4 +1,4 @@
-//! Links that are cut, or that carry one way only.
+//! Links that are cut, or that carry one direction only.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use harness::{Cluster, eventually};
 use crate::failover::follow_each;
 use crate::{check_history, on_three};
 
-/// Elections that are called only when they must be, however busy the machine is: where none may
-/// happen.
+/// Flags with long timeouts, for tests in which no unnecessary election may happen, however busy
+/// the machine is.
 pub(crate) const PATIENT: &[&str] = &["--election-timeout=4000", "--heartbeat-interval=100"];
 
-/// What is done to the links of one member.
+/// A fault of one member's links.
 type Fault = fn(&Cluster, usize);
 
 #[test]
@@ -31,8 +31,8 @@ fn a_follower_that_is_not_heard_catches_up() {
     follower(Cluster::silence);
 }
 
-/// A follower out of reach does not disturb the others, and comes back without an election: it
-/// asks before it calls one.
+/// An unreachable follower does not disturb the others, and returns without an election, because of
+/// pre-vote.
 fn follower(fault: Fault) {
     on_three(PATIENT, |cluster| async move {
         let leader = cluster.leader().await;
@@ -64,13 +64,14 @@ fn a_leader_cut_off_is_replaced() {
     leader(Cluster::isolate);
 }
 
-/// Its heartbeats do not arrive; it hears the others' votes.
+/// The leader's heartbeats do not arrive; the others' votes reach it.
 #[test]
 fn a_leader_that_is_not_heard_is_replaced() {
     leader(Cluster::silence);
 }
 
-/// Its heartbeats arrive, and no answer to them: it must give up by itself, or nobody would.
+/// The leader's heartbeats arrive, but the answers do not: it must step down by itself, since the
+/// followers see no reason for an election.
 #[test]
 fn a_leader_that_hears_nothing_is_replaced() {
     leader(Cluster::deafen);
@@ -101,7 +102,7 @@ fn leader(fault: Fault) {
     });
 }
 
-/// A leader cut off from everyone answers no linearizable read, however long it believes.
+/// An isolated leader answers no linearizable read, even while it still believes to lead.
 #[test]
 fn a_leader_cut_off_answers_nothing_stale() {
     on_three(&[], |cluster| async move {
@@ -112,8 +113,8 @@ fn a_leader_cut_off_answers_nothing_stale() {
         let read = cluster.get(old, "a");
         let write = cluster.put(new, "a", "new");
         let answer = async {
-            // Asked at once, it has not noticed yet. What it answers, if it does, was true when
-            // it was asked.
+            // Sent at once, before the leader has noticed. An answer, if there is one, must be
+            // current as of the request.
             tokio::time::timeout(std::time::Duration::from_millis(300), read).await
         };
         let (early, _) = tokio::join!(answer, write);
@@ -121,7 +122,7 @@ fn a_leader_cut_off_answers_nothing_stale() {
             !matches!(early, Ok(Ok(Some(ref value))) if value != "old"),
             "{early:?}"
         );
-        // Now there is something newer, and it cannot know that.
+        // Now a newer value exists that the old leader cannot know of.
         let late = tokio::time::timeout(
             std::time::Duration::from_millis(1500),
             cluster.get(old, "a"),

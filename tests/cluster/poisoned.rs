@@ -1,4 +1,4 @@
-//! A log entry that no member can apply, in the logs of all of them.
+//! A log entry that no member can apply, in the logs of all members.
 
 use conclave_proto::etcdserverpb as pb;
 use harness::poison::{self, Poison};
@@ -6,7 +6,7 @@ use harness::{Cluster, eventually};
 
 use crate::{not_on_etcd, on_three};
 
-/// As in the runbook: read what the members say, compare it, name the entry to each of them.
+/// The runbook's procedure: read the members' errors, compare them, name the entry to each member.
 #[test]
 fn all_members_go_on_without_it_when_all_have_the_flag() {
     on_three(&[], |mut cluster| async move {
@@ -18,7 +18,7 @@ fn all_members_go_on_without_it_when_all_have_the_flag() {
             cluster.respawn(number);
             expect_end(&mut cluster, number, poison);
         }
-        // One alone has no majority to go on with, and waits for the others.
+        // A single member has no majority, and waits for the others.
         start_skipping(&mut cluster, 0, poison);
         let skipped = cluster.child(0).line("a log entry is skipped");
         assert!(skipped.is_some(), "{:#?}", cluster.child(0).lines());
@@ -41,8 +41,8 @@ fn all_members_go_on_without_it_when_all_have_the_flag() {
     });
 }
 
-/// The flag is for the members that have the entry before them. One that joins later gets a
-/// snapshot, and needs none.
+/// Only members that have the entry in their logs need the flag. A member that joins later gets a
+/// snapshot.
 async fn without_the_flag(cluster: &mut Cluster) {
     for number in cluster.numbers() {
         cluster.terminate(number);
@@ -55,12 +55,14 @@ async fn without_the_flag(cluster: &mut Cluster) {
     cluster.expect_same_history().await;
 }
 
-/// A key, and then an entry at the same place in the log of every member. None of them runs.
+/// Writes a key, and then an entry at the same index in the log of every member. Leaves all members
+/// stopped.
 async fn poison_all(cluster: &mut Cluster) -> Poison {
     cluster.put(0, "before", "it").await;
     cluster.expect_same_history().await;
     same_applied_index(cluster).await;
-    // The leader last: the others would elect another one, whose log is longer.
+    // The leader is stopped last: otherwise the others would elect a new leader, whose log has
+    // another entry.
     let leader = cluster.leader().await;
     for number in cluster.numbers() {
         if number != leader {
@@ -80,7 +82,7 @@ async fn poison_all(cluster: &mut Cluster) -> Poison {
 
 /// Waits until all members have applied the same last entry.
 async fn same_applied_index(cluster: &Cluster) {
-    eventually("the members to stand at one place", || async {
+    eventually("all members to have applied the same entries", || async {
         let mut indexes = Vec::new();
         for number in cluster.numbers() {
             let status: pb::StatusResponse = cluster.status(number).await.ok()?;

@@ -1,4 +1,4 @@
-//! Without a majority nothing is decided, and clients are told so.
+//! Without a majority nothing is decided, and clients get an error.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ fn without_a_quorum_writes_time_out_and_local_reads_go_on() {
         let (write, read) = within("both errors", async { tokio::join!(write, read) }).await;
         timed_out(&write.unwrap_err());
         timed_out(&read.unwrap_err());
-        // etcd's limit is five seconds and two election timeouts.
+        // etcd's limit: five seconds plus two election timeouts.
         assert!(
             begin.elapsed().as_secs() <= 12,
             "after {:?}",
@@ -45,15 +45,15 @@ fn without_a_quorum_writes_time_out_and_local_reads_go_on() {
             cluster.respawn(other);
         }
         cluster.wait_writable(&cluster.numbers()).await;
-        // The write without an answer may have been done. It was not lost by halves.
+        // The unanswered write may have been committed, but not partially.
         let value = cluster.get(survivor, "a").await.unwrap().unwrap();
         assert!(["1", "2"].contains(&value.as_str()), "{value}");
         cluster.expect_same_history().await;
     });
 }
 
-/// Through the leader that lost the others, and through a follower; whether the request came before
-/// the member knew or after; and sooner on a stream that asked for a leader.
+/// Through the leader that lost the others and through a follower; for requests sent before the
+/// member noticed and after; and sooner on a stream that requires a leader.
 #[test]
 fn without_a_quorum_an_open_keep_alive_says_no_leader() {
     for through_leader in [true, false] {
@@ -83,7 +83,7 @@ fn without_a_quorum_an_open_keep_alive_says_no_leader() {
             refused_without_leader(ended_later.await.unwrap());
             let late = begin.elapsed();
             assert!(early < late, "{early:?} and {late:?}");
-            // etcd's limit is five seconds and two election timeouts, from when it last renewed.
+            // etcd's limit: five seconds plus two election timeouts, counted from the last renewal.
             assert!(late.as_secs() <= 12, "after {late:?}");
         });
     }
@@ -101,7 +101,7 @@ struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// Opens one that has renewed once.
+    /// Opens a stream and waits for its first renewal.
     async fn open(cluster: &Cluster, through: usize, requires_leader: bool) -> KeepAlive {
         let (requests, receiver) = mpsc::channel(1);
         let mut request = tonic::Request::new(ReceiverStream::new(receiver));
@@ -119,11 +119,11 @@ impl KeepAlive {
         KeepAlive { requests, answers }
     }
 
-    /// Renews until the stream ends.
+    /// Renews until the stream ends; returns its status.
     async fn until_it_ends(mut self) -> Status {
         loop {
             let request = pb::LeaseKeepAliveRequest { id: 7 };
-            // It may have ended already; then the answer says how.
+            // The stream may have ended already; then the answer has the status.
             let _ = self.requests.send(request).await;
             match within("an answer", self.answers.message()).await {
                 Ok(Some(_)) => {}
@@ -134,8 +134,8 @@ impl KeepAlive {
     }
 }
 
-/// Whoever wants to replace those that are lost is told at once that it cannot be done this way,
-/// and the log says what the clients wait for.
+/// A request to replace the lost members is refused at once, and the log names the members that
+/// the survivor waits for.
 #[test]
 fn without_a_quorum_nobody_joins_and_the_log_says_why() {
     on_three(&[], |mut cluster| async move {
@@ -161,7 +161,7 @@ fn without_a_quorum_nobody_joins_and_the_log_says_why() {
     });
 }
 
-/// As etcd says it, with or without its guess at the cause.
+/// Expects etcd's timeout error, with or without the assumed cause.
 fn timed_out(status: &Status) {
     let text = status.message();
     let known =
@@ -169,7 +169,7 @@ fn timed_out(status: &Status) {
     assert!(known, "{status:?}");
 }
 
-/// A member that has lost the others gives its leadership up and says that there is none.
+/// Waits until a member that has lost the others reports no leader.
 pub(crate) async fn no_leader(cluster: &Cluster, number: usize) {
     eventually("a member without the others to know no leader", || async {
         let status = cluster.status(number).await.ok()?;
@@ -182,7 +182,7 @@ pub(crate) async fn no_leader(cluster: &Cluster, number: usize) {
     .await;
 }
 
-/// All at once, as when power fails.
+/// All members are killed at once, as by a power failure.
 #[test]
 fn a_cluster_comes_back_after_all_were_killed() {
     on_three(&[], |mut cluster| async move {

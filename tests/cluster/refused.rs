@@ -1,4 +1,4 @@
-//! Members that must not be listened to.
+//! Members whose messages must be refused.
 
 use std::fs;
 use std::path::Path;
@@ -7,13 +7,13 @@ use harness::{Cluster, eventually, within};
 
 use crate::{not_on_etcd, on_three};
 
-/// What either server logs when a member of another cluster knocks.
+/// Logged by etcd and conclave when a member of another cluster connects.
 const OF_ANOTHER_CLUSTER: [&str; 2] = ["cluster ID mismatch", "--initial-cluster-token"];
 
-/// What either server says to a member that has run and has no data.
+/// Logged by either server to refuse a member that has run before and has lost its data.
 const BOOTSTRAPPED: &str = "has already been bootstrapped";
 
-/// The member says why, and ends with a failure.
+/// Expects the member to log this reason and to end with a failure.
 fn expect_end(cluster: &mut Cluster, number: usize, said: &str) {
     let child = cluster.child(number);
     assert!(child.line(said).is_some(), "{:#?}", child.lines());
@@ -51,7 +51,7 @@ fn a_member_with_another_token_is_refused() {
         within("a word about it in a log", found).await;
         let ready = |line: &String| line.contains("ready to serve client requests");
         assert!(!cluster.child(2).lines().iter().any(ready), "it serves");
-        // With the right token it is one of them.
+        // With the right token it joins.
         cluster.kill(2);
         cluster.wipe(2);
         cluster.member(2).set_token("a-test");
@@ -60,7 +60,7 @@ fn a_member_with_another_token_is_refused() {
     });
 }
 
-/// A member that has forgotten everything it promised would promise it to others too.
+/// A member that has lost its data has forgotten its votes, and could vote twice in one term.
 #[test]
 fn an_emptied_directory_is_refused() {
     on_three(&[], |mut cluster| async move {
@@ -72,7 +72,7 @@ fn an_emptied_directory_is_refused() {
         cluster.respawn(victim);
         expect_end(&mut cluster, victim, BOOTSTRAPPED);
         cluster.put(leader, "a", "2").await;
-        // The way back is to be removed and added.
+        // To return, it has to be removed and added again.
         cluster.remove(leader, victim).await;
         let new = cluster.add(leader).await;
         eventually("the new one to have it", || async {
@@ -83,9 +83,9 @@ fn an_emptied_directory_is_refused() {
     });
 }
 
-/// Nobody can be asked when it starts, so it believes to be one of a new cluster's. It is told as
-/// soon as it reaches one of the others, before it says anything to them: the two that are there
-/// would be a majority, and the one that has not heard of a write would lead it.
+/// At its start no other member answers, so it takes itself for a founder of a new cluster. It is
+/// corrected by the first member it reaches, before it sends any raft message: otherwise these two
+/// would be a majority, and the one that misses a write could lead it.
 #[test]
 fn an_emptied_directory_is_refused_by_those_it_meets_later() {
     on_three(&[], |mut cluster| async move {
@@ -94,7 +94,7 @@ fn an_emptied_directory_is_refused_by_those_it_meets_later() {
         }
         let leader = cluster.leader().await;
         let (victim, behind) = (cluster.others(leader)[0], cluster.others(leader)[1]);
-        // It knows of all that were ready.
+        // It has recorded that all members have been ready.
         cluster.list(behind).await;
         cluster.isolate(behind);
         cluster.put(leader, "a", "1").await;
@@ -110,10 +110,10 @@ fn an_emptied_directory_is_refused_by_those_it_meets_later() {
                 .is_some()
         );
         cluster.heal();
-        // It is asked before it has found out what of its log is committed.
+        // It is asked before it knows which entries of its log are committed.
         cluster.respawn(behind);
         expect_end(&mut cluster, victim, BOOTSTRAPPED);
-        // Nor does it get through with the directory it began.
+        // A restart on the directory it began does not help.
         cluster.respawn(victim);
         expect_end(&mut cluster, victim, BOOTSTRAPPED);
         cluster.restart(leader);
@@ -124,7 +124,7 @@ fn an_emptied_directory_is_refused_by_those_it_meets_later() {
     });
 }
 
-/// A copy of a member's directory has forgotten what was acknowledged since it was made.
+/// A copy of a member's directory lacks what was acknowledged after the copy was made.
 #[test]
 fn a_directory_put_back_from_a_copy_is_refused() {
     on_three(&[], |mut cluster| async move {
@@ -138,13 +138,13 @@ fn a_directory_put_back_from_a_copy_is_refused() {
         );
         copy_folder(&data_dir, copy.path());
         cluster.restart(victim);
-        // It acknowledges this: the third is not there.
+        // The victim acknowledges this write: the third member is down.
         let other = cluster.others(leader).into_iter().find(|&n| n != victim);
         let other = other.unwrap();
         cluster.isolate(other);
         cluster.put(leader, "a", "2").await;
         cluster.heal();
-        // With both gone the leader would lose its place, and only it knows what the victim had.
+        // With both down the leader would step down, and it alone has what the victim acknowledged.
         eventually("the third to have it", || async {
             let value = cluster.local(other, "a").await.ok().flatten();
             (value.as_deref() == Some("2")).then_some(())
@@ -154,7 +154,7 @@ fn a_directory_put_back_from_a_copy_is_refused() {
         cluster.wipe(victim);
         copy_folder(copy.path(), &data_dir);
         cluster.respawn(victim);
-        // etcd has the library's panic for it.
+        // etcd fails with the raft library's panic.
         let said = if cluster.is_etcd() {
             "Was the raft log corrupted, truncated, or lost?"
         } else {
@@ -181,7 +181,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Two members must not be one: the second to come to a directory does not get in.
+/// Two processes must not be the same member: the second to open a data directory is refused.
 #[test]
 fn a_directory_of_another_member_is_refused() {
     on_three(&[], |mut cluster| async move {
@@ -202,7 +202,8 @@ fn a_directory_of_another_member_is_refused() {
         assert_eq!(status.code(), Some(1), "{lines:#?}");
         let says = |line: &String| line.contains("is in use by another process");
         assert!(lines.iter().any(says), "{lines:#?}");
-        // The owner is not disturbed, and with its own the other is a member again.
+        // The first process is not disturbed, and with its own directory the second is a member
+        // again.
         cluster.put(owner, "a", "2").await;
         cluster.member(victim).set_own_flags::<String>(&[]);
         cluster.restart(victim);

@@ -1,13 +1,13 @@
-//! Members that were down while the cluster changed, and come back with the membership they had.
+//! Members that were down while the membership changed, and restart with an outdated membership.
 
 use harness::{Cluster, eventually};
 
 use crate::not_on_etcd;
 
-/// Changes need not wait until members have been up for five seconds.
+/// Allows changes before members have been up for five seconds.
 const AT_ONCE: &[&str] = &["--strict-reconfig-check=false"];
 
-/// Runs a test on a fresh cluster of three, whose links nothing happens to.
+/// Runs a test on a fresh cluster of three, without faults of links.
 fn on_three<F: Future<Output = ()>>(flags: &[&str], test: impl FnOnce(Cluster) -> F) {
     harness::run(async {
         let mut cluster = Cluster::prepare(3, flags, "a-test");
@@ -26,8 +26,8 @@ async fn catches_up(cluster: &Cluster, number: usize, value: &str) {
     .await;
 }
 
-/// The leader it finds is not in the membership it has. It catches up under it, and its log says
-/// whom it listens to.
+/// The leader is not in its outdated membership. It catches up under that leader, and logs that it
+/// accepts messages from an unlisted member.
 #[test]
 fn under_a_leader_that_joined_meanwhile() {
     on_three(&[], |mut cluster| async move {
@@ -54,7 +54,7 @@ fn under_a_leader_that_joined_meanwhile() {
     });
 }
 
-/// Nobody it knows is left. The others know it, and that is enough.
+/// All members it knows are gone. The present members know it, and that is enough.
 #[test]
 fn when_all_others_were_replaced() {
     on_three(AT_ONCE, |mut cluster| async move {
@@ -70,14 +70,14 @@ fn when_all_others_were_replaced() {
         cluster.restart(away);
         cluster.wait_writable(&[away]).await;
         catches_up(&cluster, away, "1").await;
-        // It counts: with it the cluster survives the loss of one.
+        // It counts as a voter: with it the cluster survives the loss of one.
         cluster.kill(others[0]);
         cluster.wait_writable(&[away, others[1]]).await;
     });
 }
 
-/// Two were away at different times. Neither knows the one whose majority needs both, and they do
-/// not know of each other what it knows.
+/// Two members were down at different times. Neither knows the third, whose majority needs both,
+/// and neither knows that the other has learned of it.
 #[test]
 fn two_that_were_away_elect_a_third_that_they_do_not_know() {
     on_three(AT_ONCE, |mut cluster| async move {
@@ -101,7 +101,7 @@ fn two_that_were_away_elect_a_third_that_they_do_not_know() {
     });
 }
 
-/// Every member has another peer URL by the time it comes back, itself included.
+/// Every member, the returning one included, has a new peer URL when it comes back.
 #[test]
 fn when_all_have_moved() {
     on_three(AT_ONCE, |mut cluster| async move {
@@ -110,7 +110,7 @@ fn when_all_have_moved() {
         for number in cluster.numbers() {
             cluster.readdress(1, number).await;
         }
-        // Connections that were made by the old URLs are gone as well.
+        // The restarts close the connections made by the old URLs.
         for number in [1, 2] {
             cluster.terminate(number);
             cluster.restart(number);
@@ -124,7 +124,7 @@ fn when_all_have_moved() {
     });
 }
 
-/// A vote that was given while the learner was down is a vote it has when it comes back.
+/// A learner that was promoted while it was down votes when it comes back.
 #[test]
 fn a_learner_that_was_promoted_meanwhile() {
     on_three(AT_ONCE, |mut cluster| async move {
@@ -133,16 +133,17 @@ fn a_learner_that_was_promoted_meanwhile() {
         catches_up(&cluster, learner, "1").await;
         cluster.kill(learner);
         cluster.promote(0, learner).await;
-        // Three of four are needed, and one of them is the one that does not know it.
+        // Three of four voters are needed, and one of them is the learner that does not know of its
+        // promotion.
         cluster.kill(1);
         cluster.respawn(learner);
         cluster.wait_writable(&[0, 2, learner]).await;
     });
 }
 
-/// Its directory was emptied while all that it was founded with were replaced. At its start it can
-/// ask none of them, and it is called by members that it has never heard of: they know it as one
-/// that has run, and it asks them before it answers.
+/// Its data was lost while all its fellow founders were replaced. At its start it reaches none of
+/// them, and is contacted by members it does not know: they know that it has run before, and it
+/// asks them before it answers.
 #[test]
 fn an_emptied_directory_is_refused_by_members_that_joined_meanwhile() {
     on_three(AT_ONCE, |mut cluster| async move {

@@ -1,4 +1,4 @@
-//! What an operator does to a whole cluster, one member at a time, under load.
+//! Rolling maintenance of a whole cluster, one member at a time, under load.
 
 use std::sync::Arc;
 

@@ -1,13 +1,13 @@
-//! Random sequences of changes of the membership, while members are stopped and started.
+//! Random sequences of membership changes, while members are stopped and started.
 //!
-//! Whatever a member knew when it was stopped, it must serve when it is started again; and at the
-//! end every member that was not removed serves, and the cluster survives the loss of as many as it
-//! should survive. One member of every sequence stays away for most of it.
+//! A restarted member must serve, whatever membership it knew when it was stopped. At the end every
+//! member that was not removed serves, and the cluster survives the loss of as many as its size
+//! allows. One member of every sequence stays away for most of it.
 //!
-//! `CONCLAVE_SEQUENCES=500` makes it long, `CONCLAVE_TEST_SEED` gives the seed of the first
-//! sequence; each has the next. A sequence that fails prints its seed and its [`plan`]; the seed
-//! with `CONCLAVE_SEQUENCES=1` runs it alone. The seed decides the plan, not how processes
-//! interleave.
+//! `CONCLAVE_SEQUENCES=500` makes the run longer, `CONCLAVE_TEST_SEED` is the seed of the first
+//! sequence; each further sequence has the next seed. A failing sequence prints its seed and its
+//! [`plan`]; the seed with `CONCLAVE_SEQUENCES=1` repeats it alone. The seed decides the plan, not
+//! how processes interleave.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -21,11 +21,11 @@ mod plan;
 
 const SEQUENCES: u64 = 12;
 const SEED: u64 = 1;
-/// Sequences at a time: members mostly wait for each other.
+/// Number of concurrent sequences: members mostly wait for each other.
 const SIDE_BY_SIDE: u64 = 4;
 
-/// Changes need not wait until members have been up for five seconds: the plan sees to it that the
-/// cluster survives each. The log is short, so that a member that was away needs a snapshot.
+/// Allows changes before members have been up for five seconds: the plan ensures that the cluster
+/// survives each change. The log is short, so that a member that was away needs a snapshot.
 const FLAGS: &[&str] = &[
     "--strict-reconfig-check=false",
     "--snapshot-count=40",
@@ -60,7 +60,7 @@ fn variable(name: &str) -> Option<u64> {
     )
 }
 
-/// Prints the plan, and how far it came, if the sequence fails.
+/// Prints the plan and the number of steps taken if the sequence fails.
 struct Report<'a> {
     plan: &'a Plan,
     done: usize,
@@ -131,7 +131,7 @@ async fn take(cluster: &mut Cluster, step: &Step, writer: usize) {
     cluster.put(writer, "a", "value").await;
 }
 
-/// A member that says that it leads.
+/// A member that reports itself as leader.
 async fn find_leader(cluster: &Cluster) -> Option<usize> {
     for number in cluster.alive() {
         let Ok(status) = cluster.status(number).await else {
@@ -145,8 +145,8 @@ async fn find_leader(cluster: &Cluster) -> Option<usize> {
     None
 }
 
-/// Hands leadership to a member. (A majority of the members may be down, with a learner among
-/// them.)
+/// Transfers leadership to a member. (With a learner among them, a majority of the members may be
+/// down.)
 async fn lead(cluster: &Cluster, number: usize) {
     eventually(&format!("member {number} to lead"), || async {
         let leader = find_leader(cluster).await?;
@@ -160,7 +160,7 @@ async fn lead(cluster: &Cluster, number: usize) {
     .await;
 }
 
-/// It serves under whichever leader it finds.
+/// Starts a member, which must serve under the present leader.
 async fn start(cluster: &mut Cluster, number: usize) {
     cluster.restart(number);
     let status = eventually("a status", || async { cluster.status(number).await.ok() }).await;
@@ -169,8 +169,8 @@ async fn start(cluster: &mut Cluster, number: usize) {
     }
 }
 
-/// All are killed, and a majority comes back that may be another than before. All that were up know
-/// the present membership.
+/// Kills all members and restarts a majority that may differ from the previous one. All members
+/// that were up know the present membership.
 async fn blackout(cluster: &mut Cluster, survivors: &[usize]) {
     let last = cluster.put(survivors[0], "a", "value").await;
     for number in cluster.alive() {

@@ -1,4 +1,4 @@
-//! Leases, locks and elections across a change of the leader.
+//! Leases, locks and elections across a change of leader.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use tonic::{Code, Response, Status};
 
 use crate::{not_on_etcd, on_three};
 
-/// Seconds. Long enough to outlive an election with a third of it to spare.
+/// Seconds; a third of it remains after an election.
 pub(crate) const TTL: i64 = 3;
 
-/// A lock is passed on by the next leader, and not before it is free.
+/// The next leader passes a lock on, but not before its holder releases it.
 #[test]
 fn a_lock_outlives_its_leader() {
     on_three(&[], |mut cluster| async move {
@@ -42,8 +42,8 @@ fn a_lock_outlives_its_leader() {
     });
 }
 
-/// A member that was cut off learns late how the turn came to one who waits there, and then how
-/// that one's lease ended. Meanwhile the turn is another's.
+/// A member that was cut off learns late that a client waiting there had its turn, and that the
+/// client's lease then ended. Meanwhile another client holds the lock.
 #[test]
 fn a_turn_that_is_over_is_not_reported() {
     on_three(&[], |cluster| async move {
@@ -60,7 +60,7 @@ fn a_turn_that_is_over_is_not_reported() {
         cluster.isolate(through);
         let mut stub = cluster.locks(leader);
         stub.unlock(UnlockRequest { key: first }).await.unwrap();
-        // So much that the two ends are not applied at once.
+        // So much data that the two ends are applied separately.
         let value = "v".repeat(256 << 10);
         for _ in 0..64 {
             cluster.put(leader, "between", &value).await;
@@ -114,7 +114,7 @@ fn an_elected_one_outlives_the_leader_of_the_cluster() {
     });
 }
 
-/// On every member, and under the next leader, which gives all of them the same time.
+/// On every member, and under the next leader, which gives all leases the same remaining time.
 #[test]
 fn equal_leases_are_listed_in_the_order_of_their_grants() {
     on_three(&[], |cluster| async move {
@@ -151,7 +151,7 @@ async fn listed_by_all(cluster: &Cluster, granted: &[i64]) {
     }
 }
 
-/// A lease kept alive through a follower does not notice that leaders come and go.
+/// A lease that is kept alive through a follower survives changes of leader.
 #[test]
 fn a_lease_kept_alive_outlives_its_leaders() {
     on_three(&[], |mut cluster| async move {
@@ -175,13 +175,13 @@ fn a_lease_kept_alive_outlives_its_leaders() {
             cluster.get(through, "kept").await.unwrap().is_some(),
             "it expired"
         );
-        // Nobody keeps it alive any more.
+        // Keep-alives stop here.
         keeper.abort();
         gone(&cluster, through, "kept").await;
     });
 }
 
-/// The time to live begins anew with a new leader, and ends.
+/// A new leader restarts the time to live, and the lease then expires.
 #[test]
 fn a_lease_nobody_keeps_alive_ends_under_the_next_leader() {
     on_three(&[], |mut cluster| async move {
@@ -196,8 +196,8 @@ fn a_lease_nobody_keeps_alive_ends_under_the_next_leader() {
     });
 }
 
-/// A leader that slept through its leases' time wakes as one no longer, and must not end what
-/// others have kept alive under the next.
+/// A leader suspended for longer than its leases' TTL is no longer leader when it resumes, and must
+/// not revoke leases that clients have renewed at the next leader.
 #[test]
 fn a_paused_leader_ends_no_lease() {
     on_three(&[], |mut cluster| async move {
@@ -243,7 +243,7 @@ pub(crate) async fn put_leased(cluster: &Cluster, through: usize, key: &'static 
     within("a put", cluster.kv(through).put(put)).await.unwrap();
 }
 
-/// Somebody who waits for the lock, and is in the queue for it.
+/// Requests the lock in the background, and waits until the request is in the queue.
 async fn queue(
     cluster: &Cluster,
     through: usize,
@@ -271,16 +271,15 @@ async fn lock(cluster: &Cluster, through: usize, lease: i64) -> bytes::Bytes {
     locked.unwrap().into_inner().key
 }
 
-/// Keeps a lease alive three times in its time to live, until aborted. A stream that breaks is
-/// opened again.
+/// Renews a lease three times per time to live, until aborted. Reopens the stream when it breaks.
 pub(crate) fn keep_alive(cluster: &Cluster, through: usize, id: i64) -> JoinHandle<()> {
     let mut stub = cluster.leases(through);
     let third = Duration::from_millis(TTL as u64 * 1000 / 3);
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(third);
         loop {
-            // Requests come from here and not from a timer of the stream's own: a stream whose
-            // requests do not end would go on keeping alive after this task has ended.
+            // The requests come from this loop, not from a timer inside the stream: an endless
+            // request stream would go on renewing after this task has ended.
             let (requests, receiver) = mpsc::channel(1);
             requests
                 .send(pb::LeaseKeepAliveRequest { id })
@@ -292,7 +291,7 @@ pub(crate) fn keep_alive(cluster: &Cluster, through: usize, id: i64) -> JoinHand
                 continue;
             };
             let mut answers = answers.into_inner();
-            // Without a leader a server may leave a request without an answer.
+            // Without a leader a server may not answer a request.
             while let Ok(Ok(Some(_))) = tokio::time::timeout(third, answers.message()).await {
                 ticks.tick().await;
                 if requests
@@ -308,11 +307,11 @@ pub(crate) fn keep_alive(cluster: &Cluster, through: usize, id: i64) -> JoinHand
     })
 }
 
-/// Waits until a key has gone with its lease: its time to live, from a new leader's beginning on,
-/// and what it takes to have one.
+/// Waits until a key has expired with its lease: the TTL restarts with a new leader, whose election
+/// takes time, too.
 pub(crate) async fn gone(cluster: &Cluster, through: usize, key: &str) {
     let limit = Duration::from_secs(TTL as u64) + ELECTION * 10 + Duration::from_secs(3);
-    let what = "a lease nobody keeps alive to end";
+    let what = "a lease without keep-alives to expire";
     eventually_by(Instant::now() + limit, what, || async {
         let found = cluster.get(through, key).await.ok()?;
         found.is_none().then_some(())

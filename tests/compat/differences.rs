@@ -1,33 +1,33 @@
-//! Where etcd 3.4, which we compare with, and 3.7, whose API we serve, differ; and how the
-//! comparison copes. Nothing else may differ.
+//! Differences between etcd 3.4, which we compare with, and 3.7, whose API we serve, and how the
+//! comparison handles each. There must be no others.
 //!
-//! * `keys_only`: 3.4 shows a key's lease, 3.7 hides it. Masked.
+//! * `keys_only`: 3.4 returns a key's lease, 3.7 omits it. Masked.
 //! * An unknown sort order or target: ignored by 3.4, or a panic of the server; refused by 3.7. Not
 //!   generated.
 //! * A put into an open-ended deleted range of the same txn: etcd overlooks it; we refuse, since a
 //!   key would change twice in one revision. Not generated.
-//! * A put in one nested txn, and a delete of it in a later one beside it: etcd overlooks it; we
-//!   refuse, for the same reason. Not generated.
-//! * A limit with a sort target and no order: etcd sorts what the limit has cut; we cut what the
-//!   order has sorted, as with an order. Not generated.
+//! * A put in one nested txn, and a delete of the same key in a later nested txn at the same level:
+//!   etcd overlooks it; we refuse, for the same reason. Not generated.
+//! * A limit with a sort target and no order: etcd sorts after it applies the limit; we sort first,
+//!   as with an order. Not generated.
 //! * A known field with another field's wire type, and more than 100 unknown groups inside one
 //!   another: 3.7 ignores such fields, and 3.4 refuses the first kind. prost refuses both, so the
 //!   call ends with INTERNAL. Not generated.
-//! * A txn with both a put and a range that cannot be: 3.4 names what is wrong with the put, 3.7
-//!   what comes first. Any two of these errors pass for the same; see [`same_refusal`].
+//! * A txn with both an invalid put and an invalid range: 3.4 reports the error of the put, 3.7 the
+//!   first error. Any two of these errors count as equal; see [`same_refusal`].
 //! * An `Alarm` reply has a header since 3.5. Not compared.
-//! * `HashKV` at the compaction revision: refused by 3.4, answered by 3.7. Not asked.
+//! * `HashKV` at the compaction revision: refused by 3.4, answered by 3.7. Not requested.
 //! * A tombstone at the compaction revision: dropped by 3.4, kept by 3.7 (issue 19179). Such
 //!   histories are not hashed, and not watched from there.
 //! * Fields added since (`hash_revision`, `dbSizeQuota`, `storageVersion`, `downgradeInfo`). Not
 //!   compared.
-//! * A negative start of a watch: compacted in 3.4, refused by 3.7. Not generated.
+//! * A negative start revision of a watch: compacted in 3.4, refused by 3.7. Not generated.
 //! * The order of lease ids and of a lease's keys: any in 3.4, by expiry and by key here. Sorted.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb as pb;
 
-/// Takes out of a range reply what the versions answer differently.
+/// Removes the parts of a range reply that differ between the versions.
 pub(crate) fn mask_range(request: &pb::RangeRequest, reply: &mut pb::RangeResponse) {
     if request.keys_only {
         for kv in &mut reply.kvs {
@@ -36,7 +36,7 @@ pub(crate) fn mask_range(request: &pb::RangeRequest, reply: &mut pb::RangeRespon
     }
 }
 
-/// Whether both texts are of errors that a txn's puts and ranges are refused with.
+/// Returns true if both texts are errors that refuse a txn's puts or ranges.
 pub(crate) fn same_refusal(ours: &str, theirs: &str) -> bool {
     let of_txn = |text: &str| {
         [

@@ -1,5 +1,4 @@
-//! The same random requests to Conclave and to etcd, one after the other; the same replies, to
-//! the last field.
+//! Sends the same random requests to Conclave and to etcd and compares the replies field by field.
 //!
 //! `CONCLAVE_TEST_SEED=7` runs that seed alone. A failure prints the seed, the step and both
 //! replies.
@@ -61,7 +60,7 @@ async fn run(seed: u64) {
     compare_hashes(seed, &conclave, &etcd, compacted).await;
 }
 
-/// The texts are the same; else shows where they begin to differ.
+/// Expects equal texts; otherwise prints both from the first differing line.
 #[track_caller]
 fn same(ours: &str, theirs: &str, what: impl FnOnce() -> String) {
     if ours == theirs {
@@ -144,7 +143,7 @@ async fn lease_reply(node: &Node, step: Step) -> Reply {
     }
 }
 
-/// Masks a reply with `revise`, which returns its revision; an error is its code and text.
+/// Masks a reply with `revise`, which returns its revision; an error becomes its code and text.
 fn settle<T: Debug>(
     outcome: Result<Response<T>, Status>,
     revise: impl FnOnce(&mut T) -> i64,
@@ -177,12 +176,12 @@ async fn compare_all_keys(seed: u64, conclave: &Node, etcd: &Node) {
     assert_eq!(ours.kvs, theirs.kvs, "seed {seed}, all keys at the end");
 }
 
-/// Everything the watch is told, up to a put and a delete of its own key that say when to stop.
+/// All events of the watch, up to a put and a delete of a marker key.
 async fn watched(node: &Node, create: &pb::WatchCreateRequest) -> Vec<String> {
     let mut watching = Watching::on(node, create.clone()).await;
     node.put(create.key.clone(), "the end").await;
     let end = node.delete(create.key.clone()).await;
-    // Without deletes the put is the last that is told.
+    // If the watch filters deletes, the put is the last event.
     let end = if create.filters.contains(&1) {
         end - 1
     } else {
@@ -199,8 +198,8 @@ async fn watched(node: &Node, create: &pb::WatchCreateRequest) -> Vec<String> {
     }
 }
 
-/// The hash is over every kept version of every key, so equal hashes are equal histories. After a
-/// compaction the versions may keep different tombstones; then there is nothing to compare.
+/// The hash covers every kept version of every key, so equal hashes mean equal histories. After a
+/// compaction the two servers may keep different tombstones; then nothing is compared.
 async fn compare_hashes(seed: u64, conclave: &Node, etcd: &Node, compacted: i64) {
     if compacted > 0 {
         return;
@@ -222,8 +221,7 @@ async fn compare_hashes(seed: u64, conclave: &Node, etcd: &Node, compacted: i64)
     );
 }
 
-/// Every second seed would compact; this one never does, so that the hashes are compared in any
-/// case.
+/// Half of the seeds compact; this one never does, so that the hashes are always compared once.
 #[test]
 fn the_same_history_has_the_same_hash() {
     harness::run(async {

@@ -1,5 +1,5 @@
-//! Random requests: few keys, so that they meet; small revisions, so that some are compacted and
-//! some in the future; now and then something no client should send.
+//! Random requests: few keys, so that requests conflict; small revisions, so that some are
+//! compacted and some in the future; occasionally an invalid request.
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb as pb;
@@ -53,13 +53,13 @@ const LEASES_MAX: i64 = 5;
 const TXN_OPS_MAX: usize = 4;
 const TXN_DEPTH_MAX: usize = 2;
 
-/// A source of requests; the same for the same seed.
+/// A generator of requests; deterministic for a seed.
 pub(crate) struct Generator {
     random: StdRng,
-    /// About where the servers are.
+    /// The approximate revision of the servers.
     pub(crate) revision: i64,
-    /// Whether the nested txns of the request at hand put or delete; see `differences` for why not
-    /// both.
+    /// Whether the nested txns of the current request put or delete; see `differences` for the
+    /// reason that they do not do both.
     nested_put: bool,
 }
 
@@ -89,7 +89,7 @@ impl Generator {
         }
     }
 
-    /// A watch of the past: after `above`, with everything a watch can ask for.
+    /// A watch of past revisions, after `above`, with random options.
     pub(crate) fn watch(&mut self, above: i64) -> pb::WatchCreateRequest {
         let range_end = match self.random.random_range(0..3) {
             0 => Bytes::new(),
@@ -256,7 +256,7 @@ impl Generator {
             pb::compare::CompareResult::Equal,
             operand,
         );
-        // Beyond 3 there is none: such a result refuses nothing.
+        // Values above 3 are undefined: etcd refuses none of them.
         let results = if self.one_in(20) { 6 } else { 4 };
         compare.result = self.random.random_range(0..results);
         if self.one_in(4) {

@@ -1,4 +1,4 @@
-//! Replies without what two servers can never have in common.
+//! Masks the fields of replies that always differ between two servers.
 
 use conclave_proto::etcdserverpb as pb;
 use pb::request_op::Request;
@@ -6,7 +6,7 @@ use pb::response_op::Response;
 
 use crate::differences::mask_range;
 
-/// Cluster, member and term are each server's own; the revision is not.
+/// Masks cluster, member and term, which are specific to a server; the revision is not.
 pub(crate) fn header(header: &mut Option<pb::ResponseHeader>) {
     if let Some(header) = header {
         let revision = header.revision;
@@ -17,7 +17,7 @@ pub(crate) fn header(header: &mut Option<pb::ResponseHeader>) {
     }
 }
 
-/// A reply to a transaction, down through nested ones.
+/// Masks a reply to a transaction, including nested ones.
 pub(crate) fn txn(request: &pb::TxnRequest, reply: &mut pb::TxnResponse) {
     header(&mut reply.header);
     let branch = if reply.succeeded {
@@ -38,7 +38,8 @@ pub(crate) fn txn(request: &pb::TxnRequest, reply: &mut pb::TxnResponse) {
     }
 }
 
-/// A lease's answer: how much is left depends on when it was asked, so only whether it lives.
+/// Masks the remaining time of a lease, which depends on the instant of the request; only its sign
+/// is compared.
 pub(crate) fn time_to_live(reply: &mut pb::LeaseTimeToLiveResponse) {
     header(&mut reply.header);
     reply.ttl = reply.ttl.signum();

@@ -1,4 +1,4 @@
-//! A member that compacts by itself.
+//! Automatic compaction.
 
 use conclave_client::Client;
 use conclave_client::api::RangeRequest;
@@ -23,7 +23,7 @@ fn history_goes_by_itself_when_its_time_has_passed() {
                 .then_some(())
         })
         .await;
-        // What is current stays.
+        // The current version stays.
         let read = client.get("a").await.unwrap().unwrap();
         assert_eq!(&read.value[..], b"2");
         let line = process.child().line("compacted automatically");

@@ -1,5 +1,5 @@
-//! Data directories that cannot be used: the process says why in one line and exits with 1, and
-//! never serves.
+//! Data directories that cannot be used: the process prints the reason in one line, exits with 1,
+//! and never serves.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ fn a_version_that_is_no_number_is_named() {
     assert!(refusal(dir.path()).contains("VERSION"));
 }
 
-/// The likeliest slip of whoever puts Conclave in the place of etcd.
+/// The most likely mistake of an operator who migrates from etcd.
 #[test]
 fn a_directory_of_etcd_is_left_alone() {
     let mut etcd = Etcd::start(&[]);
@@ -64,7 +64,7 @@ fn a_file_below_it_is_named() {
     assert!(text.contains("member"), "{text}");
 }
 
-/// What a member keeps is what its clients keep secret.
+/// The data is as secret as the clients' keys and values.
 #[test]
 fn only_its_user_can_read_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -76,7 +76,7 @@ fn only_its_user_can_read_it() {
         let mode = fs::metadata(folder).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700, "{}", folder.display());
     }
-    // One that is open by intention is only told of.
+    // A directory that the operator made accessible on purpose only gets a warning.
     for folder in made {
         fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     }
@@ -86,7 +86,7 @@ fn only_its_user_can_read_it() {
     assert_eq!(told.count(), 2, "{lines:#?}");
 }
 
-/// Bits flipped in the middle of the log, which holds entries that nothing else does.
+/// Bits flipped in the middle of the log, in entries that are stored nowhere else.
 #[test]
 fn a_damaged_log_is_refused() {
     let dir = killed_member(300, 1_000);
@@ -95,8 +95,7 @@ fn a_damaged_log_is_refused() {
     assert!(text.contains("member/log"), "{text}");
 }
 
-/// A log that was cut in the middle of its last record was being written when power failed: that
-/// is no damage.
+/// A log that ends in the middle of a record was being written when power failed: no damage.
 #[test]
 fn a_torn_tail_of_the_log_is_no_damage() {
     let dir = killed_member(50, 100);
@@ -113,8 +112,8 @@ fn a_torn_tail_of_the_log_is_no_damage() {
     });
 }
 
-/// Damage of the state shows at the latest when it is read: then there is an error, and never
-/// another value.
+/// Damage of the state shows when the damaged part is read, at the latest: the read returns an
+/// error, never a wrong value.
 #[test]
 fn a_damaged_state_never_answers_wrong() {
     let dir = stopped_member(3_000, 1_000);
@@ -148,7 +147,7 @@ fn a_missing_log_is_refused() {
     assert!(text.contains("remove this one from the cluster"), "{text}");
 }
 
-/// Log and state of two members, each whole by itself.
+/// A log and a state of two members, each intact.
 #[test]
 fn a_log_of_another_cluster_is_refused() {
     let dir = stopped_member(100, 100);
@@ -158,7 +157,7 @@ fn a_log_of_another_cluster_is_refused() {
     let log = other.path().join("member/log");
     let text = refusal_with(dir.path(), &[&format!("--wal-dir={}", log.display())]);
     assert!(text.contains("they are of two members"), "{text}");
-    // Neither has lost anything.
+    // Neither member has lost data.
     for (dir, count) in [(dir, 100), (other, 200)] {
         harness::run(async {
             let process = Process::start_in(dir.path(), &[]);
@@ -168,13 +167,13 @@ fn a_log_of_another_cluster_is_refused() {
     }
 }
 
-/// A second process with its log elsewhere is refused all the same, before it tidies up.
+/// A second process whose log is elsewhere is refused, too, before it cleans up the directory.
 #[test]
 fn a_directory_in_use_is_not_tidied_up() {
     let dir = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let mut first = Process::start_in(dir.path(), &[]);
-    // As a snapshot that arrives.
+    // Like a snapshot that is being received.
     let arriving = dir.path().join("member/state.9.7");
     fs::create_dir(&arriving).unwrap();
     let log = format!("--wal-dir={}", elsewhere.path().join("log").display());
@@ -184,8 +183,8 @@ fn a_directory_in_use_is_not_tidied_up() {
     assert!(first.child().is_running(), "the first is not disturbed");
 }
 
-/// Who a member is stands in its directory. The flags that say how its cluster began may be of any
-/// age when it starts again.
+/// The directory identifies the member. The flags about the founding of its cluster may be outdated
+/// when it restarts.
 #[test]
 fn a_member_that_has_run_keeps_its_identity() {
     let dir = stopped_member(1, 10);
@@ -213,7 +212,7 @@ fn a_member_that_has_run_keeps_its_identity() {
     }
 }
 
-/// The state can be built again from the log only as far as the log reaches back.
+/// The state can be rebuilt from the log only if the log goes back far enough.
 #[test]
 fn a_missing_state_is_rebuilt_or_refused_but_not_forgotten() {
     let dir = stopped_member(100, 100);
@@ -241,7 +240,7 @@ fn stopped_member(count: usize, length: usize) -> tempfile::TempDir {
     dir
 }
 
-/// The same, left by a process that was killed.
+/// A directory with `count` keys of `length` bytes, left by a process that was killed.
 fn killed_member(count: usize, length: usize) -> tempfile::TempDir {
     let (dir, mut process) = written(count, length);
     process.child().kill();
@@ -258,7 +257,7 @@ fn written_by(flags: &[&str], count: usize, length: usize) -> (tempfile::TempDir
     harness::run(async {
         let client = Client::connect([process.endpoint()]).await.unwrap();
         for index in 0..count {
-            // Not compressible, so that the files are as large as they look.
+            // Not compressible, so that the files have their full size.
             let value: Vec<u8> = (0..length).map(|at| (at * 31 + index * 17) as u8).collect();
             client.put(format!("k{index:05}"), value).await.unwrap();
         }
@@ -266,7 +265,7 @@ fn written_by(flags: &[&str], count: usize, length: usize) -> (tempfile::TempDir
     (dir, process)
 }
 
-/// Starts on the directory, which must be refused; returns the one line that says why.
+/// Starts on the directory, which must be refused; returns the line with the reason.
 fn refusal(data_dir: &Path) -> String {
     refusal_with(data_dir, &[])
 }

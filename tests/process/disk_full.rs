@@ -1,5 +1,5 @@
-//! Disks that take no more: the member stops or refuses, and what it had acknowledged is there once
-//! there is room again.
+//! Full disks: the member stops or refuses writes, and acknowledged writes are there once there is
+//! space again.
 
 use conclave_client::Client;
 use harness::disk::Disk;
@@ -53,7 +53,7 @@ fn a_read_only_disk_is_named() {
     assert!(reason.contains(disk.path().to_str().unwrap()), "{reason}");
 }
 
-/// Writes until that fails; returns how many were acknowledged.
+/// Writes until a write fails; returns how many were acknowledged.
 async fn fill(endpoint: String) -> usize {
     let client = Client::connect([endpoint]).await.unwrap();
     for index in 0.. {
@@ -65,7 +65,7 @@ async fn fill(endpoint: String) -> usize {
     unreachable!("no disk holds that much")
 }
 
-/// Not compressible.
+/// A value that cannot be compressed.
 fn value(index: usize) -> Vec<u8> {
     (0..VALUE_BYTES)
         .map(|at| (at * at / 7 + index) as u8)

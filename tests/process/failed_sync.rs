@@ -1,5 +1,5 @@
-//! A sync that fails: the process stops with the first one, says where, and nobody was told that
-//! anything is kept that may not be.
+//! A failing sync: the process stops at the first one and names the file, and no write is
+//! acknowledged that may be lost.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use conclave_client::Client;
 use harness::syncs::{FailingSyncs, REASON};
 use harness::{Process, within};
 
-/// What the end takes on a busy machine.
+/// Time limit for the process to end, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[test]
@@ -21,8 +21,8 @@ fn nothing_is_acknowledged_after_a_sync_that_failed() {
         let Some(failing) = FailingSyncs::of(process.child().pid()) else {
             return;
         };
-        // Several at once, and one after the other: those behind the first must not be saved by a
-        // sync that works.
+        // Several concurrent writers, each with one write after the other: writes queued behind the
+        // first failing sync must not be acknowledged by a later sync that succeeds.
         let writers: Vec<_> = (0..8)
             .map(|writer| tokio::spawn(write(process.endpoint().to_owned(), writer)))
             .collect();

@@ -138,7 +138,7 @@ fn a_bad_value_in_the_environment_names_the_variable() {
     assert!(lines[0].contains("ETCD_SNAPSHOT_COUNT"), "{}", lines[0]);
 }
 
-/// What harnesses and manifests written for etcd pass.
+/// Flags that harnesses and manifests written for etcd pass.
 #[test]
 fn a_command_line_of_etcd_starts() {
     let dir = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ fn an_address_in_use_is_one_line() {
     );
 }
 
-/// The exit code and everything written.
+/// Waits for the end; returns the exit code and all lines.
 fn ended(mut child: Child) -> (i32, Vec<String>) {
     let code = child.wait().code().expect("not killed by a signal");
     (code, child.lines())

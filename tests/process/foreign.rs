@@ -1,14 +1,14 @@
-//! Clients in other languages, which name the server as no client in Rust does.
+//! Clients in other languages, which send other `:authority` values than clients in Rust.
 //!
-//! Their programs are in `foreign/`. What they need is fetched once, into a cache; where that
-//! cannot be had, a test says so and passes.
+//! Their programs are in `foreign/`. Their dependencies are fetched once, into a cache; if that is
+//! not possible, a test prints that it is skipped and passes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use harness::Process;
 
-/// Go's clientv3 of 2021, built.
+/// Builds a program with Go's clientv3 of 2021.
 fn clientv3() -> Option<PathBuf> {
     let program = cache().join("clientv3-3.5.0");
     let mut build = Command::new("go");
@@ -20,7 +20,7 @@ fn clientv3() -> Option<PathBuf> {
     has_done(&mut build).then_some(program)
 }
 
-/// A Python that has gRPC.
+/// Prepares a Python with gRPC.
 fn python() -> Option<PathBuf> {
     let environment = cache().join("python");
     let python = environment.join("bin/python3");
@@ -52,14 +52,14 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("process/foreign")
 }
 
-/// Beside what cargo builds, which outlives a test.
+/// A directory next to cargo's output, which outlives a test.
 fn cache() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("foreign");
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// Whether a preparation went well. It prints why not.
+/// Runs a preparation; prints the reason and returns false if it fails.
 fn has_done(command: &mut Command) -> bool {
     let program = command.get_program().to_string_lossy().into_owned();
     match command.output() {
@@ -75,7 +75,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Runs a program, which says in the end that it has done all.
+/// Runs a program, which prints at its end that all is done.
 fn expect_done(command: &mut Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", said(&output));

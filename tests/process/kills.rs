@@ -1,9 +1,9 @@
-//! SIGKILL in a loop, under load: whatever was acknowledged is there afterwards, at its revision,
+//! SIGKILL in a loop, under load: every acknowledged write is there afterwards, at its revision,
 //! and a watcher that resumes sees every revision once.
 //!
-//! Each round lets writers run until enough is acknowledged, kills the process amid their next
+//! Each round lets writers run until enough is acknowledged, kills the process during their next
 //! writes and starts it again on the same data and port. A write without an answer may or may not
-//! be there; one with an answer must be.
+//! be there; an acknowledged one must be.
 
 use std::sync::{Arc, Mutex};
 
@@ -50,7 +50,7 @@ fn nothing_acknowledged_is_lost() {
     });
 }
 
-/// Runs writers, kills the process amid their work and returns what they know to be written.
+/// Runs writers, kills the process during their work and returns the acknowledged writes.
 async fn load_until_killed(process: &mut Process, round: usize) -> Vec<Write> {
     let acknowledged = Acknowledged::default();
     let writers: Vec<_> = (0..WRITERS)
@@ -96,8 +96,8 @@ async fn write_until_it_fails(
     }
 }
 
-/// Every write is readable at its revision, the present is not before it, and the history that
-/// was hashed before has the same hash.
+/// Checks that every write is readable at its revision, that the current revision is not before it,
+/// and that the history hashed earlier still has the same hash.
 async fn check(endpoint: &str, writes: &[Write], noted: Option<(i64, u32)>) {
     let mut kv = KvClient::new(connect(endpoint));
     for write in writes {
@@ -132,7 +132,7 @@ async fn check(endpoint: &str, writes: &[Write], noted: Option<(i64, u32)>) {
     }
 }
 
-/// The revision and the hash of the history up to it.
+/// The revision, and the hash of the history up to it.
 async fn note(endpoint: &str) -> (i64, u32) {
     let reply = KvClient::new(connect(endpoint))
         .range(get("w0"))
@@ -153,13 +153,13 @@ async fn hash_at(endpoint: &str, revision: i64) -> u32 {
         .hash
 }
 
-/// What a watcher is doing and has seen.
+/// A running watcher and the events it has seen.
 struct Watched {
     revisions: Arc<Mutex<Vec<i64>>>,
     task: JoinHandle<()>,
 }
 
-/// Watches through every crash with one client, which resumes by itself.
+/// Watches through every crash with one client, which resumes automatically.
 async fn watch_from_the_start(endpoint: &str) -> Watched {
     let client = Client::connect([endpoint]).await.unwrap();
     let mut watch = client
@@ -197,8 +197,7 @@ async fn check_watch(watched: &Watched, last: i64) {
     );
 }
 
-/// Killed while nothing is under way, many times in a row: a start must not need a clean end
-/// before it.
+/// Killed while idle, many times in a row: a start must not depend on a clean shutdown.
 #[test]
 fn a_start_survives_being_killed_at_once() {
     harness::run(async {
@@ -217,7 +216,7 @@ fn a_start_survives_being_killed_at_once() {
     });
 }
 
-/// Compaction, leases and their keys are as durable as keys are.
+/// Compactions, leases and their keys are as durable as keys.
 #[test]
 fn compaction_and_leases_survive() {
     harness::run(async {

@@ -19,7 +19,7 @@ fn a_file_is_appended_to_beside_other_outputs() {
     let text = fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "what was there");
-    // The same events in both places, each a whole line.
+    // Both files have the same events, in complete lines.
     let message = |line: &str| -> String {
         let fields: serde_json::Value = serde_json::from_str(line).unwrap();
         fields["msg"].as_str().unwrap().to_owned()
@@ -59,7 +59,7 @@ fn a_file_may_be_the_only_output() {
     assert_eq!(child.lines(), Vec::<String>::new());
 }
 
-/// As tools that rotate logs do it without telling the process.
+/// As tools do that rotate logs without notifying the process.
 #[test]
 fn a_file_that_was_cut_is_written_from_its_beginning() {
     let dir = tempfile::tempdir().unwrap();

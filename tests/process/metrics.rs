@@ -1,7 +1,8 @@
-//! `/metrics` beside that of etcd 3.7.3: the same names with the same types, labels and buckets.
+//! `/metrics` compared with etcd 3.7.3: the same names with the same types, labels and buckets.
 //!
-//! What is missing here is listed with the reason, and in the runbook; anything else that goes
-//! missing fails. What only several members export is in the tier `cluster`.
+//! Families missing here are listed with the reason, and in the runbook; any other missing family
+//! fails the test. Families exported only by clusters of several members are tested in the tier
+//! `cluster`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +42,7 @@ fn a_member_exports_what_etcd_exports() {
     });
 }
 
-/// etcd shows how long calls take only on demand: it is a thousand lines.
+/// etcd exports the durations of calls only on demand: they take a thousand lines.
 #[test]
 fn basic_metrics_have_no_times_of_calls() {
     harness::run(async {
@@ -111,7 +112,7 @@ fn the_numbers_are_those_of_what_was_done() {
     });
 }
 
-/// A little of everything that has a series once it was used.
+/// Makes one call of each kind that creates a series.
 async fn use_it(endpoint: &str) {
     let client = Client::connect([endpoint]).await.unwrap();
     client.put("a", "1").await.unwrap();
@@ -135,8 +136,8 @@ async fn metrics(process: &Process) -> http1::Answer {
     answer
 }
 
-/// Every family of etcd's that is exported under these conditions is here as it is there, or
-/// excused.
+/// Expects every family that etcd exports under these conditions to be the same here, or listed as
+/// missing.
 fn compare(ours: &BTreeMap<String, Family>, conditions: &[&str]) {
     let mut wrong = Vec::new();
     for (name, theirs) in exposition::of_etcd(conditions) {

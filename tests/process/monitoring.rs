@@ -1,4 +1,4 @@
-//! `--listen-metrics-urls`: ports of their own for probes and Prometheus.
+//! `--listen-metrics-urls`: separate ports for probes and Prometheus.
 
 use harness::child::Child;
 use harness::process::{address_in, own_place, run_binary};
@@ -29,7 +29,7 @@ fn probes_and_metrics_have_a_port_and_nothing_else_is_there() {
             let answer = http1::request(&address, "POST", path, "{}").await;
             assert_eq!(answer.status, 404, "{path}");
         }
-        // The client port has them as well.
+        // The client port serves them, too.
         let client_port = process.endpoint().trim_start_matches("http://");
         assert_eq!(http1::get(client_port, "/metrics").await.status, 200);
         process.child().terminate();
@@ -37,7 +37,7 @@ fn probes_and_metrics_have_a_port_and_nothing_else_is_there() {
     });
 }
 
-/// One of three, alone: it is not ready, and says so.
+/// One of three members, alone, reports that it is not ready.
 #[test]
 fn a_member_that_waits_for_the_others_answers_probes() {
     harness::run(async {
@@ -45,7 +45,7 @@ fn a_member_that_waits_for_the_others_answers_probes() {
         let mut arguments = own_place(dir.path(), "http://127.0.0.1:0");
         arguments.extend([
             LISTEN.to_owned(),
-            // Nothing listens on the discard port.
+            // No process listens on the discard port.
             "--initial-cluster=default=http://127.0.0.1:2380,b=http://127.0.0.1:9,\
              c=http://[::1]:9"
                 .to_owned(),

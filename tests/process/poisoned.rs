@@ -1,5 +1,5 @@
-//! A log entry that cannot be applied: the process ends, says which entry it is, and goes on
-//! without it only if it is named.
+//! A log entry that cannot be applied: the process ends, identifies the entry, and skips it only if
+//! a flag names it.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ fn another_hash_skips_nothing() {
     let text = end(dir.path(), &[&other.flag()]);
     assert!(text.contains("is not skipped"), "{text}");
     assert!(text.contains("names another one"), "{text}");
-    // Nor does another index: the member stops where it stopped.
+    // A flag with another index does not help: the member stops at the same entry.
     let elsewhere = Poison {
         index: poison.index + 1,
         ..poison
@@ -63,14 +63,14 @@ fn another_hash_skips_nothing() {
 
 #[test]
 fn an_entry_that_can_be_applied_is_not_skipped() {
-    // The empty entry a leader begins its term with.
+    // The empty entry that a leader appends at the start of its term.
     let (dir, poison) = poisoned_member(EntryKind::Normal, b"");
     let text = end(dir.path(), &[&poison.flag()]);
     assert!(text.contains("it can be applied"), "{text}");
     expect_data(&Process::start_in(dir.path(), &[]));
 }
 
-/// A member with a key, whose log ends with this entry.
+/// A data directory with one key, whose log ends with this entry.
 fn poisoned_member(kind: EntryKind, payload: &[u8]) -> (tempfile::TempDir, Poison) {
     let dir = tempfile::tempdir().unwrap();
     let mut process = Process::start_in(dir.path(), &[]);
@@ -83,7 +83,8 @@ fn poisoned_member(kind: EntryKind, payload: &[u8]) -> (tempfile::TempDir, Poiso
     (dir, poison)
 }
 
-/// It serves without the entry, and says so; later starts need no flag, and warn of one.
+/// Expects it to serve without the entry and to log that; later starts need no flag, and warn if
+/// there is one.
 fn expect_skipped(data_dir: &Path, poison: Poison, reason: &str) {
     let flag = poison.flag();
     let mut process = Process::start_in(data_dir, &[&flag]);
@@ -103,7 +104,7 @@ fn expect_skipped(data_dir: &Path, poison: Poison, reason: &str) {
         "{skipped}"
     );
     expect_data(&process);
-    // The state is durable past the entry, whatever comes next.
+    // The state is durable past the entry, whatever follows.
     process.child().kill();
     let mut process = Process::start_in(data_dir, &[&flag]);
     let warned = process.child().line("--skip-log-entry names an entry that");
@@ -122,7 +123,7 @@ fn expect_data(process: &Process) {
     });
 }
 
-/// Starts on the directory, which must end the process; returns the line that says why.
+/// Starts on the directory, which must end the process; returns the line with the reason.
 fn end(data_dir: &Path, flags: &[&str]) -> String {
     let arguments = own_place(data_dir, "http://127.0.0.1:0");
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();

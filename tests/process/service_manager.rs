@@ -1,4 +1,4 @@
-//! What the process tells the service manager that started it.
+//! Notifications to the service manager that started the process.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use harness::ServiceManager;
 use harness::child::Child;
 use harness::process::{own_place, run_binary};
 
-/// A member that the manager starts, with these flags added.
+/// Starts a member under the manager, with these additional flags.
 fn start(manager: &ServiceManager, dir: &Path, flags: &[&str]) -> Child {
     let place = own_place(dir, "http://127.0.0.1:0");
     let arguments: Vec<&str> = place.iter().map(String::as_str).collect();
@@ -24,7 +24,7 @@ fn a_member_says_when_it_is_ready_and_when_it_stops() {
     assert!(child.wait().success());
 }
 
-/// It must not be ended because the others are late.
+/// The manager must not end a member because the other members are late.
 #[test]
 fn a_member_that_waits_for_others_asks_for_time() {
     let (manager, dir) = (ServiceManager::new(), tempfile::tempdir().unwrap());

@@ -28,7 +28,7 @@ fn what_a_killed_process_left_does_not_keep_the_next() {
         let listen = format!("--listen-client-urls={socket}");
         let mut process = Process::start(&[&listen]);
         process.child().kill();
-        assert!(path(dir.path()).exists(), "nobody was there to remove it");
+        assert!(path(dir.path()).exists(), "a killed process leaves the file");
         process.restart();
         round_trip(&socket).await;
     });
@@ -53,7 +53,7 @@ fn a_socket_in_use_is_one_line() {
                  listens on it"
             )
         );
-        // The one that was there is not harmed.
+        // The running process is not harmed.
         round_trip(&socket).await;
     });
 }
@@ -66,7 +66,7 @@ fn url(dir: &Path) -> String {
     format!("unix://{}", path(dir).display())
 }
 
-/// A value goes in and comes out.
+/// Writes a value and reads it.
 async fn round_trip(socket: &str) {
     let client = Client::connect([socket]).await.unwrap();
     client.put("k", "v").await.unwrap();

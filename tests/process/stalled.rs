@@ -1,4 +1,4 @@
-//! Clients that do not read: they are their own problem.
+//! Clients that do not read their replies: they harm only themselves.
 
 use conclave_client::{Client, Keys};
 use conclave_proto::etcdserverpb::watch_client::WatchClient;
@@ -13,8 +13,7 @@ const STREAMS: usize = 20;
 const REVISIONS: usize = 60;
 const PUTS: usize = 20;
 const VALUE_BYTES: usize = 32 << 10;
-/// Of the events, as many as there are streams would be 770 MB if each stream kept its own; one
-/// copy is 39 MB.
+/// If each stream kept its own events, they would take 770 MB; one shared copy takes 39 MB.
 const GROWTH_MAX_KIB: u64 = 400 << 10;
 
 #[test]
@@ -57,7 +56,7 @@ fn streams_that_are_never_read_hurt_nobody() {
     });
 }
 
-/// A watcher on a connection of its own whose events nobody takes.
+/// A watcher on its own connection that does not consume its events.
 async fn stalled_watch(endpoint: &str) -> Streaming<WatchResponse> {
     let create = RequestUnion::CreateRequest(watch_range("k", "l"));
     let requests = tokio_stream::StreamExt::chain(
@@ -75,7 +74,7 @@ async fn stalled_watch(endpoint: &str) -> Streaming<WatchResponse> {
     responses
 }
 
-/// What the process has in memory.
+/// The resident memory of the process.
 fn memory_kib(process: &mut Process) -> u64 {
     let path = format!("/proc/{}/status", process.child().pid());
     let status = std::fs::read_to_string(path).unwrap();

@@ -1,7 +1,7 @@
-//! Command lines and environments that people start etcd with, as their tools and guides have them.
+//! Command lines and environments that people start etcd with, copied from their tools and guides.
 //!
-//! Each is taken as it is but for the places of this machine: listeners get free ports on loopback,
-//! directories are temporary, and certificates of clients and members are left out with their
+//! Each is used as written, with these exceptions: listeners get free ports on loopback,
+//! directories are temporary, and certificates of clients and members are left out together with
 //! `https://`.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use harness::child::Child;
 use harness::process::{address_in, run_binary};
 use harness::{http1, within};
 
-/// Flags that are left out: TLS needs files, and that of clients is not served yet.
+/// Flags that are left out: TLS needs files, and TLS for clients is not served yet.
 const CERTIFICATES: &[&str] = &[
     "cert-file",
     "key-file",
@@ -42,7 +42,7 @@ fn kubeadms() {
          --peer-trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt --snapshot-count=10000 \
          --trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt --watch-progress-notify-interval=5s",
         "",
-        // What the kubelet asks the metrics port for.
+        // Paths that the kubelet requests on the metrics port.
         &[
             "/livez",
             "/readyz",
@@ -51,7 +51,7 @@ fn kubeadms() {
     );
 }
 
-/// The same of older releases, written for etcd 3.5.
+/// The static pod of older releases, written for etcd 3.5.
 #[test]
 fn kubeadms_of_before() {
     serves(
@@ -159,7 +159,7 @@ fn the_documentations() {
     );
 }
 
-/// kubeasz' unit, as many that were written by hand.
+/// kubeasz' unit, similar to many written by hand.
 #[test]
 fn kubeaszes() {
     serves(
@@ -177,8 +177,8 @@ fn kubeaszes() {
     );
 }
 
-/// Starts a member by this line and environment, writes and reads through it, and asks its metrics
-/// port for these paths.
+/// Starts a member with this line and environment, writes and reads through it, and requests these
+/// paths on its metrics port.
 #[track_caller]
 fn serves(line: &str, environment: &str, probes: &[&str]) {
     let dir = tempfile::tempdir().unwrap();
@@ -215,7 +215,7 @@ fn metrics_address(child: &Child) -> String {
     address_in(&line.expect("a port for metrics"))
 }
 
-/// The words after the program's name, in the form they were written.
+/// The arguments after the program's name, in their original form.
 fn adapted_line(line: &str, dir: &Path) -> Vec<String> {
     let mut adapted = Vec::new();
     let mut words = line.split_whitespace().skip(1);
@@ -245,7 +245,7 @@ fn adapted_environment(text: &str, dir: &Path) -> Vec<(String, String)> {
     variables.collect()
 }
 
-/// `None` for what is left out.
+/// The adapted value; `None` if the flag is left out.
 fn adapted_value(flag: &str, value: &str, dir: &Path) -> Option<String> {
     if CERTIFICATES.contains(&flag) {
         return None;
@@ -254,7 +254,7 @@ fn adapted_value(flag: &str, value: &str, dir: &Path) -> Option<String> {
     Some(match flag {
         "data-dir" => dir.join("data").to_str().expect("UTF-8").to_owned(),
         "wal-dir" if !value.is_empty() => dir.join("wal").to_str().expect("UTF-8").to_owned(),
-        // As many as there were, each on an address of its own.
+        // The same number of URLs, each on its own address.
         "listen-client-urls" | "listen-peer-urls" | "listen-metrics-urls" => {
             let urls = value.split(',').enumerate();
             let urls = urls.map(|(position, _)| format!("http://127.0.0.{}:0", position + 1));

@@ -1,5 +1,4 @@
-//! SIGTERM: the process ends by itself, at once, with success, and without a line that alarms
-//! anybody.
+//! SIGTERM: the process ends by itself, at once, with success, and without an alarming log line.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use conclave_proto::v3lockpb::lock_client::LockClient;
 use harness::node::connect;
 use harness::{Process, eventually};
 
-/// What scripts allow.
+/// The time that scripts allow.
 const LIMIT: Duration = Duration::from_millis(1_500);
 
 #[test]

@@ -1,4 +1,4 @@
-//! What is not a request at all.
+//! Input that is not a valid request.
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::RangeRequest;
@@ -84,8 +84,8 @@ async fn an_empty_message_is_a_message(node: Node) {
     assert!(outcome.is_ok());
 }
 
-/// The gRPC layer takes half a MiB more than a request may have, and refuses in its own words
-/// beyond.
+/// The gRPC layer accepts half a MiB more than the limit of a request; above that it refuses with
+/// its own text.
 async fn a_message_above_what_is_received(node: Node) {
     let outcome = node.kv().put(put("a", vec![b'x'; 2_200_000])).await;
     fails(outcome, Code::ResourceExhausted, "larger than max");
@@ -112,11 +112,11 @@ async fn a_body_that_is_no_grpc(node: Node) {
     assert_eq!(node.revision().await, 1);
 }
 
-/// `DeleteRange` of the key `a`, as it goes over the wire.
+/// The frame of a `DeleteRange` of the key `a`.
 const DELETION: &str = "\0\0\0\0\x03\x0a\x01a";
 
-/// A web page can have a browser send this with no content type but those of forms; that is no
-/// reason to execute it with another one.
+/// A web page can make a browser send this, with a form's content type only; the server must not
+/// execute it with any content type.
 async fn a_call_over_http1_is_not_found(node: Node) {
     node.put("a", "1").await;
     let (address, length) = (node.address(), DELETION.len());

@@ -1,4 +1,4 @@
-//! Our own client, used as its users use it.
+//! Our own client, in typical use.
 
 use conclave_client::{Error, Keys};
 use conclave_proto::ApiError;
@@ -122,8 +122,8 @@ async fn a_watch_that_comes_too_late_says_so(node: Node) {
     assert!(watch.next().await.unwrap().is_none(), "the watch is over");
 }
 
-/// A lease of 2 s without a keeper is the clock: when it has gone, the kept one must still be
-/// there.
+/// A second lease of 2 s without keep-alives serves as the clock: when it has expired, the kept one
+/// must still exist.
 async fn a_lease_is_kept_alive(node: Node) {
     let client = node.client().await;
     let kept = client.grant(2).await.unwrap();

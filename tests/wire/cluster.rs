@@ -1,4 +1,4 @@
-//! Cluster: who is a member.
+//! Cluster: the membership.
 
 use conclave_proto::etcdserverpb::MemberListRequest;
 use harness::Node;

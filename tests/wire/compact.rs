@@ -1,4 +1,4 @@
-//! Forgetting history.
+//! Compaction.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::{CompactionRequest, RangeRequest};
@@ -142,7 +142,7 @@ async fn it_is_kept_in_later_writes(node: Node) {
     assert_eq!((kv.create_revision, kv.version), (2, 6));
 }
 
-/// Puts `a` to 1, 2, 3, ... at revisions 2, 3, 4, ...
+/// Sets `a` to 1, 2, 3, ... at revisions 2, 3, 4, ...
 async fn versions(node: &Node, count: usize) {
     for value in 1..=count {
         node.put("a", value.to_string()).await;

@@ -1,4 +1,4 @@
-//! Requests that are compressed.
+//! Compressed requests.
 
 use std::io::Write as _;
 
@@ -29,7 +29,7 @@ suite![
     other_encodings_are_not_known,
 ];
 
-/// The bound on a message: the largest request and what etcd leaves for framing.
+/// The limit of a message: the largest request plus etcd's allowance for framing.
 const MESSAGE_BYTES_MAX: usize = 2 << 20;
 
 async fn a_compressed_request_is_one(node: Node) {
@@ -39,7 +39,7 @@ async fn a_compressed_request_is_one(node: Node) {
     let mut leases = node.leases().send_compressed(Gzip);
     let grant = LeaseGrantRequest { ttl: 60, id: 7 };
     leases.lease_grant(grant).await.unwrap();
-    // Replies are not compressed where they need not be.
+    // Replies are not compressed unless they need to be.
     let reply = kv.range(api::get("a")).await.unwrap();
     assert_eq!(reply.into_inner().kvs[0].value, value);
 }
@@ -58,7 +58,7 @@ async fn a_compressed_stream_is_one(node: Node) {
     node.put("a", "1").await;
     let changed = within("an event", responses.next()).await.unwrap().unwrap();
     assert_eq!(changed.events.len(), 1);
-    // Another message of the same stream.
+    // A second message of the same stream.
     requests.send(request(api::watch("b"))).await.unwrap();
     let created = within("a response", responses.next())
         .await
@@ -76,7 +76,7 @@ async fn call(node: &Node, encoding: &str, flag: u8, message: &[u8]) -> Result<H
     call_method(node, "Range", encoding, flag, message).await
 }
 
-/// `POST` to a method of the service KV with a body of one message, as it goes over the wire.
+/// Sends a `POST` to a method of the service KV with a body of one message.
 async fn call_method(
     node: &Node,
     method: &str,
@@ -127,7 +127,7 @@ async fn what_is_too_large_when_decompressed_is_refused(node: Node) {
         let outcome = kv.put(api::put("a", vec![0; value])).await;
         fails(outcome, Code::ResourceExhausted, "larger than max");
     }
-    // The connection goes on.
+    // The connection stays usable.
     kv.put(api::put("a", "1")).await.unwrap();
 }
 
@@ -143,8 +143,8 @@ async fn what_does_not_decompress_is_refused(node: Node) {
     assert_eq!(node.revision().await, 1);
 }
 
-/// Compressors that work in parallel, or append, make streams of several members (RFC 1952). A
-/// client that compressed a put so had it acknowledged with a part of its fields.
+/// Compressors that work in parallel or append produce gzip streams of several members (RFC 1952).
+/// If only the first member counted, a put would be acknowledged with a part of its fields.
 async fn all_members_of_a_gzip_stream_count(node: Node) {
     let put = api::put("a", "a value").encode_to_vec();
     let members: Vec<u8> = put.chunks(5).flat_map(gzip).collect();

@@ -243,7 +243,7 @@ async fn lead(node: &Node, name: &'static str, lease: i64, value: &'static str) 
     reply.leader.unwrap()
 }
 
-/// Campaigns in the background; returns once the candidate stands in the queue.
+/// Campaigns in the background; returns once the candidate is in the queue.
 async fn candidate(
     node: &Node,
     name: &'static str,

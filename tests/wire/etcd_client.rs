@@ -1,4 +1,5 @@
-//! The `etcd-client` crate, which nobody here wrote and which compiles etcd's own proto files.
+//! The `etcd-client` crate, which is independent of this project and compiles etcd's own proto
+//! files.
 
 use etcd_client::{
     Client, Compare, CompareOp, EventType, GetOptions, LockOptions, PutOptions, ResignOptions, Txn,

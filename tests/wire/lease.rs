@@ -1,4 +1,4 @@
-//! Leases by themselves: granting, renewing, asking, ending.
+//! Leases without keys: grant, renew, query, revoke.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::{
@@ -138,7 +138,7 @@ async fn keep_alive_of_an_unknown_lease_says_zero(node: Node) {
     }
 }
 
-/// Time is not waited for here: the lease is asked until a second of it has gone.
+/// Instead of sleeping, the test queries the lease until one second of it has passed.
 async fn keep_alive_restores_the_ttl(node: Node) {
     node.grant(7, 600).await;
     harness::eventually("a second to pass", || async {

@@ -1,4 +1,4 @@
-//! Leases and the keys that live by them.
+//! Leases with attached keys.
 
 use conclave_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
@@ -158,7 +158,7 @@ async fn expiry_spares_keys_that_moved(node: Node) {
     assert_eq!(node.value("a").await.unwrap(), "2");
 }
 
-/// Two leases of 2 s: the one renewed is there when the other has gone.
+/// Two leases of 2 s: the renewed one still exists when the other has expired.
 async fn a_kept_lease_outlives_its_ttl(node: Node) {
     node.grant(7, 2).await;
     node.grant(8, 2).await;
@@ -215,8 +215,8 @@ async fn attached(node: &Node, id: i64) -> Vec<String> {
     keys
 }
 
-/// A reply that names many keys is under the bounds of large replies: a client that does not read
-/// it loses it, so that it does not hold the memory that the next one waits for.
+/// A reply that lists many keys counts towards the limits on large replies: if a client does not
+/// read it, the reply is dropped, so that its memory is free for the next one.
 async fn a_long_list_of_keys_is_not_held_for_ever(node: Node) {
     const TXNS: usize = 64;
     const KEYS_PER_TXN: usize = 128;
@@ -238,7 +238,7 @@ async fn a_long_list_of_keys_is_not_held_for_ever(node: Node) {
         .await
         .unwrap()
         .into_inner();
-    // The thread that sends it gives up.
+    // The thread that sends the reply gives up.
     eventually("the reply to be given up", || async {
         let metrics = http1::get(node.address(), "/metrics").await;
         let reading = metrics.metric("etcd_mvcc_db_open_read_transactions");
@@ -247,7 +247,7 @@ async fn a_long_list_of_keys_is_not_held_for_ever(node: Node) {
     .await;
     let outcome = within("the end of the reply", unread.message()).await;
     assert!(outcome.is_err(), "it was held");
-    // One that is read is whole.
+    // A reply that is read arrives completely.
     let mut leases = node.leases().max_decoding_message_size(usize::MAX);
     let reply = leases
         .lease_time_to_live(request)

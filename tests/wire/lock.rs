@@ -180,7 +180,7 @@ async fn lock(node: &Node, name: &'static str, lease: i64) -> Result<LockRespons
     Ok(within("the lock", stub.lock(request)).await?.into_inner())
 }
 
-/// Asks for the lock in the background; returns once the request stands in the queue.
+/// Requests the lock in the background; returns once the request is in the queue.
 async fn waiting(
     node: &Node,
     name: &'static str,

@@ -1,7 +1,7 @@
-//! The API over a real socket: every option and edge of the contract, asked by stubs that know
-//! nothing of the server.
+//! The API over a real socket: every option and edge case of the contract, called through raw stubs
+//! that share no code with the server.
 //!
-//! One list of tests, run against each backend. A module's list is at its head:
+//! One list of tests runs against each backend. Each module starts with its list:
 //!
 //! ```text
 //! suite![
@@ -11,16 +11,16 @@
 //! ];
 //! ```
 //!
-//! `CONCLAVE_TEST_SERVER=etcd` runs all of it against real etcd 3.4 instead, which is how the
-//! tests themselves are tested; what that version does otherwise is skipped there with the reason
-//! printed.
+//! `CONCLAVE_TEST_SERVER=etcd` runs all of it against real etcd 3.4 instead, which is how the tests
+//! themselves are tested; tests of behaviour that differs in that version are skipped with the
+//! reason printed.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::future::Future;
 
 use harness::{Backend, Node};
 
-/// Makes a test of each function, for each backend.
+/// Generates one test per function and backend.
 macro_rules! suite {
     ($($test:ident $([$($flag:literal),+])? $(=> $why:literal)?),+ $(,)?) => {
         mod in_process {

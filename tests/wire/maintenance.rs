@@ -61,7 +61,7 @@ async fn status_has_sizes_and_quota(node: Node) {
     assert_eq!(status.db_size_quota, 2 << 30);
 }
 
-/// etcdctl 3.7 divides by it, and so do dashboards.
+/// etcdctl 3.7 and dashboards divide by the size.
 async fn an_empty_store_has_a_size(node: Node) {
     let empty = status(&node).await;
     assert!(empty.db_size > 0 && empty.db_size_in_use > 0, "{empty:?}");
@@ -124,8 +124,8 @@ async fn hashkv_of_a_revision_does_not_change(node: Node) {
     assert_ne!(hash_kv(&node, 0).await, then);
 }
 
-/// The hash at the compaction revision is over what compaction keeps, so it is the same before
-/// and after.
+/// The hash at the compaction revision covers what compaction keeps, so it is the same before and
+/// after.
 async fn hashkv_survives_compaction(node: Node) {
     some_history(&node).await;
     node.compact(3).await;
@@ -313,8 +313,8 @@ async fn corrupt_lets_reads_through(node: Node) {
     assert_eq!(node.put("a", "2").await, 3);
 }
 
-/// Writes until the store is full; then deletes and compaction still work, and clearing the alarm
-/// is by hand.
+/// Fills the store; deletes and compaction still work after that, and the alarm has to be disarmed
+/// explicitly.
 async fn a_full_quota_raises_the_alarm(node: Node) {
     let mut outcome = Ok(());
     for index in 0..100 {

@@ -1,4 +1,4 @@
-//! Membership changes as a lone member answers them; tier `cluster` has those that need others.
+//! Membership changes at a cluster of one; the tier `cluster` tests those that need other members.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb as pb;
@@ -17,7 +17,7 @@ suite![
     leadership_goes_to_voters_only => "3.4 waits for the time of a request",
 ];
 
-/// Nobody listens there.
+/// An address without a listener.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
 async fn urls_must_be_urls(node: Node) {
@@ -27,7 +27,7 @@ async fn urls_must_be_urls(node: Node) {
     }
 }
 
-/// What the flags of the new member would refuse.
+/// URLs that the flags of the new member would refuse.
 async fn urls_must_be_what_members_dial(node: Node) {
     let id = add(&node, NOWHERE).await.id;
     for urls in [
@@ -111,7 +111,7 @@ async fn a_learner_comes_and_goes(node: Node) {
     let added = add(&node, NOWHERE).await;
     assert!(added.is_learner && added.name.is_empty() && added.client_urls.is_empty());
     assert_eq!(added.peer_urls, [NOWHERE]);
-    // Without a vote it holds up nobody.
+    // A learner delays nothing.
     node.put("a", "1").await;
     let update = pb::MemberUpdateRequest {
         id: added.id,
@@ -126,7 +126,7 @@ async fn a_learner_comes_and_goes(node: Node) {
     let reply = node.cluster().member_remove(removal).await.unwrap();
     assert_eq!(reply.into_inner().members, members(&node).await);
     assert_eq!(members(&node).await.len(), 1);
-    // Gone for ever.
+    // The removal is permanent.
     let again = node.cluster().member_remove(removal).await;
     refused(again, ApiError::MemberNotFound);
     node.put("a", "2").await;

@@ -1,4 +1,4 @@
-//! What requests carry beside the message.
+//! Metadata of requests.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::{StatusRequest, WatchRequest, watch_request::RequestUnion};
@@ -29,7 +29,7 @@ async fn a_watch_can_require_a_leader(node: Node) {
     let create = WatchRequest {
         request_union: Some(RequestUnion::CreateRequest(watch("a"))),
     };
-    // Never ends, as the requests of a client that is still there.
+    // An endless request stream, like that of a client that stays connected.
     let requests =
         tokio_stream::StreamExt::chain(tokio_stream::iter([create]), tokio_stream::pending());
     let mut stub = node.watches();
@@ -85,7 +85,7 @@ async fn unknown_metadata_is_ignored(node: Node) {
     );
 }
 
-/// A lock that cannot be had within the deadline of the request.
+/// A lock that does not become free within the request's deadline.
 async fn a_deadline_is_kept(node: Node) {
     use conclave_proto::v3lockpb::LockRequest;
     node.grant(1, 600).await;

@@ -172,7 +172,7 @@ async fn metrics_count_puts(node: Node) {
     assert_eq!(metric(&after, &handled), 2.0);
 }
 
-/// etcd's alert is the first divided by the second.
+/// etcd's alert divides the first by the second.
 async fn the_quota_counts_what_the_size_says(node: Node) {
     node.put("a", "x".repeat(100_000)).await;
     let answer = http1::get(node.address(), "/metrics").await;
@@ -218,7 +218,7 @@ async fn an_unknown_path_is_not_found(node: Node) {
     assert_eq!(http1::get(node.address(), "/nowhere").await.status, 404);
 }
 
-/// In its own form, so that clients of it print the reason.
+/// In the gateway's error format, so that its clients print the reason.
 async fn the_gateway_is_said_to_be_missing(node: Node) {
     for path in ["/v3/kv/range", "/v3beta/kv/put"] {
         let answer = http1::request(node.address(), "POST", path, r#"{"key":"YQ=="}"#).await;

@@ -1,4 +1,4 @@
-//! Writing one key.
+//! Putting one key.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::PutRequest;

@@ -1,4 +1,4 @@
-//! Reading: which keys, at which revision, how many.
+//! Reads: which keys, at which revision, how many.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::RangeRequest;

@@ -1,4 +1,4 @@
-//! Reading in an order other than by key.
+//! Reads sorted by something else than the key.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::RangeRequest;
@@ -149,7 +149,7 @@ async fn keys_only_can_be_ordered_by_value(node: Node) {
     assert!(reply.kvs.iter().all(|kv| kv.value.is_empty()));
 }
 
-/// Created in the order c, a, b; last changed in the order a, c, b; versions 1, 2, 3.
+/// Three keys: created in the order c, a, b; last changed in the order a, c, b; versions 1, 2, 3.
 async fn shuffled(node: &Node) {
     for key in ["c", "a", "b", "c", "c", "b"] {
         node.put(key, "x").await;

@@ -120,7 +120,7 @@ async fn a_past_revision_is_as_it_was(node: Node) {
     assert_eq!(merged, node.range(request).await);
 }
 
-/// What is written while the pieces are read is in none of them.
+/// No piece contains what is written while the pieces are read.
 async fn the_revision_is_that_of_the_start(node: Node) {
     for index in 0..2_000 {
         node.put(format!("k{index:04}"), vec![b'x'; 1024]).await;
@@ -186,7 +186,7 @@ async fn key_order_is_the_order(node: Node) {
     assert_eq!(keys(&merged.kvs), ["a", "b"]);
 }
 
-/// Like `Range`, with which a target without an order is ascending.
+/// As with `Range`, a target without an order means ascending.
 async fn a_target_without_an_order_sorts_a_few(node: Node) {
     ten_keys(&node).await;
     for sort_target in 0..=4 {
@@ -231,7 +231,7 @@ async fn a_target_without_an_order_sorts_a_few(node: Node) {
     assert!(values(&merged.kvs).is_sorted() && !keys(&merged.kvs).is_sorted());
 }
 
-/// etcd leaves keys out here, or counts them wrongly.
+/// etcd omits keys here, or counts them wrongly.
 async fn what_would_be_sorted_wrongly_is_refused(node: Node) {
     ten_keys(&node).await;
     let request = RangeRequest {
@@ -253,7 +253,7 @@ async fn what_would_be_sorted_wrongly_is_refused(node: Node) {
     assert_eq!(merge(stream(&node, counted).await.unwrap()).count, 11);
 }
 
-/// Ten keys that every target sorts otherwise than their names.
+/// Ten keys that every target sorts differently from their names.
 async fn ten_keys(node: &Node) {
     for index in (0..10).rev() {
         let value = format!("v{}", (index * 7) % 10);
@@ -303,7 +303,8 @@ fn piece(response: conclave_proto::etcdserverpb::RangeStreamResponse) -> RangeRe
         .expect("a piece is a range response")
 }
 
-/// As protobuf merges messages: lists are joined, of the rest what is set last counts.
+/// Merges pieces as protobuf merges messages: lists are concatenated, and the last value of any
+/// other field counts.
 fn merge(pieces: Vec<RangeResponse>) -> RangeResponse {
     let mut merged = RangeResponse::default();
     for piece in pieces {

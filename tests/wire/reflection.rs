@@ -1,4 +1,4 @@
-//! Reflection, as `grpcurl` uses it: by a client that knows nothing of our messages.
+//! Reflection, as `grpcurl` uses it: by a client without our message definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ async fn services_are_listed(node: Node) {
     );
 }
 
-/// Every method of every service, with every message it needs, down to the last field.
+/// Every method of every service is described, with all its messages down to the last field.
 async fn every_method_is_described(node: Node) {
     for (service, methods) in SERVICES {
         let files = files(&node, ask::FileContainingSymbol((*service).to_owned())).await;
@@ -85,7 +85,7 @@ async fn what_is_not_there_is_not_found(node: Node) {
         ask::FileContainingSymbol("nobody.Knows".into()),
         ask::FileByFilename("nowhere.proto".into()),
     ] {
-        // Tools take either: an answer that is an error, or the end of the stream with one.
+        // Tools accept both: an error response, or the end of the stream with an error.
         let code = match v1_result(&node, question).await {
             Ok(MessageResponse::ErrorResponse(error)) => error.error_code,
             Ok(other) => panic!("{other:?}"),
@@ -164,7 +164,7 @@ async fn v1_result(
     Ok(reply.message_response.unwrap())
 }
 
-/// The files and everything they import, asked for by name as a client must.
+/// The files and all their imports, requested by name as a client must.
 async fn with_imports(
     node: &Node,
     files_known: Vec<FileDescriptorProto>,
@@ -232,7 +232,7 @@ fn add_message(names: &mut BTreeSet<String>, outer: &str, message: &DescriptorPr
     names.insert(name);
 }
 
-/// The messages and enums that fields are made of.
+/// The message and enum types of fields.
 fn field_types(files: &[FileDescriptorProto]) -> BTreeSet<String> {
     let messages = files.iter().flat_map(|file| &file.message_type);
     let fields = messages.flat_map(|message| &message.field);

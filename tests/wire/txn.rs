@@ -1,4 +1,4 @@
-//! Transactions: what runs, in which order, at which revision, and what is answered.
+//! Transactions: which operations run, in which order, at which revision, and the replies.
 
 use conclave_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
 use conclave_proto::etcdserverpb::{RequestOp, ResponseHeader};

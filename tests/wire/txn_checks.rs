@@ -1,4 +1,4 @@
-//! Transactions that are refused, and those that look as if they should be.
+//! Transactions that are refused, and valid ones that look invalid.
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::{PutRequest, RangeRequest, RequestOp};

@@ -1,4 +1,4 @@
-//! What a comparison means: each target, each operator, missing keys, ranges of keys.
+//! Comparisons: each target, each operator, missing keys, ranges of keys.
 
 use conclave_proto::etcdserverpb::Compare;
 use conclave_proto::etcdserverpb::compare::CompareResult::{Equal, Greater, Less, NotEqual};
@@ -25,7 +25,7 @@ suite![
     an_unknown_operator_never_refuses,
 ];
 
-/// The operators that hold when the key's property is below, at and above the operand.
+/// The operators that hold when the key's property is below, at or above the operand.
 const BELOW: &[CompareResult] = &[Less, NotEqual];
 const AT: &[CompareResult] = &[Equal];
 const ABOVE: &[CompareResult] = &[Greater, NotEqual];
@@ -135,7 +135,7 @@ async fn a_missing_operand_is_zero(node: Node) {
     assert!(!holds(&node, compare).await);
 }
 
-/// etcd takes an operator it does not know for one that always holds.
+/// etcd treats an unknown operator as always true.
 async fn an_unknown_operator_never_refuses(node: Node) {
     node.put("a", "1").await;
     let compare = Compare {

@@ -1,5 +1,5 @@
-//! Transactions inside transactions, at every depth. A request that cannot be a log entry must not
-//! become one.
+//! Nested transactions at every depth. A request that cannot be decoded from the log must not enter
+//! it.
 
 use bytes::Bytes;
 use conclave_proto::ApiError;
@@ -15,7 +15,7 @@ suite![
     a_larger_budget_does_not_nest_deeper ["--max-txn-ops=100000"] => "it does there",
 ];
 
-/// One operation on each level, of 128.
+/// The deepest accepted nesting: one operation on each level, of 128.
 const DEEPEST: usize = 127;
 
 const TXN: &str = "/etcdserverpb.KV/Txn";
@@ -34,7 +34,7 @@ async fn every_depth_is_taken_or_has_too_many_operations(node: Node) {
     assert_eq!(node.revision().await, 2 + DEEPEST as i64);
 }
 
-/// The operations of all levels are 128, and the last level has none.
+/// All levels together have 128 operations, and the last level has none.
 async fn the_deepest_may_be_empty(node: Node) {
     let empty = nested(TxnRequest::default(), DEEPEST + 1);
     assert!(call(&node, &empty).await.is_ok());
@@ -48,7 +48,7 @@ async fn the_deepest_may_only_read(node: Node) {
     refused(call(&node, &read(DEEPEST + 1)).await, ApiError::TooManyOps);
 }
 
-/// What walks a request recurses, so there is a bound that no flag moves.
+/// Requests are walked by recursion, so there is a limit that no flag changes.
 async fn a_larger_budget_does_not_nest_deeper(node: Node) {
     let channel = node.channel();
     for depth in [DEEPEST, DEEPEST + 1] {
@@ -61,7 +61,7 @@ async fn a_larger_budget_does_not_nest_deeper(node: Node) {
     }
 }
 
-/// The transaction inside so many others.
+/// A transaction inside `depth` others.
 fn nested(innermost: TxnRequest, depth: usize) -> TxnRequest {
     let wrap = |txn: TxnRequest, _| {
         let operation: RequestOp = op(txn);
@@ -70,7 +70,7 @@ fn nested(innermost: TxnRequest, depth: usize) -> TxnRequest {
     (0..depth).fold(innermost, wrap)
 }
 
-/// The response is as deep, too deep for this client's decoder.
+/// The response is nested as deep as the request, too deep for this client's decoder.
 async fn call(node: &Node, request: &TxnRequest) -> Result<Bytes, tonic::Status> {
     raw::call(node.channel(), TXN, request.encode_to_vec().into()).await
 }

@@ -1,4 +1,4 @@
-//! What this version does not serve, and that it says so.
+//! Methods this version does not serve, and their error.
 
 use conclave_proto::etcdserverpb as pb;
 use harness::{Node, fails};
@@ -64,7 +64,7 @@ async fn the_rest_of_maintenance(node: Node) {
     );
 }
 
-/// The answer names the method and says that it is this version which lacks it.
+/// Expects an error that names the method and says that this version lacks it.
 #[track_caller]
 fn is_named<T: std::fmt::Debug>(outcome: Result<T, Status>, method: &str) {
     let text = format!("etcdserverpb.{method} is not available in this version");

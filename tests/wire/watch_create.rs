@@ -1,4 +1,4 @@
-//! Watchers: how they begin, how they are refused, how they end.
+//! Watchers: creation, refusal and end.
 
 use conclave_proto::errors::cancel_reason;
 use conclave_proto::{ApiError, etcdserverpb::WatchCreateRequest};
@@ -158,7 +158,7 @@ async fn a_compacted_start_is_canceled(node: Node) {
     assert_eq!(
         revision_of(&ack.header),
         6,
-        "nothing more was told of the first"
+        "no further event of the first watcher"
     );
 }
 

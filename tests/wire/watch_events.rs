@@ -1,4 +1,4 @@
-//! What a watcher is told, and how it is grouped.
+//! The events of a watcher, and their grouping into responses.
 
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use conclave_proto::etcdserverpb::watch_create_request::FilterType;
@@ -351,8 +351,8 @@ async fn large_revisions_are_whole_unasked(node: Node) {
     assert_eq!(response.events.len(), 5);
 }
 
-/// Five keys of 900 kB, so that deleting them at once with their values is more than one message
-/// may hold.
+/// Five keys of 900 kB, so that one event batch of their deletions with previous values exceeds the
+/// size of a message.
 async fn large_keys(node: &Node) {
     for index in 0..5 {
         node.put(format!("k{index}"), vec![b'x'; 900_000]).await;

@@ -1,4 +1,4 @@
-//! Watchers that begin in the past or in the future.
+//! Watchers that start in the past or in the future.
 
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use harness::api::{OPEN, all, delete, op, put, watch, watch_range};
@@ -160,7 +160,7 @@ async fn many_past_revisions_are_told_once_in_order(node: Node) {
     assert!(told == expected, "{:?} .. {:?}", told.first(), told.last());
 }
 
-/// Up to a thousand revisions in a response; what happens then comes one by one.
+/// Past events come with up to a thousand revisions in one response; new events come one by one.
 async fn what_was_missed_comes_together(node: Node) {
     for value in 0..1_100 {
         node.put("a", value.to_string()).await;
@@ -179,7 +179,7 @@ async fn what_was_missed_comes_together(node: Node) {
     }
 }
 
-/// A client that joins fragments sees one response of 5 MiB.
+/// A client that joins fragments gets one response of 5 MiB.
 async fn fragments_of_what_was_missed_belong_together(node: Node) {
     for value in 0..10_u8 {
         node.put("a", vec![value; 512 << 10]).await;

@@ -1,4 +1,4 @@
-//! Watchers under load: nothing lost, nothing repeated, nobody held up by somebody else.
+//! Watchers under load: nothing lost, nothing repeated, and no watcher delayed by another.
 
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use conclave_proto::mvccpb::Event;
@@ -109,7 +109,8 @@ async fn watchers_opened_amid_writes_miss_nothing(node: Node) {
     within("the writer's end", writer).await.unwrap();
 }
 
-/// 150 revisions of 100 keys with 1 KiB each: far more than fits between server and reader.
+/// 150 revisions of 100 keys with 1 KiB each: far more than the buffers between server and reader
+/// hold.
 async fn flood(node: &Node) {
     for _ in 0..TXNS {
         let puts = (0..PUTS_PER_TXN).map(|index| op(put(format!("k{index:03}"), vec![b'v'; 1024])));
@@ -121,7 +122,7 @@ fn last_revision() -> i64 {
     1 + i64::try_from(TXNS).expect("small")
 }
 
-/// Checks that the events go on where `revision` is, whole revisions of keys in order.
+/// Checks that the events continue at `revision`, complete revisions with their keys in order.
 fn in_order(events: &[Event], revision: &mut i64) {
     for (index, event) in events.iter().enumerate() {
         let kv = event.kv.as_ref().unwrap();

@@ -1,4 +1,4 @@
-//! How a client learns up to where it has seen everything.
+//! Progress notifications: up to which revision a client has seen all events.
 
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use harness::api::{revision_of, watch, watch_range};
@@ -26,7 +26,7 @@ async fn asked_progress_is_for_the_whole_stream(node: Node) {
     assert!(progress.events.is_empty() && !progress.created && !progress.canceled);
 }
 
-/// Whatever is told after progress at a revision is later than it.
+/// Every event after a progress notification has a later revision.
 async fn asked_progress_follows_the_events(node: Node) {
     let mut watching = Watching::on(&node, watch("a")).await;
     for round in 0..50 {

@@ -1,4 +1,4 @@
-//! The command line, and what it means once checked.
+//! The command line, and its checked values.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::pace::Plan;
 use crate::wire::Failure;
 use crate::workload::watch::Streams;
 
-/// Requests of a run that was given neither a number nor a time.
+/// Number of requests if neither a number nor a time is given.
 const TOTAL_DEFAULT: u64 = 10_000;
 
 /// Load generator for any etcd v3 endpoint, and the comparison of Conclave with etcd.
@@ -27,35 +27,35 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// Subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Put keys.
     Put(PutArgs),
-    /// Get single keys, linearizable unless said otherwise.
+    /// Get single keys, by linearizable reads unless --serializable is given.
     Get(GetArgs),
     /// Get ranges of neighbouring keys.
     Range(RangeArgs),
-    /// Compare-and-swap in a transaction; --key-space below --clients makes clients race.
+    /// Compare-and-swap in a transaction; --key-space below --clients makes clients conflict.
     Txn(PutArgs),
     /// Put one key that all watchers watch.
     WatchFanout(WatchArgs),
-    /// Put keys that one watcher each watches.
+    /// Put keys that have one watcher each.
     WatchLatency(WatchArgs),
     /// Grant leases.
     LeaseGrant(LeaseGrantArgs),
     /// Keep leases alive.
     KeepAlive(KeepAliveArgs),
-    /// Fill a server, kill and stop it, and time its way back. Starts the server itself.
+    /// Fill a server, kill and stop it, and time its recovery. Starts the server itself.
     Restart(RestartArgs),
     /// Start Conclave and etcd, run everything on both in turn, and print the ratios.
     Compare(CompareArgs),
-    /// Start both as clusters of three, take their leaders away again and again, and time how long
-    /// no put is acknowledged.
+    /// Start both as clusters of three, remove their leaders repeatedly, and time how long no put
+    /// is acknowledged.
     Failover(FailoverArgs),
-    /// Start both as clusters of three, write while a follower is away, and time its way back.
+    /// Start both as clusters of three, write while a follower is down, and time its recovery.
     CatchUp(CatchUpArgs),
-    /// Start both as clusters of three, ask their leaders for everything, and time small puts.
+    /// Start both as clusters of three, read everything from their leaders, and time small puts.
     LargeReads(LargeReadsArgs),
 }
 
@@ -70,42 +70,42 @@ pub(crate) struct LoadArgs {
         default_value = "http://127.0.0.1:2379"
     )]
     endpoint: Vec<String>,
-    /// Allow endpoints beyond this machine.
+    /// Allow endpoints on other machines.
     #[arg(long)]
     allow_remote: bool,
-    /// Connections.
+    /// Number of connections.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) connections: u32,
-    /// Clients, spread over the connections; each has one request in flight.
+    /// Number of clients, spread over the connections; each has one request in flight.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
-    /// Threads of the generator, each with its own connections.
+    /// Number of generator threads, each with its own connections.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     threads: u32,
-    /// Requests to send. Without it and --duration, 10,000.
+    /// Number of requests. Without it and --duration, 10,000.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     total: Option<u64>,
-    /// Seconds to send for. With --total, whichever ends first.
+    /// Duration in seconds. With --total, the first limit reached ends the run.
     #[arg(long, value_parser = seconds)]
     duration: Option<Duration>,
-    /// Open loop: requests a second of all clients together. Without it, closed loop.
+    /// Open loop: requests per second of all clients together. Without it, closed loop.
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
-    /// Seconds until a request counts as failed.
+    /// Timeout of a request in seconds.
     #[arg(long, value_parser = seconds, default_value = "10")]
     timeout: Duration,
-    /// The server's process, to read its processor time and memory; several, with commas, if it
-    /// is a cluster.
+    /// Process id of the server, to read its processor time and memory; for a cluster a
+    /// comma-separated list.
     #[arg(long, value_delimiter = ',')]
     pid: Vec<u32>,
-    /// Most seconds to wait after the run for that process to be quiet; what it does until then
+    /// Longest wait in seconds, after the run, for that process to become idle; its work until then
     /// is counted.
     #[arg(long, value_parser = seconds, default_value = "10")]
     settle: Duration,
     /// Write the report as JSON to this file, `-` for standard output instead of the table.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
-    /// No progress bar. (There is none either if standard error is not a terminal.)
+    /// Show no progress bar. (It is never shown if standard error is not a terminal.)
     #[arg(long)]
     quiet: bool,
 }
@@ -113,17 +113,17 @@ pub(crate) struct LoadArgs {
 /// The data of a workload.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct DataArgs {
-    /// Bytes of a key.
+    /// Key size in bytes.
     #[arg(long, default_value_t = 256)]
     pub(crate) key_size: usize,
-    /// Bytes of a value, random.
+    /// Value size in bytes; values are random.
     #[arg(long, default_value_t = 1024, value_parser = value_size)]
     pub(crate) value_size: usize,
-    /// Number of different keys. By default one a request (put), one a client (txn), 10,000 (get
-    /// and range).
+    /// Number of different keys. By default one per request (put), one per client (txn), 10,000
+    /// (get and range).
     #[arg(long)]
     pub(crate) key_space: Option<u64>,
-    /// Order of the keys: for puts sequential unless said otherwise, for gets random.
+    /// Order of the keys: by default sequential for puts and random for gets.
     #[arg(long, value_enum)]
     pub(crate) order: Option<Order>,
 }
@@ -142,10 +142,10 @@ pub(crate) struct GetArgs {
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Let the member answer from its own state.
+    /// Use serializable reads, which a member answers from its own state.
     #[arg(long)]
     pub(crate) serializable: bool,
-    /// The keys are there already, from a run with the same key and value sizes and key space.
+    /// The keys exist already, from a run with the same key and value sizes and key space.
     #[arg(long)]
     pub(crate) no_prefill: bool,
 }
@@ -154,7 +154,7 @@ pub(crate) struct GetArgs {
 pub(crate) struct RangeArgs {
     #[command(flatten)]
     pub(crate) get: GetArgs,
-    /// Keys of a range.
+    /// Number of keys in a range.
     #[arg(long, default_value_t = 100)]
     pub(crate) length: u64,
 }
@@ -165,11 +165,11 @@ pub(crate) struct WatchArgs {
     pub(crate) load: LoadArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-    /// Watchers, spread over the connections.
+    /// Number of watchers, spread over the connections.
     #[arg(long, default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) watchers: u64,
-    /// Watchers of a connection on one stream, or each on its own.
+    /// Whether the watchers of a connection share one stream, or have one each.
     #[arg(long, value_enum, default_value = "shared")]
     pub(crate) streams: Streams,
 }
@@ -186,7 +186,7 @@ pub(crate) struct LeaseGrantArgs {
 pub(crate) struct KeepAliveArgs {
     #[command(flatten)]
     pub(crate) load: LoadArgs,
-    /// Leases of a client.
+    /// Number of leases per client.
     #[arg(long, default_value_t = 1)]
     pub(crate) leases: usize,
     #[command(flatten)]
@@ -195,7 +195,7 @@ pub(crate) struct KeepAliveArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct TtlArg {
-    /// Seconds a lease lives without a keep-alive.
+    /// Time to live of a lease in seconds.
     #[arg(long = "ttl", value_name = "SECONDS", default_value_t = 600)]
     #[arg(value_parser = clap::value_parser!(i64).range(1..=86_400))]
     pub(crate) seconds: i64,
@@ -203,10 +203,10 @@ pub(crate) struct TtlArg {
 
 #[derive(Args, Debug)]
 pub(crate) struct RestartArgs {
-    /// The server's binary; it must take etcd's flags.
+    /// The server's binary; it must accept etcd's flags.
     #[arg(long, default_value = "etcd")]
     pub(crate) binary: PathBuf,
-    /// Keys to put before.
+    /// Number of keys to put first.
     #[arg(long, default_value_t = 1_000_000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) keys: u64,
@@ -217,10 +217,10 @@ pub(crate) struct RestartArgs {
 /// Common to the commands that start servers.
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
-    /// Where to make the data directories: a place on the disk to be measured.
+    /// Parent of the data directories, on the disk to be measured.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// One more argument for the servers; may be repeated.
+    /// Additional argument for the servers; may be repeated.
     #[arg(long = "server-arg", allow_hyphen_values = true)]
     pub(crate) server_args: Vec<String>,
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -236,7 +236,7 @@ pub(crate) struct BenchArgs {
     /// Write the report as JSON to this file, `-` for standard output instead of the table.
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
-    /// No progress bars.
+    /// Show no progress bars.
     #[arg(long)]
     pub(crate) quiet: bool,
 }
@@ -245,17 +245,18 @@ pub(crate) struct BenchArgs {
 pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) programs: ProgramArgs,
-    /// How much of everything.
+    /// Size of the scenarios.
     #[arg(long, value_enum, default_value = "quick")]
     pub(crate) scale: Scale,
-    /// Members of each server's cluster. Connections are spread over them, and processor time and
-    /// memory are those of all together.
+    /// Number of members per cluster. Connections are spread over them, and processor time and
+    /// memory are sums.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=7))]
     pub(crate) members: u32,
-    /// Gives each member so much of one processor, as if it had a machine of its own. Wants root.
+    /// Limit each member to this percentage of one processor, as if it had its own machine. Needs
+    /// root.
     #[arg(long, value_parser = clap::value_parser!(u32).range(10..=6400))]
     pub(crate) cpu_percent: Option<u32>,
-    /// Only these scenarios.
+    /// Run only these scenarios.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) only: Vec<Scenario>,
     /// Exit with 2 if a target is missed.
@@ -265,16 +266,16 @@ pub(crate) struct CompareArgs {
     pub(crate) bench: BenchArgs,
 }
 
-/// Which servers, and where their programs are.
+/// The servers to run, and the paths of their programs.
 #[derive(Args, Debug)]
 pub(crate) struct ProgramArgs {
-    /// Our binary; by default `conclave` beside this program.
+    /// Conclave's binary; by default `conclave` next to this program.
     #[arg(long)]
     pub(crate) conclave: Option<PathBuf>,
     /// etcd's binary.
     #[arg(long, default_value = "etcd")]
     pub(crate) etcd: PathBuf,
-    /// Which servers to run.
+    /// Servers to run.
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["conclave", "etcd"])]
     pub(crate) servers: Vec<Which>,
 }
@@ -284,10 +285,10 @@ pub(crate) struct ProgramArgs {
 pub(crate) struct ContenderArgs {
     #[command(flatten)]
     pub(crate) programs: ProgramArgs,
-    /// Where to make the data directories.
+    /// Parent of the data directories.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// One more argument for the servers; may be repeated.
+    /// Additional argument for the servers; may be repeated.
     #[arg(long = "server-arg", allow_hyphen_values = true)]
     pub(crate) server_args: Vec<String>,
     /// Write the report as JSON to this file, `-` for standard output instead of the table.
@@ -297,13 +298,13 @@ pub(crate) struct ContenderArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct FailoverArgs {
-    /// What happens to the leader.
+    /// Fault of the leader.
     #[arg(long, value_enum, default_value = "kill")]
     pub(crate) kind: Kind,
-    /// How often.
+    /// Number of rounds.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
-    /// Leases to grant before: a new leader has to see to each of them.
+    /// Number of leases to grant first: a new leader has to reset each of them.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=10_000_000))]
     pub(crate) leases: u64,
     #[command(flatten)]
@@ -312,13 +313,14 @@ pub(crate) struct FailoverArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct CatchUpArgs {
-    /// MiB of values put while the follower is away.
+    /// MiB of values to put while the follower is down.
     #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub(crate) mebibytes: u64,
-    /// Bytes of a value.
+    /// Value size in bytes.
     #[arg(long, default_value_t = 16 << 10, value_parser = value_size)]
     pub(crate) value_size: usize,
-    /// Puts a second, of the leader, whose latency is measured before and meanwhile.
+    /// Puts per second through the leader, whose latency is measured before and during the
+    /// recovery.
     #[arg(long, value_parser = rate, default_value = "200")]
     pub(crate) rate: f64,
     #[command(flatten)]
@@ -327,37 +329,37 @@ pub(crate) struct CatchUpArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct LargeReadsArgs {
-    /// MiB of values that are read.
+    /// MiB of values in the store.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     pub(crate) mebibytes: u64,
-    /// Bytes of a value.
+    /// Value size in bytes.
     #[arg(long, default_value_t = 16 << 10, value_parser = value_size)]
     pub(crate) value_size: usize,
-    /// Clients that ask for all of them, each on its own connection.
+    /// Number of clients that read everything, each on its own connection.
     #[arg(long, default_value_t = 8)]
     pub(crate) clients: usize,
-    /// Seconds they read, and then do not read.
+    /// Duration in seconds of the phase that reads replies, and of the phase that does not.
     #[arg(long, value_parser = seconds, default_value = "10")]
     pub(crate) seconds: Duration,
-    /// Puts a second, of the leader, whose latency is measured before and meanwhile.
+    /// Puts per second through the leader, whose latency is measured before and during the reads.
     #[arg(long, value_parser = rate, default_value = "200")]
     pub(crate) rate: f64,
     #[command(flatten)]
     pub(crate) contenders: ContenderArgs,
 }
 
-/// How much of everything.
+/// Size of the scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scale {
-    /// What the targets speak of: 470 k puts, 1 M keys. Of the order of ten minutes.
+    /// The sizes the targets are defined for: 470,000 puts, 1 million keys. Takes some ten minutes.
     Full,
-    /// A look: the targets are shown but not what they are about.
+    /// A short run: the targets are shown, but they are defined for the full sizes.
     Quick,
 }
 
 impl LoadArgs {
-    /// The load meant, checked.
+    /// Checks the arguments and returns the load.
     pub(crate) fn load(&self) -> Result<Load, Failure> {
         let endpoints: Result<Vec<SocketAddr>, Failure> = self
             .endpoint
@@ -387,7 +389,7 @@ impl LoadArgs {
     }
 }
 
-/// `http://host:port` or `host:port`, of this machine unless `allow_remote`.
+/// Parses `http://host:port` or `host:port`, on this machine unless `allow_remote`.
 fn address(endpoint: &str, allow_remote: bool) -> Result<SocketAddr, Failure> {
     let bare = endpoint
         .strip_prefix("http://")
@@ -399,7 +401,7 @@ fn address(endpoint: &str, allow_remote: bool) -> Result<SocketAddr, Failure> {
     let address = bare
         .to_socket_addrs()
         .map_err(|error| Failure(format!("{endpoint}: {error}")))?
-        // `localhost` may name ::1 first, where few servers listen.
+        // `localhost` may resolve to ::1 first, where few servers listen.
         .min_by_key(SocketAddr::is_ipv6)
         .ok_or_else(|| Failure(format!("{endpoint}: no address")))?;
     if !allow_remote && !IpAddr::is_loopback(&address.ip()) {

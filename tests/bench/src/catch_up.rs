@@ -1,12 +1,12 @@
-//! How fast a follower that was away comes back, and what that costs those who write meanwhile.
+//! Measures how fast a follower that was down catches up, and the cost for concurrent puts.
 //!
 //! A cluster of three takes puts at a steady rate. A follower is stopped; values are put until the
-//! log the leader keeps does not reach back to it; it is started again. From then until it has
-//! what the leader has, it is sent a snapshot and what came after, and the leader goes on taking
-//! the steady puts, whose latency is compared with that of before.
+//! leader's log no longer reaches back to the follower's last entry; the follower is started again.
+//! Until it has caught up, it receives a snapshot and the entries after it, while the leader goes
+//! on taking the steady puts, whose latency is compared with the latency before.
 //!
 //! A run in which the follower has received no snapshot measures something else, and fails: the
-//! leader's log still reached back to it.
+//! leader's log still reached back.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,33 +25,33 @@ use crate::report;
 use crate::wire::Failure;
 use crate::workload::put::Put;
 
-/// What a member counts of them since its process began, by the name both servers have for it.
+/// Both servers' counter of snapshots received since the process started.
 const SNAPSHOTS_RECEIVED: &str = "etcd_network_snapshot_receive_success";
-/// One may be counted a moment after the follower is in step.
+/// A snapshot may be counted a moment after the follower has caught up.
 const COUNTED_WITHIN: Duration = Duration::from_secs(5);
-/// Between looks.
+/// Polling interval.
 const POLL: Duration = Duration::from_millis(50);
 
-/// For the steady puts' latency before.
+/// Duration of the measurement of the steady puts before the fault.
 const BEFORE: Duration = Duration::from_secs(5);
-/// For one put.
+/// Timeout of a put.
 const DEADLINE: Duration = Duration::from_secs(5);
 const KEY_BYTES: usize = 64;
-/// Entries between snapshots unless `--server-arg` says otherwise. With it and etcd's 5,000
-/// entries kept below one, 10,000 puts are more than the log has.
+/// Entries between snapshots unless `--server-arg` sets another number. With etcd's 5,000 entries
+/// kept below a snapshot, 10,000 puts are more than the log has.
 const SNAPSHOT_COUNT: &str = "--snapshot-count=5000";
 
-/// What one server did.
+/// One server's result.
 #[derive(Serialize)]
 struct CaughtUp {
     name: &'static str,
     version: String,
-    /// From starting the process until it had what the leader had.
+    /// From the start of the process until it had caught up.
     seconds: f64,
-    /// Received meanwhile.
+    /// Number of snapshots received in that time.
     snapshots: u64,
     mebibytes_per_second: f64,
-    /// Of the steady puts, in milliseconds.
+    /// 99th percentile of the steady puts, in milliseconds.
     p99_before: f64,
     p99_meanwhile: f64,
     worst_meanwhile: f64,
@@ -66,7 +66,7 @@ struct Report {
     servers: Vec<CaughtUp>,
 }
 
-/// Runs it on each server and prints what came out.
+/// Runs the scenario on each server and prints the results.
 pub(crate) fn run(args: &CatchUpArgs) -> Result<(), Failure> {
     let root = Directory::make(&args.contenders.dir)?;
     let host = Host::look(root.path())?;
@@ -135,7 +135,7 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
             server.name
         )));
     }
-    // The flushes and compactions of that are not the follower's doing.
+    // The flushes and compactions of the fill must not count against the follower.
     std::thread::sleep(BEFORE);
     writer.forget();
     let back = Instant::now();
@@ -164,7 +164,7 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
     })
 }
 
-/// How many snapshots a member has received since it was started.
+/// The number of snapshots a member has received since it was started.
 fn snapshots_received(member: SocketAddr) -> Result<u64, Failure> {
     let begin = Instant::now();
     loop {
@@ -176,8 +176,7 @@ fn snapshots_received(member: SocketAddr) -> Result<u64, Failure> {
     }
 }
 
-/// Puts what the follower will have missed.
-/// Puts what the follower misses.
+/// Puts the values that the follower misses.
 fn miss(args: &CatchUpArgs, leader: SocketAddr) -> Result<(), Failure> {
     let count = (args.mebibytes << 20) / args.value_size.max(1) as u64;
     let keys = Keys::new("conclave-bench-missed", KEY_BYTES, count, Order::Sequential)?;

@@ -1,9 +1,9 @@
-//! Child processes, their control groups and data directories are gone when the program is, also
+//! Removes child processes, their control groups and data directories when the program ends, also
 //! after ctrl-c.
 //!
 //! Guards kill a child, by the handle of that very process, and remove a group or a directory when
-//! they are dropped. A signal does not unwind, so what guards hold is also in a list, which the
-//! thread that waits for signals empties before it ends the program.
+//! they are dropped. A signal does not unwind, so everything that guards hold is also in a list,
+//! which the thread that waits for signals empties before it ends the program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -35,7 +35,8 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a child. The list is held meanwhile: a signal finds the child in it or not started.
+    /// Starts a child. The list is locked meanwhile: at a signal the child is either in the list or
+    /// not started.
     pub(crate) fn start(command: &mut Command) -> std::io::Result<Process> {
         let mut entries = entries();
         let child = Arc::new(Mutex::new(command.spawn()?));
@@ -47,7 +48,7 @@ impl Process {
         self.child().id()
     }
 
-    /// Whether it has ended.
+    /// Returns true once the child has ended.
     pub(crate) fn ended(&self) -> bool {
         !matches!(self.child().try_wait(), Ok(None))
     }
@@ -73,7 +74,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Makes a directory with a name of its own under `parent`.
+    /// Creates a directory with a unique name under `parent`.
     pub(crate) fn make(parent: &Path) -> Result<Directory, Failure> {
         std::fs::create_dir_all(parent)?;
         let mut entries = entries();
@@ -84,7 +85,8 @@ impl Directory {
         Ok(Directory::guard(path, remove_all, &mut entries))
     }
 
-    /// Makes a control group, which is a directory. Its processes must be gone before this value.
+    /// Creates a control group, which is a directory. Its processes must end before this value is
+    /// dropped.
     pub(crate) fn make_group(path: PathBuf) -> std::io::Result<Directory> {
         let mut entries = entries();
         std::fs::create_dir(&path)?;
@@ -123,7 +125,7 @@ pub(crate) fn on_signals() -> Result<(), Failure> {
                 _ = tokio::signal::ctrl_c() => {}
                 _ = terminate.recv() => {}
             }
-            // Held until the end, so that nothing is started any more.
+            // Locked until the process ends, so that nothing is started any more.
             let entries = entries();
             // Processes first: they write to the directories, and are in the groups.
             for entry in entries.iter() {
@@ -144,17 +146,18 @@ pub(crate) fn on_signals() -> Result<(), Failure> {
 
 fn kill(child: &Mutex<Child>) {
     let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
-    // Both do nothing for a child that has been waited for already, so its id is never used again.
+    // Both do nothing for a child that has already been waited for, so a reused process id is never
+    // signalled.
     drop(child.kill());
     drop(child.wait());
 }
 
 fn remove_all(path: &Path) {
-    // There is nobody to tell but the user, who would find the directory.
+    // An error could only be reported to the user, who finds the directory anyway.
     drop(std::fs::remove_dir_all(path));
 }
 
-/// The files in it are the kernel's, and go with it.
+/// Only the directory is removed: the files in it are the kernel's, and vanish with it.
 fn remove_group(path: &Path) {
     drop(std::fs::remove_dir(path));
 }

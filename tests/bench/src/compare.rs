@@ -1,12 +1,12 @@
-//! The one command: ours and etcd, side by side, on the same machine within the same minutes.
+//! Compares Conclave and etcd side by side, on the same machine within the same minutes.
 //!
 //! Both servers run from the beginning to the end, each with a fresh data directory on the same
-//! disk, and take turns scenario by scenario, the first to go changing each time. So what differs
-//! between the morning and the evening of a virtual machine hits both. Before the turn passes, the
-//! server just measured is left to settle, and what it still does counts as its own.
+//! disk, and take turns scenario by scenario; which one goes first alternates. So changes in the
+//! speed of a virtual machine over the day affect both. After each turn the server just measured
+//! gets time to become idle, and what it does in that time counts as its own work.
 //!
 //! Scenarios build on each other: gets read what the puts wrote, memory is read right after the
-//! puts, the servers are started anew between writing and reading (`scenario.rs` says why), and
+//! puts, the servers are restarted between writing and reading (`scenario.rs` has the reason), and
 //! restart adds keys up to its number and comes last.
 
 pub(crate) mod member;
@@ -28,13 +28,13 @@ use crate::host::Host;
 use crate::report;
 use crate::wire::Failure;
 
-/// All that `compare` has to say.
+/// The report of `compare`.
 #[derive(Serialize)]
 pub(crate) struct Comparison {
     pub(crate) host: Host,
     pub(crate) scale: Scale,
     pub(crate) members: u32,
-    /// Of one processor, for each member.
+    /// Percentage of one processor, for each member.
     pub(crate) cpu_percent: Option<u32>,
     pub(crate) connections: usize,
     pub(crate) clients: usize,
@@ -44,8 +44,8 @@ pub(crate) struct Comparison {
     pub(crate) rows: Vec<Row>,
 }
 
-/// Runs the comparison and prints it. True if nothing failed and, if that was asked, no target was
-/// missed.
+/// Runs the comparison and prints it. Returns true if no request failed and, if that was requested,
+/// no target was missed.
 pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
     let root = Directory::make(&args.bench.dir)?;
     let host = Host::look(root.path())?;
@@ -97,12 +97,10 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
     Ok(clean && !(args.fail_on_miss && missed))
 }
 
-/// One of the servers `compare` knows how to start.
+/// A server that `compare` can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Which {
-    /// Ours.
     Conclave,
-    /// etcd.
     Etcd,
 }
 
@@ -114,7 +112,7 @@ impl Which {
         }
     }
 
-    /// Where its program is.
+    /// The path of its program.
     pub(crate) fn binary(self, programs: &ProgramArgs) -> Result<PathBuf, Failure> {
         match self {
             Which::Conclave => programs.conclave.clone().map_or_else(beside_us, Ok),

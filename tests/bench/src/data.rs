@@ -1,12 +1,12 @@
 //! Keys and values.
 //!
-//! A key is a path-like prefix, the same for all, and at its end the key's ordinal in twelve
-//! digits: the shape of real keys, in an order that follows the ordinals. A value is a slice of
-//! random bytes from a pool much larger than any window a block compressor looks back over, so that
-//! it does not shrink, and costs the generator a copy only.
+//! A key is a path-like prefix, the same for all, followed by the key's ordinal in twelve digits:
+//! the shape of real keys, in the order of the ordinals. A value is a slice of random bytes from a
+//! pool much larger than the window of any block compressor, so that it cannot be compressed, and
+//! costs the generator only a copy.
 //!
-//! All is a function of the request's number, so that a run can be repeated and no client has to
-//! carry a generator.
+//! Everything is a function of the request's number, so a run can be repeated and no client needs a
+//! random number generator.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::ValueEnum;
@@ -18,16 +18,16 @@ use crate::wire::Failure;
 
 /// Digits of an ordinal; also the shortest key.
 pub(crate) const DIGITS: usize = 12;
-/// Bytes of randomness values are cut from, beyond the value's own size.
+/// Size of the pool of random bytes, beyond the size of one value.
 const POOL_BYTES: usize = 8 << 20;
 
-/// Which key a request is for.
+/// How the key of a request is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Order {
-    /// One after another, beginning again when the key space is through.
+    /// One after another, starting over at the end of the key space.
     Sequential,
-    /// Any, each as likely.
+    /// Uniformly at random.
     Random,
 }
 

@@ -1,8 +1,8 @@
-//! Runs a workload of independent requests: threads, connections, clients, and the numbers.
+//! Runs a workload of independent requests: threads, connections, clients, and the measurements.
 //!
-//! Each thread has a runtime of its own, its connections and the clients on them, so nothing on
-//! the way of a request crosses a thread. Client `k` uses connection `k % connections`, connection
-//! `c` lives on thread `c % threads` and goes to endpoint `c % endpoints`.
+//! Each thread has its own runtime, connections and the clients on them, so no request crosses
+//! threads. Client `k` uses connection `k % connections`, connection `c` lives on thread `c %
+//! threads` and goes to endpoint `c % endpoints`.
 //!
 //! All connections and clients are open before the first request is sent and the clock starts.
 
@@ -23,37 +23,37 @@ use crate::progress::Progress;
 use crate::stats::{Measured, Recorder};
 use crate::wire::{Failure, Wire};
 
-/// After a failed request, so that a dead server does not make the clients spin.
+/// Pause after a failed request, so that clients of a dead server do not spin.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(10);
 
-/// For how long the processors are kept busy before a run.
+/// How long the processors are kept busy before a run.
 const AWAKE_AFTER: Duration = Duration::from_millis(500);
 
-/// Who sends how much to whom, and what is watched meanwhile. Checked by `args.rs`.
+/// The requests to send, and the processes to measure. Checked by `args.rs`.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) endpoints: Vec<SocketAddr>,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) plan: Plan,
-    /// For one request.
+    /// Timeout of a request.
     pub(crate) timeout: Duration,
-    /// The server's processes.
+    /// The ids of the server's processes.
     pub(crate) pids: Vec<u32>,
-    /// Longest wait for the server to be quiet after the run.
+    /// Longest wait for the server to become idle after the run.
     pub(crate) settle: Duration,
     pub(crate) progress: bool,
 }
 
-/// A kind of request, sent by many clients each on its own.
+/// A kind of request, sent by many independent clients.
 pub(crate) trait Workload: Send + Sync + 'static {
-    /// What a client keeps between requests.
+    /// A client's state between requests.
     type Client: Send + 'static;
 
-    /// For the report.
+    /// The name in the report.
     fn name(&self) -> String;
 
-    /// Makes client number `client`, on one of the connections.
+    /// Opens client number `client` on one of the connections.
     fn open(
         &self,
         wire: &Wire,
@@ -67,20 +67,20 @@ pub(crate) trait Workload: Send + Sync + 'static {
         number: u64,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// What only this workload has to say, after the run.
+    /// Figures specific to this workload, after the run.
     fn extra(&self) -> BTreeMap<String, f64> {
         BTreeMap::new()
     }
 }
 
-/// What a thread tells the main one.
+/// A message from a thread to the main thread.
 enum Signal {
     Open,
     Refused(Failure),
     Ended(Box<Recorder>, Instant),
 }
 
-/// What a thread is given.
+/// The input of a thread.
 struct Room<W> {
     workload: Arc<W>,
     load: Load,
@@ -119,7 +119,7 @@ pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measur
     let meter = Meter::start(&load.pids)?;
     let schedule = Schedule::new(load.plan, Instant::now());
     let pacer = Pacer::start(&schedule);
-    // Fails only if every thread is gone, which the inbox then says.
+    // Fails only if every thread has ended, which the inbox reports next.
     drop(go.send(Some(Arc::clone(&schedule))));
     let (recorder, end) = collect(&inbox, &done, &workload.name(), load, schedule.start())?;
     let cost = meter.finish(recorder.successes(), load.settle)?;
@@ -128,9 +128,9 @@ pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measur
     Ok(report(&*workload, load, &recorder, seconds, cost))
 }
 
-/// Keeps every processor busy for a moment. After seconds of idleness a virtual machine's run at a
-/// fraction of their speed for some 150 ms, whatever they run; the slowest request would be of
-/// then.
+/// Keeps every processor busy for a moment. After seconds of idleness the processors of a virtual
+/// machine run at a fraction of their speed for some 150 ms, and the slowest requests would be from
+/// that time.
 fn wake_processors() {
     let until = Instant::now() + AWAKE_AFTER;
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
@@ -145,7 +145,7 @@ fn wake_processors() {
     });
 }
 
-/// Waits for all threads to end, showing how far they are.
+/// Waits for all threads to end, showing their progress.
 fn collect(
     inbox: &mpsc::Receiver<Signal>,
     done: &AtomicU64,
@@ -226,7 +226,7 @@ fn report<W: Workload>(
 
 impl<W: Workload> Room<W> {
     fn run(self) {
-        // The main thread may be gone already; there is nobody else to tell.
+        // If the main thread has ended, there is no receiver.
         let tell = |signal| drop(self.signals.send(signal));
         let runtime = match tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -252,7 +252,7 @@ impl<W: Workload> Room<W> {
         });
     }
 
-    /// The connections of this thread and the clients on them.
+    /// Opens this thread's connections and their clients.
     async fn open(&self) -> Result<Vec<(usize, W::Client)>, Failure> {
         let Load {
             endpoints,
@@ -276,7 +276,7 @@ impl<W: Workload> Room<W> {
         clients: Vec<(usize, W::Client)>,
         schedule: &Arc<Schedule>,
     ) -> Recorder {
-        // Locked by one thread only, so never waited for; shared because tasks must be.
+        // Only this thread locks it, so it never waits; it is shared because tasks need owned data.
         let recorder = Arc::new(Mutex::new(Recorder::new()));
         let mut tasks = Vec::with_capacity(clients.len());
         for (number, client) in clients {

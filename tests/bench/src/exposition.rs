@@ -1,4 +1,4 @@
-//! What a server counts of itself, from its `/metrics`.
+//! Reads counters from a server's `/metrics`.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::wire::Failure;
 
-/// For the whole answer, which takes milliseconds.
+/// Timeout for the whole response, which takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The sum of a family's series at a server; 0 if it shows none.
+/// The sum of a family's series; 0 if the server exports none.
 pub(crate) fn sum(address: SocketAddr, family: &str) -> Result<f64, Failure> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    // The old version: its answers come in one piece, and end with the connection.
+    // HTTP/1.0: the response is not chunked, and ends with the connection.
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -30,7 +30,7 @@ fn sum_in(answer: &str, family: &str) -> Result<f64, Failure> {
         let Some(rest) = line.strip_prefix(family) else {
             continue;
         };
-        // Another name that begins alike goes on with other letters.
+        // A longer name with the same prefix continues with other letters.
         if !rest.starts_with(['{', ' ']) {
             continue;
         }

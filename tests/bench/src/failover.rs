@@ -1,11 +1,11 @@
-//! How long nothing is acknowledged when the leader goes.
+//! Measures how long no put is acknowledged when the leader fails.
 //!
-//! Both servers run as clusters of three with their default timings. Each round takes the leader
-//! of one of them away, at a moment drawn by lot, while puts are due every five milliseconds and
-//! each is tried through every other member at once ([`writer`]). The **gap** is the longest time
-//! between two acknowledged puts around that moment, less the five milliseconds that lie between
-//! any two. Then the member comes back, is waited for until it has caught up, and it is the other
-//! server's turn, so that what the machine does in between hits both.
+//! Both servers run as clusters of three with their default timings. Each round removes the leader
+//! of one of them at a random instant, while puts are due every five milliseconds and each is sent
+//! to every other member at once ([`writer`]). The **gap** is the longest time between two
+//! acknowledged puts around that instant, less the five milliseconds between any two. Then the
+//! member is restarted and catches up, and it is the other server's turn, so that changes of the
+//! machine's speed affect both.
 
 pub(crate) mod writer;
 
@@ -31,33 +31,33 @@ use crate::workload::grant::Grant;
 
 /// Members of each cluster.
 pub(crate) const MEMBERS: usize = 3;
-/// Between puts: the resolution of the gap.
+/// Interval between puts: the resolution of the gap.
 const INTERVAL: Duration = Duration::from_millis(5);
-/// An attempt at a put.
+/// Timeout of one attempt at a put.
 const DEADLINE: Duration = Duration::from_millis(500);
-/// Acknowledgements are steady if so many came ...
+/// Acknowledgements are steady if there were this many ...
 const STEADY: usize = 150;
-/// ... within this, in which 200 puts are due.
+/// ... within this time, in which 200 puts are due.
 const STEADY_FOR: Duration = Duration::from_secs(1);
-/// Clients that fill a cluster before, and their connections.
+/// Number of clients that fill a cluster first, and of their connections.
 const CLIENTS: usize = 64;
 const CONNECTIONS: usize = 8;
-/// Of the leases that are there, which no run outlives.
+/// Time to live of the granted leases, longer than any run.
 const TTL_SECONDS: i64 = 86_400;
-/// Between looks.
+/// Polling interval.
 const POLL: Duration = Duration::from_millis(20);
-/// Longest time between a round's begin and the fault: several heartbeats.
+/// Longest time between a round's start and the fault: several heartbeats.
 const JITTER_MS: u64 = 500;
 
-/// What happens to the leader.
+/// The fault of the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Kind {
     /// SIGKILL.
     Kill,
-    /// SIGSTOP, and SIGCONT when another leads.
+    /// SIGSTOP, and SIGCONT once there is another leader.
     Stop,
-    /// SIGTERM: it may hand over.
+    /// SIGTERM, at which it may transfer leadership.
     Term,
 }
 
@@ -72,7 +72,7 @@ struct Gaps {
     gaps: Vec<f64>,
 }
 
-/// All that `failover` has to say.
+/// The report of `failover`.
 #[derive(Serialize)]
 struct Report {
     host: Host,
@@ -181,7 +181,7 @@ pub(crate) fn fill(
 }
 
 impl Contender {
-    /// Takes the leader away and brings it back. Returns the gap, in milliseconds.
+    /// Removes the leader and restarts it. Returns the gap, in milliseconds.
     fn round(&mut self, kind: Kind) -> Result<f64, Failure> {
         let victim = self.server.leader_number()?;
         self.writer.avoid(Some(victim));
@@ -213,7 +213,7 @@ impl Contender {
         self.steady_since(Instant::now())
     }
 
-    /// Waits until acknowledgements are steady for a while that began after `since`.
+    /// Waits until acknowledgements have been steady since some instant after `since`.
     fn steady_since(&self, since: Instant) -> Result<(), Failure> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
@@ -241,13 +241,13 @@ impl Contender {
     }
 }
 
-/// Waits until a member has what the leader has.
+/// Waits until a member has caught up with the leader.
 pub(crate) fn in_step(server: &Server, number: usize) -> Result<(), Failure> {
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         let leader = server.leader().and_then(Member::revision);
         let own = server.members[number].revision();
-        // A write or two are always on their way.
+        // One or two writes are always in flight.
         if let (Ok(leader), Ok(own)) = (leader, own)
             && own + 2 >= leader
         {
@@ -259,7 +259,7 @@ pub(crate) fn in_step(server: &Server, number: usize) -> Result<(), Failure> {
     Err(Failure(format!("{name} does not catch up")))
 }
 
-/// The smallest value with at least this share of all at or below it; of sorted values.
+/// The smallest of the sorted values that is at or above this share of all.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     let last = sorted.len().saturating_sub(1);

@@ -1,4 +1,4 @@
-//! Facts about the machine that belong beside any wall clock figure.
+//! Facts about the machine that a reader needs next to any wall clock figure.
 
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
@@ -11,11 +11,11 @@ use serde::Serialize;
 use crate::stats;
 use crate::wire::Failure;
 
-/// Synced writes made to see what one costs, at most ...
+/// Limit of synced writes made to measure the cost of one ...
 const SYNCS: u32 = 500;
-/// ... and for no longer than this.
+/// ... and time limit for all of them.
 const SYNCS_TIME: Duration = Duration::from_secs(2);
-/// Bytes of each: about a put with its key.
+/// Size of each: about a put with its key.
 const SYNC_BYTES: usize = 1300;
 
 /// The machine and the disk of the data directory.
@@ -27,15 +27,15 @@ pub(crate) struct Host {
     pub(crate) kernel: String,
     pub(crate) file_system: String,
     pub(crate) device: String,
-    /// Runnable tasks, averaged over the last minute, before anything was started.
+    /// Runnable tasks, averaged over the last minute, before the servers were started.
     pub(crate) load_average: f64,
-    /// What a synced append costs here, in microseconds.
+    /// Median cost of a synced append, in microseconds.
     pub(crate) sync_p50_us: f64,
     pub(crate) sync_p99_us: f64,
 }
 
 impl Host {
-    /// Looks at the machine; `directory` is on the disk in question.
+    /// Measures the machine; `directory` is on the disk to measure.
     pub(crate) fn look(directory: &Path) -> Result<Host, Failure> {
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let mounts = text("/proc/self/mounts");
@@ -73,7 +73,7 @@ pub(crate) fn disk_bytes(directory: &Path) -> u64 {
         .map(|entry| match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => disk_bytes(&entry.path()),
             Ok(metadata) => metadata.len(),
-            // Servers delete files while we look.
+            // Servers delete files concurrently.
             Err(_) => 0,
         })
         .sum()
@@ -92,8 +92,8 @@ fn kibibytes(text: &str, name: &str) -> u64 {
         .unwrap_or_default()
 }
 
-/// Device and file system type of the mount `path` is on: the longest mount point above it, and of
-/// equals the last, which covers the others.
+/// Device and file system type of the mount that contains `path`: the longest mount point above it,
+/// and of equal ones the last, which covers the others.
 fn mount_of(mounts: &str, path: &Path) -> (String, String) {
     mounts
         .lines()
@@ -112,7 +112,7 @@ fn mount_of(mounts: &str, path: &Path) -> (String, String) {
 fn sync_times(directory: &Path) -> Result<Histogram<u64>, Failure> {
     let mut times = stats::histogram();
     let mut file: File = tempfile::tempfile_in(directory)?;
-    // As a log does it: into space that is there already, or the file's new length is synced too.
+    // Like a log: into preallocated space, since otherwise the file's new length is synced, too.
     file.set_len(u64::from(SYNCS) * SYNC_BYTES as u64)?;
     file.write_all(&vec![1; SYNCS as usize * SYNC_BYTES])?;
     file.sync_all()?;

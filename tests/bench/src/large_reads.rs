@@ -1,10 +1,10 @@
-//! What large reads cost those who ask for little.
+//! Measures the cost of large reads for concurrent small puts.
 //!
 //! A cluster of three is filled and takes puts at a steady rate, through its leader. Then clients
-//! ask the leader for everything at the same time, each on a connection of its own: first such
-//! that read their replies and ask again, then such that do not read them. The puts' latency is
-//! compared with that of before; a change of term means that the leader was taken for dead. The
-//! peak of its memory is the kernel's figure, from the start of the process.
+//! read everything from the leader at the same time, each on its own connection: first clients that
+//! consume their replies and repeat the read, then clients that do not consume them. The latency of
+//! the puts is compared with the latency before; a change of term means that the followers took the
+//! leader for dead. The peak memory is the kernel's figure, from the start of the process.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,14 +32,14 @@ use crate::workload::put::Put;
 const MEBIBYTE: f64 = (1 << 20) as f64;
 const KEY_NAME: &str = "conclave-bench-large";
 const KEY_BYTES: usize = 64;
-/// For the steady puts' latency before.
+/// Duration of the measurement of the steady puts before the reads.
 const BEFORE: Duration = Duration::from_secs(5);
-/// For one put.
+/// Timeout of a put.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// Between looks at whether the time is over.
+/// Polling interval for the end of a phase.
 const POLL: Duration = Duration::from_millis(20);
 
-/// The steady puts of one phase, in milliseconds.
+/// Latencies of the steady puts in one phase, in milliseconds.
 #[derive(Clone, Copy, Serialize)]
 struct Puts {
     median: f64,
@@ -47,7 +47,7 @@ struct Puts {
     worst: f64,
 }
 
-/// What one server did.
+/// One server's result.
 #[derive(Serialize)]
 struct Outcome {
     name: &'static str,
@@ -55,10 +55,10 @@ struct Outcome {
     before: Puts,
     reading: Puts,
     stalled: Puts,
-    /// Of those that read.
+    /// Rate of the clients that consume their replies.
     mebibytes_per_second: f64,
     term_changes: u64,
-    /// Of the leader.
+    /// Peak memory of the leader.
     peak_mebibytes: f64,
 }
 
@@ -72,7 +72,7 @@ struct Report {
     servers: Vec<Outcome>,
 }
 
-/// Runs it on each server and prints what came out.
+/// Runs the scenario on each server and prints the results.
 pub(crate) fn run(args: &LargeReadsArgs) -> Result<(), Failure> {
     let root = Directory::make(&args.contenders.dir)?;
     let host = Host::look(root.path())?;
@@ -111,7 +111,7 @@ pub(crate) fn run(args: &LargeReadsArgs) -> Result<(), Failure> {
 }
 
 fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome, Failure> {
-    // More than etcd's default, so that a larger store fits.
+    // Larger than etcd's default, so that a larger store fits.
     let quota = format!("--quota-backend-bytes={}", (args.mebibytes << 20) * 4);
     let server = start(which, &args.contenders, root, &[quota])?;
     let leader = server.leader()?.address;
@@ -123,7 +123,7 @@ fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome,
         first: 0,
     };
     fill(put, leader, count)?;
-    // Filling may have cost a leader its place, which is another matter.
+    // The fill may have caused a change of leader, which is not part of the measurement.
     let member = server.leader()?;
     let (leader, term) = (member.address, member.status()?.raft_term);
     let interval = Duration::from_secs_f64(1.0 / args.rate);
@@ -133,7 +133,7 @@ fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome,
         std::thread::sleep(time);
         let seconds = begin.elapsed().as_secs_f64();
         let read_bytes = readers.map_or(Ok(0), Readers::stop)?;
-        // Of those due before the end all are to be counted.
+        // Time for the last puts that were due before the end to be acknowledged.
         std::thread::sleep(BEFORE / 5);
         let latencies = writer.latencies(begin, begin + time);
         let puts = Puts {
@@ -164,7 +164,7 @@ fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome,
     })
 }
 
-/// Clients that ask for everything, on a thread of their own.
+/// Clients that read everything, on their own thread.
 struct Readers {
     stop: Arc<AtomicBool>,
     read_bytes: Arc<AtomicU64>,
@@ -200,7 +200,7 @@ impl Readers {
         })
     }
 
-    /// Ends them. Returns the bytes they read.
+    /// Stops the clients. Returns the number of bytes they read.
     fn stop(self) -> Result<u64, Failure> {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.join();
@@ -209,7 +209,7 @@ impl Readers {
     }
 }
 
-/// Asks for everything, again and again; or once, without reading what comes.
+/// Reads everything, repeatedly; or once, without consuming the reply.
 async fn ask(address: SocketAddr, reads: bool, read_bytes: Arc<AtomicU64>) -> Result<(), Failure> {
     let wire = Wire::connect(address).await?;
     let mut range = wire.method(path::RANGE)?;

@@ -1,14 +1,14 @@
-//! `conclave-bench`: the load generator. It drives any etcd v3 endpoint, and compares Conclave
-//! with etcd in one command. How to use it and what its figures mean is in `README.md`.
+//! `conclave-bench`: the load generator. It drives any etcd v3 endpoint, and compares Conclave with
+//! etcd in one command. `README.md` describes its use and its figures.
 //!
 //! - [`args`] the command line; [`report`] tables and JSON.
 //! - [`wire`] gRPC over h2; [`data`] keys and values; [`workload`] the kinds of requests.
-//! - [`pace`] closed and open loop; [`drive`] threads and clients; [`stats`] what comes of it.
-//! - [`procfs`], [`meter`], [`exposition`] and [`host`] what the server and the machine do
+//! - [`pace`] closed and open loop; [`drive`] threads and clients; [`stats`] the measurements.
+//! - [`procfs`], [`meter`], [`exposition`] and [`host`] observe the server and the machine
 //!   meanwhile.
-//! - [`compare`] both servers side by side; [`failover`] and [`catch_up`] what a cluster loses;
-//!   [`large_reads`] what they cost others.
-//! - [`cleanup`] nothing is left behind.
+//! - [`compare`] both servers side by side; [`failover`] and [`catch_up`] the cost of a lost
+//!   member; [`large_reads`] the cost of large reads for other clients.
+//! - [`cleanup`] removes processes and files at the end.
 
 mod args;
 mod catch_up;
@@ -53,7 +53,7 @@ use crate::workload::range::Range;
 use crate::workload::txn::Txn;
 use crate::workload::watch::WatchRun;
 
-/// Keys of a get or range that did not say how many.
+/// Number of keys of a get or range if not given.
 const KEY_SPACE_DEFAULT: u64 = 10_000;
 const KEY_NAME: &str = "conclave-bench";
 
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cleanup::on_signals().and_then(|()| run(&cli.command)) {
         Ok(true) => ExitCode::SUCCESS,
-        // It ran to its end, but not all went well.
+        // The run was completed, but some requests failed.
         Ok(false) => ExitCode::from(2),
         Err(failure) => {
             report::note(&format!("conclave-bench: {failure}"));
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// True if every request succeeded.
+/// Runs a command. Returns true if every request succeeded.
 fn run(command: &Command) -> Result<bool, Failure> {
     let (load, measured) = match command {
         Command::Put(args) => (&args.load, put(args)?),
@@ -106,7 +106,7 @@ fn start(workload: impl Workload, load: &LoadArgs) -> Result<Measured, Failure> 
 
 fn put(args: &PutArgs) -> Result<Measured, Failure> {
     let load = args.load.load()?;
-    // With a time and no number, more keys than can be put in it.
+    // With a duration and no number, more keys than can be put in that time.
     let all = load.plan.total.unwrap_or(u64::from(u32::MAX));
     let data = &args.data;
     let space = data.key_space.unwrap_or(all);
@@ -126,7 +126,7 @@ fn put(args: &PutArgs) -> Result<Measured, Failure> {
     )
 }
 
-/// The keys of a get or range, put before if need be.
+/// The keys of a get or range, put first unless they exist.
 fn readable(args: &GetArgs) -> Result<Keys, Failure> {
     let data = &args.data;
     let space = data.key_space.unwrap_or(KEY_SPACE_DEFAULT);
@@ -204,7 +204,7 @@ fn txn(args: &PutArgs) -> Result<Measured, Failure> {
 }
 
 fn watch(name: &'static str, space: u64, args: &WatchArgs) -> Result<Measured, Failure> {
-    // Not limited by the clients, whom a watch does not have.
+    // Not limited by the number of clients, which a watch does not use.
     let connections = args.load.connections as usize;
     let load = Load {
         connections,

@@ -1,4 +1,4 @@
-//! What a workload cost: the server's, the generator's and everybody else's processor time.
+//! The cost of a workload: processor time of the server, the generator and all other processes.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use crate::procfs;
 use crate::stats::ServerUse;
 use crate::wire::Failure;
 
-/// Readings from before a workload.
+/// Readings before a workload.
 pub(crate) struct Meter {
     pids: Vec<u32>,
     begin: Instant,
@@ -15,7 +15,7 @@ pub(crate) struct Meter {
     machine_cpu: f64,
 }
 
-/// The differences after it.
+/// The differences after the workload.
 pub(crate) struct Cost {
     pub(crate) server: Option<ServerUse>,
     pub(crate) client_cpu_seconds: f64,
@@ -23,7 +23,7 @@ pub(crate) struct Cost {
 }
 
 impl Meter {
-    /// Begins to measure; `pids` are the server's processes.
+    /// Starts a measurement; `pids` are the server's processes.
     pub(crate) fn start(pids: &[u32]) -> Result<Meter, Failure> {
         Ok(Meter {
             pids: pids.to_vec(),
@@ -34,13 +34,13 @@ impl Meter {
         })
     }
 
-    /// Ends the measurement of `answered` requests, then waits up to `settle` for the server to be
-    /// quiet, to count what it had put off.
+    /// Ends the measurement of `answered` requests, then waits up to `settle` for the server to
+    /// become idle, to count the work it had deferred.
     pub(crate) fn finish(self, answered: u64, settle: Duration) -> Result<Cost, Failure> {
         let seconds = self.begin.elapsed().as_secs_f64();
         let own = procfs::cpu_seconds(std::process::id())? - self.own_cpu;
         let machine = procfs::machine_busy_seconds()? - self.machine_cpu;
-        // A server that has died is to be seen from the errors, which this must not hide.
+        // If the server has died, the request errors show it; an error here would hide them.
         let server_at_end = procfs::cpu_seconds_of(&self.pids).ok();
         let during = server_at_end.map_or(0.0, |seconds| seconds - self.server_cpu);
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;

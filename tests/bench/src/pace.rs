@@ -3,13 +3,13 @@
 //! *Closed loop*: each client sends its next request when it has the answer to the last one. The
 //! server sets the pace.
 //!
-//! *Open loop*: request `n` of the run is meant for `start + n / rate`, whatever the server does,
-//! and belongs to client `n % clients`. A client that is still waiting then sends late, at once
-//! when it can, and its latency is counted from the intended moment all the same.
+//! *Open loop*: request `n` of the run is due at `start + n / rate`, whatever the server does, and
+//! belongs to client `n % clients`. A client that is still waiting then sends late, as soon as it
+//! can, and its latency is still counted from the due time.
 //!
-//! The runtime's timers are as coarse as a millisecond, more than many an answer takes, so the
-//! open loop has a thread of its own, the [`Pacer`], which sleeps by the kernel's finer clock and
-//! wakes the client whose turn has come.
+//! The runtime's timers have a resolution of a millisecond, more than many requests take, so the
+//! open loop has its own thread, the [`Pacer`], which sleeps by the kernel's finer clock and wakes
+//! the client whose turn has come.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +18,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// No run is longer, whatever was asked.
+/// Upper limit for the length of a run.
 pub(crate) const RUN_MAX: Duration = Duration::from_secs(3600);
 
-/// How much is to be sent, and how fast.
+/// The number and rate of requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) clients: usize,
-    /// Requests of the whole run; none for as many as fit in the duration.
+    /// Number of requests of the whole run; none for as many as fit in the duration.
     pub(crate) total: Option<u64>,
     pub(crate) duration: Option<Duration>,
-    /// Requests a second of the whole run; none for a closed loop.
+    /// Requests per second of the whole run; none for a closed loop.
     pub(crate) rate: Option<f64>,
 }
 
@@ -41,7 +41,7 @@ impl Plan {
         self.duration.unwrap_or(RUN_MAX).min(RUN_MAX)
     }
 
-    /// Requests an open loop means to send in all.
+    /// Number of requests of an open loop.
     pub(crate) fn intended(&self) -> Option<u64> {
         let rate = self.rate?;
         Some(
@@ -51,14 +51,14 @@ impl Plan {
     }
 }
 
-/// A request to be sent: its number in the run and when it is, or was, to be sent.
+/// A request to send: its number in the run and its due time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) number: u64,
     pub(crate) intended: Instant,
 }
 
-/// The schedule all clients of a run share.
+/// The schedule shared by all clients of a run.
 pub(crate) struct Schedule {
     plan: Plan,
     start: Instant,
@@ -81,8 +81,8 @@ impl Schedule {
         self.start
     }
 
-    /// The next request of `client`, which has taken `taken` before, once its time has come. None
-    /// at the end of the run.
+    /// Waits for the due time of the next request of `client`, which has sent `taken` before.
+    /// Returns none at the end of the run.
     pub(crate) async fn turn(&self, client: usize, taken: u64) -> Option<Turn> {
         let Some(rate) = self.plan.rate else {
             return self.closed_turn();
@@ -101,7 +101,7 @@ impl Schedule {
             if now >= intended {
                 return Some(Turn { number, intended });
             }
-            // A bell that rang for an earlier turn may still be in the air; the clock decides.
+            // A wake-up may be for an earlier turn, so the clock decides.
             self.bells[client].notified().await;
         }
     }
@@ -116,8 +116,8 @@ impl Schedule {
     }
 }
 
-/// The thread that rings for the clients of an open loop. It ends with the last turn, or when it
-/// is dropped.
+/// The thread that wakes the clients of an open loop. It ends after the last turn, or when it is
+/// dropped.
 pub(crate) struct Pacer {
     stop: Option<std::sync::mpsc::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
@@ -137,7 +137,7 @@ impl Pacer {
             for number in 0..intended {
                 let due = schedule.start + Duration::from_secs_f64(number as f64 / rate);
                 let wait = due.saturating_duration_since(Instant::now());
-                // Nothing is ever sent: an answer other than a timeout is the end of the run.
+                // Nothing is ever sent: any result but a timeout means the end of the run.
                 if !wait.is_zero()
                     && stopped.recv_timeout(wait) != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
                 {
@@ -157,7 +157,7 @@ impl Drop for Pacer {
     fn drop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
-            // It cannot have panicked in a way that matters to the run, which is over.
+            // The run is over, so a panic of the thread no longer matters.
             drop(thread.join());
         }
     }
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(numbers, [0, 1, 2, 3, 4]);
     }
 
-    /// The run began in the past, so every turn is late: each must still say when it was due.
+    /// The run started in the past, so every turn is late: each must still have its due time.
     #[tokio::test]
     async fn an_open_loop_counts_from_the_intended_moment() {
         let start = Instant::now() - Duration::from_secs(10);

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::wire::Failure;
 
-/// Units of time in `/proc`: 100 a second on every architecture Linux runs servers on. It is the
-/// kernel's unit for user space, not its timer frequency.
+/// Units of time in `/proc`: 100 per second on every architecture that Linux servers run on. It is
+/// the kernel's unit for user space, not its timer frequency.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Settling: a process is quiet if it uses no more than this much of a processor ...
+/// A process is idle if it uses no more than this share of a processor ...
 const QUIET_SHARE: f64 = 0.04;
-/// ... for as many windows in a row ...
+/// ... for this many successive windows ...
 const QUIET_WINDOWS: u32 = 2;
 /// ... of this length.
 const QUIET_WINDOW: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
-/// Processor seconds process `pid` has used since it began.
+/// Processor seconds that process `pid` has used since it started.
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64, Failure> {
     let stat = read(&format!("/proc/{pid}/stat"))?;
     parse_cpu(&stat).ok_or_else(|| Failure(format!("/proc/{pid}/stat: not understood")))
@@ -39,19 +39,19 @@ pub(crate) fn memory(pid: u32) -> Result<Memory, Failure> {
     parse_memory(&status).ok_or_else(|| Failure(format!("/proc/{pid}/status: not understood")))
 }
 
-/// Processor seconds the whole machine has spent on anything but idling, and time stolen by the
-/// hypervisor, since it booted.
+/// Processor seconds of the whole machine since boot, without idle time and time stolen by the
+/// hypervisor.
 pub(crate) fn machine_busy_seconds() -> Result<f64, Failure> {
     let stat = read("/proc/stat")?;
     parse_busy(&stat).ok_or_else(|| Failure::new("/proc/stat: not understood"))
 }
 
-/// Processor seconds several processes have used together.
+/// Total processor seconds of several processes.
 pub(crate) fn cpu_seconds_of(pids: &[u32]) -> Result<f64, Failure> {
     pids.iter().map(|&pid| cpu_seconds(pid)).sum()
 }
 
-/// Memory of several processes together. The peaks need not have been at one time.
+/// Total memory of several processes. Their peaks need not coincide.
 pub(crate) fn memory_of(pids: &[u32]) -> Result<Memory, Failure> {
     let mut all = Memory::default();
     for &pid in pids {
@@ -63,8 +63,8 @@ pub(crate) fn memory_of(pids: &[u32]) -> Result<Memory, Failure> {
     Ok(all)
 }
 
-/// Waits until the processes are quiet or `limit` has passed. Returns the processor seconds they
-/// had used by then.
+/// Waits until the processes are idle or `limit` has passed. Returns the processor seconds they had
+/// used by then.
 pub(crate) fn settle(pids: &[u32], limit: Duration) -> Result<f64, Failure> {
     let begin = Instant::now();
     let mut last = cpu_seconds_of(pids)?;
@@ -73,7 +73,7 @@ pub(crate) fn settle(pids: &[u32], limit: Duration) -> Result<f64, Failure> {
         std::thread::sleep(QUIET_WINDOW);
         let now = cpu_seconds_of(pids)?;
         let share = (now - last) / QUIET_WINDOW.as_secs_f64();
-        // Members of a cluster say to each other that they are there, each with its share.
+        // Each member of a cluster uses some time for heartbeats.
         quiet = if share <= QUIET_SHARE * pids.len() as f64 {
             quiet + 1
         } else {

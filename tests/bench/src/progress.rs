@@ -1,4 +1,4 @@
-//! The progress bar, on standard error, and only if that is a terminal.
+//! The progress bar, on standard error, shown only if that is a terminal.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::pace::Plan;
 
-/// How far one workload is: by requests if their number is known, else by time.
+/// The progress of one workload: by requests if their number is known, otherwise by time.
 pub(crate) struct Progress {
     bar: ProgressBar,
     by_requests: bool,
 }
 
 impl Progress {
-    /// How often to show.
+    /// Refresh interval.
     pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 
-    /// A bar for `plan`, called `name`.
+    /// Creates a bar for `plan` with this name.
     pub(crate) fn new(name: &str, plan: &Plan, shown: bool) -> Progress {
         let total = plan.total.or_else(|| plan.intended());
         let length = match (total, plan.duration) {

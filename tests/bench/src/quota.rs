@@ -1,7 +1,7 @@
-//! A processor for each member, or a part of one: what members on machines of their own have.
+//! Limits each member to one processor or a part of it, as if it had its own machine.
 //!
-//! The kernel's bandwidth control does it, with a control group for each member. Both versions of
-//! control groups are spoken; either wants root.
+//! The limit is the kernel's bandwidth control, with a control group for each member. Both versions
+//! of control groups are supported; either needs root.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use std::path::{Path, PathBuf};
 use crate::cleanup::Directory;
 use crate::wire::Failure;
 
-/// Short against anything that is measured, so that a member that has used its share up is not
-/// held up for long.
+/// Short compared to any measurement, so that a member that has used up its share is not stopped
+/// for long.
 const PERIOD_US: u32 = 10_000;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// A group whose processes together get a share of one processor. Gone when it is dropped, which
-/// must not be before its processes are.
+/// A control group whose processes share a limited part of one processor. Removed when dropped,
+/// which must be after the end of its processes.
 pub(crate) struct Quota {
     group: Directory,
 }
 
 impl Quota {
-    /// Makes one. `name` is part of the group's name.
+    /// Creates a group. `name` is part of the group's name.
     pub(crate) fn make(name: &str, percent: u32) -> Result<Quota, Failure> {
         let root = Path::new(ROOT);
         let quota_us = PERIOD_US * percent / 100;

@@ -1,4 +1,4 @@
-//! Tables for people, JSON for machines.
+//! Reports: tables for people, JSON for programs.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,31 +12,31 @@ use crate::compare::verdict::{Row, Target};
 use crate::stats::{Latency, Measured};
 use crate::wire::Failure;
 
-/// Above this share of processor time in other hands, a figure is marked.
+/// Figures are marked if other processes used more than this share of processor time.
 const OTHERS_MUCH: f64 = 0.1;
 
-/// Says something about the course of a run, on standard error.
+/// Prints a note about the course of a run to standard error.
 pub(crate) fn note(text: &str) {
-    // There is nothing to do about a closed standard error.
+    // Nothing can be done about a closed standard error.
     drop(writeln!(io::stderr(), "{text}"));
 }
 
-/// The result of one workload.
+/// Prints the result of one workload.
 pub(crate) fn measured(measured: &Measured, json: Option<&Path>) -> Result<(), Failure> {
     publish(&measured_text(measured), measured, json)
 }
 
-/// The result of a comparison.
+/// Prints the result of a comparison.
 pub(crate) fn comparison(comparison: &Comparison, json: Option<&Path>) -> Result<(), Failure> {
     publish(&comparison_text(comparison), comparison, json)
 }
 
-/// A restart by itself.
+/// Prints the result of `restart`.
 pub(crate) fn restarted(restarted: &Restarted, json: Option<&Path>) -> Result<(), Failure> {
     publish(&(restart_line(restarted) + "\n"), restarted, json)
 }
 
-/// Of `failover` and `catch-up`: lines of text, and all there is to know.
+/// Prints the result of `failover`, `catch-up` or `large-reads`: lines of text, and the full JSON.
 pub(crate) fn lines(
     lines: &[String],
     value: &impl Serialize,
@@ -45,7 +45,8 @@ pub(crate) fn lines(
     publish(&(lines.join("\n") + "\n"), value, json)
 }
 
-/// `-` is standard output, and then the text is left out; any other path gets the JSON beside it.
+/// With `-` prints the JSON instead of the text; with any other path prints the text and writes the
+/// JSON to the file.
 fn publish(text: &str, value: &impl Serialize, json: Option<&Path>) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let encode =
@@ -61,7 +62,7 @@ fn publish(text: &str, value: &impl Serialize, json: Option<&Path>) -> Result<()
     Ok(())
 }
 
-/// One line on a workload.
+/// One line about a workload.
 pub(crate) fn line(measured: &Measured) -> String {
     let cpu = measured
         .server
@@ -90,7 +91,7 @@ pub(crate) fn line(measured: &Measured) -> String {
     )
 }
 
-/// One line on a restart.
+/// One line about a restart.
 pub(crate) fn restart_line(restarted: &Restarted) -> String {
     format!(
         "restart with {} keys: first read {:.2} s after kill, {:.2} s after stop \
@@ -243,7 +244,7 @@ fn row(row: &Row) -> Vec<String> {
     ]
 }
 
-/// Three significant digits or so.
+/// Formats a number with about three significant digits.
 fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || value == value.trunc() => format!("{value:.0}"),
@@ -257,7 +258,7 @@ fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-/// Columns as wide as their widest cell; those of `right` are set to the right.
+/// Formats columns as wide as their widest cell; those in `right` are right-aligned.
 fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

@@ -1,14 +1,14 @@
-//! What a run measured: latencies, errors by text, and the numbers made of them.
+//! Measurements of a run: latencies, errors by text, and the figures derived from them.
 //!
 //! Times are recorded in nanoseconds, in histograms of three significant digits, and shown in
 //! microseconds.
 //!
-//! Two clocks run for each request. *Service* time is from the moment it was sent. *Response* time
-//! is from the moment it was meant to be sent. Under an open loop they differ when the server
-//! falls behind, and response time is the truth: a request that waited for its turn behind a
-//! stalled one has waited. Under a closed loop a stalled server also stops the clients from
-//! asking, and the requests they would have sent are missing from the service times (coordinated
-//! omission); [`Recorder::corrected`] puts back an estimate of them.
+//! Two times are recorded for each request. *Service* time starts when it was sent. *Response* time
+//! starts when it was due. Under an open loop they differ when the server falls behind, and
+//! response time is the correct one: a request that was delayed behind a stalled one has waited.
+//! Under a closed loop a stalled server also stops the clients from sending, and the requests they
+//! would have sent are missing from the service times (coordinated omission);
+//! [`Recorder::corrected`] adds an estimate of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use serde::Serialize;
 
 use crate::wire::Failure;
 
-/// Texts of errors kept apart; what comes after them is counted under one text.
+/// Number of distinct error texts; further ones are counted under one text.
 const ERROR_TEXTS_MAX: usize = 32;
 
-/// What one thread of clients has seen.
+/// Measurements of one thread of clients.
 pub(crate) struct Recorder {
     service: Histogram<u64>,
     response: Histogram<u64>,
@@ -37,13 +37,13 @@ impl Recorder {
         }
     }
 
-    /// One request that succeeded.
+    /// Records a successful request.
     pub(crate) fn success(&mut self, service: Duration, response: Duration) {
         self.service.saturating_record(nanoseconds(service));
         self.response.saturating_record(nanoseconds(response));
     }
 
-    /// One request that did not.
+    /// Records a failed request.
     pub(crate) fn failure(&mut self, failure: &Failure) {
         self.count_errors(&failure.0, 1);
     }
@@ -54,7 +54,7 @@ impl Recorder {
         *self.errors.entry(text.to_owned()).or_default() += count;
     }
 
-    /// Adds what another thread has seen.
+    /// Adds the measurements of another thread.
     pub(crate) fn merge(&mut self, other: &Recorder) {
         let same = "all histograms here have the same bounds";
         self.service.add(&other.service).expect(same);
@@ -64,7 +64,7 @@ impl Recorder {
         }
     }
 
-    /// Requests that succeeded.
+    /// The number of successful requests.
     pub(crate) fn successes(&self) -> u64 {
         self.service.len()
     }
@@ -73,19 +73,19 @@ impl Recorder {
         &self.errors
     }
 
-    /// From sent to answered.
+    /// Times from sent to answered.
     pub(crate) fn service(&self) -> Latency {
         Latency::of(&self.service)
     }
 
-    /// From meant to be sent to answered.
+    /// Times from due to answered.
     pub(crate) fn response(&self) -> Latency {
         Latency::of(&self.response)
     }
 
-    /// Service times of a closed loop with the requests put back that were not sent while an
-    /// answer was late: a client is taken to ask at the mean interval of the run, so an answer
-    /// late by several intervals stands for as many requests, each waiting one interval less.
+    /// Service times of a closed loop, with the requests added that were not sent while an answer
+    /// was late. A client is assumed to send at the mean interval of the run, so an answer late by
+    /// several intervals counts as that many requests, each waiting one interval less.
     pub(crate) fn corrected(&self, interval: Duration) -> Latency {
         let interval = nanoseconds(interval);
         if interval == 0 {
@@ -120,23 +120,22 @@ impl Latency {
     }
 }
 
-/// What the server's processes used for a workload, all of a cluster together.
+/// Resources that the server's processes used for a workload, all members together.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct ServerUse {
     pub(crate) processes: usize,
     /// Processor seconds from the first request to the last answer.
     pub(crate) cpu_seconds: f64,
-    /// Processor seconds from there until the process was quiet: work put off is work all the
-    /// same.
+    /// Processor seconds from then until the process was idle: deferred work counts, too.
     pub(crate) cpu_seconds_after: f64,
-    /// Both of the above, in milliseconds, for 1,000 requests answered (events, for a watch):
-    /// the same number as microseconds for one.
+    /// Sum of both, in milliseconds per 1,000 requests answered (events, for a watch), which is the
+    /// same number as microseconds per request.
     pub(crate) cpu_ms_per_1000: f64,
     /// Memory at the end.
     pub(crate) rss_bytes: u64,
-    /// Of that, what is not backed by a file.
+    /// The part of it that is not backed by a file.
     pub(crate) anonymous_bytes: u64,
-    /// Most memory ever held by the process.
+    /// Peak memory of the process.
     pub(crate) peak_rss_bytes: u64,
 }
 
@@ -144,25 +143,25 @@ pub(crate) struct ServerUse {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measured {
     pub(crate) workload: String,
-    /// Requests that succeeded; for a watch, events delivered.
+    /// Successful requests; for a watch, events delivered.
     pub(crate) requests: u64,
     pub(crate) errors: BTreeMap<String, u64>,
-    /// First request to last answer.
+    /// From the first request to the last answer.
     pub(crate) seconds: f64,
     pub(crate) per_second: f64,
-    /// Open loop: from the intended start. Closed loop: service time.
+    /// Open loop: response time. Closed loop: service time.
     pub(crate) latency_us: Latency,
     /// Closed loop: service time corrected for coordinated omission. Open loop: service time.
     pub(crate) second_latency_us: Latency,
     pub(crate) second_latency_is: &'static str,
     pub(crate) server: Option<ServerUse>,
-    /// The generator's own processor seconds: near `seconds` for each of its threads, it was the
-    /// generator that was measured.
+    /// The generator's own processor seconds. If they are close to `seconds` per thread, the run
+    /// measured the generator.
     pub(crate) client_cpu_seconds: f64,
-    /// Share of the machine's processor time that went to neither server nor generator, the
-    /// hypervisor's theft included. Above a tenth or so, wall clock figures mean little.
+    /// Share of the machine's processor time used by neither server nor generator, including time
+    /// stolen by the hypervisor. Above a tenth or so, wall clock figures mean little.
     pub(crate) other_cpu_share: f64,
-    /// What only this workload has to say.
+    /// Figures specific to this workload.
     pub(crate) extra: BTreeMap<String, f64>,
 }
 
@@ -172,7 +171,8 @@ impl Measured {
     }
 }
 
-/// Of nanoseconds, up to an hour; three digits. What is longer counts as an hour.
+/// A histogram of nanoseconds up to an hour, with three significant digits. Longer times count as
+/// an hour.
 pub(crate) fn histogram() -> Histogram<u64> {
     let hour = Duration::from_secs(3600);
     Histogram::new_with_max(nanoseconds(hour), 3).expect("an hour and three digits are in range")
@@ -208,8 +208,9 @@ mod tests {
         assert_eq!(recorder.successes(), 1000);
     }
 
-    /// One client asks each millisecond, and the server stalls once for a second: plain service
-    /// times show one slow answer of a thousand, though half of the time nobody was served.
+    /// One client sends a request each millisecond, and the server stalls once for a second: plain
+    /// service times show one slow answer in a thousand, although no request was served in half of
+    /// the time.
     #[test]
     fn a_stall_is_put_back_into_a_closed_loop() {
         let mut recorder = Recorder::new();

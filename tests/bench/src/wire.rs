@@ -1,15 +1,15 @@
-//! gRPC as this program speaks it: framed messages over h2, with nothing in between.
+//! The gRPC client of this program: framed messages over h2, without further layers.
 //!
 //! The generator shares its processors with the server it measures, so each microsecond it spends
-//! on a request is taken from the server. A general client puts a buffering task, a load balancer
-//! and a codec between the caller and the connection; here a call is one h2 stream, its headers
-//! are cloned from a template, and a request is encoded once, straight into its frame.
+//! on a request is taken from the server. A general client has a buffering task, a load balancer
+//! and a codec between the caller and the connection; here a call is one h2 stream, its headers are
+//! cloned from a template, and a request is encoded once, straight into its frame.
 //!
 //! Invariants:
 //!
 //! - A call succeeds only with HTTP status 200, `grpc-status` 0 and exactly one message.
-//! - Every failure is a [`Failure`], whose text is what the report counts errors by; so texts carry
-//!   nothing that differs from one request to the next.
+//! - Every failure is a [`Failure`]. The report counts errors by its text, so a text contains
+//!   nothing that differs between requests.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -25,15 +25,15 @@ use tokio::net::TcpStream;
 
 /// One byte "not compressed", four bytes of length.
 const FRAME_HEADER_BYTES: usize = 5;
-/// Bounds what a server can make us hold; above the answer of any workload here.
+/// Limits the memory a server can make us allocate; larger than the answer of any workload here.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// Flow control should not be what is measured: wide enough never to stop a server, per stream
-/// and per connection.
+/// Flow-control window of each stream and connection: wide enough never to stop a server, so that
+/// flow control is not part of the measurement.
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why something did not work, as counted and shown.
+/// The text of an error, as counted and shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure(pub(crate) String);
 
@@ -71,8 +71,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Connects in clear text, HTTP/2 with prior knowledge, and leaves a task of the current
-    /// runtime to drive the connection until its last handle is gone.
+    /// Connects in clear text, HTTP/2 with prior knowledge, and spawns a task on the current
+    /// runtime that drives the connection until its last handle is dropped.
     pub(crate) async fn connect(address: SocketAddr) -> Result<Wire, Failure> {
         let opening = async {
             let stream = TcpStream::connect(address).await?;
@@ -114,7 +114,7 @@ impl Wire {
     }
 }
 
-/// One method on one connection, its headers made once.
+/// One method on one connection, with prepared headers.
 #[derive(Clone)]
 pub(crate) struct Method {
     sender: SendRequest<Bytes>,
@@ -141,8 +141,7 @@ impl Method {
         decoded(answer)
     }
 
-    /// A unary call whose answer may be larger than is good to keep: its bytes are counted as they
-    /// come.
+    /// A unary call whose answer may be too large to keep: its bytes are counted and discarded.
     pub(crate) async fn call_discarding(
         &mut self,
         message: &impl Message,
@@ -157,7 +156,7 @@ impl Method {
         check_status(&body.trailers().await?.unwrap_or_default(), false)
     }
 
-    /// A unary call whose answer has begun. Nobody reads it unless the caller does.
+    /// A unary call that returns once the answer has begun; only the caller reads it.
     pub(crate) async fn call_unread(
         &mut self,
         message: &impl Message,
@@ -172,8 +171,8 @@ impl Method {
         Ok(self.sender.send_request(self.request.clone(), false)?)
     }
 
-    /// Opens a stream in both directions with its first request already sent. The first request
-    /// goes along because a server may hold its response headers back until it has one.
+    /// Opens a bidirectional stream and sends its first request, since a server may hold its
+    /// response headers back until it has one.
     pub(crate) async fn open(&mut self, first: &impl Message) -> Result<Duplex, Failure> {
         let (response, mut send) = self.start().await?;
         send.send_data(framed(first), false)?;
@@ -185,7 +184,7 @@ impl Method {
     }
 }
 
-/// A stream in both directions.
+/// A bidirectional stream.
 pub(crate) struct Duplex {
     pub(crate) outgoing: Outgoing,
     pub(crate) incoming: Incoming,
@@ -294,14 +293,14 @@ fn framed(message: &impl Message) -> Bytes {
 /// Cuts chunks of bytes into messages. A message that came in one piece is not copied.
 #[derive(Default)]
 struct Frames {
-    /// Whole messages first, perhaps the beginning of one after them.
+    /// Complete messages, possibly followed by the beginning of one.
     whole: Bytes,
-    /// The beginning of a message whose rest has not come.
+    /// The beginning of an incomplete message.
     partial: BytesMut,
 }
 
 impl Frames {
-    /// Call only when `take` has returned none.
+    /// Adds a chunk. Call only when `take` has returned none.
     fn push(&mut self, chunk: Bytes) {
         if self.partial.is_empty() {
             self.whole = chunk;

@@ -1,5 +1,5 @@
-//! The workloads: each file holds one kind of request, how it is made and how its answer is
-//! checked. An answer that does not say what it must is counted as an error.
+//! The workloads: each file has one kind of request, how it is made and how its answer is checked.
+//! An answer with unexpected content is counted as an error.
 
 pub(crate) mod get;
 pub(crate) mod grant;
@@ -13,7 +13,7 @@ use conclave_proto::etcdserverpb::{PutResponse, ResponseHeader};
 
 use crate::wire::{Failure, Method};
 
-/// The names of the methods used.
+/// Paths of the methods used.
 pub(crate) mod path {
     pub(crate) const PUT: &str = "/etcdserverpb.KV/Put";
     pub(crate) const RANGE: &str = "/etcdserverpb.KV/Range";
@@ -24,7 +24,7 @@ pub(crate) mod path {
     pub(crate) const LEASE_KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 }
 
-/// The revision an answer was given at; every real answer has one.
+/// The revision in an answer's header; every genuine answer has one.
 fn revision(header: Option<&ResponseHeader>) -> Result<i64, Failure> {
     match header {
         Some(header) if header.revision > 0 => Ok(header.revision),
@@ -32,7 +32,7 @@ fn revision(header: Option<&ResponseHeader>) -> Result<i64, Failure> {
     }
 }
 
-/// Puts `key`, giving the revision of the write.
+/// Puts `key` and returns the revision of the write.
 async fn put_once(
     method: &mut Method,
     key: bytes::Bytes,

@@ -1,4 +1,4 @@
-//! What happens in a sequence, decided by its seed alone.
+//! Plans the steps of a sequence from its seed alone.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,11 +7,11 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
 
-/// Members at a time, the learner included.
+/// Limit of concurrent members, the learner included.
 const MEMBERS_MAX: usize = 6;
 const STEPS_MIN: usize = 6;
 const STEPS_MAX: usize = 14;
-/// Puts after which the log is shortened.
+/// Number of puts after which the log is compacted.
 const MANY: usize = 60;
 
 /// One change of the cluster. Members have numbers in the order of joining.
@@ -30,17 +30,17 @@ pub(super) enum Step {
     Blackout { survivors: Vec<usize> },
 }
 
-/// A sequence.
+/// A planned sequence.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) founders: usize,
-    /// Each with a voter that is up after it.
+    /// Each step with a voter that is up after it, to send requests through.
     pub(super) steps: Vec<(Step, usize)>,
-    /// In the end: who votes, and who is down.
+    /// The voters at the end.
     pub(super) voters: Vec<usize>,
     pub(super) down: Vec<usize>,
-    /// Voters that the others must do without after that.
+    /// The voters to kill after the last step, which the others must survive.
     pub(super) lost: Vec<usize>,
 }
 
@@ -54,7 +54,7 @@ impl fmt::Display for Plan {
     }
 }
 
-/// A member, as the plan has it.
+/// A member's planned state.
 #[derive(Clone, Copy, Debug)]
 struct Planned {
     votes: bool,
@@ -64,7 +64,7 @@ struct Planned {
 struct Planner {
     random: StdRng,
     members: BTreeMap<usize, Planned>,
-    /// Numbers given so far.
+    /// The next number to assign.
     next: usize,
     /// The member that stays away for long.
     traveller: Option<usize>,
@@ -95,7 +95,7 @@ impl Plan {
         }
         let voters = planner.pick(|planned| planned.votes);
         let down = planner.pick(|planned| !planned.is_up);
-        // The one that was away longest must be there when it is needed.
+        // The member that was away longest must be among the survivors.
         let mut lost = voters.clone();
         lost.retain(|number| Some(*number) != planner.traveller);
         lost.shuffle(&mut planner.random);
@@ -128,7 +128,8 @@ impl Planner {
         self.pick(is_wanted).choose(&mut self.random).copied()
     }
 
-    /// Whether those that are up go on, after as many more voters and voters that are up.
+    /// Returns true if the members that are up have a quorum, with this many more voters, and more
+    /// of them up.
     fn survives(&self, more_voters: isize, more_up: isize) -> bool {
         let count = |numbers: Vec<usize>| numbers.len() as isize;
         let voters = count(self.pick(|one| one.votes)) + more_voters;
@@ -136,14 +137,14 @@ impl Planner {
         voters > 0 && up >= majority(voters as usize) as isize
     }
 
-    /// A voter that is up, but for this one.
+    /// A voter that is up, other than `but`.
     fn through(&mut self, but: usize) -> Option<usize> {
         let mut up = self.pick(|one| one.votes && one.is_up);
         up.retain(|&number| number != but);
         up.choose(&mut self.random).copied()
     }
 
-    /// Takes a step, if the one that is drawn can be taken.
+    /// Draws a step, and takes it if it is possible.
     fn step(&mut self) {
         let none = usize::MAX;
         match self.random.random_range(0..100) {
@@ -176,7 +177,7 @@ impl Planner {
     }
 
     fn add(&mut self) {
-        // One alone may grow: it has no majority until the second has started.
+        // A cluster of one may grow although it has no quorum until the second member has started.
         let is_possible = self.survives(1, 0) || self.members.len() == 1;
         if self.members.len() >= MEMBERS_MAX || !is_possible {
             return;
@@ -186,13 +187,13 @@ impl Planner {
         };
         self.steps.push(Step::Add { through });
         let number = self.join(true);
-        // A leader that joined is the one that members that were away do not know.
+        // A leader that joined recently is unknown to members that were away.
         if self.random.random_bool(0.4) {
             self.steps.push(Step::Lead { number });
         }
     }
 
-    /// At most one: etcd's default.
+    /// Adds a learner. There can be one at most: etcd's default.
     fn add_learner(&mut self) {
         let has_learner = !self.pick(|one| !one.votes).is_empty();
         if self.members.len() >= MEMBERS_MAX || has_learner {
@@ -270,7 +271,8 @@ impl Planner {
         self.steps.push(Step::Start { number });
     }
 
-    /// A majority comes back. One that was up is among it, and so has all that is committed.
+    /// Restarts a majority. At least one of it was up before, so it has everything that is
+    /// committed.
     fn blackout(&mut self) {
         let Some(first) = self.one(|one| one.votes && one.is_up) else {
             return;

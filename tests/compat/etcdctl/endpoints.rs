@@ -1,7 +1,7 @@
-//! Where the server is, said by URL and by Unix socket.
+//! Endpoints given as URLs and as Unix sockets.
 //!
-//! Commands that go to one endpoint each send what `--endpoints` says as the `:authority` of their
-//! requests, and with a socket all of them do.
+//! Commands that send a request to each endpoint use the value of `--endpoints` as the `:authority`
+//! of their requests; with a socket all commands do.
 
 use harness::{Backend, Node};
 
@@ -99,7 +99,7 @@ fn told_of_a_put(endpoint: &str) {
     watch.line("told").unwrap();
 }
 
-/// What a command that succeeds says, wherever it says it.
+/// Returns the output of a command that must succeed, standard output or error.
 #[track_caller]
 fn succeed(endpoint: &str, command: &str) -> String {
     let Said { success, out, err } = etcdctl_at(endpoint, command, "");

@@ -14,7 +14,7 @@ fn leases_from_grant_to_revoke() {
     });
 }
 
-/// Ids are the server's choice, so this is looked at one by one.
+/// The server chooses the ids, so the outputs are checked one by one.
 fn life_of_a_lease(node: &Node) {
     let said = etcdctl(node, "lease grant 600", "");
     let id = said.out.split(' ').nth(1).unwrap().to_owned();

@@ -1,9 +1,9 @@
 //! Debian's `etcdctl`, every verb that reads or writes keys, leases, locks and elections, against
-//! Conclave and against etcd: the same output, the same exit status.
+//! Conclave and against etcd: the output and the exit status must be the same.
 //!
-//! [`Pair::same`] runs a command against both and compares. What is each server's own (ids, terms,
-//! addresses) is masked; see [`masked`]. Other ways to say where a server is than `host:port` are
-//! in [`endpoints`].
+//! [`Pair::same`] runs a command against both and compares. Values specific to a server (ids,
+//! terms, addresses) are masked; see [`masked`]. [`endpoints`] tests endpoints in other forms than
+//! `host:port`.
 
 mod endpoints;
 mod keys;
@@ -19,7 +19,7 @@ use harness::{Backend, Node};
 
 const ETCDCTL: &str = "/usr/bin/etcdctl";
 
-/// What a command said.
+/// A command's output and exit status.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) success: bool,
@@ -41,7 +41,7 @@ impl Pair {
         }
     }
 
-    /// Runs the command against both; returns what both said.
+    /// Runs the command against both, which must agree; returns Conclave's output.
     #[track_caller]
     pub(crate) fn same(&self, command: &str) -> Said {
         self.same_with_input(command, "")
@@ -54,7 +54,7 @@ impl Pair {
     }
 }
 
-/// [`Pair::same`] with the endpoint of each, as it is to be written.
+/// [`Pair::same`] with the endpoint written in another form.
 #[track_caller]
 fn same_at(ours: &str, theirs: &str, command: &str, input: &str) -> Said {
     let [ours, theirs] =
@@ -68,7 +68,7 @@ pub(crate) fn etcdctl(node: &Node, command: &str, input: &str) -> Said {
     etcdctl_at(node.address(), command, input)
 }
 
-/// [`etcdctl`] with the endpoint as it is to be written.
+/// [`etcdctl`] with the endpoint as given.
 fn etcdctl_at(endpoint: &str, command: &str, input: &str) -> Said {
     let mut process = Command::new(ETCDCTL)
         .args(words(endpoint, command))
@@ -79,7 +79,7 @@ fn etcdctl_at(endpoint: &str, command: &str, input: &str) -> Said {
         .spawn()
         .expect("etcdctl is installed");
     let mut stdin = process.stdin.take().expect("piped above");
-    // A command that does not read its input may be gone already.
+    // A command that does not read its input may have ended already.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let output = process
@@ -97,7 +97,7 @@ pub(crate) fn start(node: &Node, command: &str) -> Child {
     start_at(node.address(), command)
 }
 
-/// [`start`] with the endpoint as it is to be written.
+/// [`start`] with the endpoint as given.
 fn start_at(endpoint: &str, command: &str) -> Child {
     Child::spawn(ETCDCTL, &words(endpoint, command), &[("ETCDCTL_API", "3")])
 }
@@ -110,7 +110,7 @@ fn words(endpoint: &str, command: &str) -> Vec<String> {
     std::iter::once(endpoint).chain(words).collect()
 }
 
-/// Without the server's own: its address, its ids, its term, and ids it chose.
+/// Masks the values specific to a server: its address, its ids, its term, and the ids it chose.
 fn masked(said: Said, endpoint: &str) -> Said {
     let mask = |text: String| {
         let text = text.replace(endpoint, "<address>");
@@ -136,7 +136,7 @@ fn mask_line(line: &str) -> Option<String> {
         mask_json(&mut value);
         return Some(value.to_string());
     }
-    // Ids the server chose are 16 hexadecimal digits.
+    // Ids chosen by a server are 16 hexadecimal digits.
     let is_id = |word: &&str| word.len() == 16 && word.chars().all(|c| c.is_ascii_hexdigit());
     let word = line
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -149,7 +149,7 @@ fn mask_json(value: &mut serde_json::Value) {
         for (name, field) in fields {
             match name.as_str() {
                 "cluster_id" | "member_id" | "raft_term" => *field = "<own>".into(),
-                // Of the client's own log lines.
+                // In the client's own log lines.
                 "ts" | "target" => *field = "<own>".into(),
                 _ => mask_json(field),
             }

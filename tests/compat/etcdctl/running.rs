@@ -113,7 +113,7 @@ fn keep_alive_goes_on() {
     });
 }
 
-/// Runs the scene against both and compares all that the commands it returns have printed.
+/// Runs the scene against both servers and compares the output of the commands it returns.
 fn each(scene: impl Fn(&Node) -> Vec<Child>) {
     harness::run(async {
         let mut printed = Vec::new();

@@ -95,7 +95,7 @@ impl Follower {
     /// Waits until it has received an event of this revision or a later one.
     pub async fn reach(&self, revision: i64) {
         eventually(
-            &format!("{} to be told of {revision}", self.name),
+            &format!("{} to reach revision {revision}", self.name),
             || async {
                 let told = lock(&self.told);
                 assert!(told.refused.is_none(), "{}: {:?}", self.name, told.refused);

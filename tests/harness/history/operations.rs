@@ -180,7 +180,7 @@ fn check_origins(
         };
         if !known {
             violations.push(Violation::new(
-                "a write nobody asked for",
+                "a write that no client requested",
                 format!("{event:?}"),
             ));
         }

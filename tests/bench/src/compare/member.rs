@@ -1,4 +1,4 @@
-//! One process of a server: started, stopped, killed, and asked how it is.
+//! One process of a server: started, stopped, killed, and queried.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -14,13 +14,13 @@ use crate::quota::Quota;
 use crate::wire::{Failure, Wire};
 use crate::workload::path;
 
-/// From start to the first answered read, and from SIGTERM to the end of the process.
+/// Time limit from start to the first answered read, and from SIGTERM to the end of the process.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// Between looks at a server that is not there yet.
+/// Polling interval for a server that does not answer yet.
 pub(crate) const POLL: Duration = Duration::from_millis(2);
-/// For a question to a member that may be without a leader.
+/// Timeout of a request to a member that may be without a leader.
 const ANSWER: Duration = Duration::from_secs(2);
-/// Of a log, shown when a server does not start.
+/// Size of the log's tail that is shown when a server does not start.
 const LOG_TAIL_BYTES: usize = 2000;
 
 /// A member, running or not.
@@ -29,7 +29,7 @@ pub(crate) struct Member {
     pub(crate) address: SocketAddr,
     pub(crate) data: PathBuf,
     process: Option<Process>,
-    /// After the process, which must be gone before it.
+    /// Declared after the process, so that it is dropped after the process has ended.
     quota: Option<Quota>,
     binary: PathBuf,
     arguments: Vec<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// One that was not started yet. `directory` is its own.
+    /// Creates a member that is not started yet. It owns `directory`.
     pub(crate) fn new(
         name: String,
         address: SocketAddr,
@@ -58,18 +58,17 @@ impl Member {
         })
     }
 
-    /// From its next start on, its process gets so much of one processor.
+    /// Limits its process to this percentage of one processor, from the next start on.
     pub(crate) fn limit(&mut self, percent: u32) -> Result<(), Failure> {
         self.quota = Some(Quota::make(&self.name, percent)?);
         Ok(())
     }
 
-    /// The process; 0 while there is none.
+    /// The process id; 0 while there is no process.
     pub(crate) fn id(&self) -> u32 {
         self.process.as_ref().map_or(0, Process::id)
     }
 
-    /// Starts the process.
     pub(crate) fn spawn(&mut self) -> Result<(), Failure> {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut command = Command::new(&self.binary);
@@ -105,7 +104,7 @@ impl Member {
         }
     }
 
-    /// What it says of itself.
+    /// The member's answer to `Status`.
     pub(crate) fn status(&self) -> Result<StatusResponse, Failure> {
         runtime()?.block_on(async {
             let asked = async {
@@ -117,7 +116,7 @@ impl Member {
         })
     }
 
-    /// The revision it has come to by itself.
+    /// The revision of the member's own state.
     pub(crate) fn revision(&self) -> Result<i64, Failure> {
         let answer = runtime()?.block_on(read(self.address, b"conclave-bench-nothing", true))?;
         Ok(answer.header.map_or(0, |header| header.revision))
@@ -128,8 +127,8 @@ impl Member {
         let Some(process) = &self.process else {
             return Err(Failure(format!("{} is not running", self.name)));
         };
-        // The standard library has no signal but SIGKILL. The id is that of a child not yet waited
-        // for, so it cannot have passed to another process.
+        // The standard library can only send SIGKILL. The id is that of a child not yet waited for,
+        // so no other process can have it.
         let id = process.id().to_string();
         let status = Command::new("kill").args(["-s", signal, &id]).status()?;
         status
@@ -138,7 +137,7 @@ impl Member {
             .ok_or_else(|| Failure(format!("{}: SIG{signal} could not be sent", self.name)))
     }
 
-    /// Asks the process to end (SIGTERM) and waits until it has. Returns how long that took.
+    /// Stops the process (SIGTERM) and waits until it has ended. Returns how long that took.
     pub(crate) fn stop(&mut self) -> Result<Duration, Failure> {
         let begin = Instant::now();
         if self.process.is_some() {

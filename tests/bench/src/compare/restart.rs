@@ -9,19 +9,19 @@ use crate::data::Keys;
 use crate::procfs;
 use crate::wire::Failure;
 
-/// How a server came back.
+/// The times of a server's recovery.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Restarted {
     pub(crate) keys: u64,
-    /// Start to first answer after SIGKILL right after the last put.
+    /// From the start to the first answer, after SIGKILL right after the last put.
     pub(crate) seconds_after_kill: f64,
-    /// Start to first answer after a stop that was asked for.
+    /// From the start to the first answer, after a graceful stop.
     pub(crate) seconds_after_stop: f64,
     /// From SIGTERM to the end of the process.
     pub(crate) seconds_to_stop: f64,
-    /// Processor seconds of the process from its start until it was quiet, after the stop.
+    /// Processor seconds of the process from its start until it was idle, after the stop.
     pub(crate) cpu_seconds: f64,
-    /// Memory then.
+    /// Memory at that time.
     pub(crate) rss_bytes: u64,
     pub(crate) disk_bytes: u64,
 }

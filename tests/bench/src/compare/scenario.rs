@@ -1,4 +1,4 @@
-//! The scenarios of a comparison and how much of each there is.
+//! The scenarios of a comparison and their sizes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ use crate::workload::range::Range;
 use crate::workload::txn::Txn;
 use crate::workload::watch::{Streams, WatchRun};
 
-/// Longest wait for a server to be quiet between scenarios.
+/// Longest wait for a server to become idle between scenarios.
 const SETTLE: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const WATCHERS: u64 = 1000;
 const RANGE_LENGTH: u64 = 100;
-/// Low enough for any server on a modest disk to keep up, so that it is latency that is compared.
+/// Low enough for any server on a modest disk to keep up, so that the comparison is about latency.
 const OPEN_RATE: f64 = 500.0;
 const WATCH_RATE: f64 = 100.0;
 const KEY_NAME: &str = "conclave-bench";
@@ -39,31 +39,31 @@ const KEY_NAME: &str = "conclave-bench";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Scenario {
-    /// Puts of new keys, as fast as they go.
+    /// Puts of new keys, at full speed.
     Put,
-    /// Linearizable gets of those keys, by the process that has just put them.
+    /// Linearizable gets of those keys, from the process that has just written them.
     GetAfterPut,
-    /// The same, by a process started anew.
+    /// Linearizable gets, from a restarted process.
     Get,
-    /// Those, of the leader alone; for a cluster of several.
+    /// Linearizable gets from the leader only; for clusters of several members.
     GetOfLeader,
-    /// Those, serializable.
+    /// Serializable gets.
     GetSerializable,
     /// Linearizable ranges.
     Range,
     /// Compare-and-swaps, each client on its own key.
     Txn,
-    /// Puts over keys that are there, at a rate.
+    /// Puts to existing keys, at a fixed rate.
     PutOpen,
-    /// Each event to all watchers, which share a stream a connection.
+    /// Each event to all watchers, which share one stream per connection.
     WatchFanout,
-    /// The same with a stream for each watcher.
+    /// Each event to all watchers, one stream per watcher.
     WatchFanoutStreams,
-    /// Each event to one watcher, at a rate.
+    /// Each event to one watcher, at a fixed rate.
     WatchLatency,
     /// Lease keep-alives.
     KeepAlive,
-    /// Back after a kill and after a stop.
+    /// Recovery after a kill and after a stop.
     Restart,
 }
 
@@ -84,10 +84,10 @@ impl Scenario {
         Scenario::Restart,
     ];
 
-    /// Reads are measured on a process that has not just written. etcd 3.4 copies its buffer of
-    /// recent writes for each read, and the buffer keeps the size a flood of writes gave it: a get
-    /// then costs three times what it costs after a restart. That is a figure too, `GetAfterPut`,
-    /// but the target is held against etcd at its best.
+    /// Reads are measured on a process that has not just taken writes. etcd 3.4 copies its buffer
+    /// of recent writes for each read, and the buffer keeps the size that a burst of writes gave
+    /// it: a get then costs three times as much as after a restart. `GetAfterPut` reports that
+    /// cost, too, but the target is compared with etcd at its best.
     fn wants_fresh_process(self) -> bool {
         matches!(
             self,
@@ -95,7 +95,7 @@ impl Scenario {
         )
     }
 
-    /// Requests (puts, for a watch; keys in the store, for restart).
+    /// Number of requests (puts, for a watch; keys in the store, for restart).
     fn size(self, scale: Scale) -> u64 {
         let (full, quick) = match self {
             Scenario::Put => (470_000, 30_000),
@@ -118,7 +118,7 @@ impl Scenario {
     }
 }
 
-/// A server in the comparison and what it has shown so far.
+/// A server in the comparison and its results so far.
 #[derive(Serialize)]
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
@@ -128,10 +128,10 @@ pub(crate) struct Contender {
     pub(crate) restart: Option<Restarted>,
     #[serde(skip)]
     server: Server,
-    /// Keys put so far, from the first on.
+    /// Number of keys put so far, from the first on.
     #[serde(skip)]
     filled: u64,
-    /// Whether this process of the server has taken a flood of writes.
+    /// True if this process of the server has taken a burst of writes.
     #[serde(skip)]
     flooded: bool,
 }
@@ -150,7 +150,7 @@ impl Contender {
         }
     }
 
-    /// Whether every request of every scenario succeeded.
+    /// Returns true if every request of every scenario succeeded.
     pub(crate) fn clean(&self) -> bool {
         self.results
             .values()
@@ -292,7 +292,7 @@ impl Contender {
         Ok(())
     }
 
-    /// Puts new keys until there are `count`.
+    /// Puts new keys until there are `count` keys.
     fn fill(&mut self, count: u64, bench: &BenchArgs) -> Result<Measured, Failure> {
         let keys = keys(bench, count, Order::Sequential)?;
         let put = Put {
@@ -302,7 +302,7 @@ impl Contender {
         };
         let measured = drive(Arc::new(put), &self.load(bench, count - self.filled))?;
         if let Some((text, times)) = measured.errors.first_key_value() {
-            // Gets and restart count on the keys.
+            // Gets and restart rely on the keys.
             return Err(Failure(format!("puts failed: {times} x {text}")));
         }
         self.filled = count;
@@ -330,7 +330,7 @@ impl Contender {
     }
 }
 
-/// `restart` by itself: fills a fresh server and times its way back.
+/// Runs `restart` alone: fills a fresh server and times its recovery.
 pub(crate) fn restart_only(
     server: Server,
     count: u64,

@@ -1,4 +1,4 @@
-//! Starts, stops and kills a server, ours or etcd, of one member or several: the flags are the
+//! Starts, stops and kills a server, Conclave or etcd, of one member or several: the flags are the
 //! same.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -11,10 +11,9 @@ use conclave_proto::etcdserverpb::RangeResponse;
 use crate::compare::member::{Member, PATIENCE, POLL};
 use crate::wire::Failure;
 
-/// Large enough that no run ends in an alarm.
+/// Large enough that no run raises an alarm.
 const QUOTA_BYTES: u64 = 32 << 30;
 
-/// A running server.
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) version: String,
@@ -22,8 +21,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `binary` as a cluster of `count` with its data in `directory`, each member with so
-    /// many percent of a processor if `cpu_percent` says so, and waits until all members answer.
+    /// Starts `binary` as a cluster of `count` members with their data in `directory`, each limited
+    /// to `cpu_percent` of a processor if given, and waits until all members answer.
     pub(crate) fn start(
         name: &'static str,
         binary: &Path,
@@ -69,24 +68,24 @@ impl Server {
         Ok(server)
     }
 
-    /// The processes.
+    /// The process ids.
     pub(crate) fn ids(&self) -> Vec<u32> {
         self.members.iter().map(Member::id).collect()
     }
 
-    /// Where clients connect.
+    /// The client addresses.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.members.iter().map(|member| member.address).collect()
     }
 
-    /// What all data directories hold.
+    /// The size of all data directories.
     pub(crate) fn disk_bytes(&self) -> u64 {
         let bytes = |member: &Member| crate::host::disk_bytes(&member.data);
         self.members.iter().map(bytes).sum()
     }
 
-    /// Starts the processes and waits for the first answer of each to a linearizable get of `key`.
-    /// Returns the time from the one to the other, and the first one's answer.
+    /// Starts the processes and waits until each has answered a linearizable get of `key`. Returns
+    /// the time between the two, and the first member's answer.
     pub(crate) fn launch(&mut self, key: &[u8]) -> Result<(Duration, RangeResponse), Failure> {
         let begin = Instant::now();
         for member in &mut self.members {
@@ -100,8 +99,8 @@ impl Server {
         Ok((begin.elapsed(), answer))
     }
 
-    /// Asks all processes to end (SIGTERM), one after the other, and waits until they have.
-    /// Returns how long that took.
+    /// Stops all processes (SIGTERM), one after the other, and waits until they have ended. Returns
+    /// how long that took.
     pub(crate) fn stop(&mut self) -> Result<Duration, Failure> {
         self.members.iter_mut().map(Member::stop).sum()
     }
@@ -111,24 +110,24 @@ impl Server {
         self.members.iter_mut().for_each(Member::kill);
     }
 
-    /// The member all others follow.
     pub(crate) fn leader(&self) -> Result<&Member, Failure> {
         Ok(&self.members[self.leader_number()?])
     }
 
-    /// Its number.
+    /// The leader's number.
     pub(crate) fn leader_number(&self) -> Result<usize, Failure> {
         self.leader_of(self.members.iter().collect())
     }
 
-    /// The same while one member is away.
+    /// The leader's number while one member is down.
     pub(crate) fn leader_number_without(&self, away: usize) -> Result<usize, Failure> {
         let mut asked: Vec<_> = self.members.iter().collect();
         asked.remove(away);
         self.leader_of(asked)
     }
 
-    /// Waits until all of these name the same one of them; returns its number in the cluster.
+    /// Waits until all of these members name the same one of them as leader; returns its number in
+    /// the cluster.
     fn leader_of(&self, asked: Vec<&Member>) -> Result<usize, Failure> {
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
@@ -155,8 +154,8 @@ impl Server {
     }
 }
 
-/// A port that was free a moment ago. Asking the system and letting go again is a race, lost only
-/// against a program that asks in between; the server then does not start, and says so.
+/// A port that was free a moment ago. Binding it and releasing it is a race, lost only against a
+/// program that binds a port in between; the server then fails to start and reports it.
 fn free_address() -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

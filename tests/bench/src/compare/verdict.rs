@@ -1,4 +1,5 @@
-//! The rows of the comparison: a figure of each server, their ratio, and the target if any.
+//! The rows of the comparison: a figure of each server, their ratio, and the target if there is
+//! one.
 
 use serde::Serialize;
 
@@ -6,22 +7,22 @@ use crate::compare::restart::Restarted;
 use crate::compare::scenario::{Contender, Scenario};
 use crate::stats::{Measured, ServerUse};
 
-/// What we aim at.
+/// A target of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Target {
-    /// Ours divided by etcd's.
+    /// Conclave's figure divided by etcd's.
     RatioAtMost(f64),
-    /// Ours divided by etcd's.
+    /// Conclave's figure divided by etcd's.
     RatioAtLeast(f64),
-    /// Ours alone.
+    /// Conclave's figure alone.
     AtMost(f64),
-    /// Ours alone.
+    /// Conclave's figure alone.
     AtLeast(f64),
 }
 
 impl Target {
-    /// Whether it is met; none if it cannot be told.
+    /// Returns true if the target is met; `None` if that is unknown.
     fn met(self, ours: Option<f64>, ratio: Option<f64>) -> Option<bool> {
         match self {
             Target::RatioAtMost(bound) => ratio.map(|ratio| ratio <= bound),
@@ -32,17 +33,17 @@ impl Target {
     }
 }
 
-/// One figure.
+/// One figure of both servers.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Row {
     pub(crate) figure: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) conclave: Option<f64>,
     pub(crate) etcd: Option<f64>,
-    /// Ours divided by etcd's.
+    /// Conclave's figure divided by etcd's.
     pub(crate) ratio: Option<f64>,
     pub(crate) target: Option<Target>,
-    /// Whether the target is met.
+    /// True if the target is met.
     pub(crate) met: Option<bool>,
 }
 
@@ -52,12 +53,12 @@ impl Row {
     }
 }
 
-/// Reads a figure off a contender that has it.
+/// Reads a figure of a contender; `None` if the contender does not have it.
 type Reading = Box<dyn Fn(&Contender) -> Option<f64>>;
-/// What it is called, its unit, how it is read, and the target.
+/// Its name, its unit, how it is read, and the target.
 type Figure = (&'static str, &'static str, Reading, Option<Target>);
 
-/// The rows for which there is a figure.
+/// The rows that have a figure.
 pub(crate) fn rows(contenders: &[Contender]) -> Vec<Row> {
     let by_name = |name| contenders.iter().find(|contender| contender.name == name);
     let (conclave, etcd) = (by_name("conclave"), by_name("etcd"));

@@ -1,9 +1,9 @@
-//! Puts that are due at fixed times, whatever becomes of those before.
+//! Puts that are due at fixed times, whatever the outcome of earlier ones.
 //!
-//! Each put goes to every member that is not to be avoided, and the first acknowledgement counts:
-//! what is measured is when the cluster takes writes, not how soon a client finds the member that
-//! does. An attempt has a short deadline; many are under way when nothing is answered, so the
-//! first moment at which a put can be acknowledged is seen to within one interval.
+//! Each put goes to every member that is not avoided, and the first acknowledgement counts: the
+//! measurement is about when the cluster takes writes, not how soon a client finds a member that
+//! does. An attempt has a short timeout; many attempts are in flight while nothing is acknowledged,
+//! so the first instant at which a put can be acknowledged is seen to within one interval.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -21,32 +21,32 @@ use tokio::time::MissedTickBehavior;
 use crate::wire::{Failure, Method, Wire};
 use crate::workload::path;
 
-/// Different keys: few, so that the store stays small over many rounds.
+/// Number of different keys: few, so that the store stays small over many rounds.
 const KEYS: u64 = 1000;
 const NOBODY: usize = usize::MAX;
 
-/// A put that was acknowledged.
+/// An acknowledged put.
 #[derive(Clone, Copy)]
 struct Acknowledged {
     due: Instant,
     at: Instant,
 }
 
-/// What the thread and its owner share.
+/// State shared by the thread and its owner.
 struct Shared {
     acknowledged: Mutex<Vec<Acknowledged>>,
     avoid: AtomicUsize,
     stop: AtomicBool,
 }
 
-/// A writer in a thread of its own, until it is dropped.
+/// A writer in its own thread, until it is dropped.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    /// Starts one.
+    /// Starts the thread.
     pub(crate) fn start(
         addresses: Vec<SocketAddr>,
         interval: Duration,
@@ -72,20 +72,21 @@ impl Writer {
         })
     }
 
-    /// Sends nothing to this member from now on.
+    /// Sends nothing to this member from now on; `None` ends that.
     pub(crate) fn avoid(&self, number: Option<usize>) {
         self.shared
             .avoid
             .store(number.unwrap_or(NOBODY), Ordering::Relaxed);
     }
 
-    /// Puts acknowledged since then.
+    /// The number of puts acknowledged since then.
     pub(crate) fn acknowledged_since(&self, since: Instant) -> usize {
         let all = self.acknowledged();
         all.iter().rev().take_while(|one| one.at > since).count()
     }
 
-    /// The longest time between acknowledgements of which the later came after `fault`.
+    /// The longest time between two successive acknowledgements, the later of which came after
+    /// `fault`.
     pub(crate) fn longest_gap(&self, fault: Instant) -> Duration {
         let all = self.acknowledged();
         let gaps = all.windows(2).filter(|two| two[1].at > fault);
@@ -94,7 +95,8 @@ impl Writer {
             .unwrap_or_default()
     }
 
-    /// From due to acknowledged, in milliseconds and sorted, of puts due between these moments.
+    /// The sorted latencies, in milliseconds from due to acknowledged, of puts due in this
+    /// interval.
     pub(crate) fn latencies(&self, from: Instant, to: Instant) -> Vec<f64> {
         let all = self.acknowledged();
         let among = all.iter().filter(|one| (from..to).contains(&one.due));
@@ -105,7 +107,7 @@ impl Writer {
         latencies
     }
 
-    /// Forgets what was acknowledged.
+    /// Discards all recorded acknowledgements.
     pub(crate) fn forget(&self) {
         self.acknowledged().clear();
     }
@@ -122,13 +124,13 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // A panic of it has been shown already.
+            // A panic of the thread has been printed already.
             drop(thread.join());
         }
     }
 }
 
-/// A connection, made again when it is lost.
+/// A connection that is reopened when it is lost.
 struct Link {
     address: SocketAddr,
     method: RefCell<Option<Method>>,
@@ -150,7 +152,7 @@ async fn write(
     };
     let links: Vec<_> = addresses.into_iter().map(link).collect();
     let mut ticks = tokio::time::interval(interval);
-    // A put that is late is late; the next is due at its own time.
+    // A late put does not delay the next one, which is due at its own time.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for number in 0.. {
         let due = ticks.tick().await.into_std();
@@ -202,7 +204,7 @@ async fn attempt(
                 .unwrap_or_else(PoisonError::into_inner);
             all.push(Acknowledged { due, at });
         }
-        // Of the connection, and not an answer of the server.
+        // An error of the connection, not an answer of the server.
         Ok(Err(failure)) if !failure.0.starts_with("grpc") => link.lose(),
         Ok(_) | Err(_) => {}
     }

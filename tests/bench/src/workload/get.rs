@@ -1,4 +1,4 @@
-//! Gets of single keys. The answer must hold the key, with a value of the size that was put.
+//! Gets of single keys. The answer must have the key, with a value of the expected size.
 
 use conclave_proto::etcdserverpb::{RangeRequest, RangeResponse};
 

@@ -1,6 +1,6 @@
-//! Lease grants: each client asks for one lease after another, under ids of the server's choice.
+//! Lease grants: each client requests one lease after another, with ids chosen by the server.
 //!
-//! The leases are not revoked: they expire, some time after the run.
+//! The leases are not revoked: they expire some time after the run.
 
 use conclave_proto::etcdserverpb::{LeaseGrantRequest, LeaseGrantResponse};
 
@@ -29,7 +29,7 @@ impl Workload for Grant {
     }
 }
 
-/// Grants a lease, giving its id.
+/// Grants a lease and returns its id.
 pub(super) async fn grant(method: &mut Method, ttl_seconds: i64) -> Result<i64, Failure> {
     let request = LeaseGrantRequest {
         ttl: ttl_seconds,

@@ -1,7 +1,7 @@
-//! Lease keep-alives: each client has a stream and some leases, and refreshes them one after
-//! another. The answer must name the lease and a TTL above zero (zero says it has expired).
+//! Lease keep-alives: each client has a stream and some leases, and renews them one after another.
+//! The answer must name the lease and a TTL above zero (zero means that it has expired).
 //!
-//! The leases are not revoked: they expire, some time after the run.
+//! The leases are not revoked: they expire some time after the run.
 
 use conclave_proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 
@@ -10,7 +10,7 @@ use crate::wire::{Duplex, Failure, Wire};
 use crate::workload::grant::grant;
 use crate::workload::path;
 
-/// Keep-alives of `leases` leases a client, granted for `ttl_seconds`.
+/// Keep-alives of `leases` leases per client, granted for `ttl_seconds`.
 pub(crate) struct KeepAlive {
     pub(crate) leases: usize,
     pub(crate) ttl_seconds: i64,
@@ -20,7 +20,7 @@ pub(crate) struct KeepAlive {
 pub(crate) struct Keeper {
     stream: Duplex,
     leases: Vec<i64>,
-    /// Requests whose answer has not come: one, but for those that timed out.
+    /// Number of unanswered requests: one, plus those that timed out.
     owed: usize,
 }
 

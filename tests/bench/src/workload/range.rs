@@ -1,4 +1,4 @@
-//! Ranges of neighbouring keys. The answer must hold all of them, in order.
+//! Ranges of neighbouring keys. The answer must have all of them, in order.
 
 use conclave_proto::etcdserverpb::{RangeRequest, RangeResponse};
 
@@ -7,8 +7,8 @@ use crate::drive::Workload;
 use crate::wire::{Failure, Method, Wire};
 use crate::workload::{path, revision};
 
-/// Reads `length` keys that a `Put` with the same keys has written, from a key on that leaves
-/// room for them.
+/// Reads `length` keys that a `Put` with the same keys has written; the first is chosen so that all
+/// exist.
 pub(crate) struct Range {
     pub(crate) keys: Keys,
     pub(crate) length: u64,

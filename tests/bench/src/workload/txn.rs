@@ -1,8 +1,9 @@
-//! Compare-and-swap: write a key if nobody has since it was last seen, else look at it again.
+//! Compare-and-swap: write a key if it has not changed since it was last read, otherwise read it
+//! again.
 //!
 //! Client `k` works on key `k % key space`. With as many keys as clients each comparison must hold;
-//! with fewer, clients race, and a lost race is an answer like another, counted as a conflict. The
-//! revisions prove that no swap was lost: see [`Txn::call`].
+//! with fewer, clients conflict, and a failed comparison is a valid answer, counted as a conflict.
+//! The revisions prove that no swap was lost: see [`Txn::call`].
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,7 @@ pub(crate) struct Txn {
     pub(crate) keys: Keys,
     pub(crate) values: Values,
     pub(crate) conflicts: AtomicU64,
-    /// Whether every client has a key of its own.
+    /// True if every client has its own key.
     pub(crate) exclusive: bool,
 }
 
@@ -34,7 +35,7 @@ pub(crate) struct Swapper {
     method: Method,
     key: Bytes,
     seen: i64,
-    /// An unanswered swap may have happened.
+    /// True if an unanswered swap may have been done.
     unsure: bool,
 }
 
@@ -49,8 +50,8 @@ impl Workload for Txn {
         let key = self.keys.key(client as u64 % self.keys.space());
         let mut put = wire.method(path::PUT)?;
         let seen = put_once(&mut put, key.clone(), self.values.value(client as u64)).await?;
-        // Of clients that share a key the last one to open has written it; the others' first swap
-        // is a conflict.
+        // Of clients that share a key, the last one to open has written it; the first swap of the
+        // others is a conflict.
         Ok(Swapper {
             method: wire.method(path::TXN)?,
             key,

@@ -1,18 +1,18 @@
-//! Watches: one writer, many watchers, and the time and processor it takes to tell them.
+//! Watches: one writer, many watchers, and the time and processor cost of delivering the events.
 //!
-//! There are `keys` keys and `watchers` watchers, as many on each key; put `n` is to key
-//! `n % keys`, and its number is in its value. One key is *fan-out*: every event goes to everybody.
-//! As many keys as watchers is *latency*: every event goes to one.
+//! There are `keys` keys and `watchers` watchers, the same number on each key; put `n` is to key `n
+//! % keys`, and its number is in its value. With one key the workload is *fan-out*: every event
+//! goes to all watchers. With as many keys as watchers it is *latency*: every event goes to one.
 //!
-//! Closed loop, the writer waits until all watchers of a put have heard of it; open loop, it keeps
-//! to the rate, and latency counts from the intended moment of the put.
+//! In a closed loop, the writer waits until all watchers of a put have received its event; in an
+//! open loop, it keeps to the rate, and latency counts from the put's due time.
 //!
-//! Invariants, and breaking one fails the run:
+//! Invariants, the violation of which fails the run:
 //!
 //! - every watcher gets each event of its key once and in order, which the numbers show;
-//! - revisions rise with them, and no response is of a revision below its events';
-//! - after the last event comes one more round of puts that is not measured, so that an event told
-//!   twice at the end is noticed as well.
+//! - revisions rise with them, and no response has a revision below its events';
+//! - after the last event comes one more round of puts that is not measured, so that a duplicate of
+//!   the last event is noticed as well.
 //!
 //! Everything runs on one thread: a delivery is counted where it arrives.
 
@@ -43,9 +43,9 @@ use crate::workload::{path, put_once};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Streams {
-    /// One stream a connection, with all its watchers: what most clients do.
+    /// One stream per connection, with all its watchers: what most clients do.
     Shared,
-    /// One stream a watcher.
+    /// One stream per watcher.
     Separate,
 }
 
@@ -59,17 +59,17 @@ pub(crate) struct WatchRun {
     pub(crate) events: u64,
 }
 
-/// What readers and writer share.
+/// State shared by the readers and the writer.
 struct Board {
     begin: Instant,
-    /// For each put, when it was sent or meant to be, in nanoseconds since `begin`.
+    /// For each put, when it was sent or due, in nanoseconds since `begin`.
     sent: Box<[AtomicU64]>,
-    /// For each put, the watchers that have heard of it.
+    /// For each put, the number of watchers that have received its event.
     heard: Box<[AtomicU64]>,
-    /// Watchers of each key.
+    /// Number of watchers of each key.
     audience: u64,
     delivered: AtomicU64,
-    /// Rings when a put has been heard of by all its watchers, and at a failure.
+    /// Notified when a put's event has reached all its watchers, and at a failure.
     bell: Notify,
     numbers: Mutex<Numbers>,
 }
@@ -102,7 +102,7 @@ impl Board {
         self.begin.elapsed().as_nanos() as u64
     }
 
-    /// One watcher has heard of put `number`.
+    /// Counts a delivery of put `number` to one watcher.
     fn deliver(&self, number: u64) {
         let number = number as usize;
         let waited = self
@@ -125,7 +125,7 @@ impl Board {
         self.bell.notify_one();
     }
 
-    /// Waits until `delivered` deliveries have been made in all.
+    /// Waits until `delivered` deliveries have been made in total.
     async fn wait(&self, delivered: u64, timeout: Duration) -> Result<(), Failure> {
         let waiting = async {
             loop {
@@ -151,7 +151,7 @@ impl Board {
 }
 
 impl WatchRun {
-    /// Runs from beginning to end.
+    /// Runs the whole workload.
     pub(crate) fn run(&self, load: &Load) -> Result<Measured, Failure> {
         let space = self.keys.space();
         if self.watchers == 0 || !self.watchers.is_multiple_of(space) {
@@ -215,7 +215,7 @@ impl WatchRun {
         })
     }
 
-    /// The measured puts. Returns what was seen and how long it took to the last delivery.
+    /// Runs the measured puts. Returns the measurements and the time until the last delivery.
     async fn write(
         &self,
         load: &Load,
@@ -253,7 +253,8 @@ impl WatchRun {
         ))
     }
 
-    /// One more put to each key: whoever gets anything else first has got something twice.
+    /// Puts once more to each key: a watcher that receives any other event first has received a
+    /// duplicate.
     async fn last_round(
         &self,
         load: &Load,

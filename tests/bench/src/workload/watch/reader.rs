@@ -13,11 +13,11 @@ use crate::wire::{Duplex, Failure, Wire};
 use crate::workload::path;
 use crate::workload::watch::Board;
 
-/// The watchers of one stream.
+/// The watchers assigned to one stream.
 pub(super) struct Share {
-    /// For each watcher, the number of the first put it will hear of, which is its key's ordinal.
+    /// For each watcher, the number of the first put it receives, which is its key's ordinal.
     pub(super) first_puts: Vec<u64>,
-    /// From one put to a key to the next.
+    /// The distance between the numbers of two puts to one key.
     pub(super) step: u64,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Reader {
     board: Arc<Board>,
 }
 
-/// What a watcher must hear next.
+/// The next event a watcher must receive.
 struct Watcher {
     next_put: u64,
     step: u64,
@@ -36,7 +36,7 @@ struct Watcher {
 }
 
 impl Reader {
-    /// Opens a stream and its watchers. Their ids are ours, from 1, so that the order of the
+    /// Opens a stream and its watchers. We choose their ids, from 1, so that the order of the
     /// acknowledgements does not matter.
     pub(super) async fn open(
         wire: &Wire,
@@ -90,7 +90,7 @@ impl Reader {
         })
     }
 
-    /// Reads until the stream breaks; the board knows whether that was meant.
+    /// Reads until the stream breaks; the board knows whether that is expected.
     pub(super) async fn run(mut self) {
         loop {
             let result = match self.stream.incoming.expect::<WatchResponse>().await {
@@ -124,7 +124,7 @@ impl Reader {
 }
 
 impl Watcher {
-    /// Checks one event of a response of revision `now`. Returns the number of the put it tells of.
+    /// Checks one event of a response of revision `now`. Returns the number of its put.
     fn hear(&mut self, event: &Event, now: i64) -> Result<u64, Failure> {
         let kv = match &event.kv {
             Some(kv) if event.r#type() == EventType::Put && kv.value.len() >= size_of::<u64>() => {
