@@ -1,5 +1,5 @@
-//! The long run: one target under LLVM's libFuzzer, which `CONCLAVE_FUZZ_TARGET` names. `make fuzz`
-//! builds it with the instrumentation that guides it, and starts it.
+//! The long run: one target, named by `CONCLAVE_FUZZ_TARGET`, under LLVM's libFuzzer. `make fuzz`
+//! builds it with the instrumentation that guides libFuzzer, and starts it.
 #![no_main]
 
 use std::cell::RefCell;
@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use fuzz::target::{self, Target};
 
 thread_local! {
-    /// libFuzzer gives all inputs to the thread that began.
+    /// libFuzzer passes all inputs to the thread that called it.
     static TARGET: RefCell<Box<dyn Target>> = RefCell::new(open());
 }
 

@@ -1,9 +1,9 @@
-//! The short run: every target is given all that is kept for it, and then a bounded number of
-//! inputs made of that.
+//! The short run: each target gets all its kept inputs, and then a limited number of mutations of
+//! them.
 //!
-//! The inputs depend on the seed alone, which `CONCLAVE_TEST_SEED` sets. One that fails is written
-//! into a file, whose path is printed with how to run it again; `CONCLAVE_FUZZ_INPUTS=PATH` gives a
-//! target that file, or all of a folder, and nothing else.
+//! The inputs depend only on the seed, which `CONCLAVE_TEST_SEED` sets. A failing input is written
+//! to a file; its path is printed with the command that runs it again. `CONCLAVE_FUZZ_INPUTS=PATH`
+//! gives a target only that file, or the files of that folder.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(
     clippy::print_stdout,
@@ -24,10 +24,10 @@ use fuzz::panics;
 use fuzz::target::{self, Target};
 use prost::Message as _;
 
-/// Without `CONCLAVE_TEST_SEED`.
+/// Used without `CONCLAVE_TEST_SEED`.
 const SEED: u64 = 1;
 
-/// Makes a test of each target.
+/// Generates one test per target.
 macro_rules! targets {
     ($($name:ident),+ $(,)?) => {
         $(#[test]
@@ -72,7 +72,7 @@ fn every_method_is_called() {
     assert_eq!(missing, [""; 0]);
 }
 
-/// A file that is empty, or has no story, is a mistake.
+/// A seed that is empty or has no story is a mistake.
 #[test]
 fn every_seed_has_its_story() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
@@ -90,7 +90,7 @@ fn every_seed_has_its_story() {
 }
 
 fn short(name: &str) {
-    // One at a time: what panics in a member is laid to the target that runs.
+    // One at a time: a panic in a member is attributed to the running target.
     let _turn = turn();
     panics::watch();
     panics::forget();
@@ -111,7 +111,7 @@ fn short(name: &str) {
     let seed = std::env::var("CONCLAVE_TEST_SEED");
     let seed = seed.map_or(SEED, |seed| seed.parse().unwrap());
     println!(
-        "{name}: {} inputs, then {} made of them with seed {seed}",
+        "{name}: {} inputs, then {} mutations of them with seed {seed}",
         kept.len(),
         named.made
     );
@@ -123,7 +123,7 @@ fn short(name: &str) {
     run.check();
 }
 
-/// A target at work.
+/// A target that processes inputs.
 struct Run<'a> {
     name: &'a str,
     target: Box<dyn Target>,
@@ -138,7 +138,7 @@ impl Run<'_> {
     }
 
     fn one(&mut self, input: &[u8]) {
-        // Before it runs: what ends the process leaves no chance to do it afterwards.
+        // Written before the input runs, since it may end the process.
         let path = file(self.name, "last");
         fs::write(&path, input).unwrap();
         self.last = input.to_vec();
@@ -162,7 +162,7 @@ impl Run<'_> {
         fs::write(&path, &self.last).unwrap();
         let path = path.display();
         println!(
-            "the input is in {path}; again, alone:\n  CONCLAVE_FUZZ_INPUTS={path} cargo test \
+            "the input is in {path}; to run it again:\n  CONCLAVE_FUZZ_INPUTS={path} cargo test \
              --release --workspace --test fuzz {name}"
         );
         panic::resume_unwind(panic)

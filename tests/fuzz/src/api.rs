@@ -1,12 +1,12 @@
-//! Targets `messages` and `requests`: any bytes as messages of the API, and sequences of requests
-//! that make sense, to a running member through its whole stack.
+//! Targets `messages` and `requests`: arbitrary bytes as messages of the API, and sequences of
+//! sensible requests, sent to a running member through its whole stack.
 //!
-//! Every call has to be answered, with a response or a refusal, and the member goes on. Now and
-//! then, and at the end of a run, a second member is started on a copy of its disk and must come to
-//! the same state ([`Member::check_replay`]).
+//! Every call must be answered, with a response or a refusal, and the member must go on.
+//! Occasionally, and at the end of a run, a second member is started on a copy of its disk and must
+//! come to the same state ([`Member::check_replay`]).
 //!
 //! Input of `messages`: the number of a method in [`METHODS`], and for each message two bytes of
-//! length and the message. Input of `requests`: steps as [`Api::step`] reads them.
+//! length and the message. Input of `requests`: steps in the format of [`Api::step`].
 
 use bytes::Bytes;
 use conclave_proto::command::command::Body;
@@ -23,17 +23,17 @@ use crate::requests::{self, Near};
 use crate::source::Source;
 use crate::target::Target;
 
-/// Inputs between two looks at what is on disk. What the state has flushed meanwhile is not applied
-/// again, so these are many.
+/// Number of inputs between two checks of the disk. Entries whose state was flushed are not
+/// replayed, so the interval is long.
 const REPLAY_AFTER: usize = 64;
 
-/// Inputs in the life of a member: its store stays small that way, and its log short.
+/// Number of inputs in a member's life, so that its store stays small and its log short.
 const RENEW_AFTER: usize = 16 * REPLAY_AFTER;
 
-/// Messages of one call.
+/// Limit of messages per call.
 const MESSAGES_MAX: usize = 8;
 
-/// Requests of one input.
+/// Limit of requests per input.
 const STEPS_MAX: usize = 24;
 
 /// A member and a client of it.
@@ -44,23 +44,23 @@ struct Api {
     inputs: usize,
 }
 
-/// See the module.
+/// The target `messages`.
 #[derive(Debug)]
 pub struct Messages(Api);
 
-/// See the module.
+/// The target `requests`.
 #[derive(Debug)]
 pub struct Requests(Api);
 
 impl Messages {
-    /// With a member that has just started.
+    /// Starts a member.
     pub fn open() -> Self {
         Self(Api::open())
     }
 }
 
 impl Requests {
-    /// With a member that has just started.
+    /// Starts a member.
     pub fn open() -> Self {
         Self(Api::open())
     }
@@ -117,10 +117,11 @@ impl Api {
         self.member.block_on(call);
     }
 
-    /// After each input: the member answers, and is fit for the next.
+    /// Checks after each input that the member answers, and renews it if it cannot take the next
+    /// input.
     fn after(&mut self) {
         if !self.member.is_sole_voter() {
-            // It was given a second voter, which is not there.
+            // The input added a second voter, which does not exist.
             return self.renew();
         }
         self.member.check_alive();
@@ -139,7 +140,7 @@ impl Api {
         self.channel = connect(&self.member);
     }
 
-    /// One request, or one stream of them.
+    /// Sends one request, or one stream of them.
     fn step(&self, source: &mut Source) {
         let handle = self.member.handle();
         let near = Near {
@@ -179,7 +180,7 @@ impl Api {
     }
 }
 
-/// What is asked less often: streams, locks, elections, members.
+/// The less frequent requests: streams, locks, elections, members.
 fn rare(choice: u8, source: &mut Source, near: Near) -> (&'static str, Vec<Bytes>) {
     let target_id = near.member_id;
     match choice {
@@ -211,7 +212,7 @@ fn rare(choice: u8, source: &mut Source, near: Near) -> (&'static str, Vec<Bytes
         235..=239 => {
             let member = pb::MemberAddRequest {
                 peer_urls: vec![format!("http://127.0.0.1:{}", 1 + source.below(4))],
-                // One more voter would be one that does not answer.
+                // A further voter would not exist, so learners are more frequent.
                 is_learner: !source.rarely(),
             };
             one("Cluster/MemberAdd", &member)
@@ -224,7 +225,7 @@ fn rare(choice: u8, source: &mut Source, near: Near) -> (&'static str, Vec<Bytes
             let id = source.near(near.member_id);
             one("Cluster/MemberPromote", &pb::MemberPromoteRequest { id })
         }
-        // It flushes the state.
+        // Rare, because it flushes the state.
         246..=248 if source.rarely() => one("Maintenance/Defragment", &pb::DefragmentRequest {}),
         246..=251 => one(
             "Maintenance/MoveLeader",
@@ -240,11 +241,11 @@ fn one(path: &'static str, message: &impl Message) -> (&'static str, Vec<Bytes>)
 }
 
 fn connect(member: &Member) -> Channel {
-    // In the runtime, which the connection's task will need.
+    // Connects inside the runtime, which the connection's task needs.
     member.block_on(async { calls::connect(&member.client_address()) })
 }
 
-/// An alarm would have all further writes refused.
+/// Disarms the alarms, since an alarm makes the member refuse all further writes.
 fn disarm(member: &Member) {
     let handle: &Handle = member.handle();
     for alarm in handle.reader().alarms() {

@@ -1,4 +1,4 @@
-//! Calls of a member as bytes: any path, any messages.
+//! Calls of a member with raw bytes: any path, any messages.
 
 use std::time::Duration;
 
@@ -10,14 +10,13 @@ use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 
-/// How long a call that may wait for ever is waited for. What it does to the member it does at
-/// once.
+/// Timeout of a call that may stay unanswered. Its effect on the member is immediate.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Responses that are read of one call.
+/// Limit of responses read per call.
 const RESPONSES_MAX: usize = 64;
 
-/// The methods that are called, by number. Seeds name them so: new ones go to the end.
+/// Methods by number. Seeds contain the numbers, so new methods are appended.
 pub const METHODS: &[Method] = &[
     method("/etcdserverpb.KV/Range"),
     method("/etcdserverpb.KV/Put"),
@@ -87,7 +86,7 @@ pub const PEER_METHODS: &[Method] = &[
 pub struct Method {
     /// Its path.
     pub path: &'static str,
-    /// Whether a call may rightly go without an answer, or without an end.
+    /// True if a call may stay without an answer, or without an end.
     pub waits: bool,
 }
 
@@ -99,15 +98,15 @@ const fn waiting(path: &'static str) -> Method {
     Method { path, waits: true }
 }
 
-/// A connection that is made when it is first used.
+/// A connection that is established when first used.
 pub fn connect(address: &str) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{address}"));
     let endpoint = endpoint.expect("an address makes a URL");
     endpoint.tcp_nodelay(true).connect_lazy()
 }
 
-/// Calls a method with these messages, and returns how the call ended: `None` if it did not, as it
-/// may. Panics when a call that has to be answered is not.
+/// Calls a method with these messages and returns the status code; `None` if a call that may stay
+/// unanswered does. Panics if any other call stays unanswered.
 pub async fn call(channel: &Channel, method: Method, messages: Vec<Bytes>) -> Option<Code> {
     let called = ended(channel.clone(), method.path, messages);
     if method.waits {

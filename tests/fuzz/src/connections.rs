@@ -1,9 +1,9 @@
-//! Target `connections`: any bytes on a connection to the port of clients.
+//! Target `connections`: arbitrary bytes on a connection to the client port.
 //!
-//! The bytes are sent, the sending side is closed, and the member has to close the other; then it
-//! has to answer as before.
+//! The bytes are sent and the sending side is closed; the member must close the other side, and
+//! then answer other clients as before.
 //!
-//! Input: a byte that says what the rest becomes: the bytes as they are, HTTP/1.1 or HTTP/2
+//! Input: a byte that selects the form of the rest: raw bytes, HTTP/1.1 or HTTP/2
 //! ([`crate::frames`]).
 
 use std::io;
@@ -16,10 +16,10 @@ use crate::member::{Cluster, Member};
 use crate::source::Source;
 use crate::target::Target;
 
-/// Inputs in the life of a member.
+/// Number of inputs in a member's life.
 const RENEW_AFTER: usize = 4_096;
 
-/// See the module.
+/// The target.
 #[derive(Debug)]
 pub struct Connections {
     member: Member,
@@ -27,7 +27,7 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// With a member that has just started.
+    /// Starts a member.
     pub fn open() -> Self {
         Self {
             member: Member::start(Cluster::Sole),
@@ -54,7 +54,7 @@ impl Target for Connections {
     }
 }
 
-/// What is sent.
+/// The bytes to send.
 pub fn bytes(source: &mut Source) -> Vec<u8> {
     match source.below(4) {
         0 => source.rest().to_vec(),
@@ -63,12 +63,12 @@ pub fn bytes(source: &mut Source) -> Vec<u8> {
     }
 }
 
-/// Sends bytes and waits for the end of the connection. An error if nothing listens.
+/// Sends bytes and waits for the end of the connection. Returns an error if no process listens.
 pub async fn send(address: &str, bytes: &[u8]) -> io::Result<()> {
     let mut stream = TcpStream::connect(address).await?;
     let (mut reading, mut writing) = stream.split();
     let sending = async {
-        // The member may have had enough of it before the end.
+        // The member may close the connection before it has read everything.
         let _ = writing.write_all(bytes).await;
         let _ = writing.shutdown().await;
     };

@@ -1,5 +1,5 @@
-//! The inputs that are kept: seeds, each with a story in `seeds/README.md`, and the corpora that
-//! long runs have found.
+//! The kept inputs: seeds, each with a story in `seeds/README.md`, and the corpora found by long
+//! runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 /// An input from a file.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says.
+    /// Its content.
     pub bytes: Vec<u8>,
 }
 
@@ -29,14 +29,14 @@ fn folder(kind: &str, target: &str) -> PathBuf {
         .join(target)
 }
 
-/// All that is kept for a target, in the order of names.
+/// All kept inputs of a target, ordered by name.
 pub fn kept(target: &str) -> Vec<Kept> {
     let mut kept = inputs(&seeds(target));
     kept.extend(inputs(&corpus(target)));
     kept
 }
 
-/// The files of a folder, or the one file.
+/// The files of a folder, or the single file.
 pub fn inputs(path: &Path) -> Vec<Kept> {
     let mut paths = match fs::read_dir(path) {
         Ok(entries) => entries

@@ -1,14 +1,15 @@
-//! Target `entries`: any bytes as entries of the log, applied by the state machine.
+//! Target `entries`: arbitrary bytes as log entries, applied by the state machine.
 //!
 //! Two machines apply the same entries. One commits when the input says so; the other commits after
-//! each entry, loses what is not durable and opens its state again where the input says so, as a
-//! member does that is killed: and has to be given the entries again from there. Outcomes and
-//! changes must be equal, and in the end the state, byte for byte.
+//! each entry, and at points chosen by the input it loses what is not durable, reopens its state
+//! like a killed member, and applies the entries from there again. Outcomes and changes must be
+//! equal, and at the end the state, byte for byte.
 //!
 //! An entry that cannot be decoded is refused by both with the same fault, and changes nothing: the
-//! process stops then, and what an operator does about it must not depend on the member.
+//! process stops in that case, and the operator's remedy must not depend on the member.
 //!
-//! Input: 0 and the bytes of one entry, or any other byte and steps as [`Steps::run`] reads them.
+//! Input: 0 and the bytes of one entry, or any other byte and steps in the format of
+//! [`Steps::run`].
 
 use std::sync::Arc;
 
@@ -25,16 +26,16 @@ use crate::requests::{self, Near};
 use crate::source::Source;
 use crate::target::Target;
 
-/// Steps of one input.
+/// Limit of steps per input.
 const STEPS_MAX: usize = 64;
 
-/// Rows of history a step of compaction looks at: few, so that compactions last.
+/// Rows of history per step of compaction: few, so that compactions take several steps.
 const COMPACTION_ROWS: usize = 3;
 
-/// Bytes of history that are read in the end.
+/// Limit of history read at the end, in bytes.
 const HISTORY_BYTES: usize = 1 << 20;
 
-/// See the module.
+/// The target.
 #[derive(Debug)]
 pub struct Entries;
 
@@ -51,14 +52,14 @@ impl Target for Entries {
     }
 }
 
-/// What an entry of the log holds.
+/// The content of a log entry.
 #[derive(Clone, Debug)]
 enum Entry {
     Normal(Bytes),
     Member(Change),
 }
 
-/// A machine and the disk under it.
+/// A machine and its disk.
 struct Twin {
     engine: MemoryEngine,
     machine: Machine,
@@ -66,7 +67,7 @@ struct Twin {
     changes: Vec<Arc<Changes>>,
 }
 
-/// What came of an entry.
+/// The outcome of an entry.
 #[derive(Debug, PartialEq)]
 enum Applied {
     Commands(Result<Vec<Done>, Fault>),
@@ -110,17 +111,17 @@ impl Twin {
     }
 }
 
-/// The term of an entry: it changes now and then.
+/// The term of an entry, which changes occasionally.
 fn term(index: u64) -> u64 {
     GENESIS.1 + index / 8
 }
 
 struct Steps {
-    /// Commits when asked.
+    /// Commits when the input says so.
     lazy: Twin,
     /// Commits after each entry, and crashes.
     eager: Twin,
-    /// What was applied, from the one after [`GENESIS`]; entries that were refused are empty.
+    /// The applied entries, from the one after [`GENESIS`]; refused entries are empty.
     log: Vec<Entry>,
 }
 
@@ -205,7 +206,7 @@ impl Steps {
         }
     }
 
-    /// One entry, by both.
+    /// Applies one entry to both.
     fn entry(&mut self, entry: Entry) {
         let index = GENESIS.0 + 1 + self.log.len() as u64;
         let (lazy, eager) = (
@@ -225,7 +226,7 @@ impl Steps {
         self.eager.commit();
     }
 
-    /// The eager one is killed; what it had not made durable is lost, but for some of it.
+    /// Kills the eager machine; it loses what is not durable, except for a part of it.
     fn crash(&mut self, source: &mut Source) {
         if source.flag() {
             let flushed = conclave_storage::engine::Engine::flush(&self.eager.engine);
@@ -235,7 +236,7 @@ impl Steps {
         let changes = std::mem::take(&mut self.eager.changes);
         self.eager = Twin::open(engine);
         let applied = self.eager.reader.applied();
-        // What is applied again makes the same changes again.
+        // Entries applied again must make the same changes again.
         let known = changes
             .iter()
             .position(|one| one.revision > applied.revision);
@@ -247,10 +248,10 @@ impl Steps {
         }
     }
 
-    /// Both have the same state in the end.
+    /// Expects both to end in the same state.
     fn finish(mut self) {
         self.lazy.commit();
-        // Hashes before anything more is removed, and after.
+        // Hashes before and after the last steps of compaction.
         assert_eq!(
             self.lazy.reader.hash_kv(0),
             self.eager.reader.hash_kv(0),

@@ -1,15 +1,15 @@
-//! HTTP/2 and HTTP/1.1 made of an input: frames that are whole and in order, or not, and headers
-//! in every form that HPACK has for one.
+//! HTTP/2 and HTTP/1.1 built from an input: complete or broken frames, in order or not, and headers
+//! in every representation of HPACK.
 
 use crate::source::Source;
 
-/// What a client of HTTP/2 says first, and an empty SETTINGS.
+/// The preface of an HTTP/2 client, and an empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Frames of one connection.
+/// Limit of frames per connection.
 const FRAMES_MAX: u8 = 12;
 
-/// Kinds of frames, by their numbers.
+/// Frame types.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
@@ -19,7 +19,7 @@ const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
 
-/// Names of headers, with the index HPACK's static table has for them.
+/// Header names with their index in HPACK's static table.
 const NAMES: &[(&str, u8)] = &[
     (":authority", 1),
     (":method", 2),
@@ -37,7 +37,7 @@ const NAMES: &[(&str, u8)] = &[
     ("", 0),
 ];
 
-/// Values that mean something to a server of gRPC.
+/// Values that a gRPC server interprets.
 const VALUES: &[&str] = &[
     "POST",
     "GET",
@@ -61,7 +61,7 @@ const VALUES: &[&str] = &[
     "",
 ];
 
-/// The headers of a call that is answered, by HPACK without Huffman's code.
+/// The headers of a valid call, for HPACK without Huffman coding.
 const CALL: &[(&str, &str)] = &[
     (":method", "POST"),
     (":scheme", "http"),
@@ -71,10 +71,10 @@ const CALL: &[(&str, &str)] = &[
     ("te", "trailers"),
 ];
 
-/// A range of one key as gRPC frames it.
+/// A range of one key, framed for gRPC.
 const RANGE: &[u8] = b"\0\0\0\0\x03\x0a\x01a";
 
-/// A whole connection of HTTP/2.
+/// A complete HTTP/2 connection.
 pub fn http2(source: &mut Source) -> Vec<u8> {
     let mut out = PREFACE.to_vec();
     for number in 0..FRAMES_MAX {
@@ -95,12 +95,12 @@ pub fn http2(source: &mut Source) -> Vec<u8> {
             }
         }
     }
-    // What is left may end in the middle of a frame.
+    // The rest of the input may end in the middle of a frame.
     out.extend_from_slice(&source.rest());
     out
 }
 
-/// Request lines and headers of HTTP/1.1, one request after another.
+/// Request lines and headers of HTTP/1.1 requests, one after another.
 pub fn http1(source: &mut Source) -> Vec<u8> {
     let mut out = Vec::new();
     let methods: &[&str] = &["GET", "POST", "PRI", "HEAD", "OPTIONS", "\0"];
@@ -171,13 +171,13 @@ fn headers(source: &mut Source, stream: u32, out: &mut Vec<u8>) {
     if shape & 32 == 0 {
         return frame(HEADERS, flags, stream, &payload, out);
     }
-    // In two frames, cut anywhere, also in the middle of a field.
+    // Split into two frames at any byte, also in the middle of a field.
     let cut = usize::from(source.byte()).min(payload.len());
     frame(HEADERS, flags & !END_HEADERS, stream, &payload[..cut], out);
     frame(CONTINUATION, END_HEADERS, stream, &payload[cut..], out);
 }
 
-/// One header in any of HPACK's forms.
+/// Encodes one header in one of HPACK's representations.
 fn field(source: &mut Source, block: &mut Vec<u8>, name: Option<&str>) {
     let (known, index) = match name {
         Some(name) => *NAMES
@@ -188,7 +188,7 @@ fn field(source: &mut Source, block: &mut Vec<u8>, name: Option<&str>) {
     };
     let form = source.byte();
     if form >= 240 {
-        // An entry of one of the tables, or the size of the dynamic one.
+        // An index into a table, or a change of the dynamic table's size.
         return block.push(source.byte());
     }
     let kind = [0x00, 0x10, 0x40][usize::from(form % 3)];
@@ -213,7 +213,8 @@ fn literal(name: &[u8], value: &[u8], kind: u8, block: &mut Vec<u8>) {
     text(value, false, block);
 }
 
-/// A string with its length; `huffman` says that it is coded, which it is not, or by chance.
+/// Encodes a string with its length. `huffman` sets the flag of Huffman coding, although the text
+/// is not coded.
 fn text(text: &[u8], huffman: bool, block: &mut Vec<u8>) {
     let flag = u8::from(huffman) << 7;
     match text.len() {

@@ -1,18 +1,18 @@
-//! Fuzzing: whatever comes, a member answers or refuses; it never ends, and what it has on disk
-//! says the same when it is read again.
+//! Fuzzing: a member answers or refuses any input and never ends, and its disk yields the same
+//! state when it is read again.
 //!
-//! A *target* ([`target::TARGETS`]) takes bytes and gives them to a part of the product, or to a
-//! whole member: as a message of the API, as a connection, as what other members send, as entries
-//! of the log, as a snapshot. Most read the bytes as *structure* too: as choices of which a
-//! sequence of requests or messages is made that gets further than noise would ([`source`]).
+//! A *target* ([`target::TARGETS`]) takes bytes and passes them to a part of the product, or to a
+//! whole member: as a message of the API, as a connection, as traffic of other members, as log
+//! entries, as a snapshot. Most targets also read the bytes as *structure*, as choices that build a
+//! sequence of requests or messages, which gets further than noise ([`source`]).
 //!
-//! Two runners give inputs to a target. The short one (`short.rs`, a part of `make test`) gives it
-//! all that is kept and a bounded number of inputs made of that. The long one (`long.rs`, `make
-//! fuzz`) is LLVM's libFuzzer, which keeps what reaches new code.
+//! Two runners pass inputs to a target. The short one (`short.rs`, a part of `make test`) uses all
+//! kept inputs and a limited number of mutations of them. The long one (`long.rs`, `make fuzz`) is
+//! LLVM's libFuzzer, which keeps inputs that reach new code.
 //!
-//! What is kept: `seeds/`, inputs that once showed a fault or lead to a place that is hard to find,
-//! each with its story; and `corpus/`, the smallest inputs that together reach what the long runs
-//! have reached.
+//! Kept inputs are in `seeds/`, inputs that once showed a fault or reach code that is hard to
+//! reach, each with its story, and in `corpus/`, the smallest inputs that together reach all code
+//! the long runs have reached.
 
 pub mod api;
 pub mod calls;

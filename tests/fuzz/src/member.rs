@@ -1,11 +1,9 @@
-//! A running member that is fed inputs: the whole server, on a disk and with sockets, in this
-//! process.
+//! A running member under test: the whole server, with a disk and sockets, in this process.
 //!
-//! It lives through many inputs and is made again, on a fresh directory, when its time has come or
-//! an input has left it in a state in which further inputs would say little (a majority that is not
-//! there). After each input it has to answer; and now and then what it has on disk is copied, as a
-//! kill would leave it, and a second member that is started on the copy must come to the same
-//! state.
+//! It processes many inputs and is restarted, on a fresh directory, at the end of its life or when
+//! an input has left it in a state in which further inputs would test little (without a majority).
+//! After each input it must answer. Occasionally its disk is copied, as a kill would leave it, and
+//! a second member started on the copy must come to the same state.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,27 +24,27 @@ use tokio::runtime::Runtime;
 
 use crate::panics;
 
-/// What the member is part of.
+/// The cluster that the member is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cluster {
-    /// It alone.
+    /// A cluster of one.
     Sole,
-    /// Three, of which the other two are played by the input.
+    /// A cluster of three, in which the input plays the other two members.
     OfThree,
 }
 
-/// A member, with a runtime of its own.
+/// A member with its own runtime.
 #[derive(Debug)]
 pub struct Member {
     runtime: Runtime,
     running: Option<Running>,
     cluster: Cluster,
-    /// Where members connect, in all its lives, and to a second member on a copy of its disk: there
-    /// is no end of lives in a long run, but one of ports.
+    /// The peer addresses of the member, in all its lives, and of a second member on a copy of its
+    /// disk. They are reused, since a long run has more lives than there are ports.
     peer_addresses: [String; 2],
 }
 
-/// One life of it.
+/// A member between two renewals.
 #[derive(Debug)]
 struct Running {
     server: Server,
@@ -54,7 +52,7 @@ struct Running {
 }
 
 impl Member {
-    /// Starts one on a fresh directory.
+    /// Starts a member on a fresh directory.
     pub fn start(cluster: Cluster) -> Self {
         panics::watch();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,7 +70,7 @@ impl Member {
         }
     }
 
-    /// Starts it again on another fresh directory.
+    /// Starts the member again on another fresh directory.
     pub fn renew(&mut self) {
         self.stop();
         let begin = Running::begin(self.cluster, &self.peer_addresses[0]);
@@ -80,43 +78,43 @@ impl Member {
     }
 
     fn running(&self) -> &Running {
-        self.running.as_ref().expect("it runs while it is there")
+        self.running.as_ref().expect("it runs until it is dropped")
     }
 
-    /// Runs a client of it.
+    /// Runs a client's future.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 
-    /// Its inside.
+    /// The handle of its core.
     pub fn handle(&self) -> &Handle {
         self.running().server.handle()
     }
 
-    /// Where clients connect: `host:port`.
+    /// Its client address: `host:port`.
     pub fn client_address(&self) -> String {
         self.running().server.client_addresses()[0].to_string()
     }
 
-    /// Where members connect: `host:port`.
+    /// Its peer address: `host:port`.
     pub fn peer_address(&self) -> String {
         self.peer_addresses[0].clone()
     }
 
-    /// Why it has ended, if it has.
+    /// The result of the member's run; `None` while it runs.
     pub fn ended(&self) -> Option<Result<(), FatalError>> {
         let stopped = self.running().server.stopped();
         self.block_on(async { tokio::time::timeout(Duration::ZERO, stopped).await.ok() })
     }
 
-    /// Panics unless it runs and answers, by its driver and, if it leads, by its state machine.
+    /// Panics unless the member runs and answers: its driver and, on a leader, its state machine.
     pub fn check_alive(&self) {
         panics::none_since();
         let ended = self.ended();
         assert!(ended.is_none(), "the member has ended: {ended:?}");
         let handle = self.handle();
         if self.cluster == Cluster::OfThree {
-            // Refused by a follower's driver, and done or refused by a leader's.
+            // A follower's driver refuses it; a leader's does or refuses it.
             let asked = handle.transfer_leadership(None);
             let _ = self.block_on(within("an answer of the driver", asked));
             return panics::none_since();
@@ -133,7 +131,7 @@ impl Member {
         panics::none_since();
     }
 
-    /// The same of a member that may be ending: its driver answers, or is no more.
+    /// [`Member::check_alive`] for a member that may be ending: its driver answers, or has ended.
     pub fn check_alive_or_ending(&self) {
         panics::none_since();
         let asked = self.handle().transfer_leadership(None);
@@ -141,20 +139,20 @@ impl Member {
         panics::none_since();
     }
 
-    /// How the member has ended. Panics if it has not within this time.
+    /// The result of the member's run. Panics if it does not end within `limit`.
     pub fn end(&self, limit: Duration) -> Result<(), FatalError> {
         let stopped = self.running().server.stopped();
         let stopped = self.block_on(async { tokio::time::timeout(limit, stopped).await });
         stopped.expect("a member that is stopping stops")
     }
 
-    /// Whether this member alone decides: otherwise it has to wait for members that do not exist.
+    /// Returns true if this member decides alone; otherwise it waits for members that do not exist.
     pub fn is_sole_voter(&self) -> bool {
         let members = self.handle().reader().members();
         members.iter().filter(|member| !member.is_learner).count() == 1
     }
 
-    /// Panics unless a member that is started on what a kill would leave comes to the same state.
+    /// Panics unless a member started on the files a kill would leave comes to the same state.
     pub fn check_replay(&self) {
         let (image, before) = self.block_on(self.running().image());
         self.block_on(async {
@@ -201,8 +199,8 @@ impl Running {
         Self { server, dir }
     }
 
-    /// A copy of the directory as a kill at this moment would leave it, and the state that belongs
-    /// to it.
+    /// Copies the directory as a kill at this instant would leave it; returns it with the matching
+    /// state.
     async fn image(&self) -> (TempDir, State) {
         let reader = self.server.handle().reader();
         eventually("a moment at which nothing is written", || async {
@@ -217,13 +215,14 @@ impl Running {
     }
 }
 
-/// Starts a member on a directory, and waits until it serves, or, among three, until it runs.
+/// Starts a member on a directory and waits until it serves, or, in a cluster of three, until it
+/// runs.
 async fn start(dir: &Path, cluster: Cluster, peer_address: &str) -> Server {
     let dir = dir.to_str().expect("a temporary path is text");
     let peer = format!("http://{peer_address}");
     let mut members = vec![format!("m1={peer}")];
     if cluster == Cluster::OfThree {
-        // Nothing listens there.
+        // No process listens there.
         members.extend((2..=3).map(|number| format!("m{number}=http://127.0.0.1:{number}")));
     }
     let server = Server::start(configuration(vec![
@@ -234,7 +233,7 @@ async fn start(dir: &Path, cluster: Cluster, peer_address: &str) -> Server {
         format!("--listen-peer-urls={peer}"),
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster={}", members.join(",")),
-        // Nothing in this process survives it, so nothing is gained by waiting for the disk.
+        // The data does not outlive this process, so syncing the disk gains nothing.
         "--unsafe-no-fsync".to_owned(),
     ]))
     .await
@@ -245,7 +244,7 @@ async fn start(dir: &Path, cluster: Cluster, peer_address: &str) -> Server {
     server
 }
 
-/// What must be the same again.
+/// The state that must be the same after a replay.
 #[derive(Clone, Debug, PartialEq)]
 struct State {
     index: u64,
@@ -269,7 +268,7 @@ impl State {
         }
     }
 
-    /// The start may have added entries, and leases may have expired since.
+    /// Compares, allowing for entries added by the start and for leases expired since.
     fn compare(&self, after: &Reader) {
         let revision = self.revision.0.max(self.compacted.0);
         let hash = after.hash_kv(revision).map(|hash| hash.hash);
@@ -295,7 +294,7 @@ fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
     files
 }
 
-/// Copies a folder's files. `None` if one has gone meanwhile.
+/// Copies a folder's files. Returns `None` if a file is removed meanwhile.
 fn copy(from: &Path, to: &Path) -> Option<()> {
     for entry in fs::read_dir(from).ok()? {
         let path = entry.ok()?.path();

@@ -1,5 +1,5 @@
-//! Raft's messages made of an input: of any kind a peer may send and of the others, with indexes
-//! and terms about where the member is, and at the edges.
+//! Raft messages built from an input: of any type, valid from a peer or not, with indexes and terms
+//! near the member's own and at the limits.
 
 use bytes::Bytes;
 use conclave_proto::command::{Batch, Member, MemberChange, MemberUrls, member_change};
@@ -12,19 +12,19 @@ use raft::eraftpb::{
 use crate::requests::{self, Near};
 use crate::source::Source;
 
-/// Entries in one message.
+/// Limit of entries per message.
 const ENTRIES_MAX: u8 = 4;
 
-/// Where the member is that a message is for.
+/// The position of the member that receives a message.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
-    /// Its id.
+    /// The member's id.
     pub id: u64,
     /// The ids of the two others.
     pub peers: [u64; 2],
-    /// Raft's term.
+    /// The member's term.
     pub term: u64,
-    /// The last entry of its log.
+    /// The index of the last entry in its log.
     pub last_index: u64,
     /// The commit index.
     pub committed: u64,
@@ -32,10 +32,10 @@ pub struct View {
     pub revision: i64,
 }
 
-/// A message for that member.
+/// A message to that member.
 pub fn message(source: &mut Source, view: View) -> Message {
     let mut message = Message::default();
-    // Those that do something, most often.
+    // Message types with an effect are the most frequent.
     let kind = match source.byte() {
         0..=99 => MessageType::MsgAppend,
         100..=139 => MessageType::MsgHeartbeat,
@@ -73,13 +73,13 @@ pub fn message(source: &mut Source, view: View) -> Message {
     message
 }
 
-/// A kind by a number.
+/// The message type with this number.
 fn source_kind(number: u8) -> &'static MessageType {
     let kinds = MessageType::values();
     &kinds[usize::from(number) % kinds.len()]
 }
 
-/// The first of the two others most often, the second, the member itself, or one that is not there.
+/// Mostly the first of the two others, or the second, the member itself, or an unknown id.
 fn peer(source: &mut Source, view: View) -> u64 {
     match source.byte() {
         0..=159 => view.peers[0],
@@ -128,7 +128,7 @@ fn entry(source: &mut Source, view: View, term: u64, index: u64) -> Entry {
     entry
 }
 
-/// A membership change as the log has it, its two halves not always of one mind.
+/// A membership change as a log entry has it; its two halves do not always agree.
 fn conf_change(source: &mut Source, view: View) -> Bytes {
     use member_change::Change;
     let id = match source.below(6) {
@@ -197,7 +197,7 @@ fn snapshot(source: &mut Source, view: View) -> Snapshot {
     snapshot
 }
 
-/// A message of raft's, encoded.
+/// Encodes a raft message.
 pub fn encode(message: &impl protobuf::Message) -> Bytes {
     message.write_to_bytes().expect("memory grows").into()
 }

@@ -1,15 +1,15 @@
-//! Inputs made of kept ones, for the short run: no coverage guides it, so it stays close to what a
-//! long run has found to be worth keeping.
+//! Mutations of kept inputs for the short run. No coverage guides it, so it stays close to inputs
+//! that a long run has kept.
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::corpus::Kept;
 
-/// Bytes that mean something to many readers.
+/// Bytes with a special meaning in many formats.
 const TELLING: &[u8] = &[0, 1, 0x7f, 0x80, 0xff];
 
-/// Makes inputs.
+/// A generator of mutations.
 #[derive(Debug)]
 pub struct Mutator {
     random: StdRng,
@@ -17,7 +17,7 @@ pub struct Mutator {
 }
 
 impl Mutator {
-    /// The same seed makes the same inputs of the same kept ones.
+    /// Creates a generator. The same seed and kept inputs give the same mutations.
     pub fn new(seed: u64, bytes_max: usize) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
@@ -25,7 +25,7 @@ impl Mutator {
         }
     }
 
-    /// The next input.
+    /// The next mutation.
     pub fn next(&mut self, kept: &[Kept]) -> Vec<u8> {
         if kept.is_empty() || self.random.random_ratio(1, 8) {
             return self.fresh();

@@ -1,12 +1,12 @@
-//! Panics anywhere in the process: a member catches those of its threads and tasks and stops, or
-//! loses a connection by them, and a target has to notice either.
+//! Detects panics anywhere in the process: a member catches the panics of its threads and tasks and
+//! then stops, or loses a connection, and a target must notice both.
 
 use std::panic;
 use std::sync::{Mutex, Once, PoisonError};
 
 static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Writes down every panic from now on, beside what was done with them before.
+/// Records every panic from now on, in addition to the previous hook.
 pub fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -26,7 +26,7 @@ pub fn none_since() {
     assert!(seen.is_empty(), "there were panics: {seen:#?}");
 }
 
-/// Forgets what was seen.
+/// Discards the recorded panics.
 pub fn forget() {
     SEEN.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }

@@ -1,15 +1,16 @@
-//! Target `peers`: any bytes on the port of members, and calls of members that make sense.
+//! Target `peers`: arbitrary bytes on the peer port, and sensible calls of other members.
 //!
-//! A member of three whose other two are played by the input: it says who calls, what the frames
-//! of a stream hold (raft's messages, forwarded commands, refusals), what is asked. The input can
-//! be a leader that the member follows. The member refuses or takes in, and its driver answers.
+//! A member of three, in which the input plays the other two: it chooses the caller, the frames of
+//! a stream (raft messages, forwarded commands, refusals), and the queries. The input can be a
+//! leader that the member follows. The member refuses or accepts each call, and its driver must
+//! answer afterwards.
 //!
-//! Three ends of a member are right, and no finding: a leader knows the member to have acknowledged
-//! entries that are not in its log; a leader commits an entry that says nothing this release knows;
-//! a leader commits the member's removal. A member that ends otherwise, or by a panic, is one.
+//! Three ends of a member are correct, and not a finding: a leader's messages show that the member
+//! acknowledged entries missing from its log; a leader commits an entry that this release cannot
+//! decode; a leader commits the member's removal. Any other end, or a panic, is a finding.
 //!
 //! Input: 0 and the number of a method with the bytes of its message; 1 and the bytes of a
-//! connection as in `connections`; or any other byte and steps as [`Peers::step`] reads them.
+//! connection as in `connections`; or any other byte and steps in the format of [`Peers::step`].
 
 use std::time::Duration;
 
@@ -33,16 +34,16 @@ use crate::requests::{self, Near};
 use crate::source::Source;
 use crate::target::Target;
 
-/// Inputs in the life of a member.
+/// Number of inputs in a member's life.
 const RENEW_AFTER: usize = 512;
 
-/// Calls of one input, and frames of a stream.
+/// Limit of calls per input, and of frames per stream.
 const STEPS_MAX: usize = 8;
 
-/// How long a member that ends takes to say so.
+/// Time limit for a member that ends.
 const ENDING: Duration = Duration::from_secs(10);
 
-/// See the module.
+/// The target.
 #[derive(Debug)]
 pub struct Peers {
     member: Member,
@@ -51,7 +52,7 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// With a member that has just started.
+    /// Starts a member.
     pub fn open() -> Self {
         let member = Member::start(Cluster::OfThree);
         let channel = connect(&member);
@@ -75,7 +76,7 @@ impl Target for Peers {
             1 => {
                 let bytes = connections::bytes(&mut source);
                 let address = self.member.peer_address();
-                // Refused if the member is ending by the input before, which is judged below.
+                // Refused if the previous input ends the member, which is checked below.
                 let _ = self.member.block_on(connections::send(&address, &bytes));
             }
             _ => {
@@ -146,7 +147,7 @@ impl Peers {
             member_id: from,
             boot_id: u64::from(source.below(3)),
             to_member_id: identity.member_id,
-            // Nobody listens there: a link to an unlisted member dials in vain.
+            // No process listens there: a link to an unlisted member dials in vain.
             peer_urls: vec!["http://127.0.0.1:9".to_owned()],
         };
         match source.byte() {
@@ -187,7 +188,7 @@ impl Peers {
     fn raft(&self, source: &mut Source, view: View) -> Bytes {
         let mut message = messages::message(source, view);
         if message.get_msg_type() == MessageType::MsgHeartbeat && !source.rarely() {
-            // One beyond the log ends the member, rightly.
+            // A commit index beyond the log would rightly end the member.
             message.commit = message.commit.min(view.committed);
         }
         messages::encode(&message)
@@ -216,7 +217,7 @@ impl Peers {
         self.channel = connect(&self.member);
     }
 
-    /// Panics unless the member has ended for one of the reasons that are right.
+    /// Panics unless the member has ended for one of the correct reasons.
     fn check_end(&self) {
         panics::none_since();
         let end = self.member.end(ENDING);
@@ -229,13 +230,13 @@ impl Peers {
     }
 }
 
-/// Whether a fault is what a leader did that is none.
+/// Returns true for a fault that a leader's messages cause.
 fn is_of_a_leader(fault: &Fault) -> bool {
     let text = fault.to_string();
     text.contains("acknowledged log entries") || text.contains("log entry")
 }
 
-/// Where the member is, and who the input plays.
+/// The member's position, and the members the input plays.
 pub fn view(member: &Member) -> View {
     let handle = member.handle();
     let (own, status) = (handle.identity().member_id, handle.status());

@@ -1,15 +1,15 @@
-//! Target `raft`: any bytes as messages of peers, stepped into a [`Node`].
+//! Target `raft`: arbitrary bytes as messages of peers, stepped into a [`Node`].
 //!
-//! Member 1 of three, with its log in memory. The input is everything around it: what the other two
-//! send, true or false, when ticks come, when the disk has what was written, when the process is
-//! killed. What the node asks for is done as the driver does it.
+//! Member 1 of three, with its log in memory. The input is its environment: the messages of the
+//! other two, correct or not, ticks, completed disk writes, and kills of the process. The node's
+//! requests are carried out as the driver does it.
 //!
-//! What is checked: it takes or refuses each message and panics at none; its term never goes back;
-//! it hands out committed entries in order and without a gap, and only such as are in the log; the
-//! log opens after a kill; and the node hands out the same entries again then.
+//! Checks: the node accepts or refuses each message without a panic; its term never decreases; it
+//! hands out committed entries in order, without a gap, and only entries of its log; the log opens
+//! after a kill, and the node then hands out the same entries again.
 //!
 //! Input: 0 and the bytes of one message to a follower with three entries, of which two are
-//! committed; or any other byte and steps as [`World::run`] reads them.
+//! committed; or any other byte and steps in the format of [`World::run`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,19 +30,19 @@ use crate::messages::{self, View, encode};
 use crate::source::Source;
 use crate::target::Target;
 
-/// Steps of one input.
+/// Limit of steps per input.
 const STEPS_MAX: usize = 64;
 
-/// Ticks without a leader before an election, as in the scripts of the consensus.
+/// Ticks without a leader before an election, as in the scripts of consensus.
 const ELECTION_TICKS: usize = 10;
 
-/// The member in question; 2 and 3 are played by the input.
+/// The member under test; the input plays 2 and 3.
 const ID: u64 = 1;
 
-/// The one of them that sends bytes that are no message.
+/// The member that sends bytes which are not a message.
 const PEER: u64 = 2;
 
-/// See the module.
+/// The target.
 #[derive(Debug)]
 pub struct Raft;
 
@@ -54,7 +54,8 @@ impl Target for Raft {
             world.step(PEER, &source.rest());
             world.settle();
             world.persist();
-            // The others are silent from now on, so it stands for election, by what it was told.
+            // The others are silent from now on, so the node starts an election with the state it
+            // has.
             (0..4 * ELECTION_TICKS).for_each(|_| world.node.tick());
             world.persist();
             world.restart();
@@ -66,29 +67,29 @@ impl Target for Raft {
     }
 }
 
-/// The node, and what the driver has beside it.
+/// The node and the state of its driver.
 struct World {
     engine: MemoryEngine,
     log: Arc<Log>,
     node: Node,
-    /// The members of the cluster as of `applied`, which is where a start begins.
+    /// The membership at `applied`, from which a start continues.
     base: Membership,
     applied: u64,
-    /// The members as of the last entry that was handed out.
+    /// The membership after the last entry handed out.
     membership: Membership,
-    /// Every entry that was handed out.
+    /// Every entry handed out.
     committed: BTreeMap<u64, (u64, EntryKind, Bytes)>,
     last_committed: u64,
     term: u64,
-    /// Work that is in the log, and has not been confirmed.
+    /// Work that is written to the log but not confirmed to the node yet.
     unconfirmed: Option<u64>,
     reads: u64,
-    /// An end that the node asked for: nothing is given to it any more.
+    /// True once the node has asked to end: it gets no more input.
     has_ended: bool,
 }
 
 impl World {
-    /// A member that begins: a voter among three, among one, or a learner.
+    /// Starts a member: a voter among three, a sole voter, or a learner.
     fn new(kind: u8) -> Self {
         let engine = MemoryEngine::new();
         let (voters, learners): (&[u64], &[u64]) = match kind {
@@ -105,7 +106,7 @@ impl World {
         Self::open(engine, membership, index)
     }
 
-    /// A follower with a log.
+    /// Starts a follower with entries in its log.
     fn with_entries() -> Self {
         let world = Self::new(0);
         let entry = |index| Entry {
@@ -219,7 +220,7 @@ impl World {
         }
     }
 
-    /// Snapshots come by a way of their own, with the files of what they announce.
+    /// Steps a message. Snapshots take a separate path, together with their files.
     fn message(&mut self, message: &Message) {
         if message.get_msg_type() != MessageType::MsgSnapshot {
             return self.step(message.from, &encode(message));
@@ -229,7 +230,7 @@ impl World {
             index: metadata.index,
             term: metadata.term,
         };
-        // The receiver has no use for one that is not ahead.
+        // The receiver rejects a snapshot that is not ahead of its state.
         if found.index > self.applied {
             let _ = self.node.step_snapshot(&encode(message), found);
             self.settle();
@@ -237,13 +238,13 @@ impl World {
     }
 
     fn step(&mut self, from: u64, message: &Bytes) {
-        // The member ends by it, before it does more harm. Whatever else is refused is dropped.
+        // The member ends because of this message. Other refused messages are only dropped.
         if let Err(Refused::LogLost { .. }) = self.node.step(from, message) {
             self.has_ended = true;
         }
     }
 
-    /// What the driver does with work.
+    /// Carries out the node's work as the driver does.
     fn settle(&mut self) {
         while let Some(work) = self.node.work() {
             self.work(work);
@@ -270,7 +271,7 @@ impl World {
         }
     }
 
-    /// Everything written is on disk.
+    /// Makes everything written durable.
     fn persist(&mut self) {
         if let Some(number) = self.unconfirmed.take() {
             self.node.persisted(number);
@@ -304,7 +305,7 @@ impl World {
         }
     }
 
-    /// The log forgets what was handed out, all of it applied by now.
+    /// Compacts the log up to the last entry handed out; all are applied by then.
     fn compact(&mut self) {
         self.persist();
         let through = self.last_committed;
@@ -316,7 +317,7 @@ impl World {
         }
     }
 
-    /// Kills the process and starts it again: what it had committed is handed out again.
+    /// Kills the process and restarts it: it must hand out committed entries again.
     fn restart(&mut self) {
         let before = std::mem::take(&mut self.committed);
         *self = Self {
@@ -370,7 +371,7 @@ fn change(source: &mut Source) -> MemberChange {
     }
 }
 
-/// What a committed entry asks for, as the state machine has it.
+/// The change in a committed entry, as the state machine decodes it.
 fn change_in(payload: &Bytes) -> Option<Change> {
     use member_change::Change as Wire;
     let raft: ConfChange = protobuf::Message::parse_from_carllerche_bytes(payload).ok()?;

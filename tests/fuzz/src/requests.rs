@@ -1,5 +1,5 @@
-//! Requests of the API made of an input: mostly sensible, on few keys and leases, so that they meet
-//! each other; with options in every combination and numbers at the edges.
+//! API requests built from an input: mostly sensible, on few keys and leases, so that they
+//! conflict; with options in every combination and numbers at the limits.
 
 use bytes::Bytes;
 use conclave_proto::command::{self, command::Body};
@@ -9,11 +9,11 @@ use pb::request_op::Request;
 
 use crate::source::Source;
 
-/// Levels of transactions in transactions. The decoder's own limit is beyond it, and met by seeds
-/// of bytes.
+/// Limit of transaction nesting. The decoder's own limit is higher, and covered by seeds of raw
+/// bytes.
 const TXN_LEVELS: u8 = 6;
 
-/// Keys and ends of ranges, of which most are prefixes of others.
+/// Keys and range ends, most of which are prefixes of others.
 const KEYS: &[&[u8]] = &[
     b"a",
     b"b",
@@ -26,13 +26,13 @@ const KEYS: &[&[u8]] = &[
     b"",
 ];
 
-/// Lease ids in use; 0 is none, or any.
+/// Lease ids in use; 0 means none, or any.
 const LEASES: &[i64] = &[0, 1, 2, 3, 7];
 
-/// Seconds, in and out of bounds.
+/// Seconds, inside and outside the limits.
 const TTLS: &[i64] = &[60, 600, 1, 0, -1, 9_000_000_000, 9_000_000_001, i64::MAX];
 
-/// What a request speaks of.
+/// Values near which a request's numbers are chosen.
 #[derive(Clone, Copy, Debug)]
 pub struct Near {
     /// The store's revision.
@@ -41,7 +41,7 @@ pub struct Near {
     pub member_id: u64,
 }
 
-/// A key: one of a few, or any piece.
+/// A key: one of a few, or any bytes.
 pub fn key(source: &mut Source) -> Bytes {
     match source.byte() {
         255 => source.piece(),
@@ -76,7 +76,7 @@ pub fn put(source: &mut Source) -> pb::PutRequest {
     }
 }
 
-/// A range, with all that can be asked of one.
+/// A range with any of its options.
 pub fn range(source: &mut Source, near: Near) -> pb::RangeRequest {
     let options = source.byte();
     let mut request = pb::RangeRequest {
@@ -118,7 +118,7 @@ pub fn delete(source: &mut Source) -> pb::DeleteRangeRequest {
     }
 }
 
-/// A transaction, with others in it.
+/// A transaction, possibly with nested ones.
 pub fn txn(source: &mut Source, near: Near) -> pb::TxnRequest {
     nested(source, near, TXN_LEVELS)
 }
@@ -161,7 +161,7 @@ fn compare(source: &mut Source, near: Near) -> pb::Compare {
     };
     pb::Compare {
         result: i32::from(source.below(5)),
-        // Most often that of the union, whose tags begin at 4.
+        // Mostly the target that matches the union, whose tags start at 4.
         target: i32::from(source.below(6)),
         key: key(source),
         range_end: if source.rarely() {
@@ -181,7 +181,7 @@ pub fn grant(source: &mut Source) -> pb::LeaseGrantRequest {
     }
 }
 
-/// The id of a lease, for requests that have nothing else.
+/// The id of a lease, for requests that have no other field.
 pub fn lease_id(source: &mut Source) -> i64 {
     lease(source)
 }
@@ -226,7 +226,7 @@ pub fn watch(source: &mut Source, near: Near) -> pb::WatchRequest {
     pb::WatchRequest { request_union }
 }
 
-/// The body of a command: what a log entry may hold.
+/// The body of a command, as in a log entry.
 pub fn body(source: &mut Source, near: Near) -> Body {
     match source.byte() {
         0..=79 => Body::Put(put(source)),

@@ -1,16 +1,15 @@
-//! Target `snapshots`: any chunks as a snapshot, sent to a member.
+//! Target `snapshots`: modified chunks of a snapshot, sent to a member.
 //!
-//! A donor has a state of the member's cluster on a disk of its own, and its checkpoint is sent as
-//! a leader sends it. The input says what becomes of it on the way: chunks that are lost, repeated,
-//! exchanged, changed, with checksums that are wrong or right; files of other names and sizes;
-//! another announcement. The member refuses, or has the donor's state afterwards.
+//! A donor has a state of the member's cluster on its own disk, and its checkpoint is sent as a
+//! leader sends it. The input chooses the modifications on the way: chunks that are lost, repeated,
+//! swapped or changed, with correct or wrong checksums; files with other names and sizes; another
+//! announcement. The member refuses the snapshot, or has the donor's state afterwards.
 //!
-//! Where the input changes what is in the files and the checksums fit, nothing tells the member
-//! that it is not what was meant. It may end by what it reads then, as by a disk that fails; it
-//! must not panic.
+//! Where the input changes the content of files and makes the checksums match, the member cannot
+//! detect it. It may later end because of damaged data, as with a failing disk; it must not panic.
 //!
 //! Input: 0 and the bytes of a call of `Peer.Snapshot`, two bytes of length before each message; or
-//! any other byte and changes as [`Changes::make`] reads them.
+//! any other byte and changes in the format of [`Changes::make`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,28 +44,28 @@ use crate::peers;
 use crate::source::Source;
 use crate::target::Target;
 
-/// Inputs in the life of a member.
+/// Number of inputs in a member's life.
 const RENEW_AFTER: usize = 512;
 
-/// Inputs between two looks at what is on disk.
+/// Number of inputs between two checks of the disk.
 const REPLAY_AFTER: usize = 128;
 
-/// Changes of one transfer.
+/// Limit of changes per transfer.
 const CHANGES_MAX: u8 = 4;
 
-/// Bytes of a piece: small, so that a file has several.
+/// Size of a piece in bytes: small, so that a file has several.
 const PIECE_BYTES: usize = 4 << 10;
 
 /// The term of the donor's entries.
 const TERM: u64 = 1;
 
-/// How long a member that ends takes to say so.
+/// Time limit for a member that ends.
 const ENDING: Duration = Duration::from_secs(10);
 
-/// Bytes of cache for the donor's state.
+/// Size of the cache for the donor's state.
 const CACHE_BYTES: usize = 1 << 20;
 
-/// See the module.
+/// The target.
 pub struct Snapshots {
     member: Member,
     channel: Channel,
@@ -75,7 +74,7 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// With a member that has just started.
+    /// Starts a member.
     pub fn open() -> Self {
         let member = Member::start(Cluster::OfThree);
         let donor = Donor::of(&member);
@@ -93,7 +92,7 @@ impl Snapshots {
         self.donor = Donor::of(&self.member);
     }
 
-    /// Sends chunks; the member's report, or how it refused.
+    /// Sends chunks; returns the member's report, or the code of its refusal.
     fn send(&self, chunks: Vec<SnapshotChunk>) -> Result<SnapshotReport, Code> {
         let mut client = PeerClient::new(self.channel.clone());
         let call = async move { client.snapshot(tokio_stream::iter(chunks)).await };
@@ -150,8 +149,8 @@ impl Target for Snapshots {
 }
 
 impl Snapshots {
-    /// The member may have taken what was not meant. It may end by damage that it finds in it later
-    /// on, as in what its disk has damaged; not by an attempt to open it, and not by a panic.
+    /// The member may have accepted a forged snapshot. It may later end because of damaged data,
+    /// but not by an attempt to open the snapshot, and not by a panic.
     fn after_forgery(&mut self) {
         let read = self.member.handle().reader().hash_kv(0);
         panics::none_since();
@@ -163,7 +162,7 @@ impl Snapshots {
             self.member.check_alive_or_ending();
         }
         if read.is_err() || self.member.handle().reader().applied().index > 1 {
-            // It would go on from there with what is not the donor's.
+            // The member would continue from a state that is not the donor's.
             self.renew();
         }
     }
@@ -212,7 +211,7 @@ impl Donor {
         self.dir.path().join(format!("copy.{}", self.copies))
     }
 
-    /// Some entries more, and another checkpoint.
+    /// Applies some more entries and makes another checkpoint.
     fn advance(&mut self) {
         for _ in 0..3 {
             let index = self.reader.applied().index + 1;
@@ -226,7 +225,7 @@ impl Donor {
         self.taken = taken.expect("a checkpoint can be made");
     }
 
-    /// The member has what the donor had when the checkpoint was taken.
+    /// Expects the member's state to equal the donor's at the checkpoint.
     fn compare(&self, reader: &Reader, member: &Member) {
         let index = self.taken.index;
         member.block_on(harness::eventually("the snapshot to be read", || async {
@@ -258,20 +257,20 @@ fn entry(index: u64) -> Batch {
     }
 }
 
-/// A transfer, before it is sent.
+/// A transfer before it is sent.
 struct Changes {
     start: SnapshotStart,
     announcement: Message,
     data: Vec<SnapshotData>,
     end: SnapshotEnd,
-    /// Chunks that come after the end.
+    /// Chunks sent after the end.
     more: Vec<SnapshotChunk>,
-    /// Whether checksums were made to fit what was changed.
+    /// True if checksums were made to match changed content.
     is_forged: bool,
 }
 
 impl Changes {
-    /// As it should be.
+    /// An unmodified transfer.
     fn of(donor: &Donor, member: &Member) -> Self {
         let view = peers::view(member);
         let taken = &donor.taken;
@@ -337,7 +336,7 @@ impl Changes {
         end
     }
 
-    /// One change.
+    /// Makes one change.
     fn make(&mut self, source: &mut Source) {
         let at = usize::from(source.byte()) % self.data.len().max(1);
         match source.byte() {
@@ -411,7 +410,7 @@ impl Changes {
             100..=199 => {
                 let name = source.piece();
                 file.name = String::from_utf8_lossy(&name).into_owned();
-                // A file that is not what it was called is another set of files.
+                // A renamed file makes the snapshot a different set of files.
                 self.is_forged = true;
             }
             200..=229 => {
@@ -441,7 +440,7 @@ impl Changes {
                 let state = self.announcement.mut_snapshot().mut_metadata();
                 let mut conf_state = state.get_conf_state().clone();
                 let count = source.below(4);
-                // None are left if an earlier step took them all.
+                // Empty if an earlier step removed them all.
                 let voter = conf_state.voters.first().copied().unwrap_or_default();
                 let ids: Vec<u64> = (0..count).map(|_| source.near(voter)).collect();
                 match source.below(4) {

@@ -1,18 +1,18 @@
-//! An input, read from its front as numbers, choices and pieces.
+//! Reads an input from its front as numbers, choices and byte strings.
 //!
-//! The reading is deliberately plain: one byte a choice, the rest as it stands. A seed keeps its
-//! meaning as long as the target asks for the same things in the same order, a byte that changes
-//! changes little, and an input that is too short reads as zeros.
+//! The format is deliberately plain: one byte per choice, byte strings unencoded. A seed keeps its
+//! meaning as long as the target reads the same values in the same order, a changed byte has a
+//! small effect, and an input that is too short reads as zeros.
 
 use bytes::Bytes;
 
-/// What is left of an input.
+/// The unread rest of an input.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
     bytes: &'a [u8],
 }
 
-/// Numbers at which arithmetic goes wrong.
+/// Numbers at which arithmetic may overflow.
 const EDGES: &[u64] = &[
     0,
     1,
@@ -24,12 +24,12 @@ const EDGES: &[u64] = &[
 ];
 
 impl<'a> Source<'a> {
-    /// All of an input.
+    /// Starts at the front of an input.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
-    /// Whether nothing is left.
+    /// Returns true if nothing is left.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -44,35 +44,35 @@ impl<'a> Source<'a> {
         self.byte() % bound
     }
 
-    /// Yes or no.
+    /// A boolean.
     pub fn flag(&mut self) -> bool {
         self.byte() & 1 == 1
     }
 
-    /// Yes, once in 64 values of a byte.
+    /// True for one in 64 values of a byte.
     pub fn rarely(&mut self) -> bool {
         self.byte() & 63 == 63
     }
 
-    /// One of several.
+    /// One of the given values.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[usize::from(self.byte()) % from.len()]
     }
 
-    /// The next `count` bytes, or as many as there are.
+    /// The next `count` bytes, or the rest if it is shorter.
     pub fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.bytes.split_at(count.min(self.bytes.len()));
         self.bytes = rest;
         taken
     }
 
-    /// A piece that begins with its length: up to 255 bytes.
+    /// A byte string with its length in front: up to 255 bytes.
     pub fn piece(&mut self) -> Bytes {
         let length = usize::from(self.byte());
         Bytes::copy_from_slice(self.take(length))
     }
 
-    /// Everything that is left.
+    /// The whole rest.
     pub fn rest(&mut self) -> Bytes {
         Bytes::copy_from_slice(self.take(usize::MAX))
     }
@@ -85,8 +85,8 @@ impl<'a> Source<'a> {
         u64::from_le_bytes(bytes)
     }
 
-    /// A number that is most often within a few of `of`, sometimes at an edge of the type, and
-    /// sometimes anything.
+    /// A number that is mostly within a few of `of`, sometimes at a limit of the type, and
+    /// sometimes arbitrary.
     pub fn near(&mut self, of: u64) -> u64 {
         match self.byte() {
             chosen @ 0..=199 => of.wrapping_add(u64::from(chosen % 9)).wrapping_sub(4),
@@ -95,7 +95,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The same, signed.
+    /// [`Source::near`] for signed numbers.
     pub fn near_signed(&mut self, of: i64) -> i64 {
         self.near(of.cast_unsigned()).cast_signed()
     }

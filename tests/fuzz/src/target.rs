@@ -1,4 +1,4 @@
-//! What a target is, and which there are.
+//! The trait of targets, and the list of them.
 
 use crate::api::{Messages, Requests};
 use crate::connections::Connections;
@@ -7,28 +7,28 @@ use crate::peers::Peers;
 use crate::raft::Raft;
 use crate::snapshots::Snapshots;
 
-/// Something that is given inputs, and panics when one of them shows a fault.
+/// A consumer of inputs that panics when an input shows a fault.
 ///
-/// A target may keep what it needs between inputs: starting a member for each would leave time for
+/// A target may keep state between inputs: starting a member for each input would leave time for
 /// little else.
 pub trait Target {
-    /// One input.
+    /// Processes one input.
     fn run(&mut self, input: &[u8]);
 
-    /// What is checked of all inputs so far together; called at the end of a run, too.
+    /// Checks the effect of all inputs so far; also called at the end of a run.
     fn check(&mut self) {}
 }
 
-/// A target by name.
+/// A target with its name and sizes.
 #[derive(Clone, Copy, Debug)]
 pub struct Named {
-    /// As in `make fuzz TARGET=...`, and the name of its folders of seeds and corpora.
+    /// The name in `make fuzz TARGET=...` and of its folders of seeds and corpora.
     pub name: &'static str,
-    /// Makes it ready for its first input.
+    /// Prepares it for its first input.
     pub open: fn() -> Box<dyn Target>,
-    /// Inputs that the short run makes of the kept ones: some five seconds of them.
+    /// Number of mutations in the short run, which take some five seconds.
     pub made: usize,
-    /// Bytes of an input that is made.
+    /// Limit of a mutation's size in bytes.
     pub bytes_max: usize,
 }
 
@@ -78,7 +78,7 @@ pub const TARGETS: &[Named] = &[
     },
 ];
 
-/// The target of this name.
+/// Looks a target up by name.
 pub fn named(name: &str) -> Option<Named> {
     TARGETS.iter().find(|target| target.name == name).copied()
 }
