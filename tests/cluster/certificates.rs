@@ -37,7 +37,7 @@ fn refused_until_renewed(authority: &Authority, bad: &Certificate, [seen, told]:
         let mut cluster = Cluster::prepare(3, &[], "a-test");
         cluster.secure(&issued);
         cluster.start_all().await;
-        if not_on_etcd(&cluster, "it says so in other words") {
+        if not_on_etcd(&cluster, "its log lines have other texts") {
             return;
         }
         let others = cluster.others(VICTIM);

@@ -86,7 +86,7 @@ fn clients_in_any_number_leave_the_stores_their_files() {
     harness::run(async {
         let mut cluster = with_few_files(FLAGS);
         cluster.start_all().await;
-        if not_on_etcd(&cluster, "it lets further clients wait") {
+        if not_on_etcd(&cluster, "it makes further clients wait") {
             return;
         }
         let leader = cluster.leader().await;

@@ -47,7 +47,7 @@ fn a_member_whose_log_lost_its_end_is_replaced() {
 /// Writes this many keys, kills a follower and damages its log.
 fn refused_and_replaced(keys: usize, damage: fn(&Path), says: &str) {
     on_three(&[], |mut cluster| async move {
-        if not_on_etcd(&cluster, "its log is of another kind") {
+        if not_on_etcd(&cluster, "its log has another format") {
             return;
         }
         let leader = cluster.leader().await;

@@ -15,7 +15,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 /// The log's location in the data directory.
 const LOG: &str = "member/log";
 
-const ON_ETCD: &str = "it panics, and says so in other words";
+const ON_ETCD: &str = "it panics, with another text";
 
 #[test]
 fn a_follower_that_cannot_sync_stops_and_the_others_go_on() {
@@ -34,7 +34,7 @@ fn a_follower_that_cannot_sync_stops_and_the_others_go_on() {
         for through in cluster.others(follower) {
             cluster.put(through, "k", "after").await;
         }
-        assert_eq!(cluster.leader().await, leader, "it had no reason to go");
+        assert_eq!(cluster.leader().await, leader, "another member leads");
         cluster.restart(follower);
         let found = cluster.get(follower, "k").await.unwrap();
         assert_eq!(found.as_deref(), Some("after"));

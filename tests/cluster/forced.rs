@@ -16,7 +16,7 @@ fn a_survivor_goes_on_alone_with_all_data() {
     on_three(&[], |mut cluster| async move {
         if not_on_etcd(
             &cluster,
-            "it has another way to say that a member was removed",
+            "it reports that a member was removed in another way",
         ) {
             return;
         }

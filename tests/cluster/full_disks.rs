@@ -25,7 +25,7 @@ fn a_follower_with_a_full_disk_stops_and_catches_up_with_room() {
             keys += 1;
         }
         stopped_for_room(&mut cluster, disk);
-        assert_eq!(cluster.leader().await, 0, "it had no reason to go");
+        assert_eq!(cluster.leader().await, 0, "another member leads");
         for &through in &[0, 1] {
             put(&cluster, through, keys).await.unwrap();
             keys += 1;
@@ -60,7 +60,7 @@ fn on_a_small_disk(test: impl AsyncFnOnce(Cluster, &Disk)) {
     };
     harness::run(async {
         let mut cluster = Cluster::prepare(3, &[], "a-test");
-        if not_on_etcd(&cluster, "a log of its alone takes 64 MiB from the start") {
+        if not_on_etcd(&cluster, "its log preallocates 64 MiB") {
             return;
         }
         cluster.member(SMALLEST).set_place(disk.path());

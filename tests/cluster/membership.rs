@@ -213,7 +213,7 @@ fn a_voter_that_is_needed_is_not_removed() {
 fn a_voter_is_added_while_one_of_four_is_down() {
     harness::run(async {
         let mut cluster = Cluster::start(4, &[]).await;
-        if not_on_etcd(&cluster, "3.4 wants all of them up") {
+        if not_on_etcd(&cluster, "3.4 requires all members to be up") {
             return;
         }
         let leader = cluster.leader().await;
@@ -238,7 +238,7 @@ fn a_voter_is_added_while_one_of_four_is_down() {
 #[test]
 fn a_member_that_hangs_is_down() {
     on_three(&[], |mut cluster| async move {
-        if not_on_etcd(&cluster, "it takes its connections for its pulse") {
+        if not_on_etcd(&cluster, "it counts a connected member as up") {
             return;
         }
         let leader = cluster.leader().await;
@@ -286,7 +286,7 @@ fn without_the_check_a_voter_that_is_needed_is_removed() {
 fn two_members_survive_a_mistyped_url() {
     harness::run(async {
         let cluster = Cluster::start(2, &[]).await;
-        let why = "its members receive on connections of either, so it depends on who dials";
+        let why = "its members use connections that either side dialled, so the result varies";
         if not_on_etcd(&cluster, why) {
             return;
         }

@@ -77,7 +77,7 @@ fn a_peer_out_of_reach_is_seen_in_the_metrics() {
 fn what_only_members_with_peers_export_is_as_in_etcd() {
     on_three(&[], |cluster| async move {
         let leader = cluster.leader().await;
-        if not_on_etcd(&cluster, "the list is that of 3.7") {
+        if not_on_etcd(&cluster, "the list of metrics is 3.7's") {
             return;
         }
         let address = cluster.endpoint(leader).trim_start_matches("http://");

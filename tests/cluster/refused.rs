@@ -48,7 +48,7 @@ fn a_member_with_another_token_is_refused() {
                 }
             }
         };
-        within("a word about it in a log", found).await;
+        within("a log line about it", found).await;
         let ready = |line: &String| line.contains("ready to serve client requests");
         assert!(!cluster.child(2).lines().iter().any(ready), "it serves");
         // With the right token it joins.

@@ -47,7 +47,7 @@ fn a_lock_outlives_its_leader() {
 #[test]
 fn a_turn_that_is_over_is_not_reported() {
     on_three(&[], |cluster| async move {
-        if not_on_etcd(&cluster, "3.4 looks at its own state last, as it is") {
+        if not_on_etcd(&cluster, "3.4's last check may read a stale state") {
             return;
         }
         let leader = cluster.leader().await;

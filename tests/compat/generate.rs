@@ -58,8 +58,8 @@ pub(crate) struct Generator {
     random: StdRng,
     /// The approximate revision of the servers.
     pub(crate) revision: i64,
-    /// Whether the nested txns of the current request put or delete; see `differences` for the
-    /// reason that they do not do both.
+    /// True if the nested txns of the current request put, false if they delete; see `differences`
+    /// for the reason that they do not do both.
     nested_put: bool,
 }
 

@@ -40,7 +40,7 @@ where
         }
         assert!(
             Instant::now() < deadline,
-            "{what}: did not come about in time"
+            "{what}: did not happen by the deadline"
         );
         ticks.tick().await;
     }

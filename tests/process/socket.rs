@@ -28,7 +28,7 @@ fn what_a_killed_process_left_does_not_keep_the_next() {
         let listen = format!("--listen-client-urls={socket}");
         let mut process = Process::start(&[&listen]);
         process.child().kill();
-        assert!(path(dir.path()).exists(), "a killed process leaves the file");
+        assert!(path(dir.path()).exists(), "a killed process leaves it");
         process.restart();
         round_trip(&socket).await;
     });

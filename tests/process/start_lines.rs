@@ -113,7 +113,7 @@ fn testcontainers_go() {
     );
 }
 
-/// What jetcd's tests and launcher run through testcontainers for Java.
+/// The command that jetcd's tests and launcher run through testcontainers for Java.
 #[test]
 fn jetcds() {
     serves(

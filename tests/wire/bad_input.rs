@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 
 suite![
     a_message_that_does_not_decode,
-    a_text_that_is_not_utf8 => "3.4's decoder does not look",
+    a_text_that_is_not_utf8 => "3.4's decoder does not check",
     an_unknown_field_is_ignored,
     an_unknown_service,
     an_unknown_method,
@@ -115,8 +115,8 @@ async fn a_body_that_is_no_grpc(node: Node) {
 /// The frame of a `DeleteRange` of the key `a`.
 const DELETION: &str = "\0\0\0\0\x03\x0a\x01a";
 
-/// A web page can make a browser send this, with a form's content type only; the server must not
-/// execute it with any content type.
+/// A web page can make a browser send this, although only with a form's content type. The server
+/// must not execute it, whatever the content type is.
 async fn a_call_over_http1_is_not_found(node: Node) {
     node.put("a", "1").await;
     let (address, length) = (node.address(), DELETION.len());

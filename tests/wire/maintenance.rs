@@ -12,9 +12,9 @@ use harness::{Node, http1, refused};
 suite![
     status_names_the_leader_and_the_term,
     status_reports_an_api_level_clients_accept => "it reports its own",
-    status_has_sizes_and_quota => "3.4 has no quota in it",
+    status_has_sizes_and_quota => "3.4 does not report the quota",
     an_empty_store_has_a_size,
-    the_quota_is_a_flag ["--quota-backend-bytes=5000000"] => "3.4 has no quota in it",
+    the_quota_is_a_flag ["--quota-backend-bytes=5000000"] => "3.4 does not report the quota",
     the_applied_index_grows,
     hash_is_stable,
     hashkv_depends_on_history,

@@ -6,15 +6,15 @@ use harness::{Node, http1, refused};
 
 suite![
     urls_must_be_urls,
-    urls_must_be_what_members_dial => "it takes what has a colon in the right place",
+    urls_must_be_what_members_dial => "3.4 only looks for a colon in the right place",
     a_url_is_of_one_member,
-    one_learner_at_a_time => "its text is 3.4's own",
+    one_learner_at_a_time => "3.4 has another text",
     more_learners_if_the_flag_says_so["--max-learners=2"] => "the flag came with 3.6",
     a_learner_that_never_came_is_not_promoted,
     who_is_not_there_cannot_be_changed,
     a_learner_comes_and_goes,
-    the_last_member_stays => "3.4 lets the last one go",
-    leadership_goes_to_voters_only => "3.4 waits for the time of a request",
+    the_last_member_stays => "3.4 removes the last member",
+    leadership_goes_to_voters_only => "3.4 waits until the request times out",
 ];
 
 /// An address without a listener.

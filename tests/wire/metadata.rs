@@ -11,8 +11,8 @@ suite![
     requiring_a_leader_is_fine_when_there_is_one,
     a_watch_can_require_a_leader,
     the_api_version_is_accepted,
-    an_api_version_that_is_no_text_is_refused => "3.4 does not look at it",
-    a_token_plays_no_part_while_auth_is_off => "3.4 checks it all the same",
+    an_api_version_that_is_no_text_is_refused => "3.4 ignores it",
+    a_token_plays_no_part_while_auth_is_off => "3.4 still checks it",
     unknown_metadata_is_ignored,
     a_deadline_is_kept,
 ];

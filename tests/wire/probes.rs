@@ -22,7 +22,7 @@ suite![
     metrics_count_puts,
     metrics_count_bytes_of_clients,
     the_quota_counts_what_the_size_says,
-    any_host_is_as_good => "Go wants one, and of its kind",
+    any_host_is_as_good => "Go requires a host, and checks it",
     an_unknown_path_is_not_found,
     the_gateway_is_said_to_be_missing => "it has one",
     grpc_health_is_serving => "not registered in 3.4",

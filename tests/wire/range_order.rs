@@ -15,7 +15,7 @@ suite![
     a_target_without_an_order_means_ascending,
     a_limit_applies_after_the_order,
     an_order_holds_at_a_past_revision,
-    an_unknown_order_is_refused => "3.4 takes it for no order",
+    an_unknown_order_is_refused => "3.4 treats it as no order",
     an_unknown_target_is_refused => "3.4 panics",
     keys_only_can_be_ordered_by_value,
 ];

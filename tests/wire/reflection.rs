@@ -37,7 +37,7 @@ async fn services_are_listed(node: Node) {
     assert!(listed.iter().any(|name| name == "grpc.health.v1.Health"));
     assert!(
         !listed.iter().any(|name| name.contains("conclave")),
-        "that is between members"
+        "the protocol between members is not published"
     );
 }
 

@@ -15,7 +15,7 @@ suite![
     a_duplicate_id_is_refused,
     a_freed_id_can_be_chosen_again,
     an_empty_range_is_refused,
-    a_negative_start_is_refused => "3.4 takes it for any revision that is compacted",
+    a_negative_start_is_refused => "3.4 treats it as a compacted revision",
     an_empty_key_is_the_first_key,
     a_refusal_leaves_the_stream_open,
     a_compacted_start_is_canceled,

@@ -132,5 +132,5 @@ fn in_order(events: &[Event], revision: &mut i64) {
         assert_eq!(kv.mod_revision, *revision);
         assert_eq!(kv.key, format!("k{:03}", index % PUTS_PER_TXN));
     }
-    assert_eq!(events.len() % PUTS_PER_TXN, 0, "a revision was torn apart");
+    assert_eq!(events.len() % PUTS_PER_TXN, 0, "a revision was split");
 }

@@ -169,7 +169,7 @@ pub(crate) struct WatchArgs {
     #[arg(long, default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) watchers: u64,
-    /// Whether the watchers of a connection share one stream, or have one each.
+    /// One stream for all watchers of a connection, or one for each.
     #[arg(long, value_enum, default_value = "shared")]
     pub(crate) streams: Streams,
 }

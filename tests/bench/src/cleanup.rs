@@ -20,7 +20,7 @@ enum Entry {
     Directory(PathBuf, Remove),
 }
 
-/// How a directory is removed.
+/// Removes a directory.
 type Remove = fn(&Path);
 
 static ENTRIES: Mutex<Vec<Entry>> = Mutex::new(Vec::new());

@@ -128,7 +128,7 @@ fn beside_us() -> Result<PathBuf, Failure> {
         Ok(binary)
     } else {
         Err(Failure(format!(
-            "{} is not there; say --conclave PATH",
+            "{} does not exist; use --conclave PATH",
             binary.display()
         )))
     }

@@ -46,7 +46,7 @@ impl Keys {
         if size < DIGITS + filler.len() {
             let least = DIGITS + filler.len();
             return Err(Failure(format!(
-                "keys of {size} bytes: the least is {least}"
+                "keys of {size} bytes: the minimum is {least}"
             )));
         }
         if space == 0 || space >= 10u64.pow(DIGITS as u32) {

@@ -175,7 +175,7 @@ fn collect(
 }
 
 fn lost_thread() -> Failure {
-    Failure::new("a thread of clients ended before its time")
+    Failure::new("a thread of clients ended early")
 }
 
 fn report<W: Workload>(
@@ -191,7 +191,7 @@ fn report<W: Workload>(
     if let Some(intended) = open {
         let sent = requests + recorder.errors().values().sum::<u64>();
         extra.insert(
-            "intended but not sent".into(),
+            "due but not sent".into(),
             intended.saturating_sub(sent) as f64,
         );
     }

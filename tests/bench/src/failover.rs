@@ -175,7 +175,7 @@ pub(crate) fn fill(
     let filled = drive(Arc::new(workload), &load)?;
     report::note(&report::line(&filled));
     match filled.errors.first_key_value() {
-        Some((text, times)) => Err(Failure(format!("it failed: {times} x {text}"))),
+        Some((text, times)) => Err(Failure(format!("the requests failed: {times} x {text}"))),
         None => Ok(()),
     }
 }
@@ -224,7 +224,7 @@ impl Contender {
             }
         }
         let name = self.server.name;
-        Err(Failure(format!("{name}: puts are not acknowledged again")))
+        Err(Failure(format!("{name}: puts are still not acknowledged")))
     }
 
     fn gaps(self) -> Gaps {

@@ -335,7 +335,7 @@ impl Frames {
     }
 }
 
-/// Where the first frame of `bytes` ends; none if there is not even a frame header.
+/// The end of the first frame in `bytes`; none if its header is incomplete.
 fn frame_end(bytes: &[u8]) -> Result<Option<usize>, Failure> {
     let Some((header, _)) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>() else {
         return Ok(None);

@@ -32,7 +32,7 @@ fn misfit(
 ) -> Option<&'static str> {
     let key = &operation.key;
     if revision > truth.last() {
-        return Some("an answer from a revision that never was");
+        return Some("an answer from an unknown revision");
     }
     let now = truth.at(key, revision);
     let change = truth.change(key, revision);
@@ -102,14 +102,14 @@ fn check_real_time(operations: &[Operation], truth: &Truth, violations: &mut Vec
             // A serializable read may be stale, as long as its header has the revision it read at.
             (Outcome::Done(..), Call::GetLocal) => None,
             (Outcome::Done(revision, Effect::Written), _) => {
-                (*revision <= known).then_some("a write before what was answered before it")
+                (*revision <= known).then_some("a write ordered before an earlier answer")
             }
             (Outcome::Done(revision, _), _) => (*revision < known).then_some("a stale read"),
             (Outcome::Unknown, Call::Put(value) | Call::Swap(_, value)) => {
                 let early = found
                     .get(value.as_str())
                     .is_some_and(|at| at.iter().any(|r| *r <= known));
-                early.then_some("a write before what was answered before it")
+                early.then_some("a write ordered before an earlier answer")
             }
             (Outcome::Unknown | Outcome::Refused, _) => None,
         };

@@ -104,7 +104,7 @@ impl Truth {
         };
         if wrong {
             let details = format!("{event:?} after {before:?}");
-            violations.push(Violation::new("no store does this", details));
+            violations.push(Violation::new("an impossible change", details));
         }
         let versions = self.keys.entry(event.key.clone()).or_default();
         if versions.insert(event.revision, event.put.clone()).is_some() {

@@ -32,7 +32,7 @@ pub fn check(
     for event in told.iter().filter(|event| event.revision <= last) {
         let right = truth.change(&event.key, event.revision) == Some(event.put.as_ref());
         if !right || !concerns(&event) {
-            let rule = "an event that never was";
+            let rule = "an event outside the history";
             violations.push(Violation::new(rule, format!("{watcher}: {event:?}")));
         }
     }

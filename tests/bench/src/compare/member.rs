@@ -134,7 +134,7 @@ impl Member {
         status
             .success()
             .then_some(())
-            .ok_or_else(|| Failure(format!("{}: SIG{signal} could not be sent", self.name)))
+            .ok_or_else(|| Failure(format!("{}: cannot send SIG{signal}", self.name)))
     }
 
     /// Stops the process (SIGTERM) and waits until it has ended. Returns how long that took.

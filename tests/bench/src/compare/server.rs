@@ -144,7 +144,7 @@ impl Server {
                     let mut members = self.members.iter();
                     return members
                         .position(|member| member.address == address)
-                        .ok_or_else(|| Failure::new("a leader that is no member"));
+                        .ok_or_else(|| Failure::new("the leader is not a member"));
                 }
             }
             std::thread::sleep(POLL);

@@ -43,7 +43,7 @@ impl Workload for Get {
         match answer.kvs.as_slice() {
             [kv] if kv.key == key && kv.value.len() == self.value_size => Ok(()),
             [_] => Err(Failure::new(
-                "check: a get answered with another key or value",
+                "check: a get was answered with another key or value",
             )),
             _ => Err(Failure::new("check: a get did not find its key")),
         }

@@ -40,7 +40,7 @@ pub(super) async fn grant(method: &mut Method, ttl_seconds: i64) -> Result<i64, 
         return Err(Failure(format!("lease grant: {}", granted.error)));
     }
     if granted.ttl < ttl_seconds {
-        return Err(Failure::new("check: a lease lives shorter than was asked"));
+        return Err(Failure::new("check: a lease's TTL is below the request's"));
     }
     Ok(granted.id)
 }

@@ -30,7 +30,7 @@ impl Workload for Range {
     async fn open(&self, wire: &Wire, _client: usize) -> Result<Method, Failure> {
         if self.length == 0 || self.length > self.keys.space() {
             return Err(Failure::new(
-                "a range must be of 1 to as many keys as there are",
+                "a range must have at least one key, and at most all keys",
             ));
         }
         wire.method(path::RANGE)
@@ -55,7 +55,7 @@ impl Workload for Range {
         if whole {
             Ok(())
         } else {
-            Err(Failure::new("check: a range is not what was put"))
+            Err(Failure::new("check: a range differs from what was put"))
         }
     }
 }

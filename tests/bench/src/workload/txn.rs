@@ -89,7 +89,7 @@ impl Workload for Txn {
         client.seen = found.mod_revision;
         if self.exclusive && !unsure {
             return Err(Failure::new(
-                "check: somebody else wrote a client's own key",
+                "check: another client wrote to a client's own key",
             ));
         }
         Ok(())

@@ -156,7 +156,7 @@ impl WatchRun {
         let space = self.keys.space();
         if self.watchers == 0 || !self.watchers.is_multiple_of(space) {
             return Err(Failure::new(
-                "every key must have as many watchers: a multiple of keys",
+                "the number of watchers must be a multiple of the number of keys",
             ));
         }
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -130,7 +130,7 @@ impl Watcher {
             Some(kv) if event.r#type() == EventType::Put && kv.value.len() >= size_of::<u64>() => {
                 kv
             }
-            Some(_) | None => return Err(Failure::new("check: an event that is not one of ours")),
+            Some(_) | None => return Err(Failure::new("check: an unexpected event")),
         };
         let number = (&kv.value[..]).get_u64();
         if number < self.next_put {
@@ -153,7 +153,7 @@ fn place(watch_id: i64, watchers: usize) -> Result<usize, Failure> {
     usize::try_from(watch_id - 1)
         .ok()
         .filter(|place| *place < watchers)
-        .ok_or_else(|| Failure::new("check: a watch id that was not asked for"))
+        .ok_or_else(|| Failure::new("check: an unknown watch id"))
 }
 
 #[cfg(test)]
