@@ -67,7 +67,7 @@ pub(super) fn unacknowledged_max(patience: Duration) -> Duration {
     patience * 2
 }
 
-/// How a connection is made.
+/// Parameters of a new connection.
 #[derive(Clone, Debug)]
 pub(super) struct Dialling {
     pub(super) tls: Option<Arc<Tls>>,
@@ -111,7 +111,7 @@ impl Drop for Connection {
 }
 
 impl Dialling {
-    /// For calls that are short, or last as long as both ends do.
+    /// Dials for calls that are short, or last as long as both ends do.
     pub(super) fn new(
         tls: Option<Arc<Tls>>,
         patience: Duration,
@@ -127,7 +127,7 @@ impl Dialling {
         }
     }
 
-    /// The same, as configured.
+    /// Dials with the timeouts of the configuration.
     pub(super) fn of(common: &Common) -> Dialling {
         let settings = &common.settings;
         let tls = settings.tls.clone();
@@ -135,7 +135,7 @@ impl Dialling {
             .with_local_address(settings.local_address)
     }
 
-    /// Connects from this address, if one is given.
+    /// Uses this local address, if one is given.
     pub(super) fn with_local_address(self, local_address: Option<IpAddr>) -> Dialling {
         Dialling {
             local_address,
@@ -143,8 +143,8 @@ impl Dialling {
         }
     }
 
-    /// For calls that keep the network, and the disk at the other end, busy for as long as they
-    /// last.
+    /// Dials for calls that keep the network, and the disk at the other end, busy for as long as
+    /// they last.
     pub(super) fn patiently(self, silence_max: Duration) -> Dialling {
         Dialling {
             unacknowledged_max: silence_max,

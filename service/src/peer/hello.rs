@@ -1,19 +1,19 @@
-//! Who speaks to whom, checked at both ends of every call.
+//! Identifies both ends of every call.
 //!
 //! Members of two clusters that share an address by mistake, a data directory started with another
-//! member's flags, a member that was removed and does not know it: all of them would corrupt a
-//! cluster if they were listened to, and all of them are recognized here, before anything else is
-//! said. The texts are for the operator, so they name both sides and what to look at.
+//! member's flags, a removed member that has not learned of its removal: each could corrupt a
+//! cluster if its messages were accepted, and each is recognized here, before any other message.
+//! The texts are for the operator, so they name both sides and the likely cause.
 
 use conclave_proto::peer::Hello;
 use tonic::{Code, Status};
 
 use conclave_core::fatal::REMOVED;
 
-/// The highest version of the protocol we speak.
+/// The highest protocol version that this release speaks.
 pub(super) const PROTOCOL_VERSION: u32 = 1;
 
-/// Who we are.
+/// This process' identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) cluster_id: u64,
@@ -21,10 +21,10 @@ pub(super) struct Identity {
     pub(super) boot_id: u64,
 }
 
-/// Why the member at an address is not the one we mean.
+/// The reason why the member at an address is not the expected one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Stranger {
-    #[error("it did not say who it is")]
+    #[error("it did not identify itself")]
     Silent,
     #[error("it speaks version {0} of the protocol between members, this one {PROTOCOL_VERSION}")]
     Version(u32),
@@ -38,7 +38,7 @@ pub(super) enum Stranger {
 }
 
 impl Identity {
-    /// What we say to `to`; 0 in an answer.
+    /// The Hello for `to`, which is 0 in an answer.
     pub(super) fn hello(&self, to: u64) -> Hello {
         Hello {
             protocol_version: PROTOCOL_VERSION,
@@ -50,7 +50,7 @@ impl Identity {
         }
     }
 
-    /// Checks who answered when we meant to reach `meant`.
+    /// Checks that the member that answered is `meant`.
     pub(super) fn check_answer(&self, hello: Option<Hello>, meant: u64) -> Result<Hello, Stranger> {
         let hello = hello.ok_or(Stranger::Silent)?;
         if hello.protocol_version == 0 {
@@ -71,7 +71,7 @@ impl Identity {
         Ok(hello)
     }
 
-    /// Checks who calls us, and whether it means us.
+    /// Checks the caller's identity, and that it means this member.
     pub(super) fn check_caller(
         &self,
         hello: Option<&Hello>,
@@ -79,12 +79,12 @@ impl Identity {
     ) -> Result<Hello, Status> {
         let refuse = |text: String| Err(Status::failed_precondition(text));
         let Some(hello) = hello else {
-            return refuse("a call between members begins with who speaks".to_owned());
+            return refuse("a call between members must begin with a Hello".to_owned());
         };
         let (ours, theirs) = (self.cluster_id, hello.cluster_id);
         if hello.protocol_version == 0 {
             return refuse(format!(
-                "version 0 of the protocol between members is not spoken here, only version \
+                "version 0 of the protocol between members is not supported, only version \
                  {PROTOCOL_VERSION}"
             ));
         }
@@ -108,7 +108,7 @@ impl Identity {
         }
         if hello.member_id == self.member_id {
             return refuse(format!(
-                "member {:x} was called by another that says it is the same: check --name and \
+                "member {:x} was called by another with the same id: check --name and \
                  --data-dir of both",
                 self.member_id,
             ));
@@ -117,7 +117,7 @@ impl Identity {
     }
 }
 
-/// For a process that is not the one who answers where the member is reached.
+/// The refusal of a process that is not the one at the member's URL.
 pub(super) fn not_the_member(member_id: u64) -> Status {
     Status::failed_precondition(format!(
         "another process answers as member {member_id:x} at its peer URL, so this one is not that \
@@ -125,7 +125,7 @@ pub(super) fn not_the_member(member_id: u64) -> Status {
     ))
 }
 
-/// Whether a refusal says that we have been removed.
+/// Returns true if a refusal says that this member was removed.
 pub(super) fn says_removed(status: &Status) -> bool {
     status.code() == Code::FailedPrecondition && status.message() == REMOVED
 }
@@ -166,7 +166,7 @@ mod tests {
             "member b called member e and reached member a: check the peer URLs of both"
         );
         assert_eq!(text(&identity(0xc1, 0xdead).hello(0xa)), REMOVED);
-        assert!(text(&us.hello(0xa)).contains("says it is the same"));
+        assert!(text(&us.hello(0xa)).contains("another with the same id"));
         assert!(us.check_caller(None, |_| false).is_err());
     }
 

@@ -1,8 +1,9 @@
-//! The streams other members have opened to us: the newest of each counts.
+//! Incoming streams of other members; the newest stream of each member is the valid one.
 //!
-//! A member that lost its connection may be back on a new one before we have seen the end of the
-//! old one. The end of the old one then says nothing about the member, unless its process is
-//! another by now: then it was gone for a moment, and that moment is told.
+//! A member that lost its connection may be back on a new one before this end has seen the end of
+//! the old one. The end of the old connection then says nothing about the member, unless the new
+//! stream is from another process: then the member was down for a moment, and the driver is
+//! notified of that.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock;
 
-/// See the module.
+/// The newest incoming stream of each member.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     streams: Mutex<Streams>,
@@ -20,7 +21,7 @@ pub(super) struct Incoming {
 #[derive(Debug, Default)]
 struct Streams {
     newest: BTreeMap<u64, Newest>,
-    /// Streams begun so far, of all members.
+    /// Number of streams begun so far, of all members.
     begun: u64,
 }
 
@@ -34,16 +35,17 @@ struct Newest {
 /// A stream that has just begun.
 #[derive(Debug)]
 pub(super) struct Begun {
-    /// Its number among all there ever were.
+    /// Its number among all streams so far.
     pub(super) number: u64,
-    /// Cancelled when it must end.
+    /// Cancelled when the stream must end.
     pub(super) ending: CancellationToken,
-    /// Whether it took the place of a stream of another process.
+    /// True if it replaces a stream of another process.
     pub(super) restarted: bool,
 }
 
 impl Incoming {
-    /// A member has opened a stream. Its former one, if it is there, is ended.
+    /// Registers a stream opened by a member, and ends the member's previous stream, if there is
+    /// one.
     pub(super) fn begin(&self, from: u64, boot_id: u64) -> Begun {
         let mut streams = lock(&self.streams);
         let former = streams.newest.remove(&from);
@@ -66,7 +68,8 @@ impl Incoming {
         }
     }
 
-    /// A stream has ended. True if it was the newest of its member, which is thus disconnected.
+    /// Removes a stream that has ended. Returns true if it was the newest of its member, which is
+    /// now disconnected.
     pub(super) fn finish(&self, from: u64, number: u64) -> bool {
         let mut streams = lock(&self.streams);
         let is_newest = streams
@@ -79,7 +82,7 @@ impl Incoming {
         is_newest
     }
 
-    /// Ends the stream of a member that does not belong any more, without a word to the driver.
+    /// Ends the stream of a removed member without notifying the driver.
     pub(super) fn end(&self, from: u64) {
         if let Some(newest) = lock(&self.streams).newest.remove(&from) {
             newest.ending.cancel();

@@ -1,7 +1,7 @@
-//! Asking a cluster who is in it, before belonging to it.
+//! Asks a cluster for its members, before belonging to it.
 //!
-//! A member that joins knows some peer URLs and nothing else. It asks one after the other: whoever
-//! answers first is believed, as the operator's flags named it.
+//! A joining member knows only some peer URLs. It asks one after the other, and uses the first
+//! answer, since the operator's flags named its URL.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ use super::{MESSAGE_BYTES_MAX, reason};
 use crate::config::MemberUrl;
 use crate::net::tls::Tls;
 
-/// Nobody could be asked.
+/// No URL gave an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("no member answers: {}", .attempts.join("; "))]
 pub struct IntroduceError {
-    /// What came of each URL.
+    /// The outcome at each URL.
     pub attempts: Vec<String>,
 }
 
-/// Asks the members at `urls` who is in their cluster, from a local address if one is given. Each
-/// may take up to `timeout`.
+/// Asks the members at `urls` for their cluster's membership, from a local address if one is given.
+/// Each attempt may take up to `timeout`.
 pub async fn introduce(
     urls: &[MemberUrl],
     tls: Option<Arc<Tls>>,

@@ -104,12 +104,12 @@ impl Link {
         &self.urls
     }
 
-    /// The URLs that the member says it has, which may be others.
+    /// Sets the URLs that the member announces, which may differ from those in the membership.
     pub(super) fn set_announced(&self, urls: Vec<String>) {
         *lock(&self.announced_urls) = urls;
     }
 
-    /// What is dialled, in this order; the URL that was good last time comes first.
+    /// The URLs to dial, in this order; the last URL that worked comes first.
     fn dialled(&self, good: Option<&str>) -> Vec<String> {
         let mut dialled = self.urls.clone();
         let announced = lock(&self.announced_urls);
@@ -133,7 +133,7 @@ impl Link {
         standing.as_ref().map(|standing| standing.client.clone())
     }
 
-    /// For calls to the process this member reaches, if that is not `boot_id`.
+    /// A client for the process that this link reaches, if that is not `boot_id`.
     pub(super) fn client_of_another(&self, boot_id: u64) -> Option<PeerClient<Transport>> {
         let standing = lock(&self.standing);
         let is_another = |now: &&Standing| now.boot_id.is_some_and(|theirs| theirs != boot_id);
@@ -145,13 +145,13 @@ impl Link {
         lock(&self.standing).as_ref().map(|standing| standing.since)
     }
 
-    /// Ends the task and the snapshot that may be on its way.
+    /// Ends the task and any snapshot that is being sent.
     pub(super) fn end(&self) {
         self.ending.cancel();
         self.queue.close();
     }
 
-    /// The right to send a snapshot, unless one is being sent.
+    /// Returns the right to send a snapshot, unless one is being sent.
     pub(super) fn snapshot_turn(self: &Arc<Self>) -> Option<SnapshotTurn> {
         let mut snapshot = lock(&self.snapshot);
         if snapshot.is_some() {
@@ -219,7 +219,7 @@ enum Refused {
     Stranger(#[from] Stranger),
     #[error("no answer within {0:?}")]
     Silence(Duration),
-    #[error("it knows this member as one that has run, and there is no data of that")]
+    #[error("it knows this member as one that has run, but this member has no data")]
     AlreadyStarted,
 }
 
@@ -233,7 +233,7 @@ impl Refused {
         }
     }
 
-    /// Whether a process answered that is not the member meant, which rarely changes soon.
+    /// Returns true if the wrong process answered, which rarely changes soon.
     fn is_final(&self) -> bool {
         match self {
             Refused::Call(status) => status.code() == Code::FailedPrecondition,
@@ -242,7 +242,7 @@ impl Refused {
         }
     }
 
-    /// Whether no process listens, as when a cluster starts.
+    /// Returns true if no process listens, as when a cluster starts.
     fn is_absence(&self) -> bool {
         matches!(
             self,

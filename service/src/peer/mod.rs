@@ -177,7 +177,7 @@ pub struct Parts {
     pub applied: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Metrics of other members.
     pub stats: PeerStats,
-    /// Whether the log had only the first entries of the cluster when this process started: this
+    /// True if the log had only the first entries of the cluster when this process started: this
     /// member has never run, or has lost its data.
     pub began_blank: bool,
     /// The error if other members know this member as one that has run, and its data is missing.
@@ -229,7 +229,7 @@ impl Common {
         }
     }
 
-    /// Whether the log still has only the first entries of the cluster.
+    /// Returns true if the log still has only the first entries of the cluster.
     fn is_blank(&self) -> bool {
         self.began_blank && (self.applied)() <= GENESIS.0
     }
@@ -379,7 +379,7 @@ impl Peers for Network {
             // Dropping `sending` reports that it did not arrive.
             tracing::debug!(
                 to,
-                "a snapshot to nobody, or while another one is being sent"
+                "a snapshot is not sent: no connection, or another one is being sent"
             );
             return;
         };
@@ -510,7 +510,7 @@ fn root(error: &(dyn std::error::Error + 'static)) -> String {
     match root.downcast_ref::<io::Error>() {
         // With TLS this is several lines about a missing close_notify.
         Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "the other side closed it".to_owned()
+            "the other end closed it".to_owned()
         }
         _ => root.to_string(),
     }

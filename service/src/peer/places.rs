@@ -96,7 +96,7 @@ impl Place {
         self.newcomer.evicted()
     }
 
-    /// Whether no member has said hello on the connection.
+    /// Returns true while no member has said hello on the connection.
     pub(super) fn is_newcomer(&self) -> bool {
         self.newcomer.is_waiting()
     }

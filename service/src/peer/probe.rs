@@ -1,8 +1,8 @@
-//! How long a question to a member and its answer take, asked every few seconds.
+//! Measures the round trip of a request to a member every few seconds.
 //!
-//! On the connection that carries raft's messages, because what holds those up is to be seen: a
-//! slow network, much that waits to be sent, a process that has no time. What is asked for is
-//! `/version`, which takes neither the member's disk nor its driver.
+//! The request uses the connection of the raft messages, so that it shows everything that delays
+//! them: a slow network, a backlog of unsent data, a busy process. It is a GET of `/version`, which
+//! needs neither the member's disk nor its driver.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,11 +14,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::dial::Connection;
 use conclave_core::clock::Stopwatch;
 
-/// etcd's members ask each other as often.
+/// The interval of etcd's members.
 const INTERVAL: Duration = Duration::from_secs(4);
 
-/// Asks for as long as it is waited for. What gets no answer says nothing here: pings end a
-/// connection that is dead.
+/// Sends requests until it is dropped. Failures are ignored: pings detect a dead connection.
 pub(super) async fn run(connection: &Connection, url: &str, round_trips: &Histogram) -> Infallible {
     let mut turns = interval(INTERVAL);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,6 +33,6 @@ pub(super) async fn run(connection: &Connection, url: &str, round_trips: &Histog
 
 async fn ask(connection: &Connection, url: &str) -> hyper::Result<()> {
     let answer = connection.get(&format!("{url}/version")).await?;
-    // To its end: an answer that is not read is cut off with a frame of its own.
+    // The body is read to its end: an unread one would be cancelled with an extra frame.
     answer.into_body().collect().await.map(drop)
 }

@@ -1,13 +1,13 @@
-//! What waits to be sent to one member, and the frames it is sent in.
+//! The queue of parcels to one member, and the frames they are sent in.
 //!
-//! A queue is open while a connection stands. A closed or full one loses what it is given: raft
-//! repeats it, or something newer, and would rather know now than later. The bound in bytes is what
-//! a member that does not read can pin in our memory; the one in number keeps many small messages
-//! from being many large ones in disguise.
+//! A queue is open while there is a connection. A closed or full queue drops new parcels: raft
+//! sends them or newer ones again, and needs to learn of the loss at once. The limit in bytes
+//! bounds the memory that a member which does not read can occupy; the limit in number bounds the
+//! overhead of many small messages.
 //!
-//! Not a channel, because everything in it is taken at once, and a connection that ends must leave
-//! nothing behind for the next: parcels of a former connection may already have arrived, and would
-//! arrive again, out of order.
+//! This is not a channel: a frame takes many parcels at once, and a connection that ends must leave
+//! nothing behind for the next one. Parcels of a former connection may already have arrived, and
+//! would arrive again, out of order.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,25 +23,24 @@ use super::lock;
 use crate::metrics::OfPeer;
 use conclave_core::limits;
 
-/// Parcels that wait for one member.
+/// Limit of parcels that wait for one member.
 const PARCELS_MAX: usize = limits::PEER_MESSAGES_MAX;
 
-/// Bytes of parcels that share a frame. The other side decodes a frame as a whole, so a larger one
-/// would delay its first parcel for its last.
+/// Limit of a frame in bytes. The receiver decodes a frame as a whole, so in a larger one the first
+/// parcel would wait for the last.
 const FRAME_BYTES_MAX: usize = 1 << 20;
 
-/// What became of a parcel.
+/// The fate of a parcel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
-    /// It will be sent.
     Queued,
-    /// It is lost, and it is the first one since something was sent: worth telling.
+    /// Dropped; the first since a successful send, so the driver must be notified.
     FirstLost,
-    /// It is lost like those before.
+    /// Dropped, like those before it.
     Lost,
 }
 
-/// See the module.
+/// A queue of parcels to one member.
 #[derive(Debug)]
 pub(super) struct Queue {
     inside: Mutex<Inside>,
@@ -50,10 +49,10 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct Inside {
-    /// The connection the parcels are for: its number, counted up with each start and end.
+    /// The current connection's number, incremented at each start and end.
     connection: u64,
     is_open: bool,
-    /// Whether a loss has been told.
+    /// True if the driver was notified of a loss.
     loss_told: bool,
     parcels: VecDeque<Parcel>,
     queue_bytes: usize,
@@ -61,7 +60,7 @@ struct Inside {
 }
 
 impl Queue {
-    /// A closed queue that counts what it hands out and what it loses.
+    /// Creates a closed queue that counts what it sends and drops.
     pub(super) fn new(stats: Arc<OfPeer>) -> Queue {
         Queue {
             inside: Mutex::default(),
@@ -69,7 +68,7 @@ impl Queue {
         }
     }
 
-    /// Adds a parcel, if there is a connection and room.
+    /// Adds a parcel, if there is a connection and space.
     pub(super) fn push(&self, parcel: Parcel) -> Pushed {
         let parcel_bytes = parcel.encoded_len();
         let waker = {
@@ -96,8 +95,8 @@ impl Queue {
         Pushed::Queued
     }
 
-    /// Begins a connection: the frames to send on it, with `hello` as the first. Parcels follow
-    /// once the queue is opened.
+    /// Begins a connection. Returns its frames, of which `hello` is the first; parcels follow once
+    /// the queue is opened.
     pub(super) fn start(self: &Arc<Self>, hello: Hello) -> Frames {
         let mut inside = lock(&self.inside);
         inside.connection += 1;
@@ -108,15 +107,16 @@ impl Queue {
         }
     }
 
-    /// The other side is whom we meant: from now on parcels are taken in.
+    /// Opens the queue for parcels, once the other end has identified itself.
     pub(super) fn open(&self) {
         let mut inside = lock(&self.inside);
         inside.is_open = true;
         inside.loss_told = false;
     }
 
-    /// Ends the connection and forgets what waits. Says whether the queue was open, so that parcels
-    /// may have been lost; the caller tells, and further losses are not told.
+    /// Ends the connection and drops all waiting parcels. Returns true if the queue was open, so
+    /// that parcels may have been lost: the caller notifies the driver then, and further losses
+    /// cause no notification.
     pub(super) fn close(&self) -> bool {
         let mut inside = lock(&self.inside);
         let was_open = std::mem::replace(&mut inside.is_open, false);
@@ -132,7 +132,7 @@ impl Queue {
     }
 }
 
-/// The frames of one connection. Ends when the connection does.
+/// The frames of one connection, as a stream that ends with the connection.
 #[derive(Debug)]
 pub(super) struct Frames {
     queue: Arc<Queue>,
@@ -169,7 +169,7 @@ impl Stream for Frames {
 }
 
 impl Inside {
-    /// The parcels of the next frame, at least one, and their size.
+    /// Takes the parcels of the next frame, at least one, and returns them with their size.
     fn gather(&mut self) -> (Vec<Parcel>, usize) {
         let mut frame_bytes = 0;
         let mut count = 0;
@@ -182,7 +182,7 @@ impl Inside {
             count += 1;
         }
         self.queue_bytes -= frame_bytes;
-        // There is room again; should it fill up once more, that is worth telling again.
+        // There is space again, so the next loss is reported again.
         self.loss_told = false;
         (self.parcels.drain(..count).collect(), frame_bytes)
     }

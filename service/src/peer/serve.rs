@@ -120,7 +120,7 @@ impl MemberEndpoint {
         }
     }
 
-    /// Whether to log this rejection of a connection.
+    /// Returns true if this rejection of a connection should be logged.
     fn is_new(&self, failure: &str) -> bool {
         let network = &self.front.network;
         let now = network.common.clock.now();
@@ -164,7 +164,7 @@ impl Endpoint for MemberEndpoint {
             if self.is_new("too many") {
                 tracing::warn!(
                     remote = remote.map(tracing::field::display),
-                    "too many connections to the peer endpoint on which no member says who it is; \
+                    "too many connections to the peer endpoint on which no member said hello; \
                      closing the oldest"
                 );
             }
@@ -172,8 +172,8 @@ impl Endpoint for MemberEndpoint {
         admitted.map(|(place, _)| place)
     }
 
-    /// Ends a connection that another one needs the place of, or that has had its time without a
-    /// hello.
+    /// Returns when a connection must end: its place is needed for another one, or its time without
+    /// a Hello is up.
     async fn revoked(&self, place: &Place) {
         tokio::select! {
             () = place.ending().cancelled() => {}
@@ -213,7 +213,7 @@ impl Endpoint for MemberEndpoint {
     }
 }
 
-/// Returns when a connection has had its time and no member has said who it is.
+/// Returns when a connection's time is up and no member has said hello on it.
 async fn overdue(place: &Place) {
     tokio::time::sleep(HELLO_TIMEOUT).await;
     if !place.is_newcomer() {

@@ -1,4 +1,4 @@
-//! The calls other members make: one function for each, of `conclave/peer.proto`.
+//! The calls of other members, one function for each call in `conclave/peer.proto`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::metrics::OfPeer;
 use crate::net::ConnectionInfo;
 use conclave_core::peers::PeerEvent;
 
-/// How long a member may take over the first message of a stream.
+/// Timeout of the first message of a stream.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service that other members call.
@@ -36,7 +36,8 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Checks the caller's Hello, and logs a refusal: the caller's own log is on another machine.
+    /// Checks the caller's Hello, and logs a refusal here, too: the caller's own log is on another
+    /// machine.
     fn check(&self, hello: Option<&Hello>, caller: Option<&Caller>) -> Result<Hello, Status> {
         if self.ending.is_cancelled() || self.network.common.stopping.is_cancelled() {
             return Err(Status::unavailable("the member is stopping"));
@@ -49,10 +50,10 @@ impl Service {
         checked.inspect_err(|status| self.log_refusal(status, caller))
     }
 
-    /// Whether another process answers at the member's URL. There are two processes then, most
-    /// likely on copies of one data directory, and the other members speak to the one at the URL.
-    /// (If both were accepted, they would end each other's streams in turn.) A process that has
-    /// ended or hangs does not answer, so its successor is accepted.
+    /// Returns true if another process answers at the member's URL. Then there are two processes,
+    /// most likely on copies of one data directory, and the other members talk to the one at the
+    /// URL. (If both were accepted, they would end each other's streams in turn.) A process that
+    /// has ended or hangs does not answer, so its successor is accepted.
     async fn another_is_there(&self, hello: &Hello) -> bool {
         let Some(link) = self.network.link(hello.member_id) else {
             return false;
@@ -123,7 +124,7 @@ impl Peer for Service {
             self.log_refusal(&status, caller.as_ref());
             return Err(status);
         }
-        // The member may have been removed meanwhile.
+        // The member may have been removed while the other process was queried.
         let hello = self.check(Some(&hello), caller.as_ref())?;
         let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
         if begun.restarted {
@@ -134,7 +135,7 @@ impl Peer for Service {
         }
         self.network.learn_urls(&hello, begun.number);
         let (holding, held) = mpsc::channel(1);
-        // The channel is new and has room for one.
+        // The channel is new and has space for one message.
         let _ = holding.try_send(Ok(common.settings.identity().hello(0)));
         let service = self.clone();
         common.spawn(async move {
@@ -157,8 +158,8 @@ impl Peer for Service {
         let hello = self.check(start.hello.as_ref(), caller.as_ref())?;
         let (report, reported) = oneshot::channel();
         let network = Arc::clone(&self.network);
-        // In a task of its own: once raft has the snapshot, its folder must be dealt with, even if
-        // the caller is gone.
+        // A separate task: once raft has the snapshot, the folder must be handled even if the
+        // caller is gone.
         self.network.common.spawn(async move {
             let stats = network.stats(hello.member_id);
             let from = (hello.member_id, stats.as_deref());
@@ -179,7 +180,7 @@ impl Peer for Service {
         let Some(question) = question.question else {
             return Err(Status::unimplemented("a question of a later version"));
         };
-        // The caller does not wait longer than this either.
+        // The caller has the same timeout.
         let patience = self.network.common.settings.patience() * 2;
         let answer = tokio::time::timeout(patience, self.answers.answer(question))
             .await

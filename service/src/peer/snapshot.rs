@@ -1,17 +1,17 @@
-//! Snapshots: the files of a checkpoint, from one member's disk to another's.
+//! Snapshots: transfer of a checkpoint's files from one member's disk to another's.
 //!
-//! A transfer is one call of `Peer.Snapshot`: a start that says what is coming, the files in order
-//! and in pieces with a checksum each, an end with the totals. It has a connection of its own. It
-//! is never resumed: raft asks for a new one after a failure, and by then there is a newer state to
+//! A transfer is one call of `Peer.Snapshot`: a start that announces the files, the files in order
+//! and in pieces with a checksum each, an end with the totals. It has its own connection. It is
+//! never resumed: raft requests a new one after a failure, and by then there is a newer state to
 //! send.
 //!
-//! The sender ([`send`]) reads a piece at a time off the runtime, keeps to a rate, and waits for
-//! the report. The receiver ([`Receiver`]) refuses what it has no use for before any data is sent,
-//! has a thread write the files and sync them as they grow ([`write`]), and gives the folder to
-//! raft; the sender hears that it arrived only once it is in place.
+//! The sender ([`send`]) reads one piece at a time outside the runtime, limits its rate, and waits
+//! for the report. The receiver ([`Receiver`]) refuses a snapshot it cannot use before any data is
+//! sent, has a thread write the files and sync them as they grow ([`write`]), and gives the folder
+//! to raft. It reports success only once the snapshot is installed.
 //!
 //! The raft message that announces the snapshot travels inside the start, and reaches raft together
-//! with the files. So raft never believes in a snapshot whose files are not there.
+//! with the files. So raft never accepts a snapshot whose files are missing.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -41,29 +41,29 @@ mod write;
 
 pub(super) use receive::Receiver;
 
-/// Bytes of a piece: large enough that its overhead does not count, and so small that the messages
-/// of raft, which share the runtime and the wire with it, need not wait for long.
+/// Size of a piece in bytes: large enough that its overhead is negligible, and small enough not to
+/// delay raft's messages, which share the runtime and the network.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// What a transfer that was held up makes up for, at full speed. More would be a burst.
+/// How much lost time a delayed transfer catches up on at full speed. More would be a burst.
 const LATE_MAX: Duration = Duration::from_millis(20);
 
-/// Pieces read ahead of the network, and received ahead of the disk.
+/// Limit of pieces read ahead of the network, and received ahead of the disk.
 const PIECES_AHEAD: usize = 4;
 
-/// How long the other side may take in nothing before the transfer is given up. Its disk may be
-/// slow, its process alive.
+/// How long the receiver may accept no data before the transfer fails. Its process may be alive and
+/// its disk slow.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
-/// How long nothing may be heard of the other side at all, be it an answer to a ping, which waits
-/// behind some 10 MiB on their way. It may have lost its power when all is sent.
+/// How long the receiver may be silent, ping answers included, before the connection ends. The
+/// answers wait behind some 10 MiB in flight. After the last piece this is the only sign of a
+/// receiver that has lost its power.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
-/// How long the other side may take from the last piece to its report: it syncs what is left and
-/// opens the state anew.
+/// Timeout from the last piece to the receiver's report: it syncs the rest and opens the new state.
 const REPORT_MAX: Duration = Duration::from_secs(300);
 
-/// The promise to tell the driver what became of a snapshot: kept on every way out.
+/// Notifies the driver of a snapshot's outcome exactly once, on every code path.
 pub(super) struct Sending {
     inbox: Inbox,
     to: u64,
@@ -89,7 +89,7 @@ impl Drop for Sending {
     }
 }
 
-/// Why a snapshot did not arrive.
+/// The reason why a snapshot did not arrive.
 #[derive(Debug, thiserror::Error)]
 enum SendError {
     #[error(transparent)]
@@ -98,15 +98,15 @@ enum SendError {
     Call(#[from] tonic::Status),
     #[error("cannot read it: {0}")]
     Read(#[from] io::Error),
-    #[error("the other side took nothing in for {STALL_MAX:?}")]
+    #[error("the other end accepted no data for {STALL_MAX:?}")]
     Stalled,
-    #[error("the other side reported nothing for {REPORT_MAX:?}")]
+    #[error("the other end sent no report for {REPORT_MAX:?}")]
     NoReport,
     #[error("the member has no URL")]
     NoUrl,
 }
 
-/// Sends a snapshot and tells how it went, by `sending`.
+/// Sends a snapshot and reports the outcome through `sending`.
 pub(super) async fn send(
     common: &Common,
     turn: &SnapshotTurn,
@@ -191,7 +191,7 @@ async fn transfer(
         tokio::time::sleep(REPORT_MAX).await;
         Err(SendError::NoReport)
     };
-    // The report may come before the end of the data: when the other side has no use for it.
+    // The report may come before the end of the data, if the receiver has no use for the snapshot.
     tokio::select! {
         biased;
         report = call => report,
@@ -206,7 +206,7 @@ fn announced((name, size_bytes): &(String, u64)) -> SnapshotFile {
     }
 }
 
-/// Hands the data of every file, and the end, to the call.
+/// Feeds the data of every file, and the end, to the call.
 async fn feed(
     common: &Common,
     turn: &SnapshotTurn,
@@ -248,12 +248,12 @@ async fn feed(
     put(chunks, Chunk::End(end)).await
 }
 
-/// A task that reads panicked, or the runtime is going away.
+/// The error of a read task that panicked, or that the ending runtime dropped.
 fn joined(error: tokio::task::JoinError) -> io::Error {
     io::Error::other(error)
 }
 
-/// Exactly so many bytes of a file; fewer are an error, as the file must not change.
+/// Reads exactly this many bytes of a file. Fewer are an error, since the file must not change.
 fn read_piece(mut file: File, size_bytes: u64) -> io::Result<(File, Bytes)> {
     let mut piece = vec![0; usize::try_from(size_bytes).unwrap_or(PIECE_BYTES)];
     file.read_exact(&mut piece)?;
@@ -264,16 +264,16 @@ async fn put(chunks: &mpsc::Sender<SnapshotChunk>, chunk: Chunk) -> Result<(), S
     let chunk = SnapshotChunk { chunk: Some(chunk) };
     match tokio::time::timeout(STALL_MAX, chunks.send(chunk)).await {
         Ok(Ok(())) => Ok(()),
-        // The call has ended, and its end says why: it is waited for beside this.
+        // The call has ended; the caller, which waits for it concurrently, gets its error.
         Ok(Err(_closed)) => std::future::pending().await,
         Err(_elapsed) => Err(SendError::Stalled),
     }
 }
 
-/// Keeps to a rate: waits until what was sent may have been sent.
+/// Limits the rate: waits until the bytes sent so far are due.
 struct Pace<'a> {
     common: &'a Common,
-    /// Later, by the time that was lost for good.
+    /// Start of the transfer, moved forward by lost time that is not caught up on.
     started: Moment,
     sent_bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! Networks that talk to each other over loopback, on ports the system gives.
+//! Networks that talk to each other over loopback, on ports chosen by the system.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,13 +23,13 @@ mod unlisted;
 
 const CLUSTER: u64 = 0xc1;
 
-/// Events that gather before more are dropped, as in the mailbox of a driver.
+/// Capacity of the event queue before events are dropped, as in a driver's mailbox.
 const EVENTS_MAX: usize = conclave_core::limits::PEER_MESSAGES_MAX;
 
-/// Far more than anything here takes.
+/// Time limit, far longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One member: its network, its listener, and what its driver would hear.
+/// One member: its network, its listener, and the events for its driver.
 pub(super) struct Party {
     pub(super) id: u64,
     pub(super) network: Arc<Network>,
@@ -43,17 +43,17 @@ pub(super) struct Party {
     serving: JoinHandle<io::Result<()>>,
 }
 
-/// How a member differs from the usual.
+/// A member's differences from the default.
 #[derive(Clone, Default)]
 pub(super) struct Odd {
     pub(super) cluster_id: Option<u64>,
     pub(super) boot_id: u64,
     pub(super) tls: Option<Arc<Tls>>,
-    /// Members that it says were removed.
+    /// Members that it reports as removed.
     pub(super) removed: Vec<u64>,
 }
 
-/// Answers with who it is, and who was removed.
+/// Answers with its id and the removed members.
 struct Echo(u64, Vec<u64>);
 
 impl Answers for Echo {
@@ -146,14 +146,14 @@ impl Party {
         member(self.id, &self.url)
     }
 
-    /// Tells this member of others.
+    /// Adds other members to this member's membership.
     pub(super) fn meet(&self, others: &[&Party]) {
         let mut members: Vec<Member> = others.iter().map(|other| other.member()).collect();
         members.push(self.member());
         self.network.set_members(&members, &[]);
     }
 
-    /// What this member counts of another.
+    /// This member's metrics of another.
     pub(super) fn stats(&self, of: u64) -> Arc<OfPeer> {
         self.network.stats(of).expect("it is a member")
     }
@@ -166,7 +166,7 @@ impl Party {
         self.network.send(to, parcel(text));
     }
 
-    /// What the driver hears next that is of interest.
+    /// The next event that `what` selects.
     pub(super) async fn hears<T>(&mut self, what: impl Fn(&PeerEvent) -> Option<T>) -> T {
         let waiting = async {
             loop {
@@ -179,7 +179,7 @@ impl Party {
         };
         tokio::time::timeout(PATIENCE, waiting)
             .await
-            .expect("it is heard in time")
+            .expect("an event in time")
     }
 
     pub(super) async fn hears_from(&mut self, from: u64) -> String {
@@ -227,5 +227,5 @@ pub(super) async fn until(is_so: impl Fn() -> bool) {
     };
     tokio::time::timeout(PATIENCE, waiting)
         .await
-        .expect("it becomes so in time");
+        .expect("the condition holds in time");
 }

@@ -1,35 +1,36 @@
-//! Members that speak to this one and that its membership does not list.
+//! Links to members that contact this one although its membership does not list them.
 //!
-//! A member that was down while others were added comes back with the membership it had. Whoever
-//! leads by then may not be in it, and yet has to be answered: a leader sends no entries, and no
-//! snapshot, to a member that acknowledges nothing. Nor could two members that were away at
-//! different times elect a leader whose majority needs both. So a stream's Hello says where the
-//! speaker is reached, and this member makes a link to it, like the link to a member it knows.
+//! A member that was down while others were added comes back with an outdated membership. The
+//! present leader may not be in it, but must still get answers: a leader sends no entries, and no
+//! snapshot, to a member that acknowledges nothing. Likewise, two members that were down at
+//! different times could not elect a leader whose majority needs both. So the Hello of a stream
+//! contains its sender's URLs, and this member makes a link to the sender, like the link to a
+//! listed member.
 //!
-//! For example: 1 of {1, 2, 3} is down while 4 is added and comes to lead. 4 lists 1 and opens a
-//! stream to it. 1 does not list 4, learns its URLs from the Hello, and dials them. What raft
-//! answers to 4 goes that way, 1 catches up, and meets the entry that added 4: from then on 4 is a
-//! member like any other.
+//! For example: 1 of {1, 2, 3} is down while 4 is added and becomes leader. 4 lists 1 and opens a
+//! stream to it. 1 does not list 4, learns its URLs from the Hello, and dials them. Raft's answers
+//! to 4 use that link, 1 catches up, and applies the entry that added 4: from then on 4 is a listed
+//! member.
 //!
 //! This is safe because raft judges a message by its term and by the log, and never by the
-//! receiver's configuration: that one grants a vote to a candidate that is not in it, and follows a
-//! leader that is not in it. (It does not *count* the votes and acknowledgements of members that
-//! are not in it.) What a member accepts from a speaker it does not list it accepted before; what
-//! is new is that the speaker gets an answer.
+//! receiver's configuration: a member grants its vote to a candidate that is not in its
+//! configuration, and follows such a leader. (It does not *count* the votes and acknowledgements of
+//! members that are not in it.) Messages from unlisted members were accepted before links to them
+//! existed; the links only add the answers.
 //!
 //! # Invariants
 //!
-//! * A link to an unlisted member lives no longer than the stream whose Hello it is from. When the
-//!   membership lists the member, the link is like any other and has the membership's URLs; when
+//! * A link to an unlisted member lives no longer than the stream whose Hello created it. When the
+//!   membership lists the member, the link becomes an ordinary one with the membership's URLs; when
 //!   the membership says that the member was removed, the link ends.
-//! * There are at most [`UNLISTED_MAX`] of them, and nothing of them is written to disk.
-//! * URLs are bounded and checked like those of `member add`. With peer TLS, only `https://` URLs
-//!   are dialled, so a speaker cannot lead this member out of TLS.
-//! * The other end of the link says who it is and is checked like any other ([`super::hello`]), and
-//!   a member without data asks it what it asks of all ([`super::link`]).
+//! * There are at most [`UNLISTED_MAX`] of these links, and nothing about them is written to disk.
+//! * URLs are limited and checked like those of `member add`. With peer TLS, only `https://` URLs
+//!   are dialled, so the sender of a Hello cannot make this member leave TLS.
+//! * The other end of the link identifies itself and is checked like any other ([`super::hello`]),
+//!   and a member without data asks it the same question as all others ([`super::link`]).
 //!
-//! A *listed* member may have moved while this one was down. Its URLs of the membership come
-//! first, and then those it says it has.
+//! A *listed* member may have moved while this one was down. Its URLs in the membership are dialled
+//! first, and then those it announces.
 
 use std::sync::Arc;
 
@@ -40,9 +41,8 @@ use crate::config::MemberUrl;
 use conclave_core::fatal::FatalError;
 use conclave_core::limits;
 
-/// Links to members that are known by their Hello alone. A cluster of seven, each of them replaced
-/// while this member was down, has as many; strangers, where there is no TLS, can make up any
-/// number.
+/// Limit of links to unlisted members. A cluster of seven, each replaced while this member was
+/// down, needs that many; without TLS, strangers can invent any number.
 pub(super) const UNLISTED_MAX: usize = 16;
 
 /// The URLs of a Hello that this member may dial.
@@ -60,7 +60,7 @@ fn usable(urls: &[String], with_tls: bool) -> Vec<MemberUrl> {
 }
 
 impl Network {
-    /// Takes note of where a member that has opened a stream says it is reached.
+    /// Records the URLs of a member that has opened a stream.
     pub(super) fn learn_urls(&self, hello: &Hello, stream: u64) {
         let (common, id) = (&self.common, hello.member_id);
         let urls = usable(&hello.peer_urls, common.settings.tls.is_some());
@@ -98,7 +98,7 @@ impl Network {
         }
     }
 
-    /// Sees to a link to a member that is not listed; false if there can be none.
+    /// Ensures that there is a link to an unlisted member. Returns false if there can be none.
     fn answer_unlisted(&self, inside: &mut Members, id: u64, urls: &[String], stream: u64) -> bool {
         if let Some(link) = inside.links.get(&id) {
             if urls.is_empty() || link.urls() == urls {
@@ -114,7 +114,8 @@ impl Network {
         true
     }
 
-    /// Whether there may be one more, in the place of one that is not connected if need be.
+    /// Returns true if there is space for one more link, after removing an unconnected one if
+    /// necessary.
     fn make_room(&self, inside: &mut Members) -> bool {
         if inside.unlisted.len() < UNLISTED_MAX {
             return true;
@@ -131,7 +132,7 @@ impl Network {
         oldest.is_some()
     }
 
-    /// A stream has ended, and with it what was known of its member from this stream alone.
+    /// Discards the URLs and the link that were learned from a stream, at its end.
     pub(super) fn forget_urls(&self, id: u64, stream: u64) {
         let mut inside = lock(&self.members);
         if inside.unlisted.get(&id) == Some(&stream) {
@@ -139,16 +140,16 @@ impl Network {
         }
     }
 
-    /// A member of this cluster means another one and has reached this one. Perhaps this member was
-    /// removed, and added again under another id, and runs on the data it had. If none is left of
-    /// those that it lists, the caller is the only one that can say so.
+    /// Handles a member of this cluster that means another member and has reached this one. This
+    /// member may have been removed, added again under another id, and started on its old data. If
+    /// none of the members it lists is left, only the caller can report the removal.
     pub(super) fn ask_whether_removed(self: &Arc<Self>, hello: &Hello) {
         let (common, caller) = (&self.common, hello.member_id);
         let settings = &common.settings;
         let means_another = hello.cluster_id == settings.cluster_id
             && hello.to_member_id != settings.member_id
             && caller != settings.member_id;
-        // A member that has a link says it when it is dialled.
+        // A member with a link gets to know this when it is dialled.
         if !means_another || self.link(caller).is_some() {
             return;
         }

@@ -1,4 +1,4 @@
-//! The receiving side of a transfer: what is refused, and whose the folder is.
+//! The receiving side of a transfer: refusals, and the ownership of the folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,15 +22,15 @@ use crate::metrics::OfPeer;
 use crate::peer::{Common, reason};
 use conclave_core::peers::{PeerEvent, ReceivedSnapshot};
 
-/// Files of one snapshot. A checkpoint has one for some 64 MiB, and a few more.
+/// Limit of files in a snapshot. A checkpoint has one per 64 MiB or so, and a few more.
 const FILES_MAX: usize = 100_000;
 
-/// How long the next piece may take to come. A sender that hangs must not keep this member from
-/// taking a snapshot of another leader.
+/// Timeout of the next piece. A sender that hangs must not keep this member from receiving another
+/// leader's snapshot.
 const PIECE_MAX: Duration = Duration::from_secs(10);
 
-/// How the folder of a snapshot that is received begins. Its index follows, and a number by chance:
-/// the same snapshot may come again while the first is being put in place.
+/// Prefix of a received snapshot's folder. The snapshot's index follows, and a random number: the
+/// same snapshot may be sent again while the first copy is being installed.
 const FOLDER: &str = "state.";
 
 /// Receives snapshots, one at a time.
@@ -40,7 +40,7 @@ pub(in crate::peer) struct Receiver {
     is_busy: Arc<AtomicBool>,
 }
 
-/// The right to receive.
+/// The right to receive a snapshot.
 struct Turn(Arc<AtomicBool>);
 
 impl Drop for Turn {
@@ -49,7 +49,7 @@ impl Drop for Turn {
     }
 }
 
-/// The folder of a snapshot; removed unless it was put in place.
+/// The folder of a snapshot; removed unless it was installed.
 struct Folder {
     dir: PathBuf,
     is_ours: bool,
@@ -63,7 +63,7 @@ impl Drop for Folder {
     }
 }
 
-/// What is reported to the sender.
+/// A report to the sender.
 fn report(outcome: Outcome, detail: impl Into<String>) -> SnapshotReport {
     SnapshotReport {
         outcome: outcome.into(),
@@ -80,8 +80,8 @@ impl Receiver {
         }
     }
 
-    /// Takes in a snapshot whose start has been read and whose sender has been checked; with what
-    /// is counted of the sender, if it is known.
+    /// Receives a snapshot whose start has been read and whose sender has been checked, with the
+    /// sender's metrics, if there are any.
     pub(in crate::peer) async fn receive(
         &self,
         common: &Common,
@@ -165,12 +165,13 @@ impl Receiver {
                 term: start.term,
                 installed,
             }));
-        // Without a limit of time: the folder is the driver's until it answers.
+        // Without a timeout: the folder belongs to the driver until it answers.
         let answer = tokio::select! {
             biased;
             answer = answer => answer,
             () = common.stopping.cancelled() => {
-                // Nobody knows whose it is now. The next start removes it, or has it in place.
+                // The driver may or may not have installed it. The next start removes it or uses
+                // it.
                 folder.is_ours = false;
                 return report(Outcome::NotInstalled, "this member stops");
             }
@@ -182,9 +183,10 @@ impl Receiver {
             }
             Ok(false) => {
                 drop_aside(folder).await;
-                report(Outcome::NotInstalled, "it was not put in place")
+                report(Outcome::NotInstalled, "it was not installed")
             }
-            // The driver is gone, perhaps in the middle of it: the folder may be the state already.
+            // The driver has ended, perhaps during the installation: the folder may be the state
+            // already.
             Err(_) => {
                 folder.is_ours = false;
                 report(Outcome::NotInstalled, "this member stops")
@@ -193,7 +195,7 @@ impl Receiver {
     }
 }
 
-/// Has a thread write what comes, until the end of it.
+/// Starts a thread that writes the received pieces, and waits for its result.
 async fn write(
     dir: &Path,
     start: &SnapshotStart,
@@ -215,7 +217,7 @@ async fn write(
         () = stopping.cancelled() => Err(WriteError::Stops),
     };
     drop(to_disk);
-    // The thread must have ended before anybody removes its folder.
+    // The thread must end before its folder may be removed.
     let written = writing.await.unwrap_or_else(|error| {
         Err(WriteError::Disk {
             path: dir.to_owned(),
@@ -224,13 +226,13 @@ async fn write(
     });
     match (fed, written) {
         (Ok(()), written) => written,
-        // That the end is missing is no news then.
+        // The missing end is only a consequence of the error.
         (Err(error), Ok(()) | Err(WriteError::Short)) => Err(error),
         (Err(_), Err(error)) => Err(error),
     }
 }
 
-/// Hands pieces from the network to the disk until one of the two has had enough.
+/// Passes pieces from the network to the disk until either side ends.
 async fn feed(
     chunks: &mut Streaming<SnapshotChunk>,
     stats: Option<&OfPeer>,
@@ -249,13 +251,13 @@ async fn feed(
             stats.received_bytes.inc_by(data.data.len() as u64);
         }
         if to_disk.send(chunk).await.is_err() {
-            // The thread has ended, and says why.
+            // The thread has ended, and its result has the reason.
             return Ok(());
         }
     }
 }
 
-/// Removes a folder without keeping the runtime.
+/// Removes a folder without blocking the runtime.
 async fn drop_aside(folder: Folder) {
     let _ = spawn_blocking(move || drop(folder)).await;
 }

@@ -1,8 +1,8 @@
-//! The files of a snapshot that is received: checked piece by piece, synced as they grow.
+//! Writes the files of a received snapshot: checked piece by piece, synced as they grow.
 //!
-//! Runs on a thread that may block. Nothing the other side says is taken for granted: names decide
-//! where is written, sizes how much, checksums whether it is what was sent. The state's own format
-//! has checksums too, but finds damage when the block is read, which may be a year later.
+//! Runs on a thread that may block. No input from the sender is trusted: names decide where files
+//! are written, sizes limit the amount, and checksums verify the content. The state's own format
+//! has checksums, too, but they detect damage only when a block is read, which may be a year later.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,14 +14,14 @@ use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{SnapshotData, SnapshotEnd, SnapshotFile};
 use conclave_storage::Fault;
 
-/// A file is synced each time it has grown by so much: what is dirty holds up the raft log's syncs
-/// on the same disk, and it should do so for milliseconds.
+/// A file is synced each time it has grown by this much: dirty data delays the raft log's syncs on
+/// the same disk, and the delay should be a few milliseconds.
 const SYNC_AFTER_BYTES: u64 = 4 << 20;
 
-/// Bytes of a file's name.
+/// Limit of a file name's length in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Why a snapshot was not received.
+/// The reason why a snapshot was not received.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
     #[error("{0}")]
@@ -32,7 +32,7 @@ pub(super) enum WriteError {
     Unknown,
     #[error("the stream broke: {0}")]
     Broken(String),
-    #[error("nothing came for too long")]
+    #[error("no data arrived in time")]
     Stalled,
     #[error("this member stops")]
     Stops,
@@ -57,8 +57,8 @@ impl WriteError {
     }
 }
 
-/// What became of a file or folder. If it could not be written, the snapshot is thrown away as a
-/// whole: nothing was promised on its account, so the member goes on.
+/// Adds the path to the error of a file or folder. If it could not be written, the whole snapshot
+/// is discarded: no acknowledgement depends on it, so the member goes on.
 fn on<T>(path: &Path, done: io::Result<T>) -> Result<T, WriteError> {
     done.map_err(|error| WriteError::Disk {
         path: path.to_owned(),
@@ -66,8 +66,8 @@ fn on<T>(path: &Path, done: io::Result<T>) -> Result<T, WriteError> {
     })
 }
 
-/// What became of a sync. A disk that fails one has lost what it had taken, and not only of this
-/// file perhaps: the member must stop.
+/// Adds the path to the error of a sync. A disk that fails a sync has lost accepted writes, perhaps
+/// of other files, too: the member must stop.
 fn synced(path: &Path, done: io::Result<()>) -> Result<(), WriteError> {
     done.map_err(|error| WriteError::Sync(Fault::io("sync", path, &error)))
 }
@@ -81,9 +81,10 @@ fn corrupt<T>(text: String) -> Result<T, WriteError> {
 pub(super) struct Writer {
     dir: PathBuf,
     files: Vec<SnapshotFile>,
-    /// The file that grows: its place in `files`, itself, its size. `None` before the first.
+    /// The file being written: its position in `files`, its handle, its size. `None` before the
+    /// first.
     current: Option<Growing>,
-    /// Over all files.
+    /// Total size of all files.
     size_bytes: u64,
     crc: u32,
     has_ended: bool,
@@ -99,7 +100,7 @@ struct Growing {
 }
 
 impl Writer {
-    /// Checks what is announced and makes the folder, which must be new.
+    /// Checks the announced files and creates the folder, which must not exist.
     pub(super) fn create(dir: &Path, files: Vec<SnapshotFile>) -> Result<Writer, WriteError> {
         check_names(&files)?;
         on(dir, fs::DirBuilder::new().mode(0o700).create(dir))?;
@@ -113,7 +114,7 @@ impl Writer {
         })
     }
 
-    /// Takes the next chunk.
+    /// Processes the next chunk.
     pub(super) fn take(&mut self, chunk: Chunk) -> Result<(), WriteError> {
         if self.has_ended {
             return corrupt("something follows the end".to_owned());
@@ -125,7 +126,7 @@ impl Writer {
         }
     }
 
-    /// The stream is over. Makes the folder's entries durable, and its own in its parent.
+    /// Ends the stream. Syncs the folder's entries, and its own entry in its parent.
     pub(super) fn finish(self) -> Result<(), WriteError> {
         if !self.has_ended {
             return Err(WriteError::Short);
@@ -151,13 +152,13 @@ impl Writer {
         }
         self.advance(number)?;
         let Some(current) = self.current.as_mut().filter(|file| file.number == number) else {
-            return corrupt(format!("{} comes too late", announced.name));
+            return corrupt(format!("{} arrives after a later file", announced.name));
         };
         let piece_bytes = piece.data.len() as u64;
         let left_bytes = announced.size_bytes - current.size_bytes;
         if piece.offset_bytes != current.size_bytes || piece_bytes > left_bytes {
             return corrupt(format!(
-                "{} has {} of {} bytes, and {piece_bytes} at {} do not go there",
+                "{} has {} of {} bytes, and {piece_bytes} at {} do not fit",
                 announced.name, current.size_bytes, announced.size_bytes, piece.offset_bytes
             ));
         }
@@ -171,7 +172,7 @@ impl Writer {
         self.advance(self.files.len())?;
         if (end.size_bytes, end.crc32c) != (self.size_bytes, self.crc) {
             return corrupt(format!(
-                "{} bytes came and {} were sent, or their checksum is wrong",
+                "{} bytes arrived and {} were sent, or their checksum is wrong",
                 self.size_bytes, end.size_bytes
             ));
         }
@@ -179,8 +180,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on to the file of this number: all before it must be complete, which those without
-    /// content are at once. The number after the last file completes all.
+    /// Moves on to the file with this number: all files before it must be complete; files without
+    /// content are created here. The number after the last file completes all.
     fn advance(&mut self, number: usize) -> Result<(), WriteError> {
         loop {
             let next = match &self.current {
@@ -227,7 +228,7 @@ impl Growing {
     }
 }
 
-/// Bare names of files, each once.
+/// Checks that names are bare file names, each of which occurs once.
 fn check_names(files: &[SnapshotFile]) -> Result<(), WriteError> {
     let mut names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
     for name in &names {
@@ -324,15 +325,15 @@ mod tests {
             (vec![data(0, 0, "a"), end("a")], "a ends at 1 of 2 bytes"),
             (
                 vec![data(0, 0, "ab"), end("aX")],
-                "2 bytes came and 2 were sent, or their checksum is wrong",
+                "2 bytes arrived and 2 were sent, or their checksum is wrong",
             ),
             (
                 vec![data(0, 1, "b")],
-                "a has 0 of 2 bytes, and 1 at 1 do not go there",
+                "a has 0 of 2 bytes, and 1 at 1 do not fit",
             ),
             (
                 vec![data(0, 0, "abc")],
-                "a has 0 of 2 bytes, and 3 at 0 do not go there",
+                "a has 0 of 2 bytes, and 3 at 0 do not fit",
             ),
             (vec![data(1, 0, "a")], "file 1 was not announced"),
             (
@@ -345,7 +346,7 @@ mod tests {
         let two = vec![file("a", 0), file("b", 1)];
         assert_eq!(
             write(two, vec![data(1, 0, "b"), data(0, 0, "")]),
-            Err("a comes too late".to_owned())
+            Err("a arrives after a later file".to_owned())
         );
     }
 

@@ -1,21 +1,22 @@
-//! Crowds of strangers, and a member among them.
+//! Crowds of strangers, and a member's connections among them.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
 
-/// More than have a place.
+/// More than there are places.
 const STRANGERS: usize = 700;
-/// Time between two connections of one stranger, which shares the processors with the members here.
+/// Interval between two connections of one stranger, which shares the processors with the members
+/// here.
 const PACE: Duration = Duration::from_millis(500);
 
-/// A connection that has not ended by then may exist only on its own side: the kernel drops the
-/// last step of the handshake when the listener's queue is full, and a client that says nothing
-/// never learns of it. It was seen here with 1 in 6 crowds.
+/// Time limit of a connection. Longer ones may exist only on the stranger's side: the kernel drops
+/// the last step of the handshake when the listener's queue is full, and a client that sends
+/// nothing never learns of it. That happened here in 1 of 6 crowds.
 const STAY: Duration = Duration::from_secs(1);
 
-/// A stranger that says something, waits for the end of the connection, and comes again.
+/// A stranger that sends some bytes, waits for the end of the connection, and reconnects.
 async fn stranger(address: String, says: &'static [u8], goes: CancellationToken) {
     let coming = async {
         let mut pace = tokio::time::interval(PACE);
@@ -50,7 +51,7 @@ async fn strangers_in_any_number_keep_no_member_out() {
         until(|| refused() > 100).await;
         a.meet(&[&b]);
         a.connected(2).await;
-        // Nor is it put out.
+        // Nor is the member's connection evicted.
         let before = refused();
         until(|| refused() > before + 2 * STRANGERS as u64).await;
         a.send(2, "a word");

@@ -7,7 +7,7 @@ use super::*;
 use crate::net::tls::tests::{Authority, open, touch};
 use crate::net::tls::{TlsIdentity, TlsSettings};
 
-/// A member that shows a certificate of `ca`, with some settings changed.
+/// A member with a certificate of `ca` and some changed settings.
 async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut TlsSettings)) -> Party {
     let mut config = ca.settings(ca.issue(&format!("member{id}"), |_| {}));
     change(&mut config);
@@ -18,7 +18,7 @@ async fn secured(id: u64, ca: &Authority, change: impl FnOnce(&mut TlsSettings))
     Party::odd(id, "127.0.0.1:0", odd).await
 }
 
-/// Asks a member for its id, with these certificates. Returns the error as text.
+/// Requests a member's id, with these certificates. Returns the error as text.
 async fn knock(party: &Party, tls: Option<Arc<Tls>>) -> Result<u64, String> {
     let url = crate::config::MemberUrl::parse(&party.url).expect("a URL");
     let introduced = introduce(&[url], tls, None, PATIENCE).await;
@@ -80,7 +80,7 @@ async fn others_are_turned_away_with_the_reason() {
     let stranger = open(config.clone()).expect("good files");
     let error = knock(&b, Some(stranger)).await.expect_err("refused");
     assert!(error.contains("UnknownCA"), "{error}");
-    // A certificate that has ended is refused by the end that it is shown to.
+    // An expired certificate is refused by the end that receives it.
     let ended = |params: &mut CertificateParams| {
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
@@ -111,7 +111,7 @@ async fn a_revoked_certificate_is_refused() {
     b.stop().await;
 }
 
-/// The files of a running member are replaced.
+/// The certificate files of a running member are replaced.
 #[tokio::test]
 async fn a_renewal_needs_no_restart() {
     let ca = Authority::new();

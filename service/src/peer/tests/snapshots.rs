@@ -1,4 +1,4 @@
-//! Snapshots from disk to disk, and what becomes of those that are not wanted or not whole.
+//! Snapshots from disk to disk, and the outcome of unwanted and damaged ones.
 
 use std::fs;
 
@@ -45,7 +45,7 @@ async fn outcome_at(party: &mut Party, to: u64) -> bool {
         .await
 }
 
-/// The snapshot the driver is given: taken out, since answering consumes it.
+/// The next snapshot given to the driver, taken out of its event, since answering consumes it.
 async fn received(party: &mut Party) -> ReceivedSnapshot {
     let is_one = |event: &PeerEvent| matches!(event, PeerEvent::SnapshotReceived(_));
     loop {
@@ -92,7 +92,7 @@ async fn transfer(party: &Party, chunks: Vec<Chunk>) -> SnapshotReport {
     report.expect("a report").into_inner()
 }
 
-/// Under way, in place, failed.
+/// Numbers of transfers in progress, succeeded and failed.
 fn counted(transfers: &Transfers) -> (i64, u64, u64) {
     let Transfers {
         inflight,
@@ -125,7 +125,7 @@ async fn a_snapshot_goes_from_disk_to_disk() {
     }
     assert_eq!(a.stats(2).sending.inflight.get(), 1);
     assert_eq!(counted(&b.stats(1).receiving), (1, 0, 0));
-    // While the driver is at it, another one is not taken in.
+    // While the driver installs one, another one is refused.
     let report = transfer(&b, vec![Chunk::Start(start(10))]).await;
     assert_eq!(report.outcome(), Outcome::Busy);
     // Nor is a second one sent.
@@ -133,9 +133,9 @@ async fn a_snapshot_goes_from_disk_to_disk() {
     assert!(!outcome_at(&mut a, 2).await);
     snapshot.installed.send(true).expect("waited for");
     assert!(outcome_at(&mut a, 2).await);
-    // The sender's files go with their last holder.
+    // The sender's files are removed with their last owner.
     until(|| !dir.exists()).await;
-    assert!(snapshot.dir.exists(), "the receiver's are the driver's");
+    assert!(snapshot.dir.exists(), "it belongs to the driver");
     let (sender, receiver) = (a.stats(2), b.stats(1));
     assert_eq!(counted(&sender.sending), (0, 1, 0));
     assert_eq!(counted(&receiver.receiving), (0, 1, 0));
@@ -198,7 +198,7 @@ async fn what_is_damaged_or_foreign_leaves_nothing_behind() {
     b.stop().await;
 }
 
-/// The driver had no use for it: nothing stays, and the sender hears.
+/// The driver refused the snapshot: its folder is removed, and the sender gets a report.
 #[tokio::test]
 async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
@@ -209,7 +209,7 @@ async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     snapshot.installed.send(false).expect("waited for");
     assert!(!outcome_at(&mut a, 2).await);
     assert_eq!(left_in(&b), 0);
-    // A driver that is gone may have put it in place: nobody else may remove it.
+    // A driver that has ended may have installed it, so its folder is not removed.
     a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 10));
     let snapshot = received(&mut b).await;
     drop(snapshot.installed);
@@ -221,7 +221,8 @@ async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     b.stop().await;
 }
 
-/// It may be sent again before it is applied: the first is the state by then.
+/// The snapshot may be sent again before the first copy is applied; the first copy is the state by
+/// then.
 #[tokio::test]
 async fn the_same_snapshot_again_leaves_the_first_alone() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
@@ -241,8 +242,8 @@ async fn the_same_snapshot_again_leaves_the_first_alone() {
     b.stop().await;
 }
 
-/// The driver may be putting it in place at this moment, so it is left to the next start, which
-/// knows.
+/// The driver may be installing it at this instant, so the folder is left to the next start, which
+/// can tell.
 #[tokio::test]
 async fn a_snapshot_that_waits_when_the_member_stops_is_left_alone() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
@@ -255,7 +256,7 @@ async fn a_snapshot_that_waits_when_the_member_stops_is_left_alone() {
     a.stop().await;
 }
 
-/// However it ends, the driver hears once.
+/// The driver gets exactly one notification, whatever the outcome.
 #[tokio::test]
 async fn a_snapshot_to_a_member_that_goes_is_told() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
@@ -264,7 +265,7 @@ async fn a_snapshot_to_a_member_that_goes_is_told() {
     let snapshot = received(&mut b).await;
     a.meet(&[]);
     assert!(!outcome_at(&mut a, 2).await);
-    // Nobody to send to.
+    // There is no connection to the member.
     a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 10));
     assert!(!outcome_at(&mut a, 2).await);
     snapshot.installed.send(true).expect("still waited for");

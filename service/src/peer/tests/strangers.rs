@@ -1,4 +1,4 @@
-//! Who is turned away, and what it is told.
+//! Refused callers, and the errors they get.
 
 use conclave_proto::peer::Hello;
 use hyper::client::conn::http2;
@@ -13,7 +13,7 @@ use super::super::queue::tests::closed;
 use super::*;
 use conclave_core::fatal::REMOVED;
 
-/// Opens a stream with this Hello and says how it was received.
+/// Opens a stream with this Hello and returns the answer.
 pub(super) async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
     let dialling = Dialling::new(None, PATIENCE, MESSAGE_BYTES_MAX);
     let connection = dialling.dial(&party.url).await.expect("it listens");
@@ -73,8 +73,8 @@ async fn a_hello_is_checked_before_anything_else() {
     b.stop().await;
 }
 
-/// Two processes on copies of one directory, say. The one that is reached is the member, whichever
-/// came first.
+/// Two processes with one member id, for example on copies of one directory. The process at the URL
+/// is the member, whichever came first.
 #[tokio::test]
 async fn of_two_processes_that_are_one_member_the_one_at_its_url_is_heard() {
     let (a, mut b) = (Party::start(1).await, Party::start(2).await);
@@ -84,7 +84,7 @@ async fn of_two_processes_that_are_one_member_the_one_at_its_url_is_heard() {
     };
     greet(&b, copy.clone())
         .await
-        .expect("nobody else is there yet");
+        .expect("no other process exists yet");
     a.meet(&[&b]);
     b.meet(&[&a]);
     b.connected(1).await;
@@ -123,7 +123,7 @@ async fn a_member_of_another_cluster_does_not_get_in() {
     c.stop().await;
 }
 
-/// The removed member hears of it from whoever it dials, and from the stream that stood.
+/// The removed member learns of it from any member it dials, and from the stream it had.
 #[tokio::test]
 async fn a_removed_member_learns_that_it_is() {
     let (a, b) = (Party::start(1).await, Party::start(2).await);
@@ -138,7 +138,7 @@ async fn a_removed_member_learns_that_it_is() {
 
 const INTRODUCE: &str = "/conclave.peer.Peer/Introduce";
 
-/// What a web page can have a browser send is not executed.
+/// A request that a web page can make a browser send is not executed.
 #[tokio::test]
 async fn only_grpc_calls_reach_the_service() {
     let a = Party::start(1).await;

@@ -1,4 +1,4 @@
-//! Parcels and questions: order, breaks, restarts, members that do not read.
+//! Parcels and queries: order, broken connections, restarts, members that do not read.
 
 use prost::Message as _;
 
@@ -56,7 +56,7 @@ async fn a_question_is_answered_by_who_is_connected() {
     b.stop().await;
 }
 
-/// Both sides of a process that ends hear of it, and a new one at the same place is found.
+/// Both ends of a process that ends are notified, and a new process at the same address is found.
 #[tokio::test]
 async fn an_end_is_told_and_a_restart_is_found() {
     let (mut a, b) = (Party::start(1).await, Party::start(2).await);
@@ -66,7 +66,7 @@ async fn an_end_is_told_and_a_restart_is_found() {
     b.connected(1).await;
     let stats = a.stats(2);
     until(|| stats.active.get() == 1).await;
-    // The stream from B must stand before it can break.
+    // The stream from B must exist before it can break.
     b.send(1, "here");
     assert_eq!(a.hears_from(2).await, "here");
     let (address, boot_id) = (b.address(), 1);
@@ -90,7 +90,7 @@ async fn an_end_is_told_and_a_restart_is_found() {
     b.stop().await;
 }
 
-/// A loss is told once, not once for each parcel.
+/// A loss is reported once, not once for each parcel.
 #[tokio::test]
 async fn a_member_that_is_not_there_is_unreachable() {
     let mut a = Party::start(1).await;
@@ -106,7 +106,7 @@ async fn a_member_that_is_not_there_is_unreachable() {
     a.stop().await;
 }
 
-/// Both ends count what did not come through.
+/// Both ends count lost messages.
 #[tokio::test]
 async fn what_a_busy_member_drops_is_counted() {
     let (a, b) = (Party::start(1).await, Party::start(2).await);
@@ -114,7 +114,7 @@ async fn what_a_busy_member_drops_is_counted() {
     b.meet(&[&a]);
     a.connected(2).await;
     let (sent, received) = (a.stats(2), b.stats(1));
-    // B's driver takes nothing out.
+    // B's driver consumes nothing.
     for _ in 0..limits::PEER_MESSAGES_MAX {
         a.send(2, "one");
     }
@@ -128,8 +128,8 @@ async fn what_a_busy_member_drops_is_counted() {
     b.stop().await;
 }
 
-/// One member that takes connections and never answers, and one that is given more than its queue
-/// holds, cost the third nothing.
+/// A member that accepts connections and never answers, and one whose queue is full, do not affect
+/// the third.
 #[tokio::test]
 async fn a_member_that_stalls_slows_nobody_else() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
@@ -178,7 +178,7 @@ async fn a_member_that_leaves_or_moves_is_dropped() {
     a.meet(&[]);
     assert_eq!(a.network.connected_since(2), None);
     assert!(a.network.stats(2).is_none());
-    // Neither connection broke.
+    // Neither connection was closed.
     until(|| stats.active.get() == 0).await;
     assert_eq!(stats.disconnected.get(), 0);
     a.stop().await;

@@ -1,4 +1,4 @@
-//! Members that speak to one whose membership does not list them.
+//! Members that contact one whose membership does not list them.
 
 use conclave_proto::peer::Hello;
 
@@ -18,7 +18,7 @@ fn hello(member_id: u64, to_member_id: u64, url: &str) -> Hello {
     }
 }
 
-/// For as long as it speaks, and no longer.
+/// They have a link for as long as their stream is open, and no longer.
 #[tokio::test]
 async fn an_unlisted_member_is_answered() {
     let (mut a, b) = (Party::start(1).await, Party::start(2).await);
@@ -31,8 +31,8 @@ async fn an_unlisted_member_is_answered() {
     b.stop().await;
 }
 
-/// The membership catches up with what the member said, and the connection stays; or it says that
-/// the member is none any more.
+/// When the membership catches up with the member's announcement, the connection stays; when the
+/// membership says that the member was removed, the link ends.
 #[tokio::test]
 async fn an_unlisted_member_is_listed_later_or_removed() {
     let (a, b, c) = (
@@ -50,14 +50,15 @@ async fn an_unlisted_member_is_listed_later_or_removed() {
     assert!(Arc::ptr_eq(&before, &after));
     assert!(b.network.link(3).is_none());
     until(|| matches!(c.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
-    // It is a member without its stream, too.
+    // A listed member keeps its link without a stream.
     a.stop().await;
     assert!(b.network.link(1).is_some());
     b.stop().await;
     c.stop().await;
 }
 
-/// Two processes that say they are the same member are not both heard, whether it is listed or not.
+/// Of two processes that claim to be the same member only one is accepted, whether it is listed or
+/// not.
 #[tokio::test]
 async fn of_two_processes_that_are_one_unlisted_member_one_is_heard() {
     let (a, b) = (Party::start(1).await, Party::start(2).await);
@@ -70,11 +71,11 @@ async fn of_two_processes_that_are_one_unlisted_member_one_is_heard() {
     b.stop().await;
 }
 
-/// It may have moved while this member was down.
+/// The member may have moved while this one was down.
 #[tokio::test]
 async fn a_listed_member_is_reached_where_it_says_it_is() {
     let (mut a, b) = (Party::start(1).await, Party::start(2).await);
-    // Nobody listens there.
+    // No process listens there.
     let outdated = member(1, "http://127.0.0.1:9");
     b.network.set_members(&[outdated, b.member()], &[]);
     a.meet(&[&b]);
@@ -85,7 +86,7 @@ async fn a_listed_member_is_reached_where_it_says_it_is() {
     b.stop().await;
 }
 
-/// Whatever number of members strangers make up, those that are there are answered.
+/// However many members strangers invent, members with a connection keep their links.
 #[tokio::test]
 async fn there_are_only_so_many_unlisted_members() {
     let (a, b) = (Party::start(1).await, Party::start(2).await);
@@ -105,8 +106,8 @@ async fn there_are_only_so_many_unlisted_members() {
     b.stop().await;
 }
 
-/// One that was removed and added again under another id, and is started on its old data, knows
-/// none of those that are left: who calls the other id says so.
+/// A member that was removed and added again under another id, and is started on its old data,
+/// knows none of the present members. A caller that means the other id tells it about the removal.
 #[tokio::test]
 async fn a_removed_member_learns_it_from_one_that_means_another() {
     let knows = Odd {
