@@ -1,17 +1,17 @@
 //! The edge for clients: from a connection to calls.
 //!
 //! [`crate::net`] accepts connections and gives each a task. The edge is its endpoint for clients:
-//! one more task for each HTTP/2 stream, and the bounds that tonic's server does not have: how many
-//! connections there may be ([`places`]), how long a request may take to begin, how many bytes are
-//! held for a client that reads slowly.
+//! one more task for each HTTP/2 stream, and the limits that tonic's server does not have: the
+//! number of connections ([`places`]), the time until a request begins, the bytes held for a client
+//! that reads slowly.
 //!
 //! gRPC over HTTP/2 shares the port with health checks and metrics over HTTP/1.1 and HTTP/2. The
-//! headers and the path of a request decide what answers it ([`front`]). The name by which a client
-//! calls the server in its HTTP/2 requests is ignored ([`authority`]). Responses to many streams of
-//! one connection leave in one write ([`gather`]).
+//! headers and the path of a request select the service that answers it ([`front`]). The
+//! `:authority` of HTTP/2 requests is ignored ([`authority`]). Responses to many streams of one
+//! connection are sent in one write ([`gather`]).
 //!
-//! A connection ends as [`crate::net`] says: at shutdown it finishes the calls that have begun, and
-//! is cut off after [`conclave_core::limits::SHUTDOWN_GRACE`].
+//! At shutdown a connection finishes the calls that have begun, and is cut off after
+//! [`conclave_core::limits::SHUTDOWN_GRACE`]; see [`crate::net`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,21 +44,22 @@ use front::Front;
 use gather::{Gathering, Traffic, gather};
 use places::{PROBE_TIMEOUT, Place, Places};
 
-/// Calls at a time on one connection, whatever the configuration says (etcd's default is no bound).
-/// A client that needs more opens another connection, which also spreads its work over more
-/// threads.
+/// Limit of concurrent calls on one connection, whatever the configuration says (etcd's default is
+/// no limit). A client that needs more opens another connection, which also spreads its work over
+/// more threads.
 const STREAMS_MAX: u32 = 100_000;
 
-/// How long a client may take over its first bytes, and over the header of an HTTP/1 request.
+/// Timeout of a client's first bytes, and of the header of an HTTP/1 request.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of request headers. Auth tokens are the largest thing in there.
+/// Limit of request headers in bytes. The largest headers are auth tokens.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
 
 /// Bytes that a client may send on one stream before we have read them: enough for most requests
 /// to arrive without waiting for us.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-/// The same for all streams of a connection, which bounds the memory that a connection can pin.
+/// The same limit for all streams of a connection together, which bounds the memory that a
+/// connection can occupy.
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Response bytes held for one stream whose client does not read. Each stalled watcher can cost
@@ -164,7 +165,8 @@ impl Endpoint for Clients {
     }
 
     fn opening_failed(&self, place: &Place, _: Option<SocketAddr>, _: &OpeningError) {
-        // Only a connection beyond the limit counts as refused. Others may end as they like.
+        // Only a connection beyond the limit counts as refused. Other connections may end in any
+        // way.
         if let Place::Probe(_) = place {
             self.places.refuse();
         }
@@ -178,7 +180,7 @@ impl Endpoint for Clients {
     ) {
         match place {
             Place::Client { .. } => {
-                // The client sees the error as well, and its calls are counted.
+                // The client gets the error, too, and its calls are counted.
                 if let Err(error) = self.speak(connection, ending).await {
                     tracing::debug!(%error, "a client connection ended with an error");
                 }
@@ -236,7 +238,7 @@ impl Clients {
             .protocols
             .probe
             .serve_connection(io, self.front.clone());
-        // Cut off at shutdown, without grace: a probe of a member that stops is worth nothing.
+        // Cut off at shutdown, without grace: a probe of a stopping member has no value.
         let served = tokio::select! {
             biased;
             () = ending.cancelled() => return,

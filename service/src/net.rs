@@ -8,11 +8,11 @@
 //!   shutdown ──────┴── no more connections                      drain::drive ─────┘
 //! ```
 //!
-//! Everything that is the same for every port is here: the pause after a failed accept, the
-//! handshake with a time limit, telling HTTP/1.1 from HTTP/2, and the end. An [`Endpoint`] says the
-//! rest: which connections have a place, for how long, and what is spoken on them. Clients, other
-//! members and ports for metrics are three endpoints. This module knows none of them, and nothing
-//! of the calls that are made.
+//! This module has everything that is the same for all ports: the pause after a failed accept, the
+//! handshake with a timeout, the recognition of HTTP/1.1 and HTTP/2, and the shutdown. An
+//! [`Endpoint`] decides the rest: which connections get a place, for how long, and which protocols
+//! are served. Clients, other members and ports for metrics are three endpoints. This module
+//! depends on none of them, and does not know about their calls.
 //!
 //! # One connection
 //!
@@ -30,7 +30,7 @@
 //!
 //! # The end
 //!
-//! When `shutdown` is cancelled, the listener is closed first, so that others connect elsewhere at
+//! When `shutdown` is cancelled, the listener is closed first, so that clients connect elsewhere at
 //! once. Connections that have not opened are closed. All others finish the requests that have
 //! begun ([`drain`]), for [`conclave_core::limits::SHUTDOWN_GRACE`] at most. [`serve`] returns when
 //! the last connection has ended.
@@ -38,7 +38,7 @@
 //! # Invariants
 //!
 //! * A socket is served only while it has a place, and has at most one.
-//! * No byte of a protocol is believed before the certificate of the other end was checked.
+//! * No byte of a protocol is processed before the certificate of the other end was checked.
 //! * A connection that is accepted ends: by itself, by revocation, or by shutdown and grace.
 
 pub mod listener;

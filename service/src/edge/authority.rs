@@ -1,23 +1,23 @@
 //! Removal of `:authority` from HTTP/2 requests, before h2 reads them.
 //!
-//! Clients of etcd put all sorts of things there. Go's clientv3 3.5.0 sends
+//! Clients of etcd send many kinds of values there. Go's clientv3 3.5.0 sends
 //! `#initially=[127.0.0.1:2379]`, `etcdctl` 3.4 a URL, grpc-java the path of a Unix socket (its
-//! issue 12664), gRPC's C core that path percent-encoded (grpc/grpc, issue 38142). etcd takes them
-//! all. h2 resets a request with an authority it cannot parse, or ends the connection, before any
+//! issue 12664), gRPC's C core that path percent-encoded (grpc/grpc, issue 38142). etcd accepts all
+//! of them. h2 resets a request whose authority it cannot parse, or ends the connection, before any
 //! code of ours sees the request, and has no setting for it (hyperium/h2, pull request 487).
 //!
-//! Nothing in this server looks at an authority, and HTTP/2 does not require one. So it is removed
-//! from the bytes that h2 is about to read, on every connection, whatever its value and encoding
-//! are ([`block`]). No value is examined, so there is none that could be wrong, and ordinary
-//! clients take the same way as odd ones.
+//! No code in this server uses an authority, and HTTP/2 does not require one. So it is removed from
+//! the bytes that h2 is about to read, on every connection, whatever its value and encoding are
+//! ([`block`]). Values are not examined, so no value can be rejected, and ordinary clients use the
+//! same path as odd ones.
 //!
 //! # Frames
 //!
-//! A block of headers comes in a HEADERS frame and in CONTINUATION frames after it. It is held back
+//! A header block comes in a HEADERS frame and in CONTINUATION frames after it. It is held back
 //! until it is complete and then passed on as one frame where it fits, without padding and
-//! priority. All other frames are passed on as they are, without waiting for their end.
+//! priority. All other frames are passed on unchanged, without waiting for their end.
 //!
-//! What HTTP/2 or HPACK does not allow is for h2 to answer. Where its answer would depend on what
+//! Violations of HTTP/2 or HPACK are left for h2 to answer. Where its answer would depend on what
 //! was removed, it gets a block that is certainly invalid, and ends the connection as it should.
 
 use std::io;
@@ -46,7 +46,7 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 0x01;
 /// Flag: the block ends here.
 const END_HEADERS: u8 = 0x04;
-/// Flag: the block is followed by padding, and preceded by a byte that says by how much.
+/// Flag: the block is followed by padding, and preceded by a byte with the length of the padding.
 const PADDED: u8 = 0x08;
 /// Flag: the block is preceded by a priority.
 const PRIORITY: u8 = 0x20;
@@ -55,26 +55,26 @@ const PRIORITY_BYTES: usize = 5;
 /// A block that HPACK does not allow: the field with index 0.
 const INVALID_BLOCK: u8 = 0x80;
 
-/// Bytes of the frames of one block. h2 refuses a request whose decoded headers are larger than a
+/// Limit of a block's frames in bytes. h2 refuses a request whose decoded headers are larger than a
 /// quarter of this, so a much larger block is not worth holding.
 const BLOCK_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of its buffers that a quiet connection keeps.
+/// Capacity of the buffers that an idle connection keeps.
 const KEPT_BYTES: usize = 1 << 10;
 
 /// An HTTP/2 connection, from its preface on, that reads without authorities.
 pub(super) type WithoutAuthority<S> = ReadThrough<S, Requests>;
 
-/// The bytes that were read from a client, and those of them that are passed on.
+/// The bytes read from a client, and the output made of them.
 #[derive(Debug)]
 pub(super) struct Requests {
-    /// The beginning of a frame whose rest has not been read: of its header, or of a whole frame
+    /// The beginning of a frame that is not completely read: of its header, or of a whole frame
     /// that carries a block.
     held: Vec<u8>,
-    /// The bytes to pass on, from `passed` on.
+    /// The output; the bytes from `passed` on are still to be passed on.
     output: Vec<u8>,
     passed: usize,
-    /// Number of the next bytes that are passed on as they are.
+    /// Number of bytes to come that are passed on unchanged.
     passing: usize,
     /// A block whose end has not been read.
     open: Option<OpenBlock>,
@@ -99,7 +99,7 @@ struct Head {
     stream: [u8; 4],
 }
 
-/// What a frame is, by its header and what came before.
+/// The kind of a frame, given its header and the frames before it.
 #[derive(Clone, Copy, Debug)]
 enum Frame {
     /// A part of a block.
@@ -282,7 +282,7 @@ impl Requests {
     /// Passes on everything from here on, beginning with a frame for which h2 ends the connection.
     fn give_up(&mut self) {
         if let Some(open) = self.open.take() {
-            // So that h2 expects what it does not get.
+            // A frame of another type, which makes h2 expect a continuation that does not come.
             let frame = Head {
                 length: 0,
                 flags: 0,
@@ -293,7 +293,8 @@ impl Requests {
         self.passing = usize::MAX;
     }
 
-    /// Whether all bytes that were read are passed on as they are, and no other bytes before them.
+    /// Returns true if all bytes read are to be passed on unchanged, with no other bytes before
+    /// them.
     fn passes(&mut self, count: usize) -> bool {
         let passes = self.held.is_empty() && self.passing >= count;
         if passes {

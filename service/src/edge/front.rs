@@ -1,14 +1,15 @@
-//! From a request to the service that answers it.
+//! Dispatch of requests to services.
 //!
-//! A gRPC request names its service in the first part of its path, and goes to tonic's code for it
-//! directly: no router, no layers, no boxed request body in between. What is not called ten
-//! thousand times a second (health, reflection, plain HTTP) goes through a router.
+//! A gRPC request names its service in the first part of its path, and goes directly to tonic's
+//! code for that service: no router, no layers, no boxed request body in between. Less frequent
+//! requests (health, reflection, plain HTTP) go through a router.
 //!
-//! What is not a gRPC call ([`grpc`]) reaches plain HTTP only, whatever its path.
+//! A request that is not a gRPC call ([`grpc`]) reaches plain HTTP only, whatever its path.
 //!
-//! Requests may be compressed with gzip, which is what grpc-go and so etcd takes
-//! ([`super::gzip`]). The bound on a message holds before it is decompressed and after. Replies are
-//! never compressed: a client has to take those, and a member has better uses for its processor.
+//! Requests may be compressed with gzip, which is the encoding that grpc-go, and so etcd, accepts
+//! ([`super::gzip`]). The limit of a message's size applies before it is decompressed and after.
+//! Replies are never compressed: a client must accept uncompressed ones, and compression would cost
+//! the member processor time.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -38,10 +39,10 @@ use crate::rpc::large::Replacement;
 use crate::{grpc, http as plain, rpc};
 use conclave_core::handle::Handle;
 
-/// What a message may be larger than a request in it: the room etcd leaves for framing.
+/// How much larger a message may be than its request: etcd's allowance for framing.
 const MESSAGE_OVERHEAD_BYTES: usize = 512 << 10;
 
-/// All services, each with what it needs.
+/// All services.
 struct Services {
     kv: KvServer<rpc::kv::Service>,
     watch: rpc::watch::Service,
@@ -70,8 +71,8 @@ impl Front {
     ) -> Result<Front, tonic_reflection::server::Error> {
         let context = rpc::Context::new(handle.clone(), &metrics);
         let message_bytes_max = handle.settings().max_request_bytes + MESSAGE_OVERHEAD_BYTES;
-        // tonic meets no compressed message any more. It has to know gzip all the same, to accept
-        // the header, and to name it where it refuses other encodings.
+        // tonic never receives a compressed message. It must know gzip all the same, to accept the
+        // header, and to name gzip in its refusal of other encodings.
         macro_rules! server {
             ($server:ident, $service:expr) => {
                 $server::new($service)
@@ -121,7 +122,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             return Answer { response };
         }
         let request = decompressed(request, services.message_bytes_max);
-        // Each of the clones is a reference count and a few limits.
+        // A clone consists of a reference count and a few limits.
         let response = match service_of(request.uri().path()) {
             "etcdserverpb.KV" => services.kv.clone().call(request),
             "etcdserverpb.Watch" => services.watch.clone().call(request),
@@ -154,7 +155,7 @@ fn service_of(path: &str) -> &str {
 
 type Responding = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-/// A response on its way.
+/// The future of a response.
 pub(super) struct Answer {
     response: Responding,
 }
@@ -179,32 +180,33 @@ impl Future for Answer {
     }
 }
 
-/// What etcd's JSON gateway would answer, in its form: a status of gRPC, here NOT_FOUND.
+/// The answer of etcd's JSON gateway to an unknown path, in its format: a gRPC status, here
+/// NOT_FOUND.
 const NO_GATEWAY: &str = concat!(
     r#"{"code":5,"message":"conclave: the JSON gateway is not available in this version, "#,
     r#"use gRPC","details":[]}"#,
 );
 
-/// Whether etcd serves JSON at this path; older versions did at the other two.
+/// Returns true if etcd serves JSON at this path; older versions did at the other two.
 fn is_gateway_path(path: &str) -> bool {
     ["/v3/", "/v3beta/", "/v3alpha/"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
 }
 
-/// The answer to a call of a service that is not here.
+/// The answer to a call of an unknown service.
 async fn unknown_service(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
     let service = service_of(request.uri().path());
     Status::unimplemented(format!("unknown service {service}")).into_http()
 }
 
-/// The answer of plain HTTP to a path that is not one of its own.
+/// The answer of plain HTTP to an unknown path.
 pub(super) async fn not_found(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
-    // The names of services have a package, so the dot; no path of plain HTTP begins so.
+    // Names of services have a package, hence the dot; no path of plain HTTP has one there.
     if service_of(request.uri().path()).contains('.') {
         return grpc::refuse(&request).map(axum::body::Body::new);
     }
-    // A bare 404 would look like a wrong path of an API that is there.
+    // A bare 404 would look like a wrong path of an existing API.
     if is_gateway_path(request.uri().path()) {
         let kind = [(header::CONTENT_TYPE, "application/json")];
         return (StatusCode::NOT_FOUND, kind, NO_GATEWAY).into_response();

@@ -1,4 +1,4 @@
-//! Many responses, one `write`.
+//! Gathers many responses into one `write`.
 //!
 //! Without this, one event for a thousand watchers of a connection causes a thousand `write` calls,
 //! which cost more than everything else together. There are two reasons.
@@ -8,12 +8,12 @@
 //!   the end of its worker's queue once when it is woken, and runs after the other responses have
 //!   arrived. Other connections do not: going to the end of a queue wakes another worker, a cost
 //!   that a client with few calls should not pay.
-//! - h2 writes each data frame of more than 256 bytes by itself and flushes after it. So its writes
-//!   are gathered, a flush does nothing, and the gathered bytes are written when the connection has
-//!   no more to send for now, which is at the end of its poll.
+//! - h2 writes each data frame of more than 256 bytes separately and flushes after it. So its
+//!   writes are gathered, a flush does nothing, and the gathered bytes are written when the
+//!   connection has nothing more to send for now, which is at the end of its poll.
 //!
 //! Large writes are not gathered: a copy would cost more than a call. The gathered bytes are
-//! bounded; at the bound the connection waits for the socket, as it would without gathering.
+//! limited; at the limit the connection waits for the socket, as it would without gathering.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -28,19 +28,20 @@ use prometheus::IntCounter;
 use crate::net::listener::Socket;
 use conclave_core::clock::Stopwatch;
 
-/// Bytes gathered at most: several of the largest frames, and no more than a socket takes at once.
+/// Limit of gathered bytes: several of the largest frames, and not more than a socket accepts at
+/// once.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
 /// A write of this size is not gathered.
 const LARGE_WRITE_BYTES: usize = 16 << 10;
 /// A connection that wrote this recently may have more to write at once. With a hundred connections
-/// and ten calls at a time on each, 25,000 calls a second are one every 4 ms on a connection: a
-/// much shorter time, which spares a lone client the detour, cost the many a quarter of their
+/// and ten concurrent calls on each, 25,000 calls per second are one every 4 ms on a connection. A
+/// much shorter time, which spares a lone client the detour, cost that load a quarter of its
 /// processor time when it was measured.
 const BUSY: Duration = Duration::from_millis(5);
-/// Bytes of its buffer that a quiet connection keeps.
+/// Capacity of the buffer that an idle connection keeps.
 const KEPT_BYTES: usize = 4 << 10;
 
-/// Counts of bytes on client connections, of all of them together.
+/// Byte counters of all client connections together.
 #[derive(Clone, Debug)]
 pub(super) struct Traffic {
     pub(super) received: IntCounter,
@@ -55,7 +56,7 @@ pub(super) struct Gathered<R, W> {
     outgoing: Outgoing<W>,
 }
 
-/// The writing half with the bytes that wait for it, shared by the socket and the task.
+/// The writing half with its unwritten bytes, shared by the socket and the task.
 #[derive(Debug)]
 pub(super) struct Outgoing<W>(Arc<Mutex<Buffered<W>>>);
 
@@ -68,7 +69,7 @@ struct Buffered<W> {
     sent: IntCounter,
 }
 
-/// The two parts that [`gather`] makes of a socket.
+/// The two parts of a socket made by [`gather`].
 type Parts<R, W> = (Gathered<R, W>, Outgoing<W>);
 
 /// Divides a socket into the part that the task's future uses and the part that the task writes
@@ -101,13 +102,13 @@ impl<W> Clone for Outgoing<W> {
 
 impl<W> Outgoing<W> {
     fn lock(&self) -> MutexGuard<'_, Buffered<W>> {
-        // Nothing that panics is called while it is held.
+        // No code that panics runs while it is locked.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<W: AsyncWrite + Unpin> Buffered<W> {
-    /// Gathers the slices, or writes them if they are large. Waits while there is no room.
+    /// Gathers the slices, or writes them if they are large. Waits while there is no space.
     fn poll_take(
         &mut self,
         cx: &mut Context<'_>,
@@ -229,7 +230,7 @@ impl<F: Future<Output = ()>, W: AsyncWrite + Unpin> Future for Gathering<F, W> {
         };
         this.has_waited = !this.has_waited && is_busy();
         if this.has_waited {
-            // A task that wakes itself while it runs is put at the end of the queue.
+            // A task that wakes itself while it runs goes to the end of the queue.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -341,7 +342,7 @@ mod tests {
                     .write_all(&[b'x'; 100_000])
                     .await
                     .expect("the client reads");
-                // The rest is not flushed by anyone but the task.
+                // Only the task flushes the rest.
                 socket.write_all(b"end").await.expect("the client reads");
                 socket.read_exact(&mut asked).await.expect("thanked");
             },

@@ -22,20 +22,20 @@ use hyper::body::{Body, Frame, SizeHint};
 use tonic::Status;
 use tonic::codegen::StdError;
 
-/// What precedes each message: whether it is compressed, and its length.
+/// Size of a message's prefix: a flag for compression, and the length.
 const PREFIX_BYTES: usize = 5;
 const COMPRESSED: u8 = 1;
 
 /// The body of a request, without compressed messages.
 pub(super) enum Decompressed<B> {
-    /// As it comes.
+    /// An uncompressed body, unchanged.
     Plain(B),
-    /// Of a request that may have compressed messages.
+    /// The body of a request that may have compressed messages.
     Gzip(Box<Gunzip<B>>),
 }
 
-/// Takes care of the compressed messages of a request. Each may have `message_bytes_max`, before
-/// and after.
+/// Wraps the body of a request so that its compressed messages are decompressed.
+/// `message_bytes_max` limits each message before and after.
 pub(super) fn decompressed<B>(
     request: Request<B>,
     message_bytes_max: usize,
@@ -59,9 +59,9 @@ pub(super) fn decompressed<B>(
 pub(super) struct Gunzip<B> {
     body: B,
     message_bytes_max: usize,
-    /// Received and not passed on.
+    /// Received, but not passed on.
     received: BytesMut,
-    /// The rest of a message that is not compressed.
+    /// Number of remaining bytes of an uncompressed message.
     passing_bytes: usize,
     failed: bool,
 }
@@ -126,7 +126,7 @@ where
                     Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
                 },
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
-                // tonic says what it thinks of a part of a message.
+                // tonic returns the error of an incomplete message.
                 None if self.received.is_empty() => return Poll::Ready(None),
                 None => self.passing_bytes = self.received.len(),
             }
@@ -215,7 +215,7 @@ mod tests {
         [&[flag], &length.to_be_bytes()[..], content].concat()
     }
 
-    /// What tonic receives of a body that arrives in chunks of this size.
+    /// The bytes tonic receives of a body that arrives in chunks of this size.
     async fn received(sent: &[u8], chunk: usize) -> Result<Vec<u8>, Status> {
         let chunks: Vec<_> = sent
             .chunks(chunk)

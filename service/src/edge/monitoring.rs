@@ -1,8 +1,9 @@
 //! Separate ports for `/metrics`, `/health`, `/livez` and `/readyz` (`--listen-metrics-urls`).
 //!
-//! Probes and Prometheus reach them when the client port is full, firewalled or secured, and before
-//! the member is ready: until then `/readyz` says what is missing, and a service manager can tell a
-//! member that waits for the others from a member that hangs. HTTP/1.1 only, as in etcd; no gRPC.
+//! Probes and Prometheus can use them when the client port is full, firewalled or secured, and
+//! before the member is ready: until then `/readyz` lists the failing checks, and a service manager
+//! can distinguish a member that waits for the others from a member that hangs. HTTP/1.1 only, as
+//! in etcd; no gRPC.
 
 use std::io;
 use std::net::SocketAddr;
@@ -100,7 +101,7 @@ impl Endpoint for Monitoring {
         _place: &OwnedSemaphorePermit,
         ending: &CancellationToken,
     ) {
-        // hyper refuses what is not HTTP/1.1.
+        // hyper refuses anything but HTTP/1.1.
         let io = TokioIo::new(connection.stream);
         let service = TowerToHyperService::new(self.router.clone());
         let served = self.http.serve_connection(io, service);

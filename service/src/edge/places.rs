@@ -17,7 +17,7 @@ use crate::net::newcomers::{Newcomer, Newcomers};
 use conclave_core::clock::{Clock as _, SystemClock};
 use conclave_core::log_once::LogOnce;
 
-/// How long a probe may take, from its arrival to its end.
+/// Time limit of a probe, from its arrival to its end.
 pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The places of a member.
@@ -83,7 +83,7 @@ impl Places {
         self.refused.inc();
     }
 
-    /// Whether to log this failure of the listeners.
+    /// Returns true if this failure of the listeners should be logged.
     pub(super) fn is_new(&self, failure: &str) -> bool {
         self.log_once.is_new(failure, self.clock.now())
     }

@@ -17,7 +17,8 @@ where
         ended = connection.as_mut() => return ended,
         () = ending.cancelled() => connection.as_mut().graceful_shutdown(),
     }
-    // A request that takes longer than the grace is cut off, which is no error of the connection.
+    // A request that takes longer than the grace period is cut off, which is not an error of the
+    // connection.
     tokio::time::timeout(limits::SHUTDOWN_GRACE, connection)
         .await
         .unwrap_or(Ok(()))

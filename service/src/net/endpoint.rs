@@ -1,4 +1,4 @@
-//! An endpoint: what a listener needs to know of the code behind it.
+//! The trait between a listener and the code behind it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ pub(crate) trait Endpoint: Sized + Send + Sync + 'static {
     /// Permission for one connection, given back when it is dropped.
     type Place: Send + Sync + 'static;
 
-    /// How connections begin.
+    /// The configuration of a connection's opening.
     fn opening(&self) -> &Opening;
 
     /// Takes a place for a connection. `None` closes the connection.
@@ -33,7 +33,7 @@ pub(crate) trait Endpoint: Sized + Send + Sync + 'static {
     /// Logs that no connection could be accepted. [`serve`](super::serve) goes on after a pause.
     fn accept_failed(&self, error: &io::Error);
 
-    /// Takes note of a connection that ended before it could be served.
+    /// Records a connection that ended before it could be served.
     fn opening_failed(&self, place: &Self::Place, remote: Option<SocketAddr>, error: &OpeningError);
 
     /// Serves a connection to its end. Once `ending` is cancelled, only what has begun is finished.
@@ -44,8 +44,7 @@ pub(crate) trait Endpoint: Sized + Send + Sync + 'static {
         ending: &CancellationToken,
     ) -> impl Future<Output = ()> + Send;
 
-    /// The task of a connection. An endpoint that does something of its own with the socket, below
-    /// TLS, overrides this.
+    /// The task of a connection. An endpoint that wraps the socket below TLS overrides this.
     fn task<S: Socket>(
         self: Arc<Self>,
         socket: S,
@@ -60,16 +59,14 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-/// How a connection begins.
+/// Configuration of a connection's opening.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    /// Certificates for the handshake that every connection must begin with; `None` for
-    /// connections without TLS.
+    /// Certificates for the handshake of every connection; `None` for connections without TLS.
     pub(crate) tls: Option<Arc<Tls>>,
-    /// How long the handshake and the first bytes may take together.
+    /// Timeout of the handshake and the first bytes together.
     pub(crate) timeout: Duration,
-    /// How long the network may acknowledge nothing of what was sent; `None` leaves it to the
-    /// kernel.
+    /// How long sent data may stay unacknowledged by the network; `None` leaves it to the kernel.
     pub(crate) unacknowledged_max: Option<Duration>,
 }
 
@@ -82,15 +79,15 @@ pub(crate) enum OpeningError {
     /// The connection ended before its protocol was known.
     #[error(transparent)]
     FirstBytes(io::Error),
-    /// Too slow.
-    #[error("it did not begin in time")]
+    /// The timeout passed.
+    #[error("it did not open in time")]
     Timeout,
 }
 
 /// A connection that can be served.
 #[derive(Debug)]
 pub(crate) struct Connection<S> {
-    /// What the first bytes say is spoken.
+    /// The protocol recognized by the first bytes.
     pub(crate) protocol: Protocol,
     /// The stream from its first byte on, inside TLS.
     pub(crate) stream: Rewound<MaybeTls<S>>,
@@ -118,7 +115,7 @@ pub(crate) struct Accepted<P> {
 
 impl<P: Send + Sync + 'static> Accepted<P> {
     /// Opens the connection and has it served, until it ends or its place is revoked. `stream` is
-    /// the socket, or carries its bytes.
+    /// the socket, or a wrapper of it.
     pub(crate) async fn run<E, S>(self, endpoint: Arc<E>, stream: S)
     where
         E: Endpoint<Place = P>,
@@ -133,7 +130,7 @@ impl<P: Send + Sync + 'static> Accepted<P> {
             let opened = tokio::select! {
                 biased;
                 opened = open(stream, remote, endpoint.opening()) => opened,
-                // Nothing has begun, so there is nothing to finish.
+                // No request has begun, so there is nothing to finish.
                 () = ending.cancelled() => return,
             };
             match opened {
@@ -149,7 +146,7 @@ impl<P: Send + Sync + 'static> Accepted<P> {
     }
 }
 
-/// Makes the TLS handshake and recognizes the protocol, in time.
+/// Makes the TLS handshake and recognizes the protocol, within the timeout.
 async fn open<S: Stream>(
     stream: S,
     remote: Option<SocketAddr>,

@@ -1,20 +1,20 @@
 //! Listeners: TCP ports and Unix sockets.
 //!
-//! Both kinds are served by the same code, compiled once for each, so that a TCP connection pays
-//! nothing for there being another kind.
+//! Both kinds are served by the same code, compiled once for each, so that TCP connections pay
+//! nothing for the other kind.
 //!
 //! # The file of a Unix socket
 //!
 //! The file outlives a process that was killed, and then no process can listen on its path. So
-//! before a path is bound, a socket that is there is tried: if a process listens on it, the path is
-//! in use; if none does, a dead process left the file, and it is removed. A file that is no socket
-//! is never touched. Two processes that find the same dead socket at the same moment can take the
-//! path from each other. A lock beside the file would not prevent that, since it would outlive its
-//! process as well.
+//! before binding a path, [`Listener::bind_unix`] tries to connect to an existing socket: if a
+//! process listens on it, the path is in use; if none does, a dead process left the file, and it is
+//! removed. A file that is not a socket is never touched. Two processes that find the same dead
+//! socket at the same instant can take the path from each other. A lock beside the file would not
+//! prevent that, since it would outlive its process as well.
 //!
-//! At the end the file is removed, if it is still the one that was made: by its device and inode
-//! number it differs from a file that another process has put there since. The permissions of the
-//! folder and the umask decide who may connect, as in etcd.
+//! At the end the file is removed, if it is still the one that this process made: its device and
+//! inode number distinguish it from a file that another process has put there since. The
+//! permissions of the folder and the umask decide who may connect, as in etcd.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -41,7 +41,7 @@ pub enum Listener {
 pub struct SocketFile {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and inode number of the file.
+    /// Device and inode number of the file this process made.
     made: Option<(u64, u64)>,
 }
 
@@ -109,7 +109,7 @@ async fn remove_dead(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            let text = "there is a file of that name, and it is no socket";
+            let text = "a file with that name exists, and it is not a socket";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
         Ok(_) => {}
@@ -146,18 +146,18 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The half with the bytes to the other end.
     type Writing: AsyncWrite + Unpin + Send + 'static;
 
-    /// Sets the options of the kernel; see [`prepare_tcp`].
+    /// Sets the socket options; see [`prepare_tcp`].
     fn prepare(&self, unacknowledged_max: Option<Duration>);
 
-    /// Divides the socket, so that its directions can be used by themselves.
+    /// Splits the socket into its two directions.
     fn divide(self) -> (Self::Reading, Self::Writing);
 }
 
-/// Sets the options of a TCP connection: small messages do not wait for more to send, and, with
+/// Sets the options of a TCP connection: small messages are sent at once, and, with
 /// `unacknowledged_max`, the kernel ends the connection when the network has acknowledged nothing
-/// for that long. By itself the kernel waits a quarter of an hour.
+/// for that long. The kernel's default is a quarter of an hour.
 pub(crate) fn prepare_tcp(stream: &TcpStream, unacknowledged_max: Option<Duration>) {
-    // Without these options everything still works, only later.
+    // Without these options everything still works, only more slowly.
     let _ = stream.set_nodelay(true);
     if let Some(unacknowledged_max) = unacknowledged_max {
         let unacknowledged_ms = u32::try_from(unacknowledged_max.as_millis());

@@ -1,10 +1,10 @@
-//! Places for connections that have not proved yet who is at the other end.
+//! Places for connections whose other end has not identified itself yet.
 //!
 //! Anyone can connect and send nothing, or little. Such newcomers have a few places of their own.
 //! When all are taken, the next newcomer is admitted nevertheless, and an earlier one is evicted:
-//! of the address with the most newcomers, the oldest that has sent nothing, or else the oldest.
+//! from the address with the most newcomers, the oldest that has sent nothing, or else the oldest.
 //! So a crowd from one address evicts itself, and strangers cannot keep out a client or a member
-//! that speaks at once, however many strangers there are and however long they stay.
+//! that sends its first bytes at once, however many strangers there are and however long they stay.
 //!
 //! An evicted connection counts until its task has ended. When as many are ending as there are
 //! places, the next newcomer is refused, so the open descriptors are at most twice the places.
@@ -27,22 +27,22 @@ pub(crate) struct Newcomers {
 
 #[derive(Debug, Default)]
 struct Present {
-    /// Connections admitted so far.
+    /// Number of connections admitted so far.
     count: u64,
-    /// The newcomers by origin, then by what they have shown, then by age.
+    /// The newcomers by origin, then by their progress, then by age.
     waiting: BTreeMap<Origin, BTreeMap<(Shown, u64), CancellationToken>>,
-    /// The numbers of those that were evicted and are still open.
+    /// The numbers of evicted newcomers that are still open.
     ending: BTreeSet<u64>,
 }
 
 /// The address that a connection comes from; `None` over a Unix socket.
 type Origin = Option<IpAddr>;
 
-/// What a newcomer has shown so far.
+/// A newcomer's progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Shown {
     Nothing,
-    /// Its first bytes are those of a protocol that is spoken here.
+    /// It has sent the first bytes of a supported protocol.
     Protocol,
 }
 
@@ -65,7 +65,7 @@ impl Newcomers {
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
-        // Nothing that panics is called while it is held.
+        // No code that panics runs while it is locked.
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,8 +94,8 @@ impl Newcomers {
         Some((newcomer, has_evicted))
     }
 
-    /// Takes out a connection that has proved who it is; returns the token that ends it. `None` if
-    /// it was taken out or evicted before.
+    /// Takes out a connection whose other end has identified itself; returns the token that ends
+    /// it. `None` if it was taken out or evicted before.
     pub(crate) fn take(&self, number: u64) -> Option<CancellationToken> {
         let mut present = self.present();
         let origins: Vec<Origin> = present.waiting.keys().copied().collect();
@@ -145,15 +145,15 @@ impl Newcomer {
         &self.evicted
     }
 
-    /// Whether the connection is still a newcomer: neither evicted nor taken out.
+    /// Returns true while the connection is a newcomer: neither evicted nor taken out.
     pub(crate) fn is_waiting(&self) -> bool {
         let present = self.of.present();
         let waiting = present.waiting.get(&self.origin);
         waiting.is_some_and(|waiting| waiting.keys().any(|(_, number)| *number == self.number))
     }
 
-    /// Notes that the first bytes were those of a protocol that is spoken here. Silent newcomers
-    /// are evicted before this one.
+    /// Records that the first bytes were those of a supported protocol. Silent newcomers are
+    /// evicted before this one.
     pub(crate) fn has_spoken(&self) {
         let mut present = self.of.present();
         if let Some(evicted) = present.take(self.origin, self.number) {
@@ -204,7 +204,7 @@ mod tests {
         third.has_spoken();
         let fifth = admitted(&newcomers);
         fifth.has_spoken();
-        // All have spoken.
+        // All newcomers have sent their first bytes.
         let _sixth = admitted(&newcomers);
         assert!(first.evicted().is_cancelled() && !third.evicted().is_cancelled());
     }
@@ -225,7 +225,7 @@ mod tests {
         let newcomers = Newcomers::new(2);
         let mut open: Vec<_> = (0..4).map(|_| admitted(&newcomers)).collect();
         assert!(newcomers.admit(None).is_none());
-        // One that was evicted has ended.
+        // An evicted connection has ended.
         drop(open.remove(0));
         let (fifth, has_evicted) = newcomers.admit(None).expect("one is ending");
         assert!(has_evicted);

@@ -14,7 +14,7 @@ use super::read_through::{Incoming, ReadThrough};
 /// The first bytes of HTTP/2 (RFC 9113, section 3.4).
 pub(crate) const HTTP2: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A protocol that is spoken here.
+/// A supported protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// HTTP/1.1.
@@ -34,7 +34,7 @@ pub(crate) struct Unread {
     unread: std::ops::Range<usize>,
 }
 
-/// Reads as many bytes as it takes to know the protocol.
+/// Reads as few bytes as possible to recognize the protocol.
 pub(crate) async fn recognize<S>(mut stream: S) -> io::Result<(Protocol, Rewound<S>)>
 where
     S: AsyncRead + Unpin,

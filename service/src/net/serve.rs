@@ -24,8 +24,7 @@ where
 {
     let mut connections = JoinSet::new();
     while let Some((socket, remote)) = accept(&listener, &*endpoint, &shutdown).await {
-        // Take out the tasks that have ended. Each pass takes out all there are, so that finished
-        // tasks do not pile up.
+        // Removes all tasks that have ended, so that they do not pile up.
         while connections.try_join_next().is_some() {}
         let Some(place) = endpoint.admit(remote) else {
             continue;
@@ -34,12 +33,13 @@ where
         let accepted = Accepted {
             remote,
             place,
-            // A child token has its own lock, which is touched at each wake-up of the connection.
+            // A child token has its own lock: the token is accessed at each wake-up of the
+            // connection.
             ending: shutdown.child_token(),
         };
         connections.spawn(Arc::clone(&endpoint).task(socket, accepted));
     }
-    // Closed before the connections end, so that others connect elsewhere at once.
+    // Closed before the connections end, so that clients connect elsewhere at once.
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
@@ -67,8 +67,8 @@ async fn accept<L: Accept, E: Endpoint>(
     }
 }
 
-/// Whether the connection ended between its arrival and its acceptance. The listener is well, and
-/// the next connection can be accepted at once.
+/// Returns true if the connection ended between its arrival and its acceptance. The listener is
+/// fine, and the next connection can be accepted at once.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
     matches!(

@@ -1,7 +1,7 @@
 //! A connection with TLS or without.
 //!
-//! One type for both, so that the code of a protocol is compiled once for each kind of socket and
-//! not twice. A comparison for each read and write is what that costs.
+//! There is one type for both, so that the code of a protocol is compiled once per kind of socket
+//! instead of twice, at the cost of a comparison per read and write.
 
 use std::io;
 use std::pin::Pin;
@@ -13,13 +13,13 @@ use tokio_rustls::server::TlsStream;
 /// A connection that was accepted.
 #[derive(Debug)]
 pub(crate) enum MaybeTls<S> {
-    /// As the socket is.
+    /// The socket itself.
     Plain(S),
     /// After the handshake. Boxed, since rustls keeps more than a kilobyte beside the socket.
     Tls(Box<TlsStream<S>>),
 }
 
-/// Calls the same method of whichever stream there is.
+/// Calls the same method of the present variant.
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {

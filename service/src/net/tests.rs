@@ -1,4 +1,4 @@
-//! The layer with an endpoint and sockets of the tests' own.
+//! Tests of this layer with their own endpoint and sockets.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -21,7 +21,7 @@ use super::tls::tests::{Authority, open};
 use super::*;
 use conclave_core::clock::Stopwatch;
 
-/// Far more than anything here takes.
+/// Time limit, far longer than any test takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Socket for DuplexStream {
@@ -35,7 +35,7 @@ impl Socket for DuplexStream {
     }
 }
 
-/// Connections and errors that will be accepted, in order; then none.
+/// Connections and errors to accept, in order; then none.
 struct Arrivals(Mutex<VecDeque<io::Result<DuplexStream>>>);
 
 impl Accept for Arrivals {
@@ -50,7 +50,7 @@ impl Accept for Arrivals {
     }
 }
 
-/// Answers each connection with its protocol, and notes what happens.
+/// Answers each connection with its protocol, and records events.
 struct Echo {
     opening: Opening,
     places: Arc<Semaphore>,
@@ -157,7 +157,7 @@ fn serving(
 /// The bytes that arrive until the other end closes the connection.
 async fn rest(client: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // A connection that is reset has ended as well.
+    // A reset ends the connection, too.
     let _ = client.read_to_end(&mut bytes).await;
     bytes
 }
@@ -191,11 +191,11 @@ async fn a_silent_connection_is_closed_in_time() {
     let (mut silent, socket) = tokio::io::duplex(64);
     let since = Stopwatch::start();
     let (task, shutdown) = serving([Ok(socket)], &echo);
-    // A beginning of HTTP/2 is not enough to know.
+    // The beginning of HTTP/2's preface is not enough to recognize it.
     silent.write_all(b"PRI").await.expect("it reads");
     assert!(rest(&mut silent).await.is_empty());
     assert!(since.elapsed() >= timeout);
-    assert_eq!(echo.events(), ["it did not begin in time"]);
+    assert_eq!(echo.events(), ["it did not open in time"]);
     shutdown.cancel();
     task.await.expect("no panics");
     assert_eq!(echo.places.available_permits(), 1);
@@ -225,7 +225,7 @@ async fn a_failed_accept_is_followed_by_a_pause() {
     let (task, shutdown) = serving([failed("one"), gone, failed("two"), Ok(socket)], &echo);
     client.write_all(b"GET").await.expect("it reads");
     assert_eq!(client.read_u8().await.expect("an answer"), b'1');
-    // The connection that was gone when it was accepted is not noted.
+    // The connection that had ended before it was accepted is not recorded.
     assert!(since.elapsed() >= 2 * ACCEPT_PAUSE);
     assert_eq!(echo.events(), ["one", "two"]);
     drop(client);

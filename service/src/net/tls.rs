@@ -1,28 +1,28 @@
 //! TLS: rustls with ring, and certificates that can be renewed while the member runs.
 //!
-//! [`Tls`] holds one configuration for connections that are accepted and one for those that are
-//! dialled. Both are made of files, and the files are looked at before each connection: when one
-//! has changed, all are read again ([`files`]). If that fails, which it does for a moment while a
-//! certificate is already new and its key is not, the former configuration stays, with a warning.
-//! So a renewal is two copies and nothing else. Open connections are not touched.
+//! [`Tls`] holds one configuration for accepted connections and one for dialled ones. Both are made
+//! from files, and the files are checked before each connection: when one has changed, all are read
+//! again ([`files`]). If that fails, as it does for a moment while a certificate is already new and
+//! its key is not, the previous configuration stays, with a warning. So to renew a certificate, an
+//! operator copies two files. Open connections are not affected.
 //!
-//! One implementation serves every set of flags ([`settings`]): members have
-//! `--peer-cert-file` and its siblings, and a second set for clients is a second table of names.
+//! One implementation serves every set of flags ([`settings`]): members have `--peer-cert-file` and
+//! its siblings, and a second set for clients would be a second table of names.
 //!
 //! # Which connections are accepted
 //!
-//! With a trusted CA both ends show a certificate. It must be signed by that CA, be within its
+//! With a trusted CA both ends present a certificate. It must be signed by that CA, be within its
 //! dates and not be revoked; with an allowed common name or host name it must have that name as
 //! well ([`verify`]). The end that dials checks that the certificate is valid for the host of the
 //! URL. The end that accepts checks that the certificate names the address that the connection
-//! comes from ([`address`]), unless the certificate has no names or the operator asked to skip
-//! this: etcd's rule.
+//! comes from ([`address`]), unless the certificate has no names or the operator disabled this
+//! check: etcd's rule.
 //!
 //! With a self-signed certificate ([`self_signed`]) and no CA, a member accepts any certificate.
-//! The connection is encrypted, but anyone can make one.
+//! The connection is encrypted, but not authenticated.
 //!
-//! No session is resumed. A resumed session skips the certificate, which may have ended or been
-//! revoked meanwhile, and a handshake is rare: connections live long.
+//! Sessions are not resumed. A resumed session skips the check of the certificate, which may have
+//! expired or been revoked meanwhile, and handshakes are rare: connections live long.
 
 use std::fs;
 use std::io;
@@ -58,11 +58,11 @@ pub struct TlsError {
     pub flag: &'static str,
     /// The file.
     pub file: PathBuf,
-    /// What is wrong with the file.
+    /// The problem with the file.
     pub problem: String,
 }
 
-/// The certificates of one set of flags, as they are now.
+/// The current certificates of one set of flags.
 #[derive(Debug)]
 pub struct Tls {
     settings: TlsSettings,
@@ -70,7 +70,7 @@ pub struct Tls {
     loaded: Mutex<Loaded>,
 }
 
-/// The configurations, and the state of the files that they were made of.
+/// The configurations, and the state of the files they were made from.
 #[derive(Debug)]
 struct Loaded {
     stamps: Vec<Stamp>,
@@ -83,8 +83,8 @@ type Stamp = Option<(SystemTime, u64)>;
 
 impl Tls {
     /// Reads the files, or makes a certificate below `data_dir` if that is configured. A
-    /// certificate that only its dates make invalid is no error but a warning: the clock may be
-    /// wrong.
+    /// certificate that only its dates make invalid causes a warning instead of an error: the clock
+    /// may be wrong.
     pub fn open(
         settings: TlsSettings,
         data_dir: &Path,
@@ -121,9 +121,9 @@ impl Tls {
         TlsConnector::from(config).connect(name, stream).await
     }
 
-    /// Begins TLS on a connection that was accepted, and checks the certificate of the other end.
-    /// A connection without a remote address, such as one over a Unix socket, comes from this
-    /// machine, so that only its address is not checked.
+    /// Begins TLS on an accepted connection, and checks the certificate of the other end. A
+    /// connection without a remote address, such as one over a Unix socket, comes from this
+    /// machine, so only its address is not checked.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
@@ -140,7 +140,7 @@ impl Tls {
         Ok(stream)
     }
 
-    /// Returns the configurations, read again if their files have changed.
+    /// Returns the configurations, after reading the files again if they have changed.
     fn current(&self) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let stamps = stamps(&self.settings, &self.identity);
@@ -173,7 +173,7 @@ pub(crate) fn reason(failed: &io::Error) -> String {
     let cause = failed.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
         Some(rustls::Error::InvalidCertificate(error)) => match of_time(error) {
-            // rustls adds the present time, which would make another text each second.
+            // rustls adds the present time, which would make the text different each second.
             Some(text) => format!("invalid peer certificate: {text}"),
             None => failed.to_string(),
         },

@@ -1,9 +1,9 @@
 //! Header blocks without `:authority`, as HPACK (RFC 7541) encodes them.
 //!
 //! A client may refer to a field of an earlier request by its index in the dynamic table. h2 keeps
-//! that table too, but never sees an authority, so its table has the same entries without those.
-//! [`Blocks`] knows for each entry of the client's table how many authorities are newer, and
-//! lowers every index by that number:
+//! that table too, but never sees an authority, so its table has the same entries except those. For
+//! each entry of the client's table, [`Blocks`] knows how many authorities are newer, and lowers
+//! every index by that number:
 //!
 //! ```text
 //!   the client's table                h2's table
@@ -15,20 +15,20 @@
 //!   h2 reads          83 86 bf be         POST, http, entries 63 and 62
 //! ```
 //!
-//! h2's table has what the client's has, and perhaps older entries: it is filled with less, so it
-//! drops an entry no earlier. To know when the client's table drops one takes the sizes of its
-//! entries and not what they say, so no name or value is kept, and of a string in Huffman code only
-//! the length is decoded.
+//! h2's table has the client's entries, and possibly older ones: less is added to it, so it drops
+//! an entry no earlier. To know when the client's table drops an entry takes only the sizes of
+//! entries, so no name or value is kept, and of a string in Huffman code only the length is
+//! decoded.
 
 use std::collections::VecDeque;
 
-/// Bytes of a dynamic table that was not agreed on. Ours is not.
+/// Size of a dynamic table if the two sides negotiate none, as here.
 const TABLE_BYTES_MAX: usize = 4096;
 /// Bytes an entry counts beside its name and value.
 const ENTRY_BYTES: usize = 32;
 
-/// Bytes of an integer after the first. Four can say 2^28, and nothing in a block is so large. h2
-/// has the same bound.
+/// Limit of an integer's bytes after the first. Four can encode 2^28, more than any number in a
+/// block. h2 has the same limit.
 const INTEGER_BYTES_MAX: usize = 4;
 
 /// The name, plain and in Huffman code. The code has one form for each text, padding included.
@@ -72,7 +72,7 @@ const SYMBOLS: [(u32, u64); 21] = [
     (30, 3),
 ];
 
-/// For each row of [`SYMBOLS`]: 32 bits below this number begin with a symbol of so many bits, or
+/// For each row of [`SYMBOLS`]: 32 bits below this number begin with a symbol of that many bits, or
 /// of fewer.
 const SYMBOL_ENDS: [u64; SYMBOLS.len()] = {
     let mut ends = [0; SYMBOLS.len()];
@@ -93,7 +93,7 @@ pub(super) struct Blocks {
     entries: VecDeque<Entry>,
     size: usize,
     size_max: usize,
-    /// Authorities that were put into the table, dropped ones included.
+    /// Number of authorities added to the table, including dropped ones.
     authorities: u64,
 }
 
@@ -110,7 +110,7 @@ struct Entry {
 /// A field, or the name of one, that a block refers to.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    /// Its index in h2's table. An authority of the dynamic table has none.
+    /// Its index in h2's table. An authority in the dynamic table has none.
     index: usize,
     name_bytes: usize,
     is_authority: bool,
@@ -123,7 +123,7 @@ struct Input<'a>(&'a [u8]);
 /// A string in a block.
 #[derive(Clone, Copy, Debug)]
 struct Text<'a> {
-    /// As the client encoded it, with its length.
+    /// The string as the client encoded it, with its length.
     encoded: &'a [u8],
     bytes: &'a [u8],
     is_huffman: bool,
@@ -141,9 +141,9 @@ impl Default for Blocks {
 }
 
 impl Blocks {
-    /// Appends `block` without its authorities to `output`, never more bytes than it has. `None`
-    /// if HPACK does not allow the block. Then the connection has to end, since the client's table
-    /// is not known any more.
+    /// Appends `block` without its authorities to `output`, never more bytes than it has. `None` if
+    /// HPACK does not allow the block. Then the connection has to end, since the client's table is
+    /// unknown from then on.
     pub(super) fn without_authority(&mut self, block: &[u8], output: &mut Vec<u8>) -> Option<()> {
         let mut input = Input(block);
         let mut has_fields = false;
@@ -167,7 +167,7 @@ impl Blocks {
                     output.extend_from_slice(&before[..before.len() - input.0.len()]);
                     continue;
                 }
-                // Never to be put into a table, or just not now.
+                // Never to be indexed, or not indexed this time.
                 _ => self.literal(first & 0xf0, 4, &mut input, output)?,
             }
             has_fields = true;
@@ -175,8 +175,8 @@ impl Blocks {
         Some(())
     }
 
-    /// A field that is spelled out, at least its value. The lowest `prefix_bits` of its first byte
-    /// are the name's index, or 0; `kind` is what is above.
+    /// Processes a literal field, which spells out at least its value. The lowest `prefix_bits` of
+    /// its first byte are the name's index, or 0; `kind` is the bits above.
     fn literal(
         &mut self,
         kind: u8,
@@ -220,7 +220,7 @@ impl Blocks {
             });
         }
         let entry = self.entries.get(number - STATIC_NAME_BYTES.len())?;
-        // No more than there are entries, for every authority that is newer is in the table still.
+        // At most the number of entries, because every newer authority is still in the table.
         let newer_authorities = (self.authorities - entry.authorities) as usize;
         Some(Known {
             index: index - newer_authorities,
@@ -233,7 +233,7 @@ impl Blocks {
         let size = name.name_bytes + value_bytes + ENTRY_BYTES;
         self.authorities += u64::from(name.is_authority);
         self.shrink(self.size_max.saturating_sub(size));
-        // One that is larger than the table leaves it empty.
+        // An entry that is larger than the table leaves it empty.
         if size <= self.size_max {
             self.size += size;
             self.entries.push_front(Entry {
@@ -313,8 +313,8 @@ impl Text<'_> {
 /// The number of symbols in a text in Huffman code.
 fn symbols(text: &[u8]) -> Option<usize> {
     let mut bytes = text.iter();
-    // The bits that were read and belong to no symbol yet are the highest of `window`. Ones follow,
-    // as if the text were padded for ever.
+    // The highest bits of `window` were read and belong to no symbol yet. Ones follow, as if the
+    // text had endless padding.
     let (mut window, mut bits) = (u64::MAX, 0_u32);
     let mut count = 0;
     loop {
@@ -324,7 +324,7 @@ fn symbols(text: &[u8]) -> Option<usize> {
             window ^= u64::from(!byte) << (56 - bits);
             bits += 8;
         }
-        // Padding is ones, fewer than 8 of them: no symbol that is so short is all ones.
+        // Padding is fewer than 8 ones, and no symbol that short consists of ones only.
         if bits < 8 && window == u64::MAX {
             return Some(count);
         }
@@ -336,8 +336,8 @@ fn symbols(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Writes an integer into the lowest bits of a byte with these `flags`, and as many as it takes
-/// after it.
+/// Writes an integer into the lowest bits of a byte with these `flags`, and into as many further
+/// bytes as it needs.
 fn write_integer(output: &mut Vec<u8>, flags: u8, prefix_bits: u32, value: usize) {
     let prefix_max = (1 << prefix_bits) - 1;
     if value < prefix_max {

@@ -1,4 +1,5 @@
-//! What h2 reads of requests whose clients make every choice that HTTP/2 and HPACK leave them.
+//! h2's view of requests whose clients make random choices wherever HTTP/2 and HPACK allow a
+//! choice.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -30,12 +31,12 @@ const OF_A_SOCKET: &str = "0000740104000000018386459060a924882d9dcb6571af9b8b1b4
     d4ce7b0c9f4b20960d249d842e8393aff5f8b1d75d0620d263d4c4d65647a8b9acac8b4c7602bb2caecff400274658\
     64d833505b11f40899acac8b24d494f6a7f857df7c4115b408d25062d495875996ee5b1063d5f03332e34";
 
-/// What a client sends first of all.
+/// The first frame of a client.
 const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 const DATA: u8 = 0;
 
-/// What clients send for an authority, and what none should.
+/// Authorities that clients send, and some that no client should send.
 const AUTHORITIES: &[&[u8]] = &[
     b"127.0.0.1:2379",
     b"#initially=[127.0.0.1:2379]",
@@ -50,7 +51,7 @@ const AUTHORITIES: &[&[u8]] = &[
     b"\xff\xfe\x00\r\n",
 ];
 
-/// A request as its client means it. Its authorities can be anywhere among the fields.
+/// A request as its client means it. Its authorities can be anywhere among its fields.
 #[derive(Debug, Default)]
 struct Sent {
     fields: Vec<Field>,
@@ -80,7 +81,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head.bytes()[..], payload].concat()
 }
 
-/// The bytes of a stream with these fields, in frames of random sizes, padded or not.
+/// A header block in frames of random sizes, padded or not.
 fn headers(block: &[u8], flags: u8, stream: u32, random: &mut StdRng) -> Vec<u8> {
     let mut rest = block;
     let split = |rest: &mut &[u8], random: &mut StdRng| {
@@ -116,13 +117,13 @@ fn headers(block: &[u8], flags: u8, stream: u32, random: &mut StdRng) -> Vec<u8>
     }
 }
 
-/// A request of any client.
+/// A random request.
 fn request(random: &mut StdRng) -> Sent {
     let value = |random: &mut StdRng| match random.random_range(0..6) {
         0 => vec![],
         1 => random.random_range(0..1_000_000).to_string().into_bytes(),
         2 => vec![b'v'; random.random_range(0..3_000)],
-        // What no header but an authority may have is left out.
+        // Bytes that only an authority may have.
         3 => (0..random.random_range(0..40))
             .map(|_| random.random_range(0x80..=0xff))
             .collect(),
@@ -162,7 +163,7 @@ fn request(random: &mut StdRng) -> Sent {
     }
 }
 
-/// The bytes of the frames of a request, and of others between them.
+/// The frames of a request, with other frames between them.
 fn encode(sent: &Sent, stream: u32, encoder: &mut Encoder, random: &mut StdRng) -> Vec<u8> {
     let end = |ends: bool| if ends { END_STREAM } else { 0 };
     let mut bytes = Vec::new();
@@ -193,14 +194,14 @@ fn encode(sent: &Sent, stream: u32, encoder: &mut Encoder, random: &mut StdRng) 
     bytes
 }
 
-/// A payload with a whole frame in it.
+/// A payload that contains a whole frame.
 fn request_like() -> Vec<u8> {
     let mut block = vec![0x83, 0x86, 0x84, 0x41];
     integer(&mut block, 0, 7, 1);
     frame(HEADERS, END_HEADERS, 1, &[&block[..], b"/"].concat())
 }
 
-/// What should be read of a request.
+/// The request that h2 should read.
 fn expected(sent: &Sent) -> Read {
     let fields = sent
         .fields
@@ -212,7 +213,7 @@ fn expected(sent: &Sent) -> Read {
     }
 }
 
-/// In the order of names; the values of one name stay in theirs.
+/// Sorts fields by name; the values of one name keep their order.
 fn sorted(fields: impl Iterator<Item = Field>) -> Vec<Field> {
     let mut fields: Vec<Field> = fields.collect();
     fields.sort_by(|one, other| one.0.cmp(&other.0));
@@ -261,7 +262,7 @@ async fn served(stream: DuplexStream, count: usize) -> Result<Vec<Read>, String>
                 return Err(format!("ended after {} requests: {ended:?}", seen.len()));
             }
             Some(request) = arrived.recv() => {
-                // Its body is read by the connection.
+                // The connection reads the request's body.
                 tokio::select! {
                     read = request => seen.push(read.expect("no panics")),
                     ended = served.as_mut() => return Err(format!("ended in a body: {ended:?}")),
@@ -283,7 +284,7 @@ async fn h2_reads_every_request_whatever_its_authority_and_encoding() {
     for seed in 0..300 {
         let mut random = StdRng::seed_from_u64(seed);
         let mut encoder = Encoder::new();
-        // So few that they are within what h2 takes before an answer.
+        // Few enough for h2 to accept them before it answers any.
         let requests: Vec<Sent> = (0..random.random_range(1..40))
             .map(|_| request(&mut random))
             .collect();
@@ -292,7 +293,7 @@ async fn h2_reads_every_request_whatever_its_authority_and_encoding() {
             bytes.extend(encode(request, 2 * number + 1, &mut encoder, &mut random));
         }
         indexed += encoder.indexed_authorities;
-        // Room for all there is to say, so that neither waits for the other.
+        // Large enough for all bytes, so that neither side waits for the other.
         let (mut client, server) = tokio::io::duplex(8 << 20);
         client.write_all(&bytes).await.expect("it fits");
         let seen = in_time(served(server, requests.len())).await;
@@ -332,7 +333,7 @@ fn from_hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(byte).collect()
 }
 
-/// What must end the connection, and with an answer, does.
+/// Input that must end the connection, after an answer.
 #[tokio::test]
 async fn what_is_not_allowed_ends_the_connection() {
     let block = |bytes: &[u8]| frame(HEADERS, END_HEADERS | END_STREAM, 1, bytes);
@@ -436,7 +437,7 @@ impl AsyncRead for Chunks {
     }
 }
 
-/// What can be read of a connection, in reads of so many bytes.
+/// The bytes read from a connection, in reads of these sizes.
 fn passed_on(stream: &mut WithoutAuthority<Chunks>, mut size: impl FnMut() -> usize) -> Vec<u8> {
     let mut all = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
@@ -503,7 +504,7 @@ fn other_frames_are_passed_on_as_they_come() {
     );
 }
 
-/// Bytes of no sense cost no more than they are.
+/// Meaningless bytes cause no additional output.
 #[test]
 fn any_bytes_are_taken() {
     for seed in 0..2_000 {
@@ -518,7 +519,7 @@ fn any_bytes_are_taken() {
         }
         let mut stream = WithoutAuthority::new(Chunks(torn(&sent, &mut random)));
         let passed = passed_on(&mut stream, || random.random_range(1..100));
-        // A frame that is refused may be empty, and what it is replaced with is not.
+        // A refused frame may be empty, and its replacement is not.
         assert!(
             passed.len() <= sent.len() + 2 * FRAME_HEADER_BYTES,
             "seed {seed}"

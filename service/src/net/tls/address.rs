@@ -1,8 +1,9 @@
-//! Whether a certificate is that of the machine a connection comes from.
+//! Checks that a certificate belongs to the machine that a connection comes from.
 //!
-//! etcd's rule (its `checkCertSAN`): a certificate that names addresses or hosts is good only from
-//! one of them. Hosts are looked up. A wildcard cannot be looked up in this direction. etcd looks
-//! up the name of the address instead; the owner of the address chooses that name, so we do not.
+//! etcd's rule (its `checkCertSAN`): a certificate that names addresses or hosts is accepted only
+//! from one of them. Host names are resolved. A wildcard cannot be resolved in this direction. etcd
+//! resolves the address to a name instead, but the owner of the address chooses that name, so we do
+//! not.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,11 +13,11 @@ use webpki::EndEntityCert;
 
 use super::TlsFlags;
 
-/// Host names looked up for one connection.
+/// Limit of host names resolved for one connection.
 const HOSTS_MAX: usize = 16;
 
-/// Checks a certificate that has been verified. A certificate without names is good from
-/// everywhere.
+/// Checks a certificate that has been verified. A certificate without names is accepted from any
+/// address.
 pub(super) async fn check(
     certificate: &CertificateDer<'_>,
     remote: IpAddr,

@@ -1,4 +1,4 @@
-//! From files to configurations. An error names the flag that named the file.
+//! Makes configurations from files. An error names the flag that named the file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn problem(flag: &'static str, file: &Path, problem: impl ToString) -> TlsError 
     }
 }
 
-/// The certificates of others that are accepted.
+/// The accepted certificates of others.
 struct Trust {
     roots: Arc<RootCertStore>,
     crls: Vec<CertificateRevocationListDer<'static>>,
@@ -39,7 +39,7 @@ struct Trust {
     ca: (&'static str, PathBuf),
 }
 
-/// Reads all files. Warns of certificates that have ended by `now`.
+/// Reads all files. Warns about certificates that have expired by `now`.
 pub(super) fn load(
     settings: &TlsSettings,
     identity: &TlsFiles,
@@ -128,8 +128,8 @@ fn client(
     let mut client = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&versions(settings))
         .map_err(|error| problem(own.flags.0, &own.files.cert, error))?
-        // A verifier of our own could be wrong. NamedServer only adds to that of rustls; Anybody
-        // accepts everything and is for self-signed certificates.
+        // Custom verifiers are dangerous because they could be wrong. NamedServer only adds a check
+        // to rustls' verifier; Anybody accepts everything and is for self-signed certificates.
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
@@ -147,7 +147,7 @@ fn versions(settings: &TlsSettings) -> Vec<&'static SupportedProtocolVersion> {
     spoken.map(|(_, version)| version).collect()
 }
 
-/// Reads the CA and the list of what it revoked. `None` if every certificate is accepted.
+/// Reads the CA and its list of revoked certificates. `None` if every certificate is accepted.
 fn trust(settings: &TlsSettings) -> Result<Option<Trust>, TlsError> {
     let Some(ca_file) = &settings.trusted_ca_file else {
         return Ok(None);
@@ -209,7 +209,7 @@ fn revocations(
     found.map_err(|error| problem(flag, file, format!("it is not PEM: {error}")))
 }
 
-/// A certificate with its key, as this member shows it to others.
+/// A certificate with its key, presented to others.
 struct Shown {
     flags: (&'static str, &'static str),
     files: TlsFiles,
@@ -242,7 +242,7 @@ impl Shown {
         })
     }
 
-    /// The error of a key that does not fit the certificate, or that rustls cannot use.
+    /// The error of a key that does not match the certificate, or that rustls cannot use.
     fn unfit(&self, error: &rustls::Error) -> TlsError {
         match error {
             rustls::Error::InconsistentKeys(_) => {
@@ -260,7 +260,7 @@ impl Shown {
             tracing::warn!(
                 file = %self.files.cert.display(),
                 ended = %format_args!("{year:04}-{month:02}-{day:02}"),
-                "the certificate of --{} has ended: {} will not accept it",
+                "the certificate of --{} has expired: {} will not accept it",
                 self.flags.0,
                 flags.verifiers,
             );

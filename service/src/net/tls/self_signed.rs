@@ -1,7 +1,7 @@
 //! The certificate that a member makes for itself: `--peer-auto-tls`.
 //!
-//! It is kept in the data directory, so that it is the same after a restart. When it has ended,
-//! another one is made: no member checks the dates, but tools that show the certificate do.
+//! It is kept in the data directory, so that it is the same after a restart. When it has expired, a
+//! new one is made: no member checks the dates, but tools that display the certificate do.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use super::x509::{civil, facts};
 use super::{TlsError, TlsFiles, TlsFlags};
 
-/// Returns the files of the certificate; makes them if they are missing or have ended by `now`.
+/// Returns the files of the certificate; makes them if they are missing or have expired by `now`.
 pub(super) fn provide(
     flags: &TlsFlags,
     data_dir: &Path,
@@ -59,7 +59,8 @@ fn make(files: &TlsFiles, validity_years: u16, now: i64) -> io::Result<()> {
         .push(DnType::OrganizationName, "conclave");
     let (year, month, _) = civil(now);
     let year = i32::try_from(year).map_err(io::Error::other)?;
-    // The first of the month exists in every year, and members' clocks differ.
+    // Rounded to the first of the month, which exists in every year; members' clocks may differ by
+    // some days.
     params.not_before = date_time_ymd(year, month, 1);
     let (end_year, end_month) = match month {
         12 => (year + i32::from(validity_years) + 1, 1),
@@ -68,7 +69,7 @@ fn make(files: &TlsFiles, validity_years: u16, now: i64) -> io::Result<()> {
     params.not_after = date_time_ymd(end_year, end_month, 1);
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let certificate = params.self_signed(&key).map_err(io::Error::other)?;
-    // The key first: a certificate without one would be taken for good.
+    // The key first: a certificate file without a key would count as complete.
     write(&files.key, &key.serialize_pem(), 0o600)?;
     write(&files.cert, &certificate.pem(), 0o644)
 }

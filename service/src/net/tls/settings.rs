@@ -1,4 +1,4 @@
-//! What of TLS is configured, and by which flags.
+//! TLS settings, and the flags they come from.
 //!
 //! etcd has one set of flags for members (`--peer-cert-file`) and one for clients (`--cert-file`).
 //! Both sets become [`TlsSettings`]; [`TlsFlags`] has the names, so that an error names the flag
@@ -11,23 +11,23 @@ use std::path::PathBuf;
 pub struct TlsSettings {
     /// The flags that these settings come from.
     pub flags: &'static TlsFlags,
-    /// The certificate shown to others.
+    /// The certificate presented to others.
     pub identity: TlsIdentity,
-    /// The certificate shown on connections that this member dials, if it is another one.
+    /// The certificate presented on connections that this member dials, if it differs.
     pub client_identity: Option<TlsFiles>,
-    /// The CA that must have signed the certificates of others; `None` admits everybody.
+    /// The CA that must have signed the certificates of others; `None` accepts every certificate.
     pub trusted_ca_file: Option<PathBuf>,
-    /// The list of certificates that are revoked.
+    /// The list of revoked certificates.
     pub crl_file: Option<PathBuf>,
     /// The common names that certificates of others may have; empty for any.
     pub allowed_cns: Vec<String>,
-    /// Host names one of which the certificates of others must be valid for; empty for any.
+    /// The host names for one of which the certificates of others must be valid; empty for any.
     pub allowed_hostnames: Vec<String>,
-    /// Whether a connection may come from an address that its certificate does not name.
+    /// Accepts a connection from an address that its certificate does not name.
     pub skip_client_san_verification: bool,
-    /// The oldest version spoken.
+    /// The oldest accepted version.
     pub min_version: TlsVersion,
-    /// The newest version spoken.
+    /// The newest accepted version.
     pub max_version: TlsVersion,
 }
 
@@ -39,31 +39,31 @@ pub struct TlsSettings {
 pub struct TlsFlags {
     /// The kind of connections, in log lines: "peers".
     pub users: &'static str,
-    /// Those who check the certificate, in log lines: "other members".
+    /// The verifiers of the certificate, in log lines: "other members".
     pub verifiers: &'static str,
     /// The folder of a self-signed certificate, in the data directory.
     pub dir: &'static str,
-    /// Names [`TlsSettings::identity`], with the next two.
+    /// The flag of [`TlsSettings::identity`], with the next two.
     pub cert_file: &'static str,
-    /// Its key.
+    /// The flag of its key.
     pub key_file: &'static str,
-    /// Asks for a self-signed certificate instead.
+    /// The flag that selects a self-signed certificate instead.
     pub auto_tls: &'static str,
-    /// Names [`TlsSettings::client_identity`], with the next one.
+    /// The flag of [`TlsSettings::client_identity`], with the next one.
     pub client_cert_file: &'static str,
-    /// Its key.
+    /// The flag of its key.
     pub client_key_file: &'static str,
-    /// Asks for a certificate on each connection.
+    /// The flag that requires a certificate on each connection.
     pub client_cert_auth: &'static str,
-    /// Names [`TlsSettings::trusted_ca_file`].
+    /// The flag of [`TlsSettings::trusted_ca_file`].
     pub trusted_ca_file: &'static str,
-    /// Names [`TlsSettings::crl_file`].
+    /// The flag of [`TlsSettings::crl_file`].
     pub crl_file: &'static str,
-    /// Names [`TlsSettings::allowed_cns`].
+    /// The flag of [`TlsSettings::allowed_cns`].
     pub allowed_cn: &'static str,
-    /// Names [`TlsSettings::allowed_hostnames`].
+    /// The flag of [`TlsSettings::allowed_hostnames`].
     pub allowed_hostname: &'static str,
-    /// Sets [`TlsSettings::skip_client_san_verification`].
+    /// The flag of [`TlsSettings::skip_client_san_verification`].
     pub skip_client_san_verification: &'static str,
 }
 
@@ -72,7 +72,7 @@ pub struct TlsFlags {
 pub enum TlsIdentity {
     /// A CA issued it.
     Files(TlsFiles),
-    /// The member makes it. It encrypts and proves nothing.
+    /// The member makes it. It encrypts, but does not authenticate.
     SelfSigned {
         /// How long it is valid.
         validity_years: u16,

@@ -1,4 +1,4 @@
-//! Files that cannot be used, files that change, and certificates for the tests of the network.
+//! Unusable files, changing files, and certificates for the tests of the network.
 
 use std::fs::File;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use conclave_core::clock::SystemClock;
 
-/// A set of flags that no member has, to see that texts take names from the settings.
+/// Flag names that no member has, to check that texts use the names in the settings.
 const FLAGS: TlsFlags = TlsFlags {
     users: "tests",
     verifiers: "other tests",
@@ -30,7 +30,7 @@ const FLAGS: TlsFlags = TlsFlags {
     skip_client_san_verification: "test-skip-client-san-verification",
 };
 
-/// A CA with a folder of its own.
+/// A CA with its own folder.
 pub(crate) struct Authority {
     dir: TempDir,
     issuer: Issuer<'static, KeyPair>,
@@ -40,7 +40,7 @@ impl Authority {
     pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // An issuer is found by its name.
+        // An issuer is identified by its name.
         let name = format!("authority {:x}", rand::random::<u64>());
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
@@ -53,7 +53,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for localhost, from 127.0.0.1, shaped as the test wants.
+    /// Issues a certificate for localhost, from 127.0.0.1, with changes by the test.
     pub(crate) fn issue(&self, name: &str, shape: impl FnOnce(&mut CertificateParams)) -> TlsFiles {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).expect("names");
@@ -117,7 +117,7 @@ pub(crate) fn open(settings: TlsSettings) -> Result<Arc<Tls>, TlsError> {
     Tls::open(settings, nowhere, &SystemClock::new()).map(Arc::new)
 }
 
-/// Makes a file as new as if it had been written later: two writes may share a tick of the clock.
+/// Advances a file's modification time: two writes may share a tick of the clock.
 pub(crate) fn touch(path: &Path) {
     let file = File::options().write(true).open(path).expect("it exists");
     let modified = file.metadata().and_then(|m| m.modified()).expect("a time");
@@ -214,6 +214,6 @@ fn a_certificate_of_ones_own_is_made_once() {
     let second = Tls::open(settings.clone(), dir.path(), &clock).expect("found");
     assert_eq!(certificate, fs::read(&second.identity.cert).expect("there"));
     fs::remove_file(&first.identity.key).expect("there");
-    Tls::open(settings, dir.path(), &clock).expect("made anew");
+    Tls::open(settings, dir.path(), &clock).expect("a new certificate");
     assert_ne!(certificate, fs::read(&first.identity.cert).expect("there"));
 }

@@ -1,4 +1,4 @@
-//! Verification of certificates: rustls's of the chain, and the names that are allowed.
+//! Verification of certificates: rustls' verification of the chain, and the allowed names.
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,8 +69,8 @@ fn not_allowed(text: String) -> Error {
     Error::InvalidCertificate(CertificateError::Other(other))
 }
 
-/// Delegates the signatures to the verifier of the chain. The two traits for verifiers both have
-/// these methods, and nothing else in common.
+/// Delegates the signatures to the verifier of the chain. The two verifier traits have only these
+/// methods in common.
 macro_rules! signatures_are_for_the_chain {
     () => {
         fn verify_tls12_signature(
@@ -155,7 +155,7 @@ impl ServerCertVerifier for NamedServer {
     signatures_are_for_the_chain!();
 }
 
-/// Verifies only that the other end has the key of the certificate it shows: for self-signed
+/// Verifies only that the other end has the key of the certificate it presents: for self-signed
 /// certificates.
 #[derive(Debug)]
 pub(super) struct Anybody {

@@ -1,11 +1,11 @@
-//! The two facts of a certificate that rustls keeps to itself: the subject's common name, and when
-//! it ends.
+//! Reads the two fields of a certificate that rustls does not expose: the subject's common name,
+//! and the end of its validity.
 //!
-//! A reader of DER that follows the one path it needs (RFC 5280, section 4.1). A full parser would
-//! add a dozen crates. Little depends on what is read here: the name is compared after the chain
-//! has been verified, and the date is only shown.
+//! This is a DER reader that follows the one path it needs (RFC 5280, section 4.1). A full parser
+//! would add a dozen crates. Little depends on the result: the name is compared after the chain has
+//! been verified, and the date is only displayed.
 
-/// Facts of a certificate; `None` for those that cannot be read.
+/// Fields of a certificate; `None` for unreadable ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// Common name of the subject: the last one, which is the most specific.

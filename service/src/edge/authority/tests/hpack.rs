@@ -1,4 +1,4 @@
-//! HPACK as any client may write it: every choice the encoding leaves is made by chance.
+//! An HPACK encoder that makes a random choice wherever the encoding allows one.
 
 use std::collections::VecDeque;
 
@@ -49,7 +49,7 @@ pub(super) struct Encoder {
     /// The dynamic table, the newest entry first.
     entries: VecDeque<Field>,
     size_max: usize,
-    /// How often an authority was said by its index in the dynamic table.
+    /// How often an authority was sent by its index in the dynamic table.
     pub(super) indexed_authorities: usize,
 }
 
@@ -93,7 +93,7 @@ impl Encoder {
         }
         let name = self.index(random, |other| other.0 == field.0);
         let name = name.filter(|_| random.random_ratio(3, 4));
-        // For the table, or not, or never.
+        // With indexing, without indexing, or never indexed.
         let (flags, prefix_bits) =
             [(0x40, 6), (0x40, 6), (0, 4), (0x10, 4)][random.random_range(0..4)];
         integer(block, flags, prefix_bits, name.unwrap_or(0));
@@ -146,7 +146,7 @@ impl Encoder {
             .flat_map(|byte| (0..CODE_BITS[byte]).rev().map(move |bit| (byte, bit)))
             .map(|(byte, bit)| self.codes[byte] >> bit & 1 == 1)
             .collect();
-        // What is missing is padded with ones.
+        // The last byte is padded with ones.
         let bit = |bits: &[bool], number| {
             u8::from(bits.get(number).copied().unwrap_or(true)) << (7 - number)
         };
