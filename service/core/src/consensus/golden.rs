@@ -1,35 +1,35 @@
-//! Golden scripts for [`Node`]: inputs and all that comes of them, in one text.
+//! Golden scripts for [`Node`]: inputs and all their effects, in one text.
 //!
-//! A script is a list of steps, each `> command` with the lines it prints below. Comments begin
-//! with `#`. Nodes run on engines in memory. Messages are taken up by an imaginary network, from
-//! which a script delivers them or lets them be lost. With `UPDATE_SCRIPTS=1` in the environment
-//! the scripts are rewritten with what was printed; read the difference.
+//! A script is a list of steps, each `> command` followed by the lines it prints. Comments begin
+//! with `#`. Nodes run on engines in memory. Their messages go to a simulated network, from which a
+//! script delivers or drops them. With `UPDATE_SCRIPTS=1` in the environment the scripts are
+//! rewritten with the actual output; read the difference.
 //!
 //! | command | |
 //! |---|---|
 //! | `start N of A,B,C` | a fresh node with these voters |
-//! | `restart N applied I` | what was appended is there, what was only handed out is not |
+//! | `restart N applied I` | keeps what was appended, loses what was only handed out |
 //! | `campaign N`, `tick N [times]`, `read N counter` | inputs |
 //! | `applied N I`, `compact N I` | everything through I is applied, or also dropped from the log |
 //! | `propose N text` | prints the position |
-//! | `work N` | all work there is, put into the log but not confirmed |
-//! | `quiet N` | the same without a line, and what it sends is lost |
+//! | `work N` | takes all work and puts it into the log without confirming it |
+//! | `quiet N` | the same without output, and drops the messages |
 //! | `persisted N` | confirms the last append |
-//! | `deliver A B` | everything the network has from A for B |
-//! | `lose` | everything the network has |
-//! | `settle` | work, confirm and deliver everywhere until nothing is left; prints the commits |
+//! | `deliver A B` | delivers everything in the network from A to B |
+//! | `lose` | drops everything in the network |
+//! | `settle` | works, confirms and delivers everywhere until nothing is left; prints the commits |
 //! | `change N add M` | applies the addition of a voter, as if it had been committed |
-//! | `standing N` | who leads, as N sees it |
-//! | `suspect N M` | N is told that M closed its connection |
-//! | `transfer N M`, `resign N` | a leader gives its place to M, or just gives it up |
-//! | `propose_change N add\|learner\|promote\|remove M` | prints the position, or why not |
-//! | `empty_question N M` | M asks N for the read index and does not say what for |
+//! | `standing N` | the leader, as N knows it |
+//! | `suspect N M` | notifies N that M closed its connection |
+//! | `transfer N M`, `resign N` | a leader transfers leadership to M, or steps down |
+//! | `propose_change N add\|learner\|promote\|remove M` | prints the position, or the refusal |
+//! | `empty_question N M` | M requests the read index from N with an empty context |
 //! | `wants N` | whether N needs a snapshot to send |
-//! | `offer N I` | a snapshot of N's state through index I can be sent |
-//! | `snapshot N M arrived\|lost` | N is told what became of its snapshot for M |
+//! | `offer N I` | offers a snapshot of N's state through index I |
+//! | `snapshot N M arrived\|lost` | notifies N of the outcome of its snapshot to M |
 //!
-//! A committed membership change is taken up where it is handed out. A snapshot travels as its
-//! announcement alone.
+//! A committed membership change is applied when it is handed out. A snapshot consists of its
+//! announcement only.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -143,7 +143,7 @@ impl World {
     }
 }
 
-/// The script with every step's output as it is now.
+/// The script with the actual output of every step.
 fn replay(script: &str) -> String {
     let mut world = World::default();
     let mut out = String::new();

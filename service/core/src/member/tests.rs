@@ -1,4 +1,5 @@
-//! The owners together, on engines in memory: what a client is told is what is there afterwards.
+//! The owners together, on engines in memory: every answer to a client matches the state
+//! afterwards.
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ struct Disks {
 }
 
 impl Disks {
-    /// What a restarted process finds: of what was not synced, nothing.
+    /// The disks as a restarted process finds them, without anything that was not synced.
     fn crashed(&self) -> Disks {
         Disks {
             log: self.log.crash_keeping(0),
@@ -91,7 +92,7 @@ impl Disks {
     }
 }
 
-/// Those of a member that is started without flags.
+/// The settings of a member that is started without flags.
 fn settings() -> Settings {
     Settings {
         heartbeat_interval: Duration::from_millis(100),
@@ -112,7 +113,7 @@ fn settings() -> Settings {
     }
 }
 
-/// A cluster of so many members, as the one of this id sees it.
+/// A new cluster of `count` members, for the member with this id.
 fn new_cluster(count: u64, member_id: u64) -> NewCluster {
     let member = |id| command::Member {
         id,
@@ -259,14 +260,14 @@ async fn a_failed_write_of_the_state_ends_the_server_without_a_reply() {
     let crashed = disks.crashed();
     assert!(matches!(member.stop().await, Err(FatalError::Fault(_))));
 
-    // It was in the log, durably: unknown turned out to be yes.
+    // The log had the entry durably: the unknown outcome was a success.
     let member = crashed.start();
     member.handle().linearize().await.expect("it leads");
     assert_eq!(get(member.handle(), "k").as_deref(), Some(&b"v"[..]));
     member.stop().await.expect("no fault");
 }
 
-/// The others, who are lost, may have been about to go on without it.
+/// The lost members may have been about to go on without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_survivor_does_not_follow_its_own_removal() {
     let disks = Disks::default();
@@ -323,7 +324,7 @@ async fn the_log_is_compacted_behind_the_flushed_state() {
             .await
             .expect("acknowledged");
     }
-    // The flush is somebody else's business; wait for its consequence.
+    // The flush happens in the background; wait for its effect.
     let crashed = loop {
         let crashed = disks.crashed();
         let (log, state) =
@@ -386,7 +387,7 @@ async fn a_used_up_quota_raises_the_alarm_and_lets_deletes_pass() {
     assert_eq!(refused, ProposeError::Refused(ApiError::NoSpace));
     assert!((2..10).contains(&puts));
     assert_eq!(handle.reader().alarms().len(), 1);
-    // Small enough for the quota, but the alarm stands.
+    // Small enough for the quota, but the alarm is raised.
     let rejected = handle.propose(put("tiny", "")).await;
     assert_eq!(
         rejected.map_err(ProposeError::api_error),

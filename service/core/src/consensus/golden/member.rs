@@ -1,4 +1,4 @@
-//! A member of a script's world: a node, its disk, and the inputs it can be given.
+//! A member in a script: a node, its disk, and its inputs.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ impl Member {
         }
     }
 
-    /// An input, or a question.
+    /// Runs an input or a query.
     pub(super) fn run(&mut self, command: &str, words: &[&str], out: &mut String) {
         let number = |at: usize| -> u64 { words[at].parse().expect("a number") };
         let node = &mut self.node;
@@ -113,11 +113,12 @@ impl Member {
         }
     }
 
-    /// A message of another member. A snapshot comes another way, and with its files.
+    /// Steps a message of another member. A snapshot takes a separate path, together with its
+    /// files.
     pub(super) fn step(&mut self, from: u64, message: &Bytes) -> Result<(), Refused> {
         let parsed = Message::parse_from_carllerche_bytes(message).expect("a message of a node");
         if parsed.get_msg_type() == MessageType::MsgSnapshot {
-            // The files hold what is announced.
+            // The files match the announcement.
             let of = parsed.get_snapshot().get_metadata();
             let found = Position {
                 index: of.index,
@@ -128,7 +129,7 @@ impl Member {
         self.node.step(from, message)
     }
 
-    /// What the log writer does.
+    /// Acts as the log writer.
     pub(super) fn write(&mut self, work: &Work) {
         if let Some(restore) = &work.restore {
             let Position { index, term } = restore.position;
@@ -143,7 +144,7 @@ impl Member {
         }
     }
 
-    /// What the driver does with a committed entry that is a membership change.
+    /// Acts as the driver for a committed entry that is a membership change.
     pub(super) fn take_up(&mut self, entry: &CommittedEntry, out: &mut String) {
         if entry.kind != EntryKind::ConfChange {
             return;
@@ -204,7 +205,7 @@ fn configuration(voters: &[u64], index: u64) -> Bytes {
     Configuration::of(&members, index).encode()
 }
 
-/// A change as it stands in the log.
+/// A change in the form it has in the log.
 fn change(kind: &str, id: u64) -> MemberChange {
     let member = command::Member {
         id,

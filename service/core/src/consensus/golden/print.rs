@@ -1,4 +1,4 @@
-//! What a script's steps print.
+//! The output of a script's steps.
 
 use std::fmt::Write as _;
 
@@ -83,7 +83,7 @@ fn show_message(message: &Bytes) -> String {
     out
 }
 
-/// A configuration as the log keeps it.
+/// A configuration in the form it has in the log.
 pub(super) fn configuration(bytes: &Bytes) -> String {
     let Configuration { conf_state, index } = Configuration::decode(bytes).expect("our own");
     let (voters, learners) = (&conf_state.voters, &conf_state.learners);

@@ -1,5 +1,5 @@
-//! Three members: whom a client asks does not matter, nor does it notice when the leader is cut off
-//! from the others while its command is under way.
+//! Clusters of three members: clients may use any member, and do not notice when the leader is cut
+//! off while their command is in flight.
 
 use conclave_proto::command::member_change::Change;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -14,7 +14,7 @@ use super::network::{Cluster, eventually, id, stands};
 use super::*;
 use crate::leader_queries;
 
-/// Short enough for a test, long enough for a machine with much to do.
+/// Timeouts short enough for a test, and long enough for a busy machine.
 fn quick() -> Settings {
     Settings {
         heartbeat_interval: Duration::from_millis(20),
@@ -23,7 +23,7 @@ fn quick() -> Settings {
     }
 }
 
-/// How often a key was put, and what it is now.
+/// A key's version and value.
 async fn version(handle: &Handle, key: &str) -> (i64, Bytes) {
     handle.linearize().await.expect("there is a leader");
     let key = Bytes::copy_from_slice(key.as_bytes());
@@ -36,7 +36,7 @@ async fn version(handle: &Handle, key: &str) -> (i64, Bytes) {
     (kv.version, kv.value.clone())
 }
 
-/// Puts many keys at once. Each gives its revision.
+/// Puts many keys concurrently. Each task returns its revision.
 fn puts(handle: &Handle, name: &'static str) -> Vec<JoinHandle<i64>> {
     let one = |n: usize| {
         let handle = handle.clone();
@@ -50,13 +50,13 @@ fn puts(handle: &Handle, name: &'static str) -> Vec<JoinHandle<i64>> {
     (0..50).map(one).collect()
 }
 
-/// Asks one member for the removal of another, or of itself.
+/// Requests the removal of a member through another, or through itself.
 fn remove(through: &Handle, gone: &Handle) -> JoinHandle<Result<Reply, ProposeError>> {
     let (through, gone) = (through.clone(), id(gone));
     tokio::spawn(async move { through.propose_change(Change::Remove(gone)).await })
 }
 
-/// Puts a key if it is not there.
+/// A transaction that puts a key if it does not exist.
 fn create(key: &'static str) -> TxnRequest {
     let key = Bytes::from_static(key.as_bytes());
     let put = PutRequest {
@@ -96,8 +96,8 @@ async fn any_member_takes_commands_and_answers_reads() {
     cluster.stop().await;
 }
 
-/// Whatever is in the log, every member has to apply: what none could make sense of would end them
-/// all, and again at each start.
+/// Every member has to apply every log entry: an entry that cannot be decoded would end all
+/// members, at each start again.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_member_knows_does_not_get_into_the_log() {
     let cluster = Cluster::start(3, quick());
@@ -119,8 +119,8 @@ async fn what_no_member_knows_does_not_get_into_the_log() {
     cluster.stop().await;
 }
 
-/// Those on the cut-off leader are in its log and nowhere else; those of a follower were sent to it
-/// and are in nobody's. All come to pass once, and their clients notice nothing but the time.
+/// The isolated leader's commands are only in its log; those of a follower were forwarded to it and
+/// are in no log. Each is applied once, and the clients notice nothing but the delay.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_pending_when_the_leader_is_cut_off_come_to_pass_once() {
     let cluster = Cluster::start(3, quick());
@@ -154,8 +154,8 @@ async fn commands_pending_when_the_leader_is_cut_off_come_to_pass_once() {
     cluster.stop().await;
 }
 
-/// Applied twice, the transaction would fail the second time, and its client, told of that one,
-/// would believe that somebody else had been there.
+/// Applied twice, the transaction would fail the second time, and the client would get that result
+/// and assume that another client had created the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_is_that_of_the_one_time_it_was_applied() {
     let cluster = Cluster::start(3, quick());
@@ -200,13 +200,14 @@ async fn a_read_on_a_leader_cut_off_waits_and_then_sees_what_was_written_meanwhi
     cluster.stop().await;
 }
 
-/// Whoever leads next removes it, so that the others need not wait for an election timeout; and
-/// nobody who waits for something of it waits for their deadline.
+/// The next leader removes it, so the others need not wait for an election timeout, and no client
+/// that waits for its answer runs into its deadline.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
     let mut cluster = Cluster::start(3, quick());
     let old = cluster.leader(0).await.clone();
-    // One of the others has answered it since: before, it knows of nobody to hand over to.
+    // One of the others has acknowledged an entry of this leader's: before that it knows no member
+    // to transfer leadership to.
     old.propose(put("k", "v")).await.expect("acknowledged");
     let term = old.status().term;
     let writing: Vec<_> = (0..50)
@@ -222,7 +223,7 @@ async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
     assert!(matches!(ended, Err(FatalError::Removed)), "{ended:?}");
     match removal.await.expect("no panic") {
         Ok(Reply::Members(members)) => assert_eq!(members.len(), 2),
-        // The others went on without it, and told it when it spoke to them.
+        // The others went on without it, and informed it of its removal when it contacted them.
         Err(ProposeError::Unknown(ApiError::Stopped)) => {}
         other => panic!("{other:?}"),
     }
@@ -241,7 +242,8 @@ async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
     cluster.stop().await;
 }
 
-/// It leads on in the same term, and what it has not applied yet was acknowledged by the other.
+/// It stays leader in the same term, and entries it has not applied yet were acknowledged by the
+/// other.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_becomes_the_only_voter_reads_what_the_other_acknowledged() {
     let mut cluster = Cluster::start(2, quick());
@@ -258,13 +260,14 @@ async fn whoever_becomes_the_only_voter_reads_what_the_other_acknowledged() {
     state.hold_writes(false);
     assert_eq!(version(&leader, "k").await, (2, "2".into()));
     removal.await.expect("no panic").expect("it is made");
-    // It may have learned of it.
+    // It may have learned of its removal.
     let _ = cluster.take(id(&other)).stop().await;
     cluster.stop().await;
 }
 
-/// The old leader finds the lease at its end and proposes its revocation, which is in its log when
-/// the new one renews the lease. Healed, it proposes it again, and that must not count.
+/// The old leader finds that the lease has expired and proposes its revocation, which is in its log
+/// when the new leader renews the lease. After the partition heals, it proposes the revocation
+/// again, which must have no effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_leader_ends_no_lease_that_the_new_one_renewed() {
     let cluster = Cluster::start(3, quick());
@@ -278,8 +281,8 @@ async fn an_old_leader_ends_no_lease_that_the_new_one_renewed() {
     })
     .await;
     cluster.network.cut_off(id(old));
-    // A machine that is held up may be too late to do it as the leader. Then there is less to see
-    // here, and nothing wrong.
+    // On a slow machine it may no longer be leader by then. The test then covers less, but nothing
+    // is wrong.
     eventually("the revocation", || {
         let status = old.status();
         (status.proposals_in_flight > 0 || !status.is_leader).then_some(())
@@ -323,8 +326,8 @@ async fn a_lease_with_a_checkpoint_does_not_begin_anew_with_a_new_leader() {
         (noted(7) && noted(8)).then_some(())
     })
     .await;
-    // Renewed by way of a member that does not lead. The note is gone before the answer is there,
-    // or another one was made since.
+    // Renewed through a member that is not the leader. The revocation mark is gone before the
+    // answer arrives, or a new one was made since.
     let renewed = leader_queries::keep_alive(successor, LeaseId(8)).await;
     assert_eq!(renewed.expect("there is a leader"), Some(60));
     let lease = old.reader().lease(LeaseId(8)).expect("readable");
@@ -345,8 +348,8 @@ async fn a_lease_with_a_checkpoint_does_not_begin_anew_with_a_new_leader() {
     cluster.stop().await;
 }
 
-/// A state that is slow to write must not hold the leader's thread up: its heartbeats would stop.
-/// What waits for the state is bounded all the same, and nothing of it is lost.
+/// A state that is slow to write must not block the leader's thread: its heartbeats would stop. The
+/// queue in front of the state is limited all the same, and nothing in it is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_state_is_slow_still_leads() {
     let cluster = Cluster::start(3, quick());
@@ -361,7 +364,7 @@ async fn a_leader_whose_state_is_slow_still_leads() {
         let proposer = leader.clone();
         let one = async move { proposer.propose(put(&format!("slow{n}"), "v")).await };
         writing.push(tokio::spawn(one));
-        // One by one, so that each is an entry and a batch; the last are held back.
+        // One by one, so that each is an entry and a batch; the last ones are held back.
         if n < fills {
             eventually("it is committed", || {
                 (leader.status().committed_index > before).then_some(())

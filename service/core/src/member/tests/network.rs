@@ -1,8 +1,8 @@
-//! A cluster in one process: the owners of each member as they are, and between them a network of
-//! mailboxes.
+//! A cluster in one process: the real owners of each member, and a network of mailboxes between
+//! them.
 //!
-//! [`Network`] hands parcels over at once and in order, and knows who is cut off; what goes to or
-//! comes from such a member is lost, as between machines. Disks are in memory. Snapshots are not
+//! [`Network`] delivers parcels at once and in order, and knows which members are cut off; parcels
+//! to and from such a member are lost, as between machines. Disks are in memory. Snapshots are not
 //! sent, since a state in memory has no files.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,10 @@ use crate::leader_queries;
 use crate::observe::Observation;
 use crate::peers::{Asking, PeerEvent, SnapshotFiles, Unreachable};
 
-/// Nothing here takes so long, unless it never comes.
+/// Timeout, longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// The network of a cluster.
 #[derive(Clone, Default)]
 pub(super) struct Network {
     inside: Arc<Mutex<Inside>>,
@@ -32,27 +32,27 @@ struct Inside {
     inboxes: BTreeMap<u64, Inbox>,
     handles: BTreeMap<u64, Handle>,
     cut_off: BTreeSet<u64>,
-    /// By each member, those it knows to be removed.
+    /// For each member, the members it knows to be removed.
     removed: BTreeMap<u64, Vec<u64>>,
 }
 
 impl Network {
-    /// Nobody hears of this member any more, nor it of anybody.
+    /// Cuts a member off from all others.
     pub(super) fn cut_off(&self, member_id: u64) {
         self.lock().cut_off.insert(member_id);
     }
 
-    /// Everybody is connected again.
+    /// Reconnects all members.
     pub(super) fn heal(&self) {
         self.lock().cut_off.clear();
     }
 
-    /// A parcel in the name of a member.
+    /// Delivers a parcel in the name of a member.
     pub(super) fn deliver(&self, from: u64, to: u64, parcel: Parcel) {
         self.lock().inboxes[&to].deliver(PeerEvent::Parcel { from, parcel });
     }
 
-    /// The ways of a member to the others.
+    /// Connects a member to the others.
     fn join(&self, own_id: u64, inbox: Inbox, fatal: Fatal) -> Arc<dyn Peers> {
         self.lock().inboxes.insert(own_id, inbox);
         Arc::new(Ways {
@@ -106,7 +106,7 @@ impl Peers for Ways {
 
     fn end_snapshots(&self) {}
 
-    /// Whoever is removed is told by those who know, as soon as it speaks to them.
+    /// A removed member is informed by any member that knows, as soon as it contacts one.
     fn set_members(&self, _members: &[command::Member], removed: &[u64]) {
         let mut inside = self.network.lock();
         inside.removed.insert(self.own_id, removed.to_vec());
@@ -122,7 +122,7 @@ impl Peers for Ways {
         Box::pin(async move {
             let handle = reach().ok_or(Unreachable)?;
             let answer = leader_queries::answer(&handle, question).await;
-            // It must come back, too.
+            // The answer has to come back, too.
             reach().map(|_| answer).ok_or(Unreachable)
         })
     }
@@ -151,7 +151,7 @@ impl Observer for RefusedMessages {
     }
 }
 
-/// Members that run.
+/// The running members.
 pub(super) struct Cluster {
     pub(super) network: Network,
     /// Raft messages that the members refused.
@@ -161,7 +161,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// The founders of a new cluster.
+    /// Starts the founders of a new cluster.
     pub(super) fn start(size: u64, settings: Settings) -> Cluster {
         let network = Network::default();
         let refused = Arc::<RefusedMessages>::default();
@@ -213,13 +213,13 @@ impl Cluster {
         .await
     }
 
-    /// Those that do not lead.
+    /// The members that are not the leader.
     pub(super) fn others(&self, leader: &Handle) -> Vec<&Handle> {
         let is_other = |member: &&Handle| id(member) != id(leader);
         self.members().filter(is_other).collect()
     }
 
-    /// Takes a member out, to be stopped by itself.
+    /// Takes a member out, to be stopped separately.
     pub(super) fn take(&mut self, member_id: u64) -> super::Member {
         let found = self
             .running
@@ -233,7 +233,7 @@ impl Cluster {
     }
 
     pub(super) async fn stop(self) {
-        // The handles hold the members' ways, which hold the network.
+        // The handles own the members' connections, which own the network.
         self.network.lock().handles.clear();
         let stopping: Vec<_> = self
             .running
@@ -250,14 +250,14 @@ pub(super) fn id(handle: &Handle) -> u64 {
     handle.identity().member_id
 }
 
-/// Waits until this member stands as asked.
+/// Waits until this member's status satisfies the condition.
 pub(super) async fn stands(handle: &Handle, as_asked: impl FnMut(&Standing) -> bool) {
     let mut standings = handle.standings();
     let standing = tokio::time::timeout(PATIENCE, standings.wait_for(as_asked)).await;
     standing.expect("in time").expect("it runs");
 }
 
-/// Waits for what becomes true and says so to nobody.
+/// Polls for a condition that sends no notification.
 pub(super) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let looking = async {
         let mut turns = tokio::time::interval(Duration::from_millis(2));

@@ -1,5 +1,5 @@
-//! Raft messages that no member sends, in the name of one: the members that get them go on, with
-//! the same leader.
+//! Raft messages that no member sends, in the name of a member: their receivers go on, with the
+//! same leader.
 
 use conclave_proto::peer::{Parcel, parcel::Content};
 use raft::eraftpb::{Entry, Message, MessageType};
@@ -7,10 +7,10 @@ use raft::eraftpb::{Entry, Message, MessageType};
 use super::network::{Cluster, id};
 use super::*;
 
-/// Near the end of what an index or a term can be, and beyond what a log has.
+/// Near the maximum of an index or a term, and beyond any log.
 const WILD: [u64; 4] = [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 62) + 1];
 
-/// What a member of this term would send, but for one number.
+/// Messages of a member in this term, with one wrong number each.
 fn wild_messages(term: u64) -> Vec<Message> {
     let mut messages = Vec::new();
     for kind in [
@@ -76,7 +76,7 @@ async fn members_go_on_whatever_the_others_say() {
     cluster
         .network
         .deliver(from, to, Parcel { content: garbage });
-    // Behind all of them in each member's mailbox.
+    // Queued behind all of them in each member's mailbox.
     for (value, member) in ["1", "2", "3"].into_iter().zip(&members) {
         member.linearize().await.expect("there is a leader");
         member.propose(put("k", value)).await.expect("acknowledged");

@@ -1,6 +1,6 @@
-//! Random runs, with a model that knows what each watcher must be sent.
+//! Random runs, with a model that knows which events each watcher must receive.
 //!
-//! A run is a number: the same number, the same run. A failure names it.
+//! A run is determined by its number, which a failure prints.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::watch::{KeyRange, Settings};
 /// An event as the model compares it.
 type Seen = (i64, bool, Bytes);
 
-/// What a client knows of a watcher, and what it must have been sent.
+/// A client's knowledge of a watcher, and the events it must have received.
 struct Watcher {
     range: KeyRange,
     start: i64,
@@ -27,7 +27,7 @@ struct Watcher {
     prev_kv: bool,
     may_fragment: bool,
     seen: Vec<Seen>,
-    /// Progress was told up to here.
+    /// The revision of the last progress notification.
     complete_to: i64,
     in_fragments: bool,
 }
@@ -42,7 +42,7 @@ struct Run {
     ended_by_compaction: usize,
     progressed: usize,
     seen: usize,
-    /// Responses that carried several revisions.
+    /// Number of responses with several revisions.
     packed: usize,
 }
 
@@ -59,7 +59,7 @@ fn the_invariants_hold_on_random_runs() {
     assert!(seen > 10_000, "only {seen} events were seen");
     assert!(
         progressed > 300,
-        "progress was told only {progressed} times"
+        "only {progressed} progress notifications were seen"
     );
     assert!(compacted > 30, "only {compacted} watchers met a compaction");
     assert!(packed > 1_000, "only {packed} responses were packed");
@@ -328,8 +328,8 @@ impl Run {
     }
 }
 
-/// A response keeps to the bounds, unless it is a single revision, or a single event of a fragment.
-/// Returns how many revisions it carries.
+/// Checks that a response keeps to the limits, unless it is a single revision, or a single event of
+/// a fragment. Returns the number of its revisions.
 fn check_size(
     response: &WatchResponse,
     may_fragment: bool,
@@ -359,8 +359,8 @@ fn check_size(
     revisions.len()
 }
 
-/// A previous value is the right one, and is there if it was asked for and can still be read. It
-/// may be there a little longer, in what was encoded before the compaction.
+/// Checks that a previous value is correct, and present if it was requested and can still be read.
+/// It may be present a little longer, in events encoded before the compaction.
 fn check_previous(world: &World, watcher: &Watcher, event: &Event, number: u64) {
     let kv = event.kv.as_ref().expect("events have keys");
     let at = usize::try_from(kv.mod_revision - 2).expect("the first write is revision 2");
@@ -380,7 +380,7 @@ fn check_previous(world: &World, watcher: &Watcher, event: &Event, number: u64) 
     }
 }
 
-/// Everything up to `revision` must have been sent.
+/// Checks that everything up to `revision` has been sent.
 fn check_progress(world: &World, watcher: &mut Watcher, revision: i64, number: u64) {
     let due = expected(world, watcher)
         .iter()
@@ -397,7 +397,7 @@ fn check_progress(world: &World, watcher: &mut Watcher, revision: i64, number: u
     watcher.complete_to = watcher.complete_to.max(revision);
 }
 
-/// What the watcher must be sent, from its start to now.
+/// The events the watcher must have received, from its start to now.
 fn expected(world: &World, watcher: &Watcher) -> Vec<Seen> {
     let later = world
         .history

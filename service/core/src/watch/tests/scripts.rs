@@ -1,8 +1,8 @@
-//! Golden scripts: what is done and what must come of it, in one file each.
+//! Golden scripts: actions and their effects, in one file each.
 //!
-//! A line that begins with `>` is done; the lines after it, up to a blank line, a comment or the
-//! next such line, are all that comes of it. `settings` stands first if at all. Run the tests with
-//! `UPDATE_SCRIPTS=1` to write what came of it into the files, and read the difference.
+//! A line that begins with `>` is an action; the lines after it, up to a blank line, a comment or
+//! the next action, are all its effects. `settings` comes first, if at all. Run the tests with
+//! `UPDATE_SCRIPTS=1` to write the actual effects into the files, and read the difference.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ fn check(name: &str) {
     }
 }
 
-/// The script with what really comes of it.
+/// The script with its actual effects.
 fn run(script: &str) -> String {
     let mut player = Player {
         world: World::new(World::settings()),

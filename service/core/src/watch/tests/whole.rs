@@ -1,5 +1,5 @@
-//! The real thing: a state machine in memory, the hub in its task, streams as the gRPC service runs
-//! them.
+//! The complete code: a state machine in memory, the hub in its task, streams as the gRPC service
+//! runs them.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -238,7 +238,8 @@ async fn a_thousand_watchers_on_one_stream_see_one_write_each() {
     assert_eq!(ids, (0..1000).collect::<Vec<_>>());
 }
 
-/// History is read from disk, the tail from the ring, the rest comes live: one unbroken series.
+/// History is read from disk, recent events from the ring, the rest comes live: one series without
+/// gaps.
 #[tokio::test]
 async fn a_watcher_from_the_past_catches_up_and_goes_live() {
     let settings = Settings {
@@ -267,8 +268,8 @@ async fn a_watcher_from_the_past_catches_up_and_goes_live() {
     assert_eq!(seen, expected);
 }
 
-/// A client that stops reading is left behind at a bounded cost; the others notice nothing; and
-/// when it reads again, nothing is missing.
+/// A client that stops reading falls behind at a bounded cost; other clients are not affected; and
+/// when it reads again, it misses nothing.
 #[tokio::test]
 async fn a_stream_that_does_not_read_holds_up_nobody() {
     let settings = Settings {
@@ -318,13 +319,13 @@ async fn what_is_compacted_ends_a_watcher() {
     let end = client.next().await;
     assert!(end.canceled && end.compact_revision == 6 && end.cancel_reason.is_empty());
     assert_eq!(end.header.expect("there is one").revision, 0);
-    // The compact revision itself is there.
+    // The compact revision itself can be read.
     client.create("a", "", 6);
     assert!(client.next().await.created);
     assert_eq!(revisions(&client.next().await), [6, 7, 8, 9, 10, 11]);
 }
 
-/// From the ring or from disk: the same.
+/// Previous values are the same from the ring and from disk.
 #[tokio::test]
 async fn a_compacted_previous_value_is_absent() {
     for ring_bytes_max in [100, 100_000] {
@@ -413,7 +414,7 @@ async fn a_subscription_follows_a_key() {
         } else {
             store.put("b", "value");
         }
-        // Polled once and dropped, at whatever it was doing.
+        // Polled once and dropped, at any point of its work.
         if round % 5 == 0 {
             let once = tokio::time::timeout(Duration::ZERO, subscription.next());
             if let Ok(found) = once.await {

@@ -1,4 +1,4 @@
-//! See the parent module.
+//! The world of the tests; see the parent module.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,19 +23,19 @@ use crate::watch::{Settings, lock};
 /// A write: a key and its new value, or its deletion.
 pub(super) type Write = (Bytes, Option<Bytes>);
 
-/// A store's history with everything that watches it.
+/// A store's history with its ring, hub and streams.
 pub(super) struct World {
     settings: Settings,
     ring: Mutex<Ring>,
     hub: Hub,
     keys: BTreeMap<Bytes, KeyValue>,
-    /// Everything that ever happened, from revision 2 on, compacted or not.
+    /// All changes, from revision 2 on, compacted or not.
     pub(super) history: Vec<Arc<Changes>>,
     compacted: Revision,
     streams: BTreeMap<StreamId, Stream>,
 }
 
-/// What `stream.rs` keeps, but for the waiting.
+/// The state of `stream.rs`, without the waiting.
 struct Stream {
     session: Session,
     queue: QueueReader,
@@ -65,13 +65,13 @@ impl World {
             .map_or(Revision::EMPTY_STORE, |changes| changes.revision)
     }
 
-    /// One revision, given to the ring.
+    /// Adds one revision to the ring.
     pub(super) fn write(&mut self, writes: &[Write]) {
         let changes = self.apply(writes);
         lock(&self.ring).push(&[changes], self.now());
     }
 
-    /// Revisions that come with a snapshot from the leader: nobody here saw them happen.
+    /// Adds revisions that come with a snapshot from the leader, without events.
     pub(super) fn install(&mut self, revisions: &[Vec<Write>]) {
         for writes in revisions {
             self.apply(writes);
@@ -79,7 +79,7 @@ impl World {
         lock(&self.ring).push(&[], self.now());
     }
 
-    /// The compact revision moves forward to `at`, if it is not there yet.
+    /// Moves the compact revision forward to `at`, if it is lower.
     pub(super) fn compact(&mut self, at: Revision) {
         self.compacted = self.compacted.max(at);
         lock(&self.ring).compact(at);
@@ -130,7 +130,7 @@ impl World {
         changes
     }
 
-    /// The hub's turn, until it has nothing to do.
+    /// Runs the hub until it has nothing to do.
     pub(super) fn run_hub(&mut self) {
         while self.hub.advance(&self.ring) {}
     }
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// Offers the lagging watchers to the hub. Returns how many it took, and how many not.
+    /// Offers the lagging watchers to the hub. Returns how many it accepted, and how many not.
     pub(super) fn join(&mut self, id: StreamId) -> (usize, usize) {
         let now = self.now();
         let watchers = self.stream(id).session.registrations(now);
@@ -214,7 +214,7 @@ impl World {
         )
     }
 
-    /// The stream takes one message from its queue, if there is one. Returns what it was.
+    /// The stream takes one message from its queue, if there is one. Returns its description.
     pub(super) fn receive(&mut self, id: StreamId) -> Option<String> {
         let now = self.now();
         let stream = self.stream(id);
@@ -239,8 +239,8 @@ impl World {
         })
     }
 
-    /// A step of history for the lagging watchers. Returns what was read, and whether it was the
-    /// last there is.
+    /// Reads one step of history for the lagging watchers. Returns what was read, and whether it
+    /// was the last step.
     pub(super) fn read(&mut self, id: StreamId) -> Option<(String, bool)> {
         let stream = self.stream(id);
         let (oldest, newest) = stream.session.needed()?;
@@ -288,7 +288,7 @@ impl World {
         step.cloned().collect()
     }
 
-    /// Everything a stream does until nothing is left to do.
+    /// Runs a stream until nothing is left to do.
     pub(super) fn settle(&mut self, id: StreamId) {
         self.run_hub();
         loop {
