@@ -1,9 +1,9 @@
-//! Compiles the `.proto` files: protox parses them (no `protoc` on the machine), prost and tonic
-//! generate Rust into `OUT_DIR`.
+//! Compiles the `.proto` files: protox parses them (without `protoc`), prost and tonic generate
+//! Rust into `OUT_DIR`.
 //!
-//! Two descriptor sets come out of one parse. The one published for reflection and the JSON
-//! gateway is the files as written, without the `conclave` packages. The one the code is generated
-//! from has `peerURLs` and `clientURLs` respelled, since prost would make `peer_ur_ls` of them;
+//! One parse produces two descriptor sets. The one published for reflection and the JSON gateway
+//! has the files as written, without the `conclave` packages. The one for code generation has
+//! `peerURLs` and `clientURLs` respelled, since prost would turn `peerURLs` into `peer_ur_ls`;
 //! field names are not on the wire, so this changes Rust only.
 
 use std::path::PathBuf;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_server(grpc)
         .build_transport(false)
         .bytes(".")
-        // Written by hand: `src/txn.rs` says why.
+        // Written by hand: `src/txn.rs` has the reason.
         .extern_path(".etcdserverpb.TxnRequest", "crate::txn::TxnRequest")
         .compile_fds(files)?;
     Ok(())
@@ -58,8 +58,8 @@ fn is_public(file: &FileDescriptorProto) -> bool {
     !file.package().starts_with("conclave")
 }
 
-/// Keeps the comments, which `grpcurl describe` shows, and drops the position of every token,
-/// which nobody asks for and which would be most of the set.
+/// Keeps the comments, which `grpcurl describe` shows, and drops the position of every token, which
+/// no tool uses and which would be most of the set.
 fn with_comments_only(file: &FileDescriptorProto) -> FileDescriptorProto {
     let mut file = file.clone();
     if let Some(info) = &mut file.source_code_info {

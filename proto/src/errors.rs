@@ -1,24 +1,24 @@
 //! The errors of the public API: one table of name, code and text.
 //!
 //! Clients recognise an error by its *text* (etcd's Go client looks the text up and takes the code
-//! from its own table) or by its code (most others), so both are fixed for ever. Names are etcd's,
+//! from its own table) or by its code (most others), so both must never change. Names are etcd's,
 //! without the prefix `ErrGRPC`.
 //!
-//! Three kinds of row:
+//! There are three kinds of row:
 //!
 //! - most have one code, both in the table and on the wire;
-//! - those with `on the wire Unknown` are declared with a code that clients know them by, but reach
-//!   them as `Unknown`: etcd's server looks them up in the wrong table. We do as it does;
-//! - the last few have neither prefix nor code: etcd lets their raw text through as `Unknown`.
+//! - those with `on the wire Unknown` are declared with the code that clients know, but are sent as
+//!   `Unknown`: etcd's server looks them up in the wrong table, and we follow it;
+//! - the last few have neither prefix nor code: etcd passes their raw text on as `Unknown`.
 //!
-//! `Unavailable` invites clients to try a read again. Whatever else is added, use it for
-//! conditions that pass by themselves only.
+//! `Unavailable` makes clients retry a read. New errors must use it only for conditions that are
+//! temporary.
 
 use std::fmt;
 
 /// A gRPC status code other than OK, by its number on the wire.
 ///
-/// Our own, so that `storage` can speak of codes without tonic. `Display` is the name Go prints.
+/// Defined here so that `storage` can use codes without tonic. `Display` prints Go's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 #[allow(missing_docs)] // The names are gRPC's and say it all.
@@ -47,9 +47,9 @@ impl fmt::Display for Code {
     }
 }
 
-/// Why a watcher was refused, in `WatchResponse.cancel_reason`, where the reason is not an
-/// [`ApiError`]. A start below zero is refused with the bare text of [`ApiError::Compacted`]; a
-/// caller without permission with [`ApiError::go_text`].
+/// Reasons for refusing a watcher, in `WatchResponse.cancel_reason`, that are not an [`ApiError`].
+/// A negative start is refused with the bare text of [`ApiError::Compacted`]; a caller without
+/// permission with [`ApiError::go_text`].
 pub mod cancel_reason {
     /// `range_end` is at or below `key`.
     pub const RANGE_EMPTY: &str = "mvcc: watcher range is empty";
@@ -71,8 +71,8 @@ macro_rules! api_errors {
             /// Every error, in the order of the table.
             pub const ALL: &[ApiError] = &[$(ApiError::$name,)+];
 
-            /// The code a client's own table has for the error. See [`ApiError::wire_code`] for
-            /// the one to send.
+            /// The code that a client's own table has for the error. See [`ApiError::wire_code`]
+            /// for the code to send.
             pub const fn code(self) -> Code {
                 match self {
                     $(ApiError::$name => Code::$code,)+
@@ -93,7 +93,7 @@ macro_rules! api_errors {
                 }
             }
 
-            /// The error whose text this is, all of it.
+            /// The error with exactly this text.
             pub fn from_text(text: &str) -> Option<ApiError> {
                 match text {
                     $($text => Some(ApiError::$name),)+
@@ -176,7 +176,7 @@ api_errors! {
     Canceled = Canceled, "etcdserver: request canceled";
     DeadlineExceeded = DeadlineExceeded, "etcdserver: context deadline exceeded";
 
-    // What the server lets through as it is.
+    // Errors whose text the server passes on unchanged.
     ElectionNoLeader = Unknown, "election: no leader";
     ElectionNotLeader = Unknown, "election: not leader";
     ElectionLeaderMissing = Unknown, "\"leader\" field must be provided";
@@ -184,7 +184,7 @@ api_errors! {
 }
 
 impl ApiError {
-    /// The error as Go's gRPC prints it, which is what a refused watcher is told.
+    /// The error as Go's gRPC prints it, which is the form in which a refused watcher receives it.
     pub fn go_text(self) -> String {
         format!(
             "rpc error: code = {} desc = {}",

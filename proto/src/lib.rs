@@ -1,18 +1,18 @@
-//! What Conclave says: on the wire, in the log and between members.
+//! Conclave's messages: on the wire, in the log and between members.
 //!
-//! Three vocabularies, each written as `.proto` and compiled by `build.rs`:
+//! There are three sets, each written as `.proto` and compiled by `build.rs`:
 //!
 //! - the public API, etcd v3's, in [`etcdserverpb`], [`mvccpb`], [`authpb`], [`v3lockpb`] and
 //!   [`v3electionpb`] (sources in `etcd/`);
 //! - the log entry, in [`command`], which wraps the API's own requests;
-//! - the talk between members, in [`peer`] (both in `conclave/`).
+//! - the protocol between members, in [`peer`] (both in `conclave/`).
 //!
-//! Beside them stands [`errors`]: the texts of the API's errors are as much a part of the contract
-//! as its field numbers, since clients match on them.
+//! [`errors`] has the API's errors: their texts are as much a part of the contract as its field
+//! numbers, since clients match on them.
 //!
 //! Every `bytes` field is a [`bytes::Bytes`], so that a decoded request shares its buffer with the
 //! message it came in. The feature `grpc` (on by default) adds client and server code for the
-//! services; without it the crate is messages only and does not depend on tonic.
+//! services; without it the crate has only messages and does not depend on tonic.
 
 pub mod errors;
 
@@ -26,9 +26,9 @@ pub use txn::TXN_LEVELS_MAX;
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/etcd.descriptors"));
 
-/// Declares a module with the code generated for a package, and what of the package is written by
-/// hand. That code names other packages by `super::`, one for each part of its own name, so modules
-/// must be nested as packages are.
+/// Declares a module with the code generated for a package and the package's handwritten parts. The
+/// code names other packages with one `super::` for each part of its own name, so modules must be
+/// nested as packages are.
 macro_rules! generated {
     ($(#[$doc:meta])* $module:ident, $package:literal $(, $by_hand:item)?) => {
         $(#[$doc])*
@@ -76,7 +76,7 @@ mod conclave {
         "conclave.command"
     );
     generated!(
-        /// Member to member (`conclave/peer.proto`).
+        /// The protocol between members (`conclave/peer.proto`).
         peer,
         "conclave.peer"
     );

@@ -1,30 +1,30 @@
 //! `etcdserverpb.TxnRequest`, the one message of the API that nests: written by hand, because its
-//! decoder must not depend on where the message stands.
+//! decoder must not depend on the depth at which the message occurs.
 //!
-//! prost counts the levels of a message and refuses the hundredth. A transaction inside another
-//! one is two levels, so a request with 49 of them is decoded when it comes from a client; inside
-//! a `Batch` and a `Command`, as a log entry, the same request begins two levels deeper and is
+//! prost counts the levels of a message and refuses the hundredth. A transaction inside another one
+//! is two levels, so a request with 49 of them is decoded when it comes from a client; inside a
+//! `Batch` and a `Command`, as a log entry, the same request starts two levels deeper and is
 //! refused. Then every member that has the entry stops at it, at every start.
 //!
-//! Here a transaction is decoded with a budget of its own: the count of prost's levels starts again
-//! at each nested transaction, and nested transactions are counted up to [`TXN_LEVELS_MAX`], from
-//! the outermost one. So the edge, the log and other members decode the same bytes to the same
-//! value.
+//! Here a transaction is decoded with its own budget: prost's count of levels starts again at each
+//! nested transaction, and nested transactions are counted up to [`TXN_LEVELS_MAX`], from the
+//! outermost one. So the edge, the log and other members decode the same bytes to the same value.
 //!
 //! ```text
 //! level 1        success: [ put, txn ]
 //! level 2                          success: [ txn ]
 //! ...
-//! level 130                                      an empty transaction: what was in it is skipped
+//! level 130                                      an empty transaction: its content is skipped
 //! ```
 //!
 //! Responses nest as deep as requests and need nothing of this: the server only encodes them. (A
-//! client on prost, C++ or Java reads about 49 levels of one, a client in Go 5,000.)
+//! client on prost, C++ or Java decodes about 49 levels of a response, a client in Go 5,000.)
 //!
-//! A transaction with more levels is no error here. The first one too deep is decoded as an empty
-//! one, and `check_txn` of the state machine refuses a request that has it. An error would be
-//! gRPC's `INTERNAL` where etcd says "too many operations", and, in a log entry, the end of the
-//! member. The bound also bounds the stack: everything that walks a request recurses.
+//! A transaction with more levels is not an error here. The first one that is too deep is decoded
+//! as an empty one, and `check_txn` of the state machine refuses a request that contains it. An
+//! error would be gRPC's `INTERNAL` where etcd returns "too many operations", and, in a log entry,
+//! it would end the member. The limit also bounds the stack, since all code that walks a request
+//! recurses.
 
 use bytes::{Buf, BufMut};
 use prost::encoding::{
@@ -35,13 +35,13 @@ use prost::{DecodeError, Message};
 use crate::etcdserverpb::request_op::Request;
 use crate::etcdserverpb::{Compare, RequestOp};
 
-/// Levels of transactions in one request, the outermost counted. etcd has no such bound: it counts
-/// operations, and each level has at least one of at most `--max-txn-ops` (128 by default), so the
-/// 129th can only be empty and there is never a 130th. With a larger `--max-txn-ops` etcd nests
-/// deeper than we do, up to the 10,000 levels of Go's decoder.
+/// Levels of transactions in one request, including the outermost. etcd has no such limit: it
+/// counts operations, and each level has at least one of at most `--max-txn-ops` (128 by default),
+/// so the 129th can only be empty and there is never a 130th. With a larger `--max-txn-ops` etcd
+/// nests deeper than we do, up to the 10,000 levels of Go's decoder.
 ///
 /// Members must agree on it, since it decides how a log entry is applied: it may only grow, and
-/// then only once no member has a smaller one.
+/// only once no member has a smaller limit.
 pub const TXN_LEVELS_MAX: u32 = 129;
 
 const COMPARE_FIELD: u32 = 1;
@@ -53,11 +53,11 @@ const REQUEST_TXN_FIELD: u32 = 4;
 /// Compares, and runs one of two lists of operations, as one change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TxnRequest {
-    /// All must hold. None at all holds.
+    /// All must hold. An empty list holds.
     pub compare: Vec<Compare>,
-    /// Run in order if they hold.
+    /// Run in order if the comparisons hold.
     pub success: Vec<RequestOp>,
-    /// Run in order if not.
+    /// Run in order otherwise.
     pub failure: Vec<RequestOp>,
 }
 
@@ -108,7 +108,7 @@ fn merge_op<B: Buf>(
     Ok(())
 }
 
-/// The transaction in an operation. A field that occurs twice is merged, as protobuf has it.
+/// The transaction in an operation. A field that occurs twice is merged, as protobuf requires.
 fn nested(op: &mut RequestOp) -> &mut TxnRequest {
     if !matches!(op.request, Some(Request::RequestTxn(_))) {
         op.request = Some(Request::RequestTxn(TxnRequest::default()));
@@ -133,7 +133,7 @@ impl Message for TxnRequest {
         buf: &mut impl Buf,
         _ctx: DecodeContext,
     ) -> Result<(), DecodeError> {
-        // The budget of where this message stands does not count.
+        // The budget of the enclosing messages does not count.
         self.merge_at((tag, wire_type), buf, DecodeContext::default(), 1)
     }
 

@@ -37,7 +37,7 @@ fn the_descriptor_set_is_the_contract() {
     assert_eq!(
         ours.len(),
         theirs.len(),
-        "a line stands twice in contract.txt"
+        "a line occurs twice in contract.txt"
     );
 }
 

@@ -1,5 +1,5 @@
-//! Nested transactions: the same bytes are the same request wherever they stand, however deep they
-//! are, and in little stack.
+//! Nested transactions: the same bytes decode to the same request in any enclosing message, at any
+//! depth, and with little stack.
 
 use bytes::Bytes;
 use conclave_proto::TXN_LEVELS_MAX;
@@ -8,8 +8,8 @@ use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::{PutRequest, RequestOp, TxnRequest};
 use prost::Message;
 
-/// A put inside so many levels of transactions, as bytes. Made from the inside out in one pass,
-/// since no stack would be enough for the deepest ones.
+/// An encoded put inside this many levels of transactions. Built from the inside out in one pass,
+/// since the deepest ones would overflow any stack.
 fn bytes_of(levels: u32) -> Bytes {
     let put = [0x0a, 0x01, b'k'];
     let mut reversed: Vec<u8> = put.into_iter().rev().collect();
@@ -29,7 +29,7 @@ fn bytes_of(levels: u32) -> Bytes {
     reversed.into_iter().rev().collect()
 }
 
-/// Levels of a request that has one operation on each.
+/// The number of levels of a request that has one operation on each.
 fn levels(request: &TxnRequest) -> u32 {
     let mut levels = 1;
     let mut txn = request;
@@ -52,7 +52,7 @@ fn command(request: TxnRequest) -> Command {
     }
 }
 
-/// What prost counts for the messages around a request must not matter.
+/// prost's count of levels around a request must not matter.
 #[test]
 fn every_depth_decodes_alone_and_in_a_log_entry() {
     for depth in 1..=TXN_LEVELS_MAX {
@@ -70,7 +70,7 @@ fn every_depth_decodes_alone_and_in_a_log_entry() {
     }
 }
 
-/// Too deep is not an error: there is one level more than is allowed, and nothing in it.
+/// Too many levels are not an error: one level more than allowed is decoded, and it is empty.
 #[test]
 fn what_is_too_deep_is_cut_off_one_level_below() {
     for depth in [1, 2, 70, 2_000, 100_000] {
@@ -80,7 +80,7 @@ fn what_is_too_deep_is_cut_off_one_level_below() {
     }
 }
 
-/// As deep as it gets, in a quarter of what a thread has.
+/// The deepest request, decoded with a quarter of a thread's usual stack.
 #[test]
 fn the_deepest_request_needs_little_stack() {
     let thread = std::thread::Builder::new().stack_size(512 << 10);
@@ -98,7 +98,7 @@ fn the_deepest_request_needs_little_stack() {
     walked.unwrap().join().unwrap();
 }
 
-/// The rest of what the generated code would do.
+/// Other properties of generated code.
 #[test]
 fn fields_are_merged_and_unknown_ones_skipped() {
     let put = |key: &'static str| RequestOp {
@@ -114,7 +114,8 @@ fn fields_are_merged_and_unknown_ones_skipped() {
     let nested = |request: TxnRequest| RequestOp {
         request: Some(Request::RequestTxn(request)),
     };
-    // One operation whose field `request_txn` stands there twice, and one of the last arm given.
+    // One operation whose field `request_txn` occurs twice, and one with two fields of the oneof,
+    // of which the last counts.
     let mut twice = nested(txn(vec![put("a")])).encode_to_vec();
     twice.extend(nested(txn(vec![put("b")])).encode_to_vec());
     let mut other_arm = nested(txn(vec![put("a")])).encode_to_vec();

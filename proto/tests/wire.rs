@@ -1,5 +1,5 @@
-//! Golden bytes: what the generated code puts on the wire where a slip is likely, and that the
-//! types keep the shape the other crates build on.
+//! Golden bytes: the encoding of messages where a mistake is likely, and the types' shape that the
+//! other crates rely on.
 
 use std::fmt::Debug;
 
@@ -8,7 +8,7 @@ use conclave_proto::etcdserverpb::{self as pb, compare, request_op, watch_reques
 use conclave_proto::{command, mvccpb, peer, v3electionpb};
 use prost::Message;
 
-/// Encodes to exactly these bytes, and back.
+/// Expects the message to encode to exactly these bytes, and the bytes to decode to the message.
 #[track_caller]
 fn golden<M: Message + Default + PartialEq + Debug>(message: M, hex: &str) {
     let encoded = message.encode_to_vec();
@@ -29,8 +29,8 @@ fn compare_range_end_is_field_64() {
     golden(compare, "08 03 10 04 1a 01 6b 40 07 82 04 01 6c");
 }
 
-/// An operand of 0 on an arm of a oneof is sent, unlike a plain field of 0: "the key does not
-/// exist" is the most common compare there is.
+/// An operand of 0 in a oneof is sent, unlike a plain field of 0: "the key does not exist" is the
+/// most common comparison.
 #[test]
 fn compare_sends_an_operand_of_zero() {
     let compare = pb::Compare {
@@ -175,7 +175,7 @@ fn other_packages() {
     golden(request, "0a 0a 0a 01 6e 12 01 6b 18 03 20 04 12 01 76");
 }
 
-/// On disk: these bytes must decode to the same for ever.
+/// Stored on disk: these bytes must decode to the same message in all later releases.
 #[test]
 fn log_entry() {
     let header = command::Header {
@@ -254,8 +254,8 @@ fn peer_frame() {
     golden(frame, "12 03 0a 01 6d");
 }
 
-/// Decoding takes slices of the message it came in instead of copies: a put's value is copied
-/// nowhere between the socket and the log.
+/// Decoding takes slices of the message instead of copies: a put's value is not copied between the
+/// socket and the log.
 #[test]
 fn decoding_shares_the_buffer() {
     let put = pb::PutRequest {
