@@ -1,21 +1,21 @@
 # `make run` starts a member, `make cluster` three, `make test` runs every test. They work on a fresh Debian or Ubuntu
-# with a Rust toolchain and install what else they need; a second time they need no network.
+# with a Rust toolchain and install everything else; later runs need no network.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# RocksDB is C++ and takes a quarter of an hour to compile. Outside the tree, it is compiled once: for
-# both commands, which for that reason share one profile, and for every clone.
+# RocksDB is C++ and takes a quarter of an hour to compile. In a target directory outside the tree it is compiled once
+# for both commands, which share one profile for that reason, and for every clone.
 XDG_CACHE_HOME ?= $(HOME)/.cache
 CARGO_TARGET_DIR ?= $(XDG_CACHE_HOME)/conclave/target
 export CARGO_TARGET_DIR
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
-# Tests talk to the server with etcd's own client and compare it with etcd. Another client they use, a crate, compiles
-# etcd's proto files with protoc; nothing of ours does. strace makes calls of a process fail, as a bad disk does. Go and
-# Python build and run clients whose libraries send what none in Rust does.
+# Tests use etcd's own client and compare the server with etcd. Another client, the crate `etcd-client`, compiles etcd's
+# proto files with protoc, which our own crates do not need. strace makes a process' system calls fail, as a bad disk
+# does. Go and Python build and run clients whose libraries send requests that no library in Rust sends.
 TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace \
 	go:golang-go python3:python3-venv
 
@@ -23,16 +23,16 @@ TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :
 
 help:
 	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
-	@echo 'make cluster  build and start three members on this machine, to kill one and watch'
+	@echo 'make cluster  build and start three members on this machine, to kill one and see the others go on'
 	@echo 'make test     build everything and run every test'
-	@echo 'make sim      simulate clusters under faults; SEEDS=1000, or SEED=7 to see one, step by step'
-	@echo 'make fuzz     look for inputs that end a member; TARGET=all SECONDS=3600, for each target'
+	@echo 'make sim      simulate clusters under faults; SEEDS=1000, or SEED=7 to print one step by step'
+	@echo 'make fuzz     look for inputs that crash a member; TARGET=all SECONDS=3600, for each target'
 	@echo 'make bench    load an endpoint; see ARGS="--help"'
-	@echo 'make lint     what CI says about the source, apart from the tests'
+	@echo 'make lint     run the checks of CI on the source, without the tests'
 	@echo 'make fmt      format the source'
 
-# The binary is picked out of a build of the workspace, so that dependencies have the features they have in
-# `make test` and are not compiled twice.
+# The binary is built as a part of the workspace, so that dependencies have the same features as in `make test` and are
+# not compiled twice.
 run: cargo
 	@.ci/packages $(BUILD_PACKAGES)
 	cargo build --release --locked --workspace --bin conclave
@@ -43,7 +43,7 @@ cluster: cargo
 	cargo build --release --locked --workspace --bin conclave
 	@exec deploy/cluster.sh $(ARGS)
 
-# One of its members, after it was killed. The binary is there, since the cluster runs.
+# Restarts a killed member. The binary exists, since the cluster runs.
 cluster-member:
 	@exec deploy/cluster.sh --member "$(NAME)" $(ARGS)
 
@@ -51,8 +51,8 @@ test: cargo packages
 	cargo build --release --workspace --locked
 	cargo test --release --workspace --locked
 
-# The simulator, whose short run is a part of `make test`. With BUG=answer_before_sync or BUG=read_context_twice it runs on
-# a core with that bug, in a directory of its own, and has to find it. See tests/sim/README.md.
+# The simulator, whose short run is a part of `make test`. With BUG=answer_before_sync or BUG=read_context_twice it runs
+# on a core with that bug, which has its own target directory, and must find the bug. See tests/sim/README.md.
 sim: export SEEDS := $(SEEDS)
 sim: export SEED := $(SEED)
 sim: cargo
@@ -67,7 +67,7 @@ fuzz: SECONDS ?= 3600
 fuzz: cargo packages
 	.ci/fuzz run "$(TARGET)" "$(SECONDS)"
 
-# Brings what it has found into the tree.
+# Copies some of the inputs it has found into the tree.
 fuzz-keep: TARGET ?= all
 fuzz-keep: cargo packages
 	.ci/fuzz keep "$(TARGET)"
@@ -87,8 +87,9 @@ fmt: cargo
 packages:
 	@.ci/packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
-# Cargo takes what another clone built for this one's if it is younger than the sources here. So whoever builds first in
-# this clone after another one throws away the workspace's part of the shared directory, a minute or two of it.
+# The target directory is shared by all clones. Cargo would use another clone's build for this one if that build is newer
+# than the sources here. So the first build in this clone after a build in another one discards the workspace's own
+# crates, which takes a minute or two to build again.
 cargo:
 	@command -v cargo >/dev/null || { \
 		echo 'Rust is missing: install rustup from https://rustup.rs, then run this again.' >&2; exit 1; }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A cluster of three members on this machine, in one terminal, to play with: `make cluster`.
+# A cluster of three members on this machine, in one terminal, for experiments: `make cluster`.
 #
 #   deploy/cluster.sh [--flag=value]...                  all three, until Ctrl-C
-#   deploy/cluster.sh --member NAME [--flag=value]...    one of them, to bring it back after it was killed
+#   deploy/cluster.sh --member NAME [--flag=value]...    one of them, to restart it after it was killed
 #
-# Their data is in infra1.conclave and so on, below the directory this is started in, and is found again by the next
-# start. BIN names the binary; etcd's works as well.
+# Their data is in infra1.conclave and so on, below the working directory, and is used again by the next start. BIN is the
+# path of the binary; etcd's works, too.
 set -euo pipefail
 
 bin=${BIN:-${CARGO_TARGET_DIR:-$HOME/.cache/conclave/target}/release/conclave}
@@ -20,7 +20,7 @@ for name in "${names[@]}"; do
     initial_cluster+=${initial_cluster:+,}$name=http://$host:${peer[$name]}
 done
 
-# Sets `flags` to those of a member.
+# Sets `flags` to the flags of a member.
 flags_of() {
     local name=$1
     flags=(
@@ -36,7 +36,7 @@ flags_of() {
     )
 }
 
-# For people. A variable, because an etcd that does not know the flag then starts all the same.
+# A log format for people. Set as a variable, because an etcd that does not know the flag would not start with it.
 export ETCD_LOG_FORMAT=${ETCD_LOG_FORMAT:-console}
 
 if [[ ! -x $(command -v "$bin") ]]; then
@@ -55,13 +55,13 @@ if [[ ${1:-} == --member ]]; then
     exec "$bin" "${flags[@]}" "$@"
 fi
 
-# What happens to members is told here, one line each, so that nothing has to be polled.
+# Events of members arrive here, one per line, so that nothing has to be polled.
 fifo=$(mktemp -u)
 mkfifo "$fifo"
 exec {events}<>"$fifo"
 rm "$fifo"
 
-# Puts a member's name before each of its lines, and tells when it is ready.
+# Puts a member's name before each of its lines, and reports when it is ready.
 label() {
     local name=$1 prefix=$1 line
     if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
@@ -75,11 +75,11 @@ label() {
     done
 }
 
-# Runs a member and tells of its beginning and its end.
+# Runs a member and reports its start and its end.
 run() {
     local name=$1 flags lines labeller pid code=0
     shift
-    # Ctrl-C reaches every process of the terminal. Who is to stop is told so by the script.
+    # Ctrl-C reaches every process of the terminal, but only the script stops members.
     trap '' INT TERM
     flags_of "$name"
     exec {lines}> >(label "$name")
@@ -91,7 +91,7 @@ run() {
     pid=$!
     exec {lines}>&-
     echo "$name started $pid" >&"$events"
-    # What the shell says of a killed one is told below, in better words.
+    # Hides the shell's message about a killed process; a clearer one is printed below.
     wait "$pid" 2>/dev/null || code=$?
     wait "$labeller" || true
     echo "$name ended $code" >&"$events"
@@ -122,16 +122,16 @@ ready_text() {
   Try, in another terminal:
 
     export ETCDCTL_API=3 ETCDCTL_ENDPOINTS=$endpoints
-    etcdctl endpoint status -w table      who leads
-    etcdctl watch --prefix ''             and leave it running
+    etcdctl endpoint status -w table      shows the leader
+    etcdctl watch --prefix ''             prints events; leave it running
     $(printf '%-37s %s' "kill -9 ${pids[${names[0]}]:-PID}" "ends ${names[0]}, as a power cut would")
 
-  Watch for: puts go on, a few tenths of a second later if the one killed led; the watch misses nothing. With two of three
-  gone nothing is acknowledged any more, and nothing is lost. Bring a member back with
+  Puts go on, after a few tenths of a second if the killed member was the leader; the watch misses nothing. With two of
+  three members down no put is acknowledged, and nothing is lost. Restart a member with
 
     make cluster-member NAME=${names[0]}
 
-  Ctrl-C stops all; the data stays in $(printf '%s.conclave ' "${names[@]}")
+  Ctrl-C stops all members; the data stays in $(printf '%s.conclave ' "${names[@]}")
 END
 }
 
@@ -143,17 +143,17 @@ running=${#names[@]}
 ready=0
 failed=
 while ((running)); do
-    # A signal ends the reading, after its trap.
+    # A signal interrupts the read, after its trap.
     read -r name what detail <&"$events" || continue
     case $what in
         started)
             pids[$name]=$detail
-            # It was asked to stop before it could be told so.
+            # Ctrl-C came before the process id was known.
             [[ -z $stopping ]] || kill -TERM "$detail" 2>/dev/null || true
             ;;
         ready)
             ready=$((ready + 1))
-            # In one piece, for the members go on talking.
+            # In one piece, since the members log concurrently.
             if ((ready == ${#names[@]})); then printf '%s\n\n' "$(ready_text)"; fi
             ;;
         ended)
@@ -162,7 +162,7 @@ while ((running)); do
             if [[ -z $stopping ]]; then
                 failed=yes
                 echo
-                echo "  $name has ended with status $detail. Bring it back: make cluster-member NAME=$name"
+                echo "  $name has ended with status $detail. Restart it: make cluster-member NAME=$name"
                 echo
             fi
             ;;
