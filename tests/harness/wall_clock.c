@@ -1,6 +1,6 @@
-/* Moves the wall clock of the process it is loaded into by as many seconds as a file says, at any time. The monotonic
-   clock stays. libfaketime, which can do more, allocates memory when the clock is read for the first time, and an
-   allocator that reads the clock while it sets itself up then waits for itself. */
+/* Shifts the wall clock of the process it is loaded into by a number of seconds that a file contains and a test can
+   change. The monotonic clock is not affected. libfaketime, which can do more, allocates memory when the clock is read
+   for the first time; an allocator that reads the clock during its initialization then deadlocks. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 """Uses a member through gRPC's C core, as Python, C++, Ruby and PHP do.
 
-Over a Unix socket the C core names the server by the socket's path, percent-encoded, in a header
-whose name it spells out. Messages are put together by hand, so that no stubs are needed.
+Over a Unix socket the C core sends the socket's path, percent-encoded, as `:authority`, and encodes
+the header's name as a literal. Messages are encoded by hand, so that no stubs are needed.
 """
 
 import sys

@@ -1,5 +1,5 @@
-// Uses a member as programs do that were built with etcd's clientv3 3.5.0, which names the server
-// in a way of its own: `#initially=[host:port]`.
+// Uses a member as programs do that were built with etcd's clientv3 3.5.0, which sends the
+// `:authority` `#initially=[host:port]`.
 package main
 
 import (
