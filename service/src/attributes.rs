@@ -51,9 +51,9 @@ async fn attempts(handle: &Handle, config: &Config) {
     };
     loop {
         // Until there is a leader there is nobody to tell, however long that takes.
-        let mut standings = handle.standings();
-        if standings
-            .wait_for(|standing| standing.leader != 0)
+        let mut raft_statuses = handle.raft_statuses();
+        if raft_statuses
+            .wait_for(|raft_status| raft_status.leader != 0)
             .await
             .is_err()
         {

@@ -21,15 +21,15 @@ pub(crate) async fn watch(handle: Handle, election_timeout: Duration) {
 }
 
 async fn follow(handle: &Handle, election_timeout: Duration) {
-    let mut standings = handle.standings();
+    let mut raft_statuses = handle.raft_statuses();
     // The sender lives as long as the handle.
-    while standings.wait_for(|now| now.leader == 0).await.is_ok() {
+    while raft_statuses.wait_for(|now| now.leader == 0).await.is_ok() {
         let since = handle.clock().now();
         // An election begins within two timeouts, and takes a moment.
         let mut patience = election_timeout * 3;
         loop {
             tokio::select! {
-                _ = standings.wait_for(|now| now.leader != 0) => break,
+                _ = raft_statuses.wait_for(|now| now.leader != 0) => break,
                 () = tokio::time::sleep(patience) => {}
             }
             let leaderless = handle.clock().now().since(since);

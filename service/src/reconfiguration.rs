@@ -220,14 +220,14 @@ async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duratio
 
 /// Asks the leader whether a learner has caught up.
 async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, ProposeError> {
-    let standing = handle.status();
-    if standing.is_leader {
+    let raft_status = handle.status();
+    if raft_status.is_leader {
         return is_learner_ready(handle, id)
             .await
             .map_err(ProposeError::Refused);
     }
     let question = question::Question::LearnerReady(id);
-    match handle.peers().ask(standing.leader, question).await {
+    match handle.peers().ask(raft_status.leader, question).await {
         Ok(answer::Answer::LearnerReady(ready)) => Ok(ready),
         Ok(_) => Err(ProposeError::Refused(ApiError::NotCapable)),
         Err(_) => Err(ProposeError::Refused(ApiError::Timeout)),

@@ -65,7 +65,7 @@ pub use node::{CommittedEntry, Node, NotProposed, Outgoing, Position, Restore, W
 
 /// This member's view of raft's term, leader and roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct RaftStatus {
     /// Current raft term.
     pub term: u64,
     /// Id of the leader; 0 while the leader is unknown.

@@ -52,7 +52,7 @@ use crate::answers;
 use crate::applier::ToApply;
 use crate::clock::{Clock, Moment};
 use crate::consensus::reads::Reads;
-use crate::consensus::{Node, Position, Standing, Work};
+use crate::consensus::{Node, Position, RaftStatus, Work};
 use crate::fatal::Fatal;
 use crate::lease::Leases;
 use crate::limits;
@@ -101,7 +101,7 @@ pub(crate) struct Parts {
 /// Owns the [`Node`] and runs its thread, one turn at a time.
 pub(crate) struct Driver {
     parts: Parts,
-    standing: Standing,
+    raft_status: RaftStatus,
     next_tick: Moment,
     /// Commands taken from the mailbox and not proposed yet.
     pending: VecDeque<Proposal>,
@@ -145,7 +145,7 @@ impl Driver {
         Driver {
             next_tick: now.after(parts.tick),
             parts,
-            standing: Standing::default(),
+            raft_status: RaftStatus::default(),
             pending: VecDeque::new(),
             forwarded_bytes: 0,
             changes: VecDeque::new(),
@@ -182,7 +182,7 @@ impl Driver {
     /// Must be called once, before the first turn.
     pub(crate) fn begin(&mut self) -> Result<(), Fault> {
         self.tell_peers_who_is_there();
-        if self.parts.node.standing().is_sole_voter {
+        if self.parts.node.raft_status().is_sole_voter {
             // No other member could win, so there is no reason to wait for an election timeout.
             self.parts.node.campaign();
         }
@@ -201,7 +201,7 @@ impl Driver {
         self.feed_applier();
         self.parts.node.take_entries(!self.is_applier_behind());
         self.tick();
-        self.follow_standing();
+        self.follow_raft_status();
         self.propose();
         self.propose_changes();
         self.settle()?;
@@ -218,7 +218,7 @@ impl Driver {
     /// Does all pending work, and the work which that makes possible, until none is left.
     fn settle(&mut self) -> Result<(), Fault> {
         loop {
-            self.follow_standing();
+            self.follow_raft_status();
             self.do_work()?;
             if !self.ask_for_reads() {
                 return Ok(());
@@ -330,41 +330,42 @@ impl Driver {
     /// A leader's tick is a round of heartbeats. A round that is late by a whole interval is what
     /// etcd counts as failed: this thread or the machine was held up.
     fn count_if_late(&self, now: Moment) {
-        let has_followers = self.standing.is_leader && !self.standing.is_sole_voter;
+        let has_followers = self.raft_status.is_leader && !self.raft_status.is_sole_voter;
         if has_followers && now.since(self.next_tick) > self.parts.tick {
             self.parts.observer.observe(Observation::HeartbeatLate);
         }
     }
 
     /// Publishes the current leader and does what follows from a change of leader or term.
-    fn follow_standing(&mut self) {
-        let standing = self.parts.node.standing();
-        if standing == self.standing {
+    fn follow_raft_status(&mut self) {
+        let raft_status = self.parts.node.raft_status();
+        if raft_status == self.raft_status {
             return;
         }
-        let before = std::mem::replace(&mut self.standing, standing);
-        let same_reign = before.is_leader && standing.is_leader && before.term == standing.term;
+        let before = std::mem::replace(&mut self.raft_status, raft_status);
+        let same_reign =
+            before.is_leader && raft_status.is_leader && before.term == raft_status.term;
         if !same_reign {
             self.parts.progress.close_reads();
             self.leader_changed(before.is_leader);
         }
-        if standing.is_leader && !same_reign {
-            tracing::info!(term = standing.term, "this member leads");
+        if raft_status.is_leader && !same_reign {
+            tracing::info!(term = raft_status.term, "this member leads");
             let begins_at = self.parts.node.term_start();
-            self.parts.leases.promoted(standing.term, begins_at);
-        } else if before.is_leader && !standing.is_leader {
+            self.parts.leases.promoted(raft_status.term, begins_at);
+        } else if before.is_leader && !raft_status.is_leader {
             tracing::info!(
-                term = standing.term,
-                leader = hex(standing.leader),
+                term = raft_status.term,
+                leader = hex(raft_status.leader),
                 "this member leads no more"
             );
             self.parts.leases.demoted();
             self.end_snapshots();
-        } else if standing.leader != before.leader && standing.leader != 0 {
-            let leader = hex(standing.leader);
-            tracing::info!(term = standing.term, leader, "another member leads");
+        } else if raft_status.leader != before.leader && raft_status.leader != 0 {
+            let leader = hex(raft_status.leader);
+            tracing::info!(term = raft_status.term, leader, "another member leads");
         }
-        if standing.is_leader && standing.is_sole_voter {
+        if raft_status.is_leader && raft_status.is_sole_voter {
             // A voter that has since been removed may have acknowledged writes. This member has
             // committed them, but may not have applied them yet.
             let node = &self.parts.node;
@@ -373,26 +374,26 @@ impl Driver {
         } else {
             self.parts.progress.close_reads();
         }
-        self.parts.reads.standing_changed(standing);
+        self.parts.reads.raft_status_changed(raft_status);
         let now = self.parts.clock.now();
-        self.parts.progress.set_standing(standing, now);
+        self.parts.progress.set_raft_status(raft_status, now);
         self.follow_transfer();
     }
 
     /// Begins a round of reads. Returns true if a round was begun.
     fn ask_for_reads(&mut self) -> bool {
         let node = &mut self.parts.node;
-        if self.standing.is_leader && node.committed_index() < node.term_start() {
+        if self.raft_status.is_leader && node.committed_index() < node.term_start() {
             // Raft would drop the request silently.
             return false;
         }
-        let context = self.parts.reads.begin(self.standing);
+        let context = self.parts.reads.begin(self.raft_status);
         context.map(|context| node.read_index(context)).is_some()
     }
 
     fn do_work(&mut self) -> Result<(), Fault> {
         while let Some(work) = self.parts.node.work() {
-            self.follow_standing();
+            self.follow_raft_status();
             let Work {
                 number,
                 append,
@@ -406,7 +407,7 @@ impl Driver {
                 self.send(outgoing.to, Content::Raft(outgoing.message));
             }
             for read in reads {
-                let slots = self.parts.reads.answered(&read.context, self.standing);
+                let slots = self.parts.reads.answered(&read.context, self.raft_status);
                 answers::answer_each(&self.parts.runtime, slots, move |slot| {
                     // A caller that gave up has dropped its receiver; that is not an error.
                     let _ = slot.send(Ok(read.index));
@@ -433,7 +434,7 @@ impl Driver {
         if cfg!(conclave_bug = "answer_before_sync") {
             append.sync = false;
         }
-        if self.standing.is_sole_voter && !self.is_writing() {
+        if self.raft_status.is_sole_voter && !self.is_writing() {
             log_writer::timed(&self.parts.log, &append, &*self.parts.observer)?;
             self.parts.node.persisted(number);
             return Ok(());

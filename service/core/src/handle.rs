@@ -46,7 +46,7 @@ use crate::proposer;
 use crate::seed::Seed;
 use crate::watch::Watches;
 
-pub use crate::consensus::Standing;
+pub use crate::consensus::RaftStatus;
 pub use crate::lease::Remaining;
 pub use crate::proposer::Settings;
 
@@ -221,13 +221,13 @@ impl Handle {
     /// Returns the error that etcd would return for a command that was proposed at `begun` and has
     /// had no answer.
     fn why_late(&self, begun: Moment) -> ApiError {
-        let (standing, elected) = self.shared.progress.leader_since();
+        let (raft_status, elected) = self.shared.progress.leader_since();
         let elections = self.shared.settings.request_timeout - limits::REQUEST_TIMEOUT_BASE;
         if begun < elected && elected.since(begun) < elections {
             return ApiError::TimeoutDueToLeaderFail;
         }
-        let connected = self.shared.peers.connected_since(standing.leader);
-        let is_other = standing.leader != 0 && !standing.is_leader;
+        let connected = self.shared.peers.connected_since(raft_status.leader);
+        let is_other = raft_status.leader != 0 && !raft_status.is_leader;
         if is_other && connected.is_none_or(|since| since > begun) {
             return ApiError::TimeoutDueToConnectionLost;
         }
@@ -332,12 +332,12 @@ impl Handle {
 
     /// Returns the member's current status.
     pub fn status(&self) -> Status {
-        let standing = self.shared.progress.standing();
+        let raft_status = self.shared.progress.raft_status();
         Status {
-            leader: standing.leader,
-            is_leader: standing.is_leader,
-            is_learner: standing.is_learner,
-            term: standing.term,
+            leader: raft_status.leader,
+            is_leader: raft_status.is_leader,
+            is_learner: raft_status.is_learner,
+            term: raft_status.term,
             committed_index: self.shared.progress.committed(),
             applied_index: self.shared.reader.applied().index,
             leader_changes: self.shared.progress.leader_changes(),
@@ -346,8 +346,8 @@ impl Handle {
     }
 
     /// Returns the changes of leader and term, for streams that must end when there is no leader.
-    pub fn standings(&self) -> watch::Receiver<Standing> {
-        self.shared.progress.standings()
+    pub fn raft_statuses(&self) -> watch::Receiver<RaftStatus> {
+        self.shared.progress.raft_statuses()
     }
 
     /// Waits until the log entry with this index is applied.
@@ -524,7 +524,7 @@ impl Handle {
     fn fill(&self, header: &mut ResponseHeader) {
         header.cluster_id = self.shared.identity.cluster_id;
         header.member_id = self.shared.identity.member_id;
-        header.raft_term = self.shared.progress.standing().term;
+        header.raft_term = self.shared.progress.raft_status().term;
     }
 }
 

@@ -19,7 +19,7 @@ use conclave_proto::peer::{HashKvReply, Introduction, TimeToLive, answer, questi
 use conclave_storage::LeaseId;
 use conclave_storage::reader::ReadError;
 
-use crate::consensus::Standing;
+use crate::consensus::RaftStatus;
 use crate::handle::Handle;
 use crate::lease::{LeaseError, Remaining};
 use crate::long_reads::Unread;
@@ -80,19 +80,19 @@ async fn try_leader(
     handle: &Handle,
     question: question::Question,
 ) -> Option<Result<answer::Answer, LeaseError>> {
-    let standing = handle.status();
-    if standing.leader == 0 {
+    let raft_status = handle.status();
+    if raft_status.leader == 0 {
         return None;
     }
     // A leader that could not be confirmed in time is no answer, either: who leads when the
     // request's time is up decides what the client is told.
-    if standing.is_leader {
+    if raft_status.is_leader {
         return match of_leases(handle, question).await {
             Err(LeaseError::Refused(ApiError::NotLeader | ApiError::Timeout)) => None,
             answer => Some(answer),
         };
     }
-    match handle.peers().ask(standing.leader, question).await {
+    match handle.peers().ask(raft_status.leader, question).await {
         Ok(answer::Answer::Error(text)) => match ApiError::from_text(&text) {
             Some(ApiError::NotLeader | ApiError::Timeout | ApiError::Stopped) | None => None,
             Some(error) => Some(Err(LeaseError::Refused(error))),
@@ -137,9 +137,9 @@ async fn of_leases(
 /// A majority has confirmed, after the call, that this member leads, and what was acknowledged
 /// before the call is applied here.
 async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
-    let mut standings = handle.standings();
-    let before = *standings.borrow_and_update();
-    let leads = |standing: &Standing| standing.is_leader && standing.term == before.term;
+    let mut raft_statuses = handle.raft_statuses();
+    let before = *raft_statuses.borrow_and_update();
+    let leads = |raft_status: &RaftStatus| raft_status.is_leader && raft_status.term == before.term;
     let not_leader = || Err(LeaseError::Refused(ApiError::NotLeader));
     if !before.is_leader {
         return not_leader();
@@ -151,9 +151,9 @@ async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
             confirmed.map_err(|refused| LeaseError::Refused(refused.0))?;
         }
         // A leader that has lost its majority would wait for the round until the time is up.
-        _ = standings.wait_for(|standing| !leads(standing)) => return not_leader(),
+        _ = raft_statuses.wait_for(|raft_status| !leads(raft_status)) => return not_leader(),
     }
-    let still_leads = leads(&standings.borrow());
+    let still_leads = leads(&raft_statuses.borrow());
     if still_leads { Ok(()) } else { not_leader() }
 }
 

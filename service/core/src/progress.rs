@@ -1,7 +1,7 @@
 //! The values that the driver and the applier publish: the current leader, and how far the log is
 //! committed and applied.
 //!
-//! Each value has one writer. The driver writes the standing, the committed index and
+//! Each value has one writer. The driver writes the raft status, the committed index and
 //! [`Progress::open_reads_from`]; the applier writes the applied index and the compaction steps.
 //!
 //! # Why a sole voter may answer linearizable reads without a round
@@ -22,14 +22,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 use crate::clock::Moment;
-use crate::consensus::Standing;
+use crate::consensus::RaftStatus;
 
 const CLOSED: u64 = u64::MAX;
 
 /// The published values.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    standing: watch::Sender<Standing>,
+    raft_status: watch::Sender<RaftStatus>,
     /// Time at which the current leader was found.
     leader_found: AtomicU64,
     leader_changes: AtomicU64,
@@ -45,7 +45,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(applied: u64) -> Progress {
         Progress {
-            standing: watch::Sender::new(Standing::default()),
+            raft_status: watch::Sender::new(RaftStatus::default()),
             leader_found: AtomicU64::new(0),
             leader_changes: AtomicU64::new(0),
             committed: AtomicU64::new(applied),
@@ -56,18 +56,18 @@ impl Progress {
         }
     }
 
-    pub(crate) fn standing(&self) -> Standing {
-        *self.standing.borrow()
+    pub(crate) fn raft_status(&self) -> RaftStatus {
+        *self.raft_status.borrow()
     }
 
-    /// Returns the standing, and the time since which its leader has been known.
-    pub(crate) fn leader_since(&self) -> (Standing, Moment) {
+    /// Returns the raft status, and the time since which its leader has been known.
+    pub(crate) fn leader_since(&self) -> (RaftStatus, Moment) {
         let found = self.leader_found.load(Ordering::Relaxed);
-        (self.standing(), Moment(found))
+        (self.raft_status(), Moment(found))
     }
 
-    pub(crate) fn standings(&self) -> watch::Receiver<Standing> {
-        self.standing.subscribe()
+    pub(crate) fn raft_statuses(&self) -> watch::Receiver<RaftStatus> {
+        self.raft_status.subscribe()
     }
 
     pub(crate) fn leader_changes(&self) -> u64 {
@@ -105,9 +105,9 @@ impl Progress {
     }
 
     /// Called by the driver when leader, term or role has changed.
-    pub(crate) fn set_standing(&self, standing: Standing, now: Moment) {
-        let before = self.standing.send_replace(standing);
-        if standing.leader != before.leader && standing.leader != 0 {
+    pub(crate) fn set_raft_status(&self, raft_status: RaftStatus, now: Moment) {
+        let before = self.raft_status.send_replace(raft_status);
+        if raft_status.leader != before.leader && raft_status.leader != 0 {
             self.leader_found.store(now.0, Ordering::Relaxed);
             self.leader_changes.fetch_add(1, Ordering::Relaxed);
         }

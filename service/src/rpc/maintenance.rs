@@ -58,20 +58,20 @@ impl Service {
 
     fn status(&self) -> pb::StatusResponse {
         let handle = &self.context.handle;
-        let standing = handle.status();
+        let raft_status = handle.status();
         let sizes = handle.reader().sizes();
         pb::StatusResponse {
             header: self.context.header_now(),
             version: API_VERSION.to_owned(),
             // What the quota speaks of: etcd's alerts and people compare the two.
             db_size: size(sizes.logical),
-            leader: standing.leader,
-            raft_index: standing.committed_index,
-            raft_term: standing.term,
-            raft_applied_index: standing.applied_index,
-            errors: errors(standing.leader, &handle.reader().alarms()),
+            leader: raft_status.leader,
+            raft_index: raft_status.committed_index,
+            raft_term: raft_status.term,
+            raft_applied_index: raft_status.applied_index,
+            errors: errors(raft_status.leader, &handle.reader().alarms()),
             db_size_in_use: size(sizes.logical),
-            is_learner: standing.is_learner,
+            is_learner: raft_status.is_learner,
             storage_version: CLUSTER_VERSION.to_owned(),
             db_size_quota: handle.settings().quota_bytes.map_or(0, size),
             downgrade_info: Some(pb::DowngradeInfo::default()),

@@ -108,11 +108,11 @@ impl Context {
     fn check(&self, method: Method, metadata: &MetadataMap) -> Result<(), ApiError> {
         let version = validate::client_version(metadata)?;
         self.clients.count(version, method.shape());
-        let standing = self.handle.status();
-        if standing.is_learner && !serves_as_learner(method) {
+        let raft_status = self.handle.status();
+        if raft_status.is_learner && !serves_as_learner(method) {
             return Err(ApiError::NotSupportedForLearner);
         }
-        if standing.leader == 0 && validate::requires_leader(metadata) {
+        if raft_status.leader == 0 && validate::requires_leader(metadata) {
             return Err(ApiError::NoLeader);
         }
         Ok(())
@@ -197,13 +197,13 @@ fn serves_as_learner(method: Method) -> bool {
 
 /// Resolves when there has been no leader for [`LEADERLESS_ELECTIONS`].
 async fn leader_lost(handle: &Handle) {
-    let mut standings = handle.standings();
+    let mut raft_statuses = handle.raft_statuses();
     loop {
-        let lost = standings
-            .wait_for(|standing| standing.leader == 0)
+        let lost = raft_statuses
+            .wait_for(|raft_status| raft_status.leader == 0)
             .await
             .is_ok();
-        let found = standings.wait_for(|standing| standing.leader != 0);
+        let found = raft_statuses.wait_for(|raft_status| raft_status.leader != 0);
         if !lost
             || tokio::time::timeout(leaderless_patience(handle), found)
                 .await

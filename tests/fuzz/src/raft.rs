@@ -163,7 +163,7 @@ impl World {
         View {
             id: ID,
             peers: [2, 3],
-            term: self.node.standing().term,
+            term: self.node.raft_status().term,
             last_index: self.node.last_index(),
             committed: self.node.committed_index(),
             revision: 1,
@@ -176,8 +176,11 @@ impl World {
                 return;
             }
             self.input(source);
-            assert!(self.node.standing().term >= self.term, "the term went back");
-            self.term = self.node.standing().term;
+            assert!(
+                self.node.raft_status().term >= self.term,
+                "the term went back"
+            );
+            self.term = self.node.raft_status().term;
         }
     }
 

@@ -19,7 +19,7 @@
 //! | `lose` | drops everything in the network |
 //! | `settle` | works, confirms and delivers everywhere until nothing is left; prints the commits |
 //! | `change N add M` | applies the addition of a voter, as if it had been committed |
-//! | `standing N` | the leader, as N knows it |
+//! | `status N` | the leader, as N knows it |
 //! | `suspect N M` | notifies N that M closed its connection |
 //! | `transfer N M`, `resign N` | a leader transfers leadership to M, or steps down |
 //! | `propose_change N add\|learner\|promote\|remove M` | prints the position, or the refusal |

@@ -12,7 +12,7 @@ use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 use conclave_proto::command::{MemberChange, member_change};
 use conclave_storage::log::{self, Append, EntryKind, Log, LogState};
 
-use super::Standing;
+use super::RaftStatus;
 use super::configuration::{self, Configuration};
 use super::follower_reads::is_question;
 use super::logger;
@@ -543,10 +543,10 @@ impl Node {
     }
 
     /// Returns the member's view of raft's term, leader and roles after the last input.
-    pub fn standing(&self) -> Standing {
+    pub fn raft_status(&self) -> RaftStatus {
         let raft = &self.raw.raft;
         let conf = raft.prs().conf();
-        Standing {
+        RaftStatus {
             term: raft.term,
             leader: raft.leader_id,
             is_leader: raft.state == StateRole::Leader,
@@ -674,7 +674,7 @@ impl Node {
         // The first entry of the last term may not even have been returned as work yet, if a
         // message ended that term at once.
         let is_on_disk = self.appends.is_empty() && log.persisted == log.last_index();
-        self.restoring.is_some() || (self.standing().is_sole_voter && !is_on_disk)
+        self.restoring.is_some() || (self.raft_status().is_sole_voter && !is_on_disk)
     }
 
     /// Takes the part of a ready list that goes to disk. A commit index alone is not written: it
@@ -722,7 +722,7 @@ impl Node {
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
-            .field("standing", &self.standing())
+            .field("raft_status", &self.raft_status())
             .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@
 
 use std::collections::VecDeque;
 
-use super::Standing;
+use super::RaftStatus;
 
 /// Largest number of contexts under which a round accepts an answer. At two ticks per context, this
 /// covers more than the longest time a request may take.
@@ -60,7 +60,7 @@ pub struct Reads<S> {
 struct Round<S> {
     /// Contexts of the round's requests, at most [`NAMES_MAX`], the latest last.
     names: VecDeque<Context>,
-    standing: Standing,
+    raft_status: RaftStatus,
     ticks: u32,
     /// The patience has run out: the round must be requested again.
     is_late: bool,
@@ -95,12 +95,12 @@ impl<S> Reads<S> {
 
     /// Returns the context for the next request to raft. Returns `None` without a leader, if no
     /// reads wait, or while a round is in progress that is not late.
-    pub fn begin(&mut self, standing: Standing) -> Option<Context> {
+    pub fn begin(&mut self, raft_status: RaftStatus) -> Option<Context> {
         let nothing_to_ask = match &self.round {
             Some(round) => !round.is_late,
             None => self.waiting.is_empty(),
         };
-        if nothing_to_ask || standing.leader == 0 {
+        if nothing_to_ask || raft_status.leader == 0 {
             return None;
         }
         let context = self.next;
@@ -110,7 +110,7 @@ impl<S> Reads<S> {
         let waiting = &mut self.waiting;
         let round = self.round.get_or_insert_with(|| Round {
             names: VecDeque::new(),
-            standing,
+            raft_status,
             ticks: 0,
             is_late: false,
             slots: std::mem::take(waiting),
@@ -130,10 +130,10 @@ impl<S> Reads<S> {
 
     /// Processes raft's answer and returns the reads it serves. Returns none if the answer belongs
     /// to a round that has ended.
-    pub fn answered(&mut self, context: &[u8], standing: Standing) -> Vec<S> {
+    pub fn answered(&mut self, context: &[u8], raft_status: RaftStatus) -> Vec<S> {
         let is_of = |round: &mut Round<S>| round.names.iter().any(|name| name.encode() == context);
         match self.round.take_if(is_of) {
-            Some(round) if round.is_under(standing) => round.slots,
+            Some(round) if round.is_under(raft_status) => round.slots,
             Some(round) => {
                 self.again(round);
                 Vec::new()
@@ -144,8 +144,8 @@ impl<S> Reads<S> {
 
     /// Notes a possible change of leader or term: a round started under another leader or term is
     /// abandoned, and its reads wait for the next round.
-    pub fn standing_changed(&mut self, standing: Standing) {
-        if let Some(round) = self.round.take_if(|round| !round.is_under(standing)) {
+    pub fn raft_status_changed(&mut self, raft_status: RaftStatus) {
+        if let Some(round) = self.round.take_if(|round| !round.is_under(raft_status)) {
             self.again(round);
         }
     }
@@ -197,8 +197,8 @@ impl<S> Reads<S> {
 }
 
 impl<S> Round<S> {
-    fn is_under(&self, standing: Standing) -> bool {
-        self.standing.leader == standing.leader && self.standing.term == standing.term
+    fn is_under(&self, raft_status: RaftStatus) -> bool {
+        self.raft_status.leader == raft_status.leader && self.raft_status.term == raft_status.term
     }
 }
 
@@ -206,7 +206,7 @@ impl<S> Round<S> {
 mod tests {
     use super::*;
 
-    const LED_BY_2: Standing = Standing {
+    const LED_BY_2: RaftStatus = RaftStatus {
         term: 5,
         leader: 2,
         is_leader: false,
@@ -237,7 +237,7 @@ mod tests {
     fn a_round_begun_under_another_term_does_not_count() {
         let mut reads = reads(vec![1]);
         let context = reads.begin(LED_BY_2).expect("one waits");
-        let later = Standing {
+        let later = RaftStatus {
             term: 6,
             ..LED_BY_2
         };
@@ -280,7 +280,7 @@ mod tests {
     fn nothing_is_asked_without_a_leader() {
         let mut reads = reads(vec![1, 2]);
         assert_eq!(
-            reads.begin(Standing {
+            reads.begin(RaftStatus {
                 leader: 0,
                 ..LED_BY_2
             }),

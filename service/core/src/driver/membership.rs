@@ -12,7 +12,7 @@ use conclave_storage::membership::{Change, Membership};
 use super::{Driver, Placed, hex};
 use crate::applier::ToApply;
 use crate::consensus::configuration;
-use crate::consensus::{CommittedEntry, Position, Standing};
+use crate::consensus::{CommittedEntry, Position, RaftStatus};
 use crate::fatal::FatalError;
 use crate::proposal::Proposal;
 
@@ -126,12 +126,12 @@ impl Driver {
                 self.membership.leaving_in = Some(TICKS_AFTER_REMOVAL);
             }
         }
-        // Forces `follow_standing` to decide again if reads may skip the round.
-        self.standing = Standing {
+        // Forces `follow_raft_status` to decide again if reads may skip the round.
+        self.raft_status = RaftStatus {
             is_sole_voter: false,
-            ..self.standing
+            ..self.raft_status
         };
-        self.follow_standing();
+        self.follow_raft_status();
         Ok(())
     }
 

@@ -55,7 +55,7 @@ impl Driver {
     /// Takes commands that clients sent to another member. Only the leader that they were sent to
     /// proposes them: the member that forwarded them relies on it.
     fn take_forward(&mut self, from: u64, mut forward: Forward) {
-        let is_for_us = self.standing.is_leader && self.standing.term == forward.term;
+        let is_for_us = self.raft_status.is_leader && self.raft_status.term == forward.term;
         let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
         let reason = if !is_for_us {
             Reason::NotLeader
@@ -100,9 +100,9 @@ impl Driver {
         if self.is_applier_behind() {
             return;
         }
-        if !self.standing.is_leader {
+        if !self.raft_status.is_leader {
             // Without a leader, commands wait for the next leader or for their deadline.
-            if self.standing.leader != 0 {
+            if self.raft_status.leader != 0 {
                 self.forward();
             }
             return;
@@ -131,7 +131,7 @@ impl Driver {
     /// Raft refused these commands: it has no room for them, or this member was removed. In the
     /// second case this member's own commands wait for the next leader.
     fn not_proposed(&mut self, proposals: Vec<Proposal>) {
-        let term = self.standing.term;
+        let term = self.raft_status.term;
         let (own, others): (Vec<_>, Vec<_>) = proposals
             .into_iter()
             .partition(|proposal| proposal.slot.is_some());
@@ -151,7 +151,7 @@ impl Driver {
 
     /// Proposes one membership change at a time; the others wait until it is applied.
     pub(super) fn propose_changes(&mut self) {
-        if !self.standing.is_leader {
+        if !self.raft_status.is_leader {
             return;
         }
         while let Some(proposal) = self.changes.pop_front() {
@@ -204,7 +204,7 @@ impl Driver {
         change: Option<conclave_proto::command::MemberChange>,
         proposals: Vec<Proposal>,
     ) {
-        let term = self.standing.term;
+        let term = self.raft_status.term;
         let slots = proposals.iter().filter_map(|p| p.slot.as_ref());
         let request_ids = slots.map(Slot::request_id).collect();
         // The applier must have the proposals before an entry can bring their outcome.
@@ -215,7 +215,7 @@ impl Driver {
             commands,
             change,
         };
-        if !self.send(self.standing.leader, Content::Forward(forward)) {
+        if !self.send(self.raft_status.leader, Content::Forward(forward)) {
             // The leader is still the leader and this member will soon reach it again, so a retry
             // at the next tick is early enough.
             let reason = Reason::NotLeader.into();
@@ -268,7 +268,7 @@ impl Driver {
         if self.away {
             // Sweep once more after this member has become the leader; the applier then has nothing
             // to drop.
-            self.away = !self.standing.is_leader;
+            self.away = !self.raft_status.is_leader;
             self.tell_applier(vec![ToApply::Sweep]);
         }
     }

@@ -25,7 +25,7 @@ pub(super) struct Transfer {
 impl Driver {
     /// Starts a transfer to this member, or to the best successor if `to` is `None`.
     pub(super) fn begin_transfer(&mut self, to: Option<u64>, done: Done) {
-        if !self.standing.is_leader {
+        if !self.raft_status.is_leader {
             let _ = done.send(Err(ApiError::NotLeader));
             return;
         }
@@ -55,10 +55,10 @@ impl Driver {
         };
         // Use raft's current status: the last published one may be older than the start of the
         // transfer.
-        let now = self.parts.node.standing();
+        let now = self.parts.node.raft_status();
         let was_given_up = now.is_leader && !self.parts.node.is_transferring();
         let another_leads = !now.is_leader && now.leader != 0 && now.leader != to;
-        let outcome = if self.standing.leader == to {
+        let outcome = if self.raft_status.leader == to {
             Ok(())
         } else if was_given_up || another_leads {
             Err(ApiError::Timeout)
@@ -78,7 +78,7 @@ impl Driver {
             return;
         };
         self.transfer.ticks += 1;
-        if self.transfer.ticks <= TICKS_OF_REPEATING && self.standing.is_leader {
+        if self.transfer.ticks <= TICKS_OF_REPEATING && self.raft_status.is_leader {
             self.parts.node.transfer_again(to);
         }
     }
@@ -92,10 +92,10 @@ impl Driver {
         let Some(to) = self.parts.node.successor() else {
             return false;
         };
-        if self.transfer.left_in == Some(self.standing.term) {
+        if self.transfer.left_in == Some(self.raft_status.term) {
             return false;
         }
-        self.transfer.left_in = Some(self.standing.term);
+        self.transfer.left_in = Some(self.raft_status.term);
         self.parts.node.transfer_leader(to);
         true
     }
@@ -106,7 +106,7 @@ impl Driver {
     pub(super) fn watch_disk(&mut self, now: Moment) {
         let patience = self.parts.election_timeout;
         let stalled = self.is_writing() && now.since(self.writing_since) >= patience;
-        if !stalled || !self.standing.is_leader || self.standing.is_sole_voter {
+        if !stalled || !self.raft_status.is_leader || self.raft_status.is_sole_voter {
             self.transfer.for_disk = None;
             return;
         }

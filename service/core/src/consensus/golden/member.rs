@@ -92,9 +92,9 @@ impl Member {
                 Ok(at) => print::line(out, &format!("at {}@{}", at.index, at.term)),
                 Err(reason) => print::line(out, &format!("refused: {reason:?}")),
             },
-            "standing" => {
-                let (standing, starts) = (node.standing(), node.term_start());
-                print::line(out, &format!("{standing:?}, term starts at {starts}"));
+            "status" => {
+                let (raft_status, starts) = (node.raft_status(), node.term_start());
+                print::line(out, &format!("{raft_status:?}, term starts at {starts}"));
             }
             "empty_question" => {
                 let mut question = Message::default();

@@ -136,7 +136,7 @@ async fn commands_pending_when_the_leader_is_cut_off_come_to_pass_once() {
     for put in on_follower {
         revisions.push(put.await.expect("answered"));
     }
-    stands(old, |standing| !standing.is_leader).await;
+    stands(old, |raft_status| !raft_status.is_leader).await;
     assert!(on_leader.iter().all(|put| !put.is_finished()));
     cluster.network.heal();
     for put in on_leader {
@@ -254,7 +254,7 @@ async fn whoever_becomes_the_only_voter_reads_what_the_other_acknowledged() {
     state.hold_writes(true);
     other.propose(put("k", "2")).await.expect("acknowledged");
     let removal = remove(&leader, &other);
-    stands(&leader, |standing| standing.is_sole_voter).await;
+    stands(&leader, |raft_status| raft_status.is_sole_voter).await;
     let read = tokio::time::timeout(Duration::ZERO, leader.linearize()).await;
     assert!(read.is_err(), "it has not applied what it would read");
     state.hold_writes(false);
@@ -372,9 +372,9 @@ async fn a_leader_whose_state_is_slow_still_leads() {
             .await;
         }
     }
-    let looked = tokio::time::timeout(Duration::from_secs(10), leader.look(Node::standing));
-    let standing = looked.await.expect("the driver is awake");
-    assert!(standing.expect("it runs").is_leader);
+    let looked = tokio::time::timeout(Duration::from_secs(10), leader.look(Node::raft_status));
+    let raft_status = looked.await.expect("the driver is awake");
+    assert!(raft_status.expect("it runs").is_leader);
     state.hold_writes(false);
     for put in writing {
         assert!(put.await.expect("no panic").is_ok());

@@ -13,7 +13,7 @@ use conclave_proto::peer::{Parcel, question};
 
 use super::*;
 use crate::clock::Moment;
-use crate::handle::Standing;
+use crate::handle::RaftStatus;
 use crate::leader_queries;
 use crate::observe::Observation;
 use crate::peers::{Asking, PeerEvent, SnapshotFiles, Unreachable};
@@ -200,13 +200,13 @@ impl Cluster {
         let most = self.running.len() / 2 + 1;
         eventually("a leader", || {
             self.members().find(|leader| {
-                let standing = leader.status();
+                let raft_status = leader.status();
                 let follows = |member: &&Handle| {
                     let other = member.status();
-                    other.term == standing.term && other.leader == id(leader)
+                    other.term == raft_status.term && other.leader == id(leader)
                 };
-                standing.term > after
-                    && standing.is_leader
+                raft_status.term > after
+                    && raft_status.is_leader
                     && self.members().filter(follows).count() >= most
             })
         })
@@ -251,10 +251,10 @@ pub(super) fn id(handle: &Handle) -> u64 {
 }
 
 /// Waits until this member's status satisfies the condition.
-pub(super) async fn stands(handle: &Handle, as_asked: impl FnMut(&Standing) -> bool) {
-    let mut standings = handle.standings();
-    let standing = tokio::time::timeout(PATIENCE, standings.wait_for(as_asked)).await;
-    standing.expect("in time").expect("it runs");
+pub(super) async fn stands(handle: &Handle, as_asked: impl FnMut(&RaftStatus) -> bool) {
+    let mut raft_statuses = handle.raft_statuses();
+    let raft_status = tokio::time::timeout(PATIENCE, raft_statuses.wait_for(as_asked)).await;
+    raft_status.expect("in time").expect("it runs");
 }
 
 /// Polls for a condition that sends no notification.

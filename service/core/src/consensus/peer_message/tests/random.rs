@@ -251,7 +251,7 @@ impl World {
     /// Numbers at which something may happen.
     fn pool(&self, at: usize) -> Vec<u64> {
         let node = &self.members[at].node;
-        let (term, last) = (node.standing().term, node.last_index());
+        let (term, last) = (node.raft_status().term, node.last_index());
         let mut pool = vec![0, 1, 2, 3, 4, 7, 1 << 32, 1 << 62, 1 << 63, u64::MAX];
         for near in [
             term,
