@@ -9,10 +9,14 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use conclave_proto::command::Member;
+use conclave_proto::peer::Parcel;
 use conclave_proto::peer::parcel::Content;
 
 use super::*;
+use crate::metrics::OfPeer;
 use conclave_core::clock::SystemClock;
+use conclave_core::peers::{PeerEvent, Peers};
 
 mod crowds;
 mod secure;

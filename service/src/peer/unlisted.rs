@@ -36,7 +36,8 @@ use std::sync::Arc;
 
 use conclave_proto::peer::Hello;
 
-use super::{Members, Network, introduce, lock};
+use super::network::Members;
+use super::{Network, introduce, lock};
 use crate::config::MemberUrl;
 use conclave_core::fatal::FatalError;
 use conclave_core::limits;

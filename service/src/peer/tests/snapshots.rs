@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use bytes::Bytes;
 use conclave_proto::peer::snapshot_chunk::Chunk;
 use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{
@@ -13,7 +14,7 @@ use super::super::dial::Dialling;
 use super::super::hello::PROTOCOL_VERSION;
 use super::*;
 use crate::metrics::Transfers;
-use conclave_core::peers::ReceivedSnapshot;
+use conclave_core::peers::{ReceivedSnapshot, SnapshotFiles};
 
 /// A checkpoint with an empty file, a small one, and one of several pieces.
 fn checkpoint(party: &Party, index: u64) -> Arc<SnapshotFiles> {

@@ -3,6 +3,7 @@
 use prost::Message as _;
 
 use super::*;
+use conclave_core::peers::Unreachable;
 
 #[tokio::test]
 async fn two_members_talk_both_ways_and_in_order() {

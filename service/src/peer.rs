@@ -48,8 +48,15 @@
 //! * Nothing is sent, and no message is processed, before the Hello of the other end was checked.
 //! * Every message is bounded before it is decoded, every queue in number and bytes.
 //! * [`Peers::send_snapshot`] leads to exactly one [`PeerEvent::SnapshotSent`].
+//!
+//! [`Peers`]: conclave_core::peers::Peers
+//! [`Peers::send`]: conclave_core::peers::Peers::send
+//! [`Peers::send_snapshot`]: conclave_core::peers::Peers::send_snapshot
+//! [`PeerEvent::Closed`]: conclave_core::peers::PeerEvent::Closed
+//! [`PeerEvent::Parcel`]: conclave_core::peers::PeerEvent::Parcel
+//! [`PeerEvent::SnapshotSent`]: conclave_core::peers::PeerEvent::SnapshotSent
+//! [`PeerEvent::Unreachable`]: conclave_core::peers::PeerEvent::Unreachable
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::fmt;
 use std::io;
@@ -59,30 +66,27 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use conclave_proto::command::Member;
-use conclave_proto::peer::{Hello, Introduction, Parcel, answer, question};
+use conclave_proto::peer::{Hello, Introduction, answer, question};
 use conclave_storage::machine::GENESIS;
 
-use crate::descriptors::Budget;
-use crate::metrics::{OfPeer, PeerStats};
+use crate::metrics::PeerStats;
 use crate::net::tls::Tls;
-use conclave_core::clock::{Clock, Moment};
+use conclave_core::clock::Clock;
 use conclave_core::fatal::{Fatal, FatalError};
 use conclave_core::limits;
-use conclave_core::log_once::LogOnce;
-use conclave_core::peers::{Asking, Inbox, PeerEvent, Peers, SnapshotFiles, Unreachable};
+use conclave_core::peers::Inbox;
 
 mod dial;
 mod hello;
 mod incoming;
 mod introduce;
 mod link;
+mod network;
 mod places;
 mod probe;
 mod queue;
@@ -95,13 +99,10 @@ mod unlisted;
 mod tests;
 
 pub use introduce::{IntroduceError, introduce};
+pub use network::Network;
 pub use serve::serve;
 
 use hello::Identity;
-use incoming::Incoming;
-use link::Link;
-use places::Places;
-use queue::Pushed;
 
 /// Bytes of one message from a member, before it is decoded. Raft's largest is an append of
 /// [`limits::APPEND_MESSAGE_BYTES_MAX`], or of one entry if that is larger, so the largest
@@ -239,242 +240,6 @@ impl Common {
         // Take out the tasks that have ended, so that they do not pile up.
         while tasks.try_join_next().is_some() {}
         tasks.spawn_on(task, &self.runtime);
-    }
-}
-
-/// The connections to and from other members.
-pub struct Network {
-    common: Arc<Common>,
-    members: Mutex<Members>,
-    incoming: Incoming,
-    places: Arc<Places>,
-    /// Limits the log lines of rejected connections.
-    rejections: LogOnce,
-    /// Limits the log lines of refused calls.
-    refusals: LogOnce,
-    /// Limits the log lines of streams that end at once.
-    streams: LogOnce,
-    /// Limits the log lines of members that the membership does not list.
-    unlisted: LogOnce,
-    /// Limits the log lines of messages to members whose URLs are unknown.
-    unreached: LogOnce,
-    receiver: snapshot::Receiver,
-}
-
-#[derive(Default)]
-struct Members {
-    links: BTreeMap<u64, Arc<Link>>,
-    /// Metrics of all other members: counts continue when a link is replaced.
-    stats: BTreeMap<u64, Arc<OfPeer>>,
-    removed: BTreeSet<u64>,
-    /// The links to members that are known only by their Hello, with the stream; see [`unlisted`].
-    unlisted: BTreeMap<u64, u64>,
-}
-
-impl Network {
-    /// A network without members, until [`Peers::set_members`].
-    pub fn new(parts: Parts) -> Arc<Network> {
-        let Parts {
-            settings,
-            inbox,
-            clock,
-            applied,
-            stats,
-            began_blank,
-            already_started,
-            fatal,
-            runtime,
-            stopping,
-        } = parts;
-        Arc::new(Network {
-            receiver: snapshot::Receiver::new(settings.snapshot_dir.clone()),
-            common: Arc::new(Common {
-                own_urls: Mutex::new(settings.peer_urls.clone()),
-                settings,
-                inbox,
-                clock,
-                applied,
-                stats,
-                began_blank,
-                already_started,
-                fatal,
-                runtime,
-                stopping,
-                tasks: Mutex::default(),
-            }),
-            members: Mutex::default(),
-            incoming: Incoming::default(),
-            places: Places::new(Budget::current().peer_newcomers),
-            rejections: LogOnce::default(),
-            refusals: LogOnce::default(),
-            streams: LogOnce::default(),
-            unlisted: LogOnce::default(),
-            unreached: LogOnce::default(),
-        })
-    }
-
-    /// Ends all connections that this member dialled, and returns when every task has ended.
-    /// Listeners have a token of their own, which is cancelled before or after.
-    pub async fn stop(&self) {
-        self.common.stopping.cancel();
-        let mut tasks = std::mem::take(&mut *lock(&self.common.tasks));
-        while tasks.join_next().await.is_some() {}
-    }
-
-    /// Metrics of a member, if the membership lists it or it has a link.
-    fn stats(&self, of: u64) -> Option<Arc<OfPeer>> {
-        lock(&self.members).stats.get(&of).cloned()
-    }
-
-    fn link(&self, to: u64) -> Option<Arc<Link>> {
-        lock(&self.members).links.get(&to).cloned()
-    }
-
-    /// Makes a link to a member and keeps it connected.
-    fn begin_link(&self, inside: &mut Members, id: u64, urls: &[String], former: Option<&Link>) {
-        let stats = inside.stats.entry(id);
-        let stats = stats.or_insert_with(|| Arc::new(self.common.stats.of(id)));
-        let ending = self.common.stopping.child_token();
-        let link = Link::new(id, urls.to_vec(), former, Arc::clone(stats), ending);
-        let link = Arc::new(link);
-        let running = link::run(Arc::clone(&link), Arc::clone(&self.common));
-        self.common.spawn(running);
-        inside.links.insert(id, link);
-    }
-
-    fn end_snapshot(&self, to: u64) {
-        if let Some(link) = self.link(to) {
-            link.end_snapshot();
-        }
-    }
-
-    fn is_removed(&self, id: u64) -> bool {
-        lock(&self.members).removed.contains(&id)
-    }
-}
-
-impl Peers for Network {
-    fn send(&self, to: u64, parcel: Parcel) -> bool {
-        let Some(link) = self.link(to) else {
-            let member = format!("{to:x}");
-            // A message to a member that was removed meanwhile is expected.
-            if !self.is_removed(to) && self.unreached.is_new(&member, self.common.clock.now()) {
-                tracing::warn!(
-                    member,
-                    "cannot answer a member whose peer URLs this one does not know"
-                );
-            }
-            return false;
-        };
-        let pushed = link.queue().push(parcel);
-        if pushed == Pushed::FirstLost {
-            self.common.inbox.deliver(PeerEvent::Unreachable(to));
-        }
-        pushed == Pushed::Queued
-    }
-
-    fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>) {
-        let sending = snapshot::Sending::new(self.common.inbox.clone(), to);
-        let Some(turn) = self.link(to).and_then(|link| link.snapshot_turn()) else {
-            // Dropping `sending` reports that it did not arrive.
-            tracing::debug!(
-                to,
-                "a snapshot is not sent: no connection, or another one is being sent"
-            );
-            return;
-        };
-        let common = Arc::clone(&self.common);
-        self.common.spawn(async move {
-            let ending = turn.ending().clone();
-            tokio::select! {
-                () = snapshot::send(&common, &turn, sending, raft_message, files) => {}
-                () = ending.cancelled() => {}
-            }
-        });
-    }
-
-    fn end_snapshots(&self) {
-        for link in lock(&self.members).links.values() {
-            link.end_snapshot();
-        }
-    }
-
-    fn set_members(&self, members: &[Member], removed: &[u64]) {
-        let own = self.common.settings.member_id;
-        if let Some(ourselves) = members.iter().find(|member| member.id == own) {
-            lock(&self.common.own_urls).clone_from(&ourselves.peer_urls);
-        }
-        let mut guard = lock(&self.members);
-        let inside = &mut *guard;
-        inside.removed.extend(removed.iter().copied());
-        for gone in removed {
-            self.incoming.end(*gone);
-        }
-        let is_listed = |id: u64| members.iter().any(|member| member.id == id);
-        let Members {
-            links,
-            stats,
-            removed,
-            unlisted,
-        } = inside;
-        unlisted.retain(|id, _| !is_listed(*id) && !removed.contains(id));
-        let changed: BTreeMap<u64, Arc<Link>> = links
-            .extract_if(.., |id, link| {
-                let member = members.iter().find(|member| member.id == *id);
-                match member {
-                    Some(member) => member.peer_urls != link.urls(),
-                    None => !unlisted.contains_key(id),
-                }
-            })
-            .inspect(|(_, link)| link.end())
-            .collect();
-        stats.retain(|id, _| {
-            let stays = is_listed(*id) || unlisted.contains_key(id);
-            if !stays {
-                self.common.stats.forget(*id);
-            }
-            stays
-        });
-        for member in members.iter().filter(|member| member.id != own) {
-            if !inside.links.contains_key(&member.id) {
-                let former = changed.get(&member.id).map(Arc::as_ref);
-                self.begin_link(inside, member.id, &member.peer_urls, former);
-            }
-        }
-    }
-
-    fn ask(&self, to: u64, question: question::Question) -> Asking {
-        let Some(mut client) = self.link(to).and_then(|link| link.client()) else {
-            return Box::pin(std::future::ready(Err(Unreachable)));
-        };
-        let settings = &self.common.settings;
-        let patience = settings.patience() * 2;
-        let hello = Some(settings.identity().hello(to));
-        let question = conclave_proto::peer::Question {
-            hello,
-            question: Some(question),
-        };
-        Box::pin(async move {
-            let asked = tokio::time::timeout(patience, client.ask(question)).await;
-            let answered = asked.map_err(|_elapsed| Unreachable)?;
-            let answer = answered.map_err(|status| {
-                tracing::debug!(to, %status, "a member does not answer");
-                Unreachable
-            })?;
-            answer.into_inner().answer.ok_or(Unreachable)
-        })
-    }
-
-    fn connected_since(&self, to: u64) -> Option<Moment> {
-        self.link(to)?.connected_since()
-    }
-}
-
-impl fmt::Debug for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network")
-            .field("settings", &self.common.settings)
-            .finish_non_exhaustive()
     }
 }
 
