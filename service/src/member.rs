@@ -1,22 +1,31 @@
-//! The member in this process: its configuration, and the tasks besides its owners.
+//! The one place where a member's owners, its network and its tasks are wired together, by its
+//! configuration.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use conclave_core::clock::SystemClock;
+use conclave_core::fatal::FatalError;
+use conclave_core::handle::Handle;
+use conclave_core::leader_queries;
 use conclave_core::limits;
 use conclave_core::member::{Member, Owners, PeerContext, Seams, Settings};
 use conclave_core::peers::Peers;
 use conclave_core::proposer::Reconfiguration;
 use conclave_core::seed::Seed;
-use conclave_core::stores::Stores;
+use conclave_core::stores::{Opened, Origin, Stores};
 use conclave_core::workers::Threads;
+use conclave_proto::peer::{Introduction, answer, question};
+use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
-use crate::metrics::{self, Metrics};
-use crate::{StartError, compactor, leaderless, reconfiguration};
+use crate::config::{Config, MemberUrl};
+use crate::metrics::{self, Metrics, PeerStats};
+use crate::net::tls::Tls;
+use crate::peer::{self, Answers, BoxFuture, Network, Parts};
+use crate::start::join::{self, Patience};
+use crate::{StartError, compactor, leader_watchdog, reconfiguration};
 
 /// The system's random numbers.
 struct SystemSeed;
@@ -27,28 +36,106 @@ impl Seed for SystemSeed {
     }
 }
 
-/// Starts a member on open stores. Must be called on the clients' runtime. `raft` runs the tasks
-/// that must not wait for clients. `connect` makes the network to the other members.
+/// Opens the certificates for connections between members, if TLS is configured.
+pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    let open = |files| Tls::open(files, &config.data_dir, &SystemClock::new()).map(Arc::new);
+    Ok(config.peer_tls.clone().map(open).transpose()?)
+}
+
+/// Determines the identity of a member with an empty data directory, by asking the other members.
+pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Origin, StartError> {
+    let patience = Patience::default();
+    let timeout = patience.round;
+    let local_address = config.peer_local_address;
+    let introduce = move |urls: Vec<MemberUrl>| {
+        let tls = tls.clone();
+        async move {
+            let introduced = peer::introduce(&urls, tls, local_address, timeout).await;
+            introduced.map_err(|error| error.to_string())
+        }
+    };
+    Ok(join::origin(config, patience, introduce).await?)
+}
+
+/// A member whose owners run, with its metrics and its connections to the other members.
+pub(crate) struct Running {
+    pub(crate) member: Member,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) network: Arc<Network>,
+}
+
+/// Starts a member on its opened stores. `origin` is the member's identity if they are empty. Must be
+/// called on the clients' runtime. `raft` runs the connections to other members and the tasks that
+/// must not wait for clients.
 pub(crate) fn start(
-    stores: Stores,
+    opened: Opened,
+    origin: Option<Origin>,
     config: &Config,
-    metrics: &Metrics,
+    tls: Option<Arc<Tls>>,
     stopping: CancellationToken,
     raft: &runtime::Handle,
-    connect: impl FnOnce(PeerContext) -> Arc<dyn Peers>,
-) -> Result<Member, StartError> {
+) -> Result<Running, StartError> {
+    let message = match &origin {
+        Some(Origin::New(_)) => "starting a member of a new cluster",
+        Some(Origin::Joined { .. }) => "starting a member that was added to a cluster",
+        None => "restarting the member",
+    };
+    let stores = opened.into_stores(origin, config.force_new_cluster)?;
+    log_start(message, &stores, config);
+    let metrics = Metrics::new(stores.identity(), metrics_settings(config))
+        .map_err(|error| StartError::System(error.to_string()))?;
+    let network = OnceLock::new();
+    let began_blank = stores.is_blank();
+    let connect = |context| {
+        let stats = metrics.peers().clone();
+        let connect = || connect(config, tls, context, stats, began_blank, raft);
+        let network = network.get_or_init(connect);
+        Arc::clone(network) as Arc<dyn Peers>
+    };
     let seams = Seams {
         clock: Arc::new(SystemClock::new()),
         seed: Arc::new(SystemSeed),
         workers: Arc::new(Threads),
         observer: Arc::clone(metrics.stats()) as _,
     };
-    let settings = settings(config);
-    let owners = Owners::new(stores, settings, seams, stopping, connect)?;
+    let owners = Owners::new(stores, settings(config), seams, stopping, connect)?;
     let mut member = Member::start(owners, raft)?;
+    spawn_tasks(&mut member, config, &metrics);
+    let network = network.into_inner();
+    Ok(Running {
+        member,
+        metrics: Arc::new(metrics),
+        network: network.expect("a member that starts connects"),
+    })
+}
+
+/// Logs the first line of a member: its ids and its addresses.
+fn log_start(message: &str, stores: &Stores, config: &Config) {
+    let (cluster, member) = (stores.identity().cluster_id, stores.identity().member_id);
+    let urls = |urls: &[MemberUrl]| {
+        let texts: Vec<&str> = urls.iter().map(MemberUrl::as_str).collect();
+        texts.join(",")
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        name = config.name,
+        member = format!("{member:x}"),
+        cluster = format!("{cluster:x}"),
+        data_dir = %config.data_dir.display(),
+        log_dir = %config.log_dir().display(),
+        listen_peer_urls = urls(&config.listen_peer_urls),
+        listen_client_urls = urls(&config.listen_client_urls),
+        advertise_client_urls = urls(&config.advertise_client_urls),
+        "{message}"
+    );
+}
+
+/// Spawns the tasks beside the owners, on the runtime of the clients.
+fn spawn_tasks(member: &mut Member, config: &Config, metrics: &Metrics) {
     let (handle, runtime) = (member.handle().clone(), runtime::Handle::current());
-    let watchdog = leaderless::watch(handle.clone(), settings.election_timeout);
-    member.spawn("leaderless", watchdog, &runtime);
+    let election_timeout = Duration::from_millis(config.election_timeout_ms);
+    let watchdog = leader_watchdog::watch(handle.clone(), election_timeout);
+    member.spawn("leader-watchdog", watchdog, &runtime);
     if let Some(retention) = config.auto_compaction {
         let compacting = compactor::run(handle.clone(), retention);
         member.spawn("compactor", compacting, &runtime);
@@ -58,7 +145,6 @@ pub(crate) fn start(
         let promoting = reconfiguration::promote_learners(handle, promotions);
         member.spawn("promotion", promoting, &runtime);
     }
-    Ok(member)
 }
 
 fn settings(config: &Config) -> Settings {
@@ -84,10 +170,93 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Returns the configuration of the metrics.
-pub(crate) fn metrics_settings(config: &Config) -> metrics::Settings {
+fn metrics_settings(config: &Config) -> metrics::Settings {
     metrics::Settings {
         extensive: config.extensive_metrics,
         lease_checkpoint: config.lease_checkpoint,
         sets_local_address: config.peer_local_address.is_some(),
+    }
+}
+
+fn connect(
+    config: &Config,
+    tls: Option<Arc<Tls>>,
+    context: PeerContext,
+    stats: PeerStats,
+    began_blank: bool,
+    raft: &runtime::Handle,
+) -> Arc<Network> {
+    let PeerContext {
+        identity,
+        clock,
+        reader,
+        fatal,
+        inbox,
+    } = context;
+    Network::new(Parts {
+        settings: peer::Settings {
+            cluster_id: identity.cluster_id,
+            member_id: identity.member_id,
+            boot_id: rand::random(),
+            election_timeout: std::time::Duration::from_millis(config.election_timeout_ms),
+            max_request_bytes: config.max_request_bytes,
+            peer_urls: config
+                .initial_advertise_peer_urls
+                .iter()
+                .map(MemberUrl::to_string)
+                .collect(),
+            snapshot_bytes_per_second: peer::SNAPSHOT_BYTES_PER_SECOND,
+            snapshot_dir: config.member_dir(),
+            tls,
+            local_address: config.peer_local_address,
+        },
+        inbox,
+        clock,
+        applied: Arc::new(move || reader.applied().index),
+        stats,
+        began_blank,
+        already_started: {
+            let error = join::already_started(config, identity.member_id);
+            FatalError::Process(error.to_string())
+        },
+        fatal,
+        runtime: raft.clone(),
+        // The driver sends to other members until it ends; the network is stopped after it.
+        stopping: CancellationToken::new(),
+    })
+}
+
+/// Serves other members on one listener. Must run on the runtime that the listener was bound on.
+pub(crate) fn serve_peers(
+    (url, listener): (MemberUrl, TcpListener),
+    network: Arc<Network>,
+    tls: Option<Arc<Tls>>,
+    member: &Member,
+    stopping: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let answers = Arc::new(member.handle().clone());
+    let fatal = member.fatal().clone();
+    let address = listener
+        .local_addr()
+        .map_or(String::new(), |address| address.to_string());
+    tracing::info!(%url, address, "ready to serve other members");
+    let tls = tls.filter(|_| url.is_tls());
+    async move {
+        if let Err(error) = peer::serve(listener, network, answers, tls, stopping).await {
+            fatal.report(FatalError::Process(format!(
+                "serving {url} failed: {error}"
+            )));
+        }
+    }
+}
+
+impl Answers for Handle {
+    fn answer(&self, question: question::Question) -> BoxFuture<answer::Answer> {
+        let handle = self.clone();
+        Box::pin(async move { leader_queries::answer(&handle, question).await })
+    }
+
+    fn introduce(&self) -> Introduction {
+        leader_queries::introduce(self)
     }
 }

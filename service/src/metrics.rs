@@ -32,10 +32,10 @@ use conclave_core::handle::{Handle, Identity};
 mod calls;
 mod clients;
 mod durations;
+mod gauges;
 mod peers;
 mod process;
 mod renderings;
-mod standing;
 mod stats;
 
 pub(crate) use calls::{Call, Calls};
@@ -47,9 +47,9 @@ pub use peers::PeerStats;
 pub(crate) use peers::Transfers;
 pub use stats::Stats;
 
+use gauges::Gauges;
 use process::Process;
 use renderings::Renderings;
-use standing::Standing;
 
 /// The configuration of the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Metrics {
     clients: Arc<Clients>,
     stats: Arc<Stats>,
     peers: PeerStats,
-    standing: Standing,
+    gauges: Gauges,
     process: Process,
     health: Health,
     scrapes: Scrapes,
@@ -123,8 +123,8 @@ impl Metrics {
         collectors.extend(of_stats);
         let (peers, of_peers) = PeerStats::new(identity.member_id)?;
         collectors.extend(of_peers);
-        let (standing, of_standing) = Standing::new()?;
-        collectors.extend(of_standing);
+        let (gauges, of_gauges) = Gauges::new()?;
+        collectors.extend(of_gauges);
         let (health, of_health) = Health::new()?;
         collectors.extend(of_health);
         let (process, of_process) = Process::new()?;
@@ -142,7 +142,7 @@ impl Metrics {
             clients: Arc::new(clients),
             stats: Arc::new(stats),
             peers,
-            standing,
+            gauges,
             process,
             health,
             scrapes,
@@ -207,7 +207,7 @@ impl Metrics {
     }
 
     fn render(&self, handle: &Handle) -> prometheus::Result<String> {
-        self.standing.read(handle);
+        self.gauges.read(handle);
         self.process.read();
         self.calls.settle();
         TextEncoder::new().encode_to_string(&self.registry.gather())

@@ -19,14 +19,12 @@ use conclave_storage::machine::Reply;
 use conclave_storage::membership as rules;
 
 use crate::config::MemberUrl;
-use crate::identity;
+use crate::start::ids;
 use conclave_core::handle::{Handle, ProposeError};
 use conclave_core::leader_queries::is_learner_ready;
 use conclave_core::limits;
 
 mod quorum;
-
-pub(crate) use quorum::majority;
 
 /// Interval of the checks for learners to promote, where promotion is automatic.
 const PROMOTION_INTERVAL: Duration = Duration::from_millis(500);
@@ -49,7 +47,7 @@ pub(crate) async fn add(
     let urls = parse_urls(peer_urls)?;
     let seconds = handle.clock().wall_ms() / 1000;
     let member = Member {
-        id: identity::member_id(&urls, "", Some(seconds)),
+        id: ids::member_id(&urls, "", Some(seconds)),
         peer_urls: texts(&urls),
         is_learner,
         ..Member::default()

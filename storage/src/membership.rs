@@ -58,6 +58,11 @@ impl Change {
     }
 }
 
+/// Returns the votes that are a majority of this number of voters.
+pub fn majority(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
 /// The members, and the ids of removed members.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Membership {

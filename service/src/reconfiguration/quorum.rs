@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use conclave_proto::ApiError;
 use conclave_proto::command::Member;
-use conclave_storage::membership::Change;
+use conclave_storage::membership::{Change, majority};
 
 /// A member counts as up after it has been connected for this long: etcd's `HealthInterval`.
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
@@ -104,11 +104,6 @@ fn is_up(connected_for: impl Fn(u64) -> Option<Duration>, id: u64) -> bool {
 /// A member publishes its name when it starts.
 fn is_started(member: &&Member) -> bool {
     !member.name.is_empty()
-}
-
-/// Returns the size of a majority of `count` voters.
-pub(crate) fn majority(count: usize) -> usize {
-    count / 2 + 1
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who this member is: the ids of members and of the cluster.
+//! The ids of members and of the cluster.
 //!
 //! Ids are derived, not drawn, so that the members of a new cluster agree on them without having
 //! spoken: a member's from its peer URLs and the cluster's token, the cluster's from its members'.
@@ -14,7 +14,7 @@ use sha1::{Digest, Sha1};
 use crate::config::{Config, MemberUrl};
 
 /// The cluster that a configuration begins, for a member whose data directory is empty.
-pub fn new_cluster(config: &Config) -> NewCluster {
+pub(crate) fn new_cluster(config: &Config) -> NewCluster {
     let token = &config.initial_cluster_token;
     let mut members: Vec<Member> = config
         .initial_members()
@@ -37,7 +37,11 @@ pub fn new_cluster(config: &Config) -> NewCluster {
 /// The id of a member: the first eight bytes of the SHA-1 of its sorted peer URLs and the token,
 /// without anything between them. A member added to a running cluster also has the second it was
 /// added in, so that one removed and added again is somebody else.
-pub fn member_id(peer_urls: &[MemberUrl], token: &str, added_at_seconds: Option<i64>) -> u64 {
+pub(crate) fn member_id(
+    peer_urls: &[MemberUrl],
+    token: &str,
+    added_at_seconds: Option<i64>,
+) -> u64 {
     let mut urls: Vec<&str> = peer_urls.iter().map(MemberUrl::as_str).collect();
     urls.sort_unstable();
     let mut hasher = Sha1::new();
@@ -52,7 +56,7 @@ pub fn member_id(peer_urls: &[MemberUrl], token: &str, added_at_seconds: Option<
 }
 
 /// The id of a cluster: the first eight bytes of the SHA-1 of its members' ids, in ascending order.
-pub fn cluster_id(member_ids: &[u64]) -> u64 {
+pub(crate) fn cluster_id(member_ids: &[u64]) -> u64 {
     let mut ids = member_ids.to_vec();
     ids.sort_unstable();
     let mut hasher = Sha1::new();

@@ -90,7 +90,7 @@ impl Script {
 
 fn new_cluster() -> (Config, NewCluster) {
     let config = config("c", "new", THREE);
-    let identity = identity::new_cluster(&config);
+    let identity = ids::new_cluster(&config);
     (config, identity)
 }
 
@@ -112,7 +112,7 @@ async fn a_new_cluster_begins_though_nobody_answers() {
     assert_eq!(begun, Ok(Origin::New(identity)));
     let alone = Config::default();
     let begun = Script::default().origin(&alone).await;
-    assert_eq!(begun, Ok(Origin::New(identity::new_cluster(&alone))));
+    assert_eq!(begun, Ok(Origin::New(ids::new_cluster(&alone))));
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use crate::reconfiguration::majority;
 use conclave_core::handle::Handle;
+use conclave_storage::membership::majority;
 
 /// From one reminder to the next.
 const REMINDER: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Gauges and counters that are read from the handle at a scrape. See [`crate::metrics`].
+//! Gauges and counters that are read from the [`Handle`] at each scrape.
 
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntGauge};
@@ -17,8 +17,8 @@ struct Count {
     read: fn(&Handle) -> u64,
 }
 
-/// All values that are read at a scrape.
-pub(super) struct Standing {
+/// The metrics that are read at a scrape.
+pub(super) struct Gauges {
     readings: Vec<Reading>,
     counts: Vec<Count>,
 }
@@ -129,10 +129,10 @@ const COUNTERS: &[Row<u64>] = &[
     ),
 ];
 
-impl Standing {
+impl Gauges {
     /// Returns the gauges and counters, and the collectors to register.
-    pub(super) fn new() -> prometheus::Result<(Standing, Vec<Box<dyn Collector>>)> {
-        let mut standing = Standing {
+    pub(super) fn new() -> prometheus::Result<(Gauges, Vec<Box<dyn Collector>>)> {
+        let mut gauges = Gauges {
             readings: Vec::new(),
             counts: Vec::new(),
         };
@@ -140,14 +140,14 @@ impl Standing {
         for &(name, help, read) in GAUGES {
             let gauge = IntGauge::new(name, help)?;
             collectors.push(Box::new(gauge.clone()));
-            standing.readings.push(Reading { gauge, read });
+            gauges.readings.push(Reading { gauge, read });
         }
         for &(name, help, read) in COUNTERS {
             let counter = IntCounter::new(name, help)?;
             collectors.push(Box::new(counter.clone()));
-            standing.counts.push(Count { counter, read });
+            gauges.counts.push(Count { counter, read });
         }
-        Ok((standing, collectors))
+        Ok((gauges, collectors))
     }
 
     /// Reads all values.

@@ -26,11 +26,11 @@ use std::time::Duration;
 use conclave_core::stores::{NewCluster, Origin};
 use conclave_proto::command::Member;
 use conclave_proto::peer::Introduction;
+use conclave_storage::membership::majority;
 use tokio::task::JoinSet;
 
 use crate::config::{Config, InitialClusterState, InitialMember, MemberUrl};
-use crate::identity;
-use crate::reconfiguration::majority;
+use crate::start::ids;
 
 mod error;
 #[cfg(test)]
@@ -40,15 +40,15 @@ pub use error::JoinError;
 
 /// Timeouts and retries for asking the other members.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// Time to wait for the answers of a round.
-    pub round: Duration,
+    pub(crate) round: Duration,
     /// Pause between two rounds.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// Maximum number of rounds when a member joins.
-    pub rounds: u32,
+    pub(crate) rounds: u32,
     /// Maximum number of rounds in which the list of members does not match.
-    pub misfits: u32,
+    pub(crate) misfits: u32,
 }
 
 impl Default for Patience {
@@ -68,7 +68,7 @@ type Answered<'a> = (&'a InitialMember, Result<Introduction, String>);
 
 /// Determines the identity of this member. `introduce` asks the member with these peer URLs for its
 /// cluster's members; its error is a text for the operator.
-pub async fn origin<A, F>(
+pub(crate) async fn origin<A, F>(
     config: &Config,
     patience: Patience,
     introduce: A,
@@ -80,7 +80,7 @@ where
     if let Err(reason) = &config.initial_cluster {
         return Err(JoinError::Flags(reason.clone()));
     }
-    let identity = identity::new_cluster(config);
+    let identity = ids::new_cluster(config);
     let others = others(config);
     if config.initial_cluster_state == InitialClusterState::New {
         let answers = ask(&others, patience.round, &introduce).await;

@@ -1,0 +1,205 @@
+//! The task of a running server: serves other members, clients and metrics, and ends them in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch as signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use conclave_core::FatalError;
+use conclave_core::member::Member;
+
+use crate::StartError;
+use crate::config::{Config, MemberUrl};
+use crate::descriptors::{self, Budget};
+use crate::edge::places::Places;
+use crate::edge::{self, monitoring};
+use crate::member::{self, Running};
+use crate::metrics::Metrics;
+use crate::net::listener::{Listener, bind_tcp};
+use crate::net::tls::Tls;
+use crate::raft_runtime::RaftRuntime;
+use crate::start::publish;
+
+/// The listeners of a member, bound before its data is opened.
+pub(crate) struct Listeners {
+    clients: Vec<(MemberUrl, Listener)>,
+    peers: Vec<(MemberUrl, TcpListener)>,
+    metrics: Vec<(MemberUrl, Listener)>,
+}
+
+impl Listeners {
+    /// Binds a listener for each configured URL.
+    pub(crate) async fn bind(config: &Config, raft: &RaftRuntime) -> Result<Listeners, StartError> {
+        let clients = bind(&config.listen_client_urls, listen).await?;
+        let peer_urls = config.listen_peer_urls.clone();
+        // The runtime that a socket is bound on also wakes the tasks that wait for it.
+        let peers = raft.run(async move { bind(&peer_urls, listen_tcp).await });
+        Ok(Listeners {
+            clients,
+            peers: peers.await?,
+            metrics: bind(&config.listen_metrics_urls, listen).await?,
+        })
+    }
+
+    /// Returns the TCP addresses that clients are served on, in the order of the URLs.
+    pub(crate) fn client_addresses(&self) -> Vec<SocketAddr> {
+        let address = |(_, listener): &(MemberUrl, Listener)| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        };
+        self.clients.iter().filter_map(address).collect()
+    }
+}
+
+/// The task of a server, from its start to its end.
+pub(crate) struct Supervisor {
+    pub(crate) config: Config,
+    pub(crate) running: Running,
+    pub(crate) raft: RaftRuntime,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) listeners: Listeners,
+    /// Becomes true when clients are served.
+    pub(crate) is_ready: signal::Sender<bool>,
+    /// Takes the outcome when everything has ended.
+    pub(crate) end: signal::Sender<Option<Result<(), FatalError>>>,
+}
+
+impl Supervisor {
+    pub(crate) async fn run(self) {
+        let Supervisor {
+            config,
+            running,
+            raft,
+            tls,
+            listeners,
+            is_ready,
+            end,
+        } = self;
+        let Running {
+            member,
+            metrics,
+            network,
+        } = running;
+        let handle = member.handle().clone();
+        let stopping = handle.stopping().clone();
+        let mut edges = JoinSet::new();
+        // Other members are served until the owners have stopped: the last calls of clients need
+        // them.
+        let mut peers = JoinSet::new();
+        let peers_stopping = CancellationToken::new();
+        for (url, listener) in listeners.peers {
+            let served = member::serve_peers(
+                (url, listener),
+                Arc::clone(&network),
+                tls.clone(),
+                &member,
+                peers_stopping.clone(),
+            );
+            peers.spawn_on(member.fatal().guard("peer-listener", served), raft.handle());
+        }
+        serve_metrics(&mut edges, listeners.metrics, &member, &metrics);
+        tokio::select! {
+            () = publish::publish(&handle, &config) => {
+                serve(&mut edges, listeners.clients, &member, &metrics, &config);
+                is_ready.send_replace(true);
+                stopping.cancelled().await;
+            }
+            () = stopping.cancelled() => {}
+        }
+        while edges.join_next().await.is_some() {}
+        let outcome = member.stop().await;
+        peers_stopping.cancel();
+        network.stop().await;
+        while peers.join_next().await.is_some() {}
+        raft.stop().await;
+        // Both hold the state open, and a caller that waits for the end may start another server on
+        // the same data.
+        drop((handle, network));
+        end.send_replace(Some(outcome));
+    }
+}
+
+/// Starts to serve clients on every listener.
+fn serve(
+    edges: &mut JoinSet<()>,
+    listeners: Vec<(MemberUrl, Listener)>,
+    member: &Member,
+    metrics: &Arc<Metrics>,
+    config: &Config,
+) {
+    let settings = edge::Settings {
+        max_concurrent_streams: config.max_concurrent_streams,
+        keepalive_interval: config.grpc_keepalive_interval,
+        keepalive_timeout: config.grpc_keepalive_timeout,
+    };
+    let budget = Budget::current();
+    budget.report();
+    let refused = &metrics.stats().client_connections_refused;
+    let places = Places::new(budget.clients, refused.clone());
+    for (url, listener) in listeners {
+        let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
+        let places = Arc::clone(&places);
+        let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
+        // With port 0, the log is the only place that has the address.
+        let address = listener.local_address();
+        tracing::info!(%url, address, "ready to serve client requests");
+        edges.spawn(member.fatal().guard("client-listener", async move {
+            let served = edge::serve(listener, handle, metrics, settings, places, stopping).await;
+            if let Err(error) = served {
+                fatal.report(FatalError::Process(format!(
+                    "serving {url} failed: {error}"
+                )));
+            }
+        }));
+    }
+}
+
+/// Starts to serve metrics and health checks on their own ports.
+fn serve_metrics(
+    edges: &mut JoinSet<()>,
+    listeners: Vec<(MemberUrl, Listener)>,
+    member: &Member,
+    metrics: &Arc<Metrics>,
+) {
+    let places = Arc::new(Semaphore::new(descriptors::MONITORING_MAX));
+    for (url, listener) in listeners {
+        let address = listener.local_address();
+        tracing::info!(%url, address, "ready to serve metrics");
+        let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
+        let stopping = handle.stopping().clone();
+        let served = monitoring::serve(listener, handle, metrics, Arc::clone(&places), stopping);
+        edges.spawn(member.fatal().guard("metrics-listener", served));
+    }
+}
+
+/// Listens on a URL: on a TCP port or on a Unix socket.
+async fn listen(url: &MemberUrl) -> io::Result<Listener> {
+    match url.socket_path() {
+        Some(path) => Listener::bind_unix(path).await,
+        None => listen_tcp(url).await.map(Listener::Tcp),
+    }
+}
+
+async fn listen_tcp(url: &MemberUrl) -> io::Result<TcpListener> {
+    bind_tcp(&url.bind_addresses()).await
+}
+
+/// Binds one listener for each URL.
+async fn bind<'a, L>(
+    urls: &'a [MemberUrl],
+    listen: impl AsyncFn(&'a MemberUrl) -> io::Result<L>,
+) -> Result<Vec<(MemberUrl, L)>, StartError> {
+    let mut listeners = Vec::new();
+    for url in urls {
+        let listener = listen(url).await.map_err(|error| StartError::Listen {
+            url: url.to_string(),
+            error,
+        })?;
+        listeners.push((url.clone(), listener));
+    }
+    Ok(listeners)
+}
