@@ -63,9 +63,10 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -225,7 +226,7 @@ impl Common {
     /// The Hello of a stream to `to`.
     fn stream_hello(&self, to: u64) -> Hello {
         Hello {
-            peer_urls: lock(&self.own_urls).clone(),
+            peer_urls: self.own_urls.lock().clone(),
             ..self.settings.identity().hello(to)
         }
     }
@@ -236,7 +237,7 @@ impl Common {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = lock(&self.tasks);
+        let mut tasks = self.tasks.lock();
         // Take out the tasks that have ended, so that they do not pile up.
         while tasks.try_join_next().is_some() {}
         tasks.spawn_on(task, &self.runtime);
@@ -249,11 +250,6 @@ impl fmt::Debug for Parts {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// Locks a mutex. No panic leaves the data half changed, so a poisoned lock is ignored.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Describes a failed call for the log: the message of the other end, or the error of the

@@ -19,14 +19,15 @@
 //! revision is published before the new engine, and the revision after it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use conclave_proto::command::Member;
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::mvccpb::KeyValue;
+use parking_lot::{Mutex, RwLock};
 
 use crate::engine::metered::Metered;
 use crate::engine::{Engine, Meter, Read};
@@ -155,17 +156,17 @@ impl Reader {
 
     /// Returns the members, by id.
     pub fn members(&self) -> Vec<Member> {
-        lock(&self.shared.membership).members()
+        self.shared.membership.lock().members()
     }
 
     /// Returns the members and the removed members, with the rules for changing them.
     pub fn membership(&self) -> Arc<Membership> {
-        lock(&self.shared.membership).clone()
+        self.shared.membership.lock().clone()
     }
 
     /// Returns the raised alarms, by type and member.
     pub fn alarms(&self) -> Vec<api::AlarmMember> {
-        lock(&self.shared.alarms).to_vec()
+        self.shared.alarms.lock().to_vec()
     }
 
     /// Returns [`Sizes::logical`] without asking the engine, so it is cheap enough to check before
@@ -260,14 +261,14 @@ impl Reader {
         let (at, _) = self.resolve(revision)?;
         let known = |hash: &&HashKv| hash.hash_revision == at.0;
         if at == self.compacted()
-            && let Some(hash) = lock(&self.shared.hashes).iter().find(known)
+            && let Some(hash) = self.shared.hashes.lock().iter().find(known)
         {
             return Ok(*hash);
         }
         let hash = self.read_frozen(revision, |read, at, _| {
             hash::hash_kv(read, at, self.compacted().min(at))
         })?;
-        let mut hashes = lock(&self.shared.hashes);
+        let mut hashes = self.shared.hashes.lock();
         hashes.retain(|other| other.hash_revision != hash.hash_revision);
         hashes.push_back(hash);
         if hashes.len() > HASHES_REMEMBERED {
@@ -285,8 +286,7 @@ impl Reader {
     /// Returns the engine of the current state. After a snapshot is installed, the returned engine
     /// still has the old state.
     pub fn engine(&self) -> Arc<dyn Engine> {
-        let engine = self.shared.engine.read();
-        Arc::clone(&engine.unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.shared.engine.read())
     }
 
     fn revision(&self) -> Revision {
@@ -357,10 +357,4 @@ impl Reader {
             at => Ok((at, now)),
         }
     }
-}
-
-/// Locks despite poison: the guarded values are replaced whole, so a panic cannot leave one half
-/// changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

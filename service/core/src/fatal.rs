@@ -5,9 +5,10 @@
 //! so nothing may be acknowledged that was not acknowledged before. Replies that are due are never
 //! sent; their slots are dropped, and the clients learn that the outcome is unknown.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use conclave_storage::Fault;
@@ -67,7 +68,7 @@ impl Fatal {
     /// more if it is something else: it may be what follows from the first, or its cause.
     pub fn report(&self, error: FatalError) {
         let known = {
-            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut first = self.first.lock();
             let known = first.clone();
             first.get_or_insert(error.clone());
             known
@@ -86,10 +87,7 @@ impl Fatal {
 
     /// The first report.
     pub fn reported(&self) -> Option<FatalError> {
-        self.first
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.first.lock().clone()
     }
 
     /// The same as this future, whose panic is reported: for a task that runs as long as the

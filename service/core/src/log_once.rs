@@ -1,8 +1,9 @@
 //! Rate limit for log lines about a failure that repeats.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use crate::clock::Moment;
 
@@ -27,7 +28,7 @@ struct Logged {
 impl LogOnce {
     /// Whether this failure should be logged now. If so, it counts as logged.
     pub fn is_new(&self, failure: &str, now: Moment) -> bool {
-        let mut logged = self.lock();
+        let mut logged = self.logged.lock();
         let is_recent = |at: Moment| now.since(at) < AGAIN_AFTER;
         logged.at.retain(|_, at| is_recent(*at));
         if logged.at.contains_key(failure) {
@@ -46,17 +47,12 @@ impl LogOnce {
 
     /// This failure is over: the next time it is new.
     pub fn forget(&self, failure: &str) {
-        self.lock().at.remove(failure);
+        self.logged.lock().at.remove(failure);
     }
 
     /// All failures are over.
     pub fn forget_all(&self) {
-        self.lock().at.clear();
-    }
-
-    /// A panic elsewhere cannot leave the maps half changed.
-    fn lock(&self) -> MutexGuard<'_, Logged> {
-        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
+        self.logged.lock().at.clear();
     }
 }
 

@@ -37,11 +37,12 @@
 //! joins the threads.
 
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -280,7 +281,7 @@ impl LongReads {
     /// Waits until every thread has ended. Called when the server is stopping and no further reads
     /// start.
     pub(crate) async fn stop(&self) {
-        let threads = std::mem::take(&mut *lock(&self.shared.threads));
+        let threads = std::mem::take(&mut *self.shared.threads.lock());
         let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
         // The panic was already printed, and the caller of that read got no result.
         let _ = tokio::task::spawn_blocking(join).await;
@@ -315,7 +316,7 @@ impl LongReads {
     ) -> Result<(), Unread> {
         let shared = &self.shared;
         // This lock prevents a thread from being started after `stop` has collected the threads.
-        let mut threads = lock(&shared.threads);
+        let mut threads = shared.threads.lock();
         if shared.stopping.is_cancelled() {
             return Err(Unread::Stopped);
         }
@@ -366,11 +367,6 @@ impl Drop for Abandon {
 async fn place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     let place = Arc::clone(places).acquire_owned().await;
     place.expect("the semaphore is never closed")
-}
-
-/// Locks a mutex and ignores poisoning: a panic leaves no data half changed here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

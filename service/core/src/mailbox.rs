@@ -13,9 +13,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use conclave_proto::ApiError;
@@ -134,7 +134,7 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     /// Adds a command, or returns it when the mailbox is closed.
     pub(crate) fn propose(&self, proposal: Proposal) -> Result<(), Proposal> {
-        let mut inside = self.lock();
+        let mut inside = self.compartments.lock();
         if inside.mail.closed {
             return Err(proposal);
         }
@@ -148,7 +148,7 @@ impl Mailbox {
 
     /// Adds a read. Refuses it when the mailbox is closed or too many reads wait.
     pub(crate) fn read(&self, slot: ReadSlot) -> Result<(), ApiError> {
-        let mut inside = self.lock();
+        let mut inside = self.compartments.lock();
         if inside.mail.closed {
             return Err(ApiError::Stopped);
         }
@@ -163,7 +163,7 @@ impl Mailbox {
     /// Adds a control message. Drops a peer's message and returns false when too many wait; raft
     /// repeats it.
     pub(crate) fn control(&self, control: Control) -> bool {
-        let mut inside = self.lock();
+        let mut inside = self.compartments.lock();
         if matches!(control, Control::Peer(PeerEvent::Parcel { .. })) {
             if inside.peer_messages >= limits::PEER_MESSAGES_MAX {
                 return false;
@@ -177,21 +177,18 @@ impl Mailbox {
 
     /// Closes the mailbox to commands and reads, and wakes the driver to stop.
     pub(crate) fn close(&self) {
-        let mut inside = self.lock();
+        let mut inside = self.compartments.lock();
         inside.mail.closed = true;
         self.wake_if(&mut inside, |_| true);
     }
 
     /// Sleeps until mail of an awaited kind arrives, or for `at_most`; then takes everything.
     pub(crate) fn take(&self, waiting: Waiting, at_most: Duration) -> Mail {
-        let mut inside = self.lock();
+        let mut inside = self.compartments.lock();
         if !inside.has(waiting) && !at_most.is_zero() {
             inside.sleeping = Some(waiting);
-            inside = self
-                .wake
-                .wait_timeout_while(inside, at_most, |inside| inside.sleeping.is_some())
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
+            let is_asleep = |inside: &mut Compartments| inside.sleeping.is_some();
+            self.wake.wait_while_for(&mut inside, is_asleep, at_most);
             inside.sleeping = None;
         }
         inside.peer_messages = 0;
@@ -209,13 +206,6 @@ impl Mailbox {
         {
             self.wake.notify_one();
         }
-    }
-
-    /// A panic elsewhere cannot leave the queues half changed: every change is one push or take.
-    fn lock(&self) -> MutexGuard<'_, Compartments> {
-        self.compartments
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -266,13 +256,13 @@ mod tests {
     #[test]
     fn only_what_is_waited_for_wakes() {
         let mailbox = Mailbox::default();
-        let is_asleep = || mailbox.lock().sleeping.is_some();
-        mailbox.lock().sleeping = Some(Waiting::CONTROL);
+        let is_asleep = || mailbox.compartments.lock().sleeping.is_some();
+        mailbox.compartments.lock().sleeping = Some(Waiting::CONTROL);
         mailbox.read(read_slot()).expect("open");
         assert!(is_asleep());
         mailbox.control(Control::Persisted(1));
         assert!(!is_asleep());
-        mailbox.lock().sleeping = Some(READS);
+        mailbox.compartments.lock().sleeping = Some(READS);
         let proposal = Proposal::of_another(Bytes::new());
         mailbox.propose(proposal).expect("open");
         assert!(is_asleep());

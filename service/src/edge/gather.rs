@@ -17,10 +17,11 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use prometheus::IntCounter;
@@ -100,13 +101,6 @@ impl<W> Clone for Outgoing<W> {
     }
 }
 
-impl<W> Outgoing<W> {
-    fn lock(&self) -> MutexGuard<'_, Buffered<W>> {
-        // No code that panics runs while it is locked.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl<W: AsyncWrite + Unpin> Buffered<W> {
     /// Gathers the slices, or writes them if they are large. Waits while there is no space.
     fn poll_take(
@@ -169,7 +163,7 @@ impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Gathered<R, W> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.outgoing.lock().poll_take(cx, &[IoSlice::new(bytes)])
+        self.outgoing.0.lock().poll_take(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -177,7 +171,7 @@ impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Gathered<R, W> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.outgoing.lock().poll_take(cx, slices)
+        self.outgoing.0.lock().poll_take(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -190,7 +184,7 @@ impl<R: Unpin, W: AsyncWrite + Unpin> AsyncWrite for Gathered<R, W> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut buffered = self.outgoing.lock();
+        let mut buffered = self.outgoing.0.lock();
         ready!(buffered.poll_drain(cx))?;
         Pin::new(&mut buffered.writing).poll_shutdown(cx)
     }
@@ -235,7 +229,7 @@ impl<F: Future<Output = ()>, W: AsyncWrite + Unpin> Future for Gathering<F, W> {
             return Poll::Pending;
         }
         let polled = this.connection.as_mut().poll(cx);
-        let mut outgoing = this.outgoing.lock();
+        let mut outgoing = this.outgoing.0.lock();
         if !outgoing.bytes.is_empty() {
             this.since_write = Some(Stopwatch::start());
         }
@@ -367,7 +361,7 @@ mod tests {
         let order = Arc::new(Mutex::new(Vec::new()));
         let note = |name: &'static str| {
             let order = Arc::clone(&order);
-            async move { order.lock().expect("no panics").push(name) }
+            async move { order.lock().push(name) }
         };
         let mut connection = Gathering::new(note("connection"), outgoing);
         connection.since_write = Some(Stopwatch::start());
@@ -378,9 +372,6 @@ mod tests {
             task.await.expect("no panics");
         }
         connection.await.expect("no panics");
-        assert_eq!(
-            *order.lock().expect("no panics"),
-            ["first", "second", "connection"]
-        );
+        assert_eq!(*order.lock(), ["first", "second", "connection"]);
     }
 }

@@ -3,8 +3,10 @@
 //! A series appears with its first observation, as in etcd: most kinds of commands never occur on
 //! most members, and each series has twenty lines. Each series is looked up once.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use conclave_core::observe::{AppliedCommand, RequestKind};
 use conclave_storage::machine::CommandKind;
@@ -109,7 +111,7 @@ impl Durations {
     /// Observes the durations of a batch of applied commands.
     pub(crate) fn applied(&self, commands: &[AppliedCommand]) {
         // Only one thread applies commands, so the lock is free.
-        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gathered = self.gathered.lock();
         for command in commands {
             gathered.observe(&self.applies, command);
         }

@@ -14,8 +14,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// The places of one endpoint.
@@ -64,15 +65,10 @@ impl Newcomers {
         })
     }
 
-    fn present(&self) -> MutexGuard<'_, Present> {
-        // No code that panics runs while it is locked.
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Admits a connection; returns whether another one was evicted for it. `None` if too many are
     /// ending.
     pub(crate) fn admit(self: &Arc<Self>, origin: Origin) -> Option<(Newcomer, bool)> {
-        let mut present = self.present();
+        let mut present = self.present.lock();
         if present.ending.len() >= self.places {
             return None;
         }
@@ -97,7 +93,7 @@ impl Newcomers {
     /// Takes out a connection whose other end has identified itself; returns the token that ends
     /// it. `None` if it was taken out or evicted before.
     pub(crate) fn take(&self, number: u64) -> Option<CancellationToken> {
-        let mut present = self.present();
+        let mut present = self.present.lock();
         let origins: Vec<Origin> = present.waiting.keys().copied().collect();
         origins
             .into_iter()
@@ -147,7 +143,7 @@ impl Newcomer {
 
     /// Returns true while the connection is a newcomer: neither evicted nor taken out.
     pub(crate) fn is_waiting(&self) -> bool {
-        let present = self.of.present();
+        let present = self.of.present.lock();
         let waiting = present.waiting.get(&self.origin);
         waiting.is_some_and(|waiting| waiting.keys().any(|(_, number)| *number == self.number))
     }
@@ -155,7 +151,7 @@ impl Newcomer {
     /// Records that the first bytes were those of a supported protocol. Silent newcomers are
     /// evicted before this one.
     pub(crate) fn has_spoken(&self) {
-        let mut present = self.of.present();
+        let mut present = self.of.present.lock();
         if let Some(evicted) = present.take(self.origin, self.number) {
             present.add(self.origin, (Shown::Protocol, self.number), evicted);
         }
@@ -164,7 +160,7 @@ impl Newcomer {
 
 impl Drop for Newcomer {
     fn drop(&mut self) {
-        let mut present = self.of.present();
+        let mut present = self.of.present.lock();
         if present.take(self.origin, self.number).is_none() {
             present.ending.remove(&self.number);
         }

@@ -28,9 +28,10 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -142,7 +143,7 @@ impl Tls {
 
     /// Returns the configurations, after reading the files again if they have changed.
     fn current(&self) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = self.loaded.lock();
         let stamps = stamps(&self.settings, &self.identity);
         if stamps != loaded.stamps {
             // Kept even if the files cannot be used, so that each change is logged once.

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime;
@@ -24,7 +25,7 @@ use tonic::body::Body;
 
 use conclave_proto::peer::peer_client::PeerClient;
 
-use super::{Common, lock, root};
+use super::{Common, root};
 use crate::config::MemberUrl;
 use crate::net::listener::prepare_tcp;
 use crate::net::tls::Tls;
@@ -106,7 +107,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        lock(&self.tasks.set).abort_all();
+        self.tasks.set.lock().abort_all();
     }
 }
 
@@ -271,7 +272,7 @@ where
     F: Future + Send + 'static,
 {
     fn execute(&self, task: F) {
-        let mut set = lock(&self.set);
+        let mut set = self.set.lock();
         while set.try_join_next().is_some() {}
         set.spawn_on(async move { drop(task.await) }, &self.runtime);
     }

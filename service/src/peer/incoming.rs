@@ -6,11 +6,9 @@
 //! notified of that.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
-
-use super::lock;
 
 /// The newest incoming stream of each member.
 #[derive(Debug, Default)]
@@ -47,7 +45,7 @@ impl Incoming {
     /// Registers a stream opened by a member, and ends the member's previous stream, if there is
     /// one.
     pub(super) fn begin(&self, from: u64, boot_id: u64) -> Begun {
-        let mut streams = lock(&self.streams);
+        let mut streams = self.streams.lock();
         let former = streams.newest.remove(&from);
         if let Some(former) = &former {
             former.ending.cancel();
@@ -71,7 +69,7 @@ impl Incoming {
     /// Removes a stream that has ended. Returns true if it was the newest of its member, which is
     /// now disconnected.
     pub(super) fn finish(&self, from: u64, number: u64) -> bool {
-        let mut streams = lock(&self.streams);
+        let mut streams = self.streams.lock();
         let is_newest = streams
             .newest
             .get(&from)
@@ -84,7 +82,7 @@ impl Incoming {
 
     /// Ends the stream of a removed member without notifying the driver.
     pub(super) fn end(&self, from: u64) {
-        if let Some(newest) = lock(&self.streams).newest.remove(&from) {
+        if let Some(newest) = self.streams.lock().newest.remove(&from) {
             newest.ending.cancel();
         }
     }

@@ -13,9 +13,10 @@
 //! and a mistyped URL must not separate members: two members that cannot connect cannot agree on
 //! the right URL either.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
@@ -26,7 +27,7 @@ use conclave_proto::peer::peer_client::PeerClient;
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
 use super::queue::Queue;
-use super::{Common, lock, probe, reason};
+use super::{Common, probe, reason};
 use crate::metrics::OfPeer;
 use crate::start::join::has_started;
 use conclave_core::clock::Moment;
@@ -106,13 +107,13 @@ impl Link {
 
     /// Sets the URLs that the member announces, which may differ from those in the membership.
     pub(super) fn set_announced(&self, urls: Vec<String>) {
-        *lock(&self.announced_urls) = urls;
+        *self.announced_urls.lock() = urls;
     }
 
     /// The URLs to dial, in this order; the last URL that worked comes first.
     fn dialled(&self, good: Option<&str>) -> Vec<String> {
         let mut dialled = self.urls.clone();
-        let announced = lock(&self.announced_urls);
+        let announced = self.announced_urls.lock();
         for url in announced.iter().chain(&self.former_urls) {
             if !dialled.contains(url) {
                 dialled.push(url.clone());
@@ -129,20 +130,20 @@ impl Link {
     }
 
     pub(super) fn client(&self) -> Option<PeerClient<Transport>> {
-        let standing = lock(&self.standing);
+        let standing = self.standing.lock();
         standing.as_ref().map(|standing| standing.client.clone())
     }
 
     /// A client for the process that this link reaches, if that is not `boot_id`.
     pub(super) fn client_of_another(&self, boot_id: u64) -> Option<PeerClient<Transport>> {
-        let standing = lock(&self.standing);
+        let standing = self.standing.lock();
         let is_another = |now: &&Standing| now.boot_id.is_some_and(|theirs| theirs != boot_id);
         let other = standing.as_ref().filter(is_another);
         other.map(|now| now.client.clone())
     }
 
     pub(super) fn connected_since(&self) -> Option<Moment> {
-        lock(&self.standing).as_ref().map(|standing| standing.since)
+        self.standing.lock().as_ref().map(|standing| standing.since)
     }
 
     /// Ends the task and any snapshot that is being sent.
@@ -153,7 +154,7 @@ impl Link {
 
     /// Returns the right to send a snapshot, unless one is being sent.
     pub(super) fn snapshot_turn(self: &Arc<Self>) -> Option<SnapshotTurn> {
-        let mut snapshot = lock(&self.snapshot);
+        let mut snapshot = self.snapshot.lock();
         if snapshot.is_some() {
             return None;
         }
@@ -167,7 +168,7 @@ impl Link {
 
     /// Ends the snapshot that is being sent, if there is one.
     pub(super) fn end_snapshot(&self) {
-        if let Some(ending) = &*lock(&self.snapshot) {
+        if let Some(ending) = &*self.snapshot.lock() {
             ending.cancel();
         }
     }
@@ -183,7 +184,7 @@ pub(super) struct SnapshotTurn {
 impl SnapshotTurn {
     /// The URL at which the member was reached and said hello, then its URLs in the membership.
     pub(super) fn urls(&self) -> Vec<String> {
-        let standing = lock(&self.link.standing);
+        let standing = self.link.standing.lock();
         let mut urls: Vec<String> = standing.iter().map(|now| now.url.clone()).collect();
         for url in &self.link.urls {
             if !urls.contains(url) {
@@ -204,7 +205,7 @@ impl SnapshotTurn {
 
 impl Drop for SnapshotTurn {
     fn drop(&mut self) {
-        *lock(&self.link.snapshot) = None;
+        *self.link.snapshot.lock() = None;
     }
 }
 
@@ -337,7 +338,7 @@ async fn session(
     }
     let since = common.clock.now();
     let is_current = link.urls.iter().any(|current| current == url);
-    *lock(&link.standing) = Some(Standing {
+    *link.standing.lock() = Some(Standing {
         client,
         since,
         url: url.to_owned(),
@@ -402,7 +403,7 @@ struct Breaks<'a> {
 impl Drop for Breaks<'_> {
     fn drop(&mut self) {
         let stats = &self.link.stats;
-        let stood = lock(&self.link.standing).take().is_some();
+        let stood = self.link.standing.lock().take().is_some();
         stats.active.sub(i64::from(stood));
         let was_open = self.link.queue.close();
         if self.link.ending.is_cancelled() {

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Parcel, question};
@@ -13,7 +14,7 @@ use super::incoming::Incoming;
 use super::link::{self, Link};
 use super::places::Places;
 use super::queue::Pushed;
-use super::{Common, Parts, lock, snapshot};
+use super::{Common, Parts, snapshot};
 use crate::descriptors::Budget;
 use crate::metrics::OfPeer;
 use conclave_core::clock::Moment;
@@ -95,17 +96,17 @@ impl Network {
     /// Listeners have a token of their own, which is cancelled before or after.
     pub async fn stop(&self) {
         self.common.stopping.cancel();
-        let mut tasks = std::mem::take(&mut *lock(&self.common.tasks));
+        let mut tasks = std::mem::take(&mut *self.common.tasks.lock());
         while tasks.join_next().await.is_some() {}
     }
 
     /// Metrics of a member, if the membership lists it or it has a link.
     pub(super) fn stats(&self, of: u64) -> Option<Arc<OfPeer>> {
-        lock(&self.members).stats.get(&of).cloned()
+        self.members.lock().stats.get(&of).cloned()
     }
 
     pub(super) fn link(&self, to: u64) -> Option<Arc<Link>> {
-        lock(&self.members).links.get(&to).cloned()
+        self.members.lock().links.get(&to).cloned()
     }
 
     /// Makes a link to a member and keeps it connected.
@@ -133,7 +134,7 @@ impl Network {
     }
 
     pub(super) fn is_removed(&self, id: u64) -> bool {
-        lock(&self.members).removed.contains(&id)
+        self.members.lock().removed.contains(&id)
     }
 }
 
@@ -178,7 +179,7 @@ impl Peers for Network {
     }
 
     fn end_snapshots(&self) {
-        for link in lock(&self.members).links.values() {
+        for link in self.members.lock().links.values() {
             link.end_snapshot();
         }
     }
@@ -186,9 +187,9 @@ impl Peers for Network {
     fn set_members(&self, members: &[Member], removed: &[u64]) {
         let own = self.common.settings.member_id;
         if let Some(ourselves) = members.iter().find(|member| member.id == own) {
-            lock(&self.common.own_urls).clone_from(&ourselves.peer_urls);
+            self.common.own_urls.lock().clone_from(&ourselves.peer_urls);
         }
-        let mut guard = lock(&self.members);
+        let mut guard = self.members.lock();
         let inside = &mut *guard;
         inside.removed.extend(removed.iter().copied());
         for gone in removed {

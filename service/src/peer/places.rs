@@ -11,11 +11,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::lock;
 use crate::descriptors::PEER_CONNECTIONS_MAX;
 use crate::net::newcomers::{Newcomer, Newcomers};
 
@@ -65,7 +65,7 @@ impl Places {
         let Some(ending) = self.newcomers.take(number) else {
             return;
         };
-        let mut members = lock(&self.members);
+        let mut members = self.members.lock();
         let own = members.connections.entry(member).or_default();
         if own.len() >= OF_A_MEMBER_MAX
             && let Some((_, oldest)) = own.pop_first()
@@ -109,7 +109,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut members = lock(&self.of.members);
+        let mut members = self.of.members.lock();
         members.connections.retain(|_, own| {
             own.remove(&self.newcomer.number());
             !own.is_empty()
@@ -140,9 +140,9 @@ mod tests {
         drop(strangers);
         // A second hello on one connection changes nothing.
         places.hello(member.number(), 8);
-        assert_eq!(lock(&places.members).connections.len(), 1);
+        assert_eq!(places.members.lock().connections.len(), 1);
         drop(member);
-        assert!(lock(&places.members).connections.is_empty());
+        assert!(places.members.lock().connections.is_empty());
     }
 
     #[test]

@@ -11,15 +11,15 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use parking_lot::Mutex;
 use prost::Message as _;
 use tokio_stream::Stream;
 
 use conclave_proto::peer::{Frame, Hello, Parcel};
 
-use super::lock;
 use crate::metrics::OfPeer;
 use conclave_core::limits;
 
@@ -72,7 +72,7 @@ impl Queue {
     pub(super) fn push(&self, parcel: Parcel) -> Pushed {
         let parcel_bytes = parcel.encoded_len();
         let waker = {
-            let mut inside = lock(&self.inside);
+            let mut inside = self.inside.lock();
             let has_room = inside.parcels.len() < PARCELS_MAX
                 && (inside.parcels.is_empty()
                     || inside.queue_bytes + parcel_bytes <= limits::PEER_QUEUE_BYTES_MAX);
@@ -98,7 +98,7 @@ impl Queue {
     /// Begins a connection. Returns its frames, of which `hello` is the first; parcels follow once
     /// the queue is opened.
     pub(super) fn start(self: &Arc<Self>, hello: Hello) -> Frames {
-        let mut inside = lock(&self.inside);
+        let mut inside = self.inside.lock();
         inside.connection += 1;
         Frames {
             connection: inside.connection,
@@ -109,7 +109,7 @@ impl Queue {
 
     /// Opens the queue for parcels, once the other end has identified itself.
     pub(super) fn open(&self) {
-        let mut inside = lock(&self.inside);
+        let mut inside = self.inside.lock();
         inside.is_open = true;
         inside.loss_told = false;
     }
@@ -118,7 +118,7 @@ impl Queue {
     /// that parcels may have been lost: the caller notifies the driver then, and further losses
     /// cause no notification.
     pub(super) fn close(&self) -> bool {
-        let mut inside = lock(&self.inside);
+        let mut inside = self.inside.lock();
         let was_open = std::mem::replace(&mut inside.is_open, false);
         inside.connection += 1;
         inside.loss_told |= was_open;
@@ -151,7 +151,7 @@ impl Stream for Frames {
                 parcels: Vec::new(),
             }));
         }
-        let mut inside = lock(&this.queue.inside);
+        let mut inside = this.queue.inside.lock();
         if inside.connection != this.connection {
             return Poll::Ready(None);
         }

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use conclave_proto::peer::Hello;
 
 use super::network::Members;
-use super::{Network, introduce, lock};
+use super::{Network, introduce};
 use crate::config::MemberUrl;
 use conclave_core::fatal::FatalError;
 use conclave_core::limits;
@@ -67,7 +67,7 @@ impl Network {
         let urls = usable(&hello.peer_urls, common.settings.tls.is_some());
         let urls: Vec<String> = urls.iter().map(MemberUrl::to_string).collect();
         let is_answered = {
-            let mut guard = lock(&self.members);
+            let mut guard = self.members.lock();
             let inside = &mut *guard;
             let newest = inside.unlisted.get(&id).copied();
             if inside.removed.contains(&id) || newest.is_some_and(|newest| newest > stream) {
@@ -135,7 +135,7 @@ impl Network {
 
     /// Discards the URLs and the link that were learned from a stream, at its end.
     pub(super) fn forget_urls(&self, id: u64, stream: u64) {
-        let mut inside = lock(&self.members);
+        let mut inside = self.members.lock();
         if inside.unlisted.get(&id) == Some(&stream) {
             self.drop_unlisted(&mut inside, id);
         }

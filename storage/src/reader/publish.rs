@@ -1,11 +1,13 @@
 //! The side of a reader that the machine writes to.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use parking_lot::{Mutex, RwLock};
 
 use conclave_proto::etcdserverpb as api;
 
-use super::{Applied, Reader, Shared, lock};
+use super::{Applied, Reader, Shared};
 use crate::engine::Engine;
 use crate::ids::Revision;
 use crate::membership::Membership;
@@ -51,11 +53,8 @@ impl Reader {
     pub(crate) fn replace_engine(&self, engine: Arc<dyn Engine>, compacted: Revision) {
         let shared = &self.shared;
         shared.compacted.store(compacted.0, Ordering::Release);
-        *shared
-            .engine
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = engine;
-        lock(&shared.hashes).clear();
+        *shared.engine.write() = engine;
+        shared.hashes.lock().clear();
     }
 
     pub(crate) fn set_cluster_id(&self, cluster_id: u64) {
@@ -63,10 +62,10 @@ impl Reader {
     }
 
     pub(crate) fn set_membership(&self, membership: &Membership) {
-        *lock(&self.shared.membership) = Arc::new(membership.clone());
+        *self.shared.membership.lock() = Arc::new(membership.clone());
     }
 
     pub(crate) fn set_alarms(&self, alarms: Vec<api::AlarmMember>) {
-        *lock(&self.shared.alarms) = Arc::new(alarms);
+        *self.shared.alarms.lock() = Arc::new(alarms);
     }
 }

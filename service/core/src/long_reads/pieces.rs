@@ -4,17 +4,18 @@
 //! without holding a turn. The wait for the client is bounded: when it expires, the reply is broken
 //! off and its memory is freed, even if the connection never asks again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_storage::reader::ReadError;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use super::Unread;
 use super::turns::Turns;
-use super::{Unread, lock};
 
 /// Reason why a reply ended before its last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,14 +102,14 @@ impl Sending {
         if piece.is_empty() {
             return Ok(());
         }
-        let is_free = lock(&self.shared.state).piece.is_none();
+        let is_free = self.shared.state.lock().piece.is_none();
         if !is_free {
             self.turns.without(|| self.shared.wait(self.stall_max))?;
         }
         if self.shared.abandoned.load(Ordering::Relaxed) {
             return Err(ReadError::Stopped);
         }
-        lock(&self.shared.state).put(piece);
+        self.shared.state.lock().put(piece);
         Ok(())
     }
 
@@ -146,10 +147,9 @@ impl Shared {
     fn wait(&self, stall_max: Duration) -> Result<(), ReadError> {
         let waits =
             |state: &mut State| state.piece.is_some() && !self.abandoned.load(Ordering::Relaxed);
-        let state = lock(&self.state);
-        let waited = self.taken.wait_timeout_while(state, stall_max, waits);
-        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        if timeout.timed_out() {
+        let mut state = self.state.lock();
+        let waited = self.taken.wait_while_for(&mut state, waits, stall_max);
+        if waited.timed_out() {
             tracing::debug!(
                 ?stall_max,
                 "a client does not read its reply, which is broken off"
@@ -163,7 +163,7 @@ impl Shared {
     }
 
     fn end(&self, how: Result<(), BrokenOff>) {
-        lock(&self.state).end(how);
+        self.state.lock().end(how);
     }
 }
 
@@ -189,7 +189,7 @@ impl State {
 impl Pieces {
     /// Polls for the next piece, or the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        let mut state = lock(&self.shared.state);
+        let mut state = self.shared.state.lock();
         if let Some(piece) = state.piece.take() {
             self.shared.taken.notify_one();
             return Poll::Ready(Some(Ok(piece)));
@@ -209,7 +209,7 @@ impl Drop for Pieces {
     fn drop(&mut self) {
         // Setting the flag under the lock ensures that the thread either is waiting and is woken,
         // or sees the flag.
-        let _state = lock(&self.shared.state);
+        let _state = self.shared.state.lock();
         self.shared.abandoned.store(true, Ordering::Relaxed);
         self.shared.taken.notify_one();
     }

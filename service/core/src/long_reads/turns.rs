@@ -7,11 +7,11 @@
 //! all of them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 
-use super::lock;
+use parking_lot::Mutex;
 
 /// The processor turns of long reads.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Turns {
     /// turn. Returns at once if no thread waits. The calling thread must hold a turn.
     pub(super) fn pass(&self) {
         let waiter = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             let Some(next) = state.waiting.pop_front() else {
                 return;
             };
@@ -78,7 +78,7 @@ impl Turns {
 
     fn acquire(&self) {
         let waiter = {
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             if state.free > 0 {
                 state.free -= 1;
                 return;
@@ -89,7 +89,7 @@ impl Turns {
     }
 
     fn release(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         match state.waiting.pop_front() {
             Some(next) => next.wake(),
             None => state.free += 1,
@@ -157,7 +157,7 @@ mod tests {
             }
         });
         assert!(most.into_inner() <= 2);
-        let state = turns.state.into_inner().expect("no panic");
+        let state = turns.state.into_inner();
         assert_eq!((state.free, state.waiting.len()), (2, 0));
     }
 }

@@ -98,7 +98,7 @@ async fn there_are_only_so_many_unlisted_members() {
         b.network
             .learn_urls(&hello(id, 2, "http://127.0.0.1:9"), stream);
     }
-    assert_eq!(lock(&b.network.members).links.len(), UNLISTED_MAX);
+    assert_eq!(b.network.members.lock().links.len(), UNLISTED_MAX);
     assert!(b.network.connected_since(1).is_some());
     assert!(b.network.link(100 + count - 1).is_some());
     assert!(b.network.link(100).is_none());
