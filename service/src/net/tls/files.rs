@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::verify::{Anybody, NamedClient, NamedServer, Names};
-use super::x509::{civil, facts};
+use super::x509::facts;
 use super::{TlsError, TlsFiles, TlsFlags, TlsSettings, TlsVersion};
 
 /// The protocols spoken inside TLS, as ALPN names them.
@@ -255,11 +255,10 @@ impl Shown {
 
     fn warn_if_ended(&self, now: i64, flags: &TlsFlags) {
         let ends = self.chain.first().and_then(|first| facts(first).ends);
-        if let Some(ends) = ends.filter(|ends| *ends < now) {
-            let (year, month, day) = civil(ends);
+        if let Some(ends) = ends.filter(|ends| ends.unix_timestamp() < now) {
             tracing::warn!(
                 file = %self.files.cert.display(),
-                ended = %format_args!("{year:04}-{month:02}-{day:02}"),
+                ended = %ends.date(),
                 "the certificate of --{} has expired: {} will not accept it",
                 self.flags.0,
                 flags.verifiers,

@@ -11,8 +11,9 @@ use std::path::Path;
 use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
 
-use super::x509::{civil, facts};
+use super::x509::facts;
 use super::{TlsError, TlsFiles, TlsFlags};
 
 /// Returns the files of the certificate; makes them if they are missing or have expired by `now`.
@@ -48,7 +49,7 @@ fn is_good(files: &TlsFiles, now: i64) -> bool {
         .ok()
         .and_then(|text| CertificateDer::from_pem_slice(&text).ok());
     let ends = certificate.and_then(|certificate| facts(&certificate).ends);
-    ends.is_some_and(|ends| ends > now) && files.key.exists()
+    ends.is_some_and(|ends| ends.unix_timestamp() > now) && files.key.exists()
 }
 
 fn make(files: &TlsFiles, validity_years: u16, now: i64) -> io::Result<()> {
@@ -57,8 +58,8 @@ fn make(files: &TlsFiles, validity_years: u16, now: i64) -> io::Result<()> {
     params
         .distinguished_name
         .push(DnType::OrganizationName, "conclave");
-    let (year, month, _) = civil(now);
-    let year = i32::try_from(year).map_err(io::Error::other)?;
+    let now = OffsetDateTime::from_unix_timestamp(now).map_err(io::Error::other)?;
+    let (year, month) = (now.year(), u8::from(now.month()));
     // Rounded to the first of the month, which exists in every year; members' clocks may differ by
     // some days.
     params.not_before = date_time_ymd(year, month, 1);

@@ -2,16 +2,19 @@
 //! and the end of its validity.
 //!
 //! This is a DER reader that follows the one path it needs (RFC 5280, section 4.1). A full parser
-//! would add a dozen crates. Little depends on the result: the name is compared after the chain has
-//! been verified, and the date is only displayed.
+//! would add a dozen crates, and `x509-parser` accepts fewer kinds of strings as a common name.
+//! Little depends on the result: the name is compared after the chain has been verified, and the
+//! date is only displayed.
+
+use time::{Date, Month, OffsetDateTime};
 
 /// Fields of a certificate; `None` for unreadable ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// Common name of the subject: the last one, which is the most specific.
     pub(super) common_name: Option<String>,
-    /// End of its validity, in seconds since 1970.
-    pub(super) ends: Option<i64>,
+    /// End of its validity.
+    pub(super) ends: Option<OffsetDateTime>,
 }
 
 const INTEGER: u8 = 0x02;
@@ -61,14 +64,14 @@ fn common_name(mut subject: Der<'_>) -> Option<String> {
     found
 }
 
-fn end(mut validity: Der<'_>) -> Option<i64> {
+fn end(mut validity: Der<'_>) -> Option<OffsetDateTime> {
     let _begin = validity.next()?;
     let (tag, text) = validity.next()?;
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     let (year, rest) = match tag {
         UTC_TIME => {
             // RFC 5280, section 4.1.2.5.1.
-            let year: i64 = text.get(..2)?.parse().ok()?;
+            let year: i32 = text.get(..2)?.parse().ok()?;
             (
                 if year < 50 { 2000 + year } else { 1900 + year },
                 text.get(2..)?,
@@ -77,39 +80,11 @@ fn end(mut validity: Der<'_>) -> Option<i64> {
         GENERALIZED_TIME => (text.get(..4)?.parse().ok()?, text.get(4..)?),
         _ => return None,
     };
-    let part = |at: usize| rest.get(at..at + 2)?.parse::<i64>().ok();
-    let (month, day) = (part(0)?, part(2)?);
-    let (hour, minute, second) = (part(4)?, part(6)?, part(8)?);
-    Some(days_from_civil(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
-}
-
-/// Days since 1970 (Howard Hinnant's `days_from_civil`).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// Year, month and day of seconds since 1970 (his `civil_from_days`).
-pub(super) fn civil(seconds: i64) -> (i64, u8, u8) {
-    let days = seconds.div_euclid(86_400) + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let narrow = |n: i64| u8::try_from(n).unwrap_or(1);
-    (year, narrow(month), narrow(day))
+    let part = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
+    let month = Month::try_from(part(0)?).ok()?;
+    let date = Date::from_calendar_date(year, month, part(2)?).ok()?;
+    let end = date.with_hms(part(4)?, part(6)?, part(8)?).ok()?;
+    Some(end.assume_utc())
 }
 
 /// The part of a DER encoding that has not been read.
@@ -175,10 +150,8 @@ mod tests {
         ] {
             let facts = facts(&certificate("member-1", year));
             assert_eq!(facts.common_name.as_deref(), Some("member-1"));
-            assert_eq!(facts.ends, Some(ends));
-            assert_eq!(civil(ends), (i64::from(year), 3, 1));
+            assert_eq!(facts.ends.map(OffsetDateTime::unix_timestamp), Some(ends));
         }
-        assert_eq!(civil(951_782_400), (2000, 2, 29));
     }
 
     #[test]
