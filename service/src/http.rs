@@ -142,7 +142,7 @@ async fn probes(
     State(site): State<Site>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = Query(query.as_deref().unwrap_or(""));
+    let query = Query::parse(query.as_deref());
     let mut outcomes = String::new();
     let mut failed = false;
     for check in checks {
@@ -170,7 +170,7 @@ async fn probes(
 }
 
 async fn health(State(site): State<Site>, RawQuery(query): RawQuery) -> Response {
-    let query = Query(query.as_deref().unwrap_or(""));
+    let query = Query::parse(query.as_deref());
     let reason = unhealthy(&site.handle, &query).await;
     site.metrics.health_checked(reason.is_none());
     match reason {
@@ -183,7 +183,7 @@ async fn health(State(site): State<Site>, RawQuery(query): RawQuery) -> Response
 }
 
 /// Returns the reason why the member is not healthy, if it is not.
-async fn unhealthy(handle: &Handle, query: &Query<'_>) -> Option<String> {
+async fn unhealthy(handle: &Handle, query: &Query) -> Option<String> {
     for alarm in handle.reader().alarms() {
         let kind = AlarmType::try_from(alarm.alarm).map_or("UNKNOWN", |kind| kind.as_str_name());
         if !query.values("exclude").any(|excluded| excluded == kind) {
@@ -248,22 +248,19 @@ fn text(status: StatusCode, body: String) -> Response {
     (status, headers, body).into_response()
 }
 
-/// The query of a URL. The names and values used here have no characters that need escaping.
-struct Query<'a>(&'a str);
+/// The parameters of a URL's query, in order; an empty value if a name has none.
+struct Query(Vec<(String, String)>);
 
-impl<'a> Query<'a> {
-    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let query = self.0;
-        query
-            .split('&')
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+impl Query {
+    fn parse(query: Option<&str>) -> Query {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Query(pairs.into_owned().collect())
     }
 
-    /// Returns the values of a name, in order.
-    fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.pairs()
-            .filter(move |pair| pair.0 == name)
-            .map(|pair| pair.1)
+    /// Returns the values given for a name, in order.
+    fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.0.iter().filter(move |pair| pair.0 == name);
+        named.map(|pair| pair.1.as_str())
     }
 
     fn has(&self, name: &str) -> bool {
@@ -276,11 +273,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_repeat_and_need_no_value() {
-        let query = Query("exclude=a&verbose&exclude=b");
-        assert_eq!(query.values("exclude").collect::<Vec<_>>(), ["a", "b"]);
+    fn queries_repeat_escape_and_need_no_value() {
+        let query = Query::parse(Some("exclude=a&verbose&exclude=%62+c"));
+        assert_eq!(query.values("exclude").collect::<Vec<_>>(), ["a", "b c"]);
         assert!(query.has("verbose"));
-        assert!(!Query("").has("verbose"));
+        assert!(!Query::parse(None).has("verbose"));
     }
 
     #[test]
