@@ -105,7 +105,6 @@ mod queue;
 mod response;
 mod ring;
 mod session;
-mod slots;
 mod stream;
 mod subscription;
 #[cfg(test)]

@@ -226,15 +226,15 @@ impl Matcher {
         changes: &Changes,
         mut each: impl FnMut(GroupId, &[u32]),
     ) {
-        if self.selections.len() < index.group_span() {
-            self.selections.resize_with(index.group_span(), Vec::new);
-        }
         for (at, change) in (0_u32..).zip(&changes.changes) {
             let Some(kv) = &change.event.kv else { continue };
             self.found.clear();
             index.groups_around(&kv.key, &mut self.found);
             for &group in &self.found {
-                let selection = &mut self.selections[group as usize];
+                if self.selections.len() <= group {
+                    self.selections.resize_with(group + 1, Vec::new);
+                }
+                let selection = &mut self.selections[group];
                 if selection.is_empty() {
                     self.touched.push(group);
                 }
@@ -242,7 +242,7 @@ impl Matcher {
             }
         }
         for group in self.touched.drain(..) {
-            let selection = &mut self.selections[group as usize];
+            let selection = &mut self.selections[group];
             each(group, selection);
             selection.clear();
             // A deletion of a million keys must not leave a buffer of that size in every group.

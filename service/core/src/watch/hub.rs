@@ -25,19 +25,19 @@
 //! this watcher alone, and put into the queue ahead of later events. Otherwise the registration is
 //! refused, and the stream continues to read history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Arc, Mutex};
 
 use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
+use slab::Slab;
 use tokio::sync::oneshot;
 
 use super::events::{Encoded, Matcher, View};
 use super::index::{Index, KeyRange, MemberId};
 use super::queue::{Content, Delivery, Mark, Message, Queue, Tag};
 use super::ring::{Found, ReadMax, Ring};
-use super::slots::Slots;
 use super::{Settings, lock};
 
 /// Largest number of revisions matched at a time, and their bytes: a few milliseconds of work,
@@ -106,8 +106,9 @@ pub(crate) struct Hub {
     position: Revision,
     index: Index<Member>,
     matcher: Matcher,
-    streams: Slots<Stream>,
-    places: HashMap<StreamId, u32>,
+    streams: Slab<Stream>,
+    /// Slots of the streams. Ordered, because a sweep goes through them.
+    places: BTreeMap<StreamId, usize>,
     outgoing: Outgoing,
     /// Marks that wait for a revision.
     marks: Vec<(StreamId, Mark, Revision)>,
@@ -126,7 +127,7 @@ struct Stream {
 #[derive(Clone, Copy, Debug)]
 struct Member {
     /// Slot of the stream in `Hub::streams`.
-    stream: u32,
+    stream: usize,
     tag: Tag,
     form: Form,
     from: Revision,
@@ -137,7 +138,7 @@ struct Member {
 #[derive(Debug, Default)]
 struct Outgoing {
     batches: Vec<Batch>,
-    touched: Vec<u32>,
+    touched: Vec<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -147,12 +148,11 @@ struct Batch {
 }
 
 impl Outgoing {
-    fn push(&mut self, stream: u32, delivery: Delivery) {
-        let place = stream as usize;
-        if self.batches.len() <= place {
-            self.batches.resize_with(place + 1, Batch::default);
+    fn push(&mut self, stream: usize, delivery: Delivery) {
+        if self.batches.len() <= stream {
+            self.batches.resize_with(stream + 1, Batch::default);
         }
-        let batch = &mut self.batches[place];
+        let batch = &mut self.batches[stream];
         match batch.deliveries.last() {
             None => {
                 self.touched.push(stream);
@@ -165,8 +165,8 @@ impl Outgoing {
         batch.deliveries.push(delivery);
     }
 
-    fn take(&mut self, stream: u32) -> Batch {
-        mem::take(&mut self.batches[stream as usize])
+    fn take(&mut self, stream: usize) -> Batch {
+        mem::take(&mut self.batches[stream])
     }
 }
 
@@ -177,8 +177,8 @@ impl Hub {
             position,
             index: Index::default(),
             matcher: Matcher::default(),
-            streams: Slots::default(),
-            places: HashMap::new(),
+            streams: Slab::new(),
+            places: BTreeMap::new(),
             outgoing: Outgoing::default(),
             marks: Vec::new(),
             replay_max: ReadMax {
@@ -268,7 +268,7 @@ impl Hub {
     /// Closes the streams that ended without a `Close` command.
     pub(crate) fn sweep(&mut self) {
         let streams = &self.streams;
-        let is_gone = |place: u32| {
+        let is_gone = |place: usize| {
             streams
                 .get(place)
                 .is_none_or(|stream| stream.queue.is_closed())
@@ -351,7 +351,7 @@ impl Hub {
 
     /// Replays the missed events to the watchers in `watchers` that begin at or below the position.
     /// Returns the watchers for which that is impossible, in the same order.
-    fn replay(&mut self, place: u32, watchers: &[Registration], ring: &Mutex<Ring>) -> Vec<Tag> {
+    fn replay(&mut self, place: usize, watchers: &[Registration], ring: &Mutex<Ring>) -> Vec<Tag> {
         let position = self.position;
         let late = || {
             watchers
@@ -431,7 +431,7 @@ impl Hub {
     }
 
     /// Drops all registrations of a stream: see "Overflow".
-    fn drop_registrations(&mut self, place: u32, from: Revision) {
+    fn drop_registrations(&mut self, place: usize, from: Revision) {
         let stream = self.streams.get_mut(place).expect("the caller found it");
         if stream.registered.is_empty() {
             return;

@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use slab::Slab;
 
 use super::intervals::{End, Interval, Intervals};
-use super::slots::Slots;
 
 /// Keys that a watcher wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,16 +73,16 @@ impl KeyRange {
 
 /// Identifier of a member in the index, until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct MemberId(u32);
+pub(crate) struct MemberId(usize);
 
 /// Identifier of a group in the index, for as long as the group has members.
-pub(crate) type GroupId = u32;
+pub(crate) type GroupId = usize;
 
 /// Index from keys to members. `T` is the caller's data about a member.
 #[derive(Debug)]
 pub(crate) struct Index<T> {
-    groups: Slots<Group>,
-    members: Slots<Member<T>>,
+    groups: Slab<Group>,
+    members: Slab<Member<T>>,
     keys: HashMap<Bytes, GroupId>,
     ranges: Intervals,
 }
@@ -90,7 +90,7 @@ pub(crate) struct Index<T> {
 #[derive(Debug)]
 struct Group {
     range: KeyRange,
-    members: Vec<u32>,
+    members: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -104,8 +104,8 @@ struct Member<T> {
 impl<T> Default for Index<T> {
     fn default() -> Self {
         Index {
-            groups: Slots::default(),
-            members: Slots::default(),
+            groups: Slab::new(),
+            members: Slab::new(),
             keys: HashMap::new(),
             ranges: Intervals::default(),
         }
@@ -182,11 +182,6 @@ impl<T> Index<T> {
                 .expect("members of a group are there")
                 .value
         })
-    }
-
-    /// Returns one more than the highest group id in use.
-    pub(crate) fn group_span(&self) -> usize {
-        self.groups.span()
     }
 
     /// Returns the number of members.

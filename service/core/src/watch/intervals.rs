@@ -64,7 +64,7 @@ pub(crate) struct Intervals {
 #[derive(Debug)]
 struct Node {
     interval: Interval,
-    number: u32,
+    number: usize,
     /// Greatest end in the subtree.
     reach: End,
     priority: u64,
@@ -85,7 +85,7 @@ impl Default for Intervals {
 
 impl Intervals {
     /// Returns the number of an interval.
-    pub(crate) fn get(&self, interval: &Interval) -> Option<u32> {
+    pub(crate) fn get(&self, interval: &Interval) -> Option<usize> {
         let mut at = self.root;
         while at != NIL {
             let node = self.node(at);
@@ -99,7 +99,7 @@ impl Intervals {
     }
 
     /// Adds an interval, which must not be in the tree.
-    pub(crate) fn insert(&mut self, interval: Interval, number: u32) {
+    pub(crate) fn insert(&mut self, interval: Interval, number: usize) {
         assert!(self.get(&interval).is_none(), "an interval has one number");
         let (below, above) = self.split(self.root, &interval);
         let node = Node {
@@ -127,11 +127,11 @@ impl Intervals {
     }
 
     /// Appends the number of every interval that contains `key` to `found`.
-    pub(crate) fn find(&self, key: &[u8], found: &mut Vec<u32>) {
+    pub(crate) fn find(&self, key: &[u8], found: &mut Vec<usize>) {
         self.find_below(self.root, key, found);
     }
 
-    fn find_below(&self, at: u32, key: &[u8], found: &mut Vec<u32>) {
+    fn find_below(&self, at: u32, key: &[u8], found: &mut Vec<usize>) {
         if at == NIL {
             return;
         }
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn finds_what_brute_force_finds() {
         let mut tree = Intervals::default();
-        let mut model: Vec<(Interval, u32)> = Vec::new();
+        let mut model: Vec<(Interval, usize)> = Vec::new();
         let mut dice = SplitMix64::new(0);
         let mut roll = |sides: u64| dice.next() % sides;
         for number in 0..3000 {
@@ -267,7 +267,7 @@ mod tests {
             let mut found = Vec::new();
             tree.find(&wanted, &mut found);
             found.sort_unstable();
-            let mut expected: Vec<u32> = model
+            let mut expected: Vec<usize> = model
                 .iter()
                 .filter(|((start, end), _)| *start <= wanted && end.is_after(&wanted))
                 .map(|(_, number)| *number)
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn sorted_input_stays_shallow() {
         let mut tree = Intervals::default();
-        for number in 0..100_000_u32 {
+        for number in 0..100_000_usize {
             let start = Bytes::from(format!("{number:06}"));
             let end = End::Before(Bytes::from(format!("{:06}", number + 1)));
             tree.insert((start, end), number);

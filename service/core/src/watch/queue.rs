@@ -14,12 +14,12 @@ use super::Settings;
 use super::events::Events;
 
 /// Identifier of a watcher on its stream. Positions are reused and generations are not, so a
-/// message for a removed watcher never reaches its successor.
+/// message for a removed watcher never reaches the next watcher at its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Tag {
     /// Position of the watcher on the stream.
     pub(crate) position: u32,
-    /// Generation of the watcher at that position.
+    /// Number of the watcher among the watchers that the stream ever had.
     pub(crate) generation: u32,
 }
 

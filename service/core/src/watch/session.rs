@@ -15,6 +15,7 @@ use conclave_proto::errors::cancel_reason;
 use conclave_proto::etcdserverpb::WatchCreateRequest;
 use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
+use slab::Slab;
 
 use super::Settings;
 use super::cursor::Cursor;
@@ -30,8 +31,10 @@ mod packing;
 /// All watchers of one stream.
 #[derive(Debug)]
 pub(crate) struct Session {
-    places: Vec<Place>,
-    free: Vec<u32>,
+    watchers: Slab<Watcher>,
+    /// Generation of the last watcher. A slab uses a position again, and the hub may still have a
+    /// message under way for the watcher that had it before.
+    generation: u32,
     ids: BTreeMap<i64, Tag>,
     /// First id to try in the search for an unused id.
     next_id: i64,
@@ -77,14 +80,9 @@ impl Limits {
     }
 }
 
-#[derive(Debug, Default)]
-struct Place {
-    generation: u32,
-    watcher: Option<Watcher>,
-}
-
 #[derive(Debug)]
 struct Watcher {
+    generation: u32,
     id: i64,
     cursor: Cursor,
 }
@@ -93,8 +91,8 @@ impl Session {
     /// Creates a session without watchers.
     pub(crate) fn new(limits: Limits) -> Session {
         Session {
-            places: Vec::new(),
-            free: Vec::new(),
+            watchers: Slab::new(),
+            generation: 0,
             ids: BTreeMap::new(),
             next_id: 0,
             lagging: 0,
@@ -165,7 +163,7 @@ impl Session {
         if cursor.next() < compacted {
             return self.responses.push(compacted_away(id, compacted));
         }
-        let tag = self.insert(Watcher { id, cursor });
+        let tag = self.insert(id, cursor);
         self.ids.insert(id, tag);
         self.lagging += 1;
     }
@@ -251,11 +249,8 @@ impl Session {
 
     /// Processes the hub's report that it dropped the registrations of an epoch.
     pub(crate) fn fall_behind(&mut self, epoch: u64, from: Revision) {
-        let watchers = self
-            .places
-            .iter_mut()
-            .filter_map(|place| place.watcher.as_mut());
-        let fallen = watchers.map(|watcher| watcher.cursor.fall_behind(epoch, from));
+        let watchers = self.watchers.iter_mut();
+        let fallen = watchers.map(|(_, watcher)| watcher.cursor.fall_behind(epoch, from));
         self.lagging += fallen.filter(|&fell| fell).count();
     }
 
@@ -339,11 +334,7 @@ impl Session {
     /// Processes a timer tick. Returns the mark to request, if any watcher is due for progress.
     pub(crate) fn tick(&mut self) -> Option<Mark> {
         let mut due = false;
-        for watcher in self
-            .places
-            .iter_mut()
-            .filter_map(|place| place.watcher.as_mut())
-        {
+        for (_, watcher) in &mut self.watchers {
             due |= watcher.cursor.tick();
         }
         due.then(|| self.next_mark(false))
@@ -366,11 +357,7 @@ impl Session {
             }
             return;
         }
-        for watcher in self
-            .places
-            .iter_mut()
-            .filter_map(|place| place.watcher.as_mut())
-        {
+        for (_, watcher) in &mut self.watchers {
             if watcher.cursor.answer_tick(mark.number, revision) {
                 self.responses.push(progress(watcher.id));
             }
@@ -400,46 +387,39 @@ impl Session {
     }
 
     fn watchers(&self) -> impl Iterator<Item = (Tag, &Watcher)> + Clone {
-        (0_u32..).zip(&self.places).filter_map(|(position, place)| {
-            Some((
-                Tag {
-                    position,
-                    generation: place.generation,
-                },
-                place.watcher.as_ref()?,
-            ))
-        })
+        let tagged = |(position, watcher)| (tag(position, watcher), watcher);
+        self.watchers.iter().map(tagged)
     }
 
     fn get_mut(&mut self, tag: Tag) -> Option<&mut Watcher> {
-        let place = self.places.get_mut(tag.position as usize)?;
-        if place.generation == tag.generation {
-            place.watcher.as_mut()
-        } else {
-            None
-        }
+        let watcher = self.watchers.get_mut(tag.position as usize);
+        watcher.filter(|watcher| watcher.generation == tag.generation)
     }
 
-    fn insert(&mut self, watcher: Watcher) -> Tag {
-        let position = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            u32::try_from(self.places.len() - 1).expect("the number of watchers is bounded")
-        });
-        let place = &mut self.places[position as usize];
-        place.generation = place.generation.wrapping_add(1);
-        place.watcher = Some(watcher);
-        Tag {
-            position,
-            generation: place.generation,
-        }
+    fn insert(&mut self, id: i64, cursor: Cursor) -> Tag {
+        self.generation = self.generation.wrapping_add(1);
+        let watcher = Watcher {
+            generation: self.generation,
+            id,
+            cursor,
+        };
+        let entry = self.watchers.vacant_entry();
+        let tag = tag(entry.key(), &watcher);
+        entry.insert(watcher);
+        tag
     }
 
     fn remove(&mut self, tag: Tag) {
-        let place = &mut self.places[tag.position as usize];
-        let watcher = place.watcher.take().expect("the caller found it");
-        self.free.push(tag.position);
+        let watcher = self.watchers.remove(tag.position as usize);
         self.ids.remove(&watcher.id);
         self.lagging -= usize::from(watcher.cursor.is_lagging());
+    }
+}
+
+fn tag(position: usize, watcher: &Watcher) -> Tag {
+    Tag {
+        position: u32::try_from(position).expect("the number of watchers is bounded"),
+        generation: watcher.generation,
     }
 }
 
@@ -452,5 +432,35 @@ fn compacted_away(watch_id: i64, compacted: Revision) -> Response {
         canceled: true,
         compact_revision: Some(compacted),
         ..Response::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// The hub may have a message under way for a watcher that was cancelled meanwhile.
+    #[test]
+    fn a_message_for_a_removed_watcher_is_not_for_the_next_one_at_its_position() {
+        let settings = Settings::new(1 << 20, Duration::from_secs(600));
+        let mut session = Session::new(Limits::new(&settings));
+        let request = WatchCreateRequest {
+            key: "k".into(),
+            ..WatchCreateRequest::default()
+        };
+        let create = |session: &mut Session| {
+            session.create(request.clone(), Revision(5), Revision(-1));
+            let tag = session.registrations(Revision(5))[0].tag;
+            let refused = Vec::new();
+            session.registered(&[tag], &Registered { epoch: 0, refused });
+            tag
+        };
+        let first = create(&mut session);
+        assert_eq!(session.cancel(0, Revision(5)), Some(first));
+        let second = create(&mut session);
+        assert_eq!(first.position, second.position);
+        assert!(session.get_mut(first).is_none() && session.get_mut(second).is_some());
     }
 }
