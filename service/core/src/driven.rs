@@ -2,8 +2,8 @@
 //!
 //! Each method is one turn of one owner, and none of them blocks. The caller decides who is next,
 //! so the disk of a member is slow if its log writer gets no turn, and the member is paused if none
-//! of its owners does. The tasks of the member (the watch hub, the end of leases, calls on its
-//! handle) run on the tokio runtime in which [`Driven::new`] is called.
+//! of its owners does. The tasks of the member (the end of leases, calls on its handle) run on the
+//! tokio runtime in which [`Driven::new`] is called.
 
 use conclave_storage::Fault;
 use conclave_storage::log::Log;
@@ -53,6 +53,12 @@ impl Driven {
     /// The housekeeper flushes the state, if that is due. False if not.
     pub fn keep_house(&mut self) -> Result<bool, Fault> {
         self.owners.housekeeper.turn_now()
+    }
+
+    /// The watch hub runs the commands of the watchers, and delivers revisions to them. False if
+    /// there was nothing to do.
+    pub fn notify_watchers(&mut self) -> bool {
+        self.owners.hub.turn_now()
     }
 
     /// The raft log.

@@ -8,16 +8,16 @@
 //! | `housekeeper` | (flushes the state) | the applier's tally |
 //!
 //! Each ends when what it waits for ends; so closing the mailbox ends them all, in order, with
-//! everything queued done.
+//! everything queued done. The watch hub, a task, ends after the applier.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use conclave_storage::Fault;
@@ -138,6 +138,7 @@ pub struct Owners {
     pub(crate) log_writer: LogWriter,
     pub(crate) applier: Applier,
     pub(crate) housekeeper: Housekeeper,
+    pub(crate) hub: watch::HubOwner,
 }
 
 /// A running member without its network.
@@ -146,8 +147,10 @@ pub struct Member {
     fatal: Fatal,
     mailbox: Arc<Mailbox>,
     tally: Arc<Tally>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
     tasks: JoinSet<()>,
+    /// The task of the hub. It ends with the applier, whose revisions it delivers.
+    hub: task::JoinHandle<()>,
 }
 
 /// What the peer network needs from this member.
@@ -208,12 +211,11 @@ impl Owners {
             (Arc::clone(&common.workers), Arc::clone(&common.observer)),
             common.stopping.clone(),
         );
-        let (publisher, watches) = watch::new(
+        let (publisher, watches, hub) = watch::new(
             reader.clone(),
             reads.clone(),
             (Arc::clone(&common.clock), Arc::clone(&common.seed)),
             settings.watches(),
-            &common.fatal,
         );
         let peers = connect(common.peer_context(identity));
         peers.set_members(&initial_members, &[]);
@@ -258,6 +260,7 @@ impl Owners {
             },
             applier: Applier { skipped, ..applier },
             housekeeper: common.housekeeper(&settings, woken),
+            hub,
             fatal: common.fatal,
             mailbox: common.mailbox,
             tally: common.tally,
@@ -276,8 +279,9 @@ impl Owners {
 }
 
 impl Member {
-    /// Starts the owners, each in a thread. Blocks for as long as threads take to start. `raft`
-    /// runs the tasks that must not wait for clients.
+    /// Starts the owners, each in a thread or a task. Blocks for as long as threads take to start.
+    /// Must be called in the runtime of the clients, which runs the watch hub. `raft` runs the
+    /// tasks that must not wait for clients.
     pub fn start(owners: Owners, raft: &runtime::Handle) -> Result<Member, StartError> {
         let Owners {
             handle,
@@ -288,7 +292,9 @@ impl Member {
             log_writer,
             applier,
             housekeeper,
+            hub,
         } = owners;
+        let hub = tokio::spawn(fatal.guard("watch-hub", hub.run()));
         let mut member = Member {
             handle,
             fatal,
@@ -296,6 +302,7 @@ impl Member {
             tally,
             threads: Vec::new(),
             tasks: JoinSet::new(),
+            hub,
         };
         member.start_thread("applier", move || applier.run())?;
         member.start_thread("log-writer", move || log_writer.run())?;
@@ -346,10 +353,12 @@ impl Member {
         self.tally.close();
         let threads = self.threads;
         // Joining cannot fail: panics were caught and reported where they happened.
-        let joined = tokio::task::spawn_blocking(move || {
+        let joined = task::spawn_blocking(move || {
             threads.into_iter().for_each(|thread| drop(thread.join()));
         });
         let _ = joined.await;
+        // The applier has dropped the publisher. A panic of the hub was reported as well.
+        let _ = self.hub.await;
         self.fatal.reported().map_or(Ok(()), Err)
     }
 }

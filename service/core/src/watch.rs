@@ -90,7 +90,6 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::fatal::Fatal;
 use crate::long_reads::LongReads;
 use crate::seed::Seed;
 
@@ -110,7 +109,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use hub::{Command, Hub};
+use hub::{Command, Hub, Turned};
 use port::Closed;
 use ring::Ring;
 
@@ -122,7 +121,7 @@ pub use subscription::{Subscription, WatchError};
 /// Capacity of the hub's command queue. A stream waits for a free slot, so this bounds memory, and
 /// no command goes unanswered.
 const COMMANDS_MAX: usize = 1024;
-/// Commands that the hub processes before it checks the ring again.
+/// Commands that the hub processes in one turn, before it checks the ring again.
 const COMMANDS_AT_A_TIME: usize = 256;
 
 /// Limits of this subsystem, and its one interval.
@@ -233,15 +232,14 @@ struct Shared {
     stats: Stats,
 }
 
-/// Creates the subsystem: the [`Publisher`] for the applier and the [`Watches`] for everything that
-/// watches. Spawns the hub, which ends when the publisher is dropped; must be called in a runtime.
+/// Creates the subsystem: the [`Publisher`] for the applier, the [`Watches`] for everything that
+/// watches, and the owner between them.
 pub(crate) fn new(
     reader: Reader,
     reads: LongReads,
     (clock, seed): (Arc<dyn Clock>, Arc<dyn Seed>),
     settings: Settings,
-    fatal: &Fatal,
-) -> (Publisher, Watches) {
+) -> (Publisher, Watches, HubOwner) {
     let applied = reader.applied();
     let newest = applied.revision;
     let mut ring = Ring::new(settings.ring_bytes_max, newest);
@@ -257,48 +255,66 @@ pub(crate) fn new(
         stats: Stats::default(),
     });
     let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-    let hub = run(Hub::new(newest, &settings), inbox, Arc::clone(&shared));
-    tokio::spawn(fatal.guard("watch-hub", hub));
-    (
-        Publisher {
-            shared: Arc::clone(&shared),
-        },
-        Watches {
-            shared,
-            commands,
-            reader,
-            reads,
-            clock,
-            seed,
-        },
-    )
+    let publisher = Publisher {
+        shared: Arc::clone(&shared),
+    };
+    let owner = HubOwner {
+        hub: Hub::new(newest, &settings),
+        inbox,
+        shared: Arc::clone(&shared),
+    };
+    let watches = Watches {
+        shared,
+        commands,
+        reader,
+        reads,
+        clock,
+        seed,
+    };
+    (publisher, watches, owner)
 }
 
-/// Runs the hub.
-async fn run(mut hub: Hub, mut inbox: mpsc::Receiver<Command>, shared: Arc<Shared>) {
-    loop {
-        for _ in 0..COMMANDS_AT_A_TIME {
-            let Ok(command) = inbox.try_recv() else { break };
-            hub.command(command, &shared.ring);
+/// Owns the [`Hub`] and runs its task, one turn at a time.
+#[derive(Debug)]
+pub(crate) struct HubOwner {
+    hub: Hub,
+    inbox: mpsc::Receiver<Command>,
+    shared: Arc<Shared>,
+}
+
+impl HubOwner {
+    /// Runs the task, one turn after another. Ends when the publisher is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut received = None;
+        loop {
+            if self.turn(received.take()) == Turned::More {
+                // Let the streams that were just woken run before they get more messages.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            received = tokio::select! {
+                biased;
+                () = self.shared.closed.cancelled() => return,
+                () = self.shared.pushed.notified() => None,
+                command = self.inbox.recv() => match command {
+                    Some(command) => Some(command),
+                    // All senders are dropped: there are no watchers, and none can start.
+                    None => return,
+                },
+            };
         }
-        if shared.must_sweep.swap(false, Ordering::AcqRel) {
-            hub.sweep();
-        }
-        if hub.advance(&shared.ring) {
-            // Let the streams that were just woken run before they get more messages.
-            tokio::task::yield_now().await;
-            continue;
-        }
-        tokio::select! {
-            biased;
-            () = shared.closed.cancelled() => return,
-            () = shared.pushed.notified() => {}
-            command = inbox.recv() => match command {
-                Some(command) => hub.command(command, &shared.ring),
-                // All command senders are dropped: there are no watchers, and none can start.
-                None => return,
-            },
-        }
+    }
+
+    /// Takes a turn with the queued commands and revisions. Returns false if there were none.
+    pub(crate) fn turn_now(&mut self) -> bool {
+        self.turn(None) != Turned::Idle
+    }
+
+    fn turn(&mut self, received: Option<Command>) -> Turned {
+        let queued = std::iter::from_fn(|| self.inbox.try_recv().ok());
+        let commands = received.into_iter().chain(queued).take(COMMANDS_AT_A_TIME);
+        let must_sweep = self.shared.must_sweep.swap(false, Ordering::AcqRel);
+        self.hub.turn(commands, must_sweep, &self.shared.ring)
     }
 }
 

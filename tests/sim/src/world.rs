@@ -48,6 +48,7 @@ struct Weights {
     write_log: u32,
     apply: u32,
     keep_house: u32,
+    notify_watchers: u32,
     time: u32,
     ask: u32,
     crash: u32,
@@ -70,6 +71,7 @@ impl Weights {
             write_log: rng.random_range(30..200),
             apply: rng.random_range(30..200),
             keep_house: rng.random_range(1..20),
+            notify_watchers: rng.random_range(30..200),
             time: rng.random_range(30..150),
             ask: rng.random_range(10..80),
             crash,
@@ -231,7 +233,7 @@ impl World {
     fn step(&mut self) -> Result<(), Violation> {
         type Step = fn(&mut World) -> Result<(), Violation>;
         let weights = self.weights;
-        let steps: [(u32, Step); 12] = [
+        let steps: [(u32, Step); 13] = [
             (weights.deliver, World::deliver),
             (weights.drive, |world| world.turn("drives", World::drive)),
             (weights.write_log, |world| {
@@ -240,6 +242,9 @@ impl World {
             (weights.apply, |world| world.turn("applies", World::apply)),
             (weights.keep_house, |world| {
                 world.turn("keeps house", World::keep_house)
+            }),
+            (weights.notify_watchers, |world| {
+                world.turn("notifies watchers", World::notify_watchers)
             }),
             (weights.time, World::let_time_pass),
             (weights.ask, World::ask),
@@ -315,6 +320,10 @@ impl World {
 
     fn keep_house(&mut self, position: usize) -> Result<bool, Violation> {
         self.driven(position).keep_house().map_err(fault)
+    }
+
+    fn notify_watchers(&mut self, position: usize) -> Result<bool, Violation> {
+        Ok(self.driven(position).notify_watchers())
     }
 
     fn let_time_pass(&mut self) -> Result<(), Violation> {
@@ -665,6 +674,7 @@ impl World {
             self.drive(position)?;
             self.apply(position)?;
             self.keep_house(position)?;
+            self.notify_watchers(position)?;
         }
         for _ in 0..self.network.under_way() {
             self.network.decide(0, Fate::Delivered);

@@ -99,7 +99,18 @@ pub(crate) enum Command {
     Close { stream: StreamId },
 }
 
-/// Owner of all live watchers. Synchronous; `super::run` drives it.
+/// What a turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// There was nothing to do.
+    Idle,
+    /// Everything is done: the next turn is due when a command or a revision comes.
+    Done,
+    /// The ring may have more revisions: the next turn is due at once.
+    More,
+}
+
+/// Owner of all live watchers. Synchronous; [`super::HubOwner`] gives it its turns.
 #[derive(Debug)]
 pub(crate) struct Hub {
     /// Last revision that was matched and delivered.
@@ -188,6 +199,30 @@ impl Hub {
         }
     }
 
+    /// Runs these commands, then delivers the next batch of the ring. Never blocks. What the turn
+    /// sends is in the queues of the streams when it returns.
+    pub(crate) fn turn(
+        &mut self,
+        commands: impl IntoIterator<Item = Command>,
+        must_sweep: bool,
+        ring: &Mutex<Ring>,
+    ) -> Turned {
+        let before = self.position;
+        let mut has_run = must_sweep;
+        for command in commands {
+            self.command(command, ring);
+            has_run = true;
+        }
+        if must_sweep {
+            self.sweep();
+        }
+        match self.advance(ring) {
+            true => Turned::More,
+            false if has_run || self.position != before => Turned::Done,
+            false => Turned::Idle,
+        }
+    }
+
     /// Runs a command from a stream.
     pub(crate) fn command(&mut self, command: Command, ring: &Mutex<Ring>) {
         match command {
@@ -231,7 +266,7 @@ impl Hub {
     }
 
     /// Delivers the next batch of the ring. Returns true if there may be more.
-    pub(crate) fn advance(&mut self, ring: &Mutex<Ring>) -> bool {
+    fn advance(&mut self, ring: &Mutex<Ring>) -> bool {
         let (found, compacted) = {
             let ring = lock(ring);
             (ring.read(self.position.next(), BATCH_MAX), ring.compacted())
@@ -266,7 +301,7 @@ impl Hub {
     }
 
     /// Closes the streams that ended without a `Close` command.
-    pub(crate) fn sweep(&mut self) {
+    fn sweep(&mut self) {
         let streams = &self.streams;
         let is_gone = |place: usize| {
             streams
@@ -484,5 +519,41 @@ fn collect(
                 );
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::queue;
+    use super::*;
+
+    #[test]
+    fn a_turn_reports_whether_another_one_is_due() {
+        let settings = Settings::new(1 << 20, Duration::from_secs(600));
+        let ring = Mutex::new(Ring::new(1 << 20, Revision(1)));
+        let mut hub = Hub::new(Revision(1), &settings);
+        let stream = 7;
+        let (queue, reader) = queue::queue(&settings);
+        assert_eq!(hub.turn([], false, &ring), Turned::Idle);
+        let open = Command::Open { stream, queue };
+        assert_eq!(hub.turn([open], false, &ring), Turned::Done);
+        for revision in 2..=300 {
+            let revision = Revision(revision);
+            let changes = Arc::new(Changes {
+                revision,
+                changes: Vec::new(),
+                bytes: 1,
+            });
+            lock(&ring).push(&[changes], revision);
+        }
+        // More revisions than are matched at a time.
+        assert_eq!(hub.turn([], false, &ring), Turned::More);
+        assert_eq!(hub.turn([], false, &ring), Turned::Done);
+        assert_eq!(hub.turn([], false, &ring), Turned::Idle);
+        drop(reader);
+        assert_eq!(hub.turn([], true, &ring), Turned::Done);
+        assert!(hub.streams.is_empty(), "the sweep closed what had ended");
     }
 }

@@ -23,7 +23,6 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
-use crate::fatal::Fatal;
 use crate::long_reads::LongReads;
 use crate::observe::Unobserved;
 use crate::seed::sequence;
@@ -53,7 +52,7 @@ impl Store {
                 members,
             })
             .expect("memory");
-        let (publisher, watches) = watch::new(
+        let (publisher, watches, hub) = watch::new(
             reader.clone(),
             LongReads::new(
                 reader.clone(),
@@ -62,8 +61,8 @@ impl Store {
             ),
             (Arc::new(SystemClock::new()), sequence()),
             settings,
-            &Fatal::new(CancellationToken::new()),
         );
+        tokio::spawn(hub.run());
         Store {
             machine,
             reader,

@@ -13,7 +13,7 @@ use conclave_storage::machine::{Change, Changes};
 use prost::Message as _;
 use tokio::sync::oneshot;
 
-use crate::watch::hub::{Command, Hub, Registered, StreamId};
+use crate::watch::hub::{Command, Hub, Registered, StreamId, Turned};
 use crate::watch::queue::{self, Mark, Message, QueueReader};
 use crate::watch::response::EncodedWatchResponse;
 use crate::watch::ring::{Found, ReadMax, Ring};
@@ -132,7 +132,7 @@ impl World {
 
     /// Runs the hub until it has nothing to do.
     pub(super) fn run_hub(&mut self) {
-        while self.hub.advance(&self.ring) {}
+        while self.hub.turn([], false, &self.ring) == Turned::More {}
     }
 
     pub(super) fn open(&mut self, id: StreamId) {
