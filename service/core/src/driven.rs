@@ -2,20 +2,18 @@
 //!
 //! Each method is one turn of one owner, and none of them blocks. The caller decides who is next,
 //! so the disk of a member is slow if its log writer gets no turn, and the member is paused if none
-//! of its owners does. The tasks of the member (the end of leases, calls on its handle) run on the
-//! tokio runtime in which [`Driven::new`] is called.
+//! of its owners does. Calls on the member's handle are tasks of the tokio runtime in which its
+//! owners were made.
 
 use conclave_storage::Fault;
 use conclave_storage::log::Log;
-use tokio::task::JoinHandle;
 
 use crate::handle::Handle;
-use crate::member::{Owners, end_leases};
+use crate::member::Owners;
 
 /// The owners of one member, for a caller that gives out their turns.
 pub struct Driven {
     owners: Owners,
-    expiry: JoinHandle<()>,
 }
 
 impl Driven {
@@ -23,11 +21,7 @@ impl Driven {
     pub fn new(mut owners: Owners) -> Result<Driven, Fault> {
         owners.applier.begin();
         owners.driver.begin()?;
-        let ending = end_leases(owners.handle().clone(), owners.fatal().clone());
-        Ok(Driven {
-            owners,
-            expiry: tokio::spawn(ending),
-        })
+        Ok(Driven { owners })
     }
 
     /// All that a front may ask for.
@@ -61,6 +55,12 @@ impl Driven {
         self.owners.hub.turn_now()
     }
 
+    /// The expiry proposes the end of leases that are due, or notes how that went. False if there
+    /// was nothing to do.
+    pub fn end_leases(&mut self) -> Result<bool, Fault> {
+        self.owners.expiry.turn_now()
+    }
+
     /// The raft log.
     pub fn log(&self) -> &Log {
         &self.owners.log_writer.log
@@ -75,7 +75,6 @@ impl Driven {
 impl Drop for Driven {
     /// The member's process dies: nothing more happens in its name.
     fn drop(&mut self) {
-        self.expiry.abort();
         self.handle().stopping().cancel();
     }
 }

@@ -8,7 +8,8 @@
 //! | `housekeeper` | (flushes the state) | the applier's tally |
 //!
 //! Each ends when what it waits for ends; so closing the mailbox ends them all, in order, with
-//! everything queued done. The watch hub, a task, ends after the applier.
+//! everything queued done. Two owners are tasks: the watch hub, which ends after the applier, and
+//! the expiry of leases, which ends when the member begins to stop.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -30,6 +31,7 @@ use crate::clock::Clock;
 use crate::consensus::reads::Reads;
 use crate::consensus::{Node, node};
 use crate::driver::{Driver, Parts};
+use crate::expiry::Expiry;
 use crate::fatal::{Fatal, FatalError};
 use crate::forwarded::Forwarded;
 use crate::handle::{self, Handle, Shared};
@@ -44,7 +46,7 @@ use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::stores::Stores;
 use crate::workers::Workers;
-use crate::{expiry, limits, proposer, watch};
+use crate::{limits, proposer, watch};
 
 /// The configuration of a member.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +141,7 @@ pub struct Owners {
     pub(crate) applier: Applier,
     pub(crate) housekeeper: Housekeeper,
     pub(crate) hub: watch::HubOwner,
+    pub(crate) expiry: Expiry,
 }
 
 /// A running member without its network.
@@ -250,6 +253,7 @@ impl Owners {
             sync: settings.sync,
         });
         Ok(Owners {
+            expiry: Expiry::new(handle.clone()),
             handle,
             driver,
             log_writer: LogWriter {
@@ -293,6 +297,7 @@ impl Member {
             applier,
             housekeeper,
             hub,
+            expiry,
         } = owners;
         let hub = tokio::spawn(fatal.guard("watch-hub", hub.run()));
         let mut member = Member {
@@ -308,8 +313,13 @@ impl Member {
         member.start_thread("log-writer", move || log_writer.run())?;
         member.start_thread("housekeeper", move || housekeeper.run())?;
         member.start_thread("driver", move || driver.run())?;
-        let expiry = end_leases(member.handle.clone(), member.fatal.clone());
-        member.spawn("lease-expiry", expiry, raft);
+        let fatal = member.fatal.clone();
+        let ending = async move {
+            if let Err(fault) = expiry.run().await {
+                fatal.report(fault.into());
+            }
+        };
+        member.spawn("lease-expiry", ending, raft);
         Ok(member)
     }
 
@@ -475,13 +485,6 @@ impl Common {
             clock: Arc::clone(&self.clock),
             stopping: self.stopping.clone(),
         }
-    }
-}
-
-/// The task that ends leases; its fault ends the member.
-pub(crate) async fn end_leases(handle: Handle, fatal: Fatal) {
-    if let Err(fault) = expiry::run(handle).await {
-        fatal.report(fault.into());
     }
 }
 

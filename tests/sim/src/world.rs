@@ -49,6 +49,7 @@ struct Weights {
     apply: u32,
     keep_house: u32,
     notify_watchers: u32,
+    end_leases: u32,
     time: u32,
     ask: u32,
     crash: u32,
@@ -72,6 +73,7 @@ impl Weights {
             apply: rng.random_range(30..200),
             keep_house: rng.random_range(1..20),
             notify_watchers: rng.random_range(30..200),
+            end_leases: rng.random_range(5..50),
             time: rng.random_range(30..150),
             ask: rng.random_range(10..80),
             crash,
@@ -233,7 +235,7 @@ impl World {
     fn step(&mut self) -> Result<(), Violation> {
         type Step = fn(&mut World) -> Result<(), Violation>;
         let weights = self.weights;
-        let steps: [(u32, Step); 13] = [
+        let steps: [(u32, Step); 14] = [
             (weights.deliver, World::deliver),
             (weights.drive, |world| world.turn("drives", World::drive)),
             (weights.write_log, |world| {
@@ -245,6 +247,9 @@ impl World {
             }),
             (weights.notify_watchers, |world| {
                 world.turn("notifies watchers", World::notify_watchers)
+            }),
+            (weights.end_leases, |world| {
+                world.turn("ends leases", World::end_leases)
             }),
             (weights.time, World::let_time_pass),
             (weights.ask, World::ask),
@@ -324,6 +329,10 @@ impl World {
 
     fn notify_watchers(&mut self, position: usize) -> Result<bool, Violation> {
         Ok(self.driven(position).notify_watchers())
+    }
+
+    fn end_leases(&mut self, position: usize) -> Result<bool, Violation> {
+        self.driven(position).end_leases().map_err(fault)
     }
 
     fn let_time_pass(&mut self) -> Result<(), Violation> {
@@ -675,6 +684,7 @@ impl World {
             self.apply(position)?;
             self.keep_house(position)?;
             self.notify_watchers(position)?;
+            self.end_leases(position)?;
         }
         for _ in 0..self.network.under_way() {
             self.network.decide(0, Fate::Delivered);

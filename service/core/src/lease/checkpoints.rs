@@ -9,6 +9,7 @@ use conclave_storage::LeaseId;
 
 use super::deadlines::Known;
 use super::leases::{LeaseError, Leases, whole_seconds};
+use crate::clock::Moment;
 use crate::limits;
 
 /// The result of renewing a lease.
@@ -60,9 +61,12 @@ impl Leases {
     }
 
     /// Proposes the next checkpoints that are due.
-    pub(crate) fn begin_checkpoints<W>(&self, enqueue: impl Fn(Body) -> W) -> Option<W> {
+    pub(crate) fn begin_checkpoints<W>(
+        &self,
+        now: Moment,
+        enqueue: impl Fn(Body) -> W,
+    ) -> Option<W> {
         let mut deadlines = self.lock();
-        let now = self.shared.clock.now();
         let due = deadlines.due_checkpoints(now, limits::LEASE_CHECKPOINT_BATCH_MAX);
         if due.is_empty() {
             return None;

@@ -155,9 +155,8 @@ impl Leases {
     }
 
     /// Schedules a retry for leases that could not be ended: they are due again after a pause.
-    pub(crate) fn retry(&self, ids: &[LeaseId]) {
-        let again = self.shared.clock.now().after(limits::EXPIRE_RETRY);
-        self.lock().retry(ids, again);
+    pub(crate) fn retry(&self, ids: &[LeaseId], now: Moment) {
+        self.lock().retry(ids, now.after(limits::EXPIRE_RETRY));
     }
 
     /// Answers from memory. Right after a promotion, first loads this one lease from the state.
@@ -210,9 +209,8 @@ impl Leases {
     }
 
     /// Returns the leases that are due, and the command that ends them.
-    pub(crate) fn due(&self) -> (Vec<LeaseId>, LeaseExpire) {
+    pub(crate) fn due(&self, now: Moment) -> (Vec<LeaseId>, LeaseExpire) {
         let mut deadlines = self.lock();
-        let now = self.shared.clock.now();
         let due = deadlines.due(now, limits::EXPIRE_BATCH_LEASES_MAX);
         let expired = |id: &LeaseId| ExpiredLease {
             id: id.0,
@@ -224,12 +222,9 @@ impl Leases {
         (due, LeaseExpire { leases, term })
     }
 
-    /// Returns the time until there is something to do; `None` for no limit.
-    pub(crate) fn idle_for(&self) -> Option<Duration> {
-        let next = self.lock().next();
-        // Add one millisecond, since the clock rounds down and the timer may fire within the last
-        // millisecond.
-        next.map(|at| at.since(self.shared.clock.now()) + Duration::from_millis(1))
+    /// Returns when the next lease or checkpoint is due, if any.
+    pub(crate) fn next_due(&self) -> Option<Moment> {
+        self.lock().next()
     }
 
     /// Ignores poisoning. A panic elsewhere cannot leave the deadlines half changed in a way that

@@ -31,6 +31,7 @@ use crate::workers::Threads;
 
 mod cluster;
 mod network;
+mod turns;
 mod wild;
 
 /// A member's two disks.
@@ -74,21 +75,32 @@ impl Disks {
         observer: Arc<dyn Observer>,
         connect: impl FnOnce(PeerContext) -> Arc<dyn Peers>,
     ) -> Member {
+        let raft = runtime::Handle::current();
+        let clock = Arc::new(SystemClock::new());
+        let owners = self.owners(origin, settings, (clock, observer), connect);
+        Member::start(owners, &raft).expect("threads")
+    }
+
+    fn owners(
+        &self,
+        origin: &NewCluster,
+        settings: Settings,
+        (clock, observer): (Arc<dyn Clock>, Arc<dyn Observer>),
+        connect: impl FnOnce(PeerContext) -> Arc<dyn Peers>,
+    ) -> Owners {
         let (log, state) = (Arc::new(self.log.clone()), Arc::new(self.state.clone()));
         let opened = Opened::on(log, state, Limits::default(), None).expect("sound disks");
         let needs_origin = opened.needs_origin().expect("sound");
         let origin = needs_origin.then(|| Origin::New(origin.clone()));
         let stores = opened.into_stores(origin, false).expect("of its cluster");
-        let raft = runtime::Handle::current();
         let seams = Seams {
-            clock: Arc::new(SystemClock::new()),
+            clock,
             seed: sequence(),
             workers: Arc::new(Threads),
             observer,
         };
         let stopping = CancellationToken::new();
-        let owners = Owners::new(stores, settings, seams, stopping, connect).expect("sound");
-        Member::start(owners, &raft).expect("threads")
+        Owners::new(stores, settings, seams, stopping, connect).expect("sound")
     }
 }
 
