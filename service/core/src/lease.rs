@@ -1,11 +1,13 @@
-//! Lease deadlines, which only the leader keeps.
+//! Leases on the leader: when each ends, renewals, and checkpoints of the time left.
 //!
 //! [`Leases`] is shared by the applier, which reports grants and revokes in commit order, the
-//! driver, which reports promotions, and the handle (keep-alive, time to live). The task that
-//! expires leases is `crate::expiry`.
+//! driver, which reports promotions, and the handle (keep-alive, time to live). Behind its lock is
+//! `Leadership`, pure, with two queues of `Deadlines`. The owner that proposes the end of leases is
+//! `crate::expiry`.
 
 mod checkpoints;
-pub(crate) mod deadlines;
+mod deadlines;
+mod leadership;
 mod leases;
 
 pub(crate) use checkpoints::TakingBack;

@@ -1,13 +1,13 @@
 //! Renewing a lease that has a checkpoint, and proposing checkpoints.
 //!
-//! Both put their command into the mailbox under the lock of the deadlines, so the commands are in
-//! the log in the order of the decisions. [`super::deadlines::checkpoints`] explains why that order
-//! matters.
+//! Both put their command into the mailbox under the lock of the leadership, so the commands are in
+//! the log in the order of the decisions. [`super::leadership::checkpoints`] explains why that
+//! order matters.
 
 use conclave_proto::command::{Checkpoint, LeaseCheckpoint, command::Body};
 use conclave_storage::LeaseId;
 
-use super::deadlines::Known;
+use super::leadership::Known;
 use super::leases::{LeaseError, Leases, whole_seconds};
 use crate::clock::Moment;
 use crate::limits;
@@ -36,12 +36,12 @@ impl Leases {
         enqueue: impl Fn(Body) -> W,
     ) -> Result<Renewed<W>, LeaseError> {
         let mut taking_back = None;
-        let known = self.ask(id, |deadlines, now| {
-            let known = deadlines.keep_alive(now, id);
+        let known = self.ask(id, |leadership, now| {
+            let known = leadership.keep_alive(now, id);
             if matches!(known, Known::Live(..))
-                && let Some(number) = deadlines.take_back(id)
+                && let Some(number) = leadership.take_back(id)
             {
-                let term = deadlines.term();
+                let term = leadership.term();
                 taking_back = Some(TakingBack {
                     number: (term, number),
                     waiting: enqueue(body(vec![(id, 0)], term, 0)),
@@ -66,14 +66,14 @@ impl Leases {
         now: Moment,
         enqueue: impl Fn(Body) -> W,
     ) -> Option<W> {
-        let mut deadlines = self.lock();
-        let due = deadlines.due_checkpoints(now, limits::LEASE_CHECKPOINT_BATCH_MAX);
+        let mut leadership = self.lock();
+        let due = leadership.due_checkpoints(now, limits::LEASE_CHECKPOINT_BATCH_MAX);
         if due.is_empty() {
             return None;
         }
-        // The deadlines include the effects of all entries up to this index.
+        // The leadership includes the effects of all entries up to this index.
         let as_of_index = self.shared.progress.applied();
-        Some(enqueue(body(due, deadlines.term(), as_of_index)))
+        Some(enqueue(body(due, leadership.term(), as_of_index)))
     }
 }
 

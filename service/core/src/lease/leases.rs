@@ -16,7 +16,7 @@ use conclave_storage::machine::LeaseEffect;
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, LeaseId};
 
-use super::deadlines::{Deadlines, Found, Known};
+use super::leadership::{Found, Known, Leadership};
 use crate::clock::{Clock, Moment};
 use crate::limits;
 use crate::progress::Progress;
@@ -46,7 +46,7 @@ pub struct Leases {
 }
 
 pub(super) struct Shared {
-    deadlines: Mutex<Deadlines>,
+    leadership: Mutex<Leadership>,
     /// Wakes the expiry task when the earliest deadline moves forward.
     deadline_moved: Notify,
     pub(super) clock: Arc<dyn Clock>,
@@ -68,7 +68,7 @@ impl Leases {
     ) -> Leases {
         Leases {
             shared: Arc::new(Shared {
-                deadlines: Mutex::new(Deadlines::new(checkpoint_interval)),
+                leadership: Mutex::new(Leadership::new(checkpoint_interval)),
                 deadline_moved: Notify::new(),
                 clock,
                 reader,
@@ -82,7 +82,7 @@ impl Leases {
     /// it has ended.
     pub fn time_to_live(&self, id: LeaseId) -> Result<Option<Remaining>, LeaseError> {
         let now = self.shared.clock.now();
-        let known = self.ask(id, |deadlines, now| deadlines.look_up(now, id))?;
+        let known = self.ask(id, |leadership, now| leadership.look_up(now, id))?;
         Ok(known.map(|(ends, ttl)| Remaining {
             ttl_seconds: whole_seconds(ends.since(now)),
             granted_seconds: whole_seconds(ttl),
@@ -117,28 +117,28 @@ impl Leases {
             return;
         }
         let now = self.shared.clock.now();
-        let mut deadlines = self.lock();
-        let next = deadlines.next();
+        let mut leadership = self.lock();
+        let next = leadership.next();
         for effect in effects {
             match *effect {
                 LeaseEffect::Granted {
                     id,
                     ttl_seconds,
                     granted_index,
-                } => deadlines.granted(now, id, ttl_duration(ttl_seconds), granted_index),
-                LeaseEffect::Revoked { id } => deadlines.revoked(id),
+                } => leadership.granted(now, id, ttl_duration(ttl_seconds), granted_index),
+                LeaseEffect::Revoked { id } => leadership.revoked(id),
                 LeaseEffect::Checkpointed {
                     id,
                     remaining_seconds,
-                } => deadlines.checkpointed(id, remaining_seconds),
+                } => leadership.checkpointed(id, remaining_seconds),
             }
         }
-        let sooner = match (deadlines.next(), next) {
+        let sooner = match (leadership.next(), next) {
             (Some(after), Some(before)) => after < before,
             (Some(_), None) => true,
             (None, _) => false,
         };
-        drop(deadlines);
+        drop(leadership);
         if sooner {
             self.shared.deadline_moved.notify_one();
         }
@@ -163,20 +163,20 @@ impl Leases {
     pub(super) fn ask(
         &self,
         id: LeaseId,
-        mut question: impl FnMut(&mut Deadlines, Moment) -> Known,
+        mut question: impl FnMut(&mut Leadership, Moment) -> Known,
     ) -> Result<Option<(Moment, Duration)>, LeaseError> {
         let now = self.shared.clock.now();
-        let mut deadlines = self.lock();
-        if self.shared.progress.applied() < deadlines.begins_at() {
+        let mut leadership = self.lock();
+        if self.shared.progress.applied() < leadership.begins_at() {
             // Elected, but the new leader's state is not up to date yet; it soon will be.
             return Err(LeaseError::Refused(ApiError::NotLeader));
         }
-        let mut known = question(&mut deadlines, now);
+        let mut known = question(&mut leadership, now);
         if known == Known::Ask
             && let Some(record) = self.shared.reader.lease(id).map_err(LeaseError::Fault)?
         {
-            deadlines.load_one(found(&record));
-            known = question(&mut deadlines, now);
+            leadership.load_one(found(&record));
+            known = question(&mut leadership, now);
         }
         match known {
             Known::Live(at, ttl) => Ok(Some((at, ttl))),
@@ -187,11 +187,11 @@ impl Leases {
 
     /// Loads one page of leases after a promotion.
     pub(crate) fn load_page(&self) -> Result<Loaded, Fault> {
-        let mut deadlines = self.lock();
-        let Some(after) = deadlines.load_after() else {
+        let mut leadership = self.lock();
+        let Some(after) = leadership.load_after() else {
             return Ok(Loaded::Everything);
         };
-        let begins_at = deadlines.begins_at();
+        let begins_at = leadership.begins_at();
         if self.shared.progress.applied() < begins_at {
             return Ok(Loaded::NothingBefore(begins_at));
         }
@@ -200,7 +200,7 @@ impl Leases {
             .reader
             .leases_after(after, limits::LEASE_LOAD_MAX)?;
         let last = page.len() < limits::LEASE_LOAD_MAX;
-        deadlines.load(page.iter().map(found), last);
+        leadership.load(page.iter().map(found), last);
         Ok(if last {
             Loaded::Everything
         } else {
@@ -210,15 +210,15 @@ impl Leases {
 
     /// Returns the leases that are due, and the command that ends them.
     pub(crate) fn due(&self, now: Moment) -> (Vec<LeaseId>, LeaseExpire) {
-        let mut deadlines = self.lock();
-        let due = deadlines.due(now, limits::EXPIRE_BATCH_LEASES_MAX);
+        let mut leadership = self.lock();
+        let due = leadership.due(now, limits::EXPIRE_BATCH_LEASES_MAX);
         let expired = |id: &LeaseId| ExpiredLease {
             id: id.0,
-            granted_index: deadlines.granted_index(*id).unwrap_or_default(),
+            granted_index: leadership.granted_index(*id).unwrap_or_default(),
         };
         let leases = due.iter().map(expired).collect();
         // Bound to the term in which the leases were found due: see `LeaseExpire`.
-        let term = deadlines.term();
+        let term = leadership.term();
         (due, LeaseExpire { leases, term })
     }
 
@@ -227,11 +227,11 @@ impl Leases {
         self.lock().next()
     }
 
-    /// Ignores poisoning. A panic elsewhere cannot leave the deadlines half changed in a way that
+    /// Ignores poisoning. A panic elsewhere cannot leave the data half changed in a way that
     /// matters: at worst a lease is due once more.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Deadlines> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Leadership> {
         self.shared
-            .deadlines
+            .leadership
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
