@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use conclave_proto::ApiError;
 use conclave_service::config::{self, Invocation};
 
+mod hash_order;
 mod imports;
 
 const FILE_LINES_MAX: usize = 800;
@@ -254,6 +255,20 @@ fn selects_of_the_core_are_biased() {
         found.extend(unbiased.map(|_| shown(&path)));
     }
     none(found);
+}
+
+/// The order of a hash map must not reach an answer, a proposal or a trace.
+#[test]
+fn storage_and_core_do_not_iterate_in_hash_order() {
+    let folders = ["storage/src", "service/core/src"];
+    let files = folders
+        .iter()
+        .flat_map(|folder| files(&root().join(folder), "rs"));
+    none(files.flat_map(|path| {
+        let found = hash_order::iterations(&fs::read_to_string(&path).unwrap());
+        let name = shown(&path);
+        found.into_iter().map(move |code| format!("{name}: {code}"))
+    }));
 }
 
 #[test]
