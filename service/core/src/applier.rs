@@ -251,8 +251,17 @@ impl Applier {
         before.discard();
         self.forwarded.lost();
         self.publisher.publish(&[], self.reader.applied());
-        self.progress.set_applied(index);
+        self.set_applied(index);
         Ok(())
+    }
+
+    /// Publishes the applied index and wakes the tasks that wait for it, mostly linearizable reads.
+    fn set_applied(&self, index: u64) {
+        let reached = self.progress.set_applied(index);
+        answers::answer_each(&self.runtime, reached, |waiter| {
+            // The task may have given up meanwhile.
+            let _ = waiter.send(());
+        });
     }
 
     /// Logs the raised alarms. Every member logs them, independent of the member that raised or
@@ -296,7 +305,7 @@ impl Applier {
         self.publisher
             .publish(&effects.changes, self.reader.applied());
         self.leases.applied(&effects.leases);
-        self.progress.set_applied(batch.index);
+        self.set_applied(batch.index);
         self.tally
             .add(batch.commands.len() as u64, batch.bytes as u64);
         self.observer.observe(Observation::Applied {

@@ -17,9 +17,11 @@
 //! ([`Progress::close_reads`]) *before* it gives raft a configuration with one, and a read that
 //! found the gate open is ordered before that.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::clock::Moment;
 use crate::consensus::RaftStatus;
@@ -36,10 +38,37 @@ pub(crate) struct Progress {
     committed: AtomicU64,
     /// Reads need no round once this index is applied; [`CLOSED`] while they need one.
     reads_from: AtomicU64,
-    applied_index: AtomicU64,
-    /// The applied index again, for tasks that wait for it.
-    applied: watch::Sender<u64>,
+    /// Written under the lock of `waiters`.
+    applied: AtomicU64,
+    waiters: Mutex<Waiters>,
     compactions: watch::Sender<()>,
+}
+
+/// Notifies a task that waits for an applied index.
+pub(crate) type Waiter = oneshot::Sender<()>;
+
+/// The tasks that wait for an index to be applied. In order, so that a batch wakes only the tasks
+/// whose index it reaches, and wakes them in the same order on every run.
+#[derive(Debug, Default)]
+struct Waiters {
+    /// By index, then by arrival.
+    queue: BTreeMap<(u64, u64), Waiter>,
+    arrivals: u64,
+}
+
+/// Removes a waiter that gives up.
+struct Waiting<'a> {
+    progress: &'a Progress,
+    key: (u64, u64),
+    is_reached: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_reached {
+            self.progress.waiters().queue.remove(&self.key);
+        }
+    }
 }
 
 impl Progress {
@@ -50,8 +79,8 @@ impl Progress {
             leader_changes: AtomicU64::new(0),
             committed: AtomicU64::new(applied),
             reads_from: AtomicU64::new(CLOSED),
-            applied_index: AtomicU64::new(applied),
-            applied: watch::Sender::new(applied),
+            applied: AtomicU64::new(applied),
+            waiters: Mutex::default(),
             compactions: watch::Sender::new(()),
         }
     }
@@ -79,24 +108,47 @@ impl Progress {
     }
 
     pub(crate) fn applied(&self) -> u64 {
-        self.applied_index.load(Ordering::Acquire)
+        self.applied.load(Ordering::Acquire)
     }
 
     /// Returns true if a linearizable read needs no round now; see the module head.
     pub(crate) fn may_read_at_once(&self) -> bool {
-        self.reads_from.load(Ordering::Acquire) <= self.applied_index.load(Ordering::Acquire)
+        self.reads_from.load(Ordering::Acquire) <= self.applied.load(Ordering::Acquire)
     }
 
     /// Waits until `index` is applied and visible to the reader.
     pub(crate) async fn applied_through(&self, index: u64) {
-        if self.applied() < index {
-            // The sender is in `self`, so the wait cannot fail.
-            let _ = self
-                .applied
-                .subscribe()
-                .wait_for(|&applied| applied >= index)
-                .await;
+        // Nearly always the index is applied already, and then there is no lock.
+        if self.applied() < index
+            && let Some((mut waiting, reached)) = self.wait_for(index)
+        {
+            // The waiter is used or dropped only after the index was reached.
+            let _ = reached.await;
+            waiting.is_reached = true;
         }
+    }
+
+    fn wait_for(&self, index: u64) -> Option<(Waiting<'_>, oneshot::Receiver<()>)> {
+        let mut waiters = self.waiters();
+        // Under the lock, or the index could be reached before the waiter is in the queue.
+        if self.applied() >= index {
+            return None;
+        }
+        waiters.arrivals += 1;
+        let key = (index, waiters.arrivals);
+        let (waiter, reached) = oneshot::channel();
+        waiters.queue.insert(key, waiter);
+        let waiting = Waiting {
+            progress: self,
+            key,
+            is_reached: false,
+        };
+        Some((waiting, reached))
+    }
+
+    /// Ignores poisoning: no panic can leave the queue inconsistent.
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns a receiver that changes after every step of physical compaction.
@@ -130,14 +182,82 @@ impl Progress {
     }
 
     /// Called by the applier, after the state is visible to the reader and before any caller is
-    /// answered.
-    pub(crate) fn set_applied(&self, index: u64) {
-        self.applied_index.store(index, Ordering::Release);
-        self.applied.send_replace(index);
+    /// answered. Returns the waiters whose index is reached, in order; the applier notifies them.
+    #[must_use]
+    pub(crate) fn set_applied(&self, index: u64) -> Vec<Waiter> {
+        let mut waiters = self.waiters();
+        self.applied.store(index, Ordering::Release);
+        if waiters.queue.is_empty() {
+            return Vec::new();
+        }
+        let later = waiters.queue.split_off(&(index + 1, 0));
+        let reached = std::mem::replace(&mut waiters.queue, later);
+        reached.into_values().collect()
     }
 
     /// Called by the applier after a step of physical compaction.
     pub(crate) fn compaction_stepped(&self) {
         self.compactions.send_replace(());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    fn notify(reached: Vec<Waiter>) -> usize {
+        let count = reached.len();
+        for waiter in reached {
+            waiter.send(()).expect("it is waited for");
+        }
+        count
+    }
+
+    #[test]
+    fn a_batch_wakes_the_tasks_whose_index_it_reaches() {
+        let progress = Progress::new(5);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut applied = pin!(progress.applied_through(5));
+        assert!(applied.as_mut().poll(&mut cx).is_ready());
+        let mut next = pin!(progress.applied_through(6));
+        let mut later = pin!(progress.applied_through(8));
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        assert!(later.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(notify(progress.set_applied(7)), 1);
+        assert!(next.as_mut().poll(&mut cx).is_ready());
+        assert!(later.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(notify(progress.set_applied(8)), 1);
+        assert!(later.as_mut().poll(&mut cx).is_ready());
+        assert_eq!(notify(progress.set_applied(9)), 0);
+    }
+
+    #[test]
+    fn tasks_are_woken_by_index_and_then_by_arrival() {
+        let progress = Progress::new(0);
+        let mut waiting: Vec<_> = [3, 1, 3, 2, 1]
+            .into_iter()
+            .map(|index| progress.wait_for(index).expect("it is not applied"))
+            .collect();
+        let mut order = Vec::new();
+        for waiter in progress.set_applied(3) {
+            waiter.send(()).expect("it is waited for");
+            let woken = |(_, reached): &mut (_, oneshot::Receiver<()>)| reached.try_recv().is_ok();
+            order.push(waiting.iter_mut().position(woken));
+        }
+        assert_eq!(order, [1, 4, 3, 0, 2].map(Some));
+    }
+
+    #[test]
+    fn a_task_that_gives_up_leaves_nothing() {
+        let progress = Progress::new(0);
+        let mut cx = Context::from_waker(Waker::noop());
+        {
+            let mut waiting = pin!(progress.applied_through(1));
+            assert!(waiting.as_mut().poll(&mut cx).is_pending());
+        }
+        assert!(progress.set_applied(1).is_empty());
     }
 }
