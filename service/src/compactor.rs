@@ -18,7 +18,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use conclave_proto::ApiError;
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::CompactionRequest;
 
 use crate::config::AutoCompaction;
@@ -53,7 +52,7 @@ async fn follow(handle: &Handle, retention: AutoCompaction) {
             revision,
             physical: false,
         };
-        match handle.propose(Body::Compaction(request)).await {
+        match handle.propose(request).await {
             // Rejected: a client has compacted in the meantime.
             Ok(_) | Err(ProposeError::Rejected(ApiError::Compacted)) => {
                 compactor.compacted(handle.clock().now(), revision);

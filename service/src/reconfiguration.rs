@@ -15,7 +15,6 @@ use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::command::{Member, MemberUrls};
 use conclave_proto::peer::{answer, question};
-use conclave_storage::machine::Reply;
 use conclave_storage::membership as rules;
 
 use crate::config::MemberUrl;
@@ -57,7 +56,7 @@ pub(crate) async fn add(
         false => rules::Change::Add(member.clone()),
     };
     check(handle, &change).await?;
-    let members = propose(handle, Change::Add(member.clone())).await?;
+    let members = handle.propose_change(Change::Add(member.clone())).await?;
     Ok((member, members))
 }
 
@@ -69,12 +68,12 @@ pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
         return Err(ProposeError::Refused(ApiError::LearnerNotReady));
     }
     check_quorum(handle, &members, &change).await?;
-    propose(handle, Change::Promote(id)).await
+    handle.propose_change(Change::Promote(id)).await
 }
 
 pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
     check(handle, &rules::Change::Remove { id }).await?;
-    propose(handle, Change::Remove(id)).await
+    handle.propose_change(Change::Remove(id)).await
 }
 
 /// Changes the peer URLs of a member.
@@ -89,7 +88,7 @@ pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Ch
         member_id: id,
         peer_urls: texts(&urls),
     };
-    propose(handle, Change::Update(urls)).await
+    handle.propose_change(Change::Update(urls)).await
 }
 
 /// Parses the peer URLs of a member. There must be at least one, not too many, each a URL that
@@ -125,13 +124,6 @@ fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, ProposeError> {
 
 fn texts(urls: &[MemberUrl]) -> Vec<String> {
     urls.iter().map(MemberUrl::to_string).collect()
-}
-
-async fn propose(handle: &Handle, change: Change) -> Changed {
-    match handle.propose_change(change).await? {
-        Reply::Members(members) => Ok(members),
-        other => unreachable!("a membership change was answered with {other:?}"),
-    }
 }
 
 async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {

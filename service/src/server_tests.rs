@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::{PutRequest, RangeRequest};
 
 use super::*;
@@ -19,12 +18,12 @@ fn config(data_dir: &Path) -> Config {
     }
 }
 
-fn put(key: String, value: Bytes) -> Body {
-    Body::Put(PutRequest {
+fn put(key: String, value: Bytes) -> PutRequest {
+    PutRequest {
         key: key.into(),
         value,
         ..PutRequest::default()
-    })
+    }
 }
 
 fn count(handle: &Handle) -> i64 {

@@ -25,7 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
-use conclave_proto::command::{Command, Header, MemberChange, command::Body};
+use conclave_proto::command::{
+    Command, Header, Member, MemberAttributes, MemberChange, command::Body,
+};
 use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::machine::{CommandKind, Rejected, Reply};
 use conclave_storage::reader::Reader;
@@ -33,6 +35,7 @@ use conclave_storage::{Fault, LeaseId, Revision};
 
 use crate::admission::Admission;
 use crate::clock::{self, Clock, Moment, Stopwatch};
+use crate::command::LogCommand;
 use crate::consensus::{Node, codec};
 use crate::lease::{LeaseError, Leases, TakingBack};
 use crate::limits;
@@ -158,7 +161,8 @@ impl Handle {
     /// Proposes a command and waits for its outcome, up to [`Settings::request_timeout`]. Fills in
     /// the command's header and the reply's header. A lease grant gets its id and minimum TTL here,
     /// since the state machine may choose neither.
-    pub async fn propose(&self, body: Body) -> Result<Reply, ProposeError> {
+    pub async fn propose<C: LogCommand>(&self, command: C) -> Result<C::Reply, ProposeError> {
+        let body = command.into_body();
         let kind = RequestKind::Command(CommandKind::of(&body));
         let begun = Stopwatch::start();
         let body = proposer::prepare(body, &self.shared.settings, &*self.shared.seed);
@@ -177,20 +181,29 @@ impl Handle {
         if !is_decided {
             self.observe(Observation::ProposalFailed);
         }
-        result
+        result.and_then(reply_to::<C>)
     }
 
-    /// Proposes a command like [`Handle::propose`], but without the quota check: for commands that
-    /// must work when space is short.
-    pub async fn propose_prepared(&self, body: Body) -> Result<Reply, ProposeError> {
+    /// Publishes this member's name and client URLs to the cluster. Does not count as a request.
+    pub async fn publish(&self, attributes: MemberAttributes) -> Result<(), ProposeError> {
+        let reply = self.propose_prepared(attributes.into_body()).await?;
+        reply_to::<MemberAttributes>(reply)
+    }
+
+    /// Proposes a membership change, waits until it is applied, and returns the members after it.
+    pub async fn propose_change(&self, change: Change) -> Result<Vec<Member>, ProposeError> {
+        let waiting = self.enqueue_change(change).map_err(ProposeError::Refused)?;
+        match self.outcome(waiting).await? {
+            Reply::Members(members) => Ok(members),
+            _ => Err(not_ours()),
+        }
+    }
+
+    /// Proposes a command of the server's own like [`Handle::propose`], without the check of the
+    /// quota and without counting it as a request.
+    pub(crate) async fn propose_prepared(&self, body: Body) -> Result<Reply, ProposeError> {
         let waiting = self.enqueue(body).map_err(ProposeError::Refused)?;
         self.outcome(waiting).await
-    }
-
-    /// Proposes a membership change and waits until it is applied.
-    pub async fn propose_change(&self, change: Change) -> Result<Reply, ProposeError> {
-        let waiting = self.enqueue_change(change);
-        self.outcome(waiting.map_err(ProposeError::Refused)?).await
     }
 
     pub(crate) async fn outcome(
@@ -534,6 +547,20 @@ impl fmt::Debug for Handle {
             .field("identity", &self.shared.identity)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the reply to a command of this type.
+fn reply_to<C: LogCommand>(reply: Reply) -> Result<C::Reply, ProposeError> {
+    C::reply_from(reply).ok_or_else(not_ours)
+}
+
+/// Another command went into the log under the id of ours, whose outcome is therefore unknown.
+fn not_ours() -> ProposeError {
+    tracing::error!(
+        "a proposal was answered with another proposal's kind of reply: the data of this member \
+         was replaced by an older copy"
+    );
+    ProposeError::Unknown(ApiError::Timeout)
 }
 
 /// Returns the total timeout of a request, by etcd's rule.

@@ -29,13 +29,14 @@
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
 //! | `progress`, [`lease`] | what driver and applier publish; when leases end |
 //! | [`long_reads`], [`watch`] | reads that may be long; watchers |
-//! | [`proposer`], [`handle`] | what a front may ask for |
+//! | [`command`], [`proposer`], [`handle`] | what a front may ask for |
 //! | [`leader_queries`], `expiry` | questions that only the leader can answer; the end of leases |
 //! | `log_writer`, `housekeeper`, `forwarded`, [`applier`], [`driver`] | the owners |
 //! | [`stores`], [`member`], [`driven`] | two engines; the owners, in threads or turn by turn |
 
 pub mod applier;
 pub mod clock;
+pub mod command;
 pub mod consensus;
 pub mod driven;
 pub mod driver;

@@ -11,14 +11,13 @@
 use std::sync::Arc;
 
 use conclave_proto::ApiError;
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::kv_server::Kv;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
     PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
 use conclave_storage::Revision;
-use conclave_storage::machine::{Reply as Outcome, validate as rules};
+use conclave_storage::machine::validate as rules;
 use conclave_storage::reader::{ReadError, Reader, pages};
 use tonic::{Request, Response, Status};
 
@@ -101,10 +100,7 @@ impl Service {
     async fn put(&self, request: PutRequest) -> Result<PutResponse, Status> {
         rules::check_put(&request).map_err(status::of_api)?;
         self.context.stats.puts.inc();
-        match self.context.propose(Body::Put(request)).await? {
-            Outcome::Put(response) => Ok(response),
-            _ => Err(status::unexpected_reply()),
-        }
+        self.context.propose(request).await
     }
 
     async fn delete_range(
@@ -114,10 +110,8 @@ impl Service {
         rules::check_delete(&request).map_err(status::of_api)?;
         self.context.stats.deletes.inc();
         let turn = self.turn_for(extent::returned_by_delete(&request)).await?;
-        match self.context.propose(Body::DeleteRange(request)).await? {
-            Outcome::DeleteRange(response) => self.context.send(response, turn).await,
-            _ => Err(status::unexpected_reply()),
-        }
+        let response = self.context.propose(request).await?;
+        self.context.send(response, turn).await
     }
 
     async fn txn(&self, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
@@ -161,10 +155,8 @@ impl Service {
 
     async fn write_txn(&self, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
         let turn = self.turn_for(extent::returned_by_txn(&request)).await?;
-        match self.context.propose(Body::Txn(request)).await? {
-            Outcome::Txn(response) => self.context.send(response, turn).await,
-            _ => Err(status::unexpected_reply()),
-        }
+        let response = self.context.propose(request).await?;
+        self.context.send(response, turn).await
     }
 
     /// The reply to a write is built by the state machine, which does not wait for anything. So a
@@ -186,10 +178,7 @@ impl Service {
 
     /// With `physical`, answers when the space of what was compacted has been given back as well.
     async fn compact(&self, request: CompactionRequest) -> Result<CompactionResponse, Status> {
-        let response = match self.context.propose(Body::Compaction(request)).await? {
-            Outcome::Compaction(response) => response,
-            _ => return Err(status::unexpected_reply()),
-        };
+        let response = self.context.propose(request).await?;
         if request.physical {
             let done = self
                 .context

@@ -3,7 +3,6 @@
 //! Grant and revoke go through the log. How long a lease still lives is the leader's memory, so
 //! keep-alive and time-to-live ask the handle, which knows who that is.
 
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::lease_server::Lease;
 use conclave_proto::etcdserverpb::{
     LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
@@ -11,7 +10,6 @@ use conclave_proto::etcdserverpb::{
     LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
 };
 use conclave_storage::LeaseId;
-use conclave_storage::machine::Reply;
 use conclave_storage::reader::Reader;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -32,23 +30,15 @@ impl Service {
     }
 
     async fn grant(&self, request: LeaseGrantRequest) -> Result<LeaseGrantResponse, Status> {
-        match self.context.propose(Body::LeaseGrant(request)).await? {
-            Reply::LeaseGrant(response) => {
-                self.context.stats.leases_granted.inc();
-                Ok(response)
-            }
-            _ => Err(status::unexpected_reply()),
-        }
+        let response = self.context.propose(request).await?;
+        self.context.stats.leases_granted.inc();
+        Ok(response)
     }
 
     async fn revoke(&self, request: LeaseRevokeRequest) -> Result<LeaseRevokeResponse, Status> {
-        match self.context.propose(Body::LeaseRevoke(request)).await? {
-            Reply::LeaseRevoke(response) => {
-                self.context.stats.leases_revoked.inc();
-                Ok(response)
-            }
-            _ => Err(status::unexpected_reply()),
-        }
+        let response = self.context.propose(request).await?;
+        self.context.stats.leases_revoked.inc();
+        Ok(response)
     }
 
     /// An unknown lease is not an error: it is answered with a TTL of -1.

@@ -1,11 +1,10 @@
 //! `v3lockpb.Lock`: a lock is a [`ballot`] queue whose keys have no values.
 
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::DeleteRangeRequest;
 use conclave_proto::v3lockpb::lock_server::Lock;
 use conclave_proto::v3lockpb::{LockRequest, LockResponse, UnlockRequest, UnlockResponse};
 use conclave_storage::LeaseId;
-use conclave_storage::machine::{Reply, validate as rules};
+use conclave_storage::machine::validate as rules;
 use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
@@ -38,12 +37,10 @@ impl Service {
             ..Default::default()
         };
         rules::check_delete(&delete).map_err(status::of_api)?;
-        match self.context.propose(Body::DeleteRange(delete)).await? {
-            Reply::DeleteRange(response) => Ok(UnlockResponse {
-                header: response.header,
-            }),
-            _ => Err(status::unexpected_reply()),
-        }
+        let response = self.context.propose(delete).await?;
+        Ok(UnlockResponse {
+            header: response.header,
+        })
     }
 }
 

@@ -1,12 +1,10 @@
 //! `etcdserverpb.Maintenance`: alarms, status, hashes and space of this member.
 
 use conclave_proto::ApiError;
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb as pb;
 use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
 use conclave_proto::etcdserverpb::maintenance_server::Maintenance;
 use conclave_proto::etcdserverpb::{AlarmMember, AlarmType};
-use conclave_storage::machine::Reply;
 use conclave_storage::reader::{ReadError, Reader};
 use prometheus::HistogramTimer;
 use tonic::{Request, Response, Status};
@@ -31,10 +29,7 @@ impl Service {
         match AlarmAction::try_from(request.action) {
             Ok(AlarmAction::Get) => self.alarms(request.alarm).await,
             Ok(AlarmAction::Activate | AlarmAction::Deactivate) => {
-                match self.context.propose(Body::Alarm(request)).await? {
-                    Reply::Alarm(response) => Ok(response),
-                    _ => Err(status::unexpected_reply()),
-                }
+                self.context.propose(request).await
             }
             Err(_) => {
                 let header = self.context.header_now();

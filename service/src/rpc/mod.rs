@@ -22,10 +22,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use conclave_proto::ApiError;
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::Revision;
-use conclave_storage::machine::Reply;
 use conclave_storage::reader::{ReadError, Reader};
 use prometheus::IntCounter;
 use tonic::metadata::MetadataMap;
@@ -33,6 +31,7 @@ use tonic::{Code, Response, Status};
 
 use crate::method::Method;
 use crate::metrics::{Call, Calls, Clients, Metrics, Stats};
+use conclave_core::command::LogCommand;
 use conclave_core::handle::Handle;
 use conclave_core::limits;
 
@@ -152,8 +151,9 @@ impl Context {
     }
 
     /// Proposes a command and waits for its outcome.
-    pub(crate) async fn propose(&self, body: Body) -> Result<Reply, Status> {
-        self.handle.propose(body).await.map_err(status::of_proposal)
+    pub(crate) async fn propose<C: LogCommand>(&self, command: C) -> Result<C::Reply, Status> {
+        let proposed = self.handle.propose(command).await;
+        proposed.map_err(status::of_proposal)
     }
 
     /// Waits until the local state is as new as this call.

@@ -74,12 +74,6 @@ pub(crate) fn of_watch(error: WatchError) -> Status {
     }
 }
 
-/// The applier answered with another kind of reply than the proposal's: a defect of the server.
-pub(crate) fn unexpected_reply() -> Status {
-    tracing::error!("a proposal was answered with another proposal's kind of reply");
-    Status::internal("conclave: reply does not match the request")
-}
-
 /// The status of a question about leases that the leader's memory did not answer.
 pub(crate) fn of_lease(error: LeaseError) -> Status {
     match error {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use conclave_proto::command::{Member, MemberAttributes, command::Body};
+use conclave_proto::command::{Member, MemberAttributes};
 use conclave_storage::machine::GENESIS;
 
 use crate::config::{Config, MemberUrl};
@@ -66,9 +66,8 @@ async fn attempts(handle: &Handle, config: &Config) {
         let done = if members.iter().any(|member| has(member, &attributes)) {
             handle.linearize().await.is_ok()
         } else {
-            let body = Body::MemberAttributes(attributes.clone());
-            match handle.propose_prepared(body).await {
-                Ok(_) => true,
+            match handle.publish(attributes.clone()).await {
+                Ok(()) => true,
                 Err(error) => {
                     tracing::debug!(%error, "this member's attributes are published again");
                     false

@@ -9,7 +9,6 @@
 //! length and the message. Input of `requests`: steps in the format of [`Api::step`].
 
 use bytes::Bytes;
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb as pb;
 use conclave_proto::v3electionpb as election;
 use conclave_proto::v3lockpb as lock;
@@ -249,11 +248,11 @@ fn connect(member: &Member) -> Channel {
 fn disarm(member: &Member) {
     let handle: &Handle = member.handle();
     for alarm in handle.reader().alarms() {
-        let disarm = Body::Alarm(pb::AlarmRequest {
+        let disarm = pb::AlarmRequest {
             action: pb::alarm_request::AlarmAction::Deactivate.into(),
             member_id: alarm.member_id,
             alarm: alarm.alarm,
-        });
+        };
         let disarmed = member.block_on(handle.propose(disarm));
         disarmed.expect("an alarm can be disarmed");
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_core::handle::ProposeError;
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::PutRequest;
 use conclave_service::{FatalError, Handle, Server};
 use conclave_storage::Revision;
@@ -119,10 +118,10 @@ impl Member {
             let _ = self.block_on(within("an answer of the driver", asked));
             return panics::none_since();
         }
-        let put = Body::Put(PutRequest {
+        let put = PutRequest {
             key: Bytes::from_static(b"alive"),
             ..PutRequest::default()
-        });
+        };
         let answer = self.block_on(within("an answer to a put", handle.propose(put)));
         assert!(
             matches!(answer, Ok(_) | Err(ProposeError::Rejected(_))),

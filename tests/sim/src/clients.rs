@@ -6,11 +6,10 @@ use bytes::Bytes;
 use conclave_core::handle::{Handle, ProposeError};
 use conclave_core::leader_queries;
 use conclave_core::watch::{KeyRange, WatchError};
-use conclave_proto::command::command::Body;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, LeaseGrantRequest, PutRequest, RangeRequest,
 };
-use conclave_storage::machine::{Changes, Reply};
+use conclave_storage::machine::Changes;
 use conclave_storage::{LeaseId, Revision};
 
 /// Keys that clients write to.
@@ -153,9 +152,9 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
                 lease: *lease,
                 ..PutRequest::default()
             };
-            match handle.propose(Body::Put(put)).await {
-                Ok(Reply::Put(reply)) => Answer::Written(reply.header.map_or(0, |h| h.revision)),
-                other => not_done(&other),
+            match handle.propose(put).await {
+                Ok(reply) => Answer::Written(reply.header.map_or(0, |h| h.revision)),
+                Err(error) => not_done(error),
             }
         }
         Ask::Grant { lease, ttl } => {
@@ -163,9 +162,9 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
                 id: *lease,
                 ttl: *ttl,
             };
-            match handle.propose(Body::LeaseGrant(grant)).await {
-                Ok(Reply::LeaseGrant(reply)) => Answer::Lives(reply.ttl),
-                other => not_done(&other),
+            match handle.propose(grant).await {
+                Ok(reply) => Answer::Lives(reply.ttl),
+                Err(error) => not_done(error),
             }
         }
         Ask::Compact { revision } => {
@@ -173,9 +172,9 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
                 revision: *revision,
                 physical: false,
             };
-            match handle.propose(Body::Compaction(compaction)).await {
-                Ok(Reply::Compaction(_)) => Answer::Compacted,
-                other => not_done(&other),
+            match handle.propose(compaction).await {
+                Ok(_) => Answer::Compacted,
+                Err(error) => not_done(error),
             }
         }
         Ask::Renew { lease } => match leader_queries::keep_alive(handle, LeaseId(*lease)).await {
@@ -201,11 +200,10 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
     }
 }
 
-fn not_done(result: &Result<Reply, ProposeError>) -> Answer {
-    match result {
-        Err(ProposeError::Refused(_) | ProposeError::Rejected(_)) => Answer::Refused,
-        Err(ProposeError::Unknown(_)) => Answer::Unknown,
-        Ok(reply) => unreachable!("another command's reply: {reply:?}"),
+fn not_done(error: ProposeError) -> Answer {
+    match error {
+        ProposeError::Refused(_) | ProposeError::Rejected(_) => Answer::Refused,
+        ProposeError::Unknown(_) => Answer::Unknown,
     }
 }
 

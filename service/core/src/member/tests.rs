@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_proto::ApiError;
-use conclave_proto::command::command::Body;
 use conclave_proto::command::{self, MemberChange, member_change};
 use conclave_proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
@@ -15,7 +14,7 @@ use conclave_storage::LeaseId;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::layout::EMPTY_STORE_BYTES;
 use conclave_storage::log::{Append, Entry, EntryKind, Log};
-use conclave_storage::machine::{Limits, Reply};
+use conclave_storage::machine::Limits;
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType};
@@ -139,13 +138,12 @@ fn new_cluster(count: u64, member_id: u64) -> NewCluster {
     }
 }
 
-fn put(key: &str, value: impl Into<Bytes>) -> Body {
-    let key = Bytes::copy_from_slice(key.as_bytes());
-    Body::Put(PutRequest {
-        key,
+fn put(key: &str, value: impl Into<Bytes>) -> PutRequest {
+    PutRequest {
+        key: Bytes::copy_from_slice(key.as_bytes()),
         value: value.into(),
         ..PutRequest::default()
-    })
+    }
 }
 
 fn get(handle: &Handle, key: &str) -> Option<Bytes> {
@@ -172,13 +170,9 @@ fn count(handle: &Handle) -> i64 {
 }
 
 async fn grant(handle: &Handle, id: i64, ttl: i64) -> (i64, i64) {
-    match handle
-        .propose(Body::LeaseGrant(LeaseGrantRequest { id, ttl }))
-        .await
-    {
-        Ok(Reply::LeaseGrant(granted)) => (granted.id, granted.ttl),
-        other => panic!("a grant, not {other:?}"),
-    }
+    let granted = handle.propose(LeaseGrantRequest { id, ttl }).await;
+    let granted = granted.expect("it is granted");
+    (granted.id, granted.ttl)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,9 +189,7 @@ async fn writes_of_many_are_answered_and_survive_a_restart() {
         .collect();
     let mut revisions = Vec::new();
     for writer in writers {
-        let Ok(Ok(Reply::Put(reply))) = writer.await else {
-            panic!("every put is answered")
-        };
+        let reply = writer.await.expect("no panic").expect("acknowledged");
         let header = reply.header.expect("filled");
         assert_eq!(header.cluster_id, member.handle().identity().cluster_id);
         assert_eq!(header.member_id, member.handle().identity().member_id);
@@ -409,10 +401,7 @@ async fn a_used_up_quota_raises_the_alarm_and_lets_deletes_pass() {
         key: Bytes::from_static(b"k0"),
         ..Default::default()
     };
-    handle
-        .propose(Body::DeleteRange(delete))
-        .await
-        .expect("deletes free space");
+    handle.propose(delete).await.expect("deletes free space");
     member.stop().await.expect("no fault");
 }
 
@@ -432,7 +421,7 @@ async fn leases_begin_anew_with_the_leader_and_end_by_proposal() {
     };
     member
         .handle()
-        .propose(Body::Put(with_lease))
+        .propose(with_lease)
         .await
         .expect("the lease is there");
     member.stop().await.expect("no fault");
@@ -468,7 +457,7 @@ async fn leases_begin_anew_with_the_leader_and_end_by_proposal() {
         None
     );
     handle
-        .propose(Body::LeaseRevoke(LeaseRevokeRequest { id: 7 }))
+        .propose(LeaseRevokeRequest { id: 7 })
         .await
         .expect("it is there");
     assert_eq!(handle.keep_alive(LeaseId(7)).await.expect("it leads"), None);
@@ -492,7 +481,7 @@ async fn a_physical_compaction_can_be_waited_for() {
     };
     member
         .handle()
-        .propose(Body::Compaction(request))
+        .propose(request)
         .await
         .expect("it is not too early");
     let revision = conclave_storage::Revision(15);

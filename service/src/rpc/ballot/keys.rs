@@ -1,7 +1,7 @@
 //! What a queue is made of: keys, and the transactions that create, write and delete them.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use conclave_proto::command::command::Body;
+use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::request_op::Request as Op;
 use conclave_proto::etcdserverpb::response_op::Response as Done;
@@ -11,7 +11,6 @@ use conclave_proto::etcdserverpb::{
 };
 use conclave_proto::mvccpb::KeyValue;
 use conclave_storage::LeaseId;
-use conclave_storage::machine::Reply;
 use tonic::Status;
 
 use super::OWN_LEASE_SECONDS;
@@ -50,17 +49,13 @@ pub(super) async fn grant(context: &Context) -> Result<LeaseId, Status> {
         ttl: OWN_LEASE_SECONDS,
         id: 0,
     };
-    match context.propose(Body::LeaseGrant(request)).await? {
-        Reply::LeaseGrant(response) => Ok(LeaseId(response.id)),
-        _ => Err(status::unexpected_reply()),
-    }
+    let response = context.propose(request).await?;
+    Ok(LeaseId(response.id))
 }
 
 /// Revokes it. Should that fail, it ends by itself.
 pub(super) async fn revoke(context: &Context, lease: LeaseId) {
-    let _ = context
-        .propose(Body::LeaseRevoke(LeaseRevokeRequest { id: lease.0 }))
-        .await;
+    let _ = context.propose(LeaseRevokeRequest { id: lease.0 }).await;
 }
 
 /// Creates a contender's key, unless it is there already. Returns the header, and the key it found
@@ -90,7 +85,9 @@ pub(super) async fn create(
     if response.succeeded {
         return Ok((header, None));
     }
-    let found = first_key(response).ok_or_else(status::unexpected_reply)?;
+    // The comparison failed, so the key is there, and the same transaction read it. Without a key
+    // this is the reply to another transaction, and the outcome of this one is unknown.
+    let found = first_key(response).ok_or_else(|| status::of_api(ApiError::Timeout))?;
     Ok((header, Some(found)))
 }
 
@@ -145,10 +142,7 @@ async fn txn(
         success,
         failure,
     };
-    match context.propose(Body::Txn(request)).await? {
-        Reply::Txn(response) => Ok(response),
-        _ => Err(status::unexpected_reply()),
-    }
+    context.propose(request).await
 }
 
 /// True of a key created at that revision; at 0, of one that does not exist.

@@ -1,6 +1,7 @@
 //! Clusters of three members: clients may use any member, and do not notice when the leader is cut
 //! off while their command is in flight.
 
+use conclave_proto::command::Member;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::request_op::Request;
@@ -41,17 +42,16 @@ fn puts(handle: &Handle, name: &'static str) -> Vec<JoinHandle<i64>> {
     let one = |n: usize| {
         let handle = handle.clone();
         tokio::spawn(async move {
-            match handle.propose(put(&format!("{name}{n}"), "v")).await {
-                Ok(Reply::Put(reply)) => reply.header.expect("filled").revision,
-                other => panic!("{name}{n}: {other:?}"),
-            }
+            let reply = handle.propose(put(&format!("{name}{n}"), "v")).await;
+            let header = reply.expect("acknowledged").header;
+            header.expect("filled").revision
         })
     };
     (0..50).map(one).collect()
 }
 
 /// Requests the removal of a member through another, or through itself.
-fn remove(through: &Handle, gone: &Handle) -> JoinHandle<Result<Reply, ProposeError>> {
+fn remove(through: &Handle, gone: &Handle) -> JoinHandle<Result<Vec<Member>, ProposeError>> {
     let (through, gone) = (through.clone(), id(gone));
     tokio::spawn(async move { through.propose_change(Change::Remove(gone)).await })
 }
@@ -84,9 +84,7 @@ async fn any_member_takes_commands_and_answers_reads() {
     cluster.leader(0).await;
     for (n, member) in (1..).zip(cluster.members()) {
         let put = put("k", format!("{n}"));
-        let Ok(Reply::Put(reply)) = member.propose(put).await else {
-            panic!("a put through any member is answered");
-        };
+        let reply = member.propose(put).await.expect("acknowledged");
         let header = reply.header.expect("filled");
         assert_eq!((header.member_id, header.revision), (id(member), 1 + n));
         for reading in cluster.members() {
@@ -164,13 +162,11 @@ async fn an_outcome_is_that_of_the_one_time_it_was_applied() {
     cluster.network.cut_off(id(old));
     let creating = {
         let old = old.clone();
-        tokio::spawn(async move { old.propose(Body::Txn(create("once"))).await })
+        tokio::spawn(async move { old.propose(create("once")).await })
     };
     cluster.leader(term).await;
     cluster.network.heal();
-    let Ok(Reply::Txn(reply)) = creating.await.expect("no panic") else {
-        panic!("it is answered");
-    };
+    let reply = creating.await.expect("no panic").expect("it is answered");
     assert!(reply.succeeded);
     assert_eq!(version(old, "once").await.0, 1);
     cluster.stop().await;
@@ -222,7 +218,7 @@ async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
     let ended = cluster.take(id(&old)).stop().await;
     assert!(matches!(ended, Err(FatalError::Removed)), "{ended:?}");
     match removal.await.expect("no panic") {
-        Ok(Reply::Members(members)) => assert_eq!(members.len(), 2),
+        Ok(members) => assert_eq!(members.len(), 2),
         // The others went on without it, and informed it of its removal when it contacted them.
         Err(ProposeError::Unknown(ApiError::Stopped)) => {}
         other => panic!("{other:?}"),
