@@ -22,7 +22,7 @@ use conclave_proto::etcdserverpb::CompactionRequest;
 
 use crate::config::AutoCompaction;
 use conclave_core::clock::Moment;
-use conclave_core::handle::{Handle, ProposeError};
+use conclave_core::handle::{Handle, ProposeError, Rejected};
 
 /// Upper bound of the time between two compactions, however long the period is.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(3600);
@@ -54,7 +54,7 @@ async fn follow(handle: &Handle, retention: AutoCompaction) {
         };
         match handle.propose(request).await {
             // Rejected: a client has compacted in the meantime.
-            Ok(_) | Err(ProposeError::Rejected(ApiError::Compacted)) => {
+            Ok(_) | Err(ProposeError::Rejected(Rejected(ApiError::Compacted))) => {
                 compactor.compacted(handle.clock().now(), revision);
                 tracing::info!(revision, ?retention, "compacted automatically");
             }

@@ -19,7 +19,7 @@ use http::{StatusCode, header};
 
 use crate::metrics::{Metrics, Probe};
 use crate::version::{API_VERSION, CLUSTER_VERSION};
-use conclave_core::handle::Handle;
+use conclave_core::handle::{Handle, Refused};
 
 /// A named health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ async fn linearizable_read(handle: &Handle) -> Result<(), String> {
     handle
         .linearize()
         .await
-        .map_err(|refused| refused.0.to_string())?;
+        .map_err(|Refused(error)| error.to_string())?;
     read(handle)
 }
 

@@ -19,7 +19,7 @@ use conclave_storage::membership as rules;
 
 use crate::config::MemberUrl;
 use crate::start::ids;
-use conclave_core::handle::{Handle, ProposeError};
+use conclave_core::handle::{Handle, ProposeError, Refused};
 use conclave_core::leader_queries::is_learner_ready;
 use conclave_core::limits;
 
@@ -65,7 +65,7 @@ pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
     let change = rules::Change::Promote { id };
     let members = check_rules_or_majority(handle, &change).await?;
     if !learner_is_ready(handle, id).await? {
-        return Err(ProposeError::Refused(ApiError::LearnerNotReady));
+        return Err(Refused(ApiError::LearnerNotReady).into());
     }
     check_quorum(handle, &members, &change).await?;
     handle.propose_change(Change::Promote(id)).await
@@ -96,10 +96,10 @@ pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Ch
 /// member must be started with. In etcd too, one rule holds for both, except that it allows
 /// sockets, which its members can use. The reason of a refusal is logged, because the error for the
 /// client has no room for it.
-fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, ProposeError> {
+fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, Refused> {
     let refuse = |reason: String| {
         tracing::warn!(reason, "refused the peer URLs of a member");
-        ProposeError::Refused(ApiError::MemberBadURLs)
+        Refused(ApiError::MemberBadURLs)
     };
     // Every member keeps the URLs for ever, and dials them.
     let bytes: usize = peer_urls.iter().map(String::len).sum();
@@ -126,7 +126,7 @@ fn texts(urls: &[MemberUrl]) -> Vec<String> {
     urls.iter().map(MemberUrl::to_string).collect()
 }
 
-async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeError> {
+async fn check(handle: &Handle, change: &rules::Change) -> Result<(), Refused> {
     let members = check_rules_or_majority(handle, change).await?;
     check_quorum(handle, &members, change).await
 }
@@ -137,24 +137,23 @@ async fn check(handle: &Handle, change: &rules::Change) -> Result<(), ProposeErr
 async fn check_rules_or_majority(
     handle: &Handle,
     change: &rules::Change,
-) -> Result<Vec<Member>, ProposeError> {
+) -> Result<Vec<Member>, Refused> {
     tokio::select! {
         biased;
         members = check_rules(handle, change) => members,
-        () = majority_is_lost(handle) => Err(ProposeError::Refused(ApiError::Unhealthy)),
+        () = majority_is_lost(handle) => Err(Refused(ApiError::Unhealthy)),
     }
 }
 
 /// Checks the rules on the newest membership, since a client may just have changed it through
 /// another member. Returns the members.
-async fn check_rules(handle: &Handle, change: &rules::Change) -> Result<Vec<Member>, ProposeError> {
-    let refused = ProposeError::Refused;
-    handle.linearize().await.map_err(|error| refused(error.0))?;
+async fn check_rules(handle: &Handle, change: &rules::Change) -> Result<Vec<Member>, Refused> {
+    handle.linearize().await?;
     let membership = handle.reader().membership();
     let max_learners = handle.settings().reconfiguration.max_learners;
     membership
         .check_proposal(change, max_learners)
-        .map_err(refused)?;
+        .map_err(Refused)?;
     Ok(membership.members())
 }
 
@@ -179,12 +178,12 @@ async fn check_quorum(
     handle: &Handle,
     members: &[Member],
     change: &rules::Change,
-) -> Result<(), ProposeError> {
+) -> Result<(), Refused> {
     if !handle.settings().reconfiguration.strict {
         return Ok(());
     }
     let connected = connected(handle, members).await;
-    quorum::check(members, change, |id| connected.get(&id).copied()).map_err(ProposeError::Refused)
+    quorum::check(members, change, |id| connected.get(&id).copied())
 }
 
 /// Returns how long this member has been connected to each member, and for ever to itself. Only
@@ -209,18 +208,16 @@ async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duratio
 }
 
 /// Asks the leader whether a learner has caught up.
-async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, ProposeError> {
+async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, Refused> {
     let raft_status = handle.status();
     if raft_status.is_leader {
-        return is_learner_ready(handle, id)
-            .await
-            .map_err(ProposeError::Refused);
+        return is_learner_ready(handle, id).await;
     }
     let question = question::Question::LearnerReady(id);
     match handle.peers().ask(raft_status.leader, question).await {
         Ok(answer::Answer::LearnerReady(ready)) => Ok(ready),
-        Ok(_) => Err(ProposeError::Refused(ApiError::NotCapable)),
-        Err(_) => Err(ProposeError::Refused(ApiError::Timeout)),
+        Ok(_) => Err(Refused(ApiError::NotCapable)),
+        Err(_) => Err(Refused(ApiError::Timeout)),
     }
 }
 
@@ -274,12 +271,8 @@ mod tests {
                 .map(|port| format!("http://{host}:{port}"))
                 .collect()
         };
-        let refused = |urls: &[String]| {
-            matches!(
-                parse_urls(urls),
-                Err(ProposeError::Refused(ApiError::MemberBadURLs))
-            )
-        };
+        let refused =
+            |urls: &[String]| matches!(parse_urls(urls), Err(Refused(ApiError::MemberBadURLs)));
         assert!(!refused(&urls(limits::PEER_URLS_MAX, "a")));
         assert!(refused(&urls(limits::PEER_URLS_MAX + 1, "a")));
         assert!(refused(&urls(1, &"a".repeat(limits::PEER_URLS_BYTES_MAX))));

@@ -60,6 +60,7 @@ use crate::log_once::LogOnce;
 use crate::log_writer::{self, Job};
 use crate::mailbox::{Compaction, Control, Mail, Mailbox, ReadSlot, Waiting};
 use crate::observe::{Observation, Observer};
+use crate::outcome::Refused;
 use crate::peers::{PeerEvent, Peers};
 use crate::progress::Progress;
 use crate::proposal::Proposal;
@@ -298,7 +299,7 @@ impl Driver {
         // Without a leader, reads gather here until their callers stop waiting.
         let room = limits::WAITING_READS_MAX.saturating_sub(self.parts.reads.len());
         for slot in slots.drain(room.min(slots.len())..) {
-            let _ = slot.send(Err(ApiError::RequestTooManyRequests));
+            let _ = slot.send(Err(Refused(ApiError::RequestTooManyRequests)));
         }
         if !slots.is_empty() {
             self.parts.reads.add(slots);
@@ -515,9 +516,9 @@ impl Drop for Driver {
         let unsent = self.pending.drain(..).chain(self.changes.drain(..));
         let unsent = unsent.chain(self.held_back.drain(..));
         let unsent = unsent.chain(mail.commands).chain(mail.changes);
-        Proposal::refuse_all(unsent, ApiError::Stopped);
+        Proposal::refuse_all(unsent, Refused(ApiError::Stopped));
         for slot in self.parts.reads.drain().into_iter().chain(mail.reads) {
-            let _ = slot.send(Err(ApiError::Stopped));
+            let _ = slot.send(Err(Refused(ApiError::Stopped)));
         }
     }
 }

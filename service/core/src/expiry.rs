@@ -23,6 +23,7 @@ use crate::clock::Moment;
 use crate::handle::Handle;
 use crate::lease::{Leases, Loaded};
 use crate::observe::Observation;
+use crate::outcome::{Refused, Rejected, Unknown};
 use crate::proposal::Answer;
 
 /// Longest sleep, because a timer has an upper bound.
@@ -104,7 +105,7 @@ impl Expiry {
             match answer {
                 Some(answer) => self.settle(&proposed.due, answer, now),
                 None if proposed.times_out <= now => {
-                    self.settle(&proposed.due, Answer::Lost(ApiError::Timeout), now);
+                    self.settle(&proposed.due, Answer::Lost(Unknown(ApiError::Timeout)), now);
                 }
                 None => {
                     let times_out = proposed.times_out;
@@ -138,7 +139,7 @@ impl Expiry {
     fn proposed(
         &mut self,
         due: Vec<LeaseId>,
-        enqueued: Result<oneshot::Receiver<Answer>, ApiError>,
+        enqueued: Result<oneshot::Receiver<Answer>, Refused>,
         now: Moment,
     ) {
         match enqueued {
@@ -149,7 +150,7 @@ impl Expiry {
                     times_out: now.after(self.handle.settings().request_timeout),
                 });
             }
-            Err(error) => self.settle(&due, Answer::Refused(error), now),
+            Err(refused) => self.settle(&due, Answer::Refused(refused), now),
         }
     }
 
@@ -158,8 +159,9 @@ impl Expiry {
     fn settle(&self, due: &[LeaseId], answer: Answer, now: Moment) {
         let failed = match answer {
             Answer::Outcome(Ok(_)) => None,
-            Answer::Outcome(Err(rejected)) => Some(rejected.0),
-            Answer::Refused(error) | Answer::Lost(error) => Some(error),
+            Answer::Outcome(Err(Rejected(error)))
+            | Answer::Refused(Refused(error))
+            | Answer::Lost(Unknown(error)) => Some(error),
         };
         match failed {
             None if due.is_empty() => {}
@@ -211,4 +213,4 @@ impl Expiry {
 }
 
 /// The slot was dropped: a fault, or the server stopped between log and reply.
-const DROPPED: Answer = Answer::Lost(ApiError::Stopped);
+const DROPPED: Answer = Answer::Lost(Unknown(ApiError::Stopped));

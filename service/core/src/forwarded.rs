@@ -16,6 +16,7 @@ use conclave_proto::peer::Refusal;
 use conclave_proto::peer::refusal::Reason;
 
 use crate::mailbox::{Control, Mailbox};
+use crate::outcome::{Refused, Unknown};
 use crate::proposal::{Answer, Proposal};
 
 /// The forwarded commands, by request id.
@@ -77,9 +78,11 @@ impl Forwarded {
         match refusal.reason() {
             Reason::NotLeader => again(refused.into_iter(), false, mailbox),
             Reason::Busy | Reason::Unspecified => {
-                Proposal::refuse_all(refused, ApiError::RequestTooManyRequests);
+                Proposal::refuse_all(refused, Refused(ApiError::RequestTooManyRequests));
             }
-            Reason::NotCapable => Proposal::refuse_all(refused, ApiError::NotCapable),
+            Reason::NotCapable => {
+                Proposal::refuse_all(refused, Refused(ApiError::NotCapable));
+            }
         }
     }
 
@@ -92,7 +95,7 @@ impl Forwarded {
     /// Ends all commands: a snapshot replaced the state, so their outcomes cannot be known.
     pub(crate) fn lost(&mut self) {
         for (_, (_, proposal)) in std::mem::take(&mut self.by_request) {
-            proposal.answer(Answer::Lost(ApiError::LeaderChanged));
+            proposal.answer(Answer::Lost(Unknown(ApiError::LeaderChanged)));
         }
     }
 }
@@ -214,7 +217,7 @@ mod tests {
         let mut callers = send(&mut away, 3, &[7, 8]);
         away.refused(&refusal(3, &[7], Reason::Busy), &mailbox);
         assert!(came_back(&mailbox).is_empty());
-        let refused = Answer::Refused(ApiError::RequestTooManyRequests);
+        let refused = Answer::Refused(Refused(ApiError::RequestTooManyRequests));
         let told = callers[0].try_recv().expect("an answer");
         assert_eq!(format!("{told:?}"), format!("{refused:?}"));
         assert!(callers[1].try_recv().is_err());
@@ -237,7 +240,10 @@ mod tests {
         let mut callers = send(&mut away, 3, &[7]);
         away.lost();
         let told = callers[0].try_recv().expect("an answer");
-        assert!(matches!(told, Answer::Lost(ApiError::LeaderChanged)));
+        assert!(matches!(
+            told,
+            Answer::Lost(Unknown(ApiError::LeaderChanged))
+        ));
         assert!(away.take(7).is_none());
     }
 }

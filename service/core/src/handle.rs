@@ -5,11 +5,8 @@
 //!
 //! # A proposal's four ends
 //!
-//! A proposal is *refused* before it reaches the log: nothing happened, and another member or a
-//! retry may succeed. It is *rejected* by the state machine: deterministic and final. It is
-//! *unknown*: it is or was in the log, and its outcome is not known yet. Or it has a reply. The
-//! first three are the variants of [`ProposeError`], the fourth is `Ok`, and none is ever converted
-//! to another.
+//! A proposal is [`Refused`] before it reaches the log, it is [`Rejected`] by the state machine, it is
+//! [`Unknown`] what becomes of it, or it has a reply. [`crate::outcome`] describes the first three.
 //!
 //! Calls of one task reach the log in the order they were made, as long as each call is awaited up
 //! to its first suspension: [`Handle::propose`] puts the command into the mailbox before it first
@@ -29,7 +26,7 @@ use conclave_proto::command::{
     Command, Header, Member, MemberAttributes, MemberChange, command::Body,
 };
 use conclave_proto::etcdserverpb::ResponseHeader;
-use conclave_storage::machine::{CommandKind, Rejected, Reply};
+use conclave_storage::machine::{CommandKind, Reply};
 use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, LeaseId, Revision};
 
@@ -51,50 +48,11 @@ use crate::watch::Watches;
 
 pub use crate::consensus::RaftStatus;
 pub use crate::lease::Remaining;
+pub use crate::outcome::{ProposeError, Refused, Rejected, Unknown};
 pub use crate::proposer::Settings;
 
 /// Threshold above which a linearizable read counts as slow; the same as etcd's.
 const SLOW_READ: Duration = Duration::from_millis(500);
-
-/// Reason why a proposal has no reply. The module describes the variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProposeError {
-    /// Rejected by the state machine: deterministic and final.
-    Rejected(ApiError),
-    /// Refused before it was proposed: nothing happened.
-    Refused(ApiError),
-    /// The outcome is unknown: the command may or may not be applied.
-    Unknown(ApiError),
-}
-
-impl ProposeError {
-    /// Returns the error for the client. Its code and text distinguish the three variants.
-    pub fn api_error(self) -> ApiError {
-        match self {
-            ProposeError::Rejected(error)
-            | ProposeError::Refused(error)
-            | ProposeError::Unknown(error) => error,
-        }
-    }
-}
-
-impl fmt::Display for ProposeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (end, error) = match self {
-            ProposeError::Rejected(error) => ("rejected", error),
-            ProposeError::Refused(error) => ("refused", error),
-            ProposeError::Unknown(error) => ("unknown", error),
-        };
-        write!(f, "{end}: {error}")
-    }
-}
-
-impl std::error::Error for ProposeError {}
-
-/// Reason why a linearizable read was refused: no leader answered in time, too many reads wait, or
-/// the server is stopping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadRefused(pub ApiError);
 
 /// Ids of this member and its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,9 +124,9 @@ impl Handle {
         let kind = RequestKind::Command(CommandKind::of(&body));
         let begun = Stopwatch::start();
         let body = proposer::prepare(body, &self.shared.settings, &*self.shared.seed);
-        let result = if let Err(error) = self.check_quota(&body) {
+        let result = if let Err(refused) = self.check_quota(&body) {
             self.raise_no_space().await;
-            Err(ProposeError::Refused(error))
+            Err(refused.into())
         } else {
             self.propose_prepared(body).await
         };
@@ -192,7 +150,7 @@ impl Handle {
 
     /// Proposes a membership change, waits until it is applied, and returns the members after it.
     pub async fn propose_change(&self, change: Change) -> Result<Vec<Member>, ProposeError> {
-        let waiting = self.enqueue_change(change).map_err(ProposeError::Refused)?;
+        let waiting = self.enqueue_change(change)?;
         match self.outcome(waiting).await? {
             Reply::Members(members) => Ok(members),
             _ => Err(not_ours()),
@@ -202,7 +160,7 @@ impl Handle {
     /// Proposes a command of the server's own like [`Handle::propose`], without the check of the
     /// quota and without counting it as a request.
     pub(crate) async fn propose_prepared(&self, body: Body) -> Result<Reply, ProposeError> {
-        let waiting = self.enqueue(body).map_err(ProposeError::Refused)?;
+        let waiting = self.enqueue(body)?;
         self.outcome(waiting).await
     }
 
@@ -216,12 +174,12 @@ impl Handle {
                 proposer::fill_header(&mut reply, |header| self.fill(header));
                 Ok(reply)
             }
-            Some(Ok(Answer::Outcome(Err(Rejected(error))))) => Err(ProposeError::Rejected(error)),
-            Some(Ok(Answer::Refused(error))) => Err(ProposeError::Refused(error)),
-            Some(Ok(Answer::Lost(error))) => Err(ProposeError::Unknown(error)),
+            Some(Ok(Answer::Outcome(Err(rejected)))) => Err(rejected.into()),
+            Some(Ok(Answer::Refused(refused))) => Err(refused.into()),
+            Some(Ok(Answer::Lost(unknown))) => Err(unknown.into()),
             // The slot was dropped: a fault, or the server stopped between log and reply.
-            Some(Err(_)) => Err(ProposeError::Unknown(ApiError::Stopped)),
-            None => Err(ProposeError::Unknown(self.why_late(begun))),
+            Some(Err(_)) => Err(Unknown(ApiError::Stopped).into()),
+            None => Err(Unknown(self.why_late(begun)).into()),
         }
     }
 
@@ -249,7 +207,7 @@ impl Handle {
 
     /// Returns when every view taken from now on includes everything that any member acknowledged
     /// before the call.
-    pub async fn linearize(&self) -> Result<(), ReadRefused> {
+    pub async fn linearize(&self) -> Result<(), Refused> {
         if self.shared.progress.may_read_at_once() {
             return Ok(());
         }
@@ -264,20 +222,20 @@ impl Handle {
         result
     }
 
-    async fn ask_for_turn(&self) -> Result<(), ReadRefused> {
+    async fn ask_for_turn(&self) -> Result<(), Refused> {
         let round_trip = async {
             let (slot, index) = oneshot::channel();
             self.shared.mailbox.read(slot)?;
-            let index = index.await.map_err(|_| ApiError::Stopped)??;
+            let index = index.await.map_err(|_| Refused(ApiError::Stopped))??;
             self.shared.progress.applied_through(index).await;
             Ok(())
         };
         tokio::select! {
         biased;
             result = self.in_time(round_trip) => {
-                result.unwrap_or(Err(ApiError::Timeout)).map_err(ReadRefused)
+                result.unwrap_or(Err(Refused(ApiError::Timeout)))
             }
-            () = self.shared.stopping.cancelled() => Err(ReadRefused(ApiError::Stopped)),
+            () = self.shared.stopping.cancelled() => Err(Refused(ApiError::Stopped)),
         }
     }
 
@@ -308,10 +266,13 @@ impl Handle {
         let renewed = self.shared.leases.renew(id, |body| self.enqueue(body))?;
         if let Some(taking_back) = renewed.taking_back {
             let TakingBack { number, waiting } = taking_back;
-            match self.outcome(waiting.map_err(LeaseError::Refused)?).await {
+            let waiting = waiting.map_err(|Refused(error)| LeaseError::Refused(error))?;
+            match self.outcome(waiting).await {
                 Ok(Reply::LeaseCheckpoint(true)) => self.shared.leases.taken_back(id, number),
                 // The term has changed: the client must renew at the new leader.
                 Ok(_) => return Err(LeaseError::Refused(ApiError::NotLeader)),
+                // The renewal is not confirmed, whatever became of the withdrawal, which has no
+                // effect by itself.
                 Err(error) => return Err(LeaseError::Refused(error.api_error())),
             }
         }
@@ -370,14 +331,14 @@ impl Handle {
 
     /// Returns when the physical part of the compaction at `revision` is done, or fails when the
     /// server stops.
-    pub async fn wait_compaction(&self, revision: Revision) -> Result<(), ReadRefused> {
+    pub async fn wait_compaction(&self, revision: Revision) -> Result<(), Refused> {
         let mut steps = self.shared.progress.compactions();
         while self.shared.reader.compaction_finished() < revision {
             tokio::select! {
             biased;
                     _ = steps.changed() => {}
                     () = self.shared.stopping.cancelled() => {
-                        return Err(ReadRefused(ApiError::Stopped));
+                        return Err(Refused(ApiError::Stopped));
                     }
                 }
         }
@@ -435,14 +396,14 @@ impl Handle {
     pub async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Node) -> T + Send + 'static,
-    ) -> Result<T, ApiError> {
+    ) -> Result<T, Refused> {
         let (found, answer) = oneshot::channel();
         let look = Inspect::new(move |node| {
             // The receiver is gone if the caller gave up; the result is then dropped.
             let _ = found.send(look(node));
         });
         self.shared.mailbox.control(Control::Inspect(look));
-        answer.await.map_err(|_| ApiError::Stopped)
+        answer.await.map_err(|_| Refused(ApiError::Stopped))
     }
 
     /// Returns the token that is cancelled when the server begins to stop.
@@ -451,14 +412,14 @@ impl Handle {
     }
 
     /// Encodes a command, admits it, and puts it into the mailbox. Does not wait.
-    pub(crate) fn enqueue(&self, body: Body) -> Result<oneshot::Receiver<Answer>, ApiError> {
+    pub(crate) fn enqueue(&self, body: Body) -> Result<oneshot::Receiver<Answer>, Refused> {
         self.submit(|header| {
             let command = Command {
                 header: Some(header),
                 body: Some(body),
             };
             if command.encoded_len() > self.shared.settings.max_request_bytes {
-                return Err(ApiError::RequestTooLarge);
+                return Err(Refused(ApiError::RequestTooLarge));
             }
             let framed = codec::frame(&command);
             let bytes = framed.len();
@@ -466,7 +427,7 @@ impl Handle {
         })
     }
 
-    fn enqueue_change(&self, change: Change) -> Result<oneshot::Receiver<Answer>, ApiError> {
+    fn enqueue_change(&self, change: Change) -> Result<oneshot::Receiver<Answer>, Refused> {
         self.submit(|header| {
             let change = MemberChange {
                 header: Some(header),
@@ -481,11 +442,11 @@ impl Handle {
     /// header and returns its size in bytes.
     fn submit(
         &self,
-        payload: impl FnOnce(Header) -> Result<(Payload, usize), ApiError>,
-    ) -> Result<oneshot::Receiver<Answer>, ApiError> {
+        payload: impl FnOnce(Header) -> Result<(Payload, usize), Refused>,
+    ) -> Result<oneshot::Receiver<Answer>, Refused> {
         let shared = &self.shared;
         if shared.stopping.is_cancelled() {
-            return Err(ApiError::Stopped);
+            return Err(Refused(ApiError::Stopped));
         }
         let request_id = shared.admission.next_request_id();
         let (payload, bytes) = payload(Header {
@@ -495,21 +456,21 @@ impl Handle {
             ..Header::default()
         })?;
         let permit = shared.admission.admit(bytes);
-        let permit = permit.ok_or(ApiError::RequestTooManyRequests)?;
+        let permit = permit.ok_or(Refused(ApiError::RequestTooManyRequests))?;
         let (reply, waiting) = oneshot::channel();
         let slot = Some(Slot::new(request_id, reply, permit));
         let proposed = shared.mailbox.propose(Proposal { payload, slot });
-        proposed.map_err(|_| ApiError::Stopped)?;
+        proposed.map_err(|_| Refused(ApiError::Stopped))?;
         Ok(waiting)
     }
 
-    fn check_quota(&self, body: &Body) -> Result<(), ApiError> {
+    fn check_quota(&self, body: &Body) -> Result<(), Refused> {
         let Some(quota) = self.shared.settings.quota_bytes else {
             return Ok(());
         };
         let cost = proposer::quota_cost(body);
         if cost > 0 && self.shared.reader.logical_size().saturating_add(cost) >= quota {
-            return Err(ApiError::NoSpace);
+            return Err(Refused(ApiError::NoSpace));
         }
         Ok(())
     }
@@ -560,7 +521,7 @@ fn not_ours() -> ProposeError {
         "a proposal was answered with another proposal's kind of reply: the data of this member \
          was replaced by an older copy"
     );
-    ProposeError::Unknown(ApiError::Timeout)
+    Unknown(ApiError::Timeout).into()
 }
 
 /// Returns the total timeout of a request, by etcd's rule.

@@ -20,7 +20,7 @@ use conclave_storage::LeaseId;
 use conclave_storage::reader::ReadError;
 
 use crate::consensus::RaftStatus;
-use crate::handle::Handle;
+use crate::handle::{Handle, Refused};
 use crate::lease::{LeaseError, Remaining};
 use crate::long_reads::Unread;
 
@@ -148,7 +148,7 @@ async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
         biased;
         // Applied as well: a lease whose grant was answered elsewhere must be known here.
         confirmed = handle.linearize() => {
-            confirmed.map_err(|refused| LeaseError::Refused(refused.0))?;
+            confirmed.map_err(|Refused(error)| LeaseError::Refused(error))?;
         }
         // A leader that has lost its majority would wait for the round until the time is up.
         _ = raft_statuses.wait_for(|raft_status| !leads(raft_status)) => return not_leader(),
@@ -182,7 +182,7 @@ const READY_NUMERATOR: u64 = 9;
 const READY_DENOMINATOR: u64 = 10;
 
 /// Returns whether a learner has caught up. Only the leader knows.
-pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, ApiError> {
+pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, Refused> {
     let (own, theirs) = handle
         .look(move |node| (node.last_index(), node.matched(id)))
         .await?;
@@ -197,7 +197,7 @@ async fn learner_ready(handle: &Handle, id: u64) -> Result<answer::Answer, Lease
     let ready = is_learner_ready(handle, id).await;
     ready
         .map(answer::Answer::LearnerReady)
-        .map_err(LeaseError::Refused)
+        .map_err(|Refused(error)| LeaseError::Refused(error))
 }
 
 async fn hash_kv(handle: &Handle, revision: i64) -> Result<answer::Answer, LeaseError> {

@@ -25,7 +25,7 @@
 //! | [`limits`], [`log_once`], [`fatal`] | bounds, repeated log lines, the end |
 //! | [`clock`], [`seed`], [`workers`], [`observe`] | the seams to the process |
 //! | [`consensus`] | one member's part in raft, without I/O |
-//! | `admission`, `proposal` | a command on its way into the log, and where its answer goes |
+//! | [`outcome`], `admission`, `proposal` | a command on its way into the log, and its answer |
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
 //! | `progress`, [`lease`] | what driver and applier publish; when leases end |
 //! | [`long_reads`], [`watch`] | reads that may be long; watchers |
@@ -49,6 +49,7 @@ pub mod log_once;
 pub mod long_reads;
 pub mod member;
 pub mod observe;
+pub mod outcome;
 pub mod peers;
 pub mod proposer;
 pub mod seed;

@@ -22,6 +22,7 @@ use conclave_proto::ApiError;
 
 use crate::consensus::Node;
 use crate::limits;
+use crate::outcome::Refused;
 use crate::peers::{PeerEvent, Taken};
 use crate::proposal::{Payload, Proposal};
 
@@ -46,7 +47,7 @@ impl fmt::Debug for Inspect {
 
 /// The reply channel of a linearizable read: it carries the index that must be applied before the
 /// read.
-pub(crate) type ReadSlot = oneshot::Sender<Result<u64, ApiError>>;
+pub(crate) type ReadSlot = oneshot::Sender<Result<u64, Refused>>;
 
 /// The reply channel of a leadership transfer.
 pub(crate) type Done = oneshot::Sender<Result<(), ApiError>>;
@@ -147,13 +148,13 @@ impl Mailbox {
     }
 
     /// Adds a read. Refuses it when the mailbox is closed or too many reads wait.
-    pub(crate) fn read(&self, slot: ReadSlot) -> Result<(), ApiError> {
+    pub(crate) fn read(&self, slot: ReadSlot) -> Result<(), Refused> {
         let mut inside = self.compartments.lock();
         if inside.mail.closed {
-            return Err(ApiError::Stopped);
+            return Err(Refused(ApiError::Stopped));
         }
         if inside.mail.reads.len() >= limits::WAITING_READS_MAX {
-            return Err(ApiError::RequestTooManyRequests);
+            return Err(Refused(ApiError::RequestTooManyRequests));
         }
         inside.mail.reads.push(slot);
         self.wake_if(&mut inside, |waiting| waiting.reads);
@@ -278,7 +279,8 @@ mod tests {
         let mail = mailbox.take(Waiting::CONTROL, LONG);
         assert!(mail.closed);
         assert_eq!(mail.reads.len(), 1);
-        assert_eq!(mailbox.read(read_slot()), Err(ApiError::Stopped));
+        let refused = mailbox.read(read_slot());
+        assert_eq!(refused, Err(Refused(ApiError::Stopped)));
         assert!(mailbox.take(READS, NO_TIME).closed);
     }
 

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use conclave_proto::ApiError;
 use conclave_proto::command::MemberChange;
 use conclave_storage::machine::Outcome;
 
 use crate::admission::Permit;
+use crate::outcome::{Refused, Unknown};
 
 /// A command or membership change to be put into the log, encoded once by the task that proposes
 /// it.
@@ -64,9 +64,9 @@ impl Proposal {
     }
 
     /// Reports to the callers that these proposals are refused.
-    pub(crate) fn refuse_all(proposals: impl IntoIterator<Item = Proposal>, error: ApiError) {
+    pub(crate) fn refuse_all(proposals: impl IntoIterator<Item = Proposal>, refused: Refused) {
         for proposal in proposals {
-            proposal.answer(Answer::Refused(error));
+            proposal.answer(Answer::Refused(refused));
         }
     }
 
@@ -93,9 +93,9 @@ pub(crate) enum Answer {
     /// The state machine's outcome.
     Outcome(Outcome),
     /// Refused before it was proposed.
-    Refused(ApiError),
+    Refused(Refused),
     /// Dropped without a known outcome: a snapshot replaced the entries that would have brought it.
-    Lost(ApiError),
+    Lost(Unknown),
 }
 
 impl Slot {

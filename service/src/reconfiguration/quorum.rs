@@ -6,6 +6,8 @@ use conclave_proto::ApiError;
 use conclave_proto::command::Member;
 use conclave_storage::membership::{Change, majority};
 
+use conclave_core::handle::Refused;
+
 /// A member counts as up after it has been connected for this long: etcd's `HealthInterval`.
 const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 
@@ -16,7 +18,7 @@ pub(super) fn check(
     members: &[Member],
     change: &Change,
     connected_for: impl Fn(u64) -> Option<Duration>,
-) -> Result<(), ApiError> {
+) -> Result<(), Refused> {
     let voters = || members.iter().filter(|member| !member.is_learner);
     let is_up = |member: &&Member| is_up(&connected_for, member.id);
     let answers = |member: &&Member| connected_for(member.id).is_some();
@@ -27,11 +29,11 @@ pub(super) fn check(
             // begin with one member.
             let (count, started) = (voters().count() + 1, voters().filter(is_started).count());
             if started < majority(count) && !(started == 1 && count == 2) {
-                return Err(ApiError::MemberNotEnoughStarted);
+                return Err(Refused(ApiError::MemberNotEnoughStarted));
             }
             // The new member is not up yet, and may never be.
             if count > 2 && voters().filter(is_up).count() < majority(count) {
-                return Err(ApiError::Unhealthy);
+                return Err(Refused(ApiError::Unhealthy));
             }
         }
         Change::Promote { id } => {
@@ -39,11 +41,11 @@ pub(super) fn check(
             let needed = majority(after().count());
             // The learner has caught up, so it has started.
             if voters().filter(is_started).count() + 1 < needed {
-                return Err(ApiError::MemberNotEnoughStarted);
+                return Err(Refused(ApiError::MemberNotEnoughStarted));
             }
             // Unlike etcd, which gives a vote to a learner that is down.
             if after().filter(answers).count() < needed {
-                return Err(ApiError::Unhealthy);
+                return Err(Refused(ApiError::Unhealthy));
             }
         }
         Change::Remove { id } => {
@@ -62,14 +64,14 @@ pub(super) fn check(
             if !is_started(&leaving) || !answers(&leaving) {
                 return match rest().filter(answers).count() >= needed {
                     true => Ok(()),
-                    false => Err(ApiError::Unhealthy),
+                    false => Err(Refused(ApiError::Unhealthy)),
                 };
             }
             if rest().filter(is_started).count() < needed {
-                return Err(ApiError::MemberNotEnoughStarted);
+                return Err(Refused(ApiError::MemberNotEnoughStarted));
             }
             if rest().filter(is_up).count() < needed {
-                return Err(ApiError::Unhealthy);
+                return Err(Refused(ApiError::Unhealthy));
             }
         }
         Change::AddLearner(_) | Change::Update { .. } => {}
@@ -138,7 +140,7 @@ mod tests {
         |id| times[usize::try_from(id).expect("small") - 1]
     }
 
-    fn checked(text: &str, change: &Change) -> Result<(), ApiError> {
+    fn checked(text: &str, change: &Change) -> Result<(), Refused> {
         let (members, times) = cluster(text);
         check(&members, change, of(&times))
     }
@@ -147,19 +149,19 @@ mod tests {
     fn a_voter_leaves_if_the_rest_go_on() {
         for (text, expected) in [
             ("a9 b9 c9", Ok(())),
-            ("a9 b c9", Err(ApiError::Unhealthy)),
-            ("a9 b c2", Err(ApiError::Unhealthy)),
-            ("a9 b2 c9", Err(ApiError::Unhealthy)),
-            ("a9 b- c9", Err(ApiError::MemberNotEnoughStarted)),
+            ("a9 b c9", Err(Refused(ApiError::Unhealthy))),
+            ("a9 b c2", Err(Refused(ApiError::Unhealthy))),
+            ("a9 b2 c9", Err(Refused(ApiError::Unhealthy))),
+            ("a9 b- c9", Err(Refused(ApiError::MemberNotEnoughStarted))),
             // The leaving member is down, has not started, or has no vote.
             ("a9 b9 c", Ok(())),
             ("a9 b2 c", Ok(())),
             ("a9 b9 c9-", Ok(())),
             ("a9 b c9l", Ok(())),
             // The leaving member seems to be down or not to have started, and its vote is needed.
-            ("a9 b c", Err(ApiError::Unhealthy)),
-            ("a9 b c9-", Err(ApiError::Unhealthy)),
-            ("a9 b9 c d e", Err(ApiError::Unhealthy)),
+            ("a9 b c", Err(Refused(ApiError::Unhealthy))),
+            ("a9 b c9-", Err(Refused(ApiError::Unhealthy))),
+            ("a9 b9 c d e", Err(Refused(ApiError::Unhealthy))),
         ] {
             assert_eq!(checked(text, &Change::Remove { id: 3 }), expected, "{text}");
         }
@@ -171,16 +173,16 @@ mod tests {
         for (text, expected) in [
             ("a9", Ok(())),
             ("a9 b9 c9", Ok(())),
-            ("a9 b9 c2", Err(ApiError::Unhealthy)),
-            ("a9 b9 c", Err(ApiError::Unhealthy)),
-            ("a9 b2", Err(ApiError::Unhealthy)),
+            ("a9 b9 c2", Err(Refused(ApiError::Unhealthy))),
+            ("a9 b9 c", Err(Refused(ApiError::Unhealthy))),
+            ("a9 b2", Err(Refused(ApiError::Unhealthy))),
             ("a9 b9 c9 d", Ok(())),
             ("a9 b9 c9 d2", Ok(())),
-            ("a9 b9 c d2", Err(ApiError::Unhealthy)),
+            ("a9 b9 c d2", Err(Refused(ApiError::Unhealthy))),
             ("a9 b9 c9 d9 e", Ok(())),
-            ("a9 b9 c9 d e", Err(ApiError::Unhealthy)),
+            ("a9 b9 c9 d e", Err(Refused(ApiError::Unhealthy))),
             ("a9 b9 cl", Ok(())),
-            ("a9 b-", Err(ApiError::MemberNotEnoughStarted)),
+            ("a9 b-", Err(Refused(ApiError::MemberNotEnoughStarted))),
         ] {
             assert_eq!(checked(text, &change), expected, "{text}");
         }
@@ -190,12 +192,15 @@ mod tests {
     fn a_learner_is_promoted_if_enough_have_started() {
         for (text, expected) in [
             ("a9 b1l", Ok(())),
-            ("a9 bl", Err(ApiError::Unhealthy)),
+            ("a9 bl", Err(Refused(ApiError::Unhealthy))),
             ("a9 b1l-", Ok(())),
             ("a9 b1l c-", Ok(())),
-            ("a9 b1l c- d-", Err(ApiError::MemberNotEnoughStarted)),
+            (
+                "a9 b1l c- d-",
+                Err(Refused(ApiError::MemberNotEnoughStarted)),
+            ),
             ("a9 b1l c d9", Ok(())),
-            ("a9 bl c d9", Err(ApiError::Unhealthy)),
+            ("a9 bl c d9", Err(Refused(ApiError::Unhealthy))),
         ] {
             assert_eq!(
                 checked(text, &Change::Promote { id: 2 }),

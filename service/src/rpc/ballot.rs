@@ -40,7 +40,7 @@ use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{Context, status};
-use conclave_core::handle::ReadRefused;
+use conclave_core::handle::Refused;
 use conclave_core::leader_queries;
 use conclave_core::watch::{KeyRange, WatchError};
 
@@ -241,8 +241,8 @@ impl<'a> Contender<'a> {
         loop {
             match self.context.handle.linearize().await {
                 Ok(()) => return Ok(()),
-                Err(ReadRefused(ApiError::Timeout)) => {}
-                Err(refused) => return Err(status::of_refused_read(refused)),
+                Err(Refused(ApiError::Timeout)) => {}
+                Err(refused) => return Err(status::of_refused(refused)),
             }
         }
     }

@@ -184,7 +184,7 @@ impl Service {
                 .context
                 .handle
                 .wait_compaction(Revision(request.revision));
-            done.await.map_err(status::of_refused_read)?;
+            done.await.map_err(status::of_refused)?;
         }
         Ok(response)
     }

@@ -158,10 +158,7 @@ impl Context {
 
     /// Waits until the local state is as new as this call.
     pub(crate) async fn linearize(&self) -> Result<(), Status> {
-        self.handle
-            .linearize()
-            .await
-            .map_err(status::of_refused_read)
+        self.handle.linearize().await.map_err(status::of_refused)
     }
 
     /// Looks at the local state for as long as it takes, on threads that may block. What is found

@@ -10,7 +10,7 @@ use conclave_storage::Fault;
 use conclave_storage::reader::ReadError;
 use tonic::Status;
 
-use conclave_core::handle::{ProposeError, ReadRefused};
+use conclave_core::handle::{ProposeError, Refused};
 use conclave_core::lease::LeaseError;
 use conclave_core::long_reads::Unread;
 use conclave_core::watch::WatchError;
@@ -22,15 +22,11 @@ pub(crate) fn of_api(error: ApiError) -> Status {
 
 /// The status of a proposal that was not applied, or not known to be.
 pub(crate) fn of_proposal(error: ProposeError) -> Status {
-    match error {
-        ProposeError::Rejected(error)
-        | ProposeError::Refused(error)
-        | ProposeError::Unknown(error) => of_api(error),
-    }
+    of_api(error.api_error())
 }
 
-/// The status of a read-index request that was not answered.
-pub(crate) fn of_refused_read(ReadRefused(error): ReadRefused) -> Status {
+/// The status of what was refused before anything was proposed, or of a refused read.
+pub(crate) fn of_refused(Refused(error): Refused) -> Status {
     of_api(error)
 }
 
@@ -109,6 +105,7 @@ const NOT_KNOWN: &str = "Content is compressed with `";
 
 #[cfg(test)]
 mod tests {
+    use conclave_core::handle::{Rejected, Unknown};
     use conclave_proto::errors::Code;
 
     use super::*;
@@ -117,9 +114,9 @@ mod tests {
     fn the_three_ends_of_a_proposal_keep_their_text() {
         let error = ApiError::Timeout;
         for end in [
-            ProposeError::Rejected(error),
-            ProposeError::Refused(error),
-            ProposeError::Unknown(error),
+            ProposeError::Rejected(Rejected(error)),
+            ProposeError::Refused(Refused(error)),
+            ProposeError::Unknown(Unknown(error)),
         ] {
             let status = of_proposal(end);
             assert_eq!(status.code(), Code::Unavailable.into());

@@ -11,10 +11,10 @@ use conclave_storage::Fault;
 
 use super::{Driver, Placed, hex};
 use crate::applier::ToApply;
-use crate::consensus::node::Refused;
-use crate::consensus::{NotProposed, Position, codec};
+use crate::consensus::{NotProposed, Position, codec, node};
 use crate::limits;
 use crate::observe::Observation;
+use crate::outcome::Refused;
 use crate::proposal::{Answer, Payload, Proposal, Slot};
 
 impl Driver {
@@ -23,10 +23,10 @@ impl Driver {
         match parcel.content {
             Some(Content::Raft(message)) => match self.parts.node.step(from, &message) {
                 Ok(()) => {}
-                Err(refused @ (Refused::Malformed | Refused::Unfit(_))) => {
+                Err(refused @ (node::Refused::Malformed | node::Refused::Unfit(_))) => {
                     self.message_refused(from, refused);
                 }
-                Err(Refused::LogLost {
+                Err(node::Refused::LogLost {
                     expected,
                     last_index,
                 }) => return Err(self.log_lost(expected, last_index)),
@@ -43,7 +43,7 @@ impl Driver {
 
     /// Counts a raft message that was dropped because no correct member sends it, and logs the
     /// first message of each kind from a member.
-    fn message_refused(&self, from: u64, refused: Refused) {
+    fn message_refused(&self, from: u64, refused: node::Refused) {
         self.parts.observer.observe(Observation::MessageRefused);
         let (from, reason) = (hex(from), refused.to_string());
         let now = self.parts.clock.now();
@@ -145,7 +145,7 @@ impl Driver {
         if self.is_leaving() {
             self.held_back.extend(own);
         } else {
-            Proposal::refuse_all(own, ApiError::RequestTooManyRequests);
+            Proposal::refuse_all(own, Refused(ApiError::RequestTooManyRequests));
         }
     }
 
@@ -168,7 +168,7 @@ impl Driver {
                     return;
                 }
                 Err(NotProposed::Malformed) => {
-                    proposal.answer(Answer::Refused(ApiError::NotCapable));
+                    proposal.answer(Answer::Refused(Refused(ApiError::NotCapable)));
                 }
             }
         }

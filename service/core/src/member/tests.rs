@@ -21,7 +21,7 @@ use raft::eraftpb::{ConfChange, ConfChangeType};
 
 use super::*;
 use crate::clock::SystemClock;
-use crate::handle::ProposeError;
+use crate::handle::{ProposeError, Refused, Unknown};
 use crate::observe::Unobserved;
 use crate::peers::NoPeers;
 use crate::seed::sequence;
@@ -245,10 +245,16 @@ async fn a_failed_write_of_the_log_ends_the_server_without_a_reply() {
         .expect("acknowledged");
     disks.log.fail_next_write();
     let outcome = member.handle().propose(put("after", "v")).await;
-    assert_eq!(outcome, Err(ProposeError::Unknown(ApiError::Stopped)));
+    assert_eq!(
+        outcome,
+        Err(ProposeError::Unknown(Unknown(ApiError::Stopped)))
+    );
     member.handle().stopping().cancelled().await;
     let refused = member.handle().propose(put("later", "v")).await;
-    assert_eq!(refused, Err(ProposeError::Refused(ApiError::Stopped)));
+    assert_eq!(
+        refused,
+        Err(ProposeError::Refused(Refused(ApiError::Stopped)))
+    );
     assert!(matches!(member.stop().await, Err(FatalError::Fault(_))));
 }
 
@@ -259,7 +265,10 @@ async fn a_failed_write_of_the_state_ends_the_server_without_a_reply() {
     member.handle().linearize().await.expect("it leads");
     disks.state.fail_next_write();
     let outcome = member.handle().propose(put("k", "v")).await;
-    assert_eq!(outcome, Err(ProposeError::Unknown(ApiError::Stopped)));
+    assert_eq!(
+        outcome,
+        Err(ProposeError::Unknown(Unknown(ApiError::Stopped)))
+    );
     assert_eq!(get(member.handle(), "k"), None);
     let crashed = disks.crashed();
     assert!(matches!(member.stop().await, Err(FatalError::Fault(_))));
@@ -360,7 +369,7 @@ async fn requests_are_refused_before_the_log() {
     let refused = member.handle().propose(put("k", vec![0; 1_000])).await;
     assert_eq!(
         refused,
-        Err(ProposeError::Refused(ApiError::RequestTooLarge))
+        Err(ProposeError::Refused(Refused(ApiError::RequestTooLarge)))
     );
     member
         .handle()
@@ -388,7 +397,7 @@ async fn a_used_up_quota_raises_the_alarm_and_lets_deletes_pass() {
             Err(error) => break error,
         }
     };
-    assert_eq!(refused, ProposeError::Refused(ApiError::NoSpace));
+    assert_eq!(refused, ProposeError::Refused(Refused(ApiError::NoSpace)));
     assert!((2..10).contains(&puts));
     assert_eq!(handle.reader().alarms().len(), 1);
     // Small enough for the quota, but the alarm is raised.

@@ -220,14 +220,14 @@ async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
     match removal.await.expect("no panic") {
         Ok(members) => assert_eq!(members.len(), 2),
         // The others went on without it, and informed it of its removal when it contacted them.
-        Err(ProposeError::Unknown(ApiError::Stopped)) => {}
+        Err(ProposeError::Unknown(Unknown(ApiError::Stopped))) => {}
         other => panic!("{other:?}"),
     }
     for put in writing {
         match put.await.expect("no panic") {
             Ok(_)
-            | Err(ProposeError::Refused(ApiError::Stopped))
-            | Err(ProposeError::Unknown(ApiError::Stopped)) => {}
+            | Err(ProposeError::Refused(Refused(ApiError::Stopped)))
+            | Err(ProposeError::Unknown(Unknown(ApiError::Stopped))) => {}
             other => panic!("{other:?}"),
         }
     }
