@@ -29,7 +29,7 @@ use prometheus::IntCounter;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Response, Status};
 
-use crate::method::Method;
+use crate::method::{Method, Permission};
 use crate::metrics::{Call, Calls, Clients, Metrics, Stats};
 use conclave_core::command::LogCommand;
 use conclave_core::handle::Handle;
@@ -107,6 +107,9 @@ impl Context {
     fn check(&self, method: Method, metadata: &MetadataMap) -> Result<(), ApiError> {
         let version = validate::client_version(metadata)?;
         self.clients.count(version, method.shape());
+        if !is_granted(method.permission()) {
+            return Err(ApiError::PermissionDenied);
+        }
         let raft_status = self.handle.status();
         if raft_status.is_learner && !serves_as_learner(method) {
             return Err(ApiError::NotSupportedForLearner);
@@ -183,6 +186,23 @@ impl Context {
     /// A header at the revision applied last.
     pub(crate) fn header_now(&self) -> Option<ResponseHeader> {
         Some(self.handle.header(self.handle.reader().applied().revision))
+    }
+}
+
+/// Returns true if the caller of a method has this permission. Without authentication every caller
+/// has every permission.
+fn is_granted(permission: Permission) -> bool {
+    match permission {
+        Permission::Nothing
+        | Permission::User
+        | Permission::ReadKeys
+        | Permission::WriteKeys
+        | Permission::ReadAndWriteKeys
+        | Permission::ReadKeysOfLease
+        | Permission::WriteKeysOfLease
+        | Permission::Administrator
+        | Permission::AdministratorOrSelf
+        | Permission::UserOrAdministrator => true,
     }
 }
 
