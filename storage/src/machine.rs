@@ -284,11 +284,12 @@ impl Machine {
         // One view serves all commands, because nothing is written to the engine before the commit.
         let read = engine.lookups();
         let done = commands.into_iter().map(|(header, body)| {
+            let kind = CommandKind::of(&body);
+            let outcome = split(self.dispatch(&*read, &header, body))?;
             Ok(Done {
-                member_id: header.member_id,
-                request_id: header.request_id,
-                kind: CommandKind::of(&body),
-                outcome: split(self.dispatch(&*read, body, &header))?,
+                header,
+                kind,
+                outcome,
             })
         });
         done.collect()
@@ -299,15 +300,22 @@ impl Machine {
         &mut self,
         index: u64,
         term: u64,
+        header: command::Header,
         change: membership::Change,
-    ) -> Result<Outcome, Fault> {
+    ) -> Done {
         self.advance(index, term);
-        if let Err(error) = self.membership.check(&change) {
-            return Ok(Err(Rejected(error)));
+        Done {
+            outcome: self.change_members(change),
+            header,
+            kind: CommandKind::MemberChange,
         }
+    }
+
+    fn change_members(&mut self, change: membership::Change) -> Outcome {
+        self.membership.check(&change).map_err(Rejected)?;
         self.membership.apply(change, &mut self.pending.batch);
         self.effects.members_changed = true;
-        Ok(Ok(Reply::Members(self.membership.members())))
+        Ok(Reply::Members(self.membership.members()))
     }
 
     /// Writes everything applied since the last commit, publishes it to readers, and returns its
@@ -366,11 +374,13 @@ impl Machine {
         self.dirty = true;
     }
 
+    /// Executes a command. The header has what the proposer knew and the machine may not find out by
+    /// itself: who proposed it, when, and in whose name.
     fn dispatch(
         &mut self,
         read: &dyn Read,
-        body: Body,
         header: &command::Header,
+        body: Body,
     ) -> Result<Reply, ReadError> {
         let is_answered = self.answers.is_none_or(|id| id == header.member_id);
         match body {

@@ -220,17 +220,17 @@ impl Applier {
                 is_ok: done.outcome.is_ok(),
                 took,
             });
-            if done.member_id != self.member_id {
+            if done.header.member_id != self.member_id {
                 continue;
             }
             let proposal = match placed.next() {
                 Some(proposal) => Some(proposal),
-                None => self.forwarded.take(done.request_id),
+                None => self.forwarded.take(done.header.request_id),
             };
             if let Some(slot) = proposal.and_then(|proposal| proposal.slot) {
                 assert_eq!(
                     slot.request_id(),
-                    done.request_id,
+                    done.header.request_id,
                     "the commands of entry {index} are applied in the order they were packed",
                 );
                 batch.answers.push((slot, done.outcome));

@@ -31,6 +31,7 @@ use conclave_storage::reader::Reader;
 use conclave_storage::{Fault, LeaseId, Revision};
 
 use crate::admission::Admission;
+use crate::caller::Caller;
 use crate::clock::{self, Clock, Moment, Stopwatch};
 use crate::command::LogCommand;
 use crate::consensus::{Node, codec};
@@ -84,10 +85,11 @@ pub struct Status {
     pub proposals_in_flight: usize,
 }
 
-/// The server's interface for API front ends; cheap to clone.
+/// The server's interface for API front ends, in the name of one caller; cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
+    caller: Caller,
 }
 
 pub(crate) struct Shared {
@@ -110,9 +112,19 @@ pub(crate) struct Shared {
 }
 
 impl Handle {
+    /// Creates the handle of the member itself.
     pub(crate) fn new(shared: Shared) -> Handle {
         Handle {
             shared: Arc::new(shared),
+            caller: Caller::Member,
+        }
+    }
+
+    /// Returns a handle that proposes in the name of this caller.
+    pub fn in_the_name_of(&self, caller: Caller) -> Handle {
+        Handle {
+            shared: Arc::clone(&self.shared),
+            caller,
         }
     }
 
@@ -449,12 +461,14 @@ impl Handle {
             return Err(Refused(ApiError::Stopped));
         }
         let request_id = shared.admission.next_request_id();
-        let (payload, bytes) = payload(Header {
+        let mut header = Header {
             request_id,
             member_id: shared.identity.member_id,
             wall_time_ms: shared.clock.wall_ms(),
             ..Header::default()
-        })?;
+        };
+        self.caller.sign(&mut header);
+        let (payload, bytes) = payload(header)?;
         let permit = shared.admission.admit(bytes);
         let permit = permit.ok_or(Refused(ApiError::RequestTooManyRequests))?;
         let (reply, waiting) = oneshot::channel();

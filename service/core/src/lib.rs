@@ -25,7 +25,7 @@
 //! | [`limits`], [`log_once`], [`fatal`] | bounds, repeated log lines, the end |
 //! | [`clock`], [`seed`], [`workers`], [`observe`] | the seams to the process |
 //! | [`consensus`] | one member's part in raft, without I/O |
-//! | [`outcome`], `admission`, `proposal` | a command on its way into the log, and its answer |
+//! | [`caller`], [`outcome`], `admission`, `proposal` | a command on its way into the log |
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
 //! | `progress`, [`lease`] | what driver and applier publish; when leases end |
 //! | [`long_reads`], [`watch`] | reads that may be long; watchers |
@@ -35,6 +35,7 @@
 //! | [`stores`], [`member`], [`driven`] | two engines; the owners, in threads or turn by turn |
 
 pub mod applier;
+pub mod caller;
 pub mod clock;
 pub mod command;
 pub mod consensus;

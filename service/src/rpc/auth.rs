@@ -33,21 +33,21 @@ macro_rules! auth_service {
                 &self,
                 request: Request<pb::AuthStatusRequest>,
             ) -> Result<Response<pb::AuthStatusResponse>, Status> {
-                let call = self.context.admit(Method::AuthStatus, request.metadata())?;
+                let admitted = self.context.admit(Method::AuthStatus, request.metadata())?;
                 let response = pb::AuthStatusResponse {
-                    header: self.context.header_now(),
+                    header: admitted.access.header_now(),
                     enabled: false,
                     auth_revision: FIRST_AUTH_REVISION,
                 };
-                reply(call, Ok(response))
+                reply(admitted.call, Ok(response))
             }
 
             $(async fn $name(
                 &self,
                 request: Request<pb::$request>,
             ) -> Result<Response<pb::$response>, Status> {
-                let call = self.context.admit(Method::$method, request.metadata())?;
-                not_yet(call, Method::$method)
+                let admitted = self.context.admit(Method::$method, request.metadata())?;
+                not_yet(admitted.call, Method::$method)
             })+
         }
     };

@@ -39,9 +39,8 @@ use conclave_storage::{LeaseId, Revision};
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use super::{Context, status};
+use super::{Access, status};
 use conclave_core::handle::Refused;
-use conclave_core::leader_queries;
 use conclave_core::watch::{KeyRange, WatchError};
 
 mod keys;
@@ -83,17 +82,17 @@ pub(super) struct Place {
 }
 
 /// Takes a place in the queue and waits for its turn.
-pub(super) async fn contend(context: &Context, wish: Wish) -> Result<Place, Status> {
+pub(super) async fn contend(access: &Access, wish: Wish) -> Result<Place, Status> {
     let (answer, turn) = oneshot::channel();
-    tokio::spawn(run(context.clone(), wish, answer));
+    tokio::spawn(run(access.clone(), wish, answer));
     turn.await
         .unwrap_or_else(|_| Err(status::of_api(ApiError::Stopped)))
 }
 
 /// The task behind [`contend`].
-async fn run(context: Context, wish: Wish, mut answer: oneshot::Sender<Result<Place, Status>>) {
+async fn run(access: Access, wish: Wish, mut answer: oneshot::Sender<Result<Place, Status>>) {
     let patience = passed(wish.patience);
-    let contender = match Contender::enter(&context, wish).await {
+    let contender = match Contender::enter(&access, wish).await {
         Ok(contender) => contender,
         Err(status) => {
             // Nobody to tell, if the client has gone; and nothing to take back.
@@ -101,7 +100,7 @@ async fn run(context: Context, wish: Wish, mut answer: oneshot::Sender<Result<Pl
             return;
         }
     };
-    let stopping = context.handle.stopping().clone();
+    let stopping = access.stopping().clone();
     let waited = tokio::select! {
         biased;
         turn = contender.wait() => turn,
@@ -147,7 +146,7 @@ fn session_expired() -> Status {
 
 /// Somebody in a queue.
 struct Contender<'a> {
-    context: &'a Context,
+    access: &'a Access,
     prefix: Bytes,
     place: Place,
     /// The lease is the server's.
@@ -157,18 +156,18 @@ struct Contender<'a> {
 }
 
 impl<'a> Contender<'a> {
-    async fn enter(context: &'a Context, wish: Wish) -> Result<Contender<'a>, Status> {
+    async fn enter(access: &'a Access, wish: Wish) -> Result<Contender<'a>, Status> {
         let owns_lease = wish.lease == LeaseId::NONE;
         let lease = if owns_lease {
-            grant(context).await?
+            grant(access).await?
         } else {
             wish.lease
         };
-        match Self::take_place(context, &wish, lease).await {
+        match Self::take_place(access, &wish, lease).await {
             Ok((place, owns_key)) => {
                 let prefix = prefix(&wish.name);
                 Ok(Contender {
-                    context,
+                    access,
                     prefix,
                     place,
                     owns_lease,
@@ -177,7 +176,7 @@ impl<'a> Contender<'a> {
             }
             Err(status) => {
                 if owns_lease {
-                    revoke(context, lease).await;
+                    revoke(access, lease).await;
                 }
                 Err(status)
             }
@@ -186,13 +185,13 @@ impl<'a> Contender<'a> {
 
     /// Creates the key, or takes up the one that is there. Second, whether it was created.
     async fn take_place(
-        context: &Context,
+        access: &Access,
         wish: &Wish,
         lease: LeaseId,
     ) -> Result<(Place, bool), Status> {
         let key = keys::key(&wish.name, lease);
         let value = wish.value.clone().unwrap_or_default();
-        let (entered, found) = keys::create(context, &key, value, lease).await?;
+        let (entered, found) = keys::create(access, &key, value, lease).await?;
         let place = |create_revision| Place {
             key,
             create_revision,
@@ -205,7 +204,7 @@ impl<'a> Contender<'a> {
         };
         let place = place(found.create_revision);
         if let Some(value) = wish.value.clone().filter(|value| *value != found.value) {
-            let written = write(context, &place.key, place.create_revision, lease, value).await?;
+            let written = write(access, &place.key, place.create_revision, lease, value).await?;
             if !written.succeeded {
                 return Err(session_expired());
             }
@@ -223,8 +222,8 @@ impl<'a> Contender<'a> {
         while let Some(kv) = before {
             let next = revision.next();
             tokio::select! {
-                gone = deleted(self.context, &kv.key, next) => gone?,
-                gone = deleted(self.context, &self.place.key, next) => gone?,
+                gone = deleted(self.access, &kv.key, next) => gone?,
+                gone = deleted(self.access, &self.place.key, next) => gone?,
             }
             // Either may have gone, and the look that follows tells which.
             self.confirm()?;
@@ -239,7 +238,7 @@ impl<'a> Contender<'a> {
     /// seen that, too. While nobody leads there is no turn to report either.
     async fn catch_up(&self) -> Result<(), Status> {
         loop {
-            match self.context.handle.linearize().await {
+            match self.access.linearize().await {
                 Ok(()) => return Ok(()),
                 Err(Refused(ApiError::Timeout)) => {}
                 Err(refused) => return Err(status::of_refused(refused)),
@@ -260,7 +259,7 @@ impl<'a> Contender<'a> {
             max_create_revision: self.place.create_revision - 1,
             ..Default::default()
         };
-        let read = self.context.read(move |reader| reader.range(&request));
+        let read = self.access.read(move |reader| reader.range(&request));
         let mut response = read.await?;
         let revision = Revision(response.header.map_or(0, |header| header.revision));
         Ok((response.kvs.pop(), revision))
@@ -273,8 +272,7 @@ impl<'a> Contender<'a> {
             ..Default::default()
         };
         let response = self
-            .context
-            .handle
+            .access
             .reader()
             .range(&request)
             .map_err(status::of_read)?;
@@ -283,7 +281,7 @@ impl<'a> Contender<'a> {
             return Err(session_expired());
         }
         let mut header = response.header;
-        self.context.complete(&mut header);
+        self.access.complete(&mut header);
         Ok(header.unwrap_or_default())
     }
 
@@ -294,7 +292,7 @@ impl<'a> Contender<'a> {
         }
         loop {
             tokio::time::sleep(KEEP_ALIVE_INTERVAL).await;
-            match leader_queries::keep_alive(&self.context.handle, self.place.lease).await {
+            match self.access.keep_alive(self.place.lease).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
                 // Not to be had right now; the TTL has room for another attempt or two.
@@ -306,22 +304,19 @@ impl<'a> Contender<'a> {
     /// Takes back what this call put in. If that fails, the lease's end will do it.
     async fn leave(&self) {
         if self.owns_lease {
-            revoke(self.context, self.place.lease).await;
+            revoke(self.access, self.place.lease).await;
         } else if self.owns_key {
             // The outcome is the same whether it was deleted now, earlier, or will be with its
             // lease.
-            let _ = delete(self.context, &self.place.key, self.place.create_revision).await;
+            let _ = delete(self.access, &self.place.key, self.place.create_revision).await;
         }
     }
 }
 
 /// Returns when a key was deleted at `from` or later, or may have been: what the history says of so
 /// long ago is compacted.
-async fn deleted(context: &Context, key: &Bytes, from: Revision) -> Result<(), Status> {
-    let subscribing = context
-        .handle
-        .watches()
-        .subscribe(KeyRange::One(key.clone()), from);
+async fn deleted(access: &Access, key: &Bytes, from: Revision) -> Result<(), Status> {
+    let subscribing = access.watches().subscribe(KeyRange::One(key.clone()), from);
     let mut subscription = subscribing.await.map_err(status::of_watch)?;
     let deletes = |change: &Change| {
         change.event.r#type() == EventType::Delete

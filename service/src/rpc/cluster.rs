@@ -6,9 +6,9 @@ use conclave_proto::etcdserverpb::cluster_server::Cluster;
 use conclave_storage::Revision;
 use tonic::{Request, Response, Status};
 
-use super::{Context, reply, status};
+use super::{Access, Admitted, Context, reply, status};
 use crate::method::Method;
-use crate::reconfiguration::{self, Changed};
+use crate::reconfiguration::Changed;
 
 /// See the module.
 #[derive(Clone)]
@@ -20,36 +20,42 @@ impl Service {
     pub(crate) fn new(context: Context) -> Service {
         Service { context }
     }
+}
 
-    /// The header has no revision: membership is not part of the key space's history.
-    async fn list(&self, request: pb::MemberListRequest) -> Result<pb::MemberListResponse, Status> {
-        if request.linearizable {
-            self.context.linearize().await?;
-        }
-        let (header, members) = self.members_after(Ok(self.context.handle.reader().members()))?;
-        Ok(pb::MemberListResponse { header, members })
+/// The header has no revision: membership is not part of the key space's history.
+async fn list(
+    access: &Access,
+    request: pb::MemberListRequest,
+) -> Result<pb::MemberListResponse, Status> {
+    if request.linearizable {
+        access.linearize().await.map_err(status::of_refused)?;
     }
+    let (header, members) = members_after(access, Ok(access.reader().members()))?;
+    Ok(pb::MemberListResponse { header, members })
+}
 
-    async fn add(&self, request: pb::MemberAddRequest) -> Result<pb::MemberAddResponse, Status> {
-        let pb::MemberAddRequest {
-            peer_urls,
-            is_learner,
-        } = request;
-        let added = reconfiguration::add(&self.context.handle, &peer_urls, is_learner).await;
-        let (member, members) = added.map_err(status::of_proposal)?;
-        let (header, members) = self.members_after(Ok(members))?;
-        Ok(pb::MemberAddResponse {
-            header,
-            member: Some(to_wire(member)),
-            members,
-        })
-    }
+async fn add(
+    access: &Access,
+    request: pb::MemberAddRequest,
+) -> Result<pb::MemberAddResponse, Status> {
+    let pb::MemberAddRequest {
+        peer_urls,
+        is_learner,
+    } = request;
+    let added = access.add_member(&peer_urls, is_learner).await;
+    let (member, members) = added.map_err(status::of_proposal)?;
+    let (header, members) = members_after(access, Ok(members))?;
+    Ok(pb::MemberAddResponse {
+        header,
+        member: Some(to_wire(member)),
+        members,
+    })
+}
 
-    fn members_after(&self, changed: Changed) -> Result<HeaderAndMembers, Status> {
-        let members = changed.map_err(status::of_proposal)?;
-        let header = self.context.handle.header(Revision(0));
-        Ok((Some(header), members.into_iter().map(to_wire).collect()))
-    }
+fn members_after(access: &Access, changed: Changed) -> Result<HeaderAndMembers, Status> {
+    let members = changed.map_err(status::of_proposal)?;
+    let header = access.header(Revision(0));
+    Ok((Some(header), members.into_iter().map(to_wire).collect()))
 }
 
 type HeaderAndMembers = (Option<pb::ResponseHeader>, Vec<pb::Member>);
@@ -71,28 +77,29 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
-        let call = self.context.admit(Method::MemberList, request.metadata())?;
-        reply(call, self.list(request.into_inner()).await)
+        let Admitted { call, access } =
+            self.context.admit(Method::MemberList, request.metadata())?;
+        reply(call, list(&access, request.into_inner()).await)
     }
 
     async fn member_add(
         &self,
         request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
-        let call = self.context.admit(Method::MemberAdd, request.metadata())?;
-        reply(call, self.add(request.into_inner()).await)
+        let Admitted { call, access } =
+            self.context.admit(Method::MemberAdd, request.metadata())?;
+        reply(call, add(&access, request.into_inner()).await)
     }
 
     async fn member_remove(
         &self,
         request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::MemberRemove, request.metadata())?;
-        let changed = reconfiguration::remove(&self.context.handle, request.into_inner().id).await;
-        let answer = self
-            .members_after(changed)
+        let changed = access.remove_member(request.into_inner().id).await;
+        let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberRemoveResponse { header, members });
         reply(call, answer)
     }
@@ -101,13 +108,12 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::MemberUpdate, request.metadata())?;
         let pb::MemberUpdateRequest { id, peer_urls } = request.into_inner();
-        let changed = reconfiguration::update(&self.context.handle, id, &peer_urls).await;
-        let answer = self
-            .members_after(changed)
+        let changed = access.update_member(id, &peer_urls).await;
+        let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberUpdateResponse { header, members });
         reply(call, answer)
     }
@@ -116,11 +122,11 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::MemberPromote, request.metadata())?;
-        let changed = reconfiguration::promote(&self.context.handle, request.into_inner().id).await;
-        let stats = &self.context.stats;
+        let changed = access.promote_member(request.into_inner().id).await;
+        let stats = access.stats();
         match &changed {
             Ok(_) => stats.promotions.inc(),
             Err(error) => {
@@ -128,8 +134,7 @@ impl Cluster for Service {
                 stats.promotions_failed.with_label_values(&[reason]).inc();
             }
         }
-        let answer = self
-            .members_after(changed)
+        let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberPromoteResponse { header, members });
         reply(call, answer)
     }

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
 use super::stream::{Counted, Unfold};
-use super::{Context, reply, status, validate};
+use super::{Access, Admitted, Context, reply, status, validate};
 use crate::method::Method;
 use conclave_core::watch::{KeyRange, Subscription, WatchError};
 
@@ -35,53 +35,52 @@ impl Service {
     pub(crate) fn new(context: Context) -> Service {
         Service { context }
     }
+}
 
-    async fn campaign(&self, wish: Wish) -> Result<CampaignResponse, Status> {
-        let name = wish.name.clone();
-        let place = ballot::contend(&self.context, wish).await?;
-        let leader = LeaderKey {
-            name,
-            key: place.key,
-            rev: place.create_revision,
-            lease: place.lease.0,
-        };
-        Ok(CampaignResponse {
-            header: Some(place.entered),
-            leader: Some(leader),
-        })
-    }
+async fn campaign(access: &Access, wish: Wish) -> Result<CampaignResponse, Status> {
+    let name = wish.name.clone();
+    let place = ballot::contend(access, wish).await?;
+    let leader = LeaderKey {
+        name,
+        key: place.key,
+        rev: place.create_revision,
+        lease: place.lease.0,
+    };
+    Ok(CampaignResponse {
+        header: Some(place.entered),
+        leader: Some(leader),
+    })
+}
 
-    async fn proclaim(&self, request: ProclaimRequest) -> Result<ProclaimResponse, Status> {
-        let leader = leader_of(request.leader)?;
-        let lease = LeaseId(leader.lease);
-        let write =
-            ballot::write(&self.context, &leader.key, leader.rev, lease, request.value).await?;
-        if !write.succeeded {
-            return Err(status::of_api(ApiError::ElectionNotLeader));
-        }
-        Ok(ProclaimResponse {
-            header: write.header,
-        })
+async fn proclaim(access: &Access, request: ProclaimRequest) -> Result<ProclaimResponse, Status> {
+    let leader = leader_of(request.leader)?;
+    let lease = LeaseId(leader.lease);
+    let write = ballot::write(access, &leader.key, leader.rev, lease, request.value).await?;
+    if !write.succeeded {
+        return Err(status::of_api(ApiError::ElectionNotLeader));
     }
+    Ok(ProclaimResponse {
+        header: write.header,
+    })
+}
 
-    async fn leader(&self, request: LeaderRequest) -> Result<LeaderResponse, Status> {
-        self.context.linearize().await?;
-        let (leader, revision) = leader(&self.context, &request.name).await?;
-        let kv = leader.ok_or_else(|| status::of_api(ApiError::ElectionNoLeader))?;
-        Ok(LeaderResponse {
-            header: Some(self.context.handle.header(revision)),
-            kv: Some(kv),
-        })
-    }
+async fn leader(access: &Access, request: LeaderRequest) -> Result<LeaderResponse, Status> {
+    access.linearize().await.map_err(status::of_refused)?;
+    let (leader, revision) = leader_now(access, &request.name).await?;
+    let kv = leader.ok_or_else(|| status::of_api(ApiError::ElectionNoLeader))?;
+    Ok(LeaderResponse {
+        header: Some(access.header(revision)),
+        kv: Some(kv),
+    })
+}
 
-    /// Resigning a leadership that is over already is no error.
-    async fn resign(&self, request: ResignRequest) -> Result<ResignResponse, Status> {
-        let leader = leader_of(request.leader)?;
-        let delete = ballot::delete(&self.context, &leader.key, leader.rev).await?;
-        Ok(ResignResponse {
-            header: delete.header,
-        })
-    }
+/// Resigning a leadership that is over already is no error.
+async fn resign(access: &Access, request: ResignRequest) -> Result<ResignResponse, Status> {
+    let leader = leader_of(request.leader)?;
+    let delete = ballot::delete(access, &leader.key, leader.rev).await?;
+    Ok(ResignResponse {
+        header: delete.header,
+    })
 }
 
 fn leader_of(leader: Option<LeaderKey>) -> Result<LeaderKey, Status> {
@@ -93,7 +92,7 @@ fn leader_of(leader: Option<LeaderKey>) -> Result<LeaderKey, Status> {
 }
 
 /// The key that leads, and the revision of the look.
-async fn leader(context: &Context, name: &Bytes) -> Result<(Option<KeyValue>, Revision), Status> {
+async fn leader_now(access: &Access, name: &Bytes) -> Result<(Option<KeyValue>, Revision), Status> {
     let prefix = ballot::prefix(name);
     let request = RangeRequest {
         range_end: ballot::prefix_end(&prefix),
@@ -103,7 +102,7 @@ async fn leader(context: &Context, name: &Bytes) -> Result<(Option<KeyValue>, Re
         sort_target: SortTarget::Create as i32,
         ..Default::default()
     };
-    let mut response = context.read(move |reader| reader.range(&request)).await?;
+    let mut response = access.read(move |reader| reader.range(&request)).await?;
     let revision = Revision(response.header.map_or(0, |header| header.revision));
     Ok((response.kvs.pop(), revision))
 }
@@ -111,7 +110,7 @@ async fn leader(context: &Context, name: &Bytes) -> Result<(Option<KeyValue>, Re
 /// The leaders of an election and what they proclaim, one after the other, from the one that leads
 /// now. A client that reads slowly may miss some, but never the last.
 struct Observer {
-    context: Context,
+    access: Access,
     name: Bytes,
     phase: Phase,
     /// Found and not yet handed out.
@@ -154,8 +153,8 @@ impl Observer {
 
     /// Reads who leads, and goes on from there.
     async fn look(&mut self) -> Result<(), Status> {
-        let (kv, revision) = leader(&self.context, &self.name).await?;
-        let watches = self.context.handle.watches();
+        let (kv, revision) = leader_now(&self.access, &self.name).await?;
+        let watches = self.access.watches();
         let range = match &kv {
             Some(kv) => KeyRange::One(kv.key.clone()),
             None => KeyRange::prefix(ballot::prefix(&self.name)),
@@ -198,7 +197,7 @@ impl Observer {
     fn found(&mut self, revision: Revision, kv: KeyValue) {
         if kv.mod_revision > self.seen {
             self.seen = kv.mod_revision;
-            let header = Some(self.context.handle.header(revision));
+            let header = Some(self.access.header(revision));
             self.ready.push_back(LeaderResponse {
                 header,
                 kv: Some(kv),
@@ -219,10 +218,10 @@ async fn revisions(changes: &mut Subscription) -> Result<Option<Vec<Arc<Changes>
 type Leaders =
     std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<LeaderResponse, Status>> + Send>>;
 
-fn leaders(context: Context, name: Bytes) -> Leaders {
+fn leaders(access: Access, name: Bytes) -> Leaders {
     let ready = VecDeque::new();
     let observer = Observer {
-        context,
+        access,
         name,
         phase: Phase::Look,
         ready,
@@ -240,7 +239,7 @@ impl Election for Service {
         &self,
         request: Request<CampaignRequest>,
     ) -> Result<Response<CampaignResponse>, Status> {
-        let call = self.context.admit(Method::Campaign, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Campaign, request.metadata())?;
         let patience = validate::timeout(request.metadata());
         let CampaignRequest { name, lease, value } = request.into_inner();
         let wish = Wish {
@@ -249,23 +248,23 @@ impl Election for Service {
             value: Some(value),
             patience,
         };
-        reply(call, self.campaign(wish).await)
+        reply(call, campaign(&access, wish).await)
     }
 
     async fn proclaim(
         &self,
         request: Request<ProclaimRequest>,
     ) -> Result<Response<ProclaimResponse>, Status> {
-        let call = self.context.admit(Method::Proclaim, request.metadata())?;
-        reply(call, self.proclaim(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Proclaim, request.metadata())?;
+        reply(call, proclaim(&access, request.into_inner()).await)
     }
 
     async fn leader(
         &self,
         request: Request<LeaderRequest>,
     ) -> Result<Response<LeaderResponse>, Status> {
-        let call = self.context.admit(Method::Leader, request.metadata())?;
-        reply(call, self.leader(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Leader, request.metadata())?;
+        reply(call, leader(&access, request.into_inner()).await)
     }
 
     type ObserveStream = Counted<Leaders>;
@@ -274,22 +273,24 @@ impl Election for Service {
         &self,
         request: Request<LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let mut call = self.context.admit(Method::Observe, request.metadata())?;
+        let Admitted { mut call, access } =
+            self.context.admit(Method::Observe, request.metadata())?;
         let (metadata, _, request) = request.into_parts();
         // Afterwards the local state will do: it has every event seen on the way.
-        if let Err(status) = self.context.linearize().await {
+        if let Err(refused) = access.linearize().await {
+            let status = status::of_refused(refused);
             call.end(status.code());
             return Err(status);
         }
-        let leaders = leaders(self.context.clone(), request.name);
-        Ok(self.context.stream(call, &metadata, leaders))
+        let leaders = leaders(access.clone(), request.name);
+        Ok(access.stream(call, &metadata, leaders))
     }
 
     async fn resign(
         &self,
         request: Request<ResignRequest>,
     ) -> Result<Response<ResignResponse>, Status> {
-        let call = self.context.admit(Method::Resign, request.metadata())?;
-        reply(call, self.resign(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Resign, request.metadata())?;
+        reply(call, resign(&access, request.into_inner()).await)
     }
 }

@@ -24,7 +24,7 @@ use tonic::{Request, Response, Status};
 use super::large::{self, Reply};
 use super::stream::Counted;
 use super::validate::ReadOnly;
-use super::{Context, Length, extent, range_stream, reply, status, validate};
+use super::{Access, Admitted, Context, Length, extent, range_stream, reply, status, validate};
 use crate::method::Method;
 use crate::metrics::Durations;
 use conclave_core::clock::Stopwatch;
@@ -41,153 +41,159 @@ impl Service {
     pub(crate) fn new(context: Context) -> Service {
         Service { context }
     }
+}
 
-    async fn range(&self, request: RangeRequest) -> Result<Reply<RangeResponse>, Status> {
-        rules::check_range(&request).map_err(status::of_api)?;
-        let begun = Stopwatch::start();
-        let answer = self.checked_range(request).await;
-        let durations = &self.context.stats.durations;
-        durations.request(RequestKind::Range, answer.is_ok(), begun.elapsed());
-        answer
+async fn range(access: &Access, request: RangeRequest) -> Result<Reply<RangeResponse>, Status> {
+    rules::check_range(&request).map_err(status::of_api)?;
+    let begun = Stopwatch::start();
+    let answer = checked_range(access, request).await;
+    let durations = &access.stats().durations;
+    durations.request(RequestKind::Range, answer.is_ok(), begun.elapsed());
+    answer
+}
+
+async fn checked_range(
+    access: &Access,
+    request: RangeRequest,
+) -> Result<Reply<RangeResponse>, Status> {
+    if !request.serializable {
+        if access.status().is_learner {
+            return Err(status::of_api(ApiError::NotSupportedForLearner));
+        }
+        access.linearize().await.map_err(status::of_refused)?;
     }
-
-    async fn checked_range(&self, request: RangeRequest) -> Result<Reply<RangeResponse>, Status> {
-        if !request.serializable {
-            if self.context.handle.status().is_learner {
-                return Err(status::of_api(ApiError::NotSupportedForLearner));
-            }
-            self.context.linearize().await?;
+    access.stats().ranges.inc();
+    if extent::length(&request) == Length::Short {
+        let reader = access.reader();
+        let mut response = timed(reader, &request, &access.stats().durations);
+        if let Ok(response) = &mut response {
+            access.complete(&mut response.header);
         }
-        self.context.stats.ranges.inc();
-        if extent::length(&request) == Length::Short {
-            let reader = self.context.handle.reader();
-            let mut response = timed(reader, &request, &self.context.stats.durations);
-            if let Ok(response) = &mut response {
-                self.context.complete(&mut response.header);
-            }
-            return response.map(Reply::Small).map_err(status::of_read);
-        }
-        let request = Arc::new(request);
-        let quick = self.answer(Arc::clone(&request));
-        let quick = self.context.handle.reads().quick(quick).await;
-        if let Some(response) = quick.map_err(status::of_unread)? {
-            return Ok(Reply::Small(response));
-        }
-        if pages::is_pageable(&request) {
-            return self.context.send_pages(request).await;
-        }
-        if request.count_only {
-            let counted = self.context.handle.reads().long(self.answer(request)).await;
-            return counted.map(Reply::Small).map_err(status::of_unread);
-        }
-        // Sorted: the order of the reply is not that of the keys.
-        self.context.build_slowly(self.answer(request)).await
+        return response.map(Reply::Small).map_err(status::of_read);
     }
-
-    /// What reads a range and completes the response.
-    fn answer(
-        &self,
-        request: Arc<RangeRequest>,
-    ) -> impl Fn(&Reader) -> Result<RangeResponse, ReadError> + use<> {
-        let context = self.context.clone();
-        move |reader| {
-            let mut response = timed(reader, &request, &context.stats.durations)?;
-            context.complete(&mut response.header);
-            Ok(response)
-        }
+    let request = Arc::new(request);
+    let quick = answer(access, Arc::clone(&request));
+    let quick = access.reads().quick(quick).await;
+    if let Some(response) = quick.map_err(status::of_unread)? {
+        return Ok(Reply::Small(response));
     }
-
-    async fn put(&self, request: PutRequest) -> Result<PutResponse, Status> {
-        rules::check_put(&request).map_err(status::of_api)?;
-        self.context.stats.puts.inc();
-        self.context.propose(request).await
+    if pages::is_pageable(&request) {
+        return access.send_pages(request).await;
     }
-
-    async fn delete_range(
-        &self,
-        request: DeleteRangeRequest,
-    ) -> Result<Reply<DeleteRangeResponse>, Status> {
-        rules::check_delete(&request).map_err(status::of_api)?;
-        self.context.stats.deletes.inc();
-        let turn = self.turn_for(extent::returned_by_delete(&request)).await?;
-        let response = self.context.propose(request).await?;
-        self.context.send(response, turn).await
+    if request.count_only {
+        let counted = access.reads().long(answer(access, request)).await;
+        return counted.map(Reply::Small).map_err(status::of_unread);
     }
+    // Sorted: the order of the reply is not that of the keys.
+    access.build_slowly(answer(access, request)).await
+}
 
-    async fn txn(&self, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
-        let max_ops = self.context.handle.settings().max_txn_ops;
-        rules::check_txn(&request, max_ops).map_err(status::of_api)?;
-        self.context.stats.txns.inc();
-        match validate::read_only(&request) {
-            ReadOnly::No => self.write_txn(request).await,
-            read_only @ (ReadOnly::Serializable | ReadOnly::Linearizable) => {
-                let begun = Stopwatch::start();
-                let answer = self.read_only_txn(request, read_only).await;
-                let durations = &self.context.stats.durations;
-                durations.request(RequestKind::ReadOnlyTxn, answer.is_ok(), begun.elapsed());
-                answer
-            }
-        }
-    }
-
-    async fn read_only_txn(
-        &self,
-        request: TxnRequest,
-        read_only: ReadOnly,
-    ) -> Result<Reply<TxnResponse>, Status> {
-        if read_only == ReadOnly::Linearizable {
-            self.context.linearize().await?;
-        }
-        let context = self.context.clone();
-        let length = extent::length_of_txn(&request);
-        let request = Arc::new(request);
-        let look = move |reader: &Reader| -> Result<TxnResponse, ReadError> {
-            let mut response = reader.txn(&request)?;
-            context.complete(&mut response.header);
-            Ok(response)
-        };
-        if length == Length::Short {
-            let response = look(self.context.handle.reader());
-            return response.map(Reply::Small).map_err(status::of_read);
-        }
-        self.context.build(look).await
-    }
-
-    async fn write_txn(&self, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
-        let turn = self.turn_for(extent::returned_by_txn(&request)).await?;
-        let response = self.context.propose(request).await?;
-        self.context.send(response, turn).await
-    }
-
-    /// The reply to a write is built by the state machine, which does not wait for anything. So a
-    /// write that may return much waits for its turn before it is proposed.
-    async fn turn_for(&self, returned: Vec<RangeRequest>) -> Result<Option<BuildTurn>, Status> {
-        if returned.is_empty() {
-            return Ok(None);
-        }
-        let reads = self.context.handle.reads();
-        let look = move |reader: &Reader| {
-            let touch = |range| reader.range(range).map(drop);
-            returned.iter().try_for_each(touch)
-        };
-        match reads.quick(look).await.map_err(status::of_unread)? {
-            Some(()) => Ok(None),
-            None => Ok(Some(reads.build_turn().await)),
-        }
-    }
-
-    /// With `physical`, answers when the space of what was compacted has been given back as well.
-    async fn compact(&self, request: CompactionRequest) -> Result<CompactionResponse, Status> {
-        let response = self.context.propose(request).await?;
-        if request.physical {
-            let done = self
-                .context
-                .handle
-                .wait_compaction(Revision(request.revision));
-            done.await.map_err(status::of_refused)?;
-        }
+/// What reads a range and completes the response.
+fn answer(
+    access: &Access,
+    request: Arc<RangeRequest>,
+) -> impl Fn(&Reader) -> Result<RangeResponse, ReadError> + use<> {
+    let access = access.clone();
+    move |reader| {
+        let mut response = timed(reader, &request, &access.stats().durations)?;
+        access.complete(&mut response.header);
         Ok(response)
     }
+}
+
+async fn put(access: &Access, request: PutRequest) -> Result<PutResponse, Status> {
+    rules::check_put(&request).map_err(status::of_api)?;
+    access.stats().puts.inc();
+    access.propose(request).await
+}
+
+async fn delete_range(
+    access: &Access,
+    request: DeleteRangeRequest,
+) -> Result<Reply<DeleteRangeResponse>, Status> {
+    rules::check_delete(&request).map_err(status::of_api)?;
+    access.stats().deletes.inc();
+    let turn = turn_for(access, extent::returned_by_delete(&request)).await?;
+    let response = access.propose(request).await?;
+    access.send(response, turn).await
+}
+
+async fn txn(access: &Access, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
+    let max_ops = access.settings().max_txn_ops;
+    rules::check_txn(&request, max_ops).map_err(status::of_api)?;
+    access.stats().txns.inc();
+    match validate::read_only(&request) {
+        ReadOnly::No => write_txn(access, request).await,
+        read_only @ (ReadOnly::Serializable | ReadOnly::Linearizable) => {
+            let begun = Stopwatch::start();
+            let answer = read_only_txn(access, request, read_only).await;
+            let durations = &access.stats().durations;
+            durations.request(RequestKind::ReadOnlyTxn, answer.is_ok(), begun.elapsed());
+            answer
+        }
+    }
+}
+
+async fn read_only_txn(
+    access: &Access,
+    request: TxnRequest,
+    read_only: ReadOnly,
+) -> Result<Reply<TxnResponse>, Status> {
+    if read_only == ReadOnly::Linearizable {
+        access.linearize().await.map_err(status::of_refused)?;
+    }
+    let of_read = access.clone();
+    let length = extent::length_of_txn(&request);
+    let request = Arc::new(request);
+    let look = move |reader: &Reader| -> Result<TxnResponse, ReadError> {
+        let mut response = reader.txn(&request)?;
+        of_read.complete(&mut response.header);
+        Ok(response)
+    };
+    if length == Length::Short {
+        let response = look(access.reader());
+        return response.map(Reply::Small).map_err(status::of_read);
+    }
+    access.build(look).await
+}
+
+async fn write_txn(access: &Access, request: TxnRequest) -> Result<Reply<TxnResponse>, Status> {
+    let turn = turn_for(access, extent::returned_by_txn(&request)).await?;
+    let response = access.propose(request).await?;
+    access.send(response, turn).await
+}
+
+/// The reply to a write is built by the state machine, which does not wait for anything. So a
+/// write that may return much waits for its turn before it is proposed.
+async fn turn_for(
+    access: &Access,
+    returned: Vec<RangeRequest>,
+) -> Result<Option<BuildTurn>, Status> {
+    if returned.is_empty() {
+        return Ok(None);
+    }
+    let reads = access.reads();
+    let look = move |reader: &Reader| {
+        let touch = |range| reader.range(range).map(drop);
+        returned.iter().try_for_each(touch)
+    };
+    match reads.quick(look).await.map_err(status::of_unread)? {
+        Some(()) => Ok(None),
+        None => Ok(Some(reads.build_turn().await)),
+    }
+}
+
+/// With `physical`, answers when the space of what was compacted has been given back as well.
+async fn compact(
+    access: &Access,
+    request: CompactionRequest,
+) -> Result<CompactionResponse, Status> {
+    let response = access.propose(request).await?;
+    if request.physical {
+        let done = access.wait_compaction(Revision(request.revision));
+        done.await.map_err(status::of_refused)?;
+    }
+    Ok(response)
 }
 
 /// Reads a range, and counts how long that took unless it was stopped at the end of its budget.
@@ -210,8 +216,8 @@ impl Kv for Service {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
-        let call = self.context.admit(Method::Range, request.metadata())?;
-        large::reply(call, self.range(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Range, request.metadata())?;
+        large::reply(call, range(&access, request.into_inner()).await)
     }
 
     type RangeStreamStream = Counted<range_stream::Pieces>;
@@ -220,12 +226,12 @@ impl Kv for Service {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let mut call = self
+        let Admitted { mut call, access } = self
             .context
             .admit(Method::RangeStream, request.metadata())?;
         let (metadata, _, request) = request.into_parts();
-        match range_stream::start(&self.context, request).await {
-            Ok(pieces) => Ok(self.context.stream(call, &metadata, pieces)),
+        match range_stream::start(&access, request).await {
+            Ok(pieces) => Ok(access.stream(call, &metadata, pieces)),
             Err(status) => {
                 call.end(status.code());
                 Err(status)
@@ -234,30 +240,30 @@ impl Kv for Service {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let call = self.context.admit(Method::Put, request.metadata())?;
-        reply(call, self.put(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Put, request.metadata())?;
+        reply(call, put(&access, request.into_inner()).await)
     }
 
     async fn delete_range(
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::DeleteRange, request.metadata())?;
-        large::reply(call, self.delete_range(request.into_inner()).await)
+        large::reply(call, delete_range(&access, request.into_inner()).await)
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        let call = self.context.admit(Method::Txn, request.metadata())?;
-        large::reply(call, self.txn(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Txn, request.metadata())?;
+        large::reply(call, txn(&access, request.into_inner()).await)
     }
 
     async fn compact(
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
-        let call = self.context.admit(Method::Compact, request.metadata())?;
-        reply(call, self.compact(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Compact, request.metadata())?;
+        reply(call, compact(&access, request.into_inner()).await)
     }
 }

@@ -97,7 +97,7 @@ impl Heavy for LeaseLeasesResponse {
     }
 }
 
-impl super::Context {
+impl super::Access {
     /// Decides how a reply is sent. `turn` is the right to have built it, if it was known
     /// beforehand that it may be large.
     pub(crate) async fn send<T: Message + Heavy + 'static>(
@@ -108,7 +108,7 @@ impl super::Context {
         if !message.is_large() {
             return Ok(Reply::Small(message));
         }
-        let reads = self.handle.reads();
+        let reads = self.reads();
         let turn = match turn {
             Some(turn) => turn,
             None => reads.build_turn().await,
@@ -124,7 +124,7 @@ impl super::Context {
     ) -> Result<Reply<T>, Status> {
         let look = Arc::new(look);
         let again = Arc::clone(&look);
-        let reads = self.handle.reads();
+        let reads = self.reads();
         let quick = reads.quick(move |reader| look(reader)).await;
         match quick.map_err(status::of_unread)? {
             Some(message) => self.send(message, None).await,
@@ -137,7 +137,7 @@ impl super::Context {
         &self,
         look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<Reply<T>, Status> {
-        let reads = self.handle.reads();
+        let reads = self.reads();
         let turn = reads.build_turn().await;
         let built = reads.long(look).await.map_err(status::of_unread)?;
         self.send(built, Some(turn)).await
@@ -148,13 +148,13 @@ impl super::Context {
         &self,
         request: Arc<RangeRequest>,
     ) -> Result<Reply<T>, Status> {
-        let handle = self.handle.clone();
-        let sent = self.handle.reads().pieces(move |reader, sending| {
+        let access = self.clone();
+        let sent = self.reads().pieces(move |reader, sending| {
             reader.range_in_pages(&request, |range| {
                 let measured = range.measure(PIECE_BYTES, KEPT_BYTES_MAX)?;
                 // In the order of the fields' numbers, with the key-values between them.
                 let before = RangeResponse {
-                    header: Some(handle.header(measured.now)),
+                    header: Some(access.header(measured.now)),
                     ..RangeResponse::default()
                 };
                 let after = RangeResponse {

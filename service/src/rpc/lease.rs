@@ -14,9 +14,8 @@ use conclave_storage::reader::Reader;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::stream::{Counted, Unfold, is_unreadable};
-use super::{Context, large, reply, status};
+use super::{Access, Admitted, Context, large, reply, status};
 use crate::method::Method;
-use conclave_core::leader_queries;
 
 /// See the module.
 #[derive(Clone)]
@@ -28,88 +27,88 @@ impl Service {
     pub(crate) fn new(context: Context) -> Service {
         Service { context }
     }
+}
 
-    async fn grant(&self, request: LeaseGrantRequest) -> Result<LeaseGrantResponse, Status> {
-        let response = self.context.propose(request).await?;
-        self.context.stats.leases_granted.inc();
-        Ok(response)
-    }
+async fn grant(access: &Access, request: LeaseGrantRequest) -> Result<LeaseGrantResponse, Status> {
+    let response = access.propose(request).await?;
+    access.stats().leases_granted.inc();
+    Ok(response)
+}
 
-    async fn revoke(&self, request: LeaseRevokeRequest) -> Result<LeaseRevokeResponse, Status> {
-        let response = self.context.propose(request).await?;
-        self.context.stats.leases_revoked.inc();
-        Ok(response)
-    }
+async fn revoke(
+    access: &Access,
+    request: LeaseRevokeRequest,
+) -> Result<LeaseRevokeResponse, Status> {
+    let response = access.propose(request).await?;
+    access.stats().leases_revoked.inc();
+    Ok(response)
+}
 
-    /// An unknown lease is not an error: it is answered with a TTL of -1.
-    async fn time_to_live(
-        &self,
-        request: LeaseTimeToLiveRequest,
-    ) -> Result<large::Reply<LeaseTimeToLiveResponse>, Status> {
-        let handle = &self.context.handle;
-        let id = LeaseId(request.id);
-        let remaining = leader_queries::time_to_live(handle, id)
-            .await
-            .map_err(status::of_lease)?;
-        let mut response = LeaseTimeToLiveResponse {
-            header: self.context.header_now(),
-            id: request.id,
-            ttl: -1,
-            ..Default::default()
-        };
-        if let Some(remaining) = remaining {
-            response.ttl = remaining.ttl_seconds;
-            response.granted_ttl = remaining.granted_seconds;
-            if request.keys {
-                // The leader has confirmed the time; the keys are this member's to know. There may
-                // be any number of them.
-                self.context.linearize().await?;
-                let with_keys = move |reader: &Reader| {
-                    let keys = reader.lease_keys(id)?;
-                    let response = response.clone();
-                    Ok(LeaseTimeToLiveResponse { keys, ..response })
-                };
-                return self.context.build(with_keys).await;
-            }
+/// An unknown lease is not an error: it is answered with a TTL of -1.
+async fn time_to_live(
+    access: &Access,
+    request: LeaseTimeToLiveRequest,
+) -> Result<large::Reply<LeaseTimeToLiveResponse>, Status> {
+    let id = LeaseId(request.id);
+    let remaining = access.time_to_live(id).await.map_err(status::of_lease)?;
+    let mut response = LeaseTimeToLiveResponse {
+        header: access.header_now(),
+        id: request.id,
+        ttl: -1,
+        ..Default::default()
+    };
+    if let Some(remaining) = remaining {
+        response.ttl = remaining.ttl_seconds;
+        response.granted_ttl = remaining.granted_seconds;
+        if request.keys {
+            // The leader has confirmed the time; the keys are this member's to know. There may
+            // be any number of them.
+            access.linearize().await.map_err(status::of_refused)?;
+            let with_keys = move |reader: &Reader| {
+                let keys = reader.lease_keys(id)?;
+                let response = response.clone();
+                Ok(LeaseTimeToLiveResponse { keys, ..response })
+            };
+            return access.build(with_keys).await;
         }
-        Ok(large::Reply::Small(response))
     }
+    Ok(large::Reply::Small(response))
+}
 
-    /// By the time they end, where that is known; the others come last. Those that end at the same
-    /// time are in the order of their grants, also on a member that does not lead and knows no
-    /// times. Two grants in one entry of the log were under way together, so the id decides.
-    async fn leases(&self) -> Result<large::Reply<LeaseLeasesResponse>, Status> {
-        let handle = self.context.handle.clone();
-        let header = self.context.header_now();
-        let in_order = move |reader: &Reader| {
-            let leases = reader.leases()?.into_iter();
-            let mut by_end: Vec<_> = leases
-                .map(|lease| {
-                    let end = handle.leases().ends_at(LeaseId(lease.id));
-                    (end.is_none(), end, lease.granted_index, lease.id)
-                })
-                .collect();
-            by_end.sort_unstable();
-            let leases = by_end.into_iter().map(|(.., id)| LeaseStatus { id });
-            Ok(LeaseLeasesResponse {
-                header,
-                leases: leases.collect(),
+/// By the time they end, where that is known; the others come last. Those that end at the same
+/// time are in the order of their grants, also on a member that does not lead and knows no
+/// times. Two grants in one entry of the log were under way together, so the id decides.
+async fn leases(access: &Access) -> Result<large::Reply<LeaseLeasesResponse>, Status> {
+    let of_read = access.clone();
+    let header = access.header_now();
+    let in_order = move |reader: &Reader| {
+        let leases = reader.leases()?.into_iter();
+        let mut by_end: Vec<_> = leases
+            .map(|lease| {
+                let end = of_read.lease_ends_at(LeaseId(lease.id));
+                (end.is_none(), end, lease.granted_index, lease.id)
             })
-        };
-        self.context.build(in_order).await
-    }
+            .collect();
+        by_end.sort_unstable();
+        let leases = by_end.into_iter().map(|(.., id)| LeaseStatus { id });
+        Ok(LeaseLeasesResponse {
+            header,
+            leases: leases.collect(),
+        })
+    };
+    access.build(in_order).await
 }
 
 /// Renews one lease. One that does not exist (any more) is answered with a TTL of 0.
 async fn keep_alive(
-    context: &Context,
+    access: &Access,
     request: LeaseKeepAliveRequest,
 ) -> Result<LeaseKeepAliveResponse, Status> {
-    let renewed = leader_queries::keep_alive(&context.handle, LeaseId(request.id)).await;
-    context.stats.leases_renewed.inc();
+    let renewed = access.keep_alive(LeaseId(request.id)).await;
+    access.stats().leases_renewed.inc();
     let ttl = renewed.map_err(status::of_lease)?.unwrap_or(0);
     Ok(LeaseKeepAliveResponse {
-        header: context.header_now(),
+        header: access.header_now(),
         id: request.id,
         ttl,
     })
@@ -121,24 +120,24 @@ type KeepAlives = std::pin::Pin<
     Box<dyn tokio_stream::Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>,
 >;
 
-fn keep_alives(context: Context, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAlives {
+fn keep_alives(access: Access, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAlives {
     Box::pin(Unfold::new(
-        (context, requests),
-        |(context, mut requests)| async move {
+        (access, requests),
+        |(access, mut requests)| async move {
             let answer = match requests.message().await {
                 Ok(Some(request)) => {
-                    context.received(Method::LeaseKeepAlive).inc();
-                    keep_alive(&context, request).await
+                    access.received(Method::LeaseKeepAlive).inc();
+                    keep_alive(&access, request).await
                 }
                 Ok(None) => return None,
                 Err(status) => {
                     if is_unreadable(&status) {
-                        context.stats.keep_alive_streams_failed.inc();
+                        access.stats().keep_alive_streams_failed.inc();
                     }
                     Err(status)
                 }
             };
-            Some((answer, (context, requests)))
+            Some((answer, (access, requests)))
         },
     ))
 }
@@ -149,18 +148,19 @@ impl Lease for Service {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
-        let call = self.context.admit(Method::LeaseGrant, request.metadata())?;
-        reply(call, self.grant(request.into_inner()).await)
+        let Admitted { call, access } =
+            self.context.admit(Method::LeaseGrant, request.metadata())?;
+        reply(call, grant(&access, request.into_inner()).await)
     }
 
     async fn lease_revoke(
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::LeaseRevoke, request.metadata())?;
-        reply(call, self.revoke(request.into_inner()).await)
+        reply(call, revoke(&access, request.into_inner()).await)
     }
 
     type LeaseKeepAliveStream = Counted<KeepAlives>;
@@ -169,31 +169,31 @@ impl Lease for Service {
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::LeaseKeepAlive, request.metadata())?;
         let (metadata, _, requests) = request.into_parts();
-        let answers = keep_alives(self.context.clone(), requests);
-        Ok(self.context.stream(call, &metadata, answers))
+        let answers = keep_alives(access.clone(), requests);
+        Ok(access.stream(call, &metadata, answers))
     }
 
     async fn lease_time_to_live(
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::LeaseTimeToLive, request.metadata())?;
-        large::reply(call, self.time_to_live(request.into_inner()).await)
+        large::reply(call, time_to_live(&access, request.into_inner()).await)
     }
 
     async fn lease_leases(
         &self,
         request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
-        let call = self
+        let Admitted { call, access } = self
             .context
             .admit(Method::LeaseLeases, request.metadata())?;
-        large::reply(call, self.leases().await)
+        large::reply(call, leases(&access).await)
     }
 }

@@ -8,7 +8,7 @@ use conclave_storage::machine::validate as rules;
 use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
-use super::{Context, reply, status, validate};
+use super::{Access, Admitted, Context, reply, status, validate};
 use crate::method::Method;
 
 /// See the module.
@@ -21,33 +21,33 @@ impl Service {
     pub(crate) fn new(context: Context) -> Service {
         Service { context }
     }
+}
 
-    async fn lock(&self, wish: Wish) -> Result<LockResponse, Status> {
-        let place = ballot::contend(&self.context, wish).await?;
-        Ok(LockResponse {
-            header: Some(place.turn),
-            key: place.key,
-        })
-    }
+async fn lock(access: &Access, wish: Wish) -> Result<LockResponse, Status> {
+    let place = ballot::contend(access, wish).await?;
+    Ok(LockResponse {
+        header: Some(place.turn),
+        key: place.key,
+    })
+}
 
-    /// Deletes the key, whoever's it is: knowing it is the right to.
-    async fn unlock(&self, request: UnlockRequest) -> Result<UnlockResponse, Status> {
-        let delete = DeleteRangeRequest {
-            key: request.key,
-            ..Default::default()
-        };
-        rules::check_delete(&delete).map_err(status::of_api)?;
-        let response = self.context.propose(delete).await?;
-        Ok(UnlockResponse {
-            header: response.header,
-        })
-    }
+/// Deletes the key, whoever's it is: knowing it is the right to.
+async fn unlock(access: &Access, request: UnlockRequest) -> Result<UnlockResponse, Status> {
+    let delete = DeleteRangeRequest {
+        key: request.key,
+        ..Default::default()
+    };
+    rules::check_delete(&delete).map_err(status::of_api)?;
+    let response = access.propose(delete).await?;
+    Ok(UnlockResponse {
+        header: response.header,
+    })
 }
 
 #[tonic::async_trait]
 impl Lock for Service {
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
-        let call = self.context.admit(Method::Lock, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Lock, request.metadata())?;
         let patience = validate::timeout(request.metadata());
         let LockRequest { name, lease } = request.into_inner();
         let wish = Wish {
@@ -56,14 +56,14 @@ impl Lock for Service {
             value: None,
             patience,
         };
-        reply(call, self.lock(wish).await)
+        reply(call, lock(&access, wish).await)
     }
 
     async fn unlock(
         &self,
         request: Request<UnlockRequest>,
     ) -> Result<Response<UnlockResponse>, Status> {
-        let call = self.context.admit(Method::Unlock, request.metadata())?;
-        reply(call, self.unlock(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Unlock, request.metadata())?;
+        reply(call, unlock(&access, request.into_inner()).await)
     }
 }

@@ -9,7 +9,7 @@ use conclave_storage::reader::{ReadError, Reader};
 use prometheus::HistogramTimer;
 use tonic::{Request, Response, Status};
 
-use super::{Context, not_yet, reply, status};
+use super::{Access, Admitted, Context, not_yet, reply, status};
 use crate::method::Method;
 use crate::version::{API_VERSION, CLUSTER_VERSION};
 
@@ -23,97 +23,92 @@ impl Service {
     pub(crate) fn new(context: Context) -> Service {
         Service { context }
     }
+}
 
-    /// Listing reads; raising and clearing are proposed. An action nobody knows lists nothing.
-    async fn alarm(&self, request: pb::AlarmRequest) -> Result<pb::AlarmResponse, Status> {
-        match AlarmAction::try_from(request.action) {
-            Ok(AlarmAction::Get) => self.alarms(request.alarm).await,
-            Ok(AlarmAction::Activate | AlarmAction::Deactivate) => {
-                self.context.propose(request).await
-            }
-            Err(_) => {
-                let header = self.context.header_now();
-                Ok(pb::AlarmResponse {
-                    header,
-                    alarms: Vec::new(),
-                })
-            }
+/// Listing reads; raising and clearing are proposed. An action nobody knows lists nothing.
+async fn alarm(access: &Access, request: pb::AlarmRequest) -> Result<pb::AlarmResponse, Status> {
+    match AlarmAction::try_from(request.action) {
+        Ok(AlarmAction::Get) => alarms(access, request.alarm).await,
+        Ok(AlarmAction::Activate | AlarmAction::Deactivate) => access.propose(request).await,
+        Err(_) => {
+            let header = access.header_now();
+            Ok(pb::AlarmResponse {
+                header,
+                alarms: Vec::new(),
+            })
         }
     }
+}
 
-    /// The alarms of one type, or all for type NONE. The member id of the request plays no part.
-    async fn alarms(&self, wanted: i32) -> Result<pb::AlarmResponse, Status> {
-        let handle = &self.context.handle;
-        self.context.linearize().await?;
-        let header = self.context.header_now();
-        let mut alarms = handle.reader().alarms();
-        alarms.retain(|alarm| wanted == AlarmType::None as i32 || alarm.alarm == wanted);
-        Ok(pb::AlarmResponse { header, alarms })
-    }
+/// The alarms of one type, or all for type NONE. The member id of the request plays no part.
+async fn alarms(access: &Access, wanted: i32) -> Result<pb::AlarmResponse, Status> {
+    access.linearize().await.map_err(status::of_refused)?;
+    let header = access.header_now();
+    let mut alarms = access.reader().alarms();
+    alarms.retain(|alarm| wanted == AlarmType::None as i32 || alarm.alarm == wanted);
+    Ok(pb::AlarmResponse { header, alarms })
+}
 
-    fn status(&self) -> pb::StatusResponse {
-        let handle = &self.context.handle;
-        let raft_status = handle.status();
-        let sizes = handle.reader().sizes();
-        pb::StatusResponse {
-            header: self.context.header_now(),
-            version: API_VERSION.to_owned(),
-            // What the quota speaks of: etcd's alerts and people compare the two.
-            db_size: size(sizes.logical),
-            leader: raft_status.leader,
-            raft_index: raft_status.committed_index,
-            raft_term: raft_status.term,
-            raft_applied_index: raft_status.applied_index,
-            errors: errors(raft_status.leader, &handle.reader().alarms()),
-            db_size_in_use: size(sizes.logical),
-            is_learner: raft_status.is_learner,
-            storage_version: CLUSTER_VERSION.to_owned(),
-            db_size_quota: handle.settings().quota_bytes.map_or(0, size),
-            downgrade_info: Some(pb::DowngradeInfo::default()),
-        }
+fn status(access: &Access) -> pb::StatusResponse {
+    let raft_status = access.status();
+    let sizes = access.reader().sizes();
+    pb::StatusResponse {
+        header: access.header_now(),
+        version: API_VERSION.to_owned(),
+        // What the quota speaks of: etcd's alerts and people compare the two.
+        db_size: size(sizes.logical),
+        leader: raft_status.leader,
+        raft_index: raft_status.committed_index,
+        raft_term: raft_status.term,
+        raft_applied_index: raft_status.applied_index,
+        errors: errors(raft_status.leader, &access.reader().alarms()),
+        db_size_in_use: size(sizes.logical),
+        is_learner: raft_status.is_learner,
+        storage_version: CLUSTER_VERSION.to_owned(),
+        db_size_quota: access.settings().quota_bytes.map_or(0, size),
+        downgrade_info: Some(pb::DowngradeInfo::default()),
     }
+}
 
-    async fn hash(&self) -> Result<pb::HashResponse, Status> {
-        let header = self.context.header_now();
-        let duration = self.context.stats.hash.clone();
-        let hash = move |reader: &Reader| {
-            let timer = duration.start_timer();
-            let hash = reader.hash();
-            observe(timer, &hash);
-            hash
-        };
-        Ok(pb::HashResponse {
-            header,
-            hash: self.context.read(hash).await?,
-        })
-    }
+async fn hash(access: &Access) -> Result<pb::HashResponse, Status> {
+    let header = access.header_now();
+    let duration = access.stats().hash.clone();
+    let hash = move |reader: &Reader| {
+        let timer = duration.start_timer();
+        let hash = reader.hash();
+        observe(timer, &hash);
+        hash
+    };
+    Ok(pb::HashResponse {
+        header,
+        hash: access.read(hash).await?,
+    })
+}
 
-    async fn hash_kv(&self, request: pb::HashKvRequest) -> Result<pb::HashKvResponse, Status> {
-        let duration = self.context.stats.hash_rev.clone();
-        let hash = move |reader: &Reader| {
-            let timer = duration.start_timer();
-            let hash = reader.hash_kv(request.revision);
-            observe(timer, &hash);
-            hash
-        };
-        let hashed = self.context.read(hash).await?;
-        Ok(pb::HashKvResponse {
-            header: self.context.header_now(),
-            hash: hashed.hash,
-            compact_revision: hashed.compact_revision,
-            hash_revision: hashed.hash_revision,
-        })
-    }
+async fn hash_kv(
+    access: &Access,
+    request: pb::HashKvRequest,
+) -> Result<pb::HashKvResponse, Status> {
+    let duration = access.stats().hash_rev.clone();
+    let hash = move |reader: &Reader| {
+        let timer = duration.start_timer();
+        let hash = reader.hash_kv(request.revision);
+        observe(timer, &hash);
+        hash
+    };
+    let hashed = access.read(hash).await?;
+    Ok(pb::HashKvResponse {
+        header: access.header_now(),
+        hash: hashed.hash,
+        compact_revision: hashed.compact_revision,
+        hash_revision: hashed.hash_revision,
+    })
+}
 
-    /// Unlike etcd's, does not stop reads and writes. The response has no header, as there.
-    async fn defragment(&self) -> Result<pb::DefragmentResponse, Status> {
-        self.context
-            .handle
-            .reclaim()
-            .await
-            .map_err(status::of_fault)?;
-        Ok(pb::DefragmentResponse { header: None })
-    }
+/// Unlike etcd's, does not stop reads and writes. The response has no header, as there.
+async fn defragment(access: &Access) -> Result<pb::DefragmentResponse, Status> {
+    access.reclaim().await?;
+    Ok(pb::DefragmentResponse { header: None })
 }
 
 /// What is wrong, in the words `etcdctl endpoint status` prints.
@@ -162,40 +157,41 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::AlarmRequest>,
     ) -> Result<Response<pb::AlarmResponse>, Status> {
-        let call = self.context.admit(Method::Alarm, request.metadata())?;
-        reply(call, self.alarm(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::Alarm, request.metadata())?;
+        reply(call, alarm(&access, request.into_inner()).await)
     }
 
     async fn status(
         &self,
         request: Request<pb::StatusRequest>,
     ) -> Result<Response<pb::StatusResponse>, Status> {
-        let call = self.context.admit(Method::Status, request.metadata())?;
-        reply(call, Ok(self.status()))
+        let Admitted { call, access } = self.context.admit(Method::Status, request.metadata())?;
+        reply(call, Ok(status(&access)))
     }
 
     async fn defragment(
         &self,
         request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
-        let call = self.context.admit(Method::Defragment, request.metadata())?;
-        reply(call, self.defragment().await)
+        let Admitted { call, access } =
+            self.context.admit(Method::Defragment, request.metadata())?;
+        reply(call, defragment(&access).await)
     }
 
     async fn hash(
         &self,
         request: Request<pb::HashRequest>,
     ) -> Result<Response<pb::HashResponse>, Status> {
-        let call = self.context.admit(Method::Hash, request.metadata())?;
-        reply(call, self.hash().await)
+        let Admitted { call, access } = self.context.admit(Method::Hash, request.metadata())?;
+        reply(call, hash(&access).await)
     }
 
     async fn hash_kv(
         &self,
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
-        let call = self.context.admit(Method::HashKv, request.metadata())?;
-        reply(call, self.hash_kv(request.into_inner()).await)
+        let Admitted { call, access } = self.context.admit(Method::HashKv, request.metadata())?;
+        reply(call, hash_kv(&access, request.into_inner()).await)
     }
 
     type SnapshotStream = tokio_stream::Empty<Result<pb::SnapshotResponse, Status>>;
@@ -204,17 +200,18 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let call = self.context.admit(Method::Snapshot, request.metadata())?;
-        not_yet(call, Method::Snapshot)
+        let admitted = self.context.admit(Method::Snapshot, request.metadata())?;
+        not_yet(admitted.call, Method::Snapshot)
     }
 
     async fn move_leader(
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        let call = self.context.admit(Method::MoveLeader, request.metadata())?;
+        let Admitted { call, access } =
+            self.context.admit(Method::MoveLeader, request.metadata())?;
         let to = request.into_inner().target_id;
-        let moved = self.context.handle.transfer_leadership(Some(to)).await;
+        let moved = access.transfer_leadership(to).await;
         let answer = moved.map(|()| pb::MoveLeaderResponse { header: None });
         reply(call, answer.map_err(status::of_api))
     }
@@ -223,8 +220,8 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::DowngradeRequest>,
     ) -> Result<Response<pb::DowngradeResponse>, Status> {
-        let call = self.context.admit(Method::Downgrade, request.metadata())?;
-        not_yet(call, Method::Downgrade)
+        let admitted = self.context.admit(Method::Downgrade, request.metadata())?;
+        not_yet(admitted.call, Method::Downgrade)
     }
 }
 

@@ -21,7 +21,7 @@ use tonic::Status;
 
 use super::stream::Unfold;
 use super::validate::{self, Streamed};
-use super::{Context, status};
+use super::{Access, status};
 
 /// About the bytes of the first piece.
 const FIRST_PIECE_BYTES: usize = 32 << 10;
@@ -33,13 +33,13 @@ pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, S
 
 /// A stream that is not at its end.
 struct Rest {
-    context: Context,
+    access: Access,
     cursor: RangeCursor,
     piece_bytes: usize,
 }
 
 /// Checks the request and settles the revision.
-pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pieces, Status> {
+pub(crate) async fn start(access: &Access, request: RangeRequest) -> Result<Pieces, Status> {
     rules::check_range(&request).map_err(status::of_api)?;
     let streamed = validate::streamed(&request);
     if streamed == Streamed::No {
@@ -48,19 +48,18 @@ pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pi
         ));
     }
     if !request.serializable {
-        context.linearize().await?;
+        access.linearize().await.map_err(status::of_refused)?;
     }
-    context.stats.ranges.inc();
+    access.stats().ranges.inc();
     if streamed == Streamed::Sorted {
-        return sorted(context, request).await;
+        return sorted(access, request).await;
     }
-    let cursor = context
-        .handle
+    let cursor = access
         .reader()
         .range_stream(&request)
         .map_err(status::of_read)?;
     let rest = Rest {
-        context: context.clone(),
+        access: access.clone(),
         cursor,
         piece_bytes: FIRST_PIECE_BYTES,
     };
@@ -73,15 +72,15 @@ pub(crate) async fn start(context: &Context, request: RangeRequest) -> Result<Pi
 }
 
 /// A range of few keys, sorted, in one piece.
-async fn sorted(context: &Context, request: RangeRequest) -> Result<Pieces, Status> {
-    let read = context.read(move |reader| reader.range_of_few(&request, SORTED_KEYS_MAX));
+async fn sorted(access: &Access, request: RangeRequest) -> Result<Pieces, Status> {
+    let read = access.read(move |reader| reader.range_of_few(&request, SORTED_KEYS_MAX));
     let Some(mut piece) = read.await? else {
         return Err(Status::unimplemented(
             "conclave: RangeStream sorts up to ten keys, and none that the limit cuts; use Range \
              for more",
         ));
     };
-    context.complete(&mut piece.header);
+    access.complete(&mut piece.header);
     let piece = RangeStreamResponse {
         range_response: Some(piece),
     };
@@ -91,24 +90,24 @@ async fn sorted(context: &Context, request: RangeRequest) -> Result<Pieces, Stat
 /// The next piece, and what is left after it.
 async fn next(rest: Rest) -> Result<(RangeStreamResponse, Option<Rest>), Status> {
     let Rest {
-        context,
+        access,
         cursor,
         piece_bytes,
     } = rest;
-    let read = context.read(move |reader| {
+    let read = access.read(move |reader| {
         let mut cursor = cursor.clone();
         let piece = reader.range_stream_step(&mut cursor, piece_bytes)?;
         Ok((piece, cursor))
     });
     let (mut piece, cursor) = read.await?;
     let rest = if cursor.is_finished() {
-        context.complete(&mut piece.header);
+        access.complete(&mut piece.header);
         None
     } else {
-        let bytes_max = context.handle.settings().max_request_bytes;
+        let bytes_max = access.settings().max_request_bytes;
         Some(Rest {
             piece_bytes: (piece_bytes * 2).min(bytes_max),
-            context,
+            access,
             cursor,
         })
     };

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 
 use super::stream::{Counted, is_unreadable};
-use super::{Context, status};
+use super::{Access, Admitted, Context, status};
 use crate::method::Method;
 use conclave_core::watch::{self, EncodedWatchResponse, End, Responses};
 
@@ -98,39 +98,36 @@ impl StreamingService<WatchRequest> for Watch {
 }
 
 impl Watch {
-    /// The same requests, which the metrics see.
-    fn counted(
-        &self,
-        requests: Streaming<WatchRequest>,
-    ) -> impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + use<> {
-        let received = self.context.received(Method::Watch);
-        let failed = self.context.stats.watch_streams_failed.clone();
-        requests.map(move |request| {
-            match &request {
-                Ok(_) => received.inc(),
-                Err(status) if is_unreadable(status) => failed.inc(),
-                Err(_) => {}
-            }
-            request
-        })
-    }
-
     fn open(
         &self,
         request: Request<Streaming<WatchRequest>>,
     ) -> Result<Response<Counted<WatchResponses>>, Status> {
         let (metadata, _, requests) = request.into_parts();
-        let call = self.context.admit(Method::Watch, &metadata)?;
-        let requests = self.counted(requests);
-        let handle = self.context.handle.clone();
-        let watches = handle.watches().clone();
-        let responses = watch::serve(watches, requests, move || {
-            handle.header(Revision::default())
+        let Admitted { call, access } = self.context.admit(Method::Watch, &metadata)?;
+        let requests = counted(&access, requests);
+        let of_stream = access.clone();
+        let responses = watch::serve(access.watches().clone(), requests, move || {
+            of_stream.header(Revision::default())
         });
-        Ok(self
-            .context
-            .stream(call, &metadata, WatchResponses(responses)))
+        Ok(access.stream(call, &metadata, WatchResponses(responses)))
     }
+}
+
+/// Returns the same requests, and counts them.
+fn counted(
+    access: &Access,
+    requests: Streaming<WatchRequest>,
+) -> impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + use<> {
+    let received = access.received(Method::Watch);
+    let failed = access.stats().watch_streams_failed.clone();
+    requests.map(move |request| {
+        match &request {
+            Ok(_) => received.inc(),
+            Err(status) if is_unreadable(status) => failed.inc(),
+            Err(_) => {}
+        }
+        request
+    })
 }
 
 /// What a stream sends, with a status as its end.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use conclave_proto::TXN_LEVELS_MAX;
-use conclave_proto::command::{Batch, Command, command::Body};
+use conclave_proto::command::{Batch, Command, Header, command::Body};
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::request_op::Request;
@@ -14,6 +14,7 @@ use super::{Genesis, Limits, Machine, Outcome, Rejected, validate};
 use crate::Fault;
 use crate::engine::memory::MemoryEngine;
 use crate::log::{EntryKind, entry_checksum};
+use crate::membership::Change;
 use crate::reader::Reader;
 
 fn machine() -> (Machine, Reader) {
@@ -125,4 +126,31 @@ fn the_deepest_transaction_is_applied_in_little_stack() {
         assert_eq!(too_deep.err(), Some(Rejected(ApiError::TooManyOps)));
     });
     applied.expect("a thread").join().expect("enough stack");
+}
+
+/// The state machine judges a command by its header: by the proposing member now, by the user and
+/// the auth revision once there is authentication.
+#[test]
+fn a_header_reaches_the_machine_as_it_was_proposed() {
+    let (mut machine, _) = machine();
+    let header = Header {
+        request_id: 7,
+        member_id: 1,
+        wall_time_ms: 1_700_000_000_000,
+        user: "alice".to_owned(),
+        auth_revision: 3,
+    };
+    let batch = Batch {
+        version: 1,
+        commands: vec![Command {
+            header: Some(header.clone()),
+            body: Some(Body::Put(put("k"))),
+        }],
+    };
+    let payload = batch.encode_to_vec().into();
+    let done = machine.apply(2, 1, &payload).expect("sound");
+    assert_eq!(done[0].header, header);
+    let remove = Change::Remove { id: 9 };
+    let done = machine.apply_member(3, 1, header.clone(), remove);
+    assert_eq!(done.header, header);
 }

@@ -16,10 +16,8 @@ pub type Outcome = Result<Reply, Rejected>;
 /// An applied command and its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Done {
-    /// The member that proposed it.
-    pub member_id: u64,
-    /// The number that this member gave to the command.
-    pub request_id: u64,
+    /// What its proposer said of it, with the proposing member and the request's id.
+    pub header: command::Header,
     /// Kind of the command.
     pub kind: CommandKind,
     /// Its outcome.

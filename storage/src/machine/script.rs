@@ -134,11 +134,9 @@ impl Stage {
             }
             Line::Member(change) => {
                 self.index += 1;
-                let outcome = self
-                    .machine
-                    .apply_member(self.index, 1, change)
-                    .expect("applies");
-                print::outcome(out, &outcome);
+                let header = Header::default();
+                let done = self.machine.apply_member(self.index, 1, header, change);
+                print::outcome(out, &done.outcome);
                 self.commit_unless_held(out);
             }
             Line::Hold => self.held = true,

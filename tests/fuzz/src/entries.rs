@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use conclave_proto::command::{Batch, Member};
+use conclave_proto::command::{Batch, Header, Member};
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{Changes, Done, GENESIS, Genesis, Limits, Machine, Outcome};
 use conclave_storage::membership::Change;
@@ -94,8 +94,11 @@ impl Twin {
         match entry {
             Entry::Normal(payload) => Applied::Commands(self.machine.apply(index, term, payload)),
             Entry::Member(change) => {
-                let outcome = self.machine.apply_member(index, term, change.clone());
-                Applied::Member(outcome.expect("memory does not fail"))
+                let header = Header::default();
+                let done = self
+                    .machine
+                    .apply_member(index, term, header, change.clone());
+                Applied::Member(done.outcome)
             }
         }
     }

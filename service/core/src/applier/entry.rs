@@ -19,7 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 use conclave_storage::Fault;
 use conclave_storage::log::{EntryKind, entry_checksum};
-use conclave_storage::machine::{CommandKind, Done, Machine};
+use conclave_storage::machine::{Done, Machine};
 
 use crate::consensus::{CommittedEntry, Position, configuration};
 
@@ -64,12 +64,7 @@ pub(crate) fn apply(machine: &mut Machine, entry: &CommittedEntry) -> Result<Vec
                 "it is a membership change that this release cannot read",
             )
         })?;
-    Ok(vec![Done {
-        member_id: header.member_id,
-        request_id: header.request_id,
-        kind: CommandKind::MemberChange,
-        outcome: machine.apply_member(index, term, change)?,
-    }])
+    Ok(vec![machine.apply_member(index, term, header, change)])
 }
 
 /// Returns the entry to skip at this index, if there is one.

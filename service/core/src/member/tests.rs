@@ -20,6 +20,7 @@ use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType};
 
 use super::*;
+use crate::caller::{Caller, User};
 use crate::clock::SystemClock;
 use crate::handle::{ProposeError, Refused, Unknown};
 use crate::observe::Unobserved;
@@ -357,6 +358,34 @@ async fn the_log_is_compacted_behind_the_flushed_state() {
     member.handle().linearize().await.expect("it leads");
     assert_eq!(get(member.handle(), "k").as_deref(), Some(&b"99"[..]));
     member.stop().await.expect("no fault");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_in_the_log_in_its_callers_name() {
+    let disks = Disks::default();
+    let member = disks.start();
+    let alice = Caller::User(Arc::new(User {
+        name: "alice".to_owned(),
+        auth_revision: 3,
+    }));
+    for caller in [Caller::Member, Caller::Anonymous, alice] {
+        let handle = member.handle().in_the_name_of(caller);
+        handle.propose(put("k", "v")).await.expect("acknowledged");
+    }
+    member.stop().await.expect("no fault");
+
+    let (log, state) = Log::open(Arc::new(disks.log.clone())).expect("a sound log");
+    let entries = log.entries(state.first_index, state.last_index + 1, u64::MAX);
+    let entries = entries.expect("readable").into_iter();
+    let batches = entries.map(|entry| command::Batch::decode(entry.data).expect("sound"));
+    let commands = batches.flat_map(|batch| batch.commands);
+    let puts = commands.filter(|one| matches!(one.body, Some(command::command::Body::Put(_))));
+    let callers: Vec<_> = puts
+        .map(|put| put.header.expect("it has one"))
+        .map(|header| (header.user, header.auth_revision))
+        .collect();
+    let nobody = (String::new(), 0);
+    assert_eq!(callers, [nobody.clone(), nobody, ("alice".to_owned(), 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use conclave_storage::LeaseId;
 use tonic::Status;
 
 use super::OWN_LEASE_SECONDS;
-use crate::rpc::{Context, status};
+use crate::rpc::{Access, status};
 
 /// The prefix of a queue's keys.
 pub(in crate::rpc) fn prefix(name: &Bytes) -> Bytes {
@@ -44,24 +44,24 @@ pub(in crate::rpc) fn prefix_end(prefix: &Bytes) -> Bytes {
 }
 
 /// Grants the lease of a contender that brings none.
-pub(super) async fn grant(context: &Context) -> Result<LeaseId, Status> {
+pub(super) async fn grant(access: &Access) -> Result<LeaseId, Status> {
     let request = LeaseGrantRequest {
         ttl: OWN_LEASE_SECONDS,
         id: 0,
     };
-    let response = context.propose(request).await?;
+    let response = access.propose(request).await?;
     Ok(LeaseId(response.id))
 }
 
 /// Revokes it. Should that fail, it ends by itself.
-pub(super) async fn revoke(context: &Context, lease: LeaseId) {
-    let _ = context.propose(LeaseRevokeRequest { id: lease.0 }).await;
+pub(super) async fn revoke(access: &Access, lease: LeaseId) {
+    let _ = access.propose(LeaseRevokeRequest { id: lease.0 }).await;
 }
 
 /// Creates a contender's key, unless it is there already. Returns the header, and the key it found
 /// if so.
 pub(super) async fn create(
-    context: &Context,
+    access: &Access,
     key: &Bytes,
     value: Bytes,
     lease: LeaseId,
@@ -80,7 +80,7 @@ pub(super) async fn create(
         vec![op(Op::RequestPut(put))],
         vec![op(Op::RequestRange(get))],
     );
-    let response = txn(context, created_at(key, 0), put, get).await?;
+    let response = txn(access, created_at(key, 0), put, get).await?;
     let header = response.header.unwrap_or_default();
     if response.succeeded {
         return Ok((header, None));
@@ -94,7 +94,7 @@ pub(super) async fn create(
 /// Writes the value of a place, if it still is the one created at that revision. Without a lease
 /// the key keeps the one it has.
 pub(in crate::rpc) async fn write(
-    context: &Context,
+    access: &Access,
     key: &Bytes,
     create_revision: i64,
     lease: LeaseId,
@@ -108,12 +108,12 @@ pub(in crate::rpc) async fn write(
         ..Default::default()
     };
     let put = vec![op(Op::RequestPut(put))];
-    txn(context, created_at(key, create_revision), put, Vec::new()).await
+    txn(access, created_at(key, create_revision), put, Vec::new()).await
 }
 
 /// Deletes a place, if it still is the one created at that revision.
 pub(in crate::rpc) async fn delete(
-    context: &Context,
+    access: &Access,
     key: &Bytes,
     create_revision: i64,
 ) -> Result<TxnResponse, Status> {
@@ -122,17 +122,11 @@ pub(in crate::rpc) async fn delete(
         ..Default::default()
     };
     let delete = vec![op(Op::RequestDeleteRange(delete))];
-    txn(
-        context,
-        created_at(key, create_revision),
-        delete,
-        Vec::new(),
-    )
-    .await
+    txn(access, created_at(key, create_revision), delete, Vec::new()).await
 }
 
 async fn txn(
-    context: &Context,
+    access: &Access,
     compare: Compare,
     success: Vec<RequestOp>,
     failure: Vec<RequestOp>,
@@ -142,7 +136,7 @@ async fn txn(
         success,
         failure,
     };
-    context.propose(request).await
+    access.propose(request).await
 }
 
 /// True of a key created at that revision; at 0, of one that does not exist.
