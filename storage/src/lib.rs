@@ -11,11 +11,13 @@
 //!
 //! All of them use an [`engine::Engine`]: ordered bytes with atomic batches. It is RocksDB in
 //! production (the crate `conclave-rocks`), and a map in memory with faults on demand in tests.
+//! [`state_store::StateStore`] is the seam to whole states: the current one, and copies of it.
 //! `README.md` in this folder describes the bytes on disk.
 //!
 //! A module imports only modules below it in this list:
 //!
 //! ```text
+//! state_store
 //! snapshot
 //! machine
 //! reader
@@ -38,6 +40,7 @@ pub mod mvcc;
 pub mod reader;
 pub mod snapshot;
 pub mod state_dir;
+pub mod state_store;
 
 // The files in `tests/shared` are part of this crate's unit tests and of those of conclave-rocks.
 // They name this crate `conclave_storage` in both.

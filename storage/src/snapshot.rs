@@ -8,7 +8,7 @@
 //! For example, a checkpoint begun at entry 4,700 may hold the state at 4,711. The snapshot then
 //! says 4,711.
 //!
-//! [`crate::state_dir`] puts a received copy into use.
+//! [`crate::state_store`] says where copies are, and puts a received one into use.
 
 use std::fs;
 use std::path::Path;
@@ -43,16 +43,23 @@ pub fn take(
     open: impl FnOnce(&Path) -> Result<Arc<dyn Engine>, Fault>,
 ) -> Result<Snapshot, Fault> {
     engine.checkpoint(dir)?;
-    let (index, term, members) = {
-        let (_, reader) = Machine::open(open(dir)?, Limits::default())?;
-        let applied = reader.applied();
-        (applied.index, applied.term, reader.members())
-    };
+    // The engine is closed before its files are listed.
+    let snapshot = at(open(dir)?, Vec::new())?;
     Ok(Snapshot {
-        index,
-        term,
-        members,
         files: files(dir)?,
+        ..snapshot
+    })
+}
+
+/// Reads the position of the copy in `engine`, whose files these are.
+pub(crate) fn at(engine: Arc<dyn Engine>, files: Vec<(String, u64)>) -> Result<Snapshot, Fault> {
+    let (_, reader) = Machine::open(engine, Limits::default())?;
+    let applied = reader.applied();
+    Ok(Snapshot {
+        index: applied.index,
+        term: applied.term,
+        members: reader.members(),
+        files,
     })
 }
 

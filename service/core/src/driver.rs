@@ -47,6 +47,8 @@ use conclave_proto::peer::{Parcel, parcel::Content};
 use conclave_storage::Fault;
 use conclave_storage::log::{Append, Log};
 use conclave_storage::membership::Membership;
+use conclave_storage::reader::Reader;
+use conclave_storage::state_store::StateStore;
 
 use crate::answers;
 use crate::applier::ToApply;
@@ -64,13 +66,12 @@ use crate::outcome::Refused;
 use crate::peers::{PeerEvent, Peers};
 use crate::progress::Progress;
 use crate::proposal::Proposal;
+use crate::workers::Workers;
 
 mod membership;
 mod proposals;
 mod snapshots;
 mod transfer;
-
-pub use snapshots::{OpenState, StateFolder};
 
 /// Everything the driver works with.
 pub(crate) struct Parts {
@@ -81,8 +82,10 @@ pub(crate) struct Parts {
     /// The membership as of the state's applied index.
     pub(crate) membership: Membership,
     pub(crate) member_id: u64,
-    /// `None` for a state in memory, which cannot be sent or replaced.
-    pub(crate) state_folder: Option<StateFolder>,
+    pub(crate) states: Arc<dyn StateStore>,
+    /// Reader of the current state.
+    pub(crate) reader: Reader,
+    pub(crate) workers: Arc<dyn Workers>,
     pub(crate) fatal: Fatal,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) peers: Arc<dyn Peers>,

@@ -107,6 +107,22 @@ impl Fatal {
         }
     }
 
+    /// The same as this work, whose panic is reported.
+    pub(crate) fn guarded(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> impl FnOnce() + Send + 'static {
+        let guard = Guard {
+            fatal: self.clone(),
+            name,
+        };
+        move || {
+            let _guard = guard;
+            work();
+        }
+    }
+
     /// Starts an owner's thread. Its fault or panic is reported.
     pub(crate) fn spawn(
         &self,

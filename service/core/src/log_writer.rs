@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use conclave_storage::Fault;
 use conclave_storage::log::{Append, Log};
-use conclave_storage::{Fault, state_dir};
+use conclave_storage::state_store::StateStore;
 
 use crate::clock::Stopwatch;
 use crate::consensus::{Position, Restore};
@@ -29,8 +30,7 @@ pub(crate) enum Job {
     /// Replaces state and log by a received snapshot.
     Restore {
         number: u64,
-        member_dir: PathBuf,
-        /// The folder of the new state, in `member_dir`.
+        /// The folder of the new state.
         dir: PathBuf,
         restore: Restore,
         /// The append after the snapshot, with the same number.
@@ -48,6 +48,7 @@ pub(crate) fn queue() -> (SyncSender<Job>, Receiver<Job>) {
 /// Owns the writing side of the log.
 pub(crate) struct LogWriter {
     pub(crate) log: Arc<Log>,
+    pub(crate) states: Arc<dyn StateStore>,
     pub(crate) jobs: Receiver<Job>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) observer: Arc<dyn Observer>,
@@ -82,13 +83,12 @@ impl LogWriter {
                 }
                 Job::Restore {
                     number,
-                    member_dir,
                     dir,
                     restore,
                     append,
                 } => {
                     let Position { index, term } = restore.position;
-                    state_dir::change(&member_dir, &dir, index, term)?;
+                    self.states.install(&dir, index, term)?;
                     self.log.restore(index, term, restore.configuration)?;
                     if let Some(append) = append {
                         timed(&self.log, &append, &*self.observer)?;
@@ -146,6 +146,7 @@ mod tests {
     use bytes::Bytes;
     use conclave_storage::engine::memory::MemoryEngine;
     use conclave_storage::log::{Entry, EntryKind, HardState};
+    use conclave_storage::state_store::memory::MemoryStates;
 
     use super::*;
     use crate::mailbox::Waiting;
@@ -193,9 +194,9 @@ mod tests {
     /// reverse order the entries would have no predecessor, or be dropped with the old log.
     #[test]
     fn a_snapshot_comes_after_what_was_before_it_and_before_what_follows() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let state = dir.path().join("state.10.1");
-        std::fs::create_dir(&state).expect("a folder");
+        let states = MemoryStates::of(MemoryEngine::new());
+        let state = PathBuf::from("state.10.1");
+        states.receive(state.clone(), MemoryEngine::new().encode());
         let (log, _) = Log::open(Arc::new(MemoryEngine::new())).expect("a fresh log");
         let log = Arc::new(log);
         let (jobs, to_do) = queue();
@@ -204,8 +205,7 @@ mod tests {
             Job::Append(1, append(1..=3, 1, true)),
             Job::Restore {
                 number: 2,
-                member_dir: dir.path().to_owned(),
-                dir: state.clone(),
+                dir: state,
                 restore: Restore {
                     position,
                     configuration: Bytes::new(),
@@ -220,6 +220,7 @@ mod tests {
         let mailbox = Arc::<Mailbox>::default();
         let writer = LogWriter {
             log: Arc::clone(&log),
+            states: Arc::new(states.clone()),
             jobs: to_do,
             mailbox: Arc::clone(&mailbox),
             observer: Arc::new(Unobserved),
@@ -234,8 +235,8 @@ mod tests {
         let entries = log.entries(11, 20, u64::MAX).expect("readable");
         let indexes: Vec<_> = entries.iter().map(|entry| entry.index).collect();
         assert_eq!((log.first_index(), indexes), (11, vec![11, 12, 13]));
-        let current = state_dir::current(dir.path()).expect("named");
-        assert_eq!((current.dir, current.snapshot), (state, Some((10, 2))));
+        let current = states.open_current().expect("it opens");
+        assert_eq!(current.snapshot, Some((10, 2)));
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Owners {
             log,
             log_state,
             initial_members,
-            state_folder,
+            states,
             skipped,
         } = stores;
         machine.answer_only(identity.member_id);
@@ -240,7 +240,9 @@ impl Owners {
             peers,
             membership: (*reader.membership()).clone(),
             member_id: identity.member_id,
-            state_folder,
+            states: Arc::clone(&states),
+            reader: reader.clone(),
+            workers: Arc::clone(&common.workers),
             fatal: common.fatal.clone(),
             progress: Arc::clone(&common.progress),
             leases: common.leases.clone(),
@@ -258,6 +260,7 @@ impl Owners {
             driver,
             log_writer: LogWriter {
                 log,
+                states,
                 jobs,
                 mailbox: Arc::clone(&common.mailbox),
                 observer: Arc::clone(&common.observer),

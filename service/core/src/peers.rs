@@ -15,8 +15,11 @@ use tokio::sync::oneshot;
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Parcel, answer, question};
 use conclave_storage::Fault;
+use conclave_storage::snapshot::Snapshot;
+use conclave_storage::state_store::StateStore;
 
 use crate::clock::Moment;
+use crate::workers::Workers;
 
 /// The other members. No method blocks.
 pub trait Peers: Send + Sync + 'static {
@@ -76,9 +79,7 @@ impl Peers for NoPeers {
 }
 
 /// A checkpoint of the state on this member's disk, to be sent. Removed when its last holder lets
-/// go of it, by a thread of its own: gigabytes take the file system a while, and the holder may be
-/// the driver.
-#[derive(Debug)]
+/// go of it, by a worker: gigabytes take the file system a while, and the holder may be the driver.
 pub struct SnapshotFiles {
     /// The folder; everything in it belongs to the snapshot.
     pub dir: PathBuf,
@@ -88,20 +89,50 @@ pub struct SnapshotFiles {
     pub term: u64,
     /// Names and sizes in bytes of the files in the folder.
     pub files: Vec<(String, u64)>,
+    states: Arc<dyn StateStore>,
+    workers: Arc<dyn Workers>,
+}
+
+impl SnapshotFiles {
+    /// The copy at `dir`, which `states` removes.
+    pub fn new(
+        dir: PathBuf,
+        snapshot: Snapshot,
+        states: Arc<dyn StateStore>,
+        workers: Arc<dyn Workers>,
+    ) -> SnapshotFiles {
+        SnapshotFiles {
+            dir,
+            index: snapshot.index,
+            term: snapshot.term,
+            files: snapshot.files,
+            states,
+            workers,
+        }
+    }
+}
+
+impl fmt::Debug for SnapshotFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SnapshotFiles")
+            .field("dir", &self.dir)
+            .field("index", &self.index)
+            .field("term", &self.term)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Drop for SnapshotFiles {
     fn drop(&mut self) {
-        let dir = std::mem::take(&mut self.dir);
+        let (dir, states) = (std::mem::take(&mut self.dir), Arc::clone(&self.states));
         let shown = dir.display().to_string();
-        let thread = std::thread::Builder::new().name("snapshot".to_owned());
-        let spawned = thread.spawn(move || {
-            if let Err(error) = std::fs::remove_dir_all(&dir) {
+        let remove = move || {
+            if let Err(error) = states.remove(&dir) {
                 let dir = dir.display();
                 tracing::warn!(%dir, %error, "a snapshot that was sent cannot be removed");
             }
-        });
-        if let Err(error) = spawned {
+        };
+        if let Err(error) = self.workers.start("snapshot", Box::new(remove)) {
             tracing::warn!(dir = shown, %error, "a sent snapshot stays until the next start");
         }
     }

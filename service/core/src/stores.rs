@@ -19,7 +19,7 @@
 //! [`conclave_storage::state_dir`]. Any other state ahead of the log, or a log that begins after
 //! the state's end, is a directory put together from two, and is refused.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use conclave_proto::command::Member;
@@ -29,11 +29,11 @@ use conclave_storage::log::{Entry, Log, LogState};
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::membership::Change;
 use conclave_storage::reader::Reader;
+use conclave_storage::state_store::{Current, StateStore};
 
 use crate::applier::{SkippedEntry, entry as applying};
 use crate::consensus::configuration::{self, Configuration};
 use crate::consensus::{CommittedEntry, Position};
-use crate::driver::{OpenState, StateFolder};
 use crate::fatal::REMOVED;
 use crate::handle::Identity;
 
@@ -88,7 +88,7 @@ pub struct Stores {
     pub(crate) log_state: LogState,
     /// Who is there, for a member whose state has not come yet.
     pub(crate) initial_members: Vec<Member>,
-    pub(crate) state_folder: Option<StateFolder>,
+    pub(crate) states: Arc<dyn StateStore>,
     /// Log entries to go on without.
     pub(crate) skipped: Vec<SkippedEntry>,
 }
@@ -112,20 +112,19 @@ pub struct Opened {
     reader: Reader,
     log: Log,
     log_state: LogState,
-    folder: Option<(PathBuf, OpenState)>,
+    states: Arc<dyn StateStore>,
     skipped: Vec<SkippedEntry>,
 }
 
 impl Opened {
-    /// Opens the stores on two engines. `snapshot` is the index and term the state began with, if
-    /// it came with one.
+    /// Opens the log on an engine, and the current one of `states`.
     pub fn on(
         log_engine: Arc<dyn Engine>,
-        state_engine: Arc<dyn Engine>,
+        states: Arc<dyn StateStore>,
         limits: Limits,
-        snapshot: Option<(u64, u64)>,
     ) -> Result<Opened, Fault> {
-        let (machine, reader) = Machine::open(state_engine, limits)?;
+        let Current { engine, snapshot } = states.open_current()?;
+        let (machine, reader) = Machine::open(engine, limits)?;
         let (log, log_state) = Log::open(Arc::clone(&log_engine))?;
         let mut opened = Opened {
             log_engine,
@@ -133,21 +132,13 @@ impl Opened {
             reader,
             log,
             log_state,
-            folder: None,
+            states,
             skipped: Vec::new(),
         };
         opened.check_one_cluster()?;
         opened.finish_installation(snapshot)?;
         opened.check_one_story()?;
         Ok(opened)
-    }
-
-    /// The same with the state in a folder of `member_dir`, so that snapshots can be made of it and
-    /// put in its place.
-    #[must_use]
-    pub fn in_folder(mut self, member_dir: PathBuf, open_state: OpenState) -> Opened {
-        self.folder = Some((member_dir, open_state));
-        self
     }
 
     /// The same without these log entries.
@@ -200,11 +191,7 @@ impl Opened {
                 cluster_id,
                 member_id,
             },
-            state_folder: self.folder.map(|(member_dir, open)| StateFolder {
-                member_dir,
-                open,
-                reader: self.reader.clone(),
-            }),
+            states: self.states,
             machine: self.machine,
             reader: self.reader,
             log: self.log,

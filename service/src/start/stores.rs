@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use conclave_core::driver::OpenState;
 use conclave_core::stores::Opened;
 use conclave_rocks::{RocksEngine, RocksOptions};
 use conclave_storage::machine::Limits;
-use conclave_storage::{Fault, layout, state_dir};
+use conclave_storage::state_store::StateFolders;
+use conclave_storage::{Fault, layout};
 
 use crate::config::Config;
 use crate::descriptors::Budget;
@@ -22,25 +22,18 @@ pub(crate) fn open(config: &Config) -> Result<Opened, Fault> {
     let open_files = Budget::current().store_files;
     let options = RocksOptions::log().open_files(open_files);
     let log = RocksEngine::open(&config.log_dir(), layout::LOG_SPACES, options)?;
-    let current = state_dir::current(&member_dir)?;
     let cache_bytes = usize::try_from(config.state_cache_bytes).unwrap_or(usize::MAX);
-    let open_state: OpenState = Arc::new(move |dir| {
+    let states = StateFolders::new(member_dir, move |dir| {
         let options = RocksOptions::state(cache_bytes).open_files(open_files);
         let engine = RocksEngine::open(dir, layout::STATE_SPACES, options)?;
         Ok(Arc::new(engine))
     });
-    let state = open_state(&current.dir)?;
-    // This process holds the state's lock, so no other process uses the folders that are removed
-    // here. The lock of the log would not do, since the log may be elsewhere.
-    state_dir::sweep(&member_dir)?;
     let rows = usize::try_from(config.compaction_batch_limit).unwrap_or(usize::MAX);
     let limits = Limits {
         compaction_rows: rows,
     };
-    let opened = Opened::on(Arc::new(log), state, limits, current.snapshot)?;
-    Ok(opened
-        .in_folder(member_dir, open_state)
-        .skipping(config.skip_log_entries.clone()))
+    let opened = Opened::on(Arc::new(log), Arc::new(states), limits)?;
+    Ok(opened.skipping(config.skip_log_entries.clone()))
 }
 
 /// Warns if other users can read the data. The program creates folders for its user alone. It does

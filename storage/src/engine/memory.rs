@@ -134,15 +134,7 @@ impl MemoryEngine {
         for batch in disk.unsynced.iter().take(batches) {
             durable.apply(batch);
         }
-        let current = durable.clone();
-        MemoryEngine {
-            disk: Arc::new(Mutex::new(Disk {
-                current,
-                durable,
-                ..Disk::default()
-            })),
-            released: Arc::default(),
-        }
+        MemoryEngine::on(durable)
     }
 
     /// Number of batches that a crash may lose.
@@ -179,18 +171,40 @@ impl MemoryEngine {
     pub fn open_checkpoint(dir: &Path) -> Result<MemoryEngine, Fault> {
         let file = dir.join(CHECKPOINT_FILE);
         let contents = fs::read(&file).map_err(|e| Fault::io("read", &file, &e))?;
-        let durable = Image::decode(&contents)
-            .ok_or_else(|| Fault::damaged(&file, "the checkpoint ends in the middle of a pair"))?;
+        MemoryEngine::decode(&contents)
+            .ok_or_else(|| Fault::damaged(&file, "the checkpoint does not match its checksum"))
+    }
+
+    /// Returns all pairs as bytes: a CRC-32C of the rest (4), and each pair as space (4), key
+    /// length (4), value length (4), key, value.
+    pub fn encode(&self) -> Bytes {
+        let pairs = self.disk().current.encode();
+        let mut out = Vec::with_capacity(4 + pairs.len());
+        out.put_u32(crc32c::crc32c(&pairs));
+        out.put_slice(&pairs);
+        out.into()
+    }
+
+    /// Returns an engine with the pairs in these bytes, all of them durable. `None` if the bytes
+    /// are not those that [`MemoryEngine::encode`] returned.
+    pub fn decode(mut bytes: &[u8]) -> Option<MemoryEngine> {
+        let checksum = bytes.try_get_u32().ok()?;
+        let durable = (crc32c::crc32c(bytes) == checksum).then(|| Image::decode(bytes))??;
+        Some(MemoryEngine::on(durable))
+    }
+
+    /// A disk that holds this image.
+    fn on(durable: Image) -> MemoryEngine {
         let current = durable.clone();
         let disk = Disk {
             current,
             durable,
             ..Disk::default()
         };
-        Ok(MemoryEngine {
+        MemoryEngine {
             disk: Arc::new(Mutex::new(disk)),
             released: Arc::default(),
-        })
+        }
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -424,10 +438,9 @@ impl Engine for MemoryEngine {
     }
 
     fn checkpoint(&self, dir: &Path) -> Result<(), Fault> {
-        let image = self.disk().current.clone();
         fs::create_dir(dir).map_err(|e| Fault::io("create", dir, &e))?;
         let file = dir.join(CHECKPOINT_FILE);
-        fs::write(&file, image.encode()).map_err(|e| Fault::io("write", &file, &e))
+        fs::write(&file, self.encode()).map_err(|e| Fault::io("write", &file, &e))
     }
 
     fn reclaim(&self) -> Result<(), Fault> {
@@ -446,7 +459,6 @@ impl Engine for MemoryEngine {
 }
 
 impl Image {
-    /// Each pair as space (4), key length (4), value length (4), key, value.
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (position, map) in self.spaces.iter().enumerate() {

@@ -16,6 +16,7 @@ use conclave_core::workers::Workers;
 use conclave_proto::command;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::Limits;
+use conclave_storage::state_store::memory::MemoryStates;
 use tokio_util::sync::CancellationToken;
 
 use crate::network::Network;
@@ -35,7 +36,7 @@ pub struct Member {
     /// The world's time until which none of its owners gets a turn.
     pub paused_until_ms: u64,
     log: MemoryEngine,
-    state: MemoryEngine,
+    states: MemoryStates,
     clock: Arc<SkewedClock>,
     seed: Arc<Sequence>,
     size: u64,
@@ -49,7 +50,7 @@ impl Member {
             driven: None,
             paused_until_ms: 0,
             log: MemoryEngine::new(),
-            state: MemoryEngine::new(),
+            states: MemoryStates::of(MemoryEngine::new()),
             clock: Arc::new(SkewedClock { time, skew_ms }),
             seed: Arc::new(Sequence::new(seed)),
             size,
@@ -58,8 +59,8 @@ impl Member {
 
     /// Starts its process on what its disks have.
     pub fn start(&mut self, network: &Network) {
-        let (log, state) = (Arc::new(self.log.clone()), Arc::new(self.state.clone()));
-        let opened = Opened::on(log, state, Limits::default(), None).expect("sound disks");
+        let (log, states) = (Arc::new(self.log.clone()), Arc::new(self.states.clone()));
+        let opened = Opened::on(log, states, Limits::default()).expect("sound disks");
         let needs_origin = opened.needs_origin().expect("sound disks");
         let origin = needs_origin.then(|| Origin::New(new_cluster(self.size, self.id)));
         let stores = opened
@@ -84,7 +85,7 @@ impl Member {
     /// on the disks.
     pub fn crash(&mut self, network: &Network, log_kept: u64, state_kept: u64) {
         self.log = self.log.crash_seeded(log_kept);
-        self.state = self.state.crash_seeded(state_kept);
+        self.states = self.states.crash_seeded(state_kept);
         network.leave(self.id);
         self.driven = None;
     }

@@ -4,7 +4,7 @@
 //! # Sending
 //!
 //! Raft asks for a snapshot when it meets such a member. If none exists, raft must ask again later,
-//! and a thread makes a checkpoint while the applier continues. The finished checkpoint is
+//! and a worker makes a checkpoint while the applier continues. The finished checkpoint is
 //! *offered*: raft announces it, and the files travel separately ([`crate::peers`]). While any
 //! member is receiving it, the log keeps the entries after it. With the last transfer the offer
 //! ends and the files are removed.
@@ -18,23 +18,25 @@
 //! # Receiving
 //!
 //! ```text
-//! files, checked and synced ─▶ raft takes the announcement ─▶ log writer: the folder is the state,
+//! files, checked and synced ─▶ raft takes the announcement ─▶ log writer: they are the state,
 //!   the log begins after it ─▶ applier goes on with it ─▶ entries that follow
 //! ```
 //!
 //! The log writer installs the snapshot in the order of its queue, so no append that belongs before
 //! the snapshot comes after it. A crash leaves the old state with the old log, the new state with
 //! the old log (the next start finishes the installation), or the new state with the new log.
+//!
+//! States are taken, opened, installed and removed through the seam
+//! [`StateStore`](conclave_storage::state_store::StateStore).
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
 use conclave_storage::log::Append;
 use conclave_storage::machine::{Limits, Machine};
 use conclave_storage::membership::Membership;
-use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, snapshot};
+use conclave_storage::state_store::StateStore;
 
 use super::Driver;
 use crate::applier::ToApply;
@@ -45,20 +47,6 @@ use crate::log_writer::Job;
 use crate::mailbox::Control;
 use crate::observe::Observation;
 use crate::peers::{ReceivedSnapshot, SnapshotFiles, Taken};
-
-/// Opens the state in a folder.
-pub type OpenState = Arc<dyn Fn(&Path) -> Result<Arc<dyn Engine>, Fault> + Send + Sync>;
-
-/// Location of the states on disk, and the function that opens one.
-#[derive(Clone)]
-pub struct StateFolder {
-    /// The member's folder, which holds the state's folder.
-    pub member_dir: PathBuf,
-    /// Opens the state in a folder.
-    pub open: OpenState,
-    /// Reader of the current state.
-    pub reader: Reader,
-}
 
 /// Snapshots being made, sent, received and installed.
 #[derive(Default)]
@@ -132,20 +120,22 @@ impl Driver {
         if !self.parts.node.wants_snapshot() || traffic.taking {
             return;
         }
-        let Some(folder) = self.parts.state_folder.clone() else {
-            return;
-        };
         traffic.taking = true;
         traffic.taken_so_far += 1;
-        let dir = folder
-            .member_dir
-            .join(format!("state.out.{}", traffic.taken_so_far));
-        let mailbox = Arc::clone(&self.parts.mailbox);
-        let spawned = self.parts.fatal.spawn("snapshot", move || {
-            mailbox.control(Control::SnapshotTaken(take(&folder, dir)));
-            Ok(())
+        let parts = &self.parts;
+        let (states, workers) = (Arc::clone(&parts.states), Arc::clone(&parts.workers));
+        let (reader, mailbox) = (parts.reader.clone(), Arc::clone(&parts.mailbox));
+        let dir = states.outgoing(traffic.taken_so_far);
+        let take = self.parts.fatal.guarded("snapshot", move || {
+            let engine = reader.engine();
+            let taken = states.checkpoint(&*engine, &dir).map(|taken| {
+                let members = taken.members.clone();
+                let files = SnapshotFiles::new(dir, taken, states, workers);
+                (Arc::new(files), members)
+            });
+            mailbox.control(Control::SnapshotTaken(taken));
         });
-        if let Err(error) = spawned {
+        if let Err(error) = self.parts.workers.start("snapshot", Box::new(take)) {
             tracing::warn!(%error, "no thread for a snapshot; it is tried again");
             self.snapshots.taking = false;
         }
@@ -270,9 +260,9 @@ impl Driver {
     }
 
     pub(super) fn snapshot_received(&mut self, snapshot: ReceivedSnapshot) -> Result<(), Fault> {
-        let opened = match &self.parts.state_folder {
-            Some(folder) if self.snapshots.installing.is_none() => open(folder, &snapshot)?,
-            Some(_) | None => None,
+        let opened = match self.snapshots.installing {
+            None => open(&*self.parts.states, &snapshot)?,
+            Some(_) => None,
         };
         let position = Position {
             index: snapshot.index,
@@ -310,11 +300,8 @@ impl Driver {
     pub(super) fn restore(&mut self, number: u64, restore: Restore, append: Option<Append>) {
         let arrived = self.snapshots.arriving.take();
         let arrived = arrived.expect("raft takes a snapshot while one is being given to it");
-        let folder = self.parts.state_folder.as_ref();
-        let folder = folder.expect("looked for when the snapshot came");
         let job = Job::Restore {
             number,
-            member_dir: folder.member_dir.clone(),
             dir: arrived.snapshot.dir.clone(),
             restore,
             append,
@@ -352,8 +339,8 @@ type Opened = (Arc<dyn Engine>, Membership);
 
 /// Opens a received snapshot before anything depends on it. Returns `None` if it is not the
 /// announced one.
-fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Opened>, Fault> {
-    let opened = (folder.open)(&snapshot.dir).and_then(|engine| {
+fn open(states: &dyn StateStore, snapshot: &ReceivedSnapshot) -> Result<Option<Opened>, Fault> {
+    let opened = states.open(&snapshot.dir).and_then(|engine| {
         let (_, reader) = Machine::open(Arc::clone(&engine), Limits::default())?;
         Ok((engine, reader))
     });
@@ -382,25 +369,4 @@ fn open(folder: &StateFolder, snapshot: &ReceivedSnapshot) -> Result<Option<Open
         return Ok(None);
     }
     Ok(Some((engine, (*reader.membership()).clone())))
-}
-
-fn take(folder: &StateFolder, dir: PathBuf) -> Taken {
-    // Left over from a run that ended while it made a checkpoint.
-    let _ = std::fs::remove_dir_all(&dir);
-    let open = |dir: &Path| (folder.open)(dir);
-    match snapshot::take(&*folder.reader.engine(), &dir, open) {
-        Ok(taken) => {
-            let files = SnapshotFiles {
-                dir,
-                index: taken.index,
-                term: taken.term,
-                files: taken.files,
-            };
-            Ok((Arc::new(files), taken.members))
-        }
-        Err(fault) => {
-            let _ = std::fs::remove_dir_all(&dir);
-            Err(fault)
-        }
-    }
 }

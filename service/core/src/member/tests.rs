@@ -15,6 +15,7 @@ use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::layout::EMPTY_STORE_BYTES;
 use conclave_storage::log::{Append, Entry, EntryKind, Log};
 use conclave_storage::machine::Limits;
+use conclave_storage::state_store::memory::MemoryStates;
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType};
@@ -48,6 +49,12 @@ impl Disks {
             log: self.log.crash_keeping(0),
             state: self.state.crash_keeping(0),
         }
+    }
+
+    fn open(&self) -> Opened {
+        let states = Arc::new(MemoryStates::of(self.state.clone()));
+        let opened = Opened::on(Arc::new(self.log.clone()), states, Limits::default());
+        opened.expect("sound disks")
     }
 
     fn start(&self) -> Member {
@@ -88,8 +95,7 @@ impl Disks {
         (clock, observer): (Arc<dyn Clock>, Arc<dyn Observer>),
         connect: impl FnOnce(PeerContext) -> Arc<dyn Peers>,
     ) -> Owners {
-        let (log, state) = (Arc::new(self.log.clone()), Arc::new(self.state.clone()));
-        let opened = Opened::on(log, state, Limits::default(), None).expect("sound disks");
+        let opened = self.open();
         let needs_origin = opened.needs_origin().expect("sound");
         let origin = needs_origin.then(|| Origin::New(origin.clone()));
         let stores = opened.into_stores(origin, false).expect("of its cluster");
@@ -314,9 +320,7 @@ async fn a_survivor_does_not_follow_its_own_removal() {
     .expect("in memory");
     drop(log);
 
-    let (log, kept) = (Arc::new(disks.log.clone()), Arc::new(disks.state.clone()));
-    let opened = Opened::on(log, kept, Limits::default(), None).expect("sound disks");
-    let stores = opened.into_stores(None, true).expect("it goes on");
+    let stores = disks.open().into_stores(None, true).expect("it goes on");
     let members: Vec<u64> = stores.reader.members().iter().map(|m| m.id).collect();
     assert_eq!(members, [own]);
     assert_eq!(stores.log_state.last_index, state.last_index);

@@ -3,12 +3,15 @@
 use std::fs;
 
 use bytes::Bytes;
+use conclave_core::workers::Threads;
 use conclave_proto::peer::snapshot_chunk::Chunk;
 use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{
     Hello, SnapshotChunk, SnapshotData, SnapshotEnd, SnapshotFile, SnapshotReport, SnapshotStart,
 };
 use conclave_storage::layout::FORMAT_VERSION;
+use conclave_storage::snapshot::Snapshot;
+use conclave_storage::state_store::StateFolders;
 
 use super::super::dial::Dialling;
 use super::super::hello::PROTOCOL_VERSION;
@@ -29,12 +32,17 @@ fn checkpoint(party: &Party, index: u64) -> Arc<SnapshotFiles> {
         let size_bytes = content.len() as u64;
         ((*name).to_owned(), size_bytes)
     });
-    Arc::new(SnapshotFiles {
-        dir,
+    let snapshot = Snapshot {
         index,
         term: 3,
+        members: Vec::new(),
         files: sizes.collect(),
-    })
+    };
+    let member_dir = party.dir.path().to_owned();
+    let states = Arc::new(StateFolders::new(member_dir, |_| {
+        unreachable!("it is sent")
+    }));
+    Arc::new(SnapshotFiles::new(dir, snapshot, states, Arc::new(Threads)))
 }
 
 async fn outcome_at(party: &mut Party, to: u64) -> bool {
