@@ -5,8 +5,7 @@ use std::thread::JoinHandle;
 
 /// Runs work that blocks.
 pub trait Workers: Send + Sync + 'static {
-    /// Starts the work beside the caller, under a name. Returns its thread, or `None` if the work
-    /// is done already.
+    /// Starts the work beside the caller, under a name. Returns its thread, if it has one.
     fn start(
         &self,
         name: &'static str,

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use conclave_core::handle::{Handle, ProposeError};
 use conclave_core::leader_queries;
 use conclave_core::watch::{KeyRange, WatchError};
+use conclave_proto::command::member_change::Change;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, LeaseGrantRequest, PutRequest, RangeRequest,
 };
 use conclave_storage::machine::Changes;
+use conclave_storage::membership as rules;
 use conclave_storage::{LeaseId, Revision};
 
 /// Keys that clients write to.
@@ -49,6 +51,8 @@ pub enum Ask {
         /// The revision that stays readable.
         revision: i64,
     },
+    /// Changes the members.
+    Change(Change),
 }
 
 /// What became of it.
@@ -62,6 +66,8 @@ pub enum Answer {
     Lives(i64),
     /// The history was compacted.
     Compacted,
+    /// The members were changed.
+    Changed,
     /// It was not done, and will not be.
     Refused,
     /// It may have been done, or may be done later.
@@ -181,6 +187,7 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
             Ok(Some(ttl)) => Answer::Lives(ttl),
             Ok(None) | Err(_) => Answer::Unknown,
         },
+        Ask::Change(change) => change_members(handle, change).await,
         Ask::Read { key } => {
             if handle.linearize().await.is_err() {
                 return Answer::Unknown;
@@ -197,6 +204,30 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
                 Err(_) => Answer::Unknown,
             }
         }
+    }
+}
+
+/// What the service does below its front, but for the rules that ask who is up: the cluster has to
+/// bear a change at any time.
+async fn change_members(handle: &Handle, change: &Change) -> Answer {
+    if handle.linearize().await.is_err() {
+        return Answer::Refused;
+    }
+    let rule = match change.clone() {
+        Change::Add(member) if member.is_learner => rules::Change::AddLearner(member),
+        Change::Add(member) => rules::Change::Add(member),
+        Change::Promote(id) => rules::Change::Promote { id },
+        Change::Remove(id) => rules::Change::Remove { id },
+        Change::Update(_) => unreachable!("no URL changes"),
+    };
+    let max_learners = handle.settings().reconfiguration.max_learners;
+    let membership = handle.reader().membership();
+    if membership.check_proposal(&rule, max_learners).is_err() {
+        return Answer::Refused;
+    }
+    match handle.propose_change(change.clone()).await {
+        Ok(_) => Answer::Changed,
+        Err(error) => not_done(error),
     }
 }
 

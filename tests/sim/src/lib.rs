@@ -11,18 +11,22 @@
 //! ```
 //!
 //! What is real: consensus, driver, log writer, log, applier, state machine, leases, watch hub,
-//! handle, all as in production, on the engine in memory. What is not: time ([`time`]), the network
-//! ([`network`]), the disks, and the threads, whose turns the [`world`] gives out one by one. The
-//! rules are the [`oracle`]'s.
+//! handle, snapshots and changes of the members, all as in production, on states and a log in
+//! memory. What is not: time ([`time`]), the network ([`network`]), the disks, the threads, whose
+//! turns the [`world`] gives out one by one, and those for work that blocks ([`work`]). The rules
+//! are the [`oracle`]'s.
 //!
 //! After a few thousand steps all faults end, and then the cluster must make progress: each member
-//! answers a write, and members and watchers come to the same revision.
+//! answers a write, those that were removed have ended, and members and watchers come to the same
+//! revision.
 
 pub mod clients;
 pub mod member;
 pub mod network;
 pub mod oracle;
 pub mod time;
+pub mod trace;
+pub mod work;
 pub mod world;
 
 use std::num::NonZero;

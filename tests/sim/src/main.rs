@@ -5,10 +5,14 @@
 #![allow(clippy::print_stdout, reason = "a program for people")]
 
 use std::env;
+use std::fmt;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
+
+use sim::network::transfers::Counts;
+use sim::world::Run;
 
 fn main() -> ExitCode {
     if let Some(seed) = number("SEED") {
@@ -28,6 +32,46 @@ fn number(name: &str) -> Option<u64> {
     )
 }
 
+/// What many runs came to.
+#[derive(Default)]
+struct Sum {
+    snapshots: Counts,
+    changes: u64,
+    /// Seeds with an installed snapshot, and with a changed member.
+    with_installed: u64,
+    with_changes: u64,
+}
+
+impl Sum {
+    fn add(&mut self, run: &Run) {
+        let (sum, one) = (&mut self.snapshots, run.snapshots);
+        sum.begun += one.begun;
+        sum.received += one.received;
+        sum.torn += one.torn;
+        sum.installed += one.installed;
+        self.changes += run.changes;
+        self.with_installed += u64::from(one.installed > 0);
+        self.with_changes += u64::from(run.changes > 0);
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            begun,
+            received,
+            torn,
+            installed,
+        } = self.snapshots;
+        write!(
+            f,
+            "snapshots: {begun} begun, {received} received ({torn} cut short), {installed} in \
+             place in {} seeds; {} changes of the members in {} seeds",
+            self.with_installed, self.changes, self.with_changes
+        )
+    }
+}
+
 fn one(seed: u64) -> ExitCode {
     match sim::run(seed, true) {
         Ok(run) => {
@@ -44,11 +88,13 @@ fn one(seed: u64) -> ExitCode {
 fn many(first: u64, count: u64) -> ExitCode {
     let started = Instant::now();
     let simulated_ms = AtomicU64::new(0);
+    let sum = Mutex::new(Sum::default());
     let failed = Mutex::new(Vec::new());
     let seeds: Vec<u64> = (first..first + count).collect();
     sim::run_all(&seeds, |seed, run| match run {
         Ok(run) => {
             simulated_ms.fetch_add(run.simulated_ms, Ordering::Relaxed);
+            sum.lock().expect("no panic").add(&run);
         }
         Err(violation) => {
             println!("seed {seed}: {violation}");
@@ -64,6 +110,7 @@ fn many(first: u64, count: u64) -> ExitCode {
         simulated / seconds,
         failed.len()
     );
+    println!("{}", sum.into_inner().expect("no panic"));
     match failed.first() {
         Some(seed) => {
             println!("to see the first: SEED={seed} make sim");

@@ -1,17 +1,15 @@
 //! One member of a simulated cluster: its disks, and its process while that lives.
 
-use std::io;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use conclave_core::clock::Clock;
 use conclave_core::driven::Driven;
-use conclave_core::member::{Owners, Seams, Settings};
+use conclave_core::member::{Owners, PeerContext, Seams, Settings};
 use conclave_core::observe::Unobserved;
 use conclave_core::proposer::Reconfiguration;
 use conclave_core::seed::{Seed, Sequence};
-use conclave_core::stores::{NewCluster, Opened, Origin};
+use conclave_core::stores::{NewCluster, Opened, Origin, StoresError};
 use conclave_core::workers::Workers;
 use conclave_proto::command;
 use conclave_storage::engine::memory::MemoryEngine;
@@ -20,12 +18,15 @@ use conclave_storage::state_store::memory::MemoryStates;
 use tokio_util::sync::CancellationToken;
 
 use crate::network::Network;
-use crate::time::{SkewedClock, Time};
+use crate::time::SkewedClock;
+use crate::work::Queue;
 
 /// Milliseconds of a raft tick.
 const TICK_MS: u64 = 10;
 /// Milliseconds without a leader before an election.
 const ELECTION_MS: u64 = 100;
+/// The id of the cluster.
+const CLUSTER: u64 = 0xc1;
 
 /// A member.
 pub struct Member {
@@ -33,52 +34,97 @@ pub struct Member {
     pub id: u64,
     /// Its process, if it lives.
     pub driven: Option<Driven>,
+    /// Work of its process that blocks, and has not begun.
+    pub work: Queue,
     /// The world's time until which none of its owners gets a turn.
     pub paused_until_ms: u64,
+    /// It was removed from the cluster and knows it: it does not start again.
+    pub is_gone: bool,
+    /// One of its next writes fails.
+    pub is_failing: bool,
     log: MemoryEngine,
     states: MemoryStates,
     clock: Arc<SkewedClock>,
     seed: Arc<Sequence>,
-    size: u64,
+    /// Members of the new cluster that it founds; 0 if it joins one.
+    founders: u64,
+    catch_up_entries: u64,
+}
+
+/// What all members of a run have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Cluster {
+    /// Members that found it.
+    pub founders: u64,
+    /// Log entries kept for members that are behind.
+    pub catch_up_entries: u64,
 }
 
 impl Member {
-    /// A member of a new cluster of so many, that has not started.
-    pub fn new(id: u64, size: u64, time: Time, skew_ms: u64, seed: u64) -> Member {
+    /// A member that has not started.
+    pub fn new(id: u64, cluster: Cluster, clock: SkewedClock, seed: u64) -> Member {
+        let is_founder = id <= cluster.founders;
         Member {
             id,
             driven: None,
+            work: Queue::default(),
             paused_until_ms: 0,
+            is_gone: false,
+            is_failing: false,
             log: MemoryEngine::new(),
             states: MemoryStates::of(MemoryEngine::new()),
-            clock: Arc::new(SkewedClock { time, skew_ms }),
+            clock: Arc::new(clock),
             seed: Arc::new(Sequence::new(seed)),
-            size,
+            founders: if is_founder { cluster.founders } else { 0 },
+            catch_up_entries: cluster.catch_up_entries,
         }
     }
 
-    /// Starts its process on what its disks have.
-    pub fn start(&mut self, network: &Network) {
+    /// Starts its process on what its disks have. `listed` is the members as another one knows
+    /// them, which a member that joins needs at its first start. Without an origin, or after its
+    /// removal, it does not start.
+    pub fn start(&mut self, network: &Network, listed: Option<Vec<command::Member>>) {
         let (log, states) = (Arc::new(self.log.clone()), Arc::new(self.states.clone()));
         let opened = Opened::on(log, states, Limits::default()).expect("sound disks");
-        let needs_origin = opened.needs_origin().expect("sound disks");
-        let origin = needs_origin.then(|| Origin::New(new_cluster(self.size, self.id)));
-        let stores = opened
-            .into_stores(origin, false)
-            .expect("disks of a member");
+        let origin = match opened.needs_origin().expect("sound disks") {
+            false => None,
+            true if self.founders > 0 => Some(Origin::New(new_cluster(self.founders, self.id))),
+            true => match listed {
+                Some(members) => Some(joined(self.id, members)),
+                None => return,
+            },
+        };
+        let stores = match opened.into_stores(origin, false) {
+            Err(StoresError::Removed) => {
+                self.is_gone = true;
+                return;
+            }
+            stores => stores.expect("disks of a member"),
+        };
+        self.work = Queue::default();
         let seams = Seams {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             seed: Arc::clone(&self.seed) as Arc<dyn Seed>,
-            workers: Arc::new(AtOnce),
+            workers: Arc::new(self.work.clone()) as Arc<dyn Workers>,
             observer: Arc::new(Unobserved),
         };
         let stopping = CancellationToken::new();
-        let join =
-            |context: conclave_core::member::PeerContext| network.join(self.id, context.inbox);
-        let owners = Owners::new(stores, settings(), seams, stopping, join).expect("sound stores");
+        let states = self.states.clone();
+        let join = |context: PeerContext| network.join(context, states);
+        let settings = settings(self.catch_up_entries);
+        let owners = Owners::new(stores, settings, seams, stopping, join).expect("sound stores");
         let driven = Driven::new(owners).expect("sound disks");
         network.answer_with(self.id, driven.handle().clone());
         self.driven = Some(driven);
+    }
+
+    /// Lets one of the next writes to the log or the state fail, and all after it.
+    pub fn fail(&mut self, is_log: bool, after_writes: u64) {
+        self.is_failing = true;
+        match is_log {
+            true => self.log.fail_after(after_writes),
+            false => self.states.current().fail_after(after_writes),
+        }
     }
 
     /// Kills the process and cuts its power. Of the writes that were not synced, the first few are
@@ -86,21 +132,22 @@ impl Member {
     pub fn crash(&mut self, network: &Network, log_kept: u64, state_kept: u64) {
         self.log = self.log.crash_seeded(log_kept);
         self.states = self.states.crash_seeded(state_kept);
+        self.is_failing = false;
         network.leave(self.id);
         self.driven = None;
+        self.work.clear();
     }
 }
 
 /// What all members are configured with.
-fn settings() -> Settings {
+fn settings(catch_up_entries: u64) -> Settings {
     Settings {
         heartbeat_interval: Duration::from_millis(TICK_MS),
         election_timeout: Duration::from_millis(ELECTION_MS),
         pre_vote: true,
         // Soon, so that the state is sometimes durable and sometimes not.
         snapshot_count: 8,
-        // A state in memory cannot be sent, so the log is kept.
-        catch_up_entries: u64::MAX / 2,
+        catch_up_entries,
         lease_checkpoint_interval: None,
         sync: true,
         quota_bytes: None,
@@ -114,29 +161,28 @@ fn settings() -> Settings {
     }
 }
 
-fn new_cluster(size: u64, member_id: u64) -> NewCluster {
-    let member = |id| command::Member {
+/// What the cluster knows of a member when it is added.
+pub fn introduced(id: u64, is_learner: bool) -> command::Member {
+    command::Member {
         id,
         peer_urls: vec![format!("http://member-{id}:1")],
+        is_learner,
         ..command::Member::default()
-    };
-    NewCluster {
-        member_id,
-        cluster_id: 0xc1,
-        members: (1..=size).map(member).collect(),
     }
 }
 
-/// Work that blocks is done where it is asked for: there is one thread.
-struct AtOnce;
+fn new_cluster(size: u64, member_id: u64) -> NewCluster {
+    NewCluster {
+        member_id,
+        cluster_id: CLUSTER,
+        members: (1..=size).map(|id| introduced(id, false)).collect(),
+    }
+}
 
-impl Workers for AtOnce {
-    fn start(
-        &self,
-        _name: &'static str,
-        work: Box<dyn FnOnce() + Send>,
-    ) -> io::Result<Option<JoinHandle<()>>> {
-        work();
-        Ok(None)
+fn joined(member_id: u64, members: Vec<command::Member>) -> Origin {
+    Origin::Joined {
+        cluster_id: CLUSTER,
+        member_id,
+        members,
     }
 }

@@ -3,18 +3,29 @@
 //!
 //! It keeps what [`Peers`] promises and no more. Parcels with commands arrive in order and at most
 //! once, as over one connection; raft's messages may come in any order and more than once, which
-//! raft has to bear.
+//! raft has to bear. Snapshots travel in pieces, each over a connection of its own
+//! ([`transfers`]).
+//!
+//! A member that was removed hears it from those that know, when it speaks to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use conclave_core::clock::Moment;
+use conclave_core::fatal::{Fatal, FatalError};
 use conclave_core::handle::Handle;
 use conclave_core::leader_queries;
+use conclave_core::member::PeerContext;
 use conclave_core::peers::{Asking, Inbox, PeerEvent, Peers, SnapshotFiles, Unreachable};
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Parcel, parcel::Content, question};
+use conclave_storage::reader::Reader;
+use conclave_storage::state_store::memory::MemoryStates;
+
+use transfers::{Transfer, Transfers};
+
+pub mod transfers;
 
 /// The network.
 #[derive(Clone, Default)]
@@ -30,12 +41,18 @@ struct Inside {
     cut: BTreeSet<(u64, u64)>,
     /// Sent and not delivered, by the order in which they were sent.
     under_way: Vec<Message>,
+    transfers: Transfers,
 }
 
 /// Where a member is reached.
 struct End {
     inbox: Inbox,
     handle: Option<Handle>,
+    fatal: Fatal,
+    reader: Reader,
+    states: MemoryStates,
+    /// Members that were removed, as far as this one knows.
+    removed: Vec<u64>,
 }
 
 /// A parcel under way.
@@ -65,9 +82,17 @@ pub enum Fate {
 
 impl Network {
     /// A member's way into the network; its process has started.
-    pub fn join(&self, id: u64, inbox: Inbox) -> Arc<dyn Peers> {
-        let handle = None;
-        self.lock().ends.insert(id, End { inbox, handle });
+    pub fn join(&self, context: PeerContext, states: MemoryStates) -> Arc<dyn Peers> {
+        let id = context.identity.member_id;
+        let end = End {
+            inbox: context.inbox,
+            handle: None,
+            fatal: context.fatal,
+            reader: context.reader,
+            states,
+            removed: Vec::new(),
+        };
+        self.lock().ends.insert(id, end);
         Arc::new(Links {
             from: id,
             network: self.clone(),
@@ -89,18 +114,31 @@ impl Network {
         inside
             .under_way
             .retain(|message| message.from != id && message.to != id);
+        let ended = inside.end_transfers(|transfer| transfer.from == id || transfer.to == id);
         let inboxes: Vec<_> = inside.ends.values().map(|end| end.inbox.clone()).collect();
         // The handle may hold the last reference to what locks this network when it goes.
         drop((inside, gone));
         for inbox in inboxes {
             inbox.deliver(PeerEvent::Closed(id));
         }
+        drop(ended);
+    }
+
+    /// Members dial each other, and those that were removed hear it.
+    pub fn dial(&self) {
+        let inside = self.lock();
+        for (from, end) in &inside.ends {
+            let mut others = inside.ends.iter();
+            if others.any(|(to, _)| inside.is_connected(*from, *to) && inside.knows(*to, *from)) {
+                end.fatal.report(FatalError::Removed);
+            }
+        }
     }
 
     /// The world ends. The network and the members hold each other.
     pub fn end(&self) {
-        let ends = std::mem::take(&mut self.lock().ends);
-        drop(ends);
+        let inside = std::mem::take(&mut *self.lock());
+        drop(inside);
     }
 
     /// Cuts the link from one member to another, in this direction.
@@ -132,7 +170,13 @@ impl Network {
             Some(Content::Refusal(refusal)) => refusal.request_ids.len(),
             None => 0,
         };
-        let is_whole = !inside.cut.contains(&(from, to));
+        if inside.knows(to, from)
+            && inside.is_connected(from, to)
+            && let Some(end) = inside.ends.get(&from)
+        {
+            end.fatal.report(FatalError::Removed);
+        }
+        let is_whole = !inside.cut.contains(&(from, to)) && !inside.knows(to, from);
         if fate == Fate::Repeated && message.is_raft() {
             inside.under_way.push(message.clone());
         }
@@ -173,6 +217,12 @@ impl Inside {
             .collect()
     }
 
+    /// Whether a member knows that the other one was removed.
+    fn knows(&self, id: u64, other: u64) -> bool {
+        let end = self.ends.get(&id);
+        end.is_some_and(|end| end.removed.contains(&other))
+    }
+
     fn is_connected(&self, one: u64, other: u64) -> bool {
         self.ends.contains_key(&other)
             && !self.cut.contains(&(one, other))
@@ -190,20 +240,38 @@ impl Peers for Links {
     fn send(&self, to: u64, parcel: Parcel) -> bool {
         let mut inside = self.network.lock();
         let from = self.from;
-        if !inside.ends.contains_key(&to) {
+        if !inside.ends.contains_key(&to) || inside.knows(from, to) {
             return false;
         }
         inside.under_way.push(Message { from, to, parcel });
         true
     }
 
-    fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
-        unreachable!("a snapshot for {to}, of a state that cannot be sent");
+    fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>) {
+        self.network
+            .begin_transfer((self.from, to), raft_message, files);
     }
 
-    fn end_snapshots(&self) {}
+    fn end_snapshots(&self) {
+        let from = self.from;
+        let ended = self
+            .network
+            .lock()
+            .end_transfers(|transfer| transfer.from == from);
+        drop(ended);
+    }
 
-    fn set_members(&self, _members: &[Member], _removed: &[u64]) {}
+    fn set_members(&self, _members: &[Member], removed: &[u64]) {
+        let mut inside = self.network.lock();
+        let from = self.from;
+        if let Some(end) = inside.ends.get_mut(&from) {
+            end.removed = removed.to_vec();
+        }
+        let is_to_removed =
+            |transfer: &Transfer| transfer.from == from && removed.contains(&transfer.to);
+        let ended = inside.end_transfers(is_to_removed);
+        drop((inside, ended));
+    }
 
     fn ask(&self, to: u64, question: question::Question) -> Asking {
         let (network, from) = (self.network.clone(), self.from);

@@ -3,22 +3,26 @@
 //!
 //! * *One leader a term.* No two members lead in the same term.
 //! * *Log matching.* A committed entry is the same, by index, on every member that has it.
-//! * *Equal states.* Members that have applied the same revision have the same history up to it;
-//!   at the end their hashes are equal.
+//! * *Equal states.* Members that have applied the same revision have the same history up to it, be
+//!   it their own or from a snapshot. Members that have applied the same entry have the same
+//!   members, leases and hash; at the end all have.
 //! * *Durability and strict serializability.* An acknowledged write is in the history, once, at the
 //!   revision that its reply names; a refused one is not there. A write has a greater revision than
 //!   every reply that came before it was asked for; a linearizable read has at least that one, and
 //!   reads what the history says.
 //! * *Watches.* A watcher gets every revision, once, in order, as the history has it, but for those
 //!   that were compacted before it came to them.
+//! * *Removals.* A member that ends because it was removed was removed.
 //! * *Leases.* A lease does not end before the time that an acknowledged grant or keep-alive gave
 //!   it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use conclave_proto::command::LeaseRecord;
 use conclave_proto::mvccpb::event::EventType;
 use conclave_storage::machine::Changes;
+use conclave_storage::membership::Membership;
 
 /// A violated rule, in words.
 pub type Violation = String;
@@ -42,6 +46,13 @@ pub struct Oracle {
     alive_until_ms: BTreeMap<i64, u64>,
     /// By lease: when its end was seen first.
     ended_at_ms: BTreeMap<i64, u64>,
+    /// The membership after an entry.
+    members: BTreeMap<u64, Membership>,
+    removed: BTreeSet<u64>,
+    /// Members that ended because they were removed.
+    ended: BTreeSet<u64>,
+    /// Hash and leases after an entry, under a compact revision.
+    states: BTreeMap<(u64, i64), (u32, Vec<LeaseRecord>)>,
 }
 
 /// A key that is attached to this lease and nothing else.
@@ -80,6 +91,59 @@ impl Oracle {
                 "entry {index} of {member} is {entry:?}, and another member committed {other:?}"
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// A member that has applied the entry `index` has this membership.
+    pub fn has_members(
+        &mut self,
+        member: u64,
+        index: u64,
+        membership: &Membership,
+    ) -> Result<(), Violation> {
+        self.removed.extend(membership.removed());
+        let known = self.members.entry(index);
+        let known = known.or_insert_with(|| membership.clone());
+        match known == membership {
+            true => Ok(()),
+            false => Err(format!(
+                "after entry {index} {member} has {membership:?}, and another member {known:?}"
+            )),
+        }
+    }
+
+    /// A member ends, since it was removed. Its removal is committed, if not applied.
+    pub fn ends_removed(&mut self, member: u64) {
+        self.ended.insert(member);
+    }
+
+    /// Everything that is committed is applied.
+    pub fn check_removals(&self) -> Result<(), Violation> {
+        match self.ended.difference(&self.removed).next() {
+            None => Ok(()),
+            Some(member) => Err(format!("{member} ended as removed, and was not removed")),
+        }
+    }
+
+    /// A member has this hash and these leases after an entry, under a compact revision.
+    pub fn has_state(
+        &mut self,
+        member: u64,
+        at: (u64, i64),
+        hash: u32,
+        leases: Vec<LeaseRecord>,
+    ) -> Result<(), Violation> {
+        let state = (hash, leases);
+        match self.states.get(&at) {
+            Some(known) if *known != state => Err(format!(
+                "after entry {} {member} has the state {state:?}, and another member {known:?}",
+                at.0
+            )),
+            Some(_) => Ok(()),
+            None => {
+                self.states.insert(at, state);
+                Ok(())
+            }
         }
     }
 

@@ -43,17 +43,24 @@ impl Time {
     }
 }
 
+/// The fastest clock, in thousandths of the world's time.
+pub const RATE_MAX: u64 = 1_050;
+/// The slowest clock.
+pub const RATE_MIN: u64 = 950;
+
 /// The clock of one member: the world's time, and how far this one is off.
 pub struct SkewedClock {
     /// The world's time.
     pub time: Time,
-    /// Added to it.
+    /// The speed, in thousandths of the world's time.
+    pub rate: u64,
+    /// Shown when the world begins.
     pub skew_ms: u64,
 }
 
 impl Clock for SkewedClock {
     fn now(&self) -> Moment {
-        Moment(self.time.now_ms() + self.skew_ms)
+        Moment(self.time.now_ms() * self.rate / 1000 + self.skew_ms)
     }
 
     fn wall_ms(&self) -> i64 {
@@ -62,8 +69,10 @@ impl Clock for SkewedClock {
 
     fn sleep(&self, duration: Duration) -> Sleep {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let world_ms = millis.saturating_mul(1000).div_ceil(self.rate);
+        let deadline_ms = self.time.now_ms().saturating_add(world_ms);
         Box::pin(Wait {
-            deadline_ms: self.time.now_ms().saturating_add(millis),
+            deadline_ms,
             time: self.time.clone(),
             key: None,
         })
