@@ -97,6 +97,11 @@ impl Membership {
         self.removed.iter().copied().collect()
     }
 
+    /// Returns true if the member with this id was removed.
+    pub fn is_removed(&self, id: u64) -> bool {
+        self.removed.contains(&id)
+    }
+
     /// Checks that the rules allow a change.
     pub fn check(&self, change: &Change) -> Result<(), ApiError> {
         match change {

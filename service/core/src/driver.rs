@@ -185,6 +185,9 @@ impl Driver {
 
     /// Must be called once, before the first turn.
     pub(crate) fn begin(&mut self) -> Result<(), Fault> {
+        if self.is_removed() {
+            self.log_removal();
+        }
         self.tell_peers_who_is_there();
         if self.parts.node.raft_status().is_sole_voter {
             // No other member could win, so there is no reason to wait for an election timeout.
@@ -327,7 +330,6 @@ impl Driver {
         self.watch_disk(now);
         self.follow_transfer();
         self.repeat_transfer();
-        self.leave_if_removed();
         self.take_snapshot_if_wanted();
     }
 

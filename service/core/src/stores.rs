@@ -71,7 +71,7 @@ pub enum StoresError {
     /// A store cannot be used.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// The member was removed from its cluster.
+    /// The member was removed from its cluster, and cannot be the sole member of a new one.
     #[error("{REMOVED}")]
     Removed,
     /// The log says nothing of whose it is, and no origin was given.
@@ -175,7 +175,7 @@ impl Opened {
         let identity = self.log.identity()?;
         let (cluster_id, member_id) = identity.ok_or(StoresError::NoIdentity)?;
         let membership = self.reader.membership();
-        if membership.removed().contains(&member_id) {
+        if force_new_cluster && membership.is_removed(member_id) {
             return Err(StoresError::Removed);
         }
         applying::announce(&self.skipped, self.reader.applied().index);

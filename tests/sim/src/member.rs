@@ -9,7 +9,7 @@ use conclave_core::member::{Owners, PeerContext, Seams, Settings};
 use conclave_core::observe::Unobserved;
 use conclave_core::proposer::Reconfiguration;
 use conclave_core::seed::{Seed, Sequence};
-use conclave_core::stores::{NewCluster, Opened, Origin, StoresError};
+use conclave_core::stores::{NewCluster, Opened, Origin};
 use conclave_core::workers::Workers;
 use conclave_proto::command;
 use conclave_storage::engine::memory::MemoryEngine;
@@ -81,8 +81,8 @@ impl Member {
     }
 
     /// Starts its process on what its disks have. `listed` is the members as another one knows
-    /// them, which a member that joins needs at its first start. Without an origin, or after its
-    /// removal, it does not start.
+    /// them, which a member that joins needs at its first start. Without an origin it does
+    /// not start.
     pub fn start(&mut self, network: &Network, listed: Option<Vec<command::Member>>) {
         let (log, states) = (Arc::new(self.log.clone()), Arc::new(self.states.clone()));
         let opened = Opened::on(log, states, Limits::default()).expect("sound disks");
@@ -94,13 +94,9 @@ impl Member {
                 None => return,
             },
         };
-        let stores = match opened.into_stores(origin, false) {
-            Err(StoresError::Removed) => {
-                self.is_gone = true;
-                return;
-            }
-            stores => stores.expect("disks of a member"),
-        };
+        let stores = opened
+            .into_stores(origin, false)
+            .expect("disks of a member");
         self.work = Queue::default();
         let seams = Seams {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,

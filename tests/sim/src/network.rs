@@ -129,7 +129,8 @@ impl Network {
         let inside = self.lock();
         for (from, end) in &inside.ends {
             let mut others = inside.ends.iter();
-            if others.any(|(to, _)| inside.is_connected(*from, *to) && inside.knows(*to, *from)) {
+            let reports = |to: u64| inside.is_connected(*from, to) && inside.knows(to, *from);
+            if others.any(|(to, _)| to != from && reports(*to)) {
                 end.fatal.report(FatalError::Removed);
             }
         }

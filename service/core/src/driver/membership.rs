@@ -4,6 +4,14 @@
 //! raft must know of a change before it returns the entries after it. The driver and the state
 //! machine both begin at the state's applied index and use the same rules, so both accept or reject
 //! the same changes.
+//!
+//! # The end of a removed member
+//!
+//! A removed member ends when another member reports the removal to it, and not because its own log
+//! has the removal. Until another member knows that the removal is committed, the others may need
+//! this member's vote: of two voters, the one that remains cannot be elected without the one that
+//! was removed. So the removed member keeps running, votes and acknowledges, also after a restart.
+//! A member that knows of the removal has the new configuration on its disk before it reports.
 
 use conclave_storage::Fault;
 use conclave_storage::log::{Append, EntryKind};
@@ -13,25 +21,16 @@ use super::{Driver, Placed, hex};
 use crate::applier::ToApply;
 use crate::consensus::configuration;
 use crate::consensus::{CommittedEntry, Position, RaftStatus};
-use crate::fatal::FatalError;
 use crate::proposal::Proposal;
-
-/// Ticks for which a removed member keeps running: if it was the leader, the other members must
-/// learn of the removal.
-const TICKS_AFTER_REMOVAL: u32 = 5;
 
 /// The membership as of the last entry committed.
 pub(super) struct Followed {
     membership: Membership,
-    leaving_in: Option<u32>,
 }
 
 impl Followed {
     pub(super) fn new(membership: Membership) -> Followed {
-        Followed {
-            membership,
-            leaving_in: None,
-        }
+        Followed { membership }
     }
 }
 
@@ -118,12 +117,9 @@ impl Driver {
                 self.parts.log.append(&append)?;
             }
             self.tell_peers_who_is_there();
-            if change
-                == (Change::Remove {
-                    id: self.parts.member_id,
-                })
-            {
-                self.membership.leaving_in = Some(TICKS_AFTER_REMOVAL);
+            let id = self.parts.member_id;
+            if change == (Change::Remove { id }) {
+                self.log_removal();
             }
         }
         // Forces `follow_raft_status` to decide again if reads may skip the round.
@@ -156,18 +152,15 @@ impl Driver {
         }
     }
 
-    /// Returns true if this member was removed and only runs for its last ticks.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.membership.leaving_in.is_some()
+    /// Returns true if this member was removed and waits until another member knows that.
+    pub(super) fn is_removed(&self) -> bool {
+        let membership = &self.membership.membership;
+        membership.is_removed(self.parts.member_id)
     }
 
-    pub(super) fn leave_if_removed(&mut self) {
-        if let Some(ticks) = &mut self.membership.leaving_in {
-            *ticks -= 1;
-            if *ticks == 0 {
-                self.membership.leaving_in = None;
-                self.parts.fatal.report(FatalError::Removed);
-            }
-        }
+    pub(super) fn log_removal(&self) {
+        tracing::warn!(
+            "this member was removed from the cluster: it ends once another member confirms that"
+        );
     }
 }

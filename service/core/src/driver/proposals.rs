@@ -142,7 +142,7 @@ impl Driver {
         for (member_id, request_id) in origins {
             self.refuse(member_id, term, vec![request_id], Reason::Busy);
         }
-        if self.is_leaving() {
+        if self.is_removed() {
             self.held_back.extend(own);
         } else {
             Proposal::refuse_all(own, Refused(ApiError::RequestTooManyRequests));

@@ -64,12 +64,8 @@ impl World {
         let _context = self.runtime.enter();
         let member = &mut self.members[position];
         member.start(&self.network, listed);
-        match &member.driven {
-            Some(_) => self.trace.note(format_args!("{id} starts")),
-            None if member.is_gone => self
-                .trace
-                .note(format_args!("{id} knows that it is removed")),
-            None => {}
+        if member.driven.is_some() {
+            self.trace.note(format_args!("{id} starts"));
         }
         self.seen[position] = Seen {
             revision: 2,
