@@ -1,14 +1,14 @@
 //! Answers from the threads of the owners to many tasks at once.
 //!
-//! To wake a task from outside the runtime costs a lock and perhaps a system call; from inside,
-//! next to nothing. So a batch of any size costs the first only once.
+//! Waking a task from outside the runtime costs a lock and perhaps a system call; from inside, it
+//! costs next to nothing. So a large batch is answered by one task inside the runtime.
 
 use tokio::runtime;
 
-/// So few are answered where they are: another task would only make them wait for its turn.
+/// Up to this many are answered by the calling thread: a task would have to be scheduled first.
 const FROM_HERE_MAX: usize = 2;
 
-/// Gives each of `answers` to `answer`, which wakes the task that waits for it.
+/// Calls `answer` with each of `answers`, which wakes the task that waits for it.
 pub(crate) fn answer_each<A: Send + 'static>(
     runtime: &runtime::Handle,
     answers: Vec<A>,

@@ -1,65 +1,63 @@
 //! The only file that reads time.
 //!
-//! Two clocks with two uses. The *monotonic* clock measures how long something takes and when a
-//! lease ends; it never jumps. The *wall* clock goes into the header of a command, for people and
-//! tools to read; nothing is decided by it. Both are behind [`Clock`], so that a simulation can
-//! skew and stop them.
+//! There are two clocks. The *monotonic* clock never jumps; it measures durations and decides when
+//! a lease ends. The *wall* clock goes into the header of a command, for people and tools to read,
+//! and decides nothing. Both are behind [`Clock`], so that a simulation can skew and stop them.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A point on the monotonic clock: milliseconds since some moment before the process had a use for
-/// it.
+/// A point on the monotonic clock, in milliseconds since a moment before its first use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Moment(pub u64);
 
 impl Moment {
-    /// The moment `duration` after this one. Saturates: "never" is a valid deadline.
+    /// Returns the moment `duration` after this one. Saturates: "never" is a valid deadline.
     pub fn after(self, duration: Duration) -> Moment {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Moment(self.0.saturating_add(millis))
     }
 
-    /// How long from `earlier` to this moment; zero if it is not earlier.
+    /// Returns the time from `earlier` to this moment, or zero if `earlier` is later.
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Measures short times, such as how busy a connection is. Nothing that matters hangs on it.
+/// Measures short times for metrics and logs. Nothing is decided by it, so it has no seam.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch {
     started: Instant,
 }
 
 impl Stopwatch {
-    /// Starts one.
+    /// Starts to measure.
     pub fn start() -> Stopwatch {
         Stopwatch {
             started: Instant::now(),
         }
     }
 
-    /// How long it has been running.
+    /// Returns the time since the start.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 }
 
-/// A wait, which ends when its time is up.
+/// A future that is ready when its time is up.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The seam to time.
 pub trait Clock: Send + Sync + 'static {
-    /// Now, on the clock that never jumps.
+    /// Reads the monotonic clock.
     fn now(&self) -> Moment;
-    /// Milliseconds since 1970. May jump either way.
+    /// Reads the wall clock: milliseconds since 1970. May jump either way.
     fn wall_ms(&self) -> i64;
-    /// Waits for this long from now.
+    /// Returns a wait of this length, from now.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 
-/// The output of `future`, or `None` if there is none after `duration`.
+/// Returns the output of `future`, or `None` if there is none after `duration`.
 pub(crate) async fn timeout<F: Future>(
     clock: &dyn Clock,
     duration: Duration,
@@ -79,7 +77,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Moments count from here.
+    /// Creates a clock whose moments count from now.
     pub fn new() -> SystemClock {
         SystemClock {
             started: Instant::now(),
@@ -99,7 +97,7 @@ impl Clock for SystemClock {
     }
 
     fn wall_ms(&self) -> i64 {
-        // A wall clock before 1970 is as good as none: it is only ever shown.
+        // A wall clock before 1970 counts as 1970: it is only shown.
         let since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

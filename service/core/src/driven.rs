@@ -1,4 +1,4 @@
-//! A member whose owners take turns in the caller's thread: what a simulation drives.
+//! A member whose owners take turns in the caller's thread, for a simulation.
 //!
 //! Each method is one turn of one owner, and none of them blocks. The caller decides who is next,
 //! so the disk of a member is slow if its log writer gets no turn, and the member is paused if none

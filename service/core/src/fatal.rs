@@ -1,9 +1,9 @@
-//! The end that nobody asked for: a fault of the disk, or a panic in an owner's thread.
+//! Errors that stop the server: a fault of the disk, or a panic in an owner's thread.
 //!
-//! Whoever meets one reports it here once and returns. The report is logged, kept for the exit
-//! status, and the whole server stops: after a failed write or sync nobody knows what is on disk,
-//! so nothing may be acknowledged that was not acknowledged before. Replies that are due are never
-//! sent; their slots are dropped, and the clients learn that the outcome is unknown.
+//! The thread or task that meets one reports it here and returns. The first report is logged and
+//! kept for the exit status, and the server stops: after a failed write or sync it is unknown what
+//! is on disk, so nothing may be acknowledged from then on. Replies that are due are never sent;
+//! their slots are dropped, and the clients learn that the outcome is unknown.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,28 +13,28 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_storage::Fault;
 
-/// Why a member that was removed ends: etcd's words, which scripts look for, and which members tell
-/// each other.
+/// The reason why a removed member stops, in etcd's words. Scripts look for it, and members send it
+/// to each other.
 pub const REMOVED: &str = "the member has been permanently removed from the cluster";
 
-/// Why the server had to stop.
+/// The reason why the server had to stop.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum FatalError {
-    /// The disk, or what it holds.
+    /// The disk failed, or its data is damaged.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// A bug: the thread's or task's name. Its message has been printed.
+    /// A bug; this is the name of the thread or task. The panic's message has been printed.
     #[error("{0} panicked")]
     Panic(&'static str),
-    /// The cluster goes on without this member.
+    /// The member was removed from its cluster.
     #[error("{REMOVED}")]
     Removed,
-    /// A front or the network of the member cannot go on, for this reason.
+    /// A front or the peer network of the member failed, for this reason.
     #[error("{0}")]
     Process(String),
 }
 
-/// Notices the panic that drops it.
+/// Reports a panic when it is dropped by one.
 struct Guard {
     fatal: Fatal,
     name: &'static str,
@@ -48,7 +48,7 @@ impl Drop for Guard {
     }
 }
 
-/// Where the first report is kept.
+/// Keeps the first report, and stops the server.
 #[derive(Clone, Debug)]
 pub struct Fatal {
     first: Arc<Mutex<Option<FatalError>>>,
@@ -56,7 +56,7 @@ pub struct Fatal {
 }
 
 impl Fatal {
-    /// Keeps no report yet. The first one cancels `stopping`.
+    /// Creates it without a report. The first report cancels `stopping`.
     pub fn new(stopping: CancellationToken) -> Fatal {
         Fatal {
             first: Arc::default(),
@@ -64,8 +64,8 @@ impl Fatal {
         }
     }
 
-    /// Keeps and logs the first report, and stops the server. What others say after it is told once
-    /// more if it is something else: it may be what follows from the first, or its cause.
+    /// Keeps and logs the first report, and stops the server. A later report is logged if it
+    /// differs from the first: it may be the consequence of the first, or its cause.
     pub fn report(&self, error: FatalError) {
         let known = {
             let mut first = self.first.lock();
@@ -75,7 +75,7 @@ impl Fatal {
         };
         match known {
             None if matches!(error, FatalError::Removed) => {
-                // Somebody wanted it so.
+                // An operator removed the member, so this is no error.
                 tracing::warn!(reason = %error, "the member ends");
             }
             None => tracing::error!(%error, "the member stops"),
@@ -85,13 +85,13 @@ impl Fatal {
         self.stopping.cancel();
     }
 
-    /// The first report.
+    /// Returns the first report.
     pub fn reported(&self) -> Option<FatalError> {
         self.first.lock().clone()
     }
 
-    /// The same as this future, whose panic is reported: for a task that runs as long as the
-    /// server, which would be half of one without it.
+    /// Wraps a future so that its panic is reported: for a task that runs as long as the server,
+    /// and without which the server does not work.
     pub fn guard<F: Future>(
         &self,
         name: &'static str,
@@ -133,7 +133,7 @@ impl Fatal {
         std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                // The owner is gone after this either way, so nobody sees what a panic left behind.
+                // The owner is dropped in either case, so no code sees the state a panic left.
                 match std::panic::catch_unwind(std::panic::AssertUnwindSafe(owner)) {
                     Ok(Ok(())) => {}
                     Ok(Err(fault)) => fatal.report(fault.into()),

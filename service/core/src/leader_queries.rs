@@ -1,16 +1,17 @@
-//! Questions that only the leader can answer, asked by any member; and the answers to those of the
-//! others.
+//! Queries that only the leader can answer: a member sends them to the leader, and answers those of
+//! other members.
 //!
-//! How long a lease still lives is the leader's memory. A member that does not lead asks the one
-//! that does, and while there is none, or it turns out to lead no more, tries again until the
-//! request's time is up: an election passes unnoticed.
+//! Only the leader knows how long a lease still lives. Another member asks the leader. While there
+//! is no leader, or the member asked is not the leader any longer, it tries again until the
+//! request's timeout, so a client does not notice an election.
 //!
-//! # A leader that is one no more
+//! # A leader that was replaced
 //!
-//! A leader that was paused may believe in its place for a moment after another was elected, and
-//! that other may have ended the lease meanwhile. So "renewed" is said only after a majority has
-//! confirmed the leader since the question came (all questions that wait share one round of
-//! read-index). The next leader begins every lease anew after that, so what was promised is kept.
+//! A leader that was paused may take itself for the leader for a moment after another member was
+//! elected, and the new leader may have ended the lease meanwhile. So a leader answers "renewed"
+//! only after a majority has confirmed its leadership since the query came. (All queries that wait
+//! share one round of read-index.) A later leader gives every lease its full length, so the promise
+//! is kept.
 
 use std::time::Duration;
 
@@ -24,10 +25,11 @@ use crate::handle::{Handle, Refused};
 use crate::lease::{LeaseError, Remaining};
 use crate::long_reads::Unread;
 
-/// Between attempts to find the leader.
+/// Pause between attempts to reach the leader.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Renews a lease, wherever the leader is. `None`: there is no such lease.
+/// Renews a lease at the leader, and returns its length in seconds. `None` if there is no such
+/// lease.
 pub async fn keep_alive(handle: &Handle, id: LeaseId) -> Result<Option<i64>, LeaseError> {
     let asked = ask_leader(handle, question::Question::KeepAlive(id.0)).await?;
     match asked {
@@ -37,7 +39,7 @@ pub async fn keep_alive(handle: &Handle, id: LeaseId) -> Result<Option<i64>, Lea
     }
 }
 
-/// The time a lease has left, wherever the leader is. `None`: there is no such lease.
+/// Asks the leader for the time a lease has left. `None` if there is no such lease.
 pub async fn time_to_live(handle: &Handle, id: LeaseId) -> Result<Option<Remaining>, LeaseError> {
     let asked = ask_leader(handle, question::Question::TimeToLive(id.0)).await?;
     match asked {
@@ -75,7 +77,8 @@ async fn ask_leader(
     }
 }
 
-/// `None`: whoever leads has changed, or cannot be reached.
+/// Asks the current leader once. `None` if there is no leader, it has changed, or it cannot be
+/// reached.
 async fn try_leader(
     handle: &Handle,
     question: question::Question,
@@ -84,8 +87,8 @@ async fn try_leader(
     if raft_status.leader == 0 {
         return None;
     }
-    // A leader that could not be confirmed in time is no answer, either: who leads when the
-    // request's time is up decides what the client is told.
+    // A leadership that was not confirmed in time counts as no answer: the state at the request's
+    // timeout decides which error the client gets.
     if raft_status.is_leader {
         return match of_leases(handle, question).await {
             Err(LeaseError::Refused(ApiError::NotLeader | ApiError::Timeout)) => None,
@@ -102,7 +105,7 @@ async fn try_leader(
     }
 }
 
-/// On the leader.
+/// Answers a query about leases on the leader.
 async fn of_leases(
     handle: &Handle,
     question: question::Question,
@@ -134,8 +137,8 @@ async fn of_leases(
     }
 }
 
-/// A majority has confirmed, after the call, that this member leads, and what was acknowledged
-/// before the call is applied here.
+/// Returns when a majority has confirmed, after the call, that this member is the leader, and
+/// everything acknowledged before the call is applied here.
 async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
     let mut raft_statuses = handle.raft_statuses();
     let before = *raft_statuses.borrow_and_update();
@@ -146,18 +149,19 @@ async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
     }
     tokio::select! {
         biased;
-        // Applied as well: a lease whose grant was answered elsewhere must be known here.
+        // Waits for the applied index, too: a lease whose grant was answered by another member must
+        // be known here.
         confirmed = handle.linearize() => {
             confirmed.map_err(|Refused(error)| LeaseError::Refused(error))?;
         }
-        // A leader that has lost its majority would wait for the round until the time is up.
+        // Without this, a leader that has lost its majority would wait until the timeout.
         _ = raft_statuses.wait_for(|raft_status| !leads(raft_status)) => return not_leader(),
     }
     let still_leads = leads(&raft_statuses.borrow());
     if still_leads { Ok(()) } else { not_leader() }
 }
 
-/// Answers another member.
+/// Answers a query of another member.
 pub async fn answer(handle: &Handle, question: question::Question) -> answer::Answer {
     let answered = match question {
         question::Question::KeepAlive(_) | question::Question::TimeToLive(_) => {
@@ -176,12 +180,12 @@ pub async fn answer(handle: &Handle, question: question::Question) -> answer::An
     }
 }
 
-/// A learner has caught up when its log agrees with the leader's for this part of it: etcd's rule.
+/// A learner has caught up when its log agrees with this part of the leader's log, as in etcd.
 const READY_NUMERATOR: u64 = 9;
 /// See [`READY_NUMERATOR`].
 const READY_DENOMINATOR: u64 = 10;
 
-/// Returns whether a learner has caught up. Only the leader knows.
+/// Returns true if a learner has caught up. Only the leader knows.
 pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, Refused> {
     let (own, theirs) = handle
         .look(move |node| (node.last_index(), node.matched(id)))
@@ -219,7 +223,7 @@ async fn hash_kv(handle: &Handle, revision: i64) -> Result<answer::Answer, Lease
     }))
 }
 
-/// Who is in the cluster, for a member that does not belong yet.
+/// Describes the cluster to a member that is about to join it.
 pub fn introduce(handle: &Handle) -> Introduction {
     let membership = handle.reader().membership();
     let identity = handle.identity();
@@ -228,7 +232,7 @@ pub fn introduce(handle: &Handle) -> Introduction {
         member_id: identity.member_id,
         members: membership.members(),
         removed: membership.removed(),
-        // Filled in by the network, which knows it.
+        // The network fills it in.
         boot_id: 0,
     }
 }

@@ -12,6 +12,9 @@
 //! bounded queues. All other code holds a [`Handle`]. [`member::Member`] puts the owners together,
 //! given two engines, the member's identity and a way to the other members.
 //!
+//! An owner works in turns, which do not wait; the thread or task around it does the waiting. So
+//! [`driven::Driven`] can give out the turns one by one, in one thread and in any order.
+//!
 //! This crate knows no front: no gRPC, HTTP, TLS, command line or Prometheus is in its manifest.
 //! What it needs of the world comes through seams: [`clock::Clock`], [`seed::Seed`],
 //! [`workers::Workers`], [`peers::Peers`], [`observe::Observer`], and the storage crate's `Engine`
@@ -31,7 +34,7 @@
 //! | `progress`, [`lease`] | what driver and applier publish; when leases end |
 //! | [`long_reads`], [`watch`] | reads that may be long; watchers |
 //! | [`command`], [`proposer`], [`handle`] | what a front may ask for |
-//! | [`leader_queries`], `expiry` | questions that only the leader can answer; the end of leases |
+//! | [`leader_queries`], `expiry` | queries that only the leader can answer; the end of leases |
 //! | `log_writer`, `housekeeper`, `forwarded`, [`applier`], [`driver`] | the owners |
 //! | [`stores`], [`member`], [`driven`] | two engines; the owners, in threads or turn by turn |
 

@@ -1,7 +1,7 @@
 //! The seam to the other members: parcels to a member, and no promise that they arrive.
 //!
-//! [`Peers`] is what the driver and the fronts need of the network, [`Inbox`] where the network
-//! reports to.
+//! The driver and the fronts use the network through [`Peers`], and the network reports to
+//! [`Inbox`].
 
 use std::fmt;
 use std::future::Future;
@@ -23,35 +23,37 @@ use crate::workers::Workers;
 
 /// The other members. No method blocks.
 pub trait Peers: Send + Sync + 'static {
-    /// Sends one parcel to a member. What cannot be sent is dropped: raft repeats what matters.
-    /// Parcels to one member arrive in order, if they arrive. False: it certainly does not.
+    /// Sends one parcel to a member. A parcel that cannot be sent is dropped, since raft repeats
+    /// what matters. Parcels to one member arrive in order, if they arrive. Returns false if this
+    /// parcel was dropped.
     fn send(&self, to: u64, parcel: Parcel) -> bool;
 
-    /// Sends a snapshot, with the raft message that announces it. How it went is reported, always,
-    /// by [`PeerEvent::SnapshotSent`].
+    /// Sends a snapshot, with the raft message that announces it. The outcome is always reported by
+    /// [`PeerEvent::SnapshotSent`].
     fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>);
 
-    /// Ends all transfers of snapshots: this member leads no more, and nobody has a use for them.
+    /// Ends all transfers of snapshots, because this member is not the leader any longer.
     fn end_snapshots(&self);
 
-    /// Who is in the cluster now, this member included, and who was. Connections to others end.
+    /// Sets the members of the cluster, this member included, and the removed ones. Connections to
+    /// all others end.
     fn set_members(&self, members: &[Member], removed: &[u64]);
 
-    /// Asks a member.
+    /// Sends a query to a member.
     fn ask(&self, to: u64, question: question::Question) -> Asking;
 
-    /// Since when a connection to this member stands without a break.
+    /// Returns the time since which this member has been connected without a break.
     fn connected_since(&self, to: u64) -> Option<Moment>;
 }
 
-/// An answer on its way.
+/// The pending answer to a query.
 pub type Asking = Pin<Box<dyn Future<Output = Result<answer::Answer, Unreachable>> + Send>>;
 
-/// A member that could not be asked: not connected, gone meanwhile, or too slow.
+/// Error: the member is not connected, was disconnected before it answered, or is too slow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreachable;
 
-/// A member without peers. There is nobody to send to, so nothing is ever given to it.
+/// The peers of a sole member. Everything sent to them is dropped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoPeers;
 
@@ -152,50 +154,50 @@ pub struct ReceivedSnapshot {
     pub index: u64,
     /// Its term.
     pub term: u64,
-    /// Reports whether it was put in place. If it was not, the folder is the receiver's to remove.
+    /// Reports whether the snapshot was installed. If not, the receiver removes the folder.
     pub installed: oneshot::Sender<bool>,
 }
 
-/// What the network reports.
+/// An event that the network reports.
 #[derive(Debug)]
 pub enum PeerEvent {
-    /// A parcel has come.
+    /// A parcel was received.
     Parcel {
         /// The member that sent it.
         from: u64,
-        /// What it sent.
+        /// The parcel.
         parcel: Parcel,
     },
-    /// This member closed the connection it had made to us: most likely its process is gone.
+    /// This member closed its connection to us: most likely its process has ended.
     Closed(u64),
-    /// Something sent to this member was lost.
+    /// A parcel to this member was lost.
     Unreachable(u64),
     /// A snapshot has been sent, or could not be.
     SnapshotSent {
-        /// The member it was for.
+        /// The receiver.
         to: u64,
-        /// Whether that member has it in place, or needs none.
+        /// True if the receiver has installed it, or needs none.
         arrived: bool,
     },
-    /// A snapshot has come and should be put in place.
+    /// A snapshot was received, and should be installed.
     SnapshotReceived(ReceivedSnapshot),
 }
 
-/// Where the network reports to.
+/// Receives the events that the network reports.
 #[derive(Clone)]
 pub struct Inbox {
     deliver: Arc<dyn Fn(PeerEvent) -> bool + Send + Sync>,
 }
 
 impl Inbox {
-    /// Reports go to `deliver`, which returns false if it drops one.
+    /// Creates an inbox that passes each event to `deliver`, which returns false if it drops it.
     pub fn new(deliver: impl Fn(PeerEvent) -> bool + Send + Sync + 'static) -> Inbox {
         Inbox {
             deliver: Arc::new(deliver),
         }
     }
 
-    /// Reports an event. False: it is dropped, because too many wait.
+    /// Reports an event. Returns false if it is dropped because too many are waiting.
     pub fn deliver(&self, event: PeerEvent) -> bool {
         (self.deliver)(event)
     }

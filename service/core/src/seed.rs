@@ -40,7 +40,7 @@ fn mix(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// A seed whose numbers depend only on where it starts, by the same generator.
+/// A seed whose numbers depend only on its start, by the same generator.
 #[derive(Debug)]
 pub struct Sequence(AtomicU64);
 

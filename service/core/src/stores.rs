@@ -2,22 +2,22 @@
 //!
 //! # A fresh directory
 //!
-//! It belongs to nobody, so somebody has to say what it becomes ([`Origin`]). For the first members
-//! of a new cluster three things are written before the first entry, each durably: the cluster's
-//! beginning into the state, the first voters into the log, and last the log's identity. A crash
-//! between leaves a directory that the next start finishes. A member that joins a running cluster
-//! writes its identity alone; everything else comes from the leader, with a snapshot.
+//! A fresh directory has no identity, so the caller says what it becomes ([`Origin`]). A first
+//! member of a new cluster writes three things before the first entry, each durably: the genesis
+//! of the cluster into the state, the first voters into the log, and last the identity into the
+//! log. After a crash in between, the next start writes the rest. A member that joins a running
+//! cluster writes its identity alone; everything else comes from the leader, with a snapshot.
 //!
-//! From then on who the member is stands in the log, and the flags that speak of a cluster's
-//! beginning are not looked at.
+//! From then on the identity is read from the log, and the flags about the beginning of a cluster
+//! are ignored.
 //!
-//! # Two stores, one story
+//! # Two stores that fit together
 //!
-//! What the state has applied must be in the log or before it, for entries in a gap between would
-//! be lost. A state behind the log is the usual case after a crash, and is caught up by applying
+//! The state's applied index must be in the log or right before it: entries in a gap would be lost.
+//! A state behind the end of the log is the usual case after a crash; the entries are applied
 //! again. A state that just came with a snapshot may be ahead of the log: see
 //! [`conclave_storage::state_dir`]. Any other state ahead of the log, or a log that begins after
-//! the state's end, is a directory put together from two, and is refused.
+//! the state's end, means that the stores are of two members, and is refused.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use crate::consensus::{CommittedEntry, Position};
 use crate::fatal::REMOVED;
 use crate::handle::Identity;
 
-/// What a new cluster begins with, as one of its members sees it.
+/// The beginning of a new cluster, for one of its first members.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewCluster {
     /// The id of this member.
@@ -49,7 +49,7 @@ pub struct NewCluster {
     pub members: Vec<Member>,
 }
 
-/// What a member with empty stores becomes.
+/// The source of identity and state for a member with empty stores.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Origin {
     /// A new cluster begins, and this is one of its members.
@@ -65,7 +65,7 @@ pub enum Origin {
     },
 }
 
-/// Why two stores are not those of a member.
+/// The reason why two stores are not the stores of a member.
 #[derive(Debug, thiserror::Error)]
 pub enum StoresError {
     /// A store cannot be used.
@@ -74,7 +74,7 @@ pub enum StoresError {
     /// The member was removed from its cluster, and cannot be the sole member of a new one.
     #[error("{REMOVED}")]
     Removed,
-    /// The log says nothing of whose it is, and no origin was given.
+    /// The log has no identity, and no origin was given.
     #[error("a data directory without an identity")]
     NoIdentity,
 }
@@ -86,26 +86,26 @@ pub struct Stores {
     pub(crate) reader: Reader,
     pub(crate) log: Log,
     pub(crate) log_state: LogState,
-    /// Who is there, for a member whose state has not come yet.
+    /// The members of the cluster, for a member that has not received its state yet.
     pub(crate) initial_members: Vec<Member>,
     pub(crate) states: Arc<dyn StateStore>,
-    /// Log entries to go on without.
+    /// Log entries to skip.
     pub(crate) skipped: Vec<SkippedEntry>,
 }
 
 impl Stores {
-    /// The member's and its cluster's id.
+    /// Returns the ids of the member and its cluster.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Whether the log holds nothing but the beginning of a cluster.
+    /// Returns true if the log has no entries besides the genesis of a cluster.
     pub fn is_blank(&self) -> bool {
         self.log_state.last_index <= GENESIS.0
     }
 }
 
-/// The two stores, open, before it is known whose they are.
+/// The two stores, open, before the member's identity is known.
 pub struct Opened {
     log_engine: Arc<dyn Engine>,
     machine: Machine,
@@ -148,12 +148,12 @@ impl Opened {
         self
     }
 
-    /// Whether [`Opened::into_stores`] needs an [`Origin`].
+    /// Returns true if [`Opened::into_stores`] needs an [`Origin`].
     pub fn needs_origin(&self) -> Result<bool, Fault> {
         Ok(self.reader.cluster_id() == 0 || self.log.identity()?.is_none())
     }
 
-    /// The stores of a member. `origin` is needed if [`Opened::needs_origin`].
+    /// Returns the stores of a member. `origin` is needed if [`Opened::needs_origin`].
     pub fn into_stores(
         mut self,
         origin: Option<Origin>,
@@ -184,7 +184,7 @@ impl Opened {
         }
         let index = self.log_state.last_index;
         let term = self.log.term(index)?.unwrap_or_default();
-        // Of the survivors of a lost majority the operator compares these.
+        // After the loss of a majority, the operator compares this between the survivors.
         tracing::info!(index, term, "the raft log ends here");
         Ok(Stores {
             identity: Identity {
@@ -201,7 +201,7 @@ impl Opened {
         })
     }
 
-    /// Writes the beginning of a cluster, or what a crash left of it to write.
+    /// Writes the beginning of a cluster, or the part of it that a crash left unwritten.
     fn begin(&mut self, new: &NewCluster) -> Result<(), Fault> {
         if self.reader.cluster_id() == 0 {
             self.machine.bootstrap(&Genesis {
@@ -217,7 +217,7 @@ impl Opened {
         self.log.set_identity(self.reader.cluster_id(), member_id)
     }
 
-    /// Lets the log begin after what the state has, with the state's members.
+    /// Restarts the log after the state's applied index, with the state's members.
     fn restart_log(&mut self, index: u64, term: u64) -> Result<(), Fault> {
         let configuration = Configuration::of(&self.reader.members(), index);
         self.log.restore(index, term, configuration.encode())?;
@@ -225,7 +225,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Both stores name the cluster they are of, as soon as they know.
+    /// Checks that both stores have the same cluster id, if both have one.
     fn check_one_cluster(&self) -> Result<(), Fault> {
         let state = self.reader.cluster_id();
         match self.log.identity()? {
@@ -264,7 +264,7 @@ impl Opened {
         }
     }
 
-    /// A crash may have come between the state of a snapshot and its log.
+    /// Restarts the log if a crash came after a snapshot's state was installed and before its log.
     fn finish_installation(&mut self, snapshot: Option<(u64, u64)>) -> Result<(), Fault> {
         let Some((index, term)) = snapshot else {
             return Ok(());
@@ -276,8 +276,8 @@ impl Opened {
         Ok(())
     }
 
-    /// Makes this member the only one, with all that is in its log: the last of it may have been
-    /// acknowledged by a leader that did not get to say so, and nobody else is left to object.
+    /// Makes this member the only one, and applies its whole log: the leader may have acknowledged
+    /// the last entries before this member knew, and no other member can contradict them.
     fn force_sole_member(&mut self, member_id: u64) -> Result<(), Fault> {
         let last = self.log_state.last_index;
         let entries = self
@@ -285,7 +285,7 @@ impl Opened {
             .entries(self.reader.applied().index + 1, last + 1, u64::MAX)?;
         for entry in entries {
             if removes(&entry, member_id) {
-                // Whoever was to go on without it is lost.
+                // The members that were to continue without it are lost.
                 tracing::warn!(index = entry.index, "the removal of this member is dropped");
                 break;
             }
@@ -301,7 +301,7 @@ impl Opened {
                 self.machine.commit()?;
                 applying::skip(&mut self.machine, &entry, named)?;
             } else {
-                // Nobody waits for the outcomes.
+                // No caller waits for the outcomes.
                 applying::apply(&mut self.machine, &entry)?;
             }
         }
@@ -316,13 +316,13 @@ impl Opened {
     }
 }
 
-/// Whether an entry of the log removes a member.
+/// Returns true if an entry of the log removes this member.
 fn removes(entry: &Entry, member_id: u64) -> bool {
     let change = configuration::change_in(entry.kind, &entry.data);
     change.is_some_and(|(_, change)| change == Change::Remove { id: member_id })
 }
 
-/// Which of the members this is. A lone member stays who it was when its URLs change.
+/// Returns the id of this member. A sole member keeps its id when its URLs change.
 fn own_id(new: &NewCluster, members: &[Member]) -> u64 {
     match members {
         [lone] => lone.id,

@@ -1,4 +1,4 @@
-//! Work that blocks or takes long, and so has no place in an owner's turn or in a task.
+//! Work that blocks or takes long, and so must not run in an owner's turn or in a task.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -13,11 +13,12 @@ pub trait Workers: Send + Sync + 'static {
     ) -> io::Result<Option<JoinHandle<()>>>;
 }
 
-/// Added to the niceness of the threads, as to that of the engine's compactions: where processors
-/// are short, what serves small requests or carries raft gets three times as much.
+/// Added to the niceness of the threads, as to that of the engine's compactions. If there are too
+/// few processors, the threads that serve small requests or carry raft get three times as much
+/// time.
 const NICE: i32 = 5;
 
-/// A thread for each piece of work, of less priority than those that serve.
+/// Runs each piece of work in a thread of its own, of lower priority than the threads that serve.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Threads;
 

@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(leadership.take_back(A), None);
         leadership.checkpointed(A, 600);
         assert!(leadership.take_back(A).is_some());
-        // Granted anew, it is another lease.
+        // Granted again, it is another lease.
         leadership.granted(at(0), A, seconds(900), 0);
         assert_eq!(leadership.take_back(A), None);
     }
