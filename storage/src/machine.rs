@@ -92,7 +92,7 @@ pub use kind::CommandKind;
 pub use outcome::{Done, Effects, LeaseEffect, Outcome, Rejected, Reply};
 pub(crate) use state::State;
 
-pub use crate::mvcc::{Change, Changes};
+pub use crate::mvcc::{Change, ChangeKind, Changes};
 
 /// Version of the payload of log entries that this program writes and reads.
 pub const PAYLOAD_VERSION: u32 = 1;

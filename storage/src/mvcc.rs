@@ -45,6 +45,6 @@ pub(crate) mod txn;
 pub(crate) mod view;
 pub(crate) mod write;
 
-pub use change::{Change, Changes};
+pub use change::{Change, ChangeKind, Changes};
 pub use hash::HashKv;
 pub use history::History;

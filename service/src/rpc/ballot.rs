@@ -33,8 +33,7 @@ use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::{RangeRequest, ResponseHeader};
 use conclave_proto::mvccpb::KeyValue;
-use conclave_proto::mvccpb::event::EventType;
-use conclave_storage::machine::Change;
+use conclave_storage::machine::{Change, ChangeKind};
 use conclave_storage::{LeaseId, Revision};
 use tokio::sync::oneshot;
 use tonic::Status;
@@ -318,10 +317,7 @@ impl<'a> Contender<'a> {
 async fn deleted(access: &Access, key: &Bytes, from: Revision) -> Result<(), Status> {
     let subscribing = access.watches().subscribe(KeyRange::One(key.clone()), from);
     let mut subscription = subscribing.await.map_err(status::of_watch)?;
-    let deletes = |change: &Change| {
-        change.event.r#type() == EventType::Delete
-            && change.event.kv.as_ref().is_some_and(|kv| kv.key == *key)
-    };
+    let deletes = |change: &Change| change.kind == ChangeKind::Delete && change.kv.key == *key;
     loop {
         let revisions = match subscription.next().await {
             Ok(revisions) => revisions,

@@ -9,13 +9,12 @@ use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::RangeRequest;
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::mvccpb::KeyValue;
-use conclave_proto::mvccpb::event::EventType;
 use conclave_proto::v3electionpb::election_server::Election;
 use conclave_proto::v3electionpb::{
     CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest,
     ProclaimResponse, ResignRequest, ResignResponse,
 };
-use conclave_storage::machine::Changes;
+use conclave_storage::machine::{ChangeKind, Changes};
 use conclave_storage::{LeaseId, Revision};
 use tonic::{Request, Response, Status};
 
@@ -180,12 +179,12 @@ impl Observer {
     fn follow(&mut self, key: &Bytes, revisions: &[Arc<Changes>]) {
         for revision in revisions {
             for change in &revision.changes {
-                let Some(kv) = change.event.kv.as_ref().filter(|kv| kv.key == *key) else {
+                if change.kv.key != *key {
                     continue;
-                };
-                match change.event.r#type() {
-                    EventType::Put => self.found(revision.revision, kv.clone()),
-                    EventType::Delete => {
+                }
+                match change.kind {
+                    ChangeKind::Put => self.found(revision.revision, change.kv.clone()),
+                    ChangeKind::Delete => {
                         self.phase = Phase::Look;
                         return;
                     }

@@ -13,9 +13,9 @@ use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, Target
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::response_op::Response;
-use conclave_proto::mvccpb::{Event, KeyValue};
+use conclave_proto::mvccpb::KeyValue;
 
-use super::{Change, Outcome, Rejected, Reply};
+use super::{Change, ChangeKind, Outcome, Rejected, Reply};
 
 type Keys = BTreeMap<Bytes, KeyValue>;
 
@@ -260,13 +260,9 @@ impl Write {
             }
         }
         self.keys.insert(kv.key.clone(), kv.clone());
-        let event = Event {
-            r#type: 0,
-            kv: Some(kv),
-            prev_kv: None,
-        };
         self.changes.push(Change {
-            event,
+            kind: ChangeKind::Put,
+            kv,
             prev: prev.clone(),
         });
         api::PutResponse {
@@ -288,13 +284,9 @@ impl Write {
                 mod_revision: self.revision + 1,
                 ..KeyValue::default()
             };
-            let event = Event {
-                r#type: 1,
-                kv: Some(kv),
-                prev_kv: None,
-            };
             self.changes.push(Change {
-                event,
+                kind: ChangeKind::Delete,
+                kv,
                 prev: Some(prev.clone()),
             });
             prev_kvs.push(prev);

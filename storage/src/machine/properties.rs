@@ -263,7 +263,7 @@ impl Pair {
         for (revision, changes) in self.model.changes.iter().enumerate() {
             let revision = revision as i64;
             for change in changes {
-                let kv = change.event.kv.as_ref().expect("a key");
+                let kv = &change.kv;
                 let is_put = kv.version > 0;
                 let at = self
                     .model

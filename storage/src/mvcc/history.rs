@@ -7,8 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use conclave_proto::mvccpb::event::EventType;
-use conclave_proto::mvccpb::{Event, KeyValue};
+use conclave_proto::mvccpb::KeyValue;
 
 use super::change::{Change, Changes};
 use super::record::{self, Kind, RevRow, Version};
@@ -76,41 +75,24 @@ fn push(history: &mut History, revision: Revision, changes: &mut Vec<Change>) ->
 
 fn change(read: &dyn Read, row: &RevRow<'_>, compacted: Revision) -> Result<Change, Fault> {
     let key = Bytes::copy_from_slice(row.key);
-    let (kind, kv, created) = match row.kind {
+    let before = row.revision.previous();
+    let prev = |key| -> Result<Option<KeyValue>, Fault> {
+        if before < compacted {
+            return Ok(None);
+        }
+        let version = EngineView { read }.find(&key, before)?;
+        Ok(version.map(|version| version.key_value(key)))
+    };
+    match row.kind {
         Kind::Put => {
             let version = put_at(read, row)?;
-            (
-                EventType::Put,
-                version.key_value(key.clone()),
-                version.head.version == 1,
-            )
+            let kv = version.key_value(key.clone());
+            // The first version of a key replaced nothing.
+            let prev = if kv.version == 1 { None } else { prev(key)? };
+            Ok(Change::put(kv, prev))
         }
-        Kind::Tombstone => {
-            let mod_revision = row.revision.0;
-            let kv = KeyValue {
-                key: key.clone(),
-                mod_revision,
-                ..KeyValue::default()
-            };
-            (EventType::Delete, kv, false)
-        }
-    };
-    let before = row.revision.previous();
-    let prev = if created || before < compacted {
-        None
-    } else {
-        EngineView { read }
-            .find(&key, before)?
-            .map(|version| version.key_value(key))
-    };
-    Ok(Change {
-        event: Event {
-            r#type: kind as i32,
-            kv: Some(kv),
-            prev_kv: None,
-        },
-        prev,
-    })
+        Kind::Tombstone => Ok(Change::delete(key.clone(), row.revision, prev(key)?)),
+    }
 }
 
 /// The version that a row of `REV` refers to, which must be a put.

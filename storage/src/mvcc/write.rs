@@ -6,8 +6,7 @@
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::PutRequest;
-use conclave_proto::mvccpb::event::EventType;
-use conclave_proto::mvccpb::{Event, KeyValue};
+use conclave_proto::mvccpb::KeyValue;
 
 use super::change::Change;
 use super::pending::{Pending, PendingView};
@@ -88,8 +87,8 @@ impl<'a> Writer<'a> {
             lease,
         };
         let written = Version { head, value };
-        let event = written.key_value(key.clone());
-        Ok(self.add(key, written, EventType::Put, event, before))
+        let kv = written.key_value(key.clone());
+        Ok(self.add(key, written, before, |prev| Change::put(kv, prev)))
     }
 
     /// Deletes every key in `range` and returns the deleted versions.
@@ -121,25 +120,22 @@ impl<'a> Writer<'a> {
         }
         let modified = self.begin.next();
         let head = Head::tombstone(modified, self.sub());
-        let event = KeyValue {
-            key: key.clone(),
-            mod_revision: modified.0,
-            ..KeyValue::default()
-        };
         let written = Version {
             head,
             value: Bytes::new(),
         };
-        self.add(key, written, EventType::Delete, event, Some(before))
+        let deleted = key.clone();
+        self.add(key, written, Some(before), |prev| {
+            Change::delete(deleted, modified, prev)
+        })
     }
 
     fn add(
         &mut self,
         key: Bytes,
         written: Version,
-        kind: EventType,
-        kv: KeyValue,
         before: Option<Version>,
+        change: impl FnOnce(Option<KeyValue>) -> Change,
     ) -> Option<KeyValue> {
         // A second version at the same revision would overwrite the first and corrupt the history.
         assert!(
@@ -150,15 +146,7 @@ impl<'a> Writer<'a> {
         );
         self.size += record::logical_size(&key, written.value.len());
         let prev = before.map(|old| old.key_value(key.clone()));
-        let event = Event {
-            r#type: kind as i32,
-            kv: Some(kv),
-            prev_kv: None,
-        };
-        self.changes.push(Change {
-            event,
-            prev: prev.clone(),
-        });
+        self.changes.push(change(prev.clone()));
         self.pending.add_version(key, written);
         prev
     }

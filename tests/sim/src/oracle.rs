@@ -20,8 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use conclave_proto::command::LeaseRecord;
-use conclave_proto::mvccpb::event::EventType;
-use conclave_storage::machine::Changes;
+use conclave_storage::machine::{Change, ChangeKind, Changes};
 use conclave_storage::membership::Membership;
 
 /// A violated rule, in words.
@@ -306,11 +305,10 @@ impl Oracle {
 }
 
 fn rows(changes: &Changes) -> Vec<Row> {
-    let events = changes.changes.iter().map(|change| &change.event);
-    let row = |event: &conclave_proto::mvccpb::Event| {
-        let kv = event.kv.as_ref().expect("an event has its key");
-        let is_put = event.r#type() == EventType::Put;
-        (kv.key.clone(), is_put.then(|| kv.value.clone()))
+    let row = |change: &Change| {
+        let is_put = change.kind == ChangeKind::Put;
+        let value = is_put.then(|| change.kv.value.clone());
+        (change.kv.key.clone(), value)
     };
-    events.map(row).collect()
+    changes.changes.iter().map(row).collect()
 }

@@ -1,5 +1,8 @@
 //! Encoded events of one revision, shared by all watchers that want the same encoding.
 //!
+//! This is where etcd's events are made: the state machine returns changes of its own, and an event
+//! is encoded from the parts of a change, with no message in between.
+//!
 //! Watchers differ in which of a revision's changes are in their range (computed by a [`Matcher`],
 //! group by group) and in their [`View`]: filters and previous values. Everything else about a
 //! response's events is the same for all, so a thousand watchers of one key share one buffer: the
@@ -13,15 +16,16 @@ use bytes::{Bytes, BytesMut};
 use conclave_proto::etcdserverpb::watch_create_request::FilterType;
 use conclave_proto::mvccpb::event::EventType;
 use conclave_storage::Revision;
-use conclave_storage::machine::{Change, Changes};
-use prost::Message as _;
+use conclave_storage::machine::{Change, ChangeKind, Changes};
 use prost::encoding::{self, WireType};
 
 use super::index::{GroupId, Index};
 
 /// Field number of `events` in `WatchResponse`.
 const EVENTS_FIELD: u32 = 11;
-/// Field number of `prev_kv` in `Event`.
+/// Field numbers of `Event`.
+const TYPE_FIELD: u32 = 1;
+const KV_FIELD: u32 = 2;
 const PREV_KV_FIELD: u32 = 3;
 
 /// Options of a watcher for the changes in its range.
@@ -53,10 +57,9 @@ impl View {
     }
 
     fn shows(self, change: &Change) -> bool {
-        if change.event.r#type == EventType::Delete as i32 {
-            !self.no_delete
-        } else {
-            !self.no_put
+        match change.kind {
+            ChangeKind::Put => !self.no_put,
+            ChangeKind::Delete => !self.no_delete,
         }
     }
 }
@@ -119,13 +122,23 @@ impl Events {
     }
 }
 
+/// Returns the type of the event, or `None` for the type that is left out of the encoding.
+fn event_type(change: &Change) -> Option<i32> {
+    match change.kind {
+        ChangeKind::Put => None,
+        ChangeKind::Delete => Some(EventType::Delete as i32),
+    }
+}
+
 /// Returns the encoded size of the event's own fields, without tag and length.
 fn body_len(change: &Change, view: View) -> usize {
+    let kind = event_type(change).map_or(0, |kind| encoding::int32::encoded_len(TYPE_FIELD, &kind));
+    let kv = encoding::message::encoded_len(KV_FIELD, &change.kv);
     let prev = match &change.prev {
         Some(prev) if view.prev_kv => encoding::message::encoded_len(PREV_KV_FIELD, prev),
         Some(_) | None => 0,
     };
-    change.event.encoded_len() + prev
+    kind + kv + prev
 }
 
 fn encoded_len(change: &Change, view: View) -> usize {
@@ -136,8 +149,10 @@ fn encoded_len(change: &Change, view: View) -> usize {
 fn encode(change: &Change, view: View, out: &mut BytesMut) {
     encoding::encode_key(EVENTS_FIELD, WireType::LengthDelimited, out);
     encoding::encode_varint(body_len(change, view) as u64, out);
-    out.reserve(change.event.encoded_len());
-    change.event.encode(out).expect("a growing buffer has room");
+    if let Some(kind) = event_type(change) {
+        encoding::int32::encode(TYPE_FIELD, &kind, out);
+    }
+    encoding::message::encode(KV_FIELD, &change.kv, out);
     if view.prev_kv
         && let Some(prev) = &change.prev
     {
@@ -227,9 +242,8 @@ impl Matcher {
         mut each: impl FnMut(GroupId, &[u32]),
     ) {
         for (at, change) in (0_u32..).zip(&changes.changes) {
-            let Some(kv) = &change.event.kv else { continue };
             self.found.clear();
-            index.groups_around(&kv.key, &mut self.found);
+            index.groups_around(&change.kv.key, &mut self.found);
             for &group in &self.found {
                 if self.selections.len() <= group {
                     self.selections.resize_with(group + 1, Vec::new);
@@ -255,6 +269,7 @@ impl Matcher {
 mod tests {
     use conclave_proto::etcdserverpb::WatchResponse;
     use conclave_proto::mvccpb::{Event, KeyValue};
+    use prost::Message as _;
 
     use super::*;
 
@@ -268,23 +283,31 @@ mod tests {
     }
 
     fn put(key: &'static str, prev: Option<KeyValue>) -> Change {
-        let event = Event {
-            r#type: EventType::Put as i32,
-            kv: Some(kv(key, "v", 7)),
-            prev_kv: None,
-        };
-        Change { event, prev }
+        Change {
+            kind: ChangeKind::Put,
+            kv: kv(key, "v", 7),
+            prev,
+        }
     }
 
     fn delete(key: &'static str, prev: KeyValue) -> Change {
-        let event = Event {
-            r#type: EventType::Delete as i32,
-            kv: Some(kv(key, "", 7)),
-            prev_kv: None,
-        };
         Change {
-            event,
+            kind: ChangeKind::Delete,
+            kv: kv(key, "", 7),
             prev: Some(prev),
+        }
+    }
+
+    /// The event that etcd would make of a change.
+    fn event(change: &Change) -> Event {
+        let kind = match change.kind {
+            ChangeKind::Put => EventType::Put,
+            ChangeKind::Delete => EventType::Delete,
+        };
+        Event {
+            r#type: kind as i32,
+            kv: Some(change.kv.clone()),
+            prev_kv: None,
         }
     }
 
@@ -317,7 +340,7 @@ mod tests {
             .selected(&[0, 1, 2])
             .get(View::default())
             .expect("three");
-        let expected: Vec<Event> = changes.changes.iter().map(|c| c.event.clone()).collect();
+        let expected: Vec<Event> = changes.changes.iter().map(event).collect();
         assert_eq!(decoded(&plain), expected);
         assert_eq!((plain.count(), plain.revision()), (3, Revision(7)));
 
@@ -330,7 +353,7 @@ mod tests {
             .iter()
             .map(|c| Event {
                 prev_kv: c.prev.clone(),
-                ..c.event.clone()
+                ..event(c)
             })
             .collect();
         assert_eq!(decoded(&with_prev), expected);
@@ -349,7 +372,7 @@ mod tests {
             decoded(&encoded.selected(&[1]).get(prev_kv).expect("one"))
         };
         assert!(get(6)[0].prev_kv.is_some());
-        assert_eq!(get(7), std::slice::from_ref(&changes.changes[1].event));
+        assert_eq!(get(7), [event(&changes.changes[1])]);
     }
 
     #[test]
@@ -404,9 +427,9 @@ mod tests {
             .expect("three");
         let joined: Vec<u8> = events.each().flatten().collect();
         assert_eq!(joined, events.bytes()[..]);
-        for (event, change) in events.each().zip(&changes.changes) {
-            let response = WatchResponse::decode(event).expect("valid");
-            assert_eq!(response.events, std::slice::from_ref(&change.event));
+        for (alone, change) in events.each().zip(&changes.changes) {
+            let response = WatchResponse::decode(alone).expect("valid");
+            assert_eq!(response.events, [event(change)]);
         }
     }
 }

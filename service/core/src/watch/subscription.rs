@@ -173,10 +173,7 @@ impl Subscription {
     }
 
     fn concerns(&self, changes: &Changes) -> bool {
-        let keys = changes
-            .changes
-            .iter()
-            .filter_map(|change| change.event.kv.as_ref());
-        keys.into_iter().any(|kv| self.range.contains(&kv.key))
+        let mut keys = changes.changes.iter().map(|change| &change.kv.key);
+        keys.any(|key| self.range.contains(key))
     }
 }

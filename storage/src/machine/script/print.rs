@@ -7,11 +7,10 @@ use conclave_proto::command::{LeaseRecord, Member};
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::response_op::Response;
 use conclave_proto::mvccpb::KeyValue;
-use conclave_proto::mvccpb::event::EventType;
 
 use crate::engine::{Direction, Read, Space};
 use crate::layout;
-use crate::machine::{Change, Effects, LeaseEffect, Outcome, Reply};
+use crate::machine::{Change, ChangeKind, Effects, LeaseEffect, Outcome, Reply};
 use crate::mvcc::{HashKv, History};
 use crate::reader::{ReadError, Reader};
 
@@ -253,10 +252,10 @@ fn members_lines(out: &mut String, members: &[Member]) {
 }
 
 fn event(out: &mut String, revision: i64, change: &Change) {
-    let kv = change.event.kv.as_ref().expect("an event has a key");
-    let what = match change.event.r#type() {
-        EventType::Put => show(kv),
-        EventType::Delete => {
+    let kv = &change.kv;
+    let what = match change.kind {
+        ChangeKind::Put => show(kv),
+        ChangeKind::Delete => {
             assert_eq!(kv.mod_revision, revision);
             let nothing = KeyValue {
                 key: kv.key.clone(),

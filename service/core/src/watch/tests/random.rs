@@ -9,6 +9,7 @@ use conclave_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use conclave_proto::mvccpb::Event;
 use conclave_proto::mvccpb::event::EventType;
 use conclave_storage::Revision;
+use conclave_storage::machine::ChangeKind;
 use prost::Message as _;
 
 use super::world::{World, Write};
@@ -365,10 +366,7 @@ fn check_previous(world: &World, watcher: &Watcher, event: &Event, number: u64) 
     let kv = event.kv.as_ref().expect("events have keys");
     let at = usize::try_from(kv.mod_revision - 2).expect("the first write is revision 2");
     let mut changes = world.history[at].changes.iter();
-    let change = changes.find(|change| {
-        let key = change.event.kv.as_ref().map(|kv| &kv.key);
-        key == Some(&kv.key)
-    });
+    let change = changes.find(|change| change.kv.key == kv.key);
     let previous = &change.expect("the event happened").prev;
     if watcher.prev_kv && kv.mod_revision > world.compacted().0 {
         assert_eq!(event.prev_kv, *previous, "run {number}");
@@ -406,12 +404,8 @@ fn expected(world: &World, watcher: &Watcher) -> Vec<Seen> {
     let changes = later.flat_map(|changes| &changes.changes);
     changes
         .map(|change| {
-            let kv = change.event.kv.as_ref().expect("events have keys");
-            (
-                kv.mod_revision,
-                change.event.r#type() == EventType::Delete,
-                kv.key.clone(),
-            )
+            let is_delete = change.kind == ChangeKind::Delete;
+            (change.kv.mod_revision, is_delete, change.kv.key.clone())
         })
         .filter(|(_, is_delete, key)| {
             let filtered = if *is_delete {

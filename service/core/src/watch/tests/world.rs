@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::{ResponseHeader, WatchCreateRequest, WatchResponse};
-use conclave_proto::mvccpb::event::EventType;
-use conclave_proto::mvccpb::{Event, KeyValue};
+use conclave_proto::mvccpb::KeyValue;
 use conclave_storage::Revision;
-use conclave_storage::machine::{Change, Changes};
+use conclave_storage::machine::{Change, ChangeKind, Changes};
 use prost::Message as _;
 use tokio::sync::oneshot;
 
@@ -106,16 +105,11 @@ impl World {
                         ..kv
                     };
                     self.keys.insert(key.clone(), kv.clone());
-                    (EventType::Put, kv)
+                    (ChangeKind::Put, kv)
                 }
-                None => (EventType::Delete, kv),
+                None => (ChangeKind::Delete, kv),
             };
-            let event = Event {
-                r#type: kind as i32,
-                kv: Some(kv),
-                prev_kv: None,
-            };
-            changes.push(Change { event, prev });
+            changes.push(Change { kind, kv, prev });
         }
         let bytes = writes
             .iter()
