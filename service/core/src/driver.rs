@@ -282,9 +282,7 @@ impl Driver {
                 Control::Inspect(look) => look.at(&self.parts.node),
             }
         }
-        if !mail.commands.is_empty() {
-            self.pending.extend(mail.commands);
-        }
+        self.add_commands(mail.commands);
         self.changes.extend(mail.changes);
         self.add_reads(mail.reads);
         Ok(())

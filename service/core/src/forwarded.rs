@@ -101,9 +101,12 @@ impl Forwarded {
 }
 
 /// Returns proposals to the driver in the order of their request ids, which is the order in which
-/// they were made.
+/// they were made. Those of pipelines end here: others of theirs may have been proposed since.
 fn again(proposals: impl Iterator<Item = Proposal>, at_once: bool, mailbox: &Mailbox) {
-    let mut proposals: Vec<_> = proposals.collect();
+    let (bound, mut proposals): (Vec<_>, Vec<_>) = proposals.partition(Proposal::is_of_pipeline);
+    for proposal in bound {
+        proposal.answer(Answer::Lost(Unknown(ApiError::LeaderChanged)));
+    }
     if proposals.is_empty() {
         return;
     }
@@ -121,6 +124,7 @@ mod tests {
     use super::*;
     use crate::admission::Admission;
     use crate::mailbox::Waiting;
+    use crate::order::Order;
     use crate::proposal::{Payload, Slot};
 
     type Caller = oneshot::Receiver<Answer>;
@@ -231,6 +235,30 @@ mod tests {
         away.sweep();
         assert!(away.take(7).is_none());
         assert!(away.take(8).is_some());
+    }
+
+    /// The next command of its pipeline may have been proposed under the new term, or refused.
+    #[tokio::test]
+    async fn a_command_of_a_pipeline_is_never_proposed_again() {
+        for is_refused in [true, false] {
+            let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
+            let (mut proposal, mut caller) = proposal(7);
+            let order = Order::new(3, true);
+            let place = order.next_place().await;
+            proposal.slot = proposal.slot.map(|slot| slot.in_place(Some(place)));
+            away.add(3, vec![proposal]);
+            match is_refused {
+                true => away.refused(&refusal(3, &[7], Reason::NotLeader), &mailbox),
+                false => away.passed(4, &mailbox),
+            }
+            assert!(came_back(&mailbox).is_empty());
+            let told = caller.try_recv().expect("an answer");
+            assert!(matches!(
+                told,
+                Answer::Lost(Unknown(ApiError::LeaderChanged))
+            ));
+            assert!(order.has_ended());
+        }
     }
 
     /// A snapshot skips the entries that would have brought the outcomes.

@@ -8,9 +8,13 @@
 //! A proposal is [`Refused`] before it reaches the log, it is [`Rejected`] by the state machine, it is
 //! [`Unknown`] what becomes of it, or it has a reply. [`crate::outcome`] describes the first three.
 //!
-//! Calls of one task reach the log in the order they were made, as long as each call is awaited up
-//! to its first suspension: [`Handle::propose`] puts the command into the mailbox before it first
-//! waits.
+//! # Order
+//!
+//! Proposals that wait for their outcomes at the same time have no order, even those of one task: a
+//! change of leader, or a command that is refused, lets later ones overtake earlier ones, since what
+//! met the change of leader is proposed again. A caller that waits for each outcome before its next
+//! proposal has its order. A front that promises the order of a connection uses a
+//! [`Pipeline`](crate::pipeline::Pipeline).
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,6 +44,7 @@ use crate::limits;
 use crate::long_reads::LongReads;
 use crate::mailbox::{Control, Inspect, Mailbox};
 use crate::observe::{Observation, Observer, RequestKind};
+use crate::order::Place;
 use crate::peers::Peers;
 use crate::progress::Progress;
 use crate::proposal::{Answer, Payload, Proposal, Slot};
@@ -135,12 +140,9 @@ impl Handle {
         let body = command.into_body();
         let kind = RequestKind::Command(CommandKind::of(&body));
         let begun = Stopwatch::start();
-        let body = proposer::prepare(body, &self.shared.settings, &*self.shared.seed);
-        let result = if let Err(refused) = self.check_quota(&body) {
-            self.raise_no_space().await;
-            Err(refused.into())
-        } else {
-            self.propose_prepared(body).await
+        let result = match self.prepare(body).await {
+            Ok(body) => self.propose_prepared(body).await,
+            Err(refused) => Err(refused.into()),
         };
         let is_decided = matches!(result, Ok(_) | Err(ProposeError::Rejected(_)));
         self.observe(Observation::Request {
@@ -152,6 +154,16 @@ impl Handle {
             self.observe(Observation::ProposalFailed);
         }
         result.and_then(reply_to::<C>)
+    }
+
+    /// Fills in what the client left to the server, and refuses the command if it exceeds the quota.
+    pub(crate) async fn prepare(&self, body: Body) -> Result<Body, Refused> {
+        let body = proposer::prepare(body, &self.shared.settings, &*self.shared.seed);
+        if let Err(refused) = self.check_quota(&body) {
+            self.raise_no_space().await;
+            return Err(refused);
+        }
+        Ok(body)
     }
 
     /// Publishes this member's name and client URLs to the cluster. Does not count as a request.
@@ -425,7 +437,16 @@ impl Handle {
 
     /// Encodes a command, admits it, and puts it into the mailbox. Does not wait.
     pub(crate) fn enqueue(&self, body: Body) -> Result<oneshot::Receiver<Answer>, Refused> {
-        self.submit(|header| {
+        self.enqueue_in(None, body)
+    }
+
+    /// Does the same for a command that has a place in a pipeline.
+    pub(crate) fn enqueue_in(
+        &self,
+        place: Option<Place>,
+        body: Body,
+    ) -> Result<oneshot::Receiver<Answer>, Refused> {
+        self.submit(place, |header| {
             let command = Command {
                 header: Some(header),
                 body: Some(body),
@@ -440,7 +461,7 @@ impl Handle {
     }
 
     fn enqueue_change(&self, change: Change) -> Result<oneshot::Receiver<Answer>, Refused> {
-        self.submit(|header| {
+        self.submit(None, |header| {
             let change = MemberChange {
                 header: Some(header),
                 change: Some(change),
@@ -454,6 +475,7 @@ impl Handle {
     /// header and returns its size in bytes.
     fn submit(
         &self,
+        place: Option<Place>,
         payload: impl FnOnce(Header) -> Result<(Payload, usize), Refused>,
     ) -> Result<oneshot::Receiver<Answer>, Refused> {
         let shared = &self.shared;
@@ -472,7 +494,7 @@ impl Handle {
         let permit = shared.admission.admit(bytes);
         let permit = permit.ok_or(Refused(ApiError::RequestTooManyRequests))?;
         let (reply, waiting) = oneshot::channel();
-        let slot = Some(Slot::new(request_id, reply, permit));
+        let slot = Some(Slot::new(request_id, reply, permit).in_place(place));
         let proposed = shared.mailbox.propose(Proposal { payload, slot });
         proposed.map_err(|_| Refused(ApiError::Stopped))?;
         Ok(waiting)
@@ -525,7 +547,7 @@ impl fmt::Debug for Handle {
 }
 
 /// Returns the reply to a command of this type.
-fn reply_to<C: LogCommand>(reply: Reply) -> Result<C::Reply, ProposeError> {
+pub(crate) fn reply_to<C: LogCommand>(reply: Reply) -> Result<C::Reply, ProposeError> {
     C::reply_from(reply).ok_or_else(not_ours)
 }
 

@@ -29,11 +29,11 @@
 //! | [`limits`], [`log_once`], [`fatal`] | bounds, repeated log lines, the end |
 //! | [`clock`], [`seed`], [`workers`], [`observe`] | the seams to the process |
 //! | [`consensus`] | one member's part in raft, without I/O |
-//! | [`caller`], [`outcome`], `admission`, `proposal` | a command on its way into the log |
+//! | [`caller`], [`outcome`], `admission`, `order`, `proposal` | a command on its way |
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
 //! | `progress`, [`lease`] | what driver and applier publish; when leases end |
 //! | [`long_reads`], [`watch`] | reads that may be long; watchers |
-//! | [`command`], [`proposer`], [`handle`] | what a front may ask for |
+//! | [`command`], [`proposer`], [`handle`], [`pipeline`] | what a front may ask for |
 //! | [`leader_queries`], `expiry` | queries that only the leader can answer; the end of leases |
 //! | `log_writer`, `housekeeper`, `forwarded`, [`applier`], [`driver`] | the owners |
 //! | [`stores`], [`member`], [`driven`] | two engines; the owners, in threads or turn by turn |
@@ -56,6 +56,7 @@ pub mod member;
 pub mod observe;
 pub mod outcome;
 pub mod peers;
+pub mod pipeline;
 pub mod proposer;
 pub mod seed;
 pub mod stores;
@@ -69,6 +70,7 @@ mod forwarded;
 mod housekeeper;
 mod log_writer;
 mod mailbox;
+mod order;
 mod progress;
 mod proposal;
 

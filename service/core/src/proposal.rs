@@ -7,6 +7,7 @@ use conclave_proto::command::MemberChange;
 use conclave_storage::machine::Outcome;
 
 use crate::admission::Permit;
+use crate::order::Place;
 use crate::outcome::{Refused, Unknown};
 
 /// A command or membership change to be put into the log, encoded once by the task that proposes
@@ -63,6 +64,18 @@ impl Proposal {
         self.slot.as_ref().is_some_and(Slot::is_abandoned)
     }
 
+    /// Returns true if this is a command of a pipeline: it must never be proposed again.
+    pub(crate) fn is_of_pipeline(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.place.is_some())
+    }
+
+    /// Returns false if this is a command of a pipeline that has ended, or that ends because the term
+    /// is this one and this member leads in it or not.
+    pub(crate) fn is_in_order(&self, term: u64, leads: bool) -> bool {
+        let place = self.slot.as_ref().and_then(|slot| slot.place.as_ref());
+        place.is_none_or(|place| place.order().holds(term, leads))
+    }
+
     /// Reports to the callers that these proposals are refused.
     pub(crate) fn refuse_all(proposals: impl IntoIterator<Item = Proposal>, refused: Refused) {
         for proposal in proposals {
@@ -85,6 +98,8 @@ pub(crate) struct Slot {
     request_id: u64,
     reply: oneshot::Sender<Answer>,
     _permit: Permit,
+    /// The place in its pipeline, if it is a command of one.
+    place: Option<Box<Place>>,
 }
 
 /// The answer to a proposal.
@@ -104,7 +119,14 @@ impl Slot {
             request_id,
             reply,
             _permit: permit,
+            place: None,
         }
+    }
+
+    /// Gives the command a place in its pipeline.
+    pub(crate) fn in_place(self, place: Option<Place>) -> Slot {
+        let place = place.map(Box::new);
+        Slot { place, ..self }
     }
 
     /// Returns the command's id, unique among the commands of this member.
@@ -113,7 +135,12 @@ impl Slot {
     }
 
     /// Sends the answer. The caller may have given up; that is not an error.
-    pub(crate) fn answer(self, answer: Answer) {
+    pub(crate) fn answer(mut self, answer: Answer) {
+        if let Some(place) = self.place.take()
+            && matches!(answer, Answer::Outcome(_))
+        {
+            place.vacate();
+        }
         let _ = self.reply.send(answer);
     }
 

@@ -142,11 +142,35 @@ impl Driver {
         for (member_id, request_id) in origins {
             self.refuse(member_id, term, vec![request_id], Reason::Busy);
         }
-        if self.is_removed() {
-            self.held_back.extend(own);
-        } else {
-            Proposal::refuse_all(own, Refused(ApiError::RequestTooManyRequests));
+        let (held_back, refused): (Vec<_>, Vec<_>) = own
+            .into_iter()
+            .partition(|proposal| self.is_removed() && !proposal.is_of_pipeline());
+        self.held_back.extend(held_back);
+        Proposal::refuse_all(refused, Refused(ApiError::RequestTooManyRequests));
+        // What follows them in their pipelines must not get into the log without them.
+        self.end_pipelines();
+    }
+
+    /// Takes commands from the mailbox.
+    pub(super) fn add_commands(&mut self, commands: VecDeque<Proposal>) {
+        let (term, leads) = (self.raft_status.term, self.raft_status.is_leader);
+        for proposal in commands {
+            if proposal.is_in_order(term, leads) {
+                self.pending.push_back(proposal);
+            } else {
+                proposal.answer(Answer::Refused(Refused(ApiError::LeaderChanged)));
+            }
         }
+    }
+
+    /// Refuses the pending commands of pipelines that have ended.
+    fn end_pipelines(&mut self) {
+        let (term, leads) = (self.raft_status.term, self.raft_status.is_leader);
+        if self.pending.iter().all(|p| p.is_in_order(term, leads)) {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.add_commands(pending);
     }
 
     /// Proposes one membership change at a time; the others wait until it is applied.
@@ -249,6 +273,7 @@ impl Driver {
             self.changes.retain(|proposal| proposal.slot.is_some());
             self.forwarded_bytes = 0;
         }
+        self.end_pipelines();
         self.release_held_back();
     }
 
@@ -265,6 +290,7 @@ impl Driver {
     pub(super) fn forget_abandoned(&mut self) {
         self.pending.retain(|proposal| !proposal.is_abandoned());
         self.changes.retain(|proposal| !proposal.is_abandoned());
+        self.end_pipelines();
         if self.away {
             // Sweep once more after this member has become the leader; the applier then has nothing
             // to drop.

@@ -32,6 +32,7 @@ use crate::workers::Threads;
 
 mod cluster;
 mod network;
+mod pipelines;
 mod turns;
 mod wild;
 
