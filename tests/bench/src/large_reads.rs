@@ -23,7 +23,7 @@ use crate::data::{Keys, Order, Values};
 use crate::failover::writer::Writer;
 use crate::failover::{fill, quantile, start};
 use crate::host::Host;
-use crate::procfs;
+use crate::processes;
 use crate::report;
 use crate::wire::{Failure, Wire};
 use crate::workload::path;
@@ -149,7 +149,7 @@ fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome,
     let readers = Readers::start(leader, args.clients, false)?;
     let (stalled, _) = phase(Some(readers), args.seconds)?;
     let after = server.leader()?.status()?.raft_term;
-    let peak = procfs::memory(member.id())?.peak;
+    let peak = processes::memory(member.id())?.peak;
     let (name, version) = (server.name, server.version.clone());
     report::note(&format!("{name}: done"));
     Ok(Outcome {

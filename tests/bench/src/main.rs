@@ -4,7 +4,7 @@
 //! - [`args`] the command line; [`report`] tables and JSON.
 //! - [`wire`] gRPC over h2; [`data`] keys and values; [`workload`] the kinds of requests.
 //! - [`pace`] closed and open loop; [`drive`] threads and clients; [`stats`] the measurements.
-//! - [`procfs`], [`meter`], [`exposition`] and [`host`] observe the server and the machine
+//! - [`processes`], [`meter`], [`exposition`] and [`host`] observe the server and the machine
 //!   meanwhile.
 //! - [`compare`] both servers side by side; [`failover`] and [`catch_up`] the cost of a lost
 //!   member; [`large_reads`] the cost of large reads for other clients.
@@ -22,7 +22,7 @@ mod host;
 mod large_reads;
 mod meter;
 mod pace;
-mod procfs;
+mod processes;
 mod progress;
 mod quota;
 mod report;

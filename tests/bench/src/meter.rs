@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::procfs;
+use crate::processes;
 use crate::stats::ServerUse;
 use crate::wire::Failure;
 
@@ -27,9 +27,9 @@ impl Meter {
     pub(crate) fn start(pids: &[u32]) -> Result<Meter, Failure> {
         Ok(Meter {
             pids: pids.to_vec(),
-            server_cpu: procfs::cpu_seconds_of(pids)?,
-            own_cpu: procfs::cpu_seconds(std::process::id())?,
-            machine_cpu: procfs::machine_busy_seconds()?,
+            server_cpu: processes::cpu_seconds_of(pids)?,
+            own_cpu: processes::cpu_seconds(std::process::id())?,
+            machine_cpu: processes::machine_busy_seconds()?,
             begin: Instant::now(),
         })
     }
@@ -38,10 +38,10 @@ impl Meter {
     /// become idle, to count the work it had deferred.
     pub(crate) fn finish(self, answered: u64, settle: Duration) -> Result<Cost, Failure> {
         let seconds = self.begin.elapsed().as_secs_f64();
-        let own = procfs::cpu_seconds(std::process::id())? - self.own_cpu;
-        let machine = procfs::machine_busy_seconds()? - self.machine_cpu;
+        let own = processes::cpu_seconds(std::process::id())? - self.own_cpu;
+        let machine = processes::machine_busy_seconds()? - self.machine_cpu;
         // If the server has died, the request errors show it; an error here would hide them.
-        let server_at_end = procfs::cpu_seconds_of(&self.pids).ok();
+        let server_at_end = processes::cpu_seconds_of(&self.pids).ok();
         let during = server_at_end.map_or(0.0, |seconds| seconds - self.server_cpu);
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as f64;
         let other = (machine - own - during) / (seconds * processors).max(0.01);
@@ -55,8 +55,8 @@ impl Meter {
     }
 
     fn server(&self, during: f64, answered: u64, settle: Duration) -> Result<ServerUse, Failure> {
-        let all = procfs::settle(&self.pids, settle)? - self.server_cpu;
-        let memory = procfs::memory_of(&self.pids)?;
+        let all = processes::settle(&self.pids, settle)? - self.server_cpu;
+        let memory = processes::memory_of(&self.pids)?;
         Ok(ServerUse {
             processes: self.pids.len(),
             cpu_seconds: during,

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::compare::server::Server;
 use crate::data::Keys;
-use crate::procfs;
+use crate::processes;
 use crate::wire::Failure;
 
 /// The times of a server's recovery.
@@ -37,17 +37,17 @@ pub(crate) fn run(
     let last = keys.key(count - 1);
     server.kill();
     let after_kill = launch(server, &last)?;
-    procfs::settle(&server.ids(), settle)?;
+    processes::settle(&server.ids(), settle)?;
     let to_stop = server.stop()?;
     let after_stop = launch(server, &last)?;
-    let cpu_seconds = procfs::settle(&server.ids(), settle)?;
+    let cpu_seconds = processes::settle(&server.ids(), settle)?;
     Ok(Restarted {
         keys: count,
         seconds_after_kill: after_kill.as_secs_f64(),
         seconds_after_stop: after_stop.as_secs_f64(),
         seconds_to_stop: to_stop.as_secs_f64(),
         cpu_seconds,
-        rss_bytes: procfs::memory_of(&server.ids())?.resident,
+        rss_bytes: processes::memory_of(&server.ids())?.resident,
         disk_bytes: server.disk_bytes(),
     })
 }

@@ -14,7 +14,7 @@ use crate::compare::server::Server;
 use crate::data::{Keys, Order, Values};
 use crate::drive::{Load, drive};
 use crate::pace::Plan;
-use crate::procfs;
+use crate::processes;
 use crate::report;
 use crate::stats::Measured;
 use crate::wire::Failure;
@@ -172,7 +172,7 @@ impl Contender {
         if scenario.wants_fresh_process() && self.flooded {
             self.server.stop()?;
             self.server.launch(b"conclave-bench-nothing")?;
-            procfs::settle(&self.server.ids(), SETTLE)?;
+            processes::settle(&self.server.ids(), SETTLE)?;
             self.flooded = false;
         }
         let load = self.load(bench, size);
