@@ -37,7 +37,7 @@ use tokio::sync::{oneshot, watch};
 use conclave_proto::ApiError;
 
 use crate::command::LogCommand;
-use crate::consensus::Standing;
+use crate::consensus::RaftStatus;
 use crate::handle::{Handle, reply_to};
 use crate::order::Order;
 use crate::outcome::{ProposeError, Refused, Unknown};
@@ -47,7 +47,7 @@ use crate::proposal::Answer;
 pub struct Pipeline {
     handle: Handle,
     order: Arc<Order>,
-    standings: watch::Receiver<Standing>,
+    raft_statuses: watch::Receiver<RaftStatus>,
 }
 
 /// A command that has its place in the order of a pipeline. Dropping it ends the pipeline, unless the
@@ -55,7 +55,7 @@ pub struct Pipeline {
 pub struct Proposed<C> {
     handle: Handle,
     order: Arc<Order>,
-    standings: watch::Receiver<Standing>,
+    raft_statuses: watch::Receiver<RaftStatus>,
     waiting: oneshot::Receiver<Answer>,
     command: PhantomData<fn() -> C>,
 }
@@ -64,15 +64,15 @@ impl Pipeline {
     /// Begins a pipeline in the current term, in the name of the handle's caller. Refused while there
     /// is no leader.
     pub fn begin(handle: &Handle) -> Result<Pipeline, Refused> {
-        let mut standings = handle.standings();
-        let standing = *standings.borrow_and_update();
-        if standing.leader == 0 {
+        let mut raft_statuses = handle.raft_statuses();
+        let raft_status = *raft_statuses.borrow_and_update();
+        if raft_status.leader == 0 {
             return Err(Refused(ApiError::NoLeader));
         }
         Ok(Pipeline {
             handle: handle.clone(),
-            order: Order::new(standing.term, standing.is_leader),
-            standings,
+            order: Order::new(raft_status.term, raft_status.is_leader),
+            raft_statuses,
         })
     }
 
@@ -85,7 +85,7 @@ impl Pipeline {
         let body = self.handle.prepare(command.into_body()).await?;
         let place = tokio::select! {
             biased;
-            () = term_ends(&mut self.standings, &self.order) => None,
+            () = term_ends(&mut self.raft_statuses, &self.order) => None,
             place = self.order.next_place() => Some(place),
         };
         // The command that the place was free after may have ended the order.
@@ -95,7 +95,7 @@ impl Pipeline {
             waiting: self.handle.enqueue_in(Some(place), body)?,
             handle: self.handle.clone(),
             order: Arc::clone(&self.order),
-            standings: self.standings.clone(),
+            raft_statuses: self.raft_statuses.clone(),
             command: PhantomData,
         })
     }
@@ -107,7 +107,7 @@ impl<C: LogCommand> Proposed<C> {
         let result = tokio::select! {
             biased;
             result = self.handle.outcome(self.waiting) => result.and_then(reply_to::<C>),
-            () = term_ends(&mut self.standings, &self.order) => {
+            () = term_ends(&mut self.raft_statuses, &self.order) => {
                 Err(Unknown(ApiError::LeaderChanged).into())
             }
         };
@@ -119,9 +119,9 @@ impl<C: LogCommand> Proposed<C> {
 }
 
 /// Resolves when the order's term is over, or when this member stops to lead in it.
-async fn term_ends(standings: &mut watch::Receiver<Standing>, order: &Order) {
+async fn term_ends(raft_statuses: &mut watch::Receiver<RaftStatus>, order: &Order) {
     // The handle keeps the sender, so the wait cannot fail.
-    let _ = standings
+    let _ = raft_statuses
         .wait_for(|now| !order.holds(now.term, now.is_leader))
         .await;
 }
