@@ -1,6 +1,6 @@
 //! The methods of the public API as a closed list, so that whatever depends on the method
-//! (counters, permissions, what a learner serves) is an array lookup or a match the compiler checks, never a
-//! comparison of path strings.
+//! (counters, permissions, what a learner serves) is an array lookup or a match the compiler
+//! checks, never a comparison of path strings.
 
 /// Flow of messages, as the label `grpc_type` spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

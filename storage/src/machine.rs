@@ -374,8 +374,8 @@ impl Machine {
         self.dirty = true;
     }
 
-    /// Executes a command. The header has what the proposer knew and the machine may not find out by
-    /// itself: who proposed it, when, and in whose name.
+    /// Executes a command. The header has what the proposer knew and the machine may not find out
+    /// by itself: who proposed it, when, and in whose name.
     fn dispatch(
         &mut self,
         read: &dyn Read,

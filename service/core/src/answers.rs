@@ -1,4 +1,4 @@
-//! Answers from the threads of the owners to many tasks at once.
+//! Answers from the owners' threads to many tasks at once.
 //!
 //! Waking a task from outside the runtime costs a lock and perhaps a system call; from inside, it
 //! costs next to nothing. So a large batch is answered by one task inside the runtime.

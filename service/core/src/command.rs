@@ -3,7 +3,7 @@
 //!
 //! A request becomes a [`Body`] on its way into the log, and the state machine answers each kind of
 //! body with the [`Reply`] of the same name. [`LogCommand`] says that once for each request, in the
-//! table below, so that nobody who proposes has to take a reply apart.
+//! table below, so that no caller takes a reply apart.
 
 use conclave_proto::command::command::Body;
 use conclave_proto::command::{LeaseCheckpoint, LeaseExpire, MemberAttributes};
@@ -22,7 +22,8 @@ pub trait LogCommand {
     /// Returns the command as it goes into the log.
     fn into_body(self) -> Body;
 
-    /// Returns the reply to this request, or `None` if the reply belongs to another kind of command.
+    /// Returns the reply to this request, or `None` if the reply belongs to another kind of
+    /// command.
     ///
     /// The state machine never mixes them up. But an entry's outcome is matched to its caller by
     /// request id, and a member whose data was replaced by an older copy may have given one id to

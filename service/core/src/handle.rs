@@ -5,15 +5,15 @@
 //!
 //! # A proposal's four ends
 //!
-//! A proposal is [`Refused`] before it reaches the log, it is [`Rejected`] by the state machine, it is
-//! [`Unknown`] what becomes of it, or it has a reply. [`crate::outcome`] describes the first three.
+//! A proposal is [`Refused`] before it reaches the log, [`Rejected`] by the state machine, its
+//! outcome is [`Unknown`], or it has a reply. [`crate::outcome`] describes the first three.
 //!
 //! # Order
 //!
 //! Proposals that wait for their outcomes at the same time have no order, even those of one task: a
-//! change of leader, or a command that is refused, lets later ones overtake earlier ones, since what
-//! met the change of leader is proposed again. A caller that waits for each outcome before its next
-//! proposal has its order. A front that promises the order of a connection uses a
+//! change of leader, or a command that is refused, lets later ones overtake earlier ones, since
+//! what met the change of leader is proposed again. A caller that waits for each outcome before its
+//! next proposal has its order. A front that promises the order of a connection uses a
 //! [`Pipeline`](crate::pipeline::Pipeline).
 
 use std::fmt;
@@ -156,7 +156,8 @@ impl Handle {
         result.and_then(reply_to::<C>)
     }
 
-    /// Fills in what the client left to the server, and refuses the command if it exceeds the quota.
+    /// Fills in what the client left to the server, and refuses the command if it exceeds the
+    /// quota.
     pub(crate) async fn prepare(&self, body: Body) -> Result<Body, Refused> {
         let body = proposer::prepare(body, &self.shared.settings, &*self.shared.seed);
         if let Err(refused) = self.check_quota(&body) {

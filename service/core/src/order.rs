@@ -1,4 +1,4 @@
-//! The order of one pipeline's commands: [`crate::pipeline`] has the model.
+//! The order of the commands of one pipeline. [`crate::pipeline`] has the model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +35,8 @@ impl Order {
         })
     }
 
-    /// Takes the next place: at once on the leader, elsewhere when the command before has its outcome.
+    /// Takes the next place: at once on the leader, elsewhere when the command before has its
+    /// outcome.
     pub(crate) async fn next_place(self: &Arc<Self>) -> Place {
         let alone = match self.leads {
             true => None,

@@ -4,9 +4,9 @@
 //! under way together. A pipeline does: *the commands of it that are applied are a prefix of those
 //! that were proposed, in their order*. It pays for that with its life. It is bound to the term in
 //! which it began, and ends with the first of its commands whose outcome is not that of the state
-//! machine, for whatever reason: the term is over, the leader had no room, the deadline passed. Then
-//! what is under way is [`Unknown`] or [`Refused`], what follows is refused, and nothing is ever
-//! proposed again. The front closes the connection, or begins another pipeline.
+//! machine, for whatever reason: the term is over, the leader had no room, the deadline passed.
+//! Then what is under way is [`Unknown`] or [`Refused`], what follows is refused, and nothing is
+//! ever proposed again. The front closes the connection, or begins another pipeline.
 //!
 //! ```text
 //! put a ─▶ put b ─▶ put c ─▶ put d        term 4
@@ -16,18 +16,18 @@
 //!
 //! # Why that holds
 //!
-//! - *On the leader* commands leave the mailbox in order and get rising positions of the log, in one
-//!   term. If the entry at a position of a term is committed, so are all entries of this term before
-//!   it. A command that the driver drops or refuses ends the order ([`crate::order`]), and the driver
-//!   then refuses those that wait behind it, before it proposes anything else.
+//! - *On the leader* commands leave the mailbox in order and get rising positions of the log, in
+//!   one term. If the entry at a position of a term is committed, so are all entries of this term
+//!   before it. A command that the driver drops or refuses ends the order (`order`), and
+//!   the driver then refuses those that wait behind it, before it proposes anything else.
 //! - *On another member* a parcel for the leader may be lost while the next one arrives, and the
-//!   leader does not know of pipelines. So one command at a time is under way: [`Pipeline::propose`]
-//!   waits until the command before has its outcome. A front that needs throughput sends its clients
-//!   to the leader.
+//!   leader does not know of pipelines. So one command at a time is under way:
+//!   [`Pipeline::propose`] waits until the command before has its outcome. A front that needs
+//!   throughput sends its clients to the leader.
 //! - *From one term to the next:* the leader of a term proposes only commands that were sent to it
-//!   under this term. So a command that is left from an earlier term has its place in the log before
-//!   those of a later term, or none. (Not so within a term: a command that is unknown because its
-//!   deadline passed may still be applied after those of another pipeline.)
+//!   under this term. So a command that is left from an earlier term has its place in the log
+//!   before those of a later term, or none. (Not so within a term: a command that is unknown
+//!   because its deadline passed may still be applied after those of another pipeline.)
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub struct Pipeline {
     raft_statuses: watch::Receiver<RaftStatus>,
 }
 
-/// A command that has its place in the order of a pipeline. Dropping it ends the pipeline, unless the
-/// command has its outcome by then or gets it soon after.
+/// A command that has its place in the order of a pipeline. Dropping it ends the pipeline, unless
+/// the command has its outcome by then or gets it soon after.
 pub struct Proposed<C> {
     handle: Handle,
     order: Arc<Order>,
@@ -61,8 +61,8 @@ pub struct Proposed<C> {
 }
 
 impl Pipeline {
-    /// Begins a pipeline in the current term, in the name of the handle's caller. Refused while there
-    /// is no leader.
+    /// Begins a pipeline in the current term, in the name of the handle's caller. Refused while
+    /// there is no leader.
     pub fn begin(handle: &Handle) -> Result<Pipeline, Refused> {
         let mut raft_statuses = handle.raft_statuses();
         let raft_status = *raft_statuses.borrow_and_update();

@@ -69,8 +69,8 @@ impl Proposal {
         self.slot.as_ref().is_some_and(|slot| slot.place.is_some())
     }
 
-    /// Returns false if this is a command of a pipeline that has ended, or that ends because the term
-    /// is this one and this member leads in it or not.
+    /// Returns false if this is a command of a pipeline that has ended, or that ends because the
+    /// term is this one and this member leads in it or not.
     pub(crate) fn is_in_order(&self, term: u64, leads: bool) -> bool {
         let place = self.slot.as_ref().and_then(|slot| slot.place.as_ref());
         place.is_none_or(|place| place.order().holds(term, leads))

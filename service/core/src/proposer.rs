@@ -1,6 +1,6 @@
-//! What the proposer decides, so that the state machine need not: ids, least TTLs, the quota's
-//! arithmetic, and the parts of a reply's header that differ from member to member. Pure, but for
-//! the random lease id.
+//! Decisions of the proposer, which the state machine may not make: ids, minimum TTLs, the cost of
+//! a command for the quota, and the parts of a reply's header that differ from member to member.
+//! Pure, except for the random lease id.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use conclave_storage::reader::Reader;
 use crate::limits;
 use crate::seed::Seed;
 
-/// The limits a request meets before the log, from the configuration.
+/// Limits that a request is checked against before it is proposed, from the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Operations a transaction may have.
@@ -25,25 +25,25 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// Logical bytes the state may have; `None` for no quota.
     pub quota_bytes: Option<u64>,
-    /// How long a proposal or a linearizable read may take.
+    /// Longest time for a proposal or a linearizable read.
     pub request_timeout: Duration,
-    /// The least TTL a lease is granted, in seconds.
+    /// Minimum TTL of a lease, in seconds.
     pub lease_ttl_seconds_min: i64,
-    /// How membership changes are judged before they are proposed.
+    /// Checks of a membership change before it is proposed.
     pub reconfiguration: Reconfiguration,
 }
 
-/// How membership changes are judged by the member that was asked for them.
+/// Checks of a membership change by the member that received the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconfiguration {
-    /// Whether a change that would endanger the quorum is refused.
+    /// True to refuse a change that would endanger the quorum.
     pub strict: bool,
-    /// Learners at a time.
+    /// Largest number of learners.
     pub max_learners: usize,
 }
 
-/// A lease must outlive an election, or it would end while nobody can renew it: one and a half
-/// election timeouts, in whole seconds.
+/// Returns the minimum TTL of a lease in whole seconds: one and a half election timeouts. A lease
+/// must outlive an election, because without a leader no client can renew it.
 pub(crate) fn lease_ttl_seconds_min(election_timeout: Duration) -> i64 {
     let millis = election_timeout.as_millis() * 3 / 2;
     i64::try_from(millis.div_ceil(1000)).unwrap_or(i64::MAX)
@@ -61,8 +61,8 @@ pub(crate) fn prepare(mut body: Body, settings: &Settings, seed: &dyn Seed) -> B
     body
 }
 
-/// What a command adds to the logical size, by etcd's rule of thumb. Zero for one that only reads
-/// or deletes: it is let in however little space is left.
+/// Returns how much a command may add to the logical size, by etcd's rule of thumb. Zero for a
+/// command that only reads or deletes: it is admitted however little space is left.
 pub(crate) fn quota_cost(body: &Body) -> u64 {
     match body {
         Body::Put(put) => put_cost(put),
@@ -82,8 +82,8 @@ fn put_cost(put: &PutRequest) -> u64 {
     limits::QUOTA_PUT_OVERHEAD_BYTES + (put.key.len() + put.value.len()) as u64
 }
 
-/// The dearer of the two branches: which one is taken is not known yet. The depth of nesting is
-/// bounded by validation.
+/// Returns the cost of the dearer branch, since the branch that is taken is not known yet.
+/// Validation bounds the depth of nesting.
 fn txn_cost(txn: &TxnRequest) -> u64 {
     let branch = |ops: &[RequestOp]| -> u64 {
         ops.iter()
@@ -97,7 +97,7 @@ fn txn_cost(txn: &TxnRequest) -> u64 {
     branch(&txn.success).max(branch(&txn.failure))
 }
 
-/// Whether this member's NOSPACE alarm is raised.
+/// Returns true if this member's NOSPACE alarm is raised.
 pub(crate) fn has_no_space_alarm(reader: &Reader, member_id: u64) -> bool {
     reader
         .alarms()
@@ -105,7 +105,7 @@ pub(crate) fn has_no_space_alarm(reader: &Reader, member_id: u64) -> bool {
         .any(|alarm| alarm.member_id == member_id && alarm.alarm == AlarmType::Nospace as i32)
 }
 
-/// The command that raises it.
+/// Builds the command that raises this member's NOSPACE alarm.
 pub(crate) fn no_space_alarm(member_id: u64) -> Body {
     Body::Alarm(AlarmRequest {
         action: AlarmAction::Activate as i32,
@@ -114,8 +114,8 @@ pub(crate) fn no_space_alarm(member_id: u64) -> Body {
     })
 }
 
-/// Calls `fill` on the reply's header. Those inside a transaction's reply carry a revision only, as
-/// etcd's do.
+/// Calls `fill` on the reply's header. Headers inside a transaction's reply have only a revision,
+/// as in etcd.
 pub(crate) fn fill_header(reply: &mut Reply, fill: impl FnOnce(&mut ResponseHeader)) {
     let header = match reply {
         Reply::Put(response) => &mut response.header,

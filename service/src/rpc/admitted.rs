@@ -123,8 +123,7 @@ impl Entrance {
     }
 }
 
-/// Returns true if the caller has this permission. Without authentication every caller has every
-/// permission, and no other caller comes in by a call.
+/// Returns true if the caller has this permission: always, while there is no authentication.
 fn is_granted(caller: &Caller, permission: Permission) -> bool {
     match (caller, permission) {
         (

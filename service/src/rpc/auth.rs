@@ -1,7 +1,7 @@
 //! `etcdserverpb.Auth`: authentication is off, and this version cannot turn it on.
 //!
-//! `AuthStatus` says so, truthfully. The other methods answer that they are not there, rather than
-//! that auth is disabled: a client that is told the latter may conclude it only has to enable it.
+//! `AuthStatus` reports that. The other methods answer that they are not available, rather than
+//! that authentication is disabled, from which a client may conclude that it only has to enable it.
 
 use conclave_proto::etcdserverpb as pb;
 use conclave_proto::etcdserverpb::auth_server::Auth;
@@ -10,10 +10,9 @@ use tonic::{Request, Response, Status};
 use super::{Context, not_yet, reply};
 use crate::method::Method;
 
-/// The auth revision of a store whose users and roles never changed.
+/// Auth revision of a store whose users and roles never changed.
 const FIRST_AUTH_REVISION: u64 = 1;
 
-/// See the module.
 #[derive(Clone)]
 pub(crate) struct Service {
     context: Context,

@@ -1,6 +1,6 @@
 //! The queue that locks and elections share.
 //!
-//! Whoever wants a turn puts a key below the queue's prefix, named after its lease:
+//! A contender puts a key below the queue's prefix, named after its lease:
 //!
 //! ```text
 //! jobs/694d8f      created at revision 12: has the turn
@@ -9,15 +9,15 @@
 //! ```
 //!
 //! Order is the order of creation, which the log decides. A waiter looks at the key created last
-//! before its own and at nothing else, so that one who leaves wakes one other, not all. Leaving is
-//! the key's deletion, whether by its owner or with its lease.
+//! before its own and at nothing else, so a contender that leaves wakes one waiter, not all. A
+//! contender leaves when its key is deleted, by its owner or with its lease.
 //!
 //! # Nothing stays behind
 //!
-//! [`contend`] runs in a task of its own, which outlives the call: it sees when the client has
-//! gone, and then takes its key back out of the queue. In the call's own future that would be
-//! impossible, since dropping it is all that happens. A key that was there before the call (the
-//! same lease, a second attempt) is left alone: it is not the call's to remove.
+//! [`contend`] runs in a task of its own, which outlives the call: it notices that the client has
+//! disconnected, and then removes its key from the queue. The call's own future could not, since it
+//! is dropped at that moment. A key that was there before the call (the same lease, a second
+//! attempt) stays: this call did not create it.
 //!
 //! # Invariants
 //!
@@ -47,21 +47,21 @@ mod keys;
 pub(super) use keys::{delete, prefix, prefix_end, write};
 use keys::{grant, revoke};
 
-/// The TTL of the lease made for a contender that brings none. Kept alive while it waits;
-/// afterwards it is the time the client has to do something with its turn.
+/// TTL of the lease that the server grants for a contender without one. The server keeps the lease
+/// alive while the contender waits; after that, the TTL is the time in which the client must act.
 const OWN_LEASE_SECONDS: i64 = 60;
-/// How often it is kept alive.
+/// Interval of its keep-alives.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 
-/// What a client wants.
+/// A client's request for a turn.
 pub(super) struct Wish {
     /// The queue's name.
     pub(super) name: Bytes,
-    /// The lease its place shall live with; [`LeaseId::NONE`] for one of the server's.
+    /// Lease of the key; [`LeaseId::NONE`] to use one that the server grants.
     pub(super) lease: LeaseId,
-    /// The value of its key. `None`: whatever is there may stay.
+    /// Value of the key. `None` to keep the value of a key that exists.
     pub(super) value: Option<Bytes>,
-    /// How long it is ready to wait.
+    /// Longest time to wait.
     pub(super) patience: Option<Duration>,
 }
 
@@ -94,7 +94,7 @@ async fn run(access: Access, wish: Wish, mut answer: oneshot::Sender<Result<Plac
     let contender = match Contender::enter(&access, wish).await {
         Ok(contender) => contender,
         Err(status) => {
-            // Nobody to tell, if the client has gone; and nothing to take back.
+            // The client may have disconnected. There is nothing to remove.
             let _ = answer.send(Err(status));
             return;
         }
@@ -138,19 +138,19 @@ fn passed(time: Option<Duration>) -> impl Future<Output = ()> {
     }
 }
 
-/// What the Go client's lock says when its key went away with its lease.
+/// Error of the Go client's lock when its key was deleted with its lease.
 fn session_expired() -> Status {
     Status::unknown("mutex: session is expired")
 }
 
-/// Somebody in a queue.
+/// A contender in a queue.
 struct Contender<'a> {
     access: &'a Access,
     prefix: Bytes,
     place: Place,
-    /// The lease is the server's.
+    /// True if the server granted the lease.
     owns_lease: bool,
-    /// The key is this call's.
+    /// True if this call created the key.
     owns_key: bool,
 }
 
@@ -182,7 +182,7 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// Creates the key, or takes up the one that is there. Second, whether it was created.
+    /// Creates the key, or uses the one that is there. Also returns true if it was created.
     async fn take_place(
         access: &Access,
         wish: &Wish,
@@ -232,9 +232,9 @@ impl<'a> Contender<'a> {
         self.confirm()
     }
 
-    /// Waits until the local state is as new as the call of this. A member that was cut off sees
-    /// the turn come when the lease may long have ended and the turn be another's: it must have
-    /// seen that, too. While nobody leads there is no turn to report either.
+    /// Waits until the local state is as new as this call. A member that was cut off may see its
+    /// turn come when the lease has long ended and another contender has the turn, so it must catch
+    /// up first. Without a leader there is no turn to report.
     async fn catch_up(&self) -> Result<(), Status> {
         loop {
             match self.access.linearize().await {
@@ -245,8 +245,8 @@ impl<'a> Contender<'a> {
         }
     }
 
-    /// The key created last before this one, and the revision of the look. The local state is new
-    /// enough: it has this contender's key, so it has all that were created before.
+    /// Returns the key created last before this one, and the revision of the read. The local state
+    /// is new enough: it has this contender's key, so it has all keys created before.
     async fn last_before(&self) -> Result<(Option<KeyValue>, Revision), Status> {
         let request = RangeRequest {
             key: self.prefix.clone(),
@@ -264,7 +264,7 @@ impl<'a> Contender<'a> {
         Ok((response.kvs.pop(), revision))
     }
 
-    /// The key must still be there, or the turn is somebody else's.
+    /// Fails unless the key is still there: without it another contender may have the turn.
     fn confirm(&self) -> Result<ResponseHeader, Status> {
         let request = RangeRequest {
             key: self.place.key.clone(),
@@ -284,7 +284,8 @@ impl<'a> Contender<'a> {
         Ok(header.unwrap_or_default())
     }
 
-    /// Renews the server's own lease for as long as it is polled; ends if the lease has ended.
+    /// Renews the lease that the server granted, while it is polled. Returns when the lease has
+    /// ended.
     async fn keep_lease_alive(&self) {
         if !self.owns_lease {
             return std::future::pending().await;
@@ -294,13 +295,13 @@ impl<'a> Contender<'a> {
             match self.access.keep_alive(self.place.lease).await {
                 Ok(Some(_)) => {}
                 Ok(None) => return,
-                // Not to be had right now; the TTL has room for another attempt or two.
+                // The TTL has room for another attempt or two.
                 Err(_) => {}
             }
         }
     }
 
-    /// Takes back what this call put in. If that fails, the lease's end will do it.
+    /// Removes what this call created. If that fails, it goes when the lease ends.
     async fn leave(&self) {
         if self.owns_lease {
             revoke(self.access, self.place.lease).await;
@@ -312,8 +313,8 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// Returns when a key was deleted at `from` or later, or may have been: what the history says of so
-/// long ago is compacted.
+/// Returns when a key was deleted at `from` or later, or may have been, if that part of the history
+/// is compacted.
 async fn deleted(access: &Access, key: &Bytes, from: Revision) -> Result<(), Status> {
     let subscribing = access.watches().subscribe(KeyRange::One(key.clone()), from);
     let mut subscription = subscribing.await.map_err(status::of_watch)?;

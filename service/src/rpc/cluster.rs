@@ -1,4 +1,4 @@
-//! `etcdserverpb.Cluster`: who is a member, and changing that.
+//! `etcdserverpb.Cluster`: the members, and changes of them.
 
 use conclave_proto::command;
 use conclave_proto::etcdserverpb as pb;
@@ -10,7 +10,6 @@ use super::{Access, Admitted, Context, reply, status};
 use crate::method::Method;
 use crate::reconfiguration::Changed;
 
-/// See the module.
 #[derive(Clone)]
 pub(crate) struct Service {
     context: Context,
@@ -22,7 +21,8 @@ impl Service {
     }
 }
 
-/// The header has no revision: membership is not part of the key space's history.
+/// Lists the members. The header has no revision: membership is not part of the key space's
+/// history.
 async fn list(
     access: &Access,
     request: pb::MemberListRequest,
@@ -60,7 +60,7 @@ fn members_after(access: &Access, changed: Changed) -> Result<HeaderAndMembers, 
 
 type HeaderAndMembers = (Option<pb::ResponseHeader>, Vec<pb::Member>);
 
-/// A member as clients see it.
+/// Returns a member as clients see it.
 pub(crate) fn to_wire(member: command::Member) -> pb::Member {
     pb::Member {
         id: member.id,

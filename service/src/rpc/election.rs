@@ -1,5 +1,5 @@
-//! `v3electionpb.Election`: an election is a [`ballot`] queue. Whoever has the turn is the leader,
-//! and its key's value is what it proclaims.
+//! `v3electionpb.Election`: an election is a [`ballot`] queue. The contender that has the turn is
+//! the leader, and its key's value is what it proclaims.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,7 +24,6 @@ use super::{Access, Admitted, Context, reply, status, validate};
 use crate::method::Method;
 use conclave_core::watch::{KeyRange, Subscription, WatchError};
 
-/// See the module.
 #[derive(Clone)]
 pub(crate) struct Service {
     context: Context,
@@ -73,7 +72,7 @@ async fn leader(access: &Access, request: LeaderRequest) -> Result<LeaderRespons
     })
 }
 
-/// Resigning a leadership that is over already is no error.
+/// Gives up a leadership. That it is over already is no error.
 async fn resign(access: &Access, request: ResignRequest) -> Result<ResignResponse, Status> {
     let leader = leader_of(request.leader)?;
     let delete = ballot::delete(access, &leader.key, leader.rev).await?;
@@ -90,7 +89,7 @@ fn leader_of(leader: Option<LeaderKey>) -> Result<LeaderKey, Status> {
     Ok(leader)
 }
 
-/// The key that leads, and the revision of the look.
+/// Returns the key that leads, and the revision of the read.
 async fn leader_now(access: &Access, name: &Bytes) -> Result<(Option<KeyValue>, Revision), Status> {
     let prefix = ballot::prefix(name);
     let request = RangeRequest {
@@ -112,18 +111,18 @@ struct Observer {
     access: Access,
     name: Bytes,
     phase: Phase,
-    /// Found and not yet handed out.
+    /// Responses that are not sent yet.
     ready: VecDeque<LeaderResponse>,
-    /// The mod revision of the last one found, which a second look must not repeat.
+    /// Mod revision of the last response, which a second read must not repeat.
     seen: i64,
 }
 
 enum Phase {
-    /// Who leads is to be found out.
+    /// The leader is to be read.
     Look,
-    /// Nobody leads; the first key of the queue will.
+    /// There is no leader; the first key of the queue will lead.
     Vacant(Subscription),
-    /// Somebody leads, and may proclaim more.
+    /// There is a leader, which may proclaim more.
     Led { key: Bytes, changes: Subscription },
 }
 
@@ -150,7 +149,7 @@ impl Observer {
         }
     }
 
-    /// Reads who leads, and goes on from there.
+    /// Reads the leader, and watches from there on.
     async fn look(&mut self) -> Result<(), Status> {
         let (kv, revision) = leader_now(&self.access, &self.name).await?;
         let watches = self.access.watches();
@@ -175,7 +174,7 @@ impl Observer {
         Ok(())
     }
 
-    /// What the leader proclaimed, up to its end.
+    /// Takes what the leader proclaimed, up to its end.
     fn follow(&mut self, key: &Bytes, revisions: &[Arc<Changes>]) {
         for revision in revisions {
             for change in &revision.changes {
@@ -205,7 +204,8 @@ impl Observer {
     }
 }
 
-/// The next revisions of a subscription; `None` if they are compacted and one has to look.
+/// Returns the next revisions of a subscription, or `None` if they are compacted and the state must
+/// be read.
 async fn revisions(changes: &mut Subscription) -> Result<Option<Vec<Arc<Changes>>>, Status> {
     match changes.next().await {
         Ok(revisions) => Ok(Some(revisions)),

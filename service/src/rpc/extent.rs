@@ -1,4 +1,4 @@
-//! How much a request may touch, as far as the request itself says.
+//! The number of keys that a request may touch, as far as the request itself shows.
 //!
 //! A key is little, a range may be anything: a small limit does not make it short, since the
 //! response counts all keys of the range, so all of them are looked at.
@@ -8,7 +8,7 @@ use conclave_proto::etcdserverpb::{DeleteRangeRequest, RangeRequest, RequestOp, 
 
 use super::Length;
 
-/// Single keys a transaction reads where it stands. More are as long as a range.
+/// Single keys that a transaction reads in the call's own task. More count as a range.
 const KEYS_MAX: usize = 16;
 
 /// A range is long if it may touch more than one key.

@@ -1,8 +1,8 @@
 //! `grpc.health.v1.Health`: the empty name stands for the whole server, and each service for
 //! itself.
 //!
-//! All of them say SERVING for as long as they can be asked: a member without a leader still serves
-//! serializable reads. Whether a member is ready for more is what `/readyz` says.
+//! All of them report SERVING while they answer: a member without a leader still serves
+//! serializable reads. `/readyz` reports if a member is ready for more.
 
 use std::collections::BTreeSet;
 

@@ -4,9 +4,9 @@
 //! new as the request, a serializable one does not, and then both look at the local state. A
 //! transaction that only ranges is a read.
 //!
-//! A read of one key is done where it stands, since handing it to another thread would cost more
-//! than it does; one that may touch many keys ([`extent`]) goes to a thread that may block, and its
-//! reply, if it is large, is sent in pieces ([`super::large`]).
+//! A read of one key runs in the call's own task, since passing it to another thread would cost
+//! more than the read. A read that may touch many keys ([`extent`]) runs on a thread that may
+//! block, and its reply, if it is large, is sent in pieces ([`super::large`]).
 
 use std::sync::Arc;
 
@@ -31,7 +31,6 @@ use conclave_core::clock::Stopwatch;
 use conclave_core::long_reads::BuildTurn;
 use conclave_core::observe::RequestKind;
 
-/// See the module.
 #[derive(Clone)]
 pub(crate) struct Service {
     context: Context,
@@ -88,7 +87,7 @@ async fn checked_range(
     access.build_slowly(answer(access, request)).await
 }
 
-/// What reads a range and completes the response.
+/// Returns a function that reads a range and completes the response.
 fn answer(
     access: &Access,
     request: Arc<RangeRequest>,
@@ -183,7 +182,7 @@ async fn turn_for(
     }
 }
 
-/// With `physical`, answers when the space of what was compacted has been given back as well.
+/// Compacts; with `physical`, waits until the space of the compacted versions has been given back.
 async fn compact(
     access: &Access,
     request: CompactionRequest,

@@ -41,11 +41,12 @@ pub(crate) enum Reply<T> {
 
 /// A message that may be large.
 pub(crate) trait Heavy {
-    /// Calls `visit` with the bytes of each part of it that a client decides the number of, until
-    /// that returns false.
+    /// Calls `visit` with the size of each part whose number a client decides, until `visit`
+    /// returns false.
     fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool;
 
-    /// Whether it is too large for one piece of work. Looks no further than that takes.
+    /// Returns true if the message is too large for one piece of work. Visits only as many parts as
+    /// that takes.
     fn is_large(&self) -> bool {
         let mut left = QUICK_BYTES;
         !self.visit(&mut |size_bytes| {
@@ -98,8 +99,8 @@ impl Heavy for LeaseLeasesResponse {
 }
 
 impl super::Access {
-    /// Decides how a reply is sent. `turn` is the right to have built it, if it was known
-    /// beforehand that it may be large.
+    /// Decides how a reply is sent. `turn` is the permission to build a large reply, if the caller
+    /// knew beforehand that this one may be large.
     pub(crate) async fn send<T: Message + Heavy + 'static>(
         &self,
         message: T,
@@ -143,7 +144,7 @@ impl super::Access {
         self.send(built, Some(turn)).await
     }
 
-    /// A range in key order, encoded page by page.
+    /// Sends a range in key order, encoded page by page.
     pub(crate) async fn send_pages<T>(
         &self,
         request: Arc<RangeRequest>,
@@ -205,8 +206,8 @@ pub(crate) fn reply<T: Default>(
     }
 }
 
-/// The body to send in place of the one tonic made. Extensions must be cloneable, so it is shared;
-/// only the first who asks gets it.
+/// Body to send in place of tonic's. Extensions must be cloneable, so the body is shared; only the
+/// first caller of [`Replacement::of`] gets it.
 #[derive(Clone)]
 pub(crate) struct Replacement {
     body: Arc<Mutex<Option<Body>>>,
@@ -219,7 +220,7 @@ impl Replacement {
         }
     }
 
-    /// The body of a response, if it is to be replaced.
+    /// Returns the body that replaces the response's, if there is one.
     pub(crate) fn of(response: &mut http::Response<Body>) -> Option<Body> {
         let replacement = response.extensions_mut().remove::<Replacement>()?;
         let mut body = replacement

@@ -1,7 +1,7 @@
 //! `etcdserverpb.Lease`.
 //!
-//! Grant and revoke go through the log. How long a lease still lives is the leader's memory, so
-//! keep-alive and time-to-live ask the handle, which knows who that is.
+//! Grant and revoke go through the log. The remaining time of a lease is in the leader's memory, so
+//! keep-alive and time-to-live ask the leader, wherever it is.
 
 use conclave_proto::etcdserverpb::lease_server::Lease;
 use conclave_proto::etcdserverpb::{
@@ -17,7 +17,6 @@ use super::stream::{Counted, Unfold, is_unreadable};
 use super::{Access, Admitted, Context, large, reply, status};
 use crate::method::Method;
 
-/// See the module.
 #[derive(Clone)]
 pub(crate) struct Service {
     context: Context,
@@ -75,9 +74,9 @@ async fn time_to_live(
     Ok(large::Reply::Small(response))
 }
 
-/// By the time they end, where that is known; the others come last. Those that end at the same
-/// time are in the order of their grants, also on a member that does not lead and knows no
-/// times. Two grants in one entry of the log were under way together, so the id decides.
+/// Lists the leases by the time they end, where that is known; the other leases come last. Leases
+/// that end at the same time are in the order of their grants, also on a member that does not lead
+/// and knows no times. Two grants in one log entry were under way together, so the id decides.
 async fn leases(access: &Access) -> Result<large::Reply<LeaseLeasesResponse>, Status> {
     let of_read = access.clone();
     let header = access.header_now();
@@ -99,7 +98,7 @@ async fn leases(access: &Access) -> Result<large::Reply<LeaseLeasesResponse>, St
     access.build(in_order).await
 }
 
-/// Renews one lease. One that does not exist (any more) is answered with a TTL of 0.
+/// Renews one lease. The TTL in the answer is 0 if the lease does not exist.
 async fn keep_alive(
     access: &Access,
     request: LeaseKeepAliveRequest,

@@ -11,7 +11,6 @@ use super::ballot::{self, Wish};
 use super::{Access, Admitted, Context, reply, status, validate};
 use crate::method::Method;
 
-/// See the module.
 #[derive(Clone)]
 pub(crate) struct Service {
     context: Context,
@@ -31,7 +30,7 @@ async fn lock(access: &Access, wish: Wish) -> Result<LockResponse, Status> {
     })
 }
 
-/// Deletes the key, whoever's it is: knowing it is the right to.
+/// Deletes the key. As in etcd, the key's name is all that a caller needs for it.
 async fn unlock(access: &Access, request: UnlockRequest) -> Result<UnlockResponse, Status> {
     let delete = DeleteRangeRequest {
         key: request.key,

@@ -13,7 +13,6 @@ use super::{Access, Admitted, Context, not_yet, reply, status};
 use crate::method::Method;
 use crate::version::{API_VERSION, CLUSTER_VERSION};
 
-/// See the module.
 #[derive(Clone)]
 pub(crate) struct Service {
     context: Context,
@@ -25,7 +24,7 @@ impl Service {
     }
 }
 
-/// Listing reads; raising and clearing are proposed. An action nobody knows lists nothing.
+/// Lists, raises or clears alarms. Only the last two are proposed. An unknown action lists nothing.
 async fn alarm(access: &Access, request: pb::AlarmRequest) -> Result<pb::AlarmResponse, Status> {
     match AlarmAction::try_from(request.action) {
         Ok(AlarmAction::Get) => alarms(access, request.alarm).await,
@@ -40,7 +39,7 @@ async fn alarm(access: &Access, request: pb::AlarmRequest) -> Result<pb::AlarmRe
     }
 }
 
-/// The alarms of one type, or all for type NONE. The member id of the request plays no part.
+/// Lists the alarms of one type, or all for type NONE. The request's member id has no effect.
 async fn alarms(access: &Access, wanted: i32) -> Result<pb::AlarmResponse, Status> {
     access.linearize().await.map_err(status::of_refused)?;
     let header = access.header_now();
@@ -105,13 +104,13 @@ async fn hash_kv(
     })
 }
 
-/// Unlike etcd's, does not stop reads and writes. The response has no header, as there.
+/// Reclaims space. Unlike in etcd, reads and writes go on. The response has no header, as in etcd.
 async fn defragment(access: &Access) -> Result<pb::DefragmentResponse, Status> {
     access.reclaim().await?;
     Ok(pb::DefragmentResponse { header: None })
 }
 
-/// What is wrong, in the words `etcdctl endpoint status` prints.
+/// Returns what is wrong, in the words that `etcdctl endpoint status` prints.
 fn errors(leader: u64, alarms: &[AlarmMember]) -> Vec<String> {
     let leaderless = (leader == 0).then(|| ApiError::NoLeader.text().to_owned());
     leaderless
@@ -120,8 +119,8 @@ fn errors(leader: u64, alarms: &[AlarmMember]) -> Vec<String> {
         .collect()
 }
 
-/// An alarm as Go prints the message: fields that are zero are left out, and each is followed by a
-/// blank.
+/// Formats an alarm as Go prints the message: fields that are zero are left out, and each is
+/// followed by a blank.
 fn alarm_text(alarm: &AlarmMember) -> String {
     let mut text = String::new();
     if alarm.member_id != 0 {
@@ -146,7 +145,7 @@ fn observe<T>(timer: HistogramTimer, outcome: &Result<T, ReadError>) {
     }
 }
 
-/// Sizes are signed on the wire.
+/// Returns a size as the wire has it, signed.
 fn size(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

@@ -31,14 +31,14 @@ const SORTED_KEYS_MAX: usize = 10;
 /// The pieces of a range.
 pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
 
-/// A stream that is not at its end.
+/// Rest of a stream that has not ended.
 struct Rest {
     access: Access,
     cursor: RangeCursor,
     piece_bytes: usize,
 }
 
-/// Checks the request and settles the revision.
+/// Checks the request and begins the stream at the current revision.
 pub(crate) async fn start(access: &Access, request: RangeRequest) -> Result<Pieces, Status> {
     rules::check_range(&request).map_err(status::of_api)?;
     let streamed = validate::streamed(&request);
@@ -71,7 +71,7 @@ pub(crate) async fn start(access: &Access, request: RangeRequest) -> Result<Piec
     })))
 }
 
-/// A range of few keys, sorted, in one piece.
+/// Returns a range of few keys, sorted, in one piece.
 async fn sorted(access: &Access, request: RangeRequest) -> Result<Pieces, Status> {
     let read = access.read(move |reader| reader.range_of_few(&request, SORTED_KEYS_MAX));
     let Some(mut piece) = read.await? else {
@@ -87,7 +87,7 @@ async fn sorted(access: &Access, request: RangeRequest) -> Result<Pieces, Status
     Ok(Box::pin(tokio_stream::once(Ok(piece))))
 }
 
-/// The next piece, and what is left after it.
+/// Reads the next piece. Returns it with the rest of the stream.
 async fn next(rest: Rest) -> Result<(RangeStreamResponse, Option<Rest>), Status> {
     let Rest {
         access,

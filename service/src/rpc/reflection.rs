@@ -2,7 +2,7 @@
 //! files.
 //!
 //! Served as `v1` and as `v1alpha`, since older tools know the latter only. What is described is
-//! the public API and the health service, not what members say to each other.
+//! the public API and the health service, not the protocol between members.
 
 use tonic_reflection::server::{Builder, Error, v1, v1alpha};
 

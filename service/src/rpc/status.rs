@@ -1,9 +1,9 @@
-//! From an error of the service to what the client is told.
+//! The gRPC statuses of the service's errors.
 //!
-//! The three ways a proposal can fail stay apart down to here, because the client must be able to
-//! tell them apart: *refused* and *rejected* mean that nothing happened and nothing will, *unknown*
-//! that nobody can say. The texts that carry this are etcd's ([`ApiError`]); every match below is
-//! total, so a new kind of error does not compile before it has found its status.
+//! The client must be able to distinguish the three ways in which a proposal fails: *refused* and
+//! *rejected* mean that nothing happened and nothing will, *unknown* that it may have happened or
+//! may still happen. The texts that carry this are etcd's ([`ApiError`]). Every match below is
+//! total, so a new kind of error does not compile without a status.
 
 use conclave_proto::ApiError;
 use conclave_storage::Fault;

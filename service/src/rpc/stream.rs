@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 
 use crate::metrics::Call;
 
-/// What a step returns: an item and the state for the next step, or the end.
+/// Result of a step: an item and the state for the next step, or the end.
 type Step<S, T> = Option<(T, S)>;
 
 /// A stream whose items are made one after the other by an async function. The next item is begun
@@ -69,8 +69,8 @@ where
     }
 }
 
-/// Whether a client sent what is no request, rather than being gone: a stream that ends so counts
-/// as failed.
+/// Returns true if the client sent something that is not a request, rather than having
+/// disconnected: a stream that ends so counts as failed.
 pub(crate) fn is_unreadable(status: &Status) -> bool {
     !matches!(
         status.code(),
@@ -90,7 +90,7 @@ pub(crate) struct Counted<S> {
 }
 
 impl<S> Counted<S> {
-    /// Wraps `items`; they end when `ending` says so.
+    /// Wraps `items`, which end when `ending` resolves.
     pub(crate) fn new(items: S, call: Call, ending: Ending) -> Counted<S> {
         Counted {
             items,

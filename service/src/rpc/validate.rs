@@ -1,4 +1,4 @@
-//! What a request must satisfy that is not the state machine's business: pure, no state is read.
+//! Rules for requests that are not the state machine's. Pure: no state is read.
 //!
 //! The rules that also hold for requests inside a transaction (empty keys, options that exclude
 //! each other, too many operations, keys written twice) are the machine's own, in
@@ -14,7 +14,7 @@ use conclave_proto::etcdserverpb::{RangeRequest, TxnRequest};
 use conclave_storage::machine::validate as rules;
 use tonic::metadata::MetadataMap;
 
-/// How a range is streamed.
+/// Ways to stream a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Streamed {
     /// Piece by piece, in the order of the keys.
@@ -42,7 +42,7 @@ pub(crate) fn streamed(request: &RangeRequest) -> Streamed {
     }
 }
 
-/// How a transaction without effects is to be read, if it is one.
+/// Ways to run a transaction, which may have no effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadOnly {
     /// It writes.
@@ -53,8 +53,8 @@ pub(crate) enum ReadOnly {
     Linearizable,
 }
 
-/// Sorts a transaction into [`ReadOnly`]. One without any range is linearizable: its comparisons
-/// are all it reads, and nobody asked for less.
+/// Returns how to run a transaction. One without any range is linearizable: its comparisons are all
+/// that it reads, and nothing in it asks for less.
 pub(crate) fn read_only(request: &TxnRequest) -> ReadOnly {
     if !rules::is_read_only(request) {
         return ReadOnly::No;
@@ -74,7 +74,7 @@ pub(crate) fn read_only(request: &TxnRequest) -> ReadOnly {
     }
 }
 
-/// The version of the API that the client says it speaks, if it does. It must be text.
+/// Returns the API version that the client states, if it does. It must be text.
 pub(crate) fn client_version(metadata: &MetadataMap) -> Result<Option<&str>, ApiError> {
     let version = metadata.as_ref().get("client-api-version");
     let text = version.map(|version| std::str::from_utf8(version.as_bytes()));
@@ -82,7 +82,7 @@ pub(crate) fn client_version(metadata: &MetadataMap) -> Result<Option<&str>, Api
         .map_err(|_| ApiError::InvalidClientAPIVersion)
 }
 
-/// True if the client wants an error rather than to wait for a leader.
+/// Returns true if the client prefers an error to waiting for a leader.
 pub(crate) fn requires_leader(metadata: &MetadataMap) -> bool {
     metadata
         .as_ref()
@@ -90,8 +90,8 @@ pub(crate) fn requires_leader(metadata: &MetadataMap) -> bool {
         .is_some_and(|value| value.as_bytes() == b"true")
 }
 
-/// The time the client gives the call: at most eight digits and a unit. One that does not parse is
-/// treated as absent, the client keeps its own clock anyway.
+/// Returns the time that the client gives the call: at most eight digits and a unit. A time that
+/// does not parse counts as absent, since the client keeps its own clock anyway.
 pub(crate) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
     let text = metadata.as_ref().get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -1,8 +1,8 @@
 //! `etcdserverpb.Watch`.
 //!
 //! The service is written out rather than generated, for the sake of its codec: responses come with
-//! their events encoded already, shared by all watchers of the same, and the generated service
-//! would want them as messages. What a stream does is in [`conclave_core::watch`].
+//! their events encoded already, shared by all watchers that want the same, and the generated
+//! service would take them as messages. [`conclave_core::watch`] has the rest of a stream.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -24,8 +24,8 @@ use super::{Access, Admitted, Context, status};
 use crate::method::Method;
 use conclave_core::watch::{self, EncodedWatchResponse, End, Responses};
 
-/// What a stream's buffers begin with; both grow when needed. There may be very many streams, most
-/// of them quiet, and tonic's 8 KiB for each direction would be most of what they cost.
+/// Initial size of a stream's buffers; both grow when needed. There may be very many streams, most
+/// of them quiet, and tonic's 8 KiB for each direction would be most of their cost.
 const BUFFER_BYTES: usize = 512;
 /// Responses that are ready together are sent together, up to this many bytes.
 const SEND_BYTES: usize = 32 << 10;
@@ -130,7 +130,7 @@ fn counted(
     })
 }
 
-/// What a stream sends, with a status as its end.
+/// Responses of a stream, with a status as its end.
 pub(crate) struct WatchResponses(Responses<Status>);
 
 impl Stream for WatchResponses {
@@ -154,7 +154,6 @@ impl Stream for WatchResponses {
 #[derive(Clone, Copy, Debug)]
 struct WatchCodec;
 
-/// See [`WatchCodec`].
 #[derive(Clone, Copy, Debug)]
 struct WatchEncoder;
 

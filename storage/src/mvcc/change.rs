@@ -1,8 +1,8 @@
 //! The changes of a revision, for watchers.
 //!
-//! A change is the machine's own, and knows no front: each front makes the events of its own protocol
-//! of it. A version of a key is a [`KeyValue`] here as in the results of reads: its fields are those
-//! that are stored.
+//! A change is the machine's own, and knows no front: each front makes the events of its own
+//! protocol of it. A version of a key is a [`KeyValue`] here as in the results of reads: its fields
+//! are those that are stored.
 
 use bytes::Bytes;
 use conclave_proto::mvccpb::KeyValue;

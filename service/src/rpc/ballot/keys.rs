@@ -1,4 +1,4 @@
-//! What a queue is made of: keys, and the transactions that create, write and delete them.
+//! The keys of a queue, and the transactions that create, write and delete them.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use conclave_proto::ApiError;
@@ -16,7 +16,7 @@ use tonic::Status;
 use super::OWN_LEASE_SECONDS;
 use crate::rpc::{Access, status};
 
-/// The prefix of a queue's keys.
+/// Returns the prefix of a queue's keys.
 pub(in crate::rpc) fn prefix(name: &Bytes) -> Bytes {
     let mut prefix = BytesMut::with_capacity(name.len() + 1);
     prefix.put_slice(name);
@@ -24,14 +24,14 @@ pub(in crate::rpc) fn prefix(name: &Bytes) -> Bytes {
     prefix.freeze()
 }
 
-/// The key of a contender.
+/// Returns the key of a contender.
 pub(super) fn key(name: &Bytes, lease: LeaseId) -> Bytes {
     let mut key = prefix(name).to_vec();
     key.extend_from_slice(format!("{:x}", lease.0).as_bytes());
     key.into()
 }
 
-/// The end of the range of keys with a prefix: the first key after all of them.
+/// Returns the end of the range of keys with a prefix: the first key after all of them.
 pub(in crate::rpc) fn prefix_end(prefix: &Bytes) -> Bytes {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
@@ -43,7 +43,7 @@ pub(in crate::rpc) fn prefix_end(prefix: &Bytes) -> Bytes {
     Bytes::from_static(b"\0")
 }
 
-/// Grants the lease of a contender that brings none.
+/// Grants the lease for a contender without one.
 pub(super) async fn grant(access: &Access) -> Result<LeaseId, Status> {
     let request = LeaseGrantRequest {
         ttl: OWN_LEASE_SECONDS,
@@ -53,7 +53,7 @@ pub(super) async fn grant(access: &Access) -> Result<LeaseId, Status> {
     Ok(LeaseId(response.id))
 }
 
-/// Revokes it. Should that fail, it ends by itself.
+/// Revokes a lease that [`grant`] made. If that fails, the lease ends by itself.
 pub(super) async fn revoke(access: &Access, lease: LeaseId) {
     let _ = access.propose(LeaseRevokeRequest { id: lease.0 }).await;
 }
@@ -139,7 +139,8 @@ async fn txn(
     access.propose(request).await
 }
 
-/// True of a key created at that revision; at 0, of one that does not exist.
+/// Builds a comparison that holds if the key was created at this revision; at 0, if the key does
+/// not exist.
 fn created_at(key: &Bytes, revision: i64) -> Compare {
     Compare {
         result: CompareResult::Equal as i32,
@@ -156,7 +157,7 @@ fn op(request: Op) -> RequestOp {
     }
 }
 
-/// The key the first operation of a transaction read.
+/// Returns the key that the first operation of a transaction read.
 fn first_key(response: TxnResponse) -> Option<KeyValue> {
     match response.responses.into_iter().next()?.response? {
         Done::ResponseRange(range) => range.kvs.into_iter().next(),

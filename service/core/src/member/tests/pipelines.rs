@@ -96,8 +96,8 @@ async fn a_pipeline_ends_with_the_term_and_nothing_of_it_is_proposed_again() {
     cluster.stop().await;
 }
 
-/// The first command is lost on the way to a leader that is cut off. Without it, the second must not
-/// be applied, whoever leads by then.
+/// The first command is lost on the way to a leader that is cut off. Without it, the second must
+/// not be applied, whoever leads by then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_follows_a_lost_command_is_refused() {
     let cluster = Cluster::start(3, quick());
