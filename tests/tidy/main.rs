@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use conclave_proto::ApiError;
 use conclave_service::config::{self, Invocation};
 
+mod functions;
 mod hash_order;
 mod imports;
 
 const FILE_LINES_MAX: usize = 800;
+const FUNCTION_LINES_MAX: usize = 70;
 const LINE_CHARS_MAX: usize = 100;
 
 /// What may lie at the top. Everything else has a place in one of the folders.
@@ -136,6 +138,18 @@ fn files_are_of_a_readable_size() {
         (lines > FILE_LINES_MAX).then(|| format!("{} has {lines} lines", shown(path)))
     };
     none(sources().iter().filter_map(long));
+}
+
+#[test]
+fn functions_fit_on_a_screen() {
+    let mut long = Vec::new();
+    for path in sources() {
+        let text = fs::read_to_string(&path).unwrap();
+        for function in functions::longer_than(&text, FUNCTION_LINES_MAX) {
+            long.push(format!("{}: {function}", shown(&path)));
+        }
+    }
+    none(long);
 }
 
 #[test]

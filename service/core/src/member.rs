@@ -209,17 +209,7 @@ impl Owners {
         let applied = reader.applied();
         let (tally, woken) = Tally::new(settings.snapshot_count);
         let common = Common::new(&settings, seams, stopping, reader.clone(), tally);
-        let reads = LongReads::new(
-            reader.clone(),
-            (Arc::clone(&common.workers), Arc::clone(&common.observer)),
-            common.stopping.clone(),
-        );
-        let (publisher, watches, hub) = watch::new(
-            reader.clone(),
-            reads.clone(),
-            (Arc::clone(&common.clock), Arc::clone(&common.seed)),
-            settings.watches(),
-        );
+        let (reads, (publisher, watches, hub)) = common.reading(&settings, &reader);
         let peers = connect(common.peer_context(identity));
         peers.set_members(&initial_members, &[]);
         let handle = common.handle(identity, &settings, reads, watches, Arc::clone(&peers));
@@ -411,6 +401,29 @@ impl Common {
             fatal: Fatal::new(stopping.clone()),
             stopping,
         }
+    }
+
+    /// Makes the interfaces for long reads and for watchers, and the owner of the watchers.
+    fn reading(
+        &self,
+        settings: &Settings,
+        reader: &Reader,
+    ) -> (
+        LongReads,
+        (watch::Publisher, watch::Watches, watch::HubOwner),
+    ) {
+        let reads = LongReads::new(
+            reader.clone(),
+            (Arc::clone(&self.workers), Arc::clone(&self.observer)),
+            self.stopping.clone(),
+        );
+        let watching = watch::new(
+            reader.clone(),
+            reads.clone(),
+            (Arc::clone(&self.clock), Arc::clone(&self.seed)),
+            settings.watches(),
+        );
+        (reads, watching)
     }
 
     fn peer_context(&self, identity: handle::Identity) -> PeerContext {

@@ -34,17 +34,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let name = check_name(&member.name)?;
     let urls = Urls::check(raw, notices)?;
     let (heartbeat_interval_ms, election_timeout_ms) = check_raft_timing(raw)?;
-    let data_dir = match &member.data_dir {
-        None => PathBuf::from(format!("{name}.conclave")),
-        Some(dir) => directory("data-dir", dir)?,
-    };
-    // Templates that set the variable anyway leave it empty, which is etcd's default.
-    let wal_dir = member
-        .wal_dir
-        .as_ref()
-        .filter(|dir| !dir.is_empty())
-        .map(|dir| directory("wal-dir", dir))
-        .transpose()?;
+    let (data_dir, wal_dir) = check_directories(raw, &name)?;
     let catchup = &features.snapshot_catchup_entries;
     let keepalive = &member.grpc_keepalive_interval;
     let keepalive_timeout = &member.grpc_keepalive_timeout;
@@ -56,15 +46,9 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         Err(error) => return Err(error),
         Ok(members) => Ok(members),
     };
-    let mut peer_urls = vec![
-        urls.listen_peer.as_slice(),
-        urls.initial_advertise_peer.as_slice(),
-    ];
-    if let Ok(members) = &initial_cluster
-        && !has_run
-    {
-        peer_urls.extend(members.iter().map(|member| member.peer_urls.as_slice()));
-    }
+    let new_members = initial_cluster.as_ref().ok().filter(|_| !has_run);
+    let mut peer_urls = vec![&*urls.listen_peer, &*urls.initial_advertise_peer];
+    peer_urls.extend(new_members.into_iter().flatten().map(|of| &*of.peer_urls));
     let gates = check_feature_gates(&features.feature_gates, notices)?;
     let local_address = match gates.set_member_local_addr {
         true => peer_local_address(&urls.initial_advertise_peer, notices),
@@ -113,6 +97,18 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
     })
+}
+
+/// Returns the data directory, and the directory for the raft log if that is elsewhere.
+fn check_directories(raw: &Raw, name: &str) -> Result<(PathBuf, Option<PathBuf>), ConfigError> {
+    let data_dir = match &raw.member.data_dir {
+        None => PathBuf::from(format!("{name}.conclave")),
+        Some(dir) => directory("data-dir", dir)?,
+    };
+    // Templates that set the variable anyway leave it empty, which is etcd's default.
+    let wal_dir = raw.member.wal_dir.as_ref().filter(|dir| !dir.is_empty());
+    let wal_dir = wal_dir.map(|dir| directory("wal-dir", dir)).transpose()?;
+    Ok((data_dir, wal_dir))
 }
 
 /// Checks a member's name: `--initial-cluster` writes it before `=` and between commas, and the

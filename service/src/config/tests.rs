@@ -383,142 +383,145 @@ fn what_has_no_meaning_here_is_accepted_and_said() {
     assert_eq!(notices, []);
 }
 
+/// Arguments, environment, and the error.
+const ERRORS: &[(&str, &str, &str)] = &[
+    (
+        "--cert-file=/x",
+        "",
+        "--cert-file is not available in this version: remove it and use http:// URLs on a \
+             network that you trust",
+    ),
+    (
+        "--auto-tls",
+        "",
+        "--auto-tls is not available in this version: remove it and use http:// URLs on a \
+             network that you trust",
+    ),
+    (
+        "--enable-grpc-gateway",
+        "",
+        "--enable-grpc-gateway is not available in this version: remove it: only gRPC is \
+             served, and JSON under /v3/ is not",
+    ),
+    (
+        "",
+        "ETCD_AUTO_COMPACTION_RETENTION=1d",
+        "ETCD_AUTO_COMPACTION_RETENTION is \"1d\": give a number of hours, or a duration such \
+             as 30m",
+    ),
+    (
+        "--auto-compaction-mode=revision --auto-compaction-retention=1h",
+        "",
+        "--auto-compaction-retention is \"1h\": give the number of revisions to keep",
+    ),
+    (
+        "--auto-compaction-mode=hourly",
+        "",
+        "--auto-compaction-mode is \"hourly\": write periodic or revision",
+    ),
+    (
+        "--auto-compaction-retention=1ms",
+        "",
+        "--auto-compaction-retention is \"1ms\": give at least 100 ms",
+    ),
+    (
+        "--listen-metrics-urls=https://127.0.0.1:1",
+        "",
+        "--listen-metrics-urls is \"https://127.0.0.1:1\": TLS is not available in this \
+             version, use http://",
+    ),
+    (
+        "--metrics=all",
+        "",
+        "--metrics is \"all\": write basic or extensive",
+    ),
+    (
+        "--log-outputs=systemd/journal",
+        "",
+        "--log-outputs is \"systemd/journal\": write stderr, which systemd puts into the \
+             journal",
+    ),
+    (
+        "--log-outputs=stderr,",
+        "",
+        "--log-outputs is \"stderr,\": write stderr, stdout or the path of a file",
+    ),
+    (
+        "--enable-log-rotation",
+        "",
+        "--enable-log-rotation is not available in this version: remove it and rotate the \
+             file of --log-outputs with logrotate's copytruncate",
+    ),
+    (
+        "--enable-v2=true",
+        "",
+        "--enable-v2 is not available in this version: remove it and let clients use the v3 \
+             API",
+    ),
+    (
+        "--experimental-enable-lease-checkpoint=maybe",
+        "",
+        "--experimental-enable-lease-checkpoint is \"maybe\": write true or false",
+    ),
+    (
+        "--experimental-compaction-batch-limit=none",
+        "",
+        "--compaction-batch-limit is \"none\": give a whole number from 1 to \
+             18446744073709551615",
+    ),
+    (
+        "--name a",
+        "ETCD_NAME=a",
+        "--name is given and ETCD_NAME is set in the environment: remove one of them",
+    ),
+    (
+        "--election-timeout=499",
+        "",
+        "--election-timeout is 499 ms and --heartbeat-interval 100 ms: give at least 5 \
+             heartbeats, 500 ms",
+    ),
+    (
+        "--election-timeout=50001",
+        "",
+        "--election-timeout is \"50001\": give a whole number from 1 to 50000",
+    ),
+    (
+        "--heartbeat-interval=0",
+        "",
+        "--heartbeat-interval is \"0\": give a whole number from 1 to 50000",
+    ),
+    (
+        "",
+        "ETCD_SNAPSHOT_COUNT=many",
+        "ETCD_SNAPSHOT_COUNT is \"many\": give a whole number from 1 to 18446744073709551615",
+    ),
+    (
+        "--watch-progress-notify-interval=10",
+        "",
+        "--watch-progress-notify-interval is \"10\": give a duration with its unit, such as \
+             300ms, 5s or 1h30m",
+    ),
+    (
+        "--log-level=loud",
+        "",
+        "--log-level is \"loud\": write debug, info, warn, error, panic or fatal",
+    ),
+    (
+        "--name=a,b",
+        "",
+        "--name is \"a,b\": give a name without `,`, `=` and `/`",
+    ),
+    (
+        "--max-learners=0",
+        "",
+        "--max-learners is \"0\": give a whole number from 1 to 18446744073709551615",
+    ),
+    ("--data-dir=", "", "--data-dir is \"\": name a directory"),
+];
+
 #[test]
 fn errors_name_the_flag_and_what_to_do() {
-    for (arguments, environment, text) in [
-        (
-            "--cert-file=/x",
-            "",
-            "--cert-file is not available in this version: remove it and use http:// URLs on a \
-             network that you trust",
-        ),
-        (
-            "--auto-tls",
-            "",
-            "--auto-tls is not available in this version: remove it and use http:// URLs on a \
-             network that you trust",
-        ),
-        (
-            "--enable-grpc-gateway",
-            "",
-            "--enable-grpc-gateway is not available in this version: remove it: only gRPC is \
-             served, and JSON under /v3/ is not",
-        ),
-        (
-            "",
-            "ETCD_AUTO_COMPACTION_RETENTION=1d",
-            "ETCD_AUTO_COMPACTION_RETENTION is \"1d\": give a number of hours, or a duration such \
-             as 30m",
-        ),
-        (
-            "--auto-compaction-mode=revision --auto-compaction-retention=1h",
-            "",
-            "--auto-compaction-retention is \"1h\": give the number of revisions to keep",
-        ),
-        (
-            "--auto-compaction-mode=hourly",
-            "",
-            "--auto-compaction-mode is \"hourly\": write periodic or revision",
-        ),
-        (
-            "--auto-compaction-retention=1ms",
-            "",
-            "--auto-compaction-retention is \"1ms\": give at least 100 ms",
-        ),
-        (
-            "--listen-metrics-urls=https://127.0.0.1:1",
-            "",
-            "--listen-metrics-urls is \"https://127.0.0.1:1\": TLS is not available in this \
-             version, use http://",
-        ),
-        (
-            "--metrics=all",
-            "",
-            "--metrics is \"all\": write basic or extensive",
-        ),
-        (
-            "--log-outputs=systemd/journal",
-            "",
-            "--log-outputs is \"systemd/journal\": write stderr, which systemd puts into the \
-             journal",
-        ),
-        (
-            "--log-outputs=stderr,",
-            "",
-            "--log-outputs is \"stderr,\": write stderr, stdout or the path of a file",
-        ),
-        (
-            "--enable-log-rotation",
-            "",
-            "--enable-log-rotation is not available in this version: remove it and rotate the \
-             file of --log-outputs with logrotate's copytruncate",
-        ),
-        (
-            "--enable-v2=true",
-            "",
-            "--enable-v2 is not available in this version: remove it and let clients use the v3 \
-             API",
-        ),
-        (
-            "--experimental-enable-lease-checkpoint=maybe",
-            "",
-            "--experimental-enable-lease-checkpoint is \"maybe\": write true or false",
-        ),
-        (
-            "--experimental-compaction-batch-limit=none",
-            "",
-            "--compaction-batch-limit is \"none\": give a whole number from 1 to \
-             18446744073709551615",
-        ),
-        (
-            "--name a",
-            "ETCD_NAME=a",
-            "--name is given and ETCD_NAME is set in the environment: remove one of them",
-        ),
-        (
-            "--election-timeout=499",
-            "",
-            "--election-timeout is 499 ms and --heartbeat-interval 100 ms: give at least 5 \
-             heartbeats, 500 ms",
-        ),
-        (
-            "--election-timeout=50001",
-            "",
-            "--election-timeout is \"50001\": give a whole number from 1 to 50000",
-        ),
-        (
-            "--heartbeat-interval=0",
-            "",
-            "--heartbeat-interval is \"0\": give a whole number from 1 to 50000",
-        ),
-        (
-            "",
-            "ETCD_SNAPSHOT_COUNT=many",
-            "ETCD_SNAPSHOT_COUNT is \"many\": give a whole number from 1 to 18446744073709551615",
-        ),
-        (
-            "--watch-progress-notify-interval=10",
-            "",
-            "--watch-progress-notify-interval is \"10\": give a duration with its unit, such as \
-             300ms, 5s or 1h30m",
-        ),
-        (
-            "--log-level=loud",
-            "",
-            "--log-level is \"loud\": write debug, info, warn, error, panic or fatal",
-        ),
-        (
-            "--name=a,b",
-            "",
-            "--name is \"a,b\": give a name without `,`, `=` and `/`",
-        ),
-        (
-            "--max-learners=0",
-            "",
-            "--max-learners is \"0\": give a whole number from 1 to 18446744073709551615",
-        ),
-        ("--data-dir=", "", "--data-dir is \"\": name a directory"),
-    ] {
+    for &(arguments, environment, text) in ERRORS {
         assert_eq!(error(arguments, environment), (text.to_owned(), 1));
     }
 }

@@ -187,24 +187,29 @@ impl PeerStats {
         // In etcd a member also knows itself.
         let own = [stats.local.as_str(), stats.local.as_str()];
         stats.known.with_label_values(&own).set(1);
+        let collectors = stats.collectors();
+        Ok((stats, collectors))
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
         let mut collectors: Vec<Box<dyn Collector>> = vec![
-            Box::new(stats.round_trips.clone()),
-            Box::new(stats.refused.clone()),
+            Box::new(self.round_trips.clone()),
+            Box::new(self.refused.clone()),
         ];
-        for gauges in [&stats.known, &stats.active] {
+        for gauges in [&self.known, &self.active] {
             collectors.push(Box::new(gauges.clone()));
         }
-        for counters in stats.counters() {
+        for counters in self.counters() {
             collectors.push(Box::new(counters.clone()));
         }
-        for transfers in [&stats.sending, &stats.receiving] {
+        for transfers in [&self.sending, &self.receiving] {
             collectors.push(Box::new(transfers.inflight.clone()));
             collectors.push(Box::new(transfers.success.clone()));
             collectors.push(Box::new(transfers.failures.clone()));
             collectors.push(Box::new(transfers.seconds.clone()));
             collectors.push(Box::new(transfers.total_seconds.clone()));
         }
-        Ok((stats, collectors))
+        collectors
     }
 
     fn counters(&self) -> [&IntCounterVec; 5] {

@@ -328,13 +328,7 @@ async fn session(
     let (hello, mut hellos) = answered(opening, dialling.patience).await?;
     let hello = identity.check_answer(hello, link.id)?;
     if common.is_blank() {
-        let asking = client.introduce(IntroduceRequest {});
-        let introduction = answered(asking, dialling.patience).await?.into_inner();
-        let knows = |member: &Member| member.id == identity.member_id && has_started(member);
-        // This member may have received entries since it asked.
-        if introduction.members.iter().any(knows) && common.is_blank() {
-            return Err(Refused::AlreadyStarted);
-        }
+        check_has_not_started(&mut client, common, dialling.patience).await?;
     }
     let since = common.clock.now();
     let is_current = link.urls.iter().any(|current| current == url);
@@ -382,6 +376,23 @@ async fn session(
         tracing::warn!(member, %url, reason, "disconnected from a member");
     }
     Ok(stood)
+}
+
+/// Asks a member whether it knows this one, which is blank, as a member that has run.
+async fn check_has_not_started(
+    client: &mut PeerClient<Transport>,
+    common: &Common,
+    patience: Duration,
+) -> Result<(), Refused> {
+    let asking = client.introduce(IntroduceRequest {});
+    let introduction = answered(asking, patience).await?.into_inner();
+    let own = common.settings.member_id;
+    let knows = |member: &Member| member.id == own && has_started(member);
+    // This member may have received entries since it asked.
+    match introduction.members.iter().any(knows) && common.is_blank() {
+        true => Err(Refused::AlreadyStarted),
+        false => Ok(()),
+    }
 }
 
 /// Returns the answer of the other end, if it arrives in time.

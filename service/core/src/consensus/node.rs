@@ -590,18 +590,9 @@ impl Node {
             work.restore = Some(self.take_restore(&ready));
         }
         for message in ready.take_messages() {
-            if message.get_msg_type() == MessageType::MsgSnapshot {
-                let metadata = message.get_snapshot().get_metadata();
-                work.snapshots.push(OutgoingSnapshot {
-                    to: message.to,
-                    position: Position {
-                        index: metadata.index,
-                        term: metadata.term,
-                    },
-                    message: encode(&message).message,
-                });
-            } else {
-                work.messages.push(encode(&message));
+            match message.get_msg_type() {
+                MessageType::MsgSnapshot => work.snapshots.push(outgoing_snapshot(&message)),
+                _ => work.messages.push(encode(&message)),
             }
         }
         work.committed = ready
@@ -739,6 +730,18 @@ pub(super) fn encode(message: &Message) -> Outgoing {
     Outgoing {
         to: message.to,
         message: message.write_to_bytes().expect("writing to memory").into(),
+    }
+}
+
+fn outgoing_snapshot(message: &Message) -> OutgoingSnapshot {
+    let metadata = message.get_snapshot().get_metadata();
+    OutgoingSnapshot {
+        to: message.to,
+        position: Position {
+            index: metadata.index,
+            term: metadata.term,
+        },
+        message: encode(message).message,
     }
 }
 

@@ -123,19 +123,8 @@ impl Receiver {
         start: SnapshotStart,
         chunks: Streaming<SnapshotChunk>,
     ) -> SnapshotReport {
-        let applied = (common.applied)();
-        if start.index <= applied {
-            return report(Outcome::Outdated, format!("{applied} is applied"));
-        }
-        if start.format_version != FORMAT_VERSION {
-            let detail = format!(
-                "the files have format version {}, this member reads {FORMAT_VERSION}",
-                start.format_version
-            );
-            return report(Outcome::Foreign, detail);
-        }
-        if start.files.len() > FILES_MAX {
-            return report(Outcome::Corrupt, "too many files");
+        if let Some(declined) = decline(&start, (common.applied)()) {
+            return declined;
         }
         if self.is_busy.swap(true, Ordering::AcqRel) {
             return report(Outcome::Busy, "");
@@ -193,6 +182,22 @@ impl Receiver {
             }
         }
     }
+}
+
+/// Declines a snapshot that this member does not need or cannot use, as its start shows.
+fn decline(start: &SnapshotStart, applied: u64) -> Option<SnapshotReport> {
+    if start.index <= applied {
+        return Some(report(Outcome::Outdated, format!("{applied} is applied")));
+    }
+    if start.format_version != FORMAT_VERSION {
+        let detail = format!(
+            "the files have format version {}, this member reads {FORMAT_VERSION}",
+            start.format_version
+        );
+        return Some(report(Outcome::Foreign, detail));
+    }
+    let too_many = start.files.len() > FILES_MAX;
+    too_many.then(|| report(Outcome::Corrupt, "too many files"))
 }
 
 /// Starts a thread that writes the received pieces, and waits for its result.

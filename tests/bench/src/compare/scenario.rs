@@ -166,8 +166,25 @@ impl Contender {
     fn measure(&mut self, scenario: Scenario, args: &CompareArgs) -> Result<(), Failure> {
         let bench = &args.bench;
         let size = scenario.size(args.scale);
+        self.prepare(scenario, args)?;
+        let measured = match scenario {
+            Scenario::Put => {
+                let measured = self.fill(self.filled + size, bench)?;
+                self.disk_bytes_after_put = Some(self.server.disk_bytes());
+                measured
+            }
+            Scenario::Restart => return self.restart(size, bench),
+            other => self.load_with(other, self.load(bench, size), bench)?,
+        };
+        report::note(&format!("{}: {}", self.name, report::line(&measured)));
+        self.results.insert(scenario, measured);
+        Ok(())
+    }
+
+    /// Fills the server, and starts it again, where the scenario wants that.
+    fn prepare(&mut self, scenario: Scenario, args: &CompareArgs) -> Result<(), Failure> {
         if !matches!(scenario, Scenario::Put | Scenario::Restart) && self.filled == 0 {
-            self.fill(Scenario::Put.size(args.scale), bench)?;
+            self.fill(Scenario::Put.size(args.scale), &args.bench)?;
         }
         if scenario.wants_fresh_process() && self.flooded {
             self.server.stop()?;
@@ -175,100 +192,66 @@ impl Contender {
             processes::settle(&self.server.ids(), SETTLE)?;
             self.flooded = false;
         }
-        let load = self.load(bench, size);
-        let values = || Values::new(bench.value_size);
-        let get = |serializable, load: &Load| {
-            let keys = keys(bench, self.filled, Order::Random)?;
-            drive(
-                Arc::new(Get {
-                    keys,
-                    value_size: bench.value_size,
-                    serializable,
-                }),
-                load,
-            )
+        Ok(())
+    }
+
+    /// Runs a scenario that is one workload on a server as it is.
+    fn load_with(
+        &self,
+        scenario: Scenario,
+        load: Load,
+        bench: &BenchArgs,
+    ) -> Result<Measured, Failure> {
+        let plan = load.plan;
+        let at = |rate| Plan {
+            rate: Some(rate),
+            ..plan
         };
-        let measured = match scenario {
-            Scenario::Put => {
-                let measured = self.fill(self.filled + size, bench)?;
-                self.disk_bytes_after_put = Some(self.server.disk_bytes());
-                measured
-            }
-            Scenario::GetAfterPut | Scenario::Get => get(false, &load)?,
+        let any_key = || keys(bench, self.filled, Order::Random);
+        match scenario {
+            Scenario::Put | Scenario::Restart => unreachable!("they change the server"),
+            Scenario::GetAfterPut | Scenario::Get => get(any_key()?, false, &load, bench),
+            Scenario::GetSerializable => get(any_key()?, true, &load, bench),
             Scenario::GetOfLeader => {
                 let endpoints = vec![self.server.leader()?.address];
-                get(false, &Load { endpoints, ..load })?
+                get(any_key()?, false, &Load { endpoints, ..load }, bench)
             }
-            Scenario::GetSerializable => get(true, &load)?,
             Scenario::Range => {
-                let keys = keys(bench, self.filled, Order::Random)?;
                 let range = Range {
-                    keys,
+                    keys: any_key()?,
                     length: RANGE_LENGTH,
                     serializable: false,
                 };
-                drive(Arc::new(range), &load)?
+                drive(Arc::new(range), &load)
             }
-            Scenario::Txn => {
-                let space = u64::from(bench.clients);
-                let keys = Keys::new(
-                    "conclave-bench-txn",
-                    bench.key_size,
-                    space,
-                    Order::Sequential,
-                )?;
-                let conflicts = AtomicU64::new(0);
-                let txn = Txn {
-                    keys,
-                    values: values(),
-                    conflicts,
-                    exclusive: true,
-                };
-                drive(Arc::new(txn), &load)?
-            }
+            Scenario::Txn => txn(&load, bench),
             Scenario::PutOpen => {
-                let keys = keys(bench, self.filled, Order::Random)?;
-                let plan = Plan {
-                    rate: Some(OPEN_RATE),
-                    ..load.plan
+                let put = Put {
+                    keys: any_key()?,
+                    values: Values::new(bench.value_size),
+                    first: 0,
                 };
-                drive(
-                    Arc::new(Put {
-                        keys,
-                        values: values(),
-                        first: 0,
-                    }),
-                    &Load { plan, ..load },
-                )?
+                let plan = at(OPEN_RATE);
+                drive(Arc::new(put), &Load { plan, ..load })
             }
-            Scenario::WatchFanout => watch("watch fan-out", 1, Streams::Shared, &load, bench)?,
-            Scenario::WatchFanoutStreams => watch(
-                "watch fan-out, stream each",
-                1,
-                Streams::Separate,
-                &load,
-                bench,
-            )?,
+            Scenario::WatchFanout => watch("watch fan-out", 1, Streams::Shared, &load, bench),
+            Scenario::WatchFanoutStreams => {
+                let name = "watch fan-out, stream each";
+                watch(name, 1, Streams::Separate, &load, bench)
+            }
             Scenario::WatchLatency => {
-                let plan = Plan {
-                    rate: Some(WATCH_RATE),
-                    ..load.plan
-                };
+                let plan = at(WATCH_RATE);
                 let load = Load { plan, ..load };
-                watch("watch latency", WATCHERS, Streams::Shared, &load, bench)?
+                watch("watch latency", WATCHERS, Streams::Shared, &load, bench)
             }
-            Scenario::KeepAlive => drive(
-                Arc::new(KeepAlive {
+            Scenario::KeepAlive => {
+                let keep_alive = KeepAlive {
                     leases: 1,
                     ttl_seconds: 3600,
-                }),
-                &load,
-            )?,
-            Scenario::Restart => return self.restart(size, bench),
-        };
-        report::note(&format!("{}: {}", self.name, report::line(&measured)));
-        self.results.insert(scenario, measured);
-        Ok(())
+                };
+                drive(Arc::new(keep_alive), &load)
+            }
+        }
     }
 
     fn restart(&mut self, size: u64, bench: &BenchArgs) -> Result<(), Failure> {
@@ -343,6 +326,32 @@ pub(crate) fn restart_only(
 
 fn keys(bench: &BenchArgs, space: u64, order: Order) -> Result<Keys, Failure> {
     Keys::new(KEY_NAME, bench.key_size, space, order)
+}
+
+fn get(
+    keys: Keys,
+    serializable: bool,
+    load: &Load,
+    bench: &BenchArgs,
+) -> Result<Measured, Failure> {
+    let get = Get {
+        keys,
+        value_size: bench.value_size,
+        serializable,
+    };
+    drive(Arc::new(get), load)
+}
+
+fn txn(load: &Load, bench: &BenchArgs) -> Result<Measured, Failure> {
+    let space = u64::from(bench.clients);
+    let name = "conclave-bench-txn";
+    let txn = Txn {
+        keys: Keys::new(name, bench.key_size, space, Order::Sequential)?,
+        values: Values::new(bench.value_size),
+        conflicts: AtomicU64::new(0),
+        exclusive: true,
+    };
+    drive(Arc::new(txn), load)
 }
 
 fn watch(

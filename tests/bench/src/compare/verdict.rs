@@ -126,18 +126,36 @@ fn mebibytes(bytes: u64) -> f64 {
 
 /// All figures, in the order shown.
 fn figures() -> Vec<Figure> {
+    [of_puts(), of_reads(), at_a_rate(), of_restarts()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn cpu(scenario: Scenario) -> Reading {
+    server(scenario, |used| used.cpu_ms_per_1000)
+}
+
+fn rate(scenario: Scenario) -> Reading {
+    measured(scenario, |measured| measured.per_second)
+}
+
+fn p50(scenario: Scenario) -> Reading {
+    measured(scenario, |measured| measured.latency_us.p50 / 1e3)
+}
+
+fn p99(scenario: Scenario) -> Reading {
+    measured(scenario, |measured| measured.latency_us.p99 / 1e3)
+}
+
+fn slowest(scenario: Scenario) -> Reading {
+    measured(scenario, |measured| measured.latency_us.max / 1e3)
+}
+
+/// Figures of puts, and of the server after them.
+fn of_puts() -> Vec<Figure> {
     use Scenario::*;
     use Target::*;
-    let cpu = |scenario| server(scenario, |used| used.cpu_ms_per_1000);
-    let rate = |scenario| measured(scenario, |measured| measured.per_second);
-    let p50 = |scenario| measured(scenario, |measured| measured.latency_us.p50 / 1e3);
-    let p99 = |scenario| measured(scenario, |measured| measured.latency_us.p99 / 1e3);
-    let slowest = |scenario| measured(scenario, |measured| measured.latency_us.max / 1e3);
-    let last = measured(WatchFanout, |measured| measured.second_latency_us.p50 / 1e3);
-    let of_all_to_leader: Reading = Box::new(|contender| {
-        let rate = |scenario| contender.results.get(scenario).map(|of| of.per_second);
-        Some(rate(&Get)? / rate(&GetOfLeader)?)
-    });
     let disk: Reading = Box::new(|contender| contender.disk_bytes_after_put.map(mebibytes));
     vec![
         (
@@ -169,6 +187,18 @@ fn figures() -> Vec<Figure> {
             None,
         ),
         ("after the puts: data directory", "MiB", disk, None),
+    ]
+}
+
+/// Figures of gets, ranges and transactions.
+fn of_reads() -> Vec<Figure> {
+    use Scenario::*;
+    use Target::*;
+    let of_all_to_leader: Reading = Box::new(|contender| {
+        let rate = |scenario| contender.results.get(scenario).map(|of| of.per_second);
+        Some(rate(&Get)? / rate(&GetOfLeader)?)
+    });
+    vec![
         (
             "get: server CPU per 1,000",
             "ms",
@@ -218,6 +248,15 @@ fn figures() -> Vec<Figure> {
         ("range of 100: throughput", "/s", rate(Range), None),
         ("txn: server CPU per 1,000", "ms", cpu(Txn), None),
         ("txn: throughput", "/s", rate(Txn), None),
+    ]
+}
+
+/// Figures of puts at a rate, watches and keep-alives.
+fn at_a_rate() -> Vec<Figure> {
+    use Scenario::*;
+    use Target::*;
+    let last = measured(WatchFanout, |measured| measured.second_latency_us.p50 / 1e3);
+    vec![
         ("put, 500/s: server CPU per 1,000", "ms", cpu(PutOpen), None),
         ("put, 500/s: latency p50", "ms", p50(PutOpen), None),
         ("put, 500/s: latency p99", "ms", p99(PutOpen), None),
@@ -243,6 +282,13 @@ fn figures() -> Vec<Figure> {
             None,
         ),
         ("keep-alive: throughput", "/s", rate(KeepAlive), None),
+    ]
+}
+
+/// Figures of restarts.
+fn of_restarts() -> Vec<Figure> {
+    use Target::*;
+    vec![
         (
             "restart after stop: first read",
             "s",
