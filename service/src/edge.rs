@@ -42,7 +42,7 @@ pub mod places;
 use authority::WithoutAuthority;
 use front::Front;
 use gather::{Gathering, Traffic, gather};
-use places::{PROBE_TIMEOUT, Place, Places};
+use places::{ClientPlace, ClientPlaces, PROBE_TIMEOUT};
 
 /// Limit of concurrent calls on one connection, whatever the configuration says (etcd's default is
 /// no limit). A client that needs more opens another connection, which also spreads its work over
@@ -99,7 +99,7 @@ pub async fn serve(
     handle: Handle,
     metrics: Arc<Metrics>,
     settings: Settings,
-    places: Arc<Places>,
+    places: Arc<ClientPlaces>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let traffic = Traffic {
@@ -133,24 +133,24 @@ struct Clients {
     protocols: Protocols,
     front: Front,
     traffic: Traffic,
-    places: Arc<Places>,
+    places: Arc<ClientPlaces>,
 }
 
 impl Endpoint for Clients {
-    type Place = Place;
+    type Place = ClientPlace;
 
     fn opening(&self) -> &Opening {
         &self.opening
     }
 
-    fn admit(&self, _remote: Option<SocketAddr>) -> Option<Place> {
+    fn admit(&self, _remote: Option<SocketAddr>) -> Option<ClientPlace> {
         self.places.take()
     }
 
-    async fn revoked(&self, place: &Place) {
+    async fn revoked(&self, place: &ClientPlace) {
         match place {
-            Place::Client { .. } => std::future::pending().await,
-            Place::Probe(newcomer) => tokio::select! {
+            ClientPlace::Client { .. } => std::future::pending().await,
+            ClientPlace::Probe(newcomer) => tokio::select! {
                 biased;
                 () = newcomer.evicted().cancelled() => {}
                 () = tokio::time::sleep(PROBE_TIMEOUT) => self.places.refuse(),
@@ -164,10 +164,10 @@ impl Endpoint for Clients {
         }
     }
 
-    fn opening_failed(&self, place: &Place, _: Option<SocketAddr>, _: &OpeningError) {
+    fn opening_failed(&self, place: &ClientPlace, _: Option<SocketAddr>, _: &OpeningError) {
         // Only a connection beyond the limit counts as refused. Other connections may end in any
         // way.
-        if let Place::Probe(_) = place {
+        if let ClientPlace::Probe(_) = place {
             self.places.refuse();
         }
     }
@@ -175,17 +175,17 @@ impl Endpoint for Clients {
     async fn serve<S: Stream>(
         &self,
         connection: Connection<S>,
-        place: &Place,
+        place: &ClientPlace,
         ending: &CancellationToken,
     ) {
         match place {
-            Place::Client { .. } => {
+            ClientPlace::Client { .. } => {
                 // The client gets the error, too, and its calls are counted.
                 if let Err(error) = self.speak(connection, ending).await {
                     tracing::debug!(%error, "a client connection ended with an error");
                 }
             }
-            Place::Probe(newcomer) => self.probe(connection, newcomer, ending).await,
+            ClientPlace::Probe(newcomer) => self.probe(connection, newcomer, ending).await,
         }
     }
 
@@ -193,7 +193,7 @@ impl Endpoint for Clients {
     fn task<S: Socket>(
         self: Arc<Self>,
         socket: S,
-        accepted: Accepted<Place>,
+        accepted: Accepted<ClientPlace>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (stream, outgoing) = gather(socket, self.traffic.clone());
         Gathering::new(accepted.run(self, stream), outgoing)

@@ -15,7 +15,7 @@ use conclave_core::member::Member;
 use crate::StartError;
 use crate::config::{Config, MemberUrl};
 use crate::descriptors::{self, Budget};
-use crate::edge::places::Places;
+use crate::edge::places::ClientPlaces;
 use crate::edge::{self, monitoring};
 use crate::member::{self, Running};
 use crate::metrics::Metrics;
@@ -139,7 +139,7 @@ fn serve(
     let budget = Budget::current();
     budget.report();
     let refused = &metrics.stats().client_connections_refused;
-    let places = Places::new(budget.clients, refused.clone());
+    let places = ClientPlaces::new(budget.clients, refused.clone());
     for (url, listener) in listeners {
         let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let places = Arc::clone(&places);

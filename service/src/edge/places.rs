@@ -22,7 +22,7 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The places of a member.
 #[derive(Debug)]
-pub struct Places {
+pub struct ClientPlaces {
     max: usize,
     clients: Arc<Semaphore>,
     probes: Arc<Newcomers>,
@@ -33,7 +33,7 @@ pub struct Places {
 
 /// A connection's place, until it is dropped.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(super) enum ClientPlace {
     Client {
         _permit: OwnedSemaphorePermit,
     },
@@ -41,11 +41,11 @@ pub(super) enum Place {
     Probe(Newcomer),
 }
 
-impl Places {
+impl ClientPlaces {
     /// Makes places for `max` connections and some probes. `refused` counts connections that are
     /// closed for lack of a place.
-    pub fn new(max: usize, refused: IntCounter) -> Arc<Places> {
-        Arc::new(Places {
+    pub fn new(max: usize, refused: IntCounter) -> Arc<ClientPlaces> {
+        Arc::new(ClientPlaces {
             max,
             clients: Arc::new(Semaphore::new(max)),
             probes: Newcomers::new(PROBES_MAX),
@@ -56,9 +56,9 @@ impl Places {
     }
 
     /// Takes a place for a connection. `None` if the connection must be closed.
-    pub(super) fn take(&self) -> Option<Place> {
+    pub(super) fn take(&self) -> Option<ClientPlace> {
         if let Ok(_permit) = Arc::clone(&self.clients).try_acquire_owned() {
-            return Some(Place::Client { _permit });
+            return Some(ClientPlace::Client { _permit });
         }
         if self.is_new("too many") {
             let limit = self.max;
@@ -75,7 +75,7 @@ impl Places {
         if has_evicted {
             self.refuse();
         }
-        Some(Place::Probe(newcomer))
+        Some(ClientPlace::Probe(newcomer))
     }
 
     /// Counts a connection that is closed for lack of a place.
@@ -96,23 +96,23 @@ mod tests {
     #[test]
     fn beyond_the_limit_there_is_room_for_probes() {
         let refused = IntCounter::new("refused", "connections").expect("a valid name");
-        let places = Places::new(2, refused.clone());
+        let places = ClientPlaces::new(2, refused.clone());
         let mut clients: Vec<_> = (0..2).map(|_| places.take()).collect();
         assert!(
             clients
                 .iter()
-                .all(|place| matches!(place, Some(Place::Client { .. })))
+                .all(|place| matches!(place, Some(ClientPlace::Client { .. })))
         );
         let probes: Vec<_> = (0..PROBES_MAX).map(|_| places.take()).collect();
         assert!(
             probes
                 .iter()
-                .all(|place| matches!(place, Some(Place::Probe(_))))
+                .all(|place| matches!(place, Some(ClientPlace::Probe(_))))
         );
         assert_eq!(refused.get(), 0);
-        assert!(matches!(places.take(), Some(Place::Probe(_))));
+        assert!(matches!(places.take(), Some(ClientPlace::Probe(_))));
         assert_eq!(refused.get(), 1);
         clients.pop();
-        assert!(matches!(places.take(), Some(Place::Client { .. })));
+        assert!(matches!(places.take(), Some(ClientPlace::Client { .. })));
     }
 }

@@ -58,15 +58,15 @@ pub(super) struct Link {
     announced_urls: Mutex<Vec<String>>,
     queue: Arc<Queue>,
     stats: Arc<OfPeer>,
-    standing: Mutex<Option<Standing>>,
+    connected: Mutex<Option<Connected>>,
     ending: CancellationToken,
     /// Ends the snapshot that is being sent.
     snapshot: Mutex<Option<CancellationToken>>,
 }
 
-/// The connection there is.
+/// A connection to the member, from its Hello to its end.
 #[derive(Clone, Debug)]
-struct Standing {
+struct Connected {
     client: PeerClient<Transport>,
     since: Moment,
     url: String,
@@ -95,7 +95,7 @@ impl Link {
             announced_urls: Mutex::default(),
             queue: Arc::new(Queue::new(Arc::clone(&stats))),
             stats,
-            standing: Mutex::default(),
+            connected: Mutex::default(),
             ending,
             snapshot: Mutex::default(),
         }
@@ -130,20 +130,23 @@ impl Link {
     }
 
     pub(super) fn client(&self) -> Option<PeerClient<Transport>> {
-        let standing = self.standing.lock();
-        standing.as_ref().map(|standing| standing.client.clone())
+        let connected = self.connected.lock();
+        connected.as_ref().map(|connected| connected.client.clone())
     }
 
     /// A client for the process that this link reaches, if that is not `boot_id`.
     pub(super) fn client_of_another(&self, boot_id: u64) -> Option<PeerClient<Transport>> {
-        let standing = self.standing.lock();
-        let is_another = |now: &&Standing| now.boot_id.is_some_and(|theirs| theirs != boot_id);
-        let other = standing.as_ref().filter(is_another);
+        let connected = self.connected.lock();
+        let is_another = |now: &&Connected| now.boot_id.is_some_and(|theirs| theirs != boot_id);
+        let other = connected.as_ref().filter(is_another);
         other.map(|now| now.client.clone())
     }
 
     pub(super) fn connected_since(&self) -> Option<Moment> {
-        self.standing.lock().as_ref().map(|standing| standing.since)
+        self.connected
+            .lock()
+            .as_ref()
+            .map(|connected| connected.since)
     }
 
     /// Ends the task and any snapshot that is being sent.
@@ -184,8 +187,8 @@ pub(super) struct SnapshotTurn {
 impl SnapshotTurn {
     /// The URL at which the member was reached and said hello, then its URLs in the membership.
     pub(super) fn urls(&self) -> Vec<String> {
-        let standing = self.link.standing.lock();
-        let mut urls: Vec<String> = standing.iter().map(|now| now.url.clone()).collect();
+        let connected = self.link.connected.lock();
+        let mut urls: Vec<String> = connected.iter().map(|now| now.url.clone()).collect();
         for url in &self.link.urls {
             if !urls.contains(url) {
                 urls.push(url.clone());
@@ -211,7 +214,7 @@ impl Drop for SnapshotTurn {
 
 /// The reason why an attempt did not lead to a connection.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum NotConnected {
     #[error(transparent)]
     Dial(#[from] DialError),
     #[error("{}", reason(.0))]
@@ -224,22 +227,22 @@ enum Refused {
     AlreadyStarted,
 }
 
-impl Refused {
+impl NotConnected {
     /// The error that ends this process, if the answer says that it must not run.
     fn end(&self, common: &Common) -> Option<FatalError> {
         match self {
-            Refused::Call(status) => says_removed(status).then_some(FatalError::Removed),
-            Refused::AlreadyStarted => Some(common.already_started.clone()),
-            Refused::Dial(_) | Refused::Stranger(_) | Refused::Silence(_) => None,
+            NotConnected::Call(status) => says_removed(status).then_some(FatalError::Removed),
+            NotConnected::AlreadyStarted => Some(common.already_started.clone()),
+            NotConnected::Dial(_) | NotConnected::Stranger(_) | NotConnected::Silence(_) => None,
         }
     }
 
     /// Returns true if the wrong process answered, which rarely changes soon.
     fn is_final(&self) -> bool {
         match self {
-            Refused::Call(status) => status.code() == Code::FailedPrecondition,
-            Refused::Stranger(_) | Refused::AlreadyStarted => true,
-            Refused::Dial(_) | Refused::Silence(_) => false,
+            NotConnected::Call(status) => status.code() == Code::FailedPrecondition,
+            NotConnected::Stranger(_) | NotConnected::AlreadyStarted => true,
+            NotConnected::Dial(_) | NotConnected::Silence(_) => false,
         }
     }
 
@@ -247,7 +250,7 @@ impl Refused {
     fn is_absence(&self) -> bool {
         matches!(
             self,
-            Refused::Dial(DialError::Connect(_) | DialError::Timeout(_))
+            NotConnected::Dial(DialError::Connect(_) | DialError::Timeout(_))
         )
     }
 }
@@ -313,7 +316,7 @@ async fn session(
     dialling: &Dialling,
     url: &str,
     log_once: &LogOnce,
-) -> Result<Duration, Refused> {
+) -> Result<Duration, NotConnected> {
     let connection = dialling.dial(url).await?;
     let mut client = connection.client();
     let identity = common.settings.identity();
@@ -332,7 +335,7 @@ async fn session(
     }
     let since = common.clock.now();
     let is_current = link.urls.iter().any(|current| current == url);
-    *link.standing.lock() = Some(Standing {
+    *link.connected.lock() = Some(Connected {
         client,
         since,
         url: url.to_owned(),
@@ -383,14 +386,14 @@ async fn check_has_not_started(
     client: &mut PeerClient<Transport>,
     common: &Common,
     patience: Duration,
-) -> Result<(), Refused> {
+) -> Result<(), NotConnected> {
     let asking = client.introduce(IntroduceRequest {});
     let introduction = answered(asking, patience).await?.into_inner();
     let own = common.settings.member_id;
     let knows = |member: &Member| member.id == own && has_started(member);
     // This member may have received entries since it asked.
     match introduction.members.iter().any(knows) && common.is_blank() {
-        true => Err(Refused::AlreadyStarted),
+        true => Err(NotConnected::AlreadyStarted),
         false => Ok(()),
     }
 }
@@ -399,9 +402,9 @@ async fn check_has_not_started(
 async fn answered<T>(
     asking: impl Future<Output = Result<T, Status>>,
     patience: Duration,
-) -> Result<T, Refused> {
+) -> Result<T, NotConnected> {
     let answer = tokio::time::timeout(patience, asking).await;
-    Ok(answer.map_err(|_elapsed| Refused::Silence(patience))??)
+    Ok(answer.map_err(|_elapsed| NotConnected::Silence(patience))??)
 }
 
 /// Ends a connection when it is dropped: removes it from the link, and notifies the driver that
@@ -414,7 +417,7 @@ struct Breaks<'a> {
 impl Drop for Breaks<'_> {
     fn drop(&mut self) {
         let stats = &self.link.stats;
-        let stood = self.link.standing.lock().take().is_some();
+        let stood = self.link.connected.lock().take().is_some();
         stats.active.sub(i64::from(stood));
         let was_open = self.link.queue.close();
         if self.link.ending.is_cancelled() {

@@ -12,7 +12,7 @@ use conclave_proto::peer::{Parcel, question};
 
 use super::incoming::Incoming;
 use super::link::{self, Link};
-use super::places::Places;
+use super::places::PeerPlaces;
 use super::queue::Pushed;
 use super::{Common, Parts, snapshot};
 use crate::descriptors::Budget;
@@ -26,7 +26,7 @@ pub struct Network {
     pub(super) common: Arc<Common>,
     pub(super) members: Mutex<Members>,
     pub(super) incoming: Incoming,
-    pub(super) places: Arc<Places>,
+    pub(super) places: Arc<PeerPlaces>,
     /// Limits the log lines of rejected connections.
     pub(super) rejections: LogOnce,
     /// Limits the log lines of refused calls.
@@ -83,7 +83,7 @@ impl Network {
             }),
             members: Mutex::default(),
             incoming: Incoming::default(),
-            places: Places::new(Budget::current().peer_newcomers),
+            places: PeerPlaces::new(Budget::current().peer_newcomers),
             rejections: LogOnce::default(),
             refusals: LogOnce::default(),
             streams: LogOnce::default(),

@@ -25,7 +25,7 @@ const OF_A_MEMBER_MAX: usize = 8;
 
 /// The places of all peer listeners together.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct PeerPlaces {
     newcomers: Arc<Newcomers>,
     members: Mutex<Members>,
 }
@@ -38,15 +38,15 @@ struct Members {
 
 /// A connection's place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    of: Arc<Places>,
+pub(super) struct PeerPlace {
+    of: Arc<PeerPlaces>,
     newcomer: Newcomer,
 }
 
-impl Places {
+impl PeerPlaces {
     /// Makes places for this many newcomers.
-    pub(super) fn new(newcomers: usize) -> Arc<Places> {
-        Arc::new(Places {
+    pub(super) fn new(newcomers: usize) -> Arc<PeerPlaces> {
+        Arc::new(PeerPlaces {
             newcomers: Newcomers::new(newcomers),
             members: Mutex::default(),
         })
@@ -54,10 +54,10 @@ impl Places {
 
     /// Admits a connection; returns whether another one was evicted for it. `None` if the
     /// connection must be closed.
-    pub(super) fn admit(self: &Arc<Self>, from: Option<IpAddr>) -> Option<(Place, bool)> {
+    pub(super) fn admit(self: &Arc<Self>, from: Option<IpAddr>) -> Option<(PeerPlace, bool)> {
         let (newcomer, has_evicted) = self.newcomers.admit(from)?;
         let of = Arc::clone(self);
-        Some((Place { of, newcomer }, has_evicted))
+        Some((PeerPlace { of, newcomer }, has_evicted))
     }
 
     /// Notes that a call on the connection of this number has begun with the hello of a member.
@@ -85,7 +85,7 @@ impl Members {
     }
 }
 
-impl Place {
+impl PeerPlace {
     /// The number of the connection among all of the endpoint.
     pub(super) fn number(&self) -> u64 {
         self.newcomer.number()
@@ -107,7 +107,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for PeerPlace {
     fn drop(&mut self) {
         let mut members = self.of.members.lock();
         members.connections.retain(|_, own| {
@@ -124,13 +124,13 @@ mod tests {
     const NEWCOMERS: usize = 5;
     const FROM: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 
-    fn admitted(places: &Arc<Places>) -> Place {
+    fn admitted(places: &Arc<PeerPlaces>) -> PeerPlace {
         places.admit(FROM).expect("few are ending").0
     }
 
     #[test]
     fn strangers_evict_each_other_and_no_member() {
-        let places = Places::new(NEWCOMERS);
+        let places = PeerPlaces::new(NEWCOMERS);
         let member = admitted(&places);
         places.hello(member.number(), 7);
         let strangers: Vec<_> = (0..2 * NEWCOMERS).map(|_| admitted(&places)).collect();
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_newest_connections_of_a_member_stay() {
-        let places = Places::new(NEWCOMERS);
+        let places = PeerPlaces::new(NEWCOMERS);
         let of_one: Vec<_> = (0..OF_A_MEMBER_MAX + 1)
             .map(|_| admitted(&places))
             .inspect(|place| places.hello(place.number(), 7))
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn all_members_together_have_a_bound() {
-        let places = Places::new(NEWCOMERS);
+        let places = PeerPlaces::new(NEWCOMERS);
         let connections: Vec<_> = (0..=PEER_CONNECTIONS_MAX as u64)
             .map(|member| {
                 let place = admitted(&places);

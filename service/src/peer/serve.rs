@@ -1,4 +1,4 @@
-//! The endpoint for other members: from a connection to calls of the [`Service`].
+//! The endpoint for other members: from a connection to calls of the [`PeerService`].
 //!
 //! There are few connections and they live long, but their messages are believed. So, where TLS is
 //! configured, a connection is authenticated before a byte of HTTP is read from it ([`crate::net`]
@@ -26,8 +26,8 @@ use tower::Service as _;
 use conclave_proto::peer::peer_server::PeerServer;
 
 use super::dial::{HTTP_FRAME_BYTES_MAX, SEND_BUFFER_BYTES, WINDOW_BYTES, unacknowledged_max};
-use super::places::Place;
-use super::service::{Caller, Service};
+use super::places::PeerPlace;
+use super::service::{Caller, PeerService};
 use super::{Answers, Network};
 use crate::net::drain::drive;
 use crate::net::endpoint::Stream;
@@ -101,7 +101,7 @@ impl MemberEndpoint {
             .keep_alive_timeout(PONG_MAX)
             .auto_date_header(false);
         let message_bytes_max = settings.message_bytes_max();
-        let service = Service {
+        let service = PeerService {
             network: Arc::clone(&network),
             answers,
             ending: shutdown,
@@ -147,13 +147,13 @@ impl MemberEndpoint {
 }
 
 impl Endpoint for MemberEndpoint {
-    type Place = Place;
+    type Place = PeerPlace;
 
     fn opening(&self) -> &Opening {
         &self.opening
     }
 
-    fn admit(&self, remote: Option<SocketAddr>) -> Option<Place> {
+    fn admit(&self, remote: Option<SocketAddr>) -> Option<PeerPlace> {
         let network = &self.front.network;
         let admitted = network.places.admit(remote.map(|remote| remote.ip()));
         if admitted
@@ -174,7 +174,7 @@ impl Endpoint for MemberEndpoint {
 
     /// Returns when a connection must end: its place is needed for another one, or its time without
     /// a Hello is up.
-    async fn revoked(&self, place: &Place) {
+    async fn revoked(&self, place: &PeerPlace) {
         tokio::select! {
             () = place.ending().cancelled() => {}
             () = overdue(place) => {}
@@ -185,7 +185,7 @@ impl Endpoint for MemberEndpoint {
         tracing::debug!(%error, "cannot accept a peer connection");
     }
 
-    fn opening_failed(&self, _: &Place, remote: Option<SocketAddr>, error: &OpeningError) {
+    fn opening_failed(&self, _: &PeerPlace, remote: Option<SocketAddr>, error: &OpeningError) {
         match error {
             OpeningError::Tls(error) => self.log_rejection(error, remote),
             OpeningError::FirstBytes(_) | OpeningError::Timeout => {}
@@ -195,7 +195,7 @@ impl Endpoint for MemberEndpoint {
     async fn serve<S: Stream>(
         &self,
         connection: Connection<S>,
-        place: &Place,
+        place: &PeerPlace,
         ending: &CancellationToken,
     ) {
         place.has_spoken();
@@ -214,7 +214,7 @@ impl Endpoint for MemberEndpoint {
 }
 
 /// Returns when a connection's time is up and no member has said hello on it.
-async fn overdue(place: &Place) {
+async fn overdue(place: &PeerPlace) {
     tokio::time::sleep(HELLO_TIMEOUT).await;
     if !place.is_newcomer() {
         std::future::pending().await
@@ -224,7 +224,7 @@ async fn overdue(place: &Place) {
 /// Answers requests.
 #[derive(Clone)]
 struct Front {
-    server: PeerServer<Service>,
+    server: PeerServer<PeerService>,
     network: Arc<Network>,
 }
 

@@ -28,14 +28,14 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The service that other members call.
 #[derive(Clone)]
-pub(super) struct Service {
+pub(super) struct PeerService {
     pub(super) network: Arc<Network>,
     pub(super) answers: Arc<dyn Answers>,
     /// Cancelled when the listener stops.
     pub(super) ending: CancellationToken,
 }
 
-impl Service {
+impl PeerService {
     /// Checks the caller's Hello, and logs a refusal here, too: the caller's own log is on another
     /// machine.
     fn check(&self, hello: Option<&Hello>, caller: Option<&Caller>) -> Result<Hello, Status> {
@@ -103,7 +103,7 @@ async fn first<M>(messages: &mut Streaming<M>) -> Result<M, Status> {
 }
 
 #[tonic::async_trait]
-impl Peer for Service {
+impl Peer for PeerService {
     type StreamStream = Pin<Box<ReceiverStream<Result<Hello, Status>>>>;
 
     async fn stream(
@@ -202,7 +202,7 @@ impl Peer for Service {
     }
 }
 
-impl Service {
+impl PeerService {
     /// Receives the frames of a member, until its stream ends or must end.
     async fn receive(
         &self,
