@@ -17,14 +17,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Upper bound of client connections, on all listeners together. An idle connection costs about 20
 /// KiB.
-pub const CLIENTS_MAX: usize = 32_768;
+pub(crate) const CLIENTS_MAX: usize = 32_768;
 /// Lower bound of client connections, even when the limit is very low.
 const CLIENTS_MIN: usize = 16;
 /// With fewer client connections than this, a warning is logged at start.
 const CLIENTS_FEW: usize = 4_096;
 /// Connections above the client limit that are accepted because they may be an operator's. Twice as
 /// many can be open ([`crate::net::newcomers`]).
-pub const PROBES_MAX: usize = 16;
+pub(crate) const PROBES_MAX: usize = 16;
 
 /// Share of all descriptors for connections to the peer port that have not identified their member
 /// yet: one in this many. Twice as many can be open ([`crate::net::newcomers`]). With more places,
@@ -36,7 +36,7 @@ const PEER_NEWCOMERS_MIN: usize = 64;
 const PEER_NEWCOMERS_MAX: usize = 512;
 /// Connections to the peer port from members: two from each member of a very large cluster, and
 /// spare ones for connections that the other member has lost and that are still open here.
-pub const PEER_CONNECTIONS_MAX: usize = 96;
+pub(crate) const PEER_CONNECTIONS_MAX: usize = 96;
 /// Connections that this member dials: two to each other member.
 const PEER_DIALLED_MAX: usize = 32;
 
@@ -58,7 +58,7 @@ const STORE_SHARE: usize = 12;
 
 /// Connections to the ports of `--listen-metrics-urls`, all together. A few probes and scrapers use
 /// one each.
-pub const MONITORING_MAX: usize = 32;
+pub(crate) const MONITORING_MAX: usize = 32;
 
 /// Descriptors for everything else: files of stores that are not tables (logs, manifests, locks,
 /// the inputs of a compaction), listeners, the runtime, standard streams, certificates and `/proc`

@@ -3,13 +3,13 @@
 use std::env::consts::{ARCH, OS};
 
 /// The version of the etcd API. Clients use it to choose features.
-pub const API_VERSION: &str = "3.7.1";
+pub(crate) const API_VERSION: &str = "3.7.1";
 
 /// The version of the cluster and of the storage: the API version without its patch level.
-pub const CLUSTER_VERSION: &str = "3.7.0";
+pub(crate) const CLUSTER_VERSION: &str = "3.7.0";
 
 /// Returns the text of `--version`. Scripts read the first line; our own version follows.
-pub fn version_text() -> String {
+pub(crate) fn version_text() -> String {
     let own = env!("CARGO_PKG_VERSION");
     let mut text = format!("etcd Version: {API_VERSION}\nConclave Version: {own}\n");
     // Set by release builds; a build from a modified tree must not claim a commit.

@@ -22,27 +22,27 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The spaces of the log store.
 pub const LOG_SPACES: &[Space] = &[LOG_ENTRIES, LOG_META];
 /// Index (8 bytes) -> term (8), kind (1), CRC-32C of index, term, kind and data (4), data.
-pub const LOG_ENTRIES: Space = Space {
+pub(crate) const LOG_ENTRIES: Space = Space {
     position: 0,
     name: "entries",
     suffix_len: None,
 };
 /// Hard state, configuration state, compaction point and identity, by name -> CRC-32C of name and
 /// record (4), record.
-pub const LOG_META: Space = Space {
+pub(crate) const LOG_META: Space = Space {
     position: 1,
     name: "meta",
     suffix_len: None,
 };
 /// In `LOG_META`: term (8), vote (8), commit (8).
-pub const LOG_HARD_STATE: &[u8] = b"hard_state";
+pub(crate) const LOG_HARD_STATE: &[u8] = b"hard_state";
 /// In `LOG_META`: the configuration state, opaque here.
-pub const LOG_CONF_STATE: &[u8] = b"conf_state";
+pub(crate) const LOG_CONF_STATE: &[u8] = b"conf_state";
 /// In `LOG_META`: index (8) and term (8) of the last compacted entry. The log begins after it.
-pub const LOG_COMPACTED: &[u8] = b"compacted";
+pub(crate) const LOG_COMPACTED: &[u8] = b"compacted";
 
 /// In `LOG_META`: ids of the cluster (8) and of the member (8) whose log this is.
-pub const LOG_IDENTITY: &[u8] = b"identity";
+pub(crate) const LOG_IDENTITY: &[u8] = b"identity";
 
 /// The spaces of the state store.
 pub const STATE_SPACES: &[Space] = &[KV, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META];
@@ -54,19 +54,19 @@ pub const KV: Space = Space {
     suffix_len: Some(8),
 };
 /// Main revision (8), sub revision (4) -> kind (1), user key: a change of that revision.
-pub const REV: Space = Space {
+pub(crate) const REV: Space = Space {
     position: 1,
     name: "rev",
     suffix_len: None,
 };
 /// Lease id (8) -> `LeaseRecord`.
-pub const LEASE: Space = Space {
+pub(crate) const LEASE: Space = Space {
     position: 2,
     name: "lease",
     suffix_len: None,
 };
 /// Lease id (8), user key -> nothing: the keys attached to a lease.
-pub const LEASE_KEY: Space = Space {
+pub(crate) const LEASE_KEY: Space = Space {
     position: 3,
     name: "lease_key",
     suffix_len: None,
@@ -79,7 +79,7 @@ pub const AUTH: Space = Space {
     suffix_len: None,
 };
 /// Member id (8) -> `Member`.
-pub const MEMBER: Space = Space {
+pub(crate) const MEMBER: Space = Space {
     position: 5,
     name: "member",
     suffix_len: None,
@@ -91,7 +91,7 @@ pub const ALARM: Space = Space {
     suffix_len: None,
 };
 /// Applied index, revisions, sizes, cluster id, by name.
-pub const META: Space = Space {
+pub(crate) const META: Space = Space {
     position: 7,
     name: "meta",
     suffix_len: None,
@@ -124,7 +124,7 @@ pub fn escape_key(key: &[u8], out: &mut Vec<u8>) {
 
 /// Decodes the encoding of [`escape_key`]. The key is borrowed if it has no zero byte. `None` for
 /// bytes that `escape_key` does not write.
-pub fn unescape_key(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn unescape_key(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
     let body = escaped.strip_suffix(&[0, 1])?;
     if !body.contains(&0) {
         return Some(Cow::Borrowed(body));
@@ -141,13 +141,13 @@ pub fn unescape_key(escaped: &[u8]) -> Option<Cow<'_, [u8]>> {
 
 /// The key in `LEASE` of a lease. It sorts as the id does, for the positive ids that the API
 /// allows.
-pub fn lease_key(id: LeaseId) -> [u8; 8] {
+pub(crate) fn lease_key(id: LeaseId) -> [u8; 8] {
     id.0.to_be_bytes()
 }
 
 /// The key in `KV` of `key` as written at `revision`. Later revisions of a key sort first, so the
 /// first row at or after `kv_key(k, r)` with the same prefix is the version of `k` at revision `r`.
-pub fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
+pub(crate) fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + 10);
     escape_key(key, &mut out);
     out.extend_from_slice(&(!(revision.0 as u64)).to_be_bytes());
@@ -155,13 +155,13 @@ pub fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
 }
 
 /// Splits a key in `KV` into the escaped user key, with its end mark, and the revision.
-pub fn split_kv_key(row: &[u8]) -> Option<(&[u8], Revision)> {
+pub(crate) fn split_kv_key(row: &[u8]) -> Option<(&[u8], Revision)> {
     let (escaped, suffix) = row.split_last_chunk::<8>()?;
     Some((escaped, Revision(!u64::from_be_bytes(*suffix) as i64)))
 }
 
 /// The key in `REV` of the change number `sub` of `revision`.
-pub fn rev_key(revision: Revision, sub: u32) -> [u8; 12] {
+pub(crate) fn rev_key(revision: Revision, sub: u32) -> [u8; 12] {
     let mut out = [0; 12];
     out[..8].copy_from_slice(&revision.0.to_be_bytes());
     out[8..].copy_from_slice(&sub.to_be_bytes());
@@ -169,19 +169,19 @@ pub fn rev_key(revision: Revision, sub: u32) -> [u8; 12] {
 }
 
 /// Splits a key in `REV` into the revision and the number of the change.
-pub fn split_rev_key(row: &[u8]) -> Option<(Revision, u32)> {
+pub(crate) fn split_rev_key(row: &[u8]) -> Option<(Revision, u32)> {
     let (main, sub) = row.split_first_chunk::<8>()?;
     let sub = <[u8; 4]>::try_from(sub).ok()?;
     Some((Revision(i64::from_be_bytes(*main)), u32::from_be_bytes(sub)))
 }
 
 /// The key in `LEASE_KEY` for `key` attached to the lease.
-pub fn lease_key_key(id: LeaseId, key: &[u8]) -> Vec<u8> {
+pub(crate) fn lease_key_key(id: LeaseId, key: &[u8]) -> Vec<u8> {
     [&lease_key(id), key].concat()
 }
 
 /// Splits a key in `LEASE_KEY` into the lease and the user key.
-pub fn split_lease_key_key(row: &[u8]) -> Option<(LeaseId, Bytes)> {
+pub(crate) fn split_lease_key_key(row: &[u8]) -> Option<(LeaseId, Bytes)> {
     let (id, key) = row.split_first_chunk::<8>()?;
     Some((
         LeaseId(i64::from_be_bytes(*id)),
@@ -190,12 +190,12 @@ pub fn split_lease_key_key(row: &[u8]) -> Option<(LeaseId, Bytes)> {
 }
 
 /// The key in `MEMBER` of a member.
-pub fn member_key(id: u64) -> [u8; 8] {
+pub(crate) fn member_key(id: u64) -> [u8; 8] {
     id.to_be_bytes()
 }
 
 /// The key in `ALARM` of an alarm that is raised.
-pub fn alarm_key(alarm: i32, member_id: u64) -> [u8; 12] {
+pub(crate) fn alarm_key(alarm: i32, member_id: u64) -> [u8; 12] {
     let mut out = [0; 12];
     out[..4].copy_from_slice(&alarm.to_be_bytes());
     out[4..].copy_from_slice(&member_id.to_be_bytes());
@@ -203,7 +203,7 @@ pub fn alarm_key(alarm: i32, member_id: u64) -> [u8; 12] {
 }
 
 /// Splits a key in `ALARM` into the alarm type and the member.
-pub fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
+pub(crate) fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
     let (alarm, member) = row.split_first_chunk::<4>()?;
     let member = <[u8; 8]>::try_from(member).ok()?;
     Some((i32::from_be_bytes(*alarm), u64::from_be_bytes(member)))
@@ -211,12 +211,12 @@ pub fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
 
 /// In `META`: five integers of 8 bytes: applied index, its term, revision, compact revision,
 /// logical size. One record, because every commit writes all of it.
-pub const META_APPLIED: &[u8] = b"applied";
+pub(crate) const META_APPLIED: &[u8] = b"applied";
 /// In `META`: progress of the removal of compacted history: the last compact revision whose removal
 /// ended (8), and the row of `REV` where the running removal continues (12; zeros when none runs).
-pub const META_COMPACTION: &[u8] = b"compaction";
+pub(crate) const META_COMPACTION: &[u8] = b"compaction";
 /// In `META`: the id of the cluster (8). Absent until the store is bootstrapped.
-pub const META_CLUSTER: &[u8] = b"cluster";
+pub(crate) const META_CLUSTER: &[u8] = b"cluster";
 
 /// Logical size of a store without a key: about the size of its files, and what etcd reports for an
 /// empty store. It is not 0 because clients divide by the size.
@@ -224,4 +224,4 @@ pub const EMPTY_STORE_BYTES: u64 = 24 << 10;
 
 /// Logical size of a retained version beyond its key and its value: about the overhead of its two
 /// rows on disk.
-pub const VERSION_OVERHEAD: usize = 64;
+pub(crate) const VERSION_OVERHEAD: usize = 64;

@@ -11,6 +11,7 @@ use conclave_service::config::{self, Invocation};
 mod functions;
 mod hash_order;
 mod imports;
+mod visibility;
 
 const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -69,6 +70,42 @@ const CRATES: &[&str] = &[
     "service/core/src",
     "service/src",
     "clients/rust/src",
+];
+
+/// Packages by the folder that their sources are in, inner folders first.
+const PACKAGES: &[&str] = &[
+    "clients/rust",
+    "proto/src",
+    "proto/tests",
+    "service/core",
+    "service/src/main.rs",
+    "service",
+    "storage/rocks",
+    "storage/src",
+    "storage/tests",
+    "tests/bench",
+    "tests/fuzz",
+    "tests/sim",
+    "tests",
+];
+
+/// Packages whose exports are for the other packages here. The client's are for everybody.
+const EXPORTING: &[&str] = &[
+    "proto/src",
+    "service/core",
+    "service",
+    "storage/rocks",
+    "storage/src",
+];
+
+/// Exports that nothing outside of their crate names yet, and why.
+const EXPORTED_ALL_THE_SAME: &[(&str, &str)] = &[
+    ("go_text", "for watchers, when authentication is served"),
+    ("set_disk_full", "a fault of the simulated disk"),
+    (
+        "open_checkpoint",
+        "the way back from the simulated disk's checkpoint",
+    ),
 ];
 
 /// Errors that no test of the wire meets, and why.
@@ -259,6 +296,26 @@ fn the_core_goes_through_its_seams() {
     // States on disk are the `StateStore`'s. The golden scripts are files of a test.
     let golden = "service/core/src/consensus/golden.rs";
     only_in(&["fs::", "state_dir::"], &[golden], &[core]);
+}
+
+/// An item that only its own crate names is not exported, so that the compiler finds dead code.
+#[test]
+fn what_is_exported_is_used_elsewhere() {
+    let of = |path: &str| {
+        let package = PACKAGES.iter().find(|folder| path.starts_with(*folder));
+        package.map_or_else(String::new, |package| (*package).to_owned())
+    };
+    let paths = sources();
+    let texts = paths.iter().map(|path| {
+        let (name, text) = (shown(path), fs::read_to_string(path).unwrap());
+        (of(&name), name, text)
+    });
+    let unused = visibility::unused(&texts.collect::<Vec<_>>(), EXPORTING);
+    let is_excused = |line: &String| {
+        let mut excused = EXPORTED_ALL_THE_SAME.iter();
+        excused.any(|(name, _)| line.contains(&format!(" {name}(")))
+    };
+    none(unused.into_iter().filter(|line| !is_excused(line)));
 }
 
 /// Which of several that are ready is taken must not depend on chance.

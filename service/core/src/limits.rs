@@ -12,11 +12,11 @@ use std::time::Duration;
 /// when 5,000 entries are committed but not applied. We count from the mailbox on, so the bound
 /// must also cover the proposals that wait for a sync: it is four times as large. 5,000 clients
 /// with one call each never reach it, and a runaway client does in a fraction of a second.
-pub const IN_FLIGHT_COMMANDS_MAX: usize = 20_000;
+pub(crate) const IN_FLIGHT_COMMANDS_MAX: usize = 20_000;
 
 /// The same bound in encoded bytes. It bounds the memory when the values are large: puts of 1.5 MiB
 /// are refused after 170 of them, not after 20,000.
-pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
 /// A pack of commands is closed when it has reached this size, so an entry is at most this and one
 /// command. Raft clones entries in its ready list and sends whole entries, so an entry must fit
@@ -26,13 +26,13 @@ pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// A pack of commands is closed at this many. The applier answers the commands of an entry
 /// together, and this keeps the first command from waiting for more than a few milliseconds of work
 /// for the others.
-pub const ENTRY_COMMANDS_MAX: usize = 1024;
+pub(crate) const ENTRY_COMMANDS_MAX: usize = 1024;
 
 /// Bytes of commands from other members that wait in a leader for its log. Each member bounds the
 /// commands of its own clients; this bounds what the leader holds for all members.
-pub const FORWARDED_BYTES_MAX: usize = 256 << 20;
+pub(crate) const FORWARDED_BYTES_MAX: usize = 256 << 20;
 /// Membership changes waiting for the one before them.
-pub const WAITING_CHANGES_MAX: usize = 64;
+pub(crate) const WAITING_CHANGES_MAX: usize = 64;
 /// Number of peer URLs of a member. More are a mistake, and the members would dial them for ever.
 pub const PEER_URLS_MAX: usize = 16;
 /// Bytes of a member's peer URLs.
@@ -40,29 +40,29 @@ pub const PEER_URLS_BYTES_MAX: usize = 8 << 10;
 
 /// Ticks after which a read-index round without an answer is requested again. A new leader drops
 /// rounds until it has committed an entry of its term, which takes milliseconds.
-pub const READ_PATIENCE_TICKS: u32 = 2;
+pub(crate) const READ_PATIENCE_TICKS: u32 = 2;
 /// Read-index requests that wait for the driver or in it. A linearizable read costs the driver only
 /// a queue slot, so this is a guard against leaks more than a limit on use.
-pub const WAITING_READS_MAX: usize = 100_000;
+pub(crate) const WAITING_READS_MAX: usize = 100_000;
 
 /// Messages from peers that wait for the driver. Raft repeats a dropped message.
 pub const PEER_MESSAGES_MAX: usize = 4_096;
 
 /// Bytes of the last log entries, kept in memory. Committed entries are read from there; only for a
 /// member that is further behind, entries are read from disk.
-pub const LOG_TAIL_BYTES_MAX: usize = 8 << 20;
+pub(crate) const LOG_TAIL_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes of committed entries that raft returns at a time: one applier batch.
-pub const COMMITTED_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const COMMITTED_BYTES_MAX: u64 = 4 << 20;
 
 /// Bytes of log that a leader sends in one message. Multiplied by
 /// [`APPEND_MESSAGES_IN_FLIGHT_MAX`], this bounds what one slow follower can pin in the leader's
 /// memory. Twice the product must fit into the queue for one member, since an entry that is alone
 /// in a message may be larger. A message that does not fit is dropped, and would be read from the
 /// log and dropped again and again.
-pub const APPEND_MESSAGE_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const APPEND_MESSAGE_BYTES_MAX: u64 = 1 << 20;
 /// Messages that a leader sends ahead of acknowledgements; see [`APPEND_MESSAGE_BYTES_MAX`].
-pub const APPEND_MESSAGES_IN_FLIGHT_MAX: usize = 32;
+pub(crate) const APPEND_MESSAGES_IN_FLIGHT_MAX: usize = 32;
 /// Bytes of messages that wait for one member.
 pub const PEER_QUEUE_BYTES_MAX: usize = 64 << 20;
 const _: () = assert!(
@@ -71,65 +71,65 @@ const _: () = assert!(
 
 /// Bytes of proposals that raft accepts before the first of them commits. Above the admission
 /// bound, so that raft never drops an admitted proposal.
-pub const UNCOMMITTED_BYTES_MAX: u64 = 2 * IN_FLIGHT_BYTES_MAX as u64;
+pub(crate) const UNCOMMITTED_BYTES_MAX: u64 = 2 * IN_FLIGHT_BYTES_MAX as u64;
 
 /// Batches in the queue from the driver to the applier. Further batches wait in the driver; see
 /// [`APPLY_BACKLOG_BATCHES_MAX`].
-pub const APPLY_QUEUE_BATCHES_MAX: usize = 64;
+pub(crate) const APPLY_QUEUE_BATCHES_MAX: usize = 64;
 
 /// Payload bytes that the applier gathers into one engine write. Larger batches save little, and
 /// delay the replies of their first commands.
-pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
+pub(crate) const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
 /// Commands that the applier gathers into one engine write, for the same reason.
-pub const APPLY_BATCH_COMMANDS_MAX: usize = 2_048;
+pub(crate) const APPLY_BATCH_COMMANDS_MAX: usize = 2_048;
 
 /// Batches that wait in the driver for room in the applier's queue. Beyond this number, or beyond
 /// [`APPLY_BACKLOG_BYTES_MAX`], the driver proposes nothing and takes no entries from a leader. The
 /// driver does not block instead, because its heartbeats would stop.
-pub const APPLY_BACKLOG_BATCHES_MAX: usize = 1_024;
+pub(crate) const APPLY_BACKLOG_BATCHES_MAX: usize = 1_024;
 /// Bytes in the batches that wait in the driver.
-pub const APPLY_BACKLOG_BYTES_MAX: usize = 128 << 20;
+pub(crate) const APPLY_BACKLOG_BYTES_MAX: usize = 128 << 20;
 /// Pause before the driver tries the applier's queue again.
-pub const APPLY_BACKLOG_RETRY: Duration = Duration::from_millis(5);
+pub(crate) const APPLY_BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// Appends in the queue from the driver to the log writer. They gather during a sync, and the next
 /// sync covers them all.
-pub const LOG_QUEUE_MAX: usize = 64;
+pub(crate) const LOG_QUEUE_MAX: usize = 64;
 
 /// Applied payload bytes after which the housekeeper flushes the state. A restart replays at most
 /// twice this, since a flush takes time, at about 50 MiB/s.
-pub const FLUSH_AFTER_BYTES: u64 = 64 << 20;
+pub(crate) const FLUSH_AFTER_BYTES: u64 = 64 << 20;
 /// Least time between two flushes, unless [`FLUSH_AFTER_BYTES`] is reached: many small flushes cost
 /// the engine more compaction than the replay that they save.
-pub const FLUSH_INTERVAL_MIN: Duration = Duration::from_secs(10);
+pub(crate) const FLUSH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 
 /// Bytes of log entries kept behind the durable applied index for followers that lag. Limits the
 /// configured number of entries, since an entry is a pack of commands and may be large.
-pub const CATCH_UP_BYTES: u64 = 64 << 20;
+pub(crate) const CATCH_UP_BYTES: u64 = 64 << 20;
 /// Bytes of log kept for a member that is receiving a snapshot, or has just received one, and will
 /// need the entries written meanwhile. If more is written, the member needs another snapshot, but
 /// this member's disk does not fill up.
-pub const HELD_LOG_BYTES_MAX: u64 = 4 << 30;
+pub(crate) const HELD_LOG_BYTES_MAX: u64 = 4 << 30;
 
 /// Leases revoked by one proposal. A revoke deletes the lease's keys, so this bounds how long one
 /// entry occupies the applier.
-pub const EXPIRE_BATCH_LEASES_MAX: usize = 500;
+pub(crate) const EXPIRE_BATCH_LEASES_MAX: usize = 500;
 /// Pause after a failed proposal before the end of the same leases is proposed again.
-pub const EXPIRE_RETRY: Duration = Duration::from_millis(500);
+pub(crate) const EXPIRE_RETRY: Duration = Duration::from_millis(500);
 /// Leases read from the state at a time after a promotion, under the lock that keep-alives take.
-pub const LEASE_LOAD_MAX: usize = 512;
+pub(crate) const LEASE_LOAD_MAX: usize = 512;
 
 /// Time between two checkpoints of a lease's remaining time, as in etcd. A lease that no client
 /// renews outlives its time by at most this for each change of leader.
 pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);
 /// Leases in one checkpoint. Each lease is a small record to write, so this bounds what one entry
 /// costs the applier.
-pub const LEASE_CHECKPOINT_BATCH_MAX: usize = 1000;
+pub(crate) const LEASE_CHECKPOINT_BATCH_MAX: usize = 1000;
 
 /// Bytes that etcd adds to a put's key and value when it checks the quota.
-pub const QUOTA_PUT_OVERHEAD_BYTES: u64 = 256;
+pub(crate) const QUOTA_PUT_OVERHEAD_BYTES: u64 = 256;
 /// Bytes that a lease counts as when the quota is checked.
-pub const QUOTA_LEASE_BYTES: u64 = 64;
+pub(crate) const QUOTA_LEASE_BYTES: u64 = 64;
 
 /// The part of the request deadline that does not depend on the election timeout.
 pub const REQUEST_TIMEOUT_BASE: Duration = Duration::from_secs(5);

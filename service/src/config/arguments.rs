@@ -36,7 +36,7 @@ pub struct Arguments {
 }
 
 /// Returns the environment variable of a flag.
-pub fn environment_name(flag: &str) -> String {
+pub(crate) fn environment_name(flag: &str) -> String {
     format!("{PREFIX}{}", flag.to_uppercase().replace('-', "_"))
 }
 

@@ -91,14 +91,14 @@ impl MemberUrl {
     }
 
     /// Returns the path of the Unix socket, if this is one.
-    pub fn socket_path(&self) -> Option<&Path> {
+    pub(crate) fn socket_path(&self) -> Option<&Path> {
         self.socket.as_deref()
     }
 
     /// Checks that other members can dial this URL from their machines, and returns the reason if
     /// they cannot. Flags and membership changes share this rule, because a member added with a URL
     /// that its flags refuse could never start.
-    pub fn check_dialled_by_members(&self) -> Result<(), &'static str> {
+    pub(crate) fn check_dialled_by_members(&self) -> Result<(), &'static str> {
         if self.socket.is_some() {
             return Err(ONLY_CLIENTS);
         }
@@ -115,7 +115,7 @@ impl MemberUrl {
     }
 
     /// Returns true if connections to this URL use TLS.
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.text.starts_with("https://")
     }
 
@@ -126,7 +126,7 @@ impl MemberUrl {
 
     /// The addresses to listen on, best first: the first that can be bound is used. Empty for a
     /// Unix socket, and for a host name other than `localhost`, which cannot be bound.
-    pub fn bind_addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn bind_addresses(&self) -> Vec<SocketAddr> {
         if self.socket.is_some() {
             return Vec::new();
         }
@@ -156,7 +156,7 @@ impl MemberUrl {
 
     /// Returns true if the host means every address of this machine, so that other machines cannot
     /// connect to it.
-    pub fn is_unspecified(&self) -> bool {
+    pub(crate) fn is_unspecified(&self) -> bool {
         let unspecified = || {
             self.host
                 .parse()

@@ -20,8 +20,8 @@ macro_rules! made {
     };
 }
 
-/// Declares the metrics of the core: one line for the help, which is the field's documentation, and
-/// one for the field, its type, its name, and the first bucket and number of buckets of a histogram.
+/// Declares the metrics of the core: a line for the help, which documents the field, and a line for
+/// the field, its type, its name, and a histogram's first bucket and number of buckets.
 macro_rules! declare {
     ($($help:literal $field:ident: $type:ident = $name:literal $(, $buckets:expr)?;)*) => {
         /// Counters and histograms of the core. Clones share them.

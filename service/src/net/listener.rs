@@ -47,12 +47,12 @@ pub struct SocketFile {
 
 impl Listener {
     /// Listens on a Unix socket.
-    pub async fn bind_unix(path: &Path) -> io::Result<Listener> {
+    pub(crate) async fn bind_unix(path: &Path) -> io::Result<Listener> {
         SocketFile::bind(path).await.map(Listener::Unix)
     }
 
     /// The address with the port that the system assigned, or the path.
-    pub fn local_address(&self) -> String {
+    pub(crate) fn local_address(&self) -> String {
         match self {
             Listener::Tcp(listener) => listener
                 .local_addr()
@@ -63,7 +63,7 @@ impl Listener {
 }
 
 /// Listens on the first of these addresses that can be bound.
-pub async fn bind_tcp(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+pub(crate) async fn bind_tcp(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
     let mut bound = Err(io::Error::other("it names no address of this machine"));
     for address in addresses {
         bound = TcpListener::bind(*address).await;

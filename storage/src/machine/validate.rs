@@ -10,7 +10,7 @@ use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::{TXN_LEVELS_MAX, etcdserverpb as api};
 
 /// The largest time to live of a lease.
-pub const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
+pub(crate) const LEASE_TTL_SECONDS_MAX: i64 = 9_000_000_000;
 
 /// Checks a range: it has a key and a known sort order.
 pub fn check_range(request: &api::RangeRequest) -> Result<(), ApiError> {
@@ -50,7 +50,7 @@ pub fn check_delete(request: &api::DeleteRangeRequest) -> Result<(), ApiError> {
 
 /// Checks a grant as it is proposed: it has an id, which the proposer chooses if the client gave
 /// none, and a time to live within bounds.
-pub fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiError> {
+pub(crate) fn check_lease_grant(request: &api::LeaseGrantRequest) -> Result<(), ApiError> {
     if request.id == 0 {
         Err(ApiError::LeaseNotFound)
     } else if request.ttl > LEASE_TTL_SECONDS_MAX {
@@ -84,7 +84,7 @@ pub fn is_read_only(request: &api::TxnRequest) -> bool {
 }
 
 /// True if some branch of the transaction puts a key.
-pub fn has_puts(request: &api::TxnRequest) -> bool {
+pub(crate) fn has_puts(request: &api::TxnRequest) -> bool {
     any_op(request, &|op| matches!(op, Request::RequestPut(_)))
 }
 

@@ -17,7 +17,7 @@ const VERSION_FIELD: u32 = 1;
 const COMMANDS_FIELD: u32 = 2;
 
 /// Version of the payload format.
-pub const BATCH_VERSION: u64 = 1;
+pub(crate) const BATCH_VERSION: u64 = 1;
 
 /// Encodes a command as one element of a batch: tag, length, bytes.
 pub fn frame(command: &Command) -> Bytes {
@@ -31,7 +31,7 @@ pub fn frame(command: &Command) -> Bytes {
 }
 
 /// Concatenates framed commands into the payload of one entry.
-pub fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u8> {
+pub(crate) fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u8> {
     let header_len = key_len(VERSION_FIELD) + encoded_len_varint(BATCH_VERSION);
     let len = header_len + framed.clone().map(Bytes::len).sum::<usize>();
     let mut out = Vec::with_capacity(len);
@@ -55,7 +55,7 @@ pub fn origin(framed: &Bytes) -> Option<(u64, u64)> {
 ///
 /// Every member must be able to apply every entry in the log. A member that cannot apply an entry
 /// stops, and stops again at each restart.
-pub fn is_known(framed: &Bytes) -> bool {
+pub(crate) fn is_known(framed: &Bytes) -> bool {
     let batch = Batch::decode(framed.clone());
     // A version field in here would be read as the version of the whole entry.
     let batch = batch.ok().filter(|batch| batch.version == 0);

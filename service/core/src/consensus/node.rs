@@ -301,7 +301,7 @@ impl Node {
     /// Switches the acceptance of entries from a leader. Entries that are refused are dropped here,
     /// as if the network had lost them, and the leader sends them again. The leader still receives
     /// this member's responses to heartbeats.
-    pub fn take_entries(&mut self, takes_entries: bool) {
+    pub(crate) fn take_entries(&mut self, takes_entries: bool) {
         self.takes_entries = takes_entries;
     }
 
@@ -365,13 +365,13 @@ impl Node {
     }
 
     /// Repeats the leadership transfer, in case its message was lost.
-    pub fn transfer_again(&mut self, to: u64) {
+    pub(crate) fn transfer_again(&mut self, to: u64) {
         self.raw.raft.abort_leader_transfer();
         self.raw.transfer_leader(to);
     }
 
     /// Returns true while a leadership transfer is in progress.
-    pub fn is_transferring(&self) -> bool {
+    pub(crate) fn is_transferring(&self) -> bool {
         self.raw.raft.lead_transferee.is_some()
     }
 
@@ -408,7 +408,7 @@ impl Node {
     }
 
     /// Returns the last index up to which another member's log is known to match the leader's.
-    pub fn matched(&self, member_id: u64) -> Option<u64> {
+    pub(crate) fn matched(&self, member_id: u64) -> Option<u64> {
         let progress = self.raw.raft.prs().get(member_id)?;
         Some(progress.matched)
     }
@@ -562,7 +562,7 @@ impl Node {
 
     /// Returns the index of the first entry in this leader's term. Meaningless unless this member
     /// leads.
-    pub fn term_start(&self) -> u64 {
+    pub(crate) fn term_start(&self) -> u64 {
         self.term_start
     }
 

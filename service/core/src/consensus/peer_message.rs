@@ -155,7 +155,7 @@ pub fn check(message: &Message, from: u64, local: &Local) -> Result<(), Unfit> {
 }
 
 /// Checks a message that announces a snapshot.
-pub fn check_snapshot(message: &Message, local: &Local) -> Result<(), Unfit> {
+pub(crate) fn check_snapshot(message: &Message, local: &Local) -> Result<(), Unfit> {
     let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
     ensure(is_snapshot, Unfit::Kind)?;
     check_ends(message, message.from, local)?;

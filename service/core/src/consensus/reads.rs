@@ -124,7 +124,7 @@ impl<S> Reads<S> {
     }
 
     /// Returns true while a round is in progress: new reads wait for its end.
-    pub fn is_asking(&self) -> bool {
+    pub(crate) fn is_asking(&self) -> bool {
         self.round.is_some()
     }
 
@@ -144,7 +144,7 @@ impl<S> Reads<S> {
 
     /// Notes a possible change of leader or term: a round started under another leader or term is
     /// abandoned, and its reads wait for the next round.
-    pub fn raft_status_changed(&mut self, raft_status: RaftStatus) {
+    pub(crate) fn raft_status_changed(&mut self, raft_status: RaftStatus) {
         if let Some(round) = self.round.take_if(|round| !round.is_under(raft_status)) {
             self.again(round);
         }

@@ -27,7 +27,7 @@ impl KeyRange {
     /// Builds a range from the two fields of a request. An empty end means the key alone, an end of
     /// one zero byte means no end, and an empty key means the smallest key. Returns `None` if the
     /// range cannot contain a key.
-    pub fn of_request(key: Bytes, range_end: Bytes) -> Option<KeyRange> {
+    pub(crate) fn of_request(key: Bytes, range_end: Bytes) -> Option<KeyRange> {
         let key = if key.is_empty() {
             Bytes::from_static(b"\0")
         } else {
