@@ -177,6 +177,13 @@ fn files_are_of_a_readable_size() {
     none(sources().iter().filter_map(long));
 }
 
+/// A module's file has the module's name.
+#[test]
+fn no_file_is_named_mod_rs() {
+    let is_mod = |path: &PathBuf| path.ends_with("mod.rs").then(|| shown(path));
+    none(sources().iter().filter_map(is_mod));
+}
+
 #[test]
 fn functions_fit_on_a_screen() {
     let mut long = Vec::new();
