@@ -149,7 +149,7 @@ impl MemoryEngine {
 
     /// Lets `writes` more writes succeed and makes all later ones fail, until the disk is opened
     /// again by [`MemoryEngine::crash`]. The first failed write may or may not be there then.
-    pub(crate) fn fail_after(&self, writes: u64) {
+    pub fn fail_after(&self, writes: u64) {
         self.disk().writes_before_failure = Some(writes);
     }
 
