@@ -28,6 +28,8 @@ use bytes::{Buf, BufMut, Bytes};
 use super::{Batch, Direction, Durability, Engine, Op, Read, Scan, Space};
 use crate::fault::Fault;
 
+mod records;
+
 type Map = BTreeMap<Bytes, Bytes>;
 
 /// The only file of a checkpoint.
@@ -135,6 +137,49 @@ impl MemoryEngine {
             durable.apply(batch);
         }
         MemoryEngine::on(durable)
+    }
+
+    /// Like [`MemoryEngine::crash`], but of the bytes of the unsynced batches a prefix reached the
+    /// disk, and the rest of the last record, if anything, as zeros. A batch of which half is there
+    /// is dropped, by its checksum.
+    #[must_use]
+    pub fn crash_torn(&self, seed: u64) -> MemoryEngine {
+        let (mut log, mut ends) = (Vec::new(), vec![0]);
+        for batch in &self.disk().unsynced {
+            records::append(batch, &mut log);
+            ends.push(log.len());
+        }
+        let cut = usize::try_from(seed >> 1).unwrap_or(usize::MAX) % (log.len() + 1);
+        let end = ends[ends.partition_point(|end| *end < cut)];
+        log.truncate(cut);
+        if seed & 1 == 1 {
+            log.resize(end, 0);
+        }
+        self.crash_keeping(records::whole(&log).len())
+    }
+
+    /// Flips a bit of a value that is on the disk. Returns false if there is none.
+    pub fn flip_bit(&self, seed: u64) -> bool {
+        let mut disk = self.disk();
+        let mut seed = usize::try_from(seed).unwrap_or(usize::MAX);
+        let maps = disk.durable.spaces.iter().enumerate();
+        let values = maps.flat_map(|(position, map)| {
+            let values = map.iter().filter(|(_, value)| !value.is_empty());
+            values.map(move |(key, value)| (position, key.clone(), value.clone()))
+        });
+        let mut values: Vec<_> = values.collect();
+        if values.is_empty() {
+            return false;
+        }
+        let (position, key, value) = values.swap_remove(seed % values.len());
+        seed /= 7;
+        let mut value = value.to_vec();
+        let length = value.len();
+        value[seed % length] ^= 1 << (seed / 64 % 8);
+        let map = Arc::make_mut(&mut disk.durable.spaces[position]);
+        map.insert(key, value.into());
+        disk.current = disk.durable.clone();
+        true
     }
 
     /// Number of batches that a crash may lose.

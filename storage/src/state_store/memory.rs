@@ -4,7 +4,7 @@
 //! these bytes with [`MemoryStates::receive`], whole or not; a copy that is not whole is refused
 //! when it is opened, as RocksDB refuses files whose checksums do not match.
 //!
-//! Clones share the states, and [`MemoryStates::crash_seeded`] returns them as a restarted process
+//! Clones share the states, and [`MemoryStates::crash_torn`] returns them as a restarted process
 //! finds them. An installation is durable at once; the writes to a state are lost as
 //! [`MemoryEngine`] says.
 
@@ -66,12 +66,12 @@ impl MemoryStates {
     }
 
     /// Returns the states after a power loss, with a prefix of the batches that were not synced;
-    /// see [`MemoryEngine::crash_seeded`]. Copies that were not installed are gone, as a start
+    /// see [`MemoryEngine::crash_torn`]. Copies that were not installed are gone, as a start
     /// removes them.
     #[must_use]
-    pub fn crash_seeded(&self, seed: u64) -> MemoryStates {
+    pub fn crash_torn(&self, seed: u64) -> MemoryStates {
         let disk = self.disk();
-        let current = disk.current.crash_seeded(seed);
+        let current = disk.current.crash_torn(seed);
         MemoryStates::with(current, disk.dir.clone(), disk.snapshot)
     }
 
@@ -212,12 +212,12 @@ mod tests {
         let dir = PathBuf::from("state.1.5");
         other.receive(dir.clone(), bytes);
         other.open(&dir).expect("whole");
-        assert_eq!(index(&other.crash_seeded(0)), (0, None));
+        assert_eq!(index(&other.crash_torn(0)), (0, None));
         other
             .install(&dir, taken.index, taken.term)
             .expect("installs");
         let found = (taken.index, Some((taken.index, taken.term)));
-        assert_eq!(index(&other.crash_seeded(0)), found);
+        assert_eq!(index(&other.crash_torn(0)), found);
     }
 
     #[test]

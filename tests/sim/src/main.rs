@@ -37,6 +37,8 @@ fn number(name: &str) -> Option<u64> {
 struct Sum {
     snapshots: Counts,
     changes: u64,
+    half_installed: u64,
+    refused_logs: u64,
     /// Seeds with an installed snapshot, and with a changed member.
     with_installed: u64,
     with_changes: u64,
@@ -50,6 +52,8 @@ impl Sum {
         sum.torn += one.torn;
         sum.installed += one.installed;
         self.changes += run.changes;
+        self.half_installed += run.half_installed;
+        self.refused_logs += run.refused_logs;
         self.with_installed += u64::from(one.installed > 0);
         self.with_changes += u64::from(run.changes > 0);
     }
@@ -66,8 +70,13 @@ impl fmt::Display for Sum {
         write!(
             f,
             "snapshots: {begun} begun, {received} received ({torn} cut short), {installed} in \
-             place in {} seeds; {} changes of the members in {} seeds",
-            self.with_installed, self.changes, self.with_changes
+             place in {} seeds ({} half done at a start); {} changes of the members in {} seeds; \
+             {} damaged logs",
+            self.with_installed,
+            self.half_installed,
+            self.changes,
+            self.with_changes,
+            self.refused_logs
         )
     }
 }

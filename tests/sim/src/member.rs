@@ -12,8 +12,11 @@ use conclave_core::seed::{Seed, Sequence};
 use conclave_core::stores::{NewCluster, Opened, Origin};
 use conclave_core::workers::Workers;
 use conclave_proto::command;
+use conclave_storage::Fault;
 use conclave_storage::engine::memory::MemoryEngine;
+use conclave_storage::log::Log;
 use conclave_storage::machine::Limits;
+use conclave_storage::state_store::StateStore as _;
 use conclave_storage::state_store::memory::MemoryStates;
 use tokio_util::sync::CancellationToken;
 
@@ -38,8 +41,10 @@ pub struct Member {
     pub work: Queue,
     /// The world's time until which none of its owners gets a turn.
     pub paused_until_ms: u64,
-    /// It was removed from the cluster and knows it: it does not start again.
+    /// It does not start again: it was removed and knows it, or its log is damaged.
     pub is_gone: bool,
+    /// A bit of its log has flipped.
+    pub is_damaged: bool,
     /// One of its next writes fails.
     pub is_failing: bool,
     log: MemoryEngine,
@@ -70,6 +75,7 @@ impl Member {
             work: Queue::default(),
             paused_until_ms: 0,
             is_gone: false,
+            is_damaged: false,
             is_failing: false,
             log: MemoryEngine::new(),
             states: MemoryStates::of(MemoryEngine::new()),
@@ -85,7 +91,14 @@ impl Member {
     /// not start.
     pub fn start(&mut self, network: &Network, listed: Option<Vec<command::Member>>) {
         let (log, states) = (Arc::new(self.log.clone()), Arc::new(self.states.clone()));
-        let opened = Opened::on(log, states, Limits::default()).expect("sound disks");
+        let opened = match Opened::on(log, states, Limits::default()) {
+            Err(Fault::Damaged { .. }) if self.is_damaged => {
+                self.is_gone = true;
+                return;
+            }
+            opened => opened.expect("sound disks"),
+        };
+        assert!(!self.is_damaged, "a damaged log was opened");
         let origin = match opened.needs_origin().expect("sound disks") {
             false => None,
             true if self.founders > 0 => Some(Origin::New(new_cluster(self.founders, self.id))),
@@ -114,6 +127,18 @@ impl Member {
         self.driven = Some(driven);
     }
 
+    /// Whether a crash came between the state of a snapshot and its log.
+    pub fn is_half_installed(&self) -> bool {
+        let snapshot = self.states.open_current().expect("sound disks").snapshot;
+        let Ok((log, _)) = Log::open(Arc::new(self.log.clone())) else {
+            return false;
+        };
+        let is_in_log =
+            |(index, term)| index <= log.last_index() && log.term(index) == Ok(Some(term));
+        snapshot
+            .is_some_and(|(index, term)| index >= log.first_index() && !is_in_log((index, term)))
+    }
+
     /// Lets one of the next writes to the log or the state fail, and all after it.
     pub fn fail(&mut self, is_log: bool, after_writes: u64) {
         self.is_failing = true;
@@ -123,11 +148,18 @@ impl Member {
         }
     }
 
+    /// Flips a bit of the log of a member whose process does not live. Returns false if the log is
+    /// empty.
+    pub fn damage(&mut self, seed: u64) -> bool {
+        self.is_damaged = self.log.flip_bit(seed);
+        self.is_damaged
+    }
+
     /// Kills the process and cuts its power. Of the writes that were not synced, the first few are
-    /// on the disks.
+    /// on the disks, and perhaps half of the next one.
     pub fn crash(&mut self, network: &Network, log_kept: u64, state_kept: u64) {
-        self.log = self.log.crash_seeded(log_kept);
-        self.states = self.states.crash_seeded(state_kept);
+        self.log = self.log.crash_torn(log_kept);
+        self.states = self.states.crash_torn(state_kept);
         self.is_failing = false;
         network.leave(self.id);
         self.driven = None;

@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use conclave_proto::command::LeaseRecord;
+use conclave_proto::command::{LeaseRecord, Member};
 use conclave_storage::machine::{Change, ChangeKind, Changes};
 use conclave_storage::membership::Membership;
 
@@ -109,6 +109,12 @@ impl Oracle {
                 "after entry {index} {member} has {membership:?}, and another member {known:?}"
             )),
         }
+    }
+
+    /// The newest membership that any member has applied.
+    pub fn members(&self) -> Vec<Member> {
+        let newest = self.members.last_key_value();
+        newest.map_or(Vec::new(), |(_, membership)| membership.members())
     }
 
     /// A member ends, since it was removed. Its removal is committed, if not applied.

@@ -43,6 +43,10 @@ pub struct Run {
     pub changes: u64,
     /// Snapshots.
     pub snapshots: Counts,
+    /// Starts that found the installation of a snapshot half done.
+    pub half_installed: u64,
+    /// Starts that ended at a damaged log.
+    pub refused_logs: u64,
 }
 
 /// See the module.
@@ -72,6 +76,8 @@ pub struct World {
     questions: u64,
     answered: u64,
     changes: u64,
+    /// Starts that found the installation of a snapshot half done.
+    half_installed: u64,
     progress: finish::Progress,
     trace: Trace,
 }
@@ -99,7 +105,7 @@ impl World {
             loss: [0, 0, 20, 150][rng.random_range(0..4)],
             repetition: [0, 20, 150][rng.random_range(0..3)],
             broken: [0, 20, 150][rng.random_range(0..3)],
-            torn: [0, 0, 200][rng.random_range(0..3)],
+            torn: [0, 0, 400][rng.random_range(0..3)],
             time_max_ms: [4, 15, 60, 150][rng.random_range(0..4)],
             rng,
             runtime,
@@ -116,6 +122,7 @@ impl World {
             questions: 0,
             answered: 0,
             changes: 0,
+            half_installed: 0,
             progress: finish::Progress::default(),
             trace: Trace::new(is_printed),
         };
@@ -165,6 +172,8 @@ impl World {
             answered: self.answered,
             changes: self.changes,
             snapshots: self.network.counts(),
+            half_installed: self.half_installed,
+            refused_logs: self.refused_logs(),
         })
     }
 
@@ -172,13 +181,11 @@ impl World {
     fn step(&mut self) -> Result<(), Violation> {
         type Step = fn(&mut World) -> Result<(), Violation>;
         let weights = self.weights;
-        let steps: [(u32, Step); 19] = [
+        let steps: [(u32, Step); 20] = [
             (weights.deliver, World::deliver),
             (weights.piece, World::deliver_piece),
             (weights.drive, |world| world.turn("drives", World::drive)),
-            (weights.write_log, |world| {
-                world.turn("writes its log", World::write_log)
-            }),
+            (weights.write_log, World::write_some_log),
             (weights.apply, |world| world.turn("applies", World::apply)),
             (weights.keep_house, |world| {
                 world.turn("keeps house", World::keep_house)
@@ -195,6 +202,7 @@ impl World {
             (weights.change, World::change),
             (weights.crash, World::crash),
             (weights.fail_disk, World::fail_disk),
+            (weights.damage, World::damage),
             (weights.cut, World::cut),
             (weights.isolate, World::isolate),
             (weights.heal, World::heal),
@@ -210,6 +218,11 @@ impl World {
             }
         }
         unreachable!("one of them was drawn")
+    }
+
+    fn refused_logs(&self) -> u64 {
+        let members = self.members.iter();
+        members.filter(|member| member.is_damaged).count() as u64
     }
 
     fn pick(&mut self) -> usize {
@@ -254,6 +267,15 @@ impl World {
         owner: fn(&mut World, usize) -> Result<bool, Violation>,
     ) -> Result<(), Violation> {
         let position = self.pick();
+        self.turn_of(position, what, owner)
+    }
+
+    fn turn_of(
+        &mut self,
+        position: usize,
+        what: &str,
+        owner: fn(&mut World, usize) -> Result<bool, Violation>,
+    ) -> Result<(), Violation> {
         let member = &self.members[position];
         if member.driven.is_none() || member.paused_until_ms > self.time.now_ms() {
             return Ok(());

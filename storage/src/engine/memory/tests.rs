@@ -43,6 +43,45 @@ fn a_crash_keeps_a_prefix_of_what_was_not_synced() {
     }
 }
 
+/// Whatever the byte at which the log ends: a batch is there as a whole, after all before it.
+#[test]
+fn a_torn_batch_is_dropped() {
+    let mut found = [0; 5];
+    for seed in 0..1_000 {
+        let engine = MemoryEngine::new();
+        put(&engine, "a", Durability::Synced).unwrap();
+        for key in ["b", "c"] {
+            put(&engine, key, Durability::Eventual).unwrap();
+        }
+        let mut batch = Batch::default();
+        batch.put(SPACE, "d", "v");
+        batch.delete(SPACE, "b");
+        engine.write(batch, Durability::Eventual).unwrap();
+        let reopened = engine.crash_torn(seed);
+        let has = |key: &[u8]| reopened.get(SPACE, key).unwrap().is_some();
+        let all = (has(b"a"), has(b"b"), has(b"c"), has(b"d"));
+        let batches = match all {
+            (true, false, false, false) => 1,
+            (true, true, false, false) => 2,
+            (true, true, true, false) => 3,
+            (true, false, true, true) => 4,
+            other => panic!("{other:?} with seed {seed}"),
+        };
+        found[batches] += 1;
+    }
+    assert!(found[1..].iter().all(|found| *found > 0), "{found:?}");
+}
+
+#[test]
+fn a_flipped_bit_is_in_a_value() {
+    let engine = MemoryEngine::new();
+    assert!(!engine.flip_bit(9), "there is nothing to flip");
+    put(&engine, "a", Durability::Synced).unwrap();
+    assert!(engine.flip_bit(9));
+    let value = engine.crash().get(SPACE, b"a").unwrap().unwrap();
+    assert_eq!((value[0] ^ b'v').count_ones(), 1);
+}
+
 #[test]
 fn a_sync_covers_what_was_written_before_it() {
     let engine = MemoryEngine::new();

@@ -127,6 +127,13 @@ impl Network {
         self.lock().transfers.under_way.len()
     }
 
+    /// Whether this member has a snapshot, and its driver has not said what becomes of it.
+    pub fn is_receiver(&self, id: u64) -> bool {
+        let inside = self.lock();
+        let mut transfers = inside.transfers.under_way.iter();
+        transfers.any(|transfer| transfer.to == id && transfer.received.is_some())
+    }
+
     /// How many snapshots there were.
     pub fn counts(&self) -> Counts {
         self.lock().transfers.counts

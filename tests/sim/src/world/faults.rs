@@ -39,6 +39,39 @@ impl World {
         Ok(())
     }
 
+    /// The log of a member that puts a snapshot in place may fail in the middle of that.
+    pub(super) fn write_some_log(&mut self) -> Result<(), Violation> {
+        let position = self.pick();
+        let member = &mut self.members[position];
+        if self.weights.fail_disk > 0
+            && member.driven.is_some()
+            && self.network.is_receiver(member.id)
+            && self.rng.random_range(0..4) == 0
+        {
+            member.fail(true, self.rng.random_range(0..2));
+        }
+        self.turn_of(position, "writes its log", World::write_log)
+    }
+
+    /// A bit of a log flips, while its member does not live. A minority may be lost so.
+    pub(super) fn damage(&mut self) -> Result<(), Violation> {
+        let (position, seed) = (self.pick(), self.rng.random());
+        let lost = self.members.iter().filter(|member| member.is_damaged);
+        let bearable = (self.cluster.founders - 1) / 2;
+        if lost.count() as u64 >= bearable || self.members[position].is_damaged {
+            return Ok(());
+        }
+        if self.members[position].driven.is_some() {
+            self.kill(position, "loses its power");
+        }
+        let member = &mut self.members[position];
+        if member.damage(seed) {
+            self.trace
+                .note(format_args!("a bit of the log of {} flips", member.id));
+        }
+        Ok(())
+    }
+
     pub(super) fn start_one(&mut self) -> Result<(), Violation> {
         let position = self.pick();
         self.start(position);
@@ -63,9 +96,12 @@ impl World {
         });
         let _context = self.runtime.enter();
         let member = &mut self.members[position];
+        self.half_installed += u64::from(member.is_half_installed());
         member.start(&self.network, listed);
-        if member.driven.is_some() {
-            self.trace.note(format_args!("{id} starts"));
+        match &member.driven {
+            Some(_) => self.trace.note(format_args!("{id} starts")),
+            None if member.is_damaged => self.trace.note(format_args!("{id} refuses its log")),
+            None => {}
         }
         self.seen[position] = Seen {
             revision: 2,

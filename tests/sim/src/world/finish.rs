@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use conclave_core::driven::Driven;
+use conclave_proto::command::member_change::Change;
 
 use super::World;
-use crate::clients::Answer;
+use crate::clients::{Answer, Ask};
+use crate::member::{Member, introduced};
 use crate::network::Fate;
 use crate::network::transfers::PieceFate;
 use crate::oracle::Violation;
@@ -55,6 +57,7 @@ impl World {
             if asked_ms.is_none_or(|asked| self.time.now_ms() > asked + ASKED_AGAIN_MS) {
                 asked_ms = Some(self.time.now_ms());
                 self.ask_all();
+                self.replace_lost();
             }
             self.network.dial();
             self.all_act()?;
@@ -94,6 +97,25 @@ impl World {
                 self.progress.asked.insert(number, id);
             }
         }
+    }
+
+    /// Asks for the removal of members whose logs are damaged, and for others in their place.
+    fn replace_lost(&mut self) {
+        let listed = self.oracle.members();
+        let is_listed = |id: u64| listed.iter().any(|member| member.id == id);
+        let lost = |member: &&Member| member.is_damaged && is_listed(member.id);
+        let lost = self.members.iter().find(lost).map(|member| member.id);
+        let alive = self.members.iter();
+        let alive = alive
+            .enumerate()
+            .find(|(_, member)| member.driven.is_some());
+        let (Some(lost), Some((position, _))) = (lost, alive) else {
+            return;
+        };
+        self.ask_of(position, Ask::Change(Change::Remove(lost)));
+        let id = self.members.len() as u64 + 1;
+        self.add_member(id);
+        self.ask_of(position, Ask::Change(Change::Add(introduced(id, false))));
     }
 
     fn all_act(&mut self) -> Result<(), Violation> {

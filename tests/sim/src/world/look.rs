@@ -14,7 +14,7 @@ use crate::oracle::{Oracle, Violation};
 /// Bytes of history that are compared at a time.
 const HISTORY_BYTES: usize = 1 << 20;
 /// States are compared at every so many entries.
-const COMPARED_ENTRIES: u64 = 8;
+const COMPARED_ENTRIES: u64 = 16;
 
 /// What is known of a member beside what it knows itself.
 #[derive(Default)]

@@ -21,6 +21,7 @@ pub(super) struct Weights {
     pub(super) change: u32,
     pub(super) crash: u32,
     pub(super) fail_disk: u32,
+    pub(super) damage: u32,
     pub(super) cut: u32,
     pub(super) isolate: u32,
     pub(super) heal: u32,
@@ -36,24 +37,27 @@ impl Weights {
         };
         let (crash, cut, pause) = (sometimes(6), sometimes(8), sometimes(6));
         let (fail_disk, isolate, change) = (sometimes(2), sometimes(4), sometimes(8));
+        // A member that is lost may be one too many, where others are removed.
+        let damage = if change == 0 { sometimes(2) } else { 0 };
         Weights {
             deliver: rng.random_range(200..500),
-            piece: rng.random_range(10..60),
+            piece: rng.random_range(30..120),
             drive: rng.random_range(150..300),
             write_log: rng.random_range(30..200),
             apply: rng.random_range(30..200),
             keep_house: rng.random_range(1..20),
             notify_watchers: rng.random_range(30..200),
             end_leases: rng.random_range(5..50),
-            work: rng.random_range(10..60),
+            work: rng.random_range(20..80),
             time: rng.random_range(30..150),
             ask: rng.random_range(10..80),
             change,
             crash,
             fail_disk,
+            damage,
             cut,
             isolate,
-            heal: rng.random_range(1..8),
+            heal: rng.random_range(0..6),
             pause,
             start: rng.random_range(2..20),
         }
