@@ -369,7 +369,7 @@ impl Driver {
             let leader = hex(raft_status.leader);
             tracing::info!(term = raft_status.term, leader, "another member leads");
         }
-        if raft_status.is_leader && raft_status.is_sole_voter {
+        if raft_status.is_leader && self.parts.node.is_sole_member() {
             // A voter that has since been removed may have acknowledged writes. This member has
             // committed them, but may not have applied them yet.
             let node = &self.parts.node;

@@ -4,18 +4,19 @@
 //! Each value has one writer. The driver writes the raft status, the committed index and
 //! [`Progress::open_reads_from`]; the applier writes the applied index and the compaction steps.
 //!
-//! # Why a sole voter may answer linearizable reads without a round
+//! # Why a sole member may answer linearizable reads without a round
 //!
-//! A read is linearizable if it sees every write acknowledged before it began. In a cluster with
-//! one voter, only that member can commit, and it acknowledges a write after it applied the write
-//! to the same state that the read uses. So the state at *any* moment after the read began is
-//! recent enough. Three conditions remain. Writes that this member acknowledged before a restart
-//! must have been replayed: hence "applied through the first entry of its own term", which comes
-//! after all of them in the log. Writes that another voter acknowledged before it was removed may
-//! be ahead of this member's applied index: hence "applied through what was committed when this
-//! member became the only voter". And there must be no second voter: the driver closes the gate
-//! ([`Progress::close_reads`]) *before* it gives raft a configuration with one, and a read that
-//! found the gate open is ordered before that.
+//! A read is linearizable if it sees every write acknowledged before it began. In a cluster of one
+//! member, only that member can commit, and it acknowledges a write after it applied the write to
+//! the same state that the read uses. (A sole voter with a learner is not enough: the learner may
+//! apply and acknowledge a write of its own clients before the leader has applied it.) So the state
+//! at *any* moment after the read began is recent enough. Three conditions remain. Writes that this
+//! member acknowledged before a restart must have been replayed: hence "applied through the first
+//! entry of its own term", which comes after all of them in the log. Writes that another member
+//! acknowledged before it was removed may be ahead of this member's applied index: hence "applied
+//! through what was committed when this member became the only one". And there must be no second
+//! member: the driver closes the gate ([`Progress::close_reads`]) *before* it gives raft a
+//! configuration with one, and a read that found the gate open is ordered before that.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -170,7 +171,7 @@ impl Progress {
         self.committed.store(index, Ordering::Relaxed);
     }
 
-    /// Called by the driver of a sole voter and leader: reads need no round once `index` is
+    /// Called by the driver of a sole member and leader: reads need no round once `index` is
     /// applied. The module head explains the index.
     pub(crate) fn open_reads_from(&self, index: u64) {
         self.reads_from.store(index, Ordering::Release);

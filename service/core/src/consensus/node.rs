@@ -555,6 +555,12 @@ impl Node {
         }
     }
 
+    /// Returns true if the configuration has this member alone: no other voter, and no learner.
+    pub(crate) fn is_sole_member(&self) -> bool {
+        let has_learners = !self.raw.raft.prs().conf().learners().is_empty();
+        self.raft_status().is_sole_voter && !has_learners
+    }
+
     /// Returns the last index known to be committed.
     pub fn committed_index(&self) -> u64 {
         self.raw.raft.raft_log.committed
