@@ -46,7 +46,7 @@ impl World {
         if self.weights.fail_disk > 0
             && member.driven.is_some()
             && self.network.is_receiver(member.id)
-            && self.rng.random_range(0..4) == 0
+            && self.rng.random_range(0..2) == 0
         {
             member.fail(true, self.rng.random_range(0..2));
         }

@@ -56,21 +56,33 @@ impl World {
         });
     }
 
+    /// Compares what a member has with what the oracle knows, and notices its end.
     pub(super) fn look_at(&mut self, position: usize) -> Result<(), Violation> {
-        let (member, seen) = (&mut self.members[position], &mut self.seen[position]);
+        let member = &self.members[position];
         let Some(driven) = &member.driven else {
             return Ok(());
         };
-        match driven.ended() {
-            None => {}
+        let ended = driven.ended();
+        // Also if it has ended: its last turn may have applied what no other member has applied.
+        self.compare(position)?;
+        let member = &mut self.members[position];
+        match ended {
+            None => Ok(()),
             Some(FatalError::Removed) => {
                 member.is_gone = true;
                 self.oracle.ends_removed(member.id);
                 self.kill(position, "ends, since it was removed");
-                return Ok(());
+                Ok(())
             }
-            Some(error) => return Err(format!("{} ended: {error}", member.id)),
+            Some(error) => Err(format!("{} ended: {error}", member.id)),
         }
+    }
+
+    fn compare(&mut self, position: usize) -> Result<(), Violation> {
+        let (member, seen) = (&self.members[position], &mut self.seen[position]);
+        let Some(driven) = &member.driven else {
+            return Ok(());
+        };
         let status = driven.handle().status();
         if status.is_leader {
             self.oracle.leads(member.id, status.term)?;
