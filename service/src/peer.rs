@@ -73,6 +73,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use conclave_proto::peer::{Hello, Introduction, answer, question};
+use conclave_storage::Index;
 use conclave_storage::machine::GENESIS;
 
 use crate::metrics::PeerStats;
@@ -176,7 +177,7 @@ pub struct Parts {
     /// The member's clock.
     pub clock: Arc<dyn Clock>,
     /// Returns the index of the last applied log entry.
-    pub applied: Arc<dyn Fn() -> u64 + Send + Sync>,
+    pub applied: Arc<dyn Fn() -> Index + Send + Sync>,
     /// Metrics of other members.
     pub stats: PeerStats,
     /// True if the log had only the first entries of the cluster when this process started: this
@@ -209,7 +210,7 @@ struct Common {
     settings: Settings,
     inbox: Inbox,
     clock: Arc<dyn Clock>,
-    applied: Arc<dyn Fn() -> u64 + Send + Sync>,
+    applied: Arc<dyn Fn() -> Index + Send + Sync>,
     stats: PeerStats,
     began_blank: bool,
     already_started: FatalError,

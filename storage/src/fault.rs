@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::ids::{Index, Term};
+
 /// The remedy for damage. A damaged member may have lost a vote or an entry that it acknowledged,
 /// so it must not continue with an older copy of its data, unless no other member can have received
 /// the acknowledgement.
@@ -77,9 +79,9 @@ pub enum Fault {
     )]
     Entry {
         /// The entry's index.
-        index: u64,
+        index: Index,
         /// Its term.
-        term: u64,
+        term: Term,
         /// [`crate::log::entry_checksum`].
         hash: u32,
         /// Why it cannot be applied.
@@ -92,9 +94,9 @@ pub enum Fault {
     )]
     NotSkipped {
         /// The entry's index.
-        index: u64,
+        index: Index,
         /// Its term.
-        term: u64,
+        term: Term,
         /// [`crate::log::entry_checksum`].
         hash: u32,
         /// Why it must not be skipped.

@@ -48,4 +48,4 @@ pub mod state_store;
 extern crate self as conclave_storage;
 
 pub use fault::Fault;
-pub use ids::{LeaseId, Revision};
+pub use ids::{Index, LeaseId, Revision, Term};

@@ -33,6 +33,7 @@ use bytes::Bytes;
 
 use crate::engine::{Batch, Direction, Durability, Engine};
 use crate::fault::Fault;
+use crate::ids::{Index, Term};
 use crate::layout::{
     LOG_COMPACTED, LOG_CONF_STATE, LOG_ENTRIES, LOG_HARD_STATE, LOG_IDENTITY, LOG_META,
 };
@@ -53,11 +54,11 @@ pub struct LogState {
     /// be bootstrapped.
     pub conf_state: Bytes,
     /// Index of the first entry, or of the next one if the log is empty.
-    pub first_index: u64,
+    pub first_index: Index,
     /// Index of the last entry; `first_index - 1` if the log is empty.
-    pub last_index: u64,
+    pub last_index: Index,
     /// The term of entry `first_index - 1`; 0 if no entry was ever compacted.
-    pub compacted_term: u64,
+    pub compacted_term: Term,
 }
 
 /// One atomic write to the log. Parts that are `None` or empty stay unchanged.
@@ -86,14 +87,14 @@ pub struct Log {
 #[derive(Clone, Debug)]
 struct Bounds {
     compacted: Compacted,
-    last_index: u64,
+    last_index: Index,
     /// First index and term of each run of entries of one term, in order.
-    terms: Vec<(u64, u64)>,
+    terms: Vec<(Index, Term)>,
     hard_state: HardState,
 }
 
 impl Bounds {
-    fn term(&self, index: u64) -> Option<u64> {
+    fn term(&self, index: Index) -> Option<Term> {
         if index == self.compacted.index {
             return Some(self.compacted.term);
         }
@@ -110,14 +111,14 @@ impl Bounds {
     }
 
     /// Removes the entries from `index` on.
-    fn truncate(&mut self, index: u64) {
+    fn truncate(&mut self, index: Index) {
         self.terms
             .truncate(self.terms.partition_point(|&(first, _)| first < index));
-        self.last_index = self.last_index.min(index - 1);
+        self.last_index = self.last_index.min(index.previous());
     }
 
     /// Adds an entry at the end.
-    fn push(&mut self, index: u64, term: u64) {
+    fn push(&mut self, index: Index, term: Term) {
         if self.terms.last().is_none_or(|&(_, last)| last != term) {
             self.terms.push((index, term));
         }
@@ -128,10 +129,10 @@ impl Bounds {
     fn compact(&mut self, through: Compacted) {
         let beyond = self
             .terms
-            .partition_point(|&(first, _)| first <= through.index + 1);
+            .partition_point(|&(first, _)| first <= through.index.next());
         self.terms.drain(..beyond.saturating_sub(1));
         if let Some(run) = self.terms.first_mut() {
-            run.0 = run.0.max(through.index + 1);
+            run.0 = run.0.max(through.index.next());
         }
         if through.index >= self.last_index {
             self.terms.clear();
@@ -148,14 +149,21 @@ impl Log {
     /// [`Fault::Damaged`] when an invariant of the log (see the module) does not hold.
     pub fn open(engine: Arc<dyn Engine>) -> Result<(Log, LogState), Fault> {
         let [term, vote, commit] = numbers(&*engine, LOG_HARD_STATE)?.unwrap_or_default();
-        let hard_state = HardState { term, vote, commit };
+        let hard_state = HardState {
+            term: Term(term),
+            vote,
+            commit: Index(commit),
+        };
         let [index, term] = numbers(&*engine, LOG_COMPACTED)?.unwrap_or_default();
-        let compacted = Compacted { index, term };
+        let compacted = Compacted {
+            index: Index(index),
+            term: Term(term),
+        };
         let conf_state = record(&*engine, LOG_CONF_STATE)?.unwrap_or_default();
         let terms = Vec::new();
         let mut bounds = Bounds {
             compacted,
-            last_index: index,
+            last_index: compacted.index,
             terms,
             hard_state,
         };
@@ -173,7 +181,7 @@ impl Log {
         let state = LogState {
             hard_state,
             conf_state,
-            first_index: compacted.index + 1,
+            first_index: compacted.index.next(),
             last_index: bounds.last_index,
             compacted_term: compacted.term,
         };
@@ -200,26 +208,26 @@ impl Log {
         let mut bounds = self.bounds().clone();
         let mut batch = Batch::default();
         if let (Some(first), Some(last)) = (append.entries.first(), append.entries.last()) {
-            let range = bounds.compacted.index + 1..=bounds.last_index + 1;
+            let (low, high) = (bounds.compacted.index.next(), bounds.last_index.next());
             assert!(
-                range.contains(&first.index),
-                "entry {} does not join {range:?}",
+                (low..=high).contains(&first.index),
+                "entry {} does not join {low}..={high}",
                 first.index
             );
             if last.index < bounds.last_index {
-                batch.delete_range(LOG_ENTRIES, key(last.index + 1), key(bounds.last_index + 1));
+                batch.delete_range(LOG_ENTRIES, key(last.index.next()), key(high));
             }
             bounds.truncate(first.index);
             *self.bounds() = bounds.clone();
         }
-        for (index, entry) in (append.entries.first().map_or(0, |e| e.index)..).zip(&append.entries)
-        {
+        for entry in &append.entries {
+            let follows = bounds.last_index.next();
             assert_eq!(
-                entry.index, index,
+                entry.index, follows,
                 "the entries of an append are contiguous"
             );
-            batch.put(LOG_ENTRIES, key(index), entry::encode_entry(entry));
-            bounds.push(index, entry.term);
+            batch.put(LOG_ENTRIES, key(entry.index), entry::encode_entry(entry));
+            bounds.push(entry.index, entry.term);
         }
         if let Some(mut hard_state) = append.hard_state {
             // The log may have been compacted after consensus made this append. The saved commit
@@ -255,7 +263,7 @@ impl Log {
     ///
     /// # Errors
     /// [`Fault::Damaged`] for an entry that is missing or does not match its checksum.
-    pub fn entries(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, Fault> {
+    pub fn entries(&self, low: Index, high: Index, max_bytes: u64) -> Result<Vec<Entry>, Fault> {
         if let Some(entries) = self.read(low, high, max_bytes)? {
             return Ok(entries);
         }
@@ -267,9 +275,9 @@ impl Log {
     }
 
     /// Like [`Log::entries`], but `None` when an entry within the bounds is missing.
-    fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Option<Vec<Entry>>, Fault> {
+    fn read(&self, low: Index, high: Index, max_bytes: u64) -> Result<Option<Vec<Entry>>, Fault> {
         let mut entries = Vec::new();
-        let high = high.min(self.last_index() + 1);
+        let high = high.min(self.last_index().next());
         if low < self.first_index() || low >= high {
             return Ok(Some(entries));
         }
@@ -277,7 +285,7 @@ impl Log {
             self.engine
                 .scan(LOG_ENTRIES, &key(low), Some(&key(high)), Direction::Forward)?;
         let mut bytes = 0;
-        for index in low..high {
+        for index in low.until(high) {
             let Some((_, value)) = scan.next()?.filter(|(found, _)| *found == key(index)) else {
                 return Ok(None);
             };
@@ -295,17 +303,17 @@ impl Log {
     ///
     /// # Errors
     /// None today: terms are in memory. A log that read them from disk could fail.
-    pub fn term(&self, index: u64) -> Result<Option<u64>, Fault> {
+    pub fn term(&self, index: Index) -> Result<Option<Term>, Fault> {
         Ok(self.bounds().term(index))
     }
 
     /// Index of the first entry, or of the next one if the log is empty.
-    pub fn first_index(&self) -> u64 {
-        self.bounds().compacted.index + 1
+    pub fn first_index(&self) -> Index {
+        self.bounds().compacted.index.next()
     }
 
     /// Index of the last entry; `first_index() - 1` if the log is empty.
-    pub fn last_index(&self) -> u64 {
+    pub fn last_index(&self) -> Index {
         self.bounds().last_index
     }
 
@@ -321,7 +329,7 @@ impl Log {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn compact(&self, through: u64) -> Result<(), Fault> {
+    pub fn compact(&self, through: Index) -> Result<(), Fault> {
         let _writer = self.writer.lock().expect(UNPOISONED);
         let mut bounds = self.bounds().clone();
         if through <= bounds.compacted.index {
@@ -333,8 +341,8 @@ impl Log {
         let mut batch = Batch::default();
         batch.delete_range(
             LOG_ENTRIES,
-            key(bounds.compacted.index + 1),
-            key(through + 1),
+            key(bounds.compacted.index.next()),
+            key(through.next()),
         );
         bounds.compact(Compacted {
             index: through,
@@ -358,7 +366,7 @@ impl Log {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn restore(&self, index: u64, term: u64, conf_state: Bytes) -> Result<(), Fault> {
+    pub fn restore(&self, index: Index, term: Term, conf_state: Bytes) -> Result<(), Fault> {
         let _writer = self.writer.lock().expect(UNPOISONED);
         let mut hard_state = self.bounds().hard_state;
         hard_state.commit = index;
@@ -371,7 +379,7 @@ impl Log {
         }
         let compacted = Compacted { index, term };
         let mut batch = Batch::default();
-        batch.delete_range(LOG_ENTRIES, key(0), key(u64::MAX));
+        batch.delete_range(LOG_ENTRIES, key(Index::NONE), key(Index(u64::MAX)));
         put_hard_state(&mut batch, hard_state);
         put_compacted(&mut batch, compacted);
         batch.put(
@@ -417,12 +425,12 @@ impl Log {
 
 const UNPOISONED: &str = "a writer that panics takes the process with it";
 
-fn key(index: u64) -> [u8; 8] {
-    index.to_be_bytes()
+fn key(index: Index) -> [u8; 8] {
+    index.0.to_be_bytes()
 }
 
 fn put_hard_state(batch: &mut Batch, state: HardState) {
-    let record = entry::encode_numbers(&[state.term, state.vote, state.commit]);
+    let record = entry::encode_numbers(&[state.term.0, state.vote, state.commit.0]);
     batch.put(
         LOG_META,
         LOG_HARD_STATE,
@@ -431,7 +439,7 @@ fn put_hard_state(batch: &mut Batch, state: HardState) {
 }
 
 fn put_compacted(batch: &mut Batch, compacted: Compacted) {
-    let record = entry::encode_numbers(&[compacted.index, compacted.term]);
+    let record = entry::encode_numbers(&[compacted.index.0, compacted.term.0]);
     batch.put(LOG_META, LOG_COMPACTED, entry::seal(LOG_COMPACTED, &record));
 }
 
@@ -455,10 +463,10 @@ fn numbers<const N: usize>(engine: &dyn Engine, name: &[u8]) -> Result<Option<[u
 /// Reads and checks every entry after the compaction point, and adds it to the bounds.
 fn check_entries(engine: &dyn Engine, bounds: &mut Bounds) -> Result<(), Fault> {
     let mut term = bounds.compacted.term;
-    let from = key(bounds.compacted.index + 1);
+    let from = key(bounds.compacted.index.next());
     let mut scan = engine.scan(LOG_ENTRIES, &from, None, Direction::Forward)?;
     while let Some((found, value)) = scan.next()? {
-        let index = bounds.last_index + 1;
+        let index = bounds.last_index.next();
         if found != key(index) {
             return Err(damaged(format!("entry {index} is missing")));
         }
@@ -476,7 +484,7 @@ fn check_entries(engine: &dyn Engine, bounds: &mut Bounds) -> Result<(), Fault> 
     Ok(())
 }
 
-fn decode(index: u64, value: &[u8]) -> Result<entry::EntryRef<'_>, Fault> {
+fn decode(index: Index, value: &[u8]) -> Result<entry::EntryRef<'_>, Fault> {
     entry::decode_entry(index, value)
         .ok_or_else(|| damaged(format!("entry {index} does not match its checksum")))
 }

@@ -21,6 +21,7 @@
 //! use conclave_proto::etcdserverpb::PutRequest;
 //! use conclave_storage::engine::memory::MemoryEngine;
 //! use conclave_storage::machine::{Genesis, Limits, Machine, PAYLOAD_VERSION};
+//! use conclave_storage::{Index, Term};
 //! use prost::Message as _;
 //!
 //! let engine = Arc::new(MemoryEngine::new());
@@ -30,9 +31,9 @@
 //! let put = PutRequest { key: "a".into(), value: "1".into(), ..Default::default() };
 //! let command = Command { header: None, body: Some(Body::Put(put)) };
 //! let batch = Batch { version: PAYLOAD_VERSION, commands: vec![command] };
-//! let done = machine.apply(2, 1, &batch.encode_to_vec().into())?;
+//! let done = machine.apply(Index(2), Term(1), &batch.encode_to_vec().into())?;
 //! assert!(done[0].outcome.is_ok());
-//! assert_eq!(reader.applied().index, 1, "not committed yet");
+//! assert_eq!(reader.applied().index, Index(1), "not committed yet");
 //!
 //! let effects = machine.commit()?;
 //! assert_eq!(effects.changes[0].revision.0, 2);
@@ -59,7 +60,7 @@ use prost::Message;
 
 use crate::engine::{Batch, Durability, Engine, Read};
 use crate::fault::Fault;
-use crate::ids::Revision;
+use crate::ids::{Index, Revision, Term};
 use crate::layout;
 use crate::log;
 use crate::membership::{self, Membership};
@@ -98,7 +99,7 @@ pub use crate::mvcc::{Change, ChangeKind, Changes};
 pub const PAYLOAD_VERSION: u32 = 1;
 
 /// Index and term of the beginning of a cluster. The first entry of the log comes after it.
-pub const GENESIS: (u64, u64) = (1, 1);
+pub const GENESIS: (Index, Term) = (Index(1), Term(1));
 
 /// Bounds on the work of one call. They never decide outcomes: see the third invariant of the
 /// module.
@@ -272,7 +273,7 @@ impl Machine {
     ///
     /// # Errors
     /// [`Fault::Entry`] for an entry that does not decode. None of its commands is applied then.
-    pub fn apply(&mut self, index: u64, term: u64, payload: &Bytes) -> Result<Vec<Done>, Fault> {
+    pub fn apply(&mut self, index: Index, term: Term, payload: &Bytes) -> Result<Vec<Done>, Fault> {
         let commands = decode(payload).map_err(|reason| Fault::Entry {
             index,
             term,
@@ -298,8 +299,8 @@ impl Machine {
     /// Applies one configuration change of the log.
     pub fn apply_member(
         &mut self,
-        index: u64,
-        term: u64,
+        index: Index,
+        term: Term,
         header: command::Header,
         change: membership::Change,
     ) -> Done {
@@ -363,7 +364,7 @@ impl Machine {
         &self.membership
     }
 
-    fn advance(&mut self, index: u64, term: u64) {
+    fn advance(&mut self, index: Index, term: Term) {
         assert!(
             index > self.state.index,
             "entry {index} after {}",
@@ -391,13 +392,13 @@ impl Machine {
             Body::LeaseGrant(request) => self.lease_grant(read, &request).map(Reply::LeaseGrant),
             Body::LeaseRevoke(request) => self.lease_revoke(read, &request).map(Reply::LeaseRevoke),
             Body::LeaseExpire(request) => {
-                if self.is_of_term(request.term) {
+                if self.is_of_term(Term(request.term)) {
                     self.lease_expire(read, &request)?;
                 }
                 Ok(Reply::LeaseExpire)
             }
             Body::LeaseCheckpoint(request) => {
-                let counts = self.is_of_term(request.term);
+                let counts = self.is_of_term(Term(request.term));
                 if counts {
                     self.lease_checkpoint(read, &request)?;
                 }
@@ -412,9 +413,9 @@ impl Machine {
     }
 
     /// True if a command of a leader of `term` still counts. After a new term began, what the old
-    /// leader knew of leases is out of date. 0 is no condition.
-    fn is_of_term(&self, term: u64) -> bool {
-        term == 0 || term == self.state.term
+    /// leader knew of leases is out of date. [`Term::NONE`] is no condition.
+    fn is_of_term(&self, term: Term) -> bool {
+        term == Term::NONE || term == self.state.term
     }
 
     /// Moves the compact revision. [`Machine::compact_step`] removes the unreadable versions later.

@@ -32,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::engine::metered::Metered;
 use crate::engine::{Engine, Meter, Read};
 use crate::fault::Fault;
-use crate::ids::Revision;
+use crate::ids::{Index, Revision, Term};
 use crate::layout;
 use crate::membership::Membership;
 use crate::mvcc::query::header;
@@ -75,9 +75,9 @@ impl From<Fault> for ReadError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// Index of the last applied entry.
-    pub index: u64,
+    pub index: Index,
     /// That entry's term.
-    pub term: u64,
+    pub term: Term,
     /// The latest revision.
     pub revision: Revision,
     /// The compact revision: -1 if nothing was ever compacted.
@@ -135,10 +135,10 @@ impl Reader {
     pub fn applied(&self) -> Applied {
         let shared = &self.shared;
         // Loaded first, because it is published last.
-        let index = shared.index.load(Ordering::Acquire);
+        let index = Index(shared.index.load(Ordering::Acquire));
         Applied {
             index,
-            term: shared.term.load(Ordering::Acquire),
+            term: Term(shared.term.load(Ordering::Acquire)),
             revision: self.revision(),
             compacted: self.compacted(),
         }

@@ -18,15 +18,16 @@ use conclave_proto::command::Member;
 
 use crate::engine::Engine;
 use crate::fault::Fault;
+use crate::ids::{Index, Term};
 use crate::machine::{Limits, Machine};
 
 /// A copy of the state on disk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     /// Index of the last applied log entry.
-    pub index: u64,
+    pub index: Index,
     /// The term of that entry.
-    pub term: u64,
+    pub term: Term,
     /// The members at that entry.
     pub members: Vec<Member>,
     /// Names and sizes in bytes of its files, sorted by name.

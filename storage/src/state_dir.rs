@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::fault::Fault;
 use crate::files;
+use crate::ids::{Index, Term};
 
 const FILE: &str = "STATE";
 const FIRST: &str = "state";
@@ -35,7 +36,7 @@ pub struct StateDir {
     /// Its path.
     pub dir: PathBuf,
     /// Index and term of the snapshot that was installed there, if one was.
-    pub snapshot: Option<(u64, u64)>,
+    pub snapshot: Option<(Index, Term)>,
 }
 
 /// Returns the folder of the state of the member in `member_dir`.
@@ -72,7 +73,7 @@ pub fn current(member_dir: &Path) -> Result<StateDir, Fault> {
 ///
 /// # Errors
 /// When the file cannot be written. The folder of the state is then the old one or the new one.
-pub fn change(member_dir: &Path, dir: &Path, index: u64, term: u64) -> Result<(), Fault> {
+pub fn change(member_dir: &Path, dir: &Path, index: Index, term: Term) -> Result<(), Fault> {
     let name = dir.file_name().and_then(|name| name.to_str());
     let name = name.expect("the folder was named by us");
     files::sync_folder(dir)?;
@@ -100,14 +101,14 @@ pub fn sweep(member_dir: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-fn parse(text: &str) -> Option<(&str, u64, u64)> {
+fn parse(text: &str) -> Option<(&str, Index, Term)> {
     let line = text.get(..text.len().min(BYTES_MAX))?.strip_suffix('\n')?;
     let mut words = line.split(' ');
     let name = words.next().filter(|name| name.starts_with("state."))?;
     let index = (words.next()? == "index").then(|| words.next())??;
     let term = (words.next()? == "term").then(|| words.next())??;
     let plain = !name.contains('/') && words.next().is_none();
-    plain.then_some((name, index.parse().ok()?, term.parse().ok()?))
+    plain.then_some((name, Index(index.parse().ok()?), Term(term.parse().ok()?)))
 }
 
 #[cfg(test)]
@@ -122,10 +123,10 @@ mod tests {
             fs::create_dir(member.join(name)).expect("a folder");
         }
         assert_eq!(current(member).expect("fresh").snapshot, None);
-        change(member, &member.join("state.9.1"), 9, 3).expect("changes");
+        change(member, &member.join("state.9.1"), Index(9), Term(3)).expect("changes");
         let named = current(member).expect("named");
         assert_eq!(named.dir, member.join("state.9.1"));
-        assert_eq!(named.snapshot, Some((9, 3)));
+        assert_eq!(named.snapshot, Some((Index(9), Term(3))));
         sweep(member).expect("sweeps");
         let mut left: Vec<_> = fs::read_dir(member)
             .expect("reads")

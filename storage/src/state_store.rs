@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::snapshot::{self, Snapshot};
-use crate::{files, state_dir};
+use crate::{Index, Term, files, state_dir};
 
 pub mod memory;
 
@@ -48,7 +48,7 @@ pub trait StateStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// When the disk fails. The current state is then the former one or this one.
-    fn install(&self, dir: &Path, index: u64, term: u64) -> Result<(), Fault>;
+    fn install(&self, dir: &Path, index: Index, term: Term) -> Result<(), Fault>;
 
     /// Removes the state at `dir`, which is not the current one.
     ///
@@ -62,7 +62,7 @@ pub struct Current {
     /// Its engine.
     pub engine: Arc<dyn Engine>,
     /// Index and term of the snapshot that was installed, if it was one.
-    pub snapshot: Option<(u64, u64)>,
+    pub snapshot: Option<(Index, Term)>,
 }
 
 /// Opens the state in a folder.
@@ -116,7 +116,7 @@ impl StateStore for StateFolders {
         (self.open)(dir)
     }
 
-    fn install(&self, dir: &Path, index: u64, term: u64) -> Result<(), Fault> {
+    fn install(&self, dir: &Path, index: Index, term: Term) -> Result<(), Fault> {
         state_dir::change(&self.member_dir, dir, index, term)
     }
 

@@ -32,7 +32,7 @@ pub fn append(data_dir: &Path, kind: EntryKind, data: impl Into<Bytes>) -> Poiso
     let engine = RocksEngine::open(&dir, LOG_SPACES, RocksOptions::log());
     let engine = engine.expect("the log of a member that is stopped");
     let (log, state) = Log::open(Arc::new(engine)).expect("a sound log");
-    let (index, data) = (state.last_index + 1, data.into());
+    let (index, data) = (state.last_index.next(), data.into());
     let term = state.hard_state.term;
     let hash = entry_checksum(index, term, kind, &data);
     let append = Append {
@@ -50,7 +50,10 @@ pub fn append(data_dir: &Path, kind: EntryKind, data: impl Into<Bytes>) -> Poiso
         sync: true,
     };
     log.append(&append).expect("a log that can be written");
-    Poison { index, hash }
+    Poison {
+        index: index.0,
+        hash,
+    }
 }
 
 /// Payloads that this release cannot apply, each with the text of its error.

@@ -24,10 +24,10 @@ use std::sync::mpsc::{Receiver, RecvError, TryRecvError};
 use std::time::Duration;
 
 use conclave_proto::peer::Refusal;
-use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
 use conclave_storage::machine::{Machine, Outcome};
 use conclave_storage::reader::Reader;
+use conclave_storage::{Fault, Index, Term};
 
 use crate::answers;
 use crate::clock::Stopwatch;
@@ -59,13 +59,19 @@ pub(crate) enum ToApply {
     },
     /// Commands of this member that were forwarded to the leader of this term, or that were in this
     /// member's log when it stepped down as the leader of this term.
-    Forwarded { term: u64, proposals: Vec<Proposal> },
+    Forwarded {
+        term: Term,
+        proposals: Vec<Proposal>,
+    },
     /// The leader refused some of the forwarded commands.
     Refused(Refusal),
     /// Drop forwarded commands whose callers have given up.
     Sweep,
     /// A snapshot was installed: continue on this engine.
-    Install { engine: Arc<dyn Engine>, index: u64 },
+    Install {
+        engine: Arc<dyn Engine>,
+        index: Index,
+    },
 }
 
 /// Owns the [`Machine`] and runs its thread, one turn at a time.
@@ -93,7 +99,7 @@ pub(crate) struct Applier {
 /// Applied work gathered for one engine write.
 #[derive(Default)]
 struct Batch {
-    index: u64,
+    index: Index,
     commands: Vec<AppliedCommand>,
     bytes: usize,
     answers: Vec<(Slot, Outcome)>,
@@ -241,7 +247,7 @@ impl Applier {
 
     /// Replaces the state. Watchers find that the ring was reset, and read the missed events from
     /// the new state.
-    fn install(&mut self, engine: Arc<dyn Engine>, index: u64) -> Result<(), Fault> {
+    fn install(&mut self, engine: Arc<dyn Engine>, index: Index) -> Result<(), Fault> {
         let before = self.reader.engine();
         let alarms = self.reader.alarms();
         self.machine.replace(engine)?;
@@ -256,7 +262,7 @@ impl Applier {
     }
 
     /// Publishes the applied index and wakes the tasks that wait for it, mostly linearizable reads.
-    fn set_applied(&self, index: u64) {
+    fn set_applied(&self, index: Index) {
         let reached = self.progress.set_applied(index);
         answers::answer_each(&self.runtime, reached, |waiter| {
             // The task may have given up meanwhile.
@@ -283,7 +289,7 @@ impl Applier {
 
     /// Writes, publishes and answers. Returns true if there is something to compact.
     fn commit(&mut self, batch: Batch) -> Result<bool, Fault> {
-        if batch.index == 0 {
+        if batch.index == Index::NONE {
             return Ok(false);
         }
         let begun = Stopwatch::start();

@@ -48,6 +48,8 @@
 //!    leader: the same inputs give the same outputs.
 //! 6. After a restart, the node does not return entries at or below the applied index it was given.
 
+use conclave_storage::Term;
+
 pub mod codec;
 pub(crate) mod configuration;
 mod follower_reads;
@@ -67,7 +69,7 @@ pub use node::{CommittedEntry, Node, NotProposed, Outgoing, Position, Restore, W
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RaftStatus {
     /// Current raft term.
-    pub term: u64,
+    pub term: Term,
     /// Id of the leader; 0 while the leader is unknown.
     pub leader: u64,
     /// True if this member is the leader.

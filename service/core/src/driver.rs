@@ -44,11 +44,11 @@ use std::time::Duration;
 
 use conclave_proto::ApiError;
 use conclave_proto::peer::{Parcel, parcel::Content};
-use conclave_storage::Fault;
 use conclave_storage::log::{Append, Log};
 use conclave_storage::membership::Membership;
 use conclave_storage::reader::Reader;
 use conclave_storage::state_store::StateStore;
+use conclave_storage::{Fault, Index};
 
 use crate::answers;
 use crate::applier::ToApply;
@@ -354,12 +354,12 @@ impl Driver {
             self.leader_changed(before.is_leader);
         }
         if raft_status.is_leader && !same_reign {
-            tracing::info!(term = raft_status.term, "this member leads");
+            tracing::info!(term = raft_status.term.0, "this member leads");
             let begins_at = self.parts.node.term_start();
             self.parts.leases.promoted(raft_status.term, begins_at);
         } else if before.is_leader && !raft_status.is_leader {
             tracing::info!(
-                term = raft_status.term,
+                term = raft_status.term.0,
                 leader = hex(raft_status.leader),
                 "this member leads no more"
             );
@@ -367,7 +367,7 @@ impl Driver {
             self.end_snapshots();
         } else if raft_status.leader != before.leader && raft_status.leader != 0 {
             let leader = hex(raft_status.leader);
-            tracing::info!(term = raft_status.term, leader, "another member leads");
+            tracing::info!(term = raft_status.term.0, leader, "another member leads");
         }
         if raft_status.is_leader && self.parts.node.is_sole_member() {
             // A voter that has since been removed may have acknowledged writes. This member has
@@ -494,7 +494,7 @@ impl Driver {
             || self.to_apply_bytes > limits::APPLY_BACKLOG_BYTES_MAX
     }
 
-    fn compact_log(&mut self, applied: u64, compaction: Compaction) -> Result<(), Fault> {
+    fn compact_log(&mut self, applied: Index, compaction: Compaction) -> Result<(), Fault> {
         self.parts.node.applied(applied);
         let Compaction { can, must } = compaction;
         let kept = self.keeps_from();
@@ -504,7 +504,7 @@ impl Driver {
         }
         self.parts.node.compact(through);
         self.parts.log.compact(through)?;
-        tracing::debug!(through, "the raft log is compacted");
+        tracing::debug!(through = through.0, "the raft log is compacted");
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use conclave_proto::ApiError;
 use conclave_proto::command::command::Body;
-use conclave_storage::{Fault, LeaseId};
+use conclave_storage::{Fault, Index, LeaseId};
 
 use crate::clock::Moment;
 use crate::handle::Handle;
@@ -53,7 +53,7 @@ pub(crate) enum Next {
     /// The answer to the proposal.
     Answer { times_out: Moment },
     /// The state has applied this index, or the leadership has changed.
-    Applied(u64),
+    Applied(Index),
     /// This moment has come, if there is one, or the earliest deadline has moved forward.
     Due(Option<Moment>),
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use conclave_proto::ApiError;
 use conclave_proto::peer::Refusal;
 use conclave_proto::peer::refusal::Reason;
+use conclave_storage::Term;
 
 use crate::mailbox::{Control, Mailbox};
 use crate::outcome::{Refused, Unknown};
@@ -22,13 +23,13 @@ use crate::proposal::{Answer, Proposal};
 /// The forwarded commands, by request id.
 #[derive(Debug, Default)]
 pub(crate) struct Forwarded {
-    by_request: BTreeMap<u64, (u64, Proposal)>,
-    /// No command is forwarded under an earlier term. (0 when none is forwarded.)
-    oldest_term: u64,
+    by_request: BTreeMap<u64, (Term, Proposal)>,
+    /// No command is forwarded under an earlier term. (No term when none is forwarded.)
+    oldest_term: Term,
 }
 
 impl Forwarded {
-    pub(crate) fn add(&mut self, term: u64, proposals: Vec<Proposal>) {
+    pub(crate) fn add(&mut self, term: Term, proposals: Vec<Proposal>) {
         for proposal in proposals {
             let Some(slot) = &proposal.slot else { continue };
             let request_id = slot.request_id();
@@ -52,7 +53,7 @@ impl Forwarded {
 
     /// Returns the commands of earlier terms to the driver, because an entry of this term is
     /// applied.
-    pub(crate) fn passed(&mut self, term: u64, mailbox: &Mailbox) {
+    pub(crate) fn passed(&mut self, term: Term, mailbox: &Mailbox) {
         if self.by_request.is_empty() || self.oldest_term >= term {
             return;
         }
@@ -71,7 +72,7 @@ impl Forwarded {
         let mut refused = Vec::new();
         for id in ids {
             let known = self.by_request.get(id);
-            if known.is_some_and(|(term, _)| *term == refusal.term) {
+            if known.is_some_and(|(term, _)| *term == Term(refusal.term)) {
                 refused.extend(self.take(*id));
             }
         }
@@ -143,7 +144,7 @@ mod tests {
     /// Forwards commands under a term.
     fn send(away: &mut Forwarded, term: u64, request_ids: &[u64]) -> Vec<Caller> {
         let (proposals, callers) = request_ids.iter().copied().map(proposal).unzip();
-        away.add(term, proposals);
+        away.add(Term(term), proposals);
         callers
     }
 
@@ -183,11 +184,11 @@ mod tests {
         let _callers = send(&mut away, 2, &[9, 7]);
         let _callers = send(&mut away, 3, &[8]);
         let _callers = send(&mut away, 5, &[10]);
-        away.passed(2, &mailbox);
+        away.passed(Term(2), &mailbox);
         assert!(came_back(&mailbox).is_empty());
-        away.passed(3, &mailbox);
+        away.passed(Term(3), &mailbox);
         assert_eq!(came_back(&mailbox), [7, 9]);
-        away.passed(5, &mailbox);
+        away.passed(Term(5), &mailbox);
         assert_eq!(came_back(&mailbox), [8]);
         assert!(away.take(10).is_some());
     }
@@ -199,7 +200,7 @@ mod tests {
         let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
         let _callers = send(&mut away, 4, &[1]);
         let _callers = send(&mut away, 2, &[2]);
-        away.passed(4, &mailbox);
+        away.passed(Term(4), &mailbox);
         assert_eq!(came_back(&mailbox), [2]);
     }
 
@@ -243,13 +244,13 @@ mod tests {
         for is_refused in [true, false] {
             let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
             let (mut proposal, mut caller) = proposal(7);
-            let order = Order::new(3, true);
+            let order = Order::new(Term(3), true);
             let place = order.next_place().await;
             proposal.slot = proposal.slot.map(|slot| slot.in_place(Some(place)));
-            away.add(3, vec![proposal]);
+            away.add(Term(3), vec![proposal]);
             match is_refused {
                 true => away.refused(&refusal(3, &[7], Reason::NotLeader), &mailbox),
-                false => away.passed(4, &mailbox),
+                false => away.passed(Term(4), &mailbox),
             }
             assert!(came_back(&mailbox).is_empty());
             let told = caller.try_recv().expect("an answer");

@@ -32,7 +32,7 @@ use conclave_proto::command::{
 use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::machine::{CommandKind, Reply};
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, LeaseId, Revision};
+use conclave_storage::{Fault, Index, LeaseId, Revision, Term};
 
 use crate::admission::Admission;
 use crate::caller::Caller;
@@ -79,11 +79,11 @@ pub struct Status {
     /// True if this member is a learner.
     pub is_learner: bool,
     /// Current raft term.
-    pub term: u64,
+    pub term: Term,
     /// Last log index known to be committed.
-    pub committed_index: u64,
+    pub committed_index: Index,
     /// Last log index applied on this member.
-    pub applied_index: u64,
+    pub applied_index: Index,
     /// Number of leaders seen since the start, for the metrics.
     pub leader_changes: u64,
     /// Number of commands between admission and reply.
@@ -350,7 +350,7 @@ impl Handle {
     }
 
     /// Waits until the log entry with this index is applied.
-    pub async fn applied_through(&self, index: u64) {
+    pub async fn applied_through(&self, index: Index) {
         self.shared.progress.applied_through(index).await;
     }
 
@@ -535,7 +535,7 @@ impl Handle {
     fn fill(&self, header: &mut ResponseHeader) {
         header.cluster_id = self.shared.identity.cluster_id;
         header.member_id = self.shared.identity.member_id;
-        header.raft_term = self.shared.progress.raft_status().term;
+        header.raft_term = self.shared.progress.raft_status().term.0;
     }
 }
 

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
-use conclave_storage::Fault;
 use conclave_storage::reader::Reader;
+use conclave_storage::{Fault, Index};
 
 use crate::clock::{Clock, Moment};
 use crate::limits;
@@ -73,7 +73,7 @@ impl Tally {
 pub(crate) struct Retention {
     catch_up_entries: u64,
     /// Flushed indexes and the bytes applied up to each, oldest first.
-    flushes: VecDeque<(u64, u64)>,
+    flushes: VecDeque<(Index, u64)>,
     total_bytes: u64,
 }
 
@@ -88,7 +88,7 @@ impl Retention {
 
     /// The state is durable through `index`, `bytes` more than at the last flush. Returns the
     /// indexes through which the log can and must be dropped.
-    pub(crate) fn flushed(&mut self, index: u64, bytes: u64) -> Compaction {
+    pub(crate) fn flushed(&mut self, index: Index, bytes: u64) -> Compaction {
         self.total_bytes += bytes;
         self.flushes.push_back((index, self.total_bytes));
         let can_by_bytes = self.beyond(limits::CATCH_UP_BYTES);
@@ -102,11 +102,12 @@ impl Retention {
         }
     }
 
-    /// Returns the index of the last flush with more than `bytes` bytes after it, or 0.
-    fn beyond(&self, bytes: u64) -> u64 {
-        let is_beyond = |&&(_, at): &&(u64, u64)| self.total_bytes - at > bytes;
+    /// Returns the index of the last flush with more than `bytes` bytes after it, or
+    /// [`Index::NONE`].
+    fn beyond(&self, bytes: u64) -> Index {
+        let is_beyond = |&&(_, at): &&(Index, u64)| self.total_bytes - at > bytes;
         let beyond = self.flushes.iter().take_while(is_beyond).last();
-        beyond.map_or(0, |&(index, _)| index)
+        beyond.map_or(Index::NONE, |&(index, _)| index)
     }
 }
 
@@ -151,7 +152,7 @@ impl Housekeeper {
         self.reader.engine().flush()?;
         self.flushed_at = Some(self.clock.now());
         let compaction = self.retention.flushed(applied, bytes);
-        tracing::debug!(applied, ?compaction, "the state is durable");
+        tracing::debug!(applied = applied.0, ?compaction, "the state is durable");
         self.mailbox.control(Control::Durable {
             applied,
             compaction,
@@ -185,32 +186,35 @@ mod tests {
     #[test]
     fn the_log_keeps_entries_for_followers() {
         let mut retention = Retention::new(5_000);
-        assert_eq!(retention.flushed(3_000, 1).can, 0);
-        assert_eq!(retention.flushed(9_000, 1).can, 4_000);
+        assert_eq!(retention.flushed(Index(3_000), 1).can, Index(0));
+        assert_eq!(retention.flushed(Index(9_000), 1).can, Index(4_000));
     }
 
     #[test]
     fn the_log_keeps_no_more_than_so_many_bytes() {
         let mut retention = Retention::new(5_000);
         let third = limits::CATCH_UP_BYTES / 3 + 1;
-        assert_eq!(retention.flushed(10, third).can, 0);
-        assert_eq!(retention.flushed(20, third).can, 0);
-        assert_eq!(retention.flushed(30, third).can, 0);
+        assert_eq!(retention.flushed(Index(10), third).can, Index(0));
+        assert_eq!(retention.flushed(Index(20), third).can, Index(0));
+        assert_eq!(retention.flushed(Index(30), third).can, Index(0));
         // There are now more bytes after the first flush than are kept.
-        assert_eq!(retention.flushed(40, third).can, 10);
-        assert_eq!(retention.flushed(50, third).can, 20);
+        assert_eq!(retention.flushed(Index(40), third).can, Index(10));
+        assert_eq!(retention.flushed(Index(50), third).can, Index(20));
     }
 
     #[test]
     fn no_more_than_so_many_bytes_are_held_for_anybody() {
         let mut retention = Retention::new(5_000);
         let half = limits::HELD_LOG_BYTES_MAX / 2 + 1;
-        let compaction = |can, must| Compaction { can, must };
-        assert_eq!(retention.flushed(10, half), compaction(0, 0));
-        assert_eq!(retention.flushed(20, half), compaction(10, 0));
-        assert_eq!(retention.flushed(30, half), compaction(20, 10));
-        assert_eq!(retention.flushed(40, 1), compaction(20, 10));
-        assert_eq!(retention.flushed(50, half), compaction(40, 20));
+        let compaction = |can, must| Compaction {
+            can: Index(can),
+            must: Index(must),
+        };
+        assert_eq!(retention.flushed(Index(10), half), compaction(0, 0));
+        assert_eq!(retention.flushed(Index(20), half), compaction(10, 0));
+        assert_eq!(retention.flushed(Index(30), half), compaction(20, 10));
+        assert_eq!(retention.flushed(Index(40), 1), compaction(20, 10));
+        assert_eq!(retention.flushed(Index(50), half), compaction(40, 20));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use conclave_proto::ApiError;
 use conclave_proto::peer::{HashKvReply, Introduction, TimeToLive, answer, question};
-use conclave_storage::LeaseId;
 use conclave_storage::reader::ReadError;
+use conclave_storage::{Index, LeaseId};
 
 use crate::consensus::RaftStatus;
 use crate::handle::{Handle, Refused};
@@ -191,9 +191,9 @@ pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, Refused>
         .look(move |node| (node.last_index(), node.matched(id)))
         .await?;
     Ok(theirs.is_some_and(|matched| {
-        u128::from(matched) * u128::from(READY_DENOMINATOR)
-            >= u128::from(own) * u128::from(READY_NUMERATOR)
-            && matched > 0
+        u128::from(matched.0) * u128::from(READY_DENOMINATOR)
+            >= u128::from(own.0) * u128::from(READY_NUMERATOR)
+            && matched > Index::NONE
     }))
 }
 

@@ -147,6 +147,7 @@ mod tests {
     use conclave_storage::engine::memory::MemoryEngine;
     use conclave_storage::log::{Entry, EntryKind, HardState};
     use conclave_storage::state_store::memory::MemoryStates;
+    use conclave_storage::{Index, Term};
 
     use super::*;
     use crate::mailbox::Waiting;
@@ -154,8 +155,8 @@ mod tests {
 
     fn append(indexes: impl IntoIterator<Item = u64>, term: u64, sync: bool) -> Append {
         let entry = |index| Entry {
-            index,
-            term,
+            index: Index(index),
+            term: Term(term),
             kind: EntryKind::Normal,
             data: Bytes::new(),
         };
@@ -171,7 +172,7 @@ mod tests {
         append
             .entries
             .iter()
-            .map(|entry| (entry.index, entry.term))
+            .map(|entry| (entry.index.0, entry.term.0))
             .collect()
     }
 
@@ -200,7 +201,10 @@ mod tests {
         let (log, _) = Log::open(Arc::new(MemoryEngine::new())).expect("a fresh log");
         let log = Arc::new(log);
         let (jobs, to_do) = queue();
-        let position = Position { index: 10, term: 2 };
+        let position = Position {
+            index: Index(10),
+            term: Term(2),
+        };
         for job in [
             Job::Append(1, append(1..=3, 1, true)),
             Job::Restore {
@@ -232,20 +236,22 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(mail.iter().map(number).collect::<Vec<_>>(), [1, 2, 3]);
-        let entries = log.entries(11, 20, u64::MAX).expect("readable");
-        let indexes: Vec<_> = entries.iter().map(|entry| entry.index).collect();
-        assert_eq!((log.first_index(), indexes), (11, vec![11, 12, 13]));
+        let entries = log
+            .entries(Index(11), Index(20), u64::MAX)
+            .expect("readable");
+        let indexes: Vec<_> = entries.iter().map(|entry| entry.index.0).collect();
+        assert_eq!((log.first_index(), indexes), (Index(11), vec![11, 12, 13]));
         let current = states.open_current().expect("it opens");
-        assert_eq!(current.snapshot, Some((10, 2)));
+        assert_eq!(current.snapshot, Some((Index(10), Term(2))));
     }
 
     #[test]
     fn the_later_state_wins_and_an_absent_one_does_not() {
         let state = |term| {
             Some(HardState {
-                term,
+                term: Term(term),
                 vote: 0,
-                commit: 0,
+                commit: Index::NONE,
             })
         };
         let with = |term| Append {

@@ -19,6 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use conclave_proto::ApiError;
+use conclave_storage::Index;
 
 use crate::consensus::Node;
 use crate::limits;
@@ -47,7 +48,7 @@ impl fmt::Debug for Inspect {
 
 /// The reply channel of a linearizable read: it carries the index that must be applied before the
 /// read.
-pub(crate) type ReadSlot = oneshot::Sender<Result<u64, Refused>>;
+pub(crate) type ReadSlot = oneshot::Sender<Result<Index, Refused>>;
 
 /// The reply channel of a leadership transfer.
 pub(crate) type Done = oneshot::Sender<Result<(), ApiError>>;
@@ -57,9 +58,9 @@ pub(crate) type Done = oneshot::Sender<Result<(), ApiError>>;
 pub(crate) struct Compaction {
     /// Entries at or below this index may be dropped, unless the driver still needs them for a
     /// member.
-    pub(crate) can: u64,
+    pub(crate) can: Index,
     /// Entries at or below this index must be dropped, even if a member still needs them.
-    pub(crate) must: u64,
+    pub(crate) must: Index,
 }
 
 /// Mail that always wakes the driver.
@@ -70,7 +71,7 @@ pub(crate) enum Control {
     /// From the housekeeper: the state is durable up to `applied`, and the log may be dropped this
     /// far.
     Durable {
-        applied: u64,
+        applied: Index,
         compaction: Compaction,
     },
     /// From the network.

@@ -21,9 +21,9 @@ use tokio::sync::Semaphore;
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use conclave_storage::Fault;
 use conclave_storage::machine::Machine;
 use conclave_storage::reader::Reader;
+use conclave_storage::{Fault, Index};
 
 use crate::admission::Admission;
 use crate::applier::{Applier, ToApply};
@@ -93,7 +93,7 @@ impl Settings {
         watch::Settings::new(self.max_request_bytes, self.watch_progress_interval)
     }
 
-    fn node(&self, member_id: u64, applied: u64, seed: u64) -> node::Settings {
+    fn node(&self, member_id: u64, applied: Index, seed: u64) -> node::Settings {
         let ticks = self.election_timeout.as_millis() / self.heartbeat_interval.as_millis().max(1);
         node::Settings {
             member_id,

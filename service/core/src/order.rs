@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use conclave_storage::Term;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The order of one pipeline, shared by its commands that are under way.
 #[derive(Debug)]
 pub(crate) struct Order {
-    term: u64,
+    term: Term,
     leads: bool,
     has_ended: AtomicBool,
     /// Places that are free, on a member that does not lead.
@@ -26,7 +27,7 @@ pub(crate) struct Place {
 
 impl Order {
     /// Begins in a term, in which this member leads or not.
-    pub(crate) fn new(term: u64, leads: bool) -> Arc<Order> {
+    pub(crate) fn new(term: Term, leads: bool) -> Arc<Order> {
         Arc::new(Order {
             term,
             leads,
@@ -54,7 +55,7 @@ impl Order {
 
     /// Returns true if the order has not ended, and does not end because the term is this one and
     /// this member leads in it or not.
-    pub(crate) fn holds(&self, term: u64, leads: bool) -> bool {
+    pub(crate) fn holds(&self, term: Term, leads: bool) -> bool {
         !self.has_ended() && term == self.term && leads == self.leads
     }
 
@@ -108,28 +109,28 @@ mod tests {
 
     #[test]
     fn a_leader_gives_out_places_at_once() {
-        let order = Order::new(3, true);
+        let order = Order::new(Term(3), true);
         let places = [next(&order), next(&order)];
         for place in places {
             place.vacate();
         }
-        assert!(order.holds(3, true));
+        assert!(order.holds(Term(3), true));
     }
 
     #[test]
     fn elsewhere_one_command_is_under_way_at_a_time() {
-        let order = Order::new(3, false);
+        let order = Order::new(Term(3), false);
         let place = next(&order);
         assert!(poll(order.next_place()).is_pending());
         place.vacate();
         next(&order).vacate();
-        assert!(order.holds(3, false));
+        assert!(order.holds(Term(3), false));
     }
 
     #[test]
     fn a_command_without_an_outcome_ends_the_order_before_the_next_has_a_place() {
         for leads in [true, false] {
-            let order = Order::new(3, leads);
+            let order = Order::new(Term(3), leads);
             drop(next(&order));
             assert!(order.has_ended());
         }
@@ -137,10 +138,10 @@ mod tests {
 
     #[test]
     fn an_order_holds_in_its_own_term_and_role() {
-        let order = Order::new(3, true);
-        assert!(order.holds(3, true));
-        assert!(!order.holds(4, true));
+        let order = Order::new(Term(3), true);
+        assert!(order.holds(Term(3), true));
+        assert!(!order.holds(Term(4), true));
         // It stepped down, and there is no other leader yet.
-        assert!(!order.holds(3, false));
+        assert!(!order.holds(Term(3), false));
     }
 }

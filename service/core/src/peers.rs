@@ -14,9 +14,9 @@ use tokio::sync::oneshot;
 
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Parcel, answer, question};
-use conclave_storage::Fault;
 use conclave_storage::snapshot::Snapshot;
 use conclave_storage::state_store::StateStore;
+use conclave_storage::{Fault, Index, Term};
 
 use crate::clock::Moment;
 use crate::workers::Workers;
@@ -86,9 +86,9 @@ pub struct SnapshotFiles {
     /// The folder; everything in it belongs to the snapshot.
     pub dir: PathBuf,
     /// Last log entry the state includes.
-    pub index: u64,
+    pub index: Index,
     /// Its term.
-    pub term: u64,
+    pub term: Term,
     /// Names and sizes in bytes of the files in the folder.
     pub files: Vec<(String, u64)>,
     states: Arc<dyn StateStore>,
@@ -151,9 +151,9 @@ pub struct ReceivedSnapshot {
     /// The raft message that announces it.
     pub raft_message: Bytes,
     /// Last log entry the state in it includes.
-    pub index: u64,
+    pub index: Index,
     /// Its term.
-    pub term: u64,
+    pub term: Term,
     /// Reports whether the snapshot was installed. If not, the receiver removes the folder.
     pub installed: oneshot::Sender<bool>,
 }

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use conclave_storage::Index;
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::Moment;
@@ -53,14 +54,14 @@ pub(crate) type Waiter = oneshot::Sender<()>;
 #[derive(Debug, Default)]
 struct Waiters {
     /// By index, then by arrival.
-    queue: BTreeMap<(u64, u64), Waiter>,
+    queue: BTreeMap<(Index, u64), Waiter>,
     arrivals: u64,
 }
 
 /// Removes a waiter that gives up.
 struct Waiting<'a> {
     progress: &'a Progress,
-    key: (u64, u64),
+    key: (Index, u64),
     is_reached: bool,
 }
 
@@ -73,14 +74,14 @@ impl Drop for Waiting<'_> {
 }
 
 impl Progress {
-    pub(crate) fn new(applied: u64) -> Progress {
+    pub(crate) fn new(applied: Index) -> Progress {
         Progress {
             raft_status: watch::Sender::new(RaftStatus::default()),
             leader_found: AtomicU64::new(0),
             leader_changes: AtomicU64::new(0),
-            committed: AtomicU64::new(applied),
+            committed: AtomicU64::new(applied.0),
             reads_from: AtomicU64::new(CLOSED),
-            applied: AtomicU64::new(applied),
+            applied: AtomicU64::new(applied.0),
             waiters: Mutex::default(),
             compactions: watch::Sender::new(()),
         }
@@ -104,12 +105,12 @@ impl Progress {
         self.leader_changes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn committed(&self) -> u64 {
-        self.committed.load(Ordering::Relaxed)
+    pub(crate) fn committed(&self) -> Index {
+        Index(self.committed.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn applied(&self) -> u64 {
-        self.applied.load(Ordering::Acquire)
+    pub(crate) fn applied(&self) -> Index {
+        Index(self.applied.load(Ordering::Acquire))
     }
 
     /// Returns true if a linearizable read needs no round now; see the module head.
@@ -118,7 +119,7 @@ impl Progress {
     }
 
     /// Waits until `index` is applied and visible to the reader.
-    pub(crate) async fn applied_through(&self, index: u64) {
+    pub(crate) async fn applied_through(&self, index: Index) {
         // Nearly always the index is applied already, and then there is no lock.
         if self.applied() < index
             && let Some((mut waiting, reached)) = self.wait_for(index)
@@ -129,7 +130,7 @@ impl Progress {
         }
     }
 
-    fn wait_for(&self, index: u64) -> Option<(Waiting<'_>, oneshot::Receiver<()>)> {
+    fn wait_for(&self, index: Index) -> Option<(Waiting<'_>, oneshot::Receiver<()>)> {
         let mut waiters = self.waiters();
         // Under the lock, or the index could be reached before the waiter is in the queue.
         if self.applied() >= index {
@@ -167,14 +168,14 @@ impl Progress {
     }
 
     /// Called by the driver when the committed index has advanced.
-    pub(crate) fn set_committed(&self, index: u64) {
-        self.committed.store(index, Ordering::Relaxed);
+    pub(crate) fn set_committed(&self, index: Index) {
+        self.committed.store(index.0, Ordering::Relaxed);
     }
 
     /// Called by the driver of a sole member and leader: reads need no round once `index` is
     /// applied. The module head explains the index.
-    pub(crate) fn open_reads_from(&self, index: u64) {
-        self.reads_from.store(index, Ordering::Release);
+    pub(crate) fn open_reads_from(&self, index: Index) {
+        self.reads_from.store(index.0, Ordering::Release);
     }
 
     /// Called by the driver: reads need a round.
@@ -185,13 +186,13 @@ impl Progress {
     /// Called by the applier, after the state is visible to the reader and before any caller is
     /// answered. Returns the waiters whose index is reached, in order; the applier notifies them.
     #[must_use]
-    pub(crate) fn set_applied(&self, index: u64) -> Vec<Waiter> {
+    pub(crate) fn set_applied(&self, index: Index) -> Vec<Waiter> {
         let mut waiters = self.waiters();
-        self.applied.store(index, Ordering::Release);
+        self.applied.store(index.0, Ordering::Release);
         if waiters.queue.is_empty() {
             return Vec::new();
         }
-        let later = waiters.queue.split_off(&(index + 1, 0));
+        let later = waiters.queue.split_off(&(index.next(), 0));
         let reached = std::mem::replace(&mut waiters.queue, later);
         reached.into_values().collect()
     }
@@ -219,31 +220,31 @@ mod tests {
 
     #[test]
     fn a_batch_wakes_the_tasks_whose_index_it_reaches() {
-        let progress = Progress::new(5);
+        let progress = Progress::new(Index(5));
         let mut cx = Context::from_waker(Waker::noop());
-        let mut applied = pin!(progress.applied_through(5));
+        let mut applied = pin!(progress.applied_through(Index(5)));
         assert!(applied.as_mut().poll(&mut cx).is_ready());
-        let mut next = pin!(progress.applied_through(6));
-        let mut later = pin!(progress.applied_through(8));
+        let mut next = pin!(progress.applied_through(Index(6)));
+        let mut later = pin!(progress.applied_through(Index(8)));
         assert!(next.as_mut().poll(&mut cx).is_pending());
         assert!(later.as_mut().poll(&mut cx).is_pending());
-        assert_eq!(notify(progress.set_applied(7)), 1);
+        assert_eq!(notify(progress.set_applied(Index(7))), 1);
         assert!(next.as_mut().poll(&mut cx).is_ready());
         assert!(later.as_mut().poll(&mut cx).is_pending());
-        assert_eq!(notify(progress.set_applied(8)), 1);
+        assert_eq!(notify(progress.set_applied(Index(8))), 1);
         assert!(later.as_mut().poll(&mut cx).is_ready());
-        assert_eq!(notify(progress.set_applied(9)), 0);
+        assert_eq!(notify(progress.set_applied(Index(9))), 0);
     }
 
     #[test]
     fn tasks_are_woken_by_index_and_then_by_arrival() {
-        let progress = Progress::new(0);
+        let progress = Progress::new(Index::NONE);
         let mut waiting: Vec<_> = [3, 1, 3, 2, 1]
             .into_iter()
-            .map(|index| progress.wait_for(index).expect("it is not applied"))
+            .map(|index| progress.wait_for(Index(index)).expect("it is not applied"))
             .collect();
         let mut order = Vec::new();
-        for waiter in progress.set_applied(3) {
+        for waiter in progress.set_applied(Index(3)) {
             waiter.send(()).expect("it is waited for");
             let woken = |(_, reached): &mut (_, oneshot::Receiver<()>)| reached.try_recv().is_ok();
             order.push(waiting.iter_mut().position(woken));
@@ -253,12 +254,12 @@ mod tests {
 
     #[test]
     fn a_task_that_gives_up_leaves_nothing() {
-        let progress = Progress::new(0);
+        let progress = Progress::new(Index::NONE);
         let mut cx = Context::from_waker(Waker::noop());
         {
-            let mut waiting = pin!(progress.applied_through(1));
+            let mut waiting = pin!(progress.applied_through(Index(1)));
             assert!(waiting.as_mut().poll(&mut cx).is_pending());
         }
-        assert!(progress.set_applied(1).is_empty());
+        assert!(progress.set_applied(Index(1)).is_empty());
     }
 }

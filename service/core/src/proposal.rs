@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use conclave_proto::command::MemberChange;
+use conclave_storage::Term;
 use conclave_storage::machine::Outcome;
 
 use crate::admission::Permit;
@@ -71,7 +72,7 @@ impl Proposal {
 
     /// Returns false if this is a command of a pipeline that has ended, or that ends because the
     /// term is this one and this member leads in it or not.
-    pub(crate) fn is_in_order(&self, term: u64, leads: bool) -> bool {
+    pub(crate) fn is_in_order(&self, term: Term, leads: bool) -> bool {
         let place = self.slot.as_ref().and_then(|slot| slot.place.as_ref());
         place.is_none_or(|place| place.order().holds(term, leads))
     }

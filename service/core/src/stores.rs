@@ -23,13 +23,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use conclave_proto::command::Member;
-use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
 use conclave_storage::log::{Entry, Log, LogState};
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::membership::Change;
 use conclave_storage::reader::Reader;
 use conclave_storage::state_store::{Current, StateStore};
+use conclave_storage::{Fault, Index, Term};
 
 use crate::applier::{SkippedEntry, entry as applying};
 use crate::consensus::configuration::{self, Configuration};
@@ -185,7 +185,7 @@ impl Opened {
         let index = self.log_state.last_index;
         let term = self.log.term(index)?.unwrap_or_default();
         // After the loss of a majority, the operator compares this between the survivors.
-        tracing::info!(index, term, "the raft log ends here");
+        tracing::info!(index = index.0, term = term.0, "the raft log ends here");
         Ok(Stores {
             identity: Identity {
                 cluster_id,
@@ -218,7 +218,7 @@ impl Opened {
     }
 
     /// Restarts the log after the state's applied index, with the state's members.
-    fn restart_log(&mut self, index: u64, term: u64) -> Result<(), Fault> {
+    fn restart_log(&mut self, index: Index, term: Term) -> Result<(), Fault> {
         let configuration = Configuration::of(&self.reader.members(), index);
         self.log.restore(index, term, configuration.encode())?;
         (self.log, self.log_state) = Log::open(Arc::clone(&self.log_engine))?;
@@ -247,7 +247,7 @@ impl Opened {
                 log.last_index
             )));
         }
-        if index + 1 < log.first_index {
+        if index.next() < log.first_index {
             return Err(damaged(format!(
                 "the state has applied entry {index}, and the raft log begins at {}: the state \
                  was lost or replaced",
@@ -265,12 +265,12 @@ impl Opened {
     }
 
     /// Restarts the log if a crash came after a snapshot's state was installed and before its log.
-    fn finish_installation(&mut self, snapshot: Option<(u64, u64)>) -> Result<(), Fault> {
+    fn finish_installation(&mut self, snapshot: Option<(Index, Term)>) -> Result<(), Fault> {
         let Some((index, term)) = snapshot else {
             return Ok(());
         };
         if self.reader.applied().index == index && self.log.term(index)? != Some(term) {
-            tracing::info!(index, "finishing the installation of a snapshot");
+            tracing::info!(index = index.0, "finishing the installation of a snapshot");
             self.restart_log(index, term)?;
         }
         Ok(())
@@ -280,13 +280,15 @@ impl Opened {
     /// the last entries before this member knew, and no other member can contradict them.
     fn force_sole_member(&mut self, member_id: u64) -> Result<(), Fault> {
         let last = self.log_state.last_index;
-        let entries = self
-            .log
-            .entries(self.reader.applied().index + 1, last + 1, u64::MAX)?;
+        let first = self.reader.applied().index.next();
+        let entries = self.log.entries(first, last.next(), u64::MAX)?;
         for entry in entries {
             if removes(&entry, member_id) {
                 // The members that were to continue without it are lost.
-                tracing::warn!(index = entry.index, "the removal of this member is dropped");
+                tracing::warn!(
+                    index = entry.index.0,
+                    "the removal of this member is dropped"
+                );
                 break;
             }
             let entry = CommittedEntry {
@@ -309,7 +311,7 @@ impl Opened {
         self.machine.force_sole_member(member_id)?;
         let applied = self.reader.applied();
         tracing::warn!(
-            index = applied.index,
+            index = applied.index.0,
             "this member is a new cluster of one; the others must not be started again"
         );
         self.restart_log(applied.index, applied.term)

@@ -1,6 +1,7 @@
 //! `--skip-log-entry`: log entries to skip.
 
 use conclave_core::applier::SkippedEntry;
+use conclave_storage::Index;
 
 use super::ConfigError;
 
@@ -19,7 +20,7 @@ fn one(text: &str) -> Result<SkippedEntry, ConfigError> {
         // The log line always prints eight digits, so fewer digits are a copying error.
         let is_whole = hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         let hash = u32::from_str_radix(hash, 16).ok().filter(|_| is_whole)?;
-        let index = index.parse().ok()?;
+        let index = Index(index.parse().ok()?);
         Some(SkippedEntry { index, hash })
     });
     entry.ok_or_else(|| {

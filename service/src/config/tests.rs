@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use conclave_storage::Index;
+
 use super::*;
 use crate::net::tls::{TlsFiles, TlsIdentity, TlsVersion};
 
@@ -233,7 +235,10 @@ fn log_entries_to_skip_are_named_by_index_and_hash() {
     let expected = [(812, 0x0a1b_2c3d), (900, u32::MAX)];
     assert_eq!(
         skipped,
-        expected.map(|(index, hash)| SkippedEntry { index, hash })
+        expected.map(|(index, hash)| SkippedEntry {
+            index: Index(index),
+            hash,
+        })
     );
     let printed: Vec<_> = skipped.iter().map(ToString::to_string).collect();
     assert_eq!(printed.join(","), entries);

@@ -54,12 +54,12 @@ const GAUGES: &[Row<i64>] = &[
     (
         "etcd_server_proposals_committed_total",
         "The last log index committed.",
-        |handle| wide(handle.status().committed_index),
+        |handle| wide(handle.status().committed_index.0),
     ),
     (
         "etcd_server_proposals_applied_total",
         "The last log index applied here.",
-        |handle| wide(handle.status().applied_index),
+        |handle| wide(handle.status().applied_index.0),
     ),
     (
         "etcd_server_proposals_pending",

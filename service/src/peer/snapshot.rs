@@ -115,7 +115,7 @@ pub(super) async fn send(
     files: Arc<SnapshotFiles>,
 ) {
     let member = format!("{:x}", sending.to);
-    let (index, size_bytes) = (files.index, total(&files));
+    let (index, size_bytes) = (files.index.0, total(&files));
     tracing::info!(member, index, size_bytes, "sending a snapshot");
     let started = common.clock.now();
     let counted = turn.stats().sending.begin();
@@ -175,8 +175,8 @@ async fn transfer(
     let start = SnapshotStart {
         hello: Some(common.settings.identity().hello(to)),
         raft_message,
-        index: files.index,
-        term: files.term,
+        index: files.index.0,
+        term: files.term.0,
         format_version: FORMAT_VERSION,
         files: files.files.iter().map(announced).collect(),
     };

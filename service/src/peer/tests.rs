@@ -111,7 +111,7 @@ impl Party {
             clock: Arc::new(SystemClock::new()),
             applied: {
                 let applied = Arc::clone(&applied);
-                Arc::new(move || applied.load(Ordering::Relaxed))
+                Arc::new(move || Index(applied.load(Ordering::Relaxed)))
             },
             stats: PeerStats::new(id).expect("distinct names").0,
             began_blank: false,

@@ -57,9 +57,9 @@ fn status(access: &Access) -> pb::StatusResponse {
         // What the quota speaks of: etcd's alerts and people compare the two.
         db_size: size(sizes.logical),
         leader: raft_status.leader,
-        raft_index: raft_status.committed_index,
-        raft_term: raft_status.term,
-        raft_applied_index: raft_status.applied_index,
+        raft_index: raft_status.committed_index.0,
+        raft_term: raft_status.term.0,
+        raft_applied_index: raft_status.applied_index.0,
         errors: errors(raft_status.leader, &access.reader().alarms()),
         db_size_in_use: size(sizes.logical),
         is_learner: raft_status.is_learner,

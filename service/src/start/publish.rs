@@ -31,7 +31,7 @@ pub(crate) async fn publish(handle: &Handle, config: &Config) {
             tracing::warn!(
                 seconds = handle.clock().now().since(since).as_secs(),
                 leader = format!("{leader:x}"),
-                applied = handle.reader().applied().index,
+                applied = handle.reader().applied().index.0,
                 "this member is not ready: it has not caught up with the leader"
             );
         }
@@ -61,7 +61,7 @@ async fn attempts(handle: &Handle, config: &Config) {
         }
         // Before the first snapshot or entry a member has nothing to show for having run. If it
         // published itself then and started anew, it would look like one that lost its data.
-        handle.applied_through(GENESIS.0 + 1).await;
+        handle.applied_through(GENESIS.0.next()).await;
         let members = handle.reader().members();
         let done = if members.iter().any(|member| has(member, &attributes)) {
             handle.linearize().await.is_ok()

@@ -4,6 +4,8 @@
 
 use bytes::Bytes;
 
+use crate::ids::{Index, Term};
+
 /// Kind of an entry, as consensus sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
@@ -19,9 +21,9 @@ pub enum EntryKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Position in the log, from 1.
-    pub index: u64,
+    pub index: Index,
     /// The term of the leader that proposed it.
-    pub term: u64,
+    pub term: Term,
     /// The format of `data`.
     pub kind: EntryKind,
     /// The payload, opaque here.
@@ -32,18 +34,18 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HardState {
     /// The latest term this member has seen.
-    pub term: u64,
+    pub term: Term,
     /// The member it voted for in that term; 0 for none.
     pub vote: u64,
     /// The highest index that this member knows to be committed. It may lag behind.
-    pub commit: u64,
+    pub commit: Index,
 }
 
 /// The last compacted entry. The log begins after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Compacted {
-    pub(super) index: u64,
-    pub(super) term: u64,
+    pub(super) index: Index,
+    pub(super) term: Term,
 }
 
 const TERM: usize = 8;
@@ -76,15 +78,15 @@ fn crc_of(parts: &[&[u8]]) -> u32 {
 }
 
 /// Checksum of an entry with its index, term and kind. Equal on every member that has the entry.
-pub fn entry_checksum(index: u64, term: u64, kind: EntryKind, data: &[u8]) -> u32 {
-    let (index, term) = (index.to_be_bytes(), term.to_be_bytes());
+pub fn entry_checksum(index: Index, term: Term, kind: EntryKind, data: &[u8]) -> u32 {
+    let (index, term) = (index.0.to_be_bytes(), term.0.to_be_bytes());
     crc_of(&[&index, &term, &[kind.to_byte()], data])
 }
 
 /// The value of an entry: term, kind, CRC, data.
 pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
     let mut out = Vec::with_capacity(TERM + KIND + CRC + entry.data.len());
-    out.extend_from_slice(&entry.term.to_be_bytes());
+    out.extend_from_slice(&entry.term.0.to_be_bytes());
     out.push(entry.kind.to_byte());
     let crc = entry_checksum(entry.index, entry.term, entry.kind, &entry.data);
     out.extend_from_slice(&crc.to_be_bytes());
@@ -94,13 +96,13 @@ pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
 
 /// A decoded value, before its data is copied.
 pub(super) struct EntryRef<'a> {
-    pub(super) term: u64,
+    pub(super) term: Term,
     pub(super) kind: EntryKind,
     pub(super) data: &'a [u8],
 }
 
 impl EntryRef<'_> {
-    pub(super) fn to_entry(&self, index: u64) -> Entry {
+    pub(super) fn to_entry(&self, index: Index) -> Entry {
         let data = Bytes::copy_from_slice(self.data);
         Entry {
             index,
@@ -112,13 +114,13 @@ impl EntryRef<'_> {
 }
 
 /// Decodes a value. `None` when it does not match its checksum, or is the value of another index.
-pub(super) fn decode_entry(index: u64, value: &[u8]) -> Option<EntryRef<'_>> {
+pub(super) fn decode_entry(index: Index, value: &[u8]) -> Option<EntryRef<'_>> {
     let (head, rest) = value.split_at_checked(TERM + KIND)?;
     let (crc, data) = rest.split_at_checked(CRC)?;
-    if crc_of(&[&index.to_be_bytes(), head, data]).to_be_bytes() != *crc {
+    if crc_of(&[&index.0.to_be_bytes(), head, data]).to_be_bytes() != *crc {
         return None;
     }
-    let term = u64::from_be_bytes(head[..TERM].try_into().ok()?);
+    let term = Term(u64::from_be_bytes(head[..TERM].try_into().ok()?));
     Some(EntryRef {
         term,
         kind: EntryKind::from_byte(head[TERM])?,

@@ -19,13 +19,13 @@ fn reopened(engine: &MemoryEngine) -> (LogState, Vec<(u64, u64)>) {
     let entries = listing(&log);
     assert_eq!(
         state.last_index,
-        state.first_index - 1 + entries.len() as u64
+        Index(state.first_index.previous().0 + entries.len() as u64)
     );
     assert_eq!(
-        log.term(state.first_index - 1).unwrap(),
+        log.term(state.first_index.previous()).unwrap(),
         Some(state.compacted_term)
     );
-    assert_eq!(log.term(state.last_index + 1).unwrap(), None);
+    assert_eq!(log.term(state.last_index.next()).unwrap(), None);
     (state, entries)
 }
 
@@ -48,7 +48,7 @@ fn a_fresh_log_is_empty_and_is_bootstrapped() {
     let engine = MemoryEngine::new();
     let (log, state) = open(&engine).unwrap();
     let hard_state = HardState::default();
-    let (first_index, last_index, compacted_term) = (1, 0, 0);
+    let (first_index, last_index, compacted_term) = (Index(1), Index::NONE, Term::NONE);
     let conf_state = Bytes::new();
     let fresh = LogState {
         hard_state,
@@ -58,7 +58,7 @@ fn a_fresh_log_is_empty_and_is_bootstrapped() {
         compacted_term,
     };
     assert_eq!(state, fresh);
-    assert_eq!(log.term(0).unwrap(), Some(0));
+    assert_eq!(log.term(Index::NONE).unwrap(), Some(Term::NONE));
     log.append(&configured("one voter")).unwrap();
     let (state, entries) = reopened(&engine.crash());
     assert_eq!(state.conf_state, "one voter");
@@ -70,9 +70,9 @@ fn appends_survive_and_hard_state_rides_along() {
     let engine = MemoryEngine::new();
     let (log, _) = open(&engine).unwrap();
     let hard_state = HardState {
-        term: 3,
+        term: Term(3),
         vote: 7,
-        commit: 2,
+        commit: Index(2),
     };
     let both = Append {
         hard_state: Some(hard_state),
@@ -103,7 +103,7 @@ fn an_append_replaces_the_end() {
     let expected = [(1, 1), (2, 1), (3, 2), (4, 5)];
     assert_eq!(listing(&log), expected);
     assert_eq!(reopened(&engine.crash()).1, expected);
-    assert_eq!(log.term(5).unwrap(), None);
+    assert_eq!(log.term(Index(5)).unwrap(), None);
 }
 
 #[test]
@@ -111,8 +111,11 @@ fn entries_are_cut_by_size_and_bounds() {
     let (log, _) = open(&MemoryEngine::new()).unwrap();
     log.append(&append(1, 9, 1)).unwrap();
     let indexes = |low, high, bytes| {
-        let entries = log.entries(low, high, bytes).unwrap();
-        entries.iter().map(|entry| entry.index).collect::<Vec<_>>()
+        let entries = log.entries(Index(low), Index(high), bytes).unwrap();
+        entries
+            .iter()
+            .map(|entry| entry.index.0)
+            .collect::<Vec<_>>()
     };
     let size = entry(1, 1).data.len() as u64;
     assert_eq!(indexes(1, 10, u64::MAX).len(), 9);
@@ -134,18 +137,18 @@ fn compaction_remembers_the_term_and_raises_the_commit() {
     log.append(&append(5, 4, 2)).unwrap();
     log.append(&commit(2)).unwrap();
     for (through, term) in [(2, 1), (4, 1), (5, 2), (3, 2), (8, 2)] {
-        log.compact(through).unwrap();
+        log.compact(Index(through)).unwrap();
         engine.flush().unwrap();
         let (state, entries) = reopened(&engine);
         let through = through.max(if term == 2 { 5 } else { 0 });
         assert_eq!(
             (state.first_index, state.compacted_term),
-            (through + 1, term)
+            (Index(through + 1), Term(term))
         );
-        assert_eq!(state.last_index, 8);
-        assert_eq!(state.hard_state.commit, through);
+        assert_eq!(state.last_index, Index(8));
+        assert_eq!(state.hard_state.commit, Index(through));
         assert_eq!(listing(&log), entries);
-        assert_eq!(log.term(through - 1).unwrap(), None);
+        assert_eq!(log.term(Index(through - 1)).unwrap(), None);
     }
     log.append(&append(9, 1, 4)).unwrap();
     assert_eq!(reopened(&engine.crash()).1, [(9, 4)]);
@@ -159,15 +162,15 @@ fn an_append_from_before_a_compaction_takes_no_commit_back() {
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 8, 1)).unwrap();
     log.append(&commit(6)).unwrap();
-    log.compact(6).unwrap();
+    log.compact(Index(6)).unwrap();
     let late = Append {
         entries: append(9, 1, 3).entries,
         ..commit(4)
     };
     log.append(&late).unwrap();
     let (state, entries) = reopened(&engine.crash());
-    assert_eq!(state.hard_state.commit, 6);
-    assert_eq!((state.hard_state.term, state.hard_state.vote), (3, 2));
+    assert_eq!(state.hard_state.commit, Index(6));
+    assert_eq!((state.hard_state.term, state.hard_state.vote), (Term(3), 2));
     assert_eq!(entries, [(7, 1), (8, 1), (9, 3)]);
 }
 
@@ -177,29 +180,33 @@ fn restore_begins_anew_after_the_snapshot() {
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 4, 1)).unwrap();
     log.append(&commit(3)).unwrap();
-    log.restore(100, 9, Bytes::from_static(b"three voters"))
+    log.restore(Index(100), Term(9), Bytes::from_static(b"three voters"))
         .unwrap();
     let (state, entries) = reopened(&engine);
     assert_eq!(engine.unsynced(), 0);
     assert_eq!(
         state.hard_state,
         HardState {
-            term: 9,
+            term: Term(9),
             vote: 0,
-            commit: 100
+            commit: Index(100)
         }
     );
     assert_eq!(
         (state.first_index, state.last_index, state.compacted_term),
-        (101, 100, 9)
+        (Index(101), Index(100), Term(9))
     );
     assert_eq!(state.conf_state, "three voters");
     assert_eq!(entries, []);
-    assert_eq!(log.term(4).unwrap(), None);
-    log.restore(120, 2, Bytes::new()).unwrap();
-    assert_eq!(log.first_index(), 121);
+    assert_eq!(log.term(Index(4)).unwrap(), None);
+    log.restore(Index(120), Term(2), Bytes::new()).unwrap();
+    assert_eq!(log.first_index(), Index(121));
     let (_, state) = open(&engine).unwrap();
-    assert_eq!(state.hard_state.term, 9, "a vote's term is not taken back");
+    assert_eq!(
+        state.hard_state.term,
+        Term(9),
+        "a vote's term is not taken back"
+    );
 }
 
 #[test]
@@ -223,7 +230,9 @@ fn a_hole_is_found_at_open() {
     for missing in [1, 2, 4] {
         let engine = MemoryEngine::new();
         open(&engine).unwrap().0.append(&append(1, 5, 1)).unwrap();
-        write(&engine, |batch| batch.delete(LOG_ENTRIES, key(missing)));
+        write(&engine, |batch| {
+            batch.delete(LOG_ENTRIES, key(Index(missing)))
+        });
         assert_damaged(&engine, &format!("entry {missing} is missing"));
     }
 }
@@ -233,12 +242,12 @@ fn a_hole_that_appears_later_is_found_when_it_is_read() {
     let engine = MemoryEngine::new();
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 5, 1)).unwrap();
-    write(&engine, |batch| batch.delete(LOG_ENTRIES, key(3)));
+    write(&engine, |batch| batch.delete(LOG_ENTRIES, key(Index(3))));
     assert!(matches!(
-        log.entries(1, 6, u64::MAX),
+        log.entries(Index(1), Index(6), u64::MAX),
         Err(Fault::Damaged { .. })
     ));
-    assert_eq!(log.entries(1, 3, u64::MAX).unwrap().len(), 2);
+    assert_eq!(log.entries(Index(1), Index(3), u64::MAX).unwrap().len(), 2);
 }
 
 #[test]
@@ -252,10 +261,10 @@ fn every_flipped_byte_is_found_at_open() {
     })
     .unwrap();
     log.append(&commit(3)).unwrap();
-    log.compact(1).unwrap();
+    log.compact(Index(1)).unwrap();
     let records = [
-        (LOG_ENTRIES, key(2).to_vec(), "entry 2"),
-        (LOG_ENTRIES, key(3).to_vec(), "entry 3"),
+        (LOG_ENTRIES, key(Index(2)).to_vec(), "entry 2"),
+        (LOG_ENTRIES, key(Index(3)).to_vec(), "entry 3"),
         (LOG_META, LOG_HARD_STATE.to_vec(), "hard_state"),
         (LOG_META, LOG_CONF_STATE.to_vec(), "conf_state"),
         (LOG_META, LOG_COMPACTED.to_vec(), "compacted"),
@@ -281,9 +290,9 @@ fn every_flipped_byte_is_found_at_open() {
 fn an_entry_in_the_place_of_another_is_damage() {
     let engine = MemoryEngine::new();
     open(&engine).unwrap().0.append(&append(1, 3, 1)).unwrap();
-    let other = engine.get(LOG_ENTRIES, &key(3)).unwrap().unwrap();
+    let other = engine.get(LOG_ENTRIES, &key(Index(3))).unwrap().unwrap();
     write(&engine, |batch| {
-        batch.put(LOG_ENTRIES, key(2), other.to_vec())
+        batch.put(LOG_ENTRIES, key(Index(2)), other.to_vec())
     });
     assert_damaged(&engine, "entry 2");
 }
@@ -294,7 +303,7 @@ fn a_lost_end_is_damage() {
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 3, 1)).unwrap();
     log.append(&commit(3)).unwrap();
-    write(&engine, |batch| batch.delete(LOG_ENTRIES, key(3)));
+    write(&engine, |batch| batch.delete(LOG_ENTRIES, key(Index(3))));
     assert_damaged(&engine, "the log ends at 2");
 }
 
@@ -304,7 +313,11 @@ fn terms_that_go_back_are_damage() {
     let (log, _) = open(&engine).unwrap();
     log.append(&append(1, 1, 5)).unwrap();
     write(&engine, |batch| {
-        batch.put(LOG_ENTRIES, key(2), entry::encode_entry(&entry(2, 4)))
+        batch.put(
+            LOG_ENTRIES,
+            key(Index(2)),
+            entry::encode_entry(&entry(2, 4)),
+        )
     });
     assert_damaged(&engine, "after one of 5");
 }

@@ -13,6 +13,7 @@ use prost::Message as _;
 use super::{Genesis, Limits, Machine, Outcome, Rejected, validate};
 use crate::Fault;
 use crate::engine::memory::MemoryEngine;
+use crate::ids::{Index, Term};
 use crate::log::{EntryKind, entry_checksum};
 use crate::membership::Change;
 use crate::reader::Reader;
@@ -62,40 +63,42 @@ fn nested_put(levels: u32) -> api::TxnRequest {
 fn a_broken_entry_is_named_and_changes_nothing() {
     let (mut machine, reader) = machine();
     let garbage = Bytes::from_static(b"\xff\xff");
-    match machine.apply(2, 1, &garbage) {
+    match machine.apply(Index(2), Term(1), &garbage) {
         Err(Fault::Entry {
             index, term, hash, ..
         }) => {
-            let expected = entry_checksum(2, 1, EntryKind::Normal, &garbage);
-            assert_eq!((index, term, hash), (2, 1, expected));
+            let expected = entry_checksum(Index(2), Term(1), EntryKind::Normal, &garbage);
+            assert_eq!((index, term, hash), (Index(2), Term(1), expected));
         }
         other => panic!("garbage is {other:?}"),
     }
     // Another entry can be applied at its index, as the empty one is when the entry is skipped.
-    machine.apply(2, 1, &Bytes::new()).expect("applied");
+    machine
+        .apply(Index(2), Term(1), &Bytes::new())
+        .expect("applied");
     machine.commit().expect("in memory");
-    assert_eq!(reader.applied().index, 2);
+    assert_eq!(reader.applied().index, Index(2));
 }
 
 #[test]
 fn what_was_not_committed_can_be_forgotten() {
     let (mut machine, reader) = machine();
     machine
-        .apply(2, 1, &payload(Body::Put(put("a"))))
+        .apply(Index(2), Term(1), &payload(Body::Put(put("a"))))
         .expect("applied");
     machine.commit().expect("in memory");
     let committed = reader.applied();
     machine
-        .apply(3, 1, &payload(Body::Put(put("b"))))
+        .apply(Index(3), Term(1), &payload(Body::Put(put("b"))))
         .expect("applied");
     machine.forget_uncommitted().expect("in memory");
     assert_eq!(reader.applied(), committed);
     machine
-        .apply(3, 1, &payload(Body::Put(put("c"))))
+        .apply(Index(3), Term(1), &payload(Body::Put(put("c"))))
         .expect("applied");
     machine.commit().expect("in memory");
     let applied = reader.applied();
-    assert_eq!(applied.index, 3);
+    assert_eq!(applied.index, Index(3));
     assert_eq!(applied.revision.0, committed.revision.0 + 1);
 }
 
@@ -118,7 +121,9 @@ fn the_deepest_transaction_is_applied_in_little_stack() {
         let (mut machine, _) = machine();
         let mut apply = |index, levels| -> Outcome {
             let payload = payload(Body::Txn(nested_put(levels)));
-            let mut done = machine.apply(index, 1, &payload).expect("no fault");
+            let mut done = machine
+                .apply(Index(index), Term(1), &payload)
+                .expect("no fault");
             done.pop().expect("one command").outcome
         };
         assert!(apply(2, TXN_LEVELS_MAX).is_ok());
@@ -148,9 +153,9 @@ fn a_header_reaches_the_machine_as_it_was_proposed() {
         }],
     };
     let payload = batch.encode_to_vec().into();
-    let done = machine.apply(2, 1, &payload).expect("sound");
+    let done = machine.apply(Index(2), Term(1), &payload).expect("sound");
     assert_eq!(done[0].header, header);
     let remove = Change::Remove { id: 9 };
-    let done = machine.apply_member(3, 1, header.clone(), remove);
+    let done = machine.apply_member(Index(3), Term(1), header.clone(), remove);
     assert_eq!(done.header, header);
 }

@@ -31,7 +31,7 @@ impl Machine {
             id: id.0,
             ttl_seconds: ttl,
             remaining_seconds: 0,
-            granted_index: self.state.index,
+            granted_index: self.state.index.0,
         });
         self.effects.leases.push(LeaseEffect::Granted {
             id,

@@ -7,7 +7,7 @@ use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 
 use super::kind::CommandKind;
-use crate::ids::{LeaseId, Revision};
+use crate::ids::{Index, LeaseId, Revision};
 use crate::mvcc::Changes;
 
 /// Result of a command.
@@ -74,7 +74,7 @@ pub enum LeaseEffect {
         /// Time to live as granted.
         ttl_seconds: i64,
         /// The index of the entry that granted it.
-        granted_index: u64,
+        granted_index: Index,
     },
     /// The lease was revoked or has expired.
     Revoked {

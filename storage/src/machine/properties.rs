@@ -17,7 +17,7 @@ use super::script::{Stage, payload};
 use super::{Change, Changes, Outcome};
 use crate::engine::memory::MemoryEngine;
 use crate::engine::{Direction, Read};
-use crate::ids::{LeaseId, Revision};
+use crate::ids::{Index, LeaseId, Revision, Term};
 use crate::layout;
 use crate::mvcc::record::logical_size;
 use crate::reader::{ReadError, pages};
@@ -93,14 +93,14 @@ impl Pair {
     fn crash(&mut self, seed: u64) {
         self.stage = Stage::on(self.stage.engine.crash_seeded(seed));
         let applied = self.stage.reader.applied();
-        for (position, payload) in self.log.iter().enumerate().skip(applied.index as usize) {
-            let index = position as u64 + 1;
+        for (position, payload) in self.log.iter().enumerate().skip(applied.index.0 as usize) {
+            let index = Index(position as u64 + 1);
             self.stage
                 .machine
-                .apply(index, 1, payload)
+                .apply(index, Term(1), payload)
                 .expect("applies");
         }
-        self.stage.set_index(self.log.len() as u64);
+        self.stage.set_index(Index(self.log.len() as u64));
         self.stage.machine.commit().expect("commits");
         self.announced = self.model.changes.len();
     }

@@ -20,7 +20,7 @@ use prost::Message;
 
 use super::{Effects, Limits, Machine};
 use crate::engine::memory::MemoryEngine;
-use crate::ids::{LeaseId, Revision};
+use crate::ids::{Index, LeaseId, Revision, Term};
 use crate::reader::Reader;
 
 mod command;
@@ -99,7 +99,7 @@ pub(super) struct Stage {
     pub(super) engine: MemoryEngine,
     pub(super) machine: Machine,
     pub(super) reader: Reader,
-    index: u64,
+    index: Index,
     /// True if entries wait for the command `commit`.
     held: bool,
 }
@@ -126,16 +126,18 @@ impl Stage {
         match line {
             Line::Entry(bodies) => self.entry(bodies, out),
             Line::Noop => {
-                self.index += 1;
+                self.index = self.index.next();
                 self.machine
-                    .apply(self.index, 1, &Bytes::new())
+                    .apply(self.index, Term(1), &Bytes::new())
                     .expect("applies");
                 self.commit_unless_held(out);
             }
             Line::Member(change) => {
-                self.index += 1;
+                self.index = self.index.next();
                 let header = Header::default();
-                let done = self.machine.apply_member(self.index, 1, header, change);
+                let done = self
+                    .machine
+                    .apply_member(self.index, Term(1), header, change);
                 print::outcome(out, &done.outcome);
                 self.commit_unless_held(out);
             }
@@ -192,15 +194,15 @@ impl Stage {
 
     /// Applies one entry.
     pub(super) fn apply(&mut self, bodies: Vec<Body>) -> VecDeque<super::Outcome> {
-        self.index += 1;
+        self.index = self.index.next();
         let payload = payload(bodies);
-        let done = self.machine.apply(self.index, 1, &payload);
+        let done = self.machine.apply(self.index, Term(1), &payload);
         let done = done.expect("applies").into_iter();
         done.map(|done| done.outcome).collect()
     }
 
     /// Sets the index of the log, for tests that apply entries to the machine directly.
-    pub(super) fn set_index(&mut self, index: u64) {
+    pub(super) fn set_index(&mut self, index: Index) {
         self.index = index;
     }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::Read;
 use crate::fault::Fault;
-use crate::ids::Revision;
+use crate::ids::{Index, Revision, Term};
 use crate::layout;
 use crate::mvcc::compact::NEVER_COMPACTED;
 use crate::mvcc::record::damaged;
@@ -11,8 +11,8 @@ use crate::mvcc::record::damaged;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// Index of the last applied entry; `term` is the term of that entry.
-    pub(crate) index: u64,
-    pub(crate) term: u64,
+    pub(crate) index: Index,
+    pub(crate) term: Term,
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
     /// Logical size of all versions that are not removed yet. Equal on members that have removed
@@ -22,8 +22,8 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) const EMPTY: State = State {
-        index: 0,
-        term: 0,
+        index: Index::NONE,
+        term: Term::NONE,
         revision: Revision::EMPTY_STORE,
         compacted: NEVER_COMPACTED,
         size: 0,
@@ -38,8 +38,8 @@ impl State {
             size,
         } = *self;
         let numbers = [
-            index,
-            term,
+            index.0,
+            term.0,
             revision.0 as u64,
             compacted.0 as u64,
             size as u64,
@@ -57,8 +57,8 @@ impl State {
         let (numbers, _) = row.as_chunks::<8>();
         let number = |position: usize| u64::from_be_bytes(numbers[position]);
         Ok(State {
-            index: number(0),
-            term: number(1),
+            index: Index(number(0)),
+            term: Term(number(1)),
             revision: Revision(number(2) as i64),
             compacted: Revision(number(3) as i64),
             size: number(4) as i64,
@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn survives_its_bytes() {
         let state = State {
-            index: 1,
-            term: 2,
+            index: Index(1),
+            term: Term(2),
             revision: Revision(3),
             size: 5,
             ..State::EMPTY

@@ -44,8 +44,8 @@ impl Reader {
             .compaction_finished
             .store(finished.0, Ordering::Release);
         shared.logical_size.store(logical_size, Ordering::Release);
-        shared.term.store(applied.term, Ordering::Release);
-        shared.index.store(applied.index, Ordering::Release);
+        shared.term.store(applied.term.0, Ordering::Release);
+        shared.index.store(applied.index.0, Ordering::Release);
     }
 
     /// Switches to the engine of a snapshot with this compact revision. [`Reader::publish`] must

@@ -20,6 +20,7 @@ use crate::engine::{Batch, Direction, Durability, Engine};
 use crate::fault::Fault;
 use crate::layout::STATE_SPACES;
 use crate::snapshot::{self, Snapshot};
+use crate::{Index, Term};
 
 /// The name of a state that was not installed.
 const FIRST: &str = "state";
@@ -34,7 +35,7 @@ pub struct MemoryStates {
 
 struct Disk {
     current: MemoryEngine,
-    snapshot: Option<(u64, u64)>,
+    snapshot: Option<(Index, Term)>,
     /// Where the current state is.
     dir: PathBuf,
     /// Copies that were made or received, by path.
@@ -53,7 +54,7 @@ impl MemoryStates {
         MemoryStates::with(engine, PathBuf::from(FIRST), None)
     }
 
-    fn with(engine: MemoryEngine, dir: PathBuf, snapshot: Option<(u64, u64)>) -> MemoryStates {
+    fn with(engine: MemoryEngine, dir: PathBuf, snapshot: Option<(Index, Term)>) -> MemoryStates {
         let disk = Disk {
             current: engine,
             snapshot,
@@ -149,7 +150,7 @@ impl StateStore for MemoryStates {
         Ok(Arc::new(self.disk().open(dir)?))
     }
 
-    fn install(&self, dir: &Path, index: u64, term: u64) -> Result<(), Fault> {
+    fn install(&self, dir: &Path, index: Index, term: Term) -> Result<(), Fault> {
         let mut disk = self.disk();
         disk.current = disk.open(dir)?;
         disk.snapshot = Some((index, term));
@@ -196,7 +197,7 @@ mod tests {
         states
     }
 
-    fn index(states: &MemoryStates) -> (u64, Option<(u64, u64)>) {
+    fn index(states: &MemoryStates) -> (Index, Option<(Index, Term)>) {
         let Current { engine, snapshot } = states.open_current().expect("opens");
         let (_, reader) = Machine::open(engine, Limits::default()).expect("opens");
         (reader.applied().index, snapshot)
@@ -212,7 +213,7 @@ mod tests {
         let dir = PathBuf::from("state.1.5");
         other.receive(dir.clone(), bytes);
         other.open(&dir).expect("whole");
-        assert_eq!(index(&other.crash_torn(0)), (0, None));
+        assert_eq!(index(&other.crash_torn(0)), (Index::NONE, None));
         other
             .install(&dir, taken.index, taken.term)
             .expect("installs");

@@ -2,8 +2,8 @@
 //! of conclave-storage, on the engine in memory, and of conclave-rocks.
 
 use bytes::Bytes;
-use conclave_storage::Fault;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log};
+use conclave_storage::{Fault, Index, Term};
 
 pub(crate) fn entry(index: u64, term: u64) -> Entry {
     let kind = match index % 3 {
@@ -12,8 +12,8 @@ pub(crate) fn entry(index: u64, term: u64) -> Entry {
         _ => EntryKind::ConfChangeV2,
     };
     Entry {
-        index,
-        term,
+        index: Index(index),
+        term: Term(term),
         kind,
         data: Bytes::from(format!("data of {index} in {term}")),
     }
@@ -32,9 +32,9 @@ pub(crate) fn append(first: u64, count: u64, term: u64) -> Append {
 
 pub(crate) fn commit(commit: u64) -> Append {
     let hard_state = Some(HardState {
-        term: 3,
+        term: Term(3),
         vote: 2,
-        commit,
+        commit: Index(commit),
     });
     Append {
         hard_state,
@@ -45,14 +45,16 @@ pub(crate) fn commit(commit: u64) -> Append {
 
 /// Index and term of every entry, read through the log and checked against `term`.
 pub(crate) fn listing(log: &Log) -> Vec<(u64, u64)> {
-    let entries = log.entries(log.first_index(), u64::MAX, u64::MAX).unwrap();
+    let entries = log
+        .entries(log.first_index(), Index(u64::MAX), u64::MAX)
+        .unwrap();
     for found in &entries {
-        assert_eq!(*found, entry(found.index, found.term));
+        assert_eq!(*found, entry(found.index.0, found.term.0));
         assert_eq!(log.term(found.index).unwrap(), Some(found.term));
     }
     entries
         .iter()
-        .map(|found| (found.index, found.term))
+        .map(|found| (found.index.0, found.term.0))
         .collect()
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn steps() -> Vec<Step> {
         }),
         Box::new(|log| log.append(&append(4, 4, 2))),
         Box::new(|log| log.append(&append(6, 1, 3))),
-        Box::new(|log| log.compact(2)),
+        Box::new(|log| log.compact(Index(2))),
         Box::new(|log| {
             log.append(&Append {
                 sync: false,
@@ -87,8 +89,8 @@ pub(crate) fn steps() -> Vec<Step> {
             })
         }),
         Box::new(|log| log.append(&append(7, 2, 3))),
-        Box::new(|log| log.compact(5)),
-        Box::new(|log| log.restore(20, 4, Bytes::from_static(b"other"))),
+        Box::new(|log| log.compact(Index(5))),
+        Box::new(|log| log.restore(Index(20), Term(4), Bytes::from_static(b"other"))),
         Box::new(|log| log.append(&append(21, 2, 4))),
     ]
 }

@@ -19,7 +19,7 @@ use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{Changes, Done, GENESIS, Genesis, Limits, Machine, Outcome};
 use conclave_storage::membership::Change;
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, Revision};
+use conclave_storage::{Fault, Index, Revision, Term};
 use prost::Message as _;
 
 use crate::requests::{self, Near};
@@ -89,7 +89,7 @@ impl Twin {
         }
     }
 
-    fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
+    fn apply(&mut self, index: Index, entry: &Entry) -> Applied {
         let term = term(index);
         match entry {
             Entry::Normal(payload) => Applied::Commands(self.machine.apply(index, term, payload)),
@@ -115,8 +115,8 @@ impl Twin {
 }
 
 /// The term of an entry, which changes occasionally.
-fn term(index: u64) -> u64 {
-    GENESIS.1 + index / 8
+fn term(index: Index) -> Term {
+    Term(GENESIS.1.0 + index.0 / 8)
 }
 
 struct Steps {
@@ -211,7 +211,7 @@ impl Steps {
 
     /// Applies one entry to both.
     fn entry(&mut self, entry: Entry) {
-        let index = GENESIS.0 + 1 + self.log.len() as u64;
+        let index = Index(GENESIS.0.next().0 + self.log.len() as u64);
         let (lazy, eager) = (
             self.lazy.apply(index, &entry),
             self.eager.apply(index, &entry),
@@ -244,7 +244,7 @@ impl Steps {
             .iter()
             .position(|one| one.revision > applied.revision);
         self.eager.changes = changes[..known.unwrap_or(changes.len())].to_vec();
-        let lost = (GENESIS.0 + 1..).zip(&self.log);
+        let lost = GENESIS.0.next().until(Index(u64::MAX)).zip(&self.log);
         for (index, entry) in lost.filter(|(index, _)| *index > applied.index) {
             self.eager.apply(index, entry);
             self.eager.commit();

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use conclave_core::handle::ProposeError;
 use conclave_proto::etcdserverpb::PutRequest;
 use conclave_service::{FatalError, Handle, Server};
-use conclave_storage::Revision;
 use conclave_storage::reader::Reader;
+use conclave_storage::{Index, Revision};
 use harness::proxy::free_address;
 use harness::server::configuration;
 use harness::{eventually, within};
@@ -246,7 +246,7 @@ async fn start(dir: &Path, cluster: Cluster, peer_address: &str) -> Server {
 /// The state that must be the same after a replay.
 #[derive(Clone, Debug, PartialEq)]
 struct State {
-    index: u64,
+    index: Index,
     revision: Revision,
     compacted: Revision,
     hash: u32,

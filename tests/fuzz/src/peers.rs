@@ -246,9 +246,9 @@ pub fn view(member: &Member) -> View {
     View {
         id: own,
         peers: [other(2), other(3)],
-        term: status.term,
-        last_index: status.committed_index,
-        committed: status.committed_index,
+        term: status.term.0,
+        last_index: status.committed_index.0,
+        committed: status.committed_index.0,
         revision: handle.reader().applied().revision.0,
     }
 }

@@ -23,6 +23,7 @@ use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log};
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::membership::{Change, Membership};
+use conclave_storage::{Index, Term};
 use prost::Message as _;
 use raft::eraftpb::{ConfChange, ConfState, Message, MessageType};
 
@@ -74,13 +75,13 @@ struct World {
     node: Node,
     /// The membership at `applied`, from which a start continues.
     base: Membership,
-    applied: u64,
+    applied: Index,
     /// The membership after the last entry handed out.
     membership: Membership,
     /// Every entry handed out.
-    committed: BTreeMap<u64, (u64, EntryKind, Bytes)>,
-    last_committed: u64,
-    term: u64,
+    committed: BTreeMap<Index, (Term, EntryKind, Bytes)>,
+    last_committed: Index,
+    term: Term,
     /// Work that is written to the log but not confirmed to the node yet.
     unconfirmed: Option<u64>,
     reads: u64,
@@ -110,17 +111,17 @@ impl World {
     fn with_entries() -> Self {
         let world = Self::new(0);
         let entry = |index| Entry {
-            index,
-            term: 2,
+            index: Index(index),
+            term: Term(2),
             kind: EntryKind::Normal,
             data: Bytes::new(),
         };
         let append = Append {
             entries: (2..=4).map(entry).collect(),
             hard_state: Some(HardState {
-                term: 2,
+                term: Term(2),
                 vote: 0,
-                commit: 3,
+                commit: Index(3),
             }),
             conf_state: None,
             sync: true,
@@ -129,7 +130,7 @@ impl World {
         Self::open(world.engine, world.base, GENESIS.0)
     }
 
-    fn open(engine: MemoryEngine, base: Membership, applied: u64) -> Self {
+    fn open(engine: MemoryEngine, base: Membership, applied: Index) -> Self {
         let (log, state) = Log::open(Arc::new(engine.clone())).expect("what was written opens");
         let log = Arc::new(log);
         let settings = Settings {
@@ -163,9 +164,9 @@ impl World {
         View {
             id: ID,
             peers: [2, 3],
-            term: self.node.raft_status().term,
-            last_index: self.node.last_index(),
-            committed: self.node.committed_index(),
+            term: self.node.raft_status().term.0,
+            last_index: self.node.last_index().0,
+            committed: self.node.committed_index().0,
             revision: 1,
         }
     }
@@ -230,8 +231,8 @@ impl World {
         }
         let metadata = message.get_snapshot().get_metadata();
         let found = Position {
-            index: metadata.index,
-            term: metadata.term,
+            index: Index(metadata.index),
+            term: Term(metadata.term),
         };
         // The receiver rejects a snapshot that is not ahead of its state.
         if found.index > self.applied {
@@ -284,7 +285,11 @@ impl World {
 
     fn commit(&mut self, entry: CommittedEntry) {
         let Position { index, term } = entry.position;
-        assert_eq!(index, self.last_committed + 1, "committed entries in order");
+        assert_eq!(
+            index,
+            self.last_committed.next(),
+            "committed entries in order"
+        );
         self.last_committed = index;
         let known = (term, entry.kind, entry.payload.clone());
         if let Some(before) = self.committed.insert(index, known.clone()) {

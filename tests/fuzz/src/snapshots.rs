@@ -29,7 +29,7 @@ use conclave_storage::engine::Engine;
 use conclave_storage::layout::{FORMAT_VERSION, STATE_SPACES};
 use conclave_storage::machine::{Genesis, Limits, Machine};
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, snapshot};
+use conclave_storage::{Fault, Index, Term, snapshot};
 use prost::Message as _;
 use raft::eraftpb::{ConfState, Message, MessageType};
 use tempfile::TempDir;
@@ -57,7 +57,7 @@ const CHANGES_MAX: u8 = 4;
 const PIECE_BYTES: usize = 4 << 10;
 
 /// The term of the donor's entries.
-const TERM: u64 = 1;
+const TERM: Term = Term(1);
 
 /// Time limit for a member that ends.
 const ENDING: Duration = Duration::from_secs(10);
@@ -161,7 +161,7 @@ impl Snapshots {
         } else {
             self.member.check_alive_or_ending();
         }
-        if read.is_err() || self.member.handle().reader().applied().index > 1 {
+        if read.is_err() || self.member.handle().reader().applied().index > Index(1) {
             // The member would continue from a state that is not the donor's.
             self.renew();
         }
@@ -190,8 +190,8 @@ impl Donor {
         });
         begun.expect("the disk does not fail");
         let taken = snapshot::Snapshot {
-            index: 0,
-            term: 0,
+            index: Index::NONE,
+            term: Term::NONE,
             members: Vec::new(),
             files: Vec::new(),
         };
@@ -214,7 +214,7 @@ impl Donor {
     /// Applies some more entries and makes another checkpoint.
     fn advance(&mut self) {
         for _ in 0..3 {
-            let index = self.reader.applied().index + 1;
+            let index = self.reader.applied().index.next();
             let payload = entry(index).encode_to_vec().into();
             let applied = self.machine.apply(index, TERM, &payload);
             applied.expect("an entry that decodes");
@@ -242,9 +242,9 @@ fn open(dir: &Path) -> Result<Arc<dyn Engine>, Fault> {
     Ok(Arc::new(RocksEngine::open(dir, STATE_SPACES, options)?))
 }
 
-fn entry(index: u64) -> Batch {
+fn entry(index: Index) -> Batch {
     let put = PutRequest {
-        key: format!("key {}", index % 5).into(),
+        key: format!("key {}", index.0 % 5).into(),
         value: vec![b'v'; 100].into(),
         ..PutRequest::default()
     };
@@ -291,9 +291,9 @@ impl Changes {
         let mut announcement = Message::default();
         announcement.set_msg_type(MessageType::MsgSnapshot);
         (announcement.from, announcement.to) = (view.peers[0], view.id);
-        announcement.term = view.term.max(TERM);
+        announcement.term = view.term.max(TERM.0);
         let metadata = announcement.mut_snapshot().mut_metadata();
-        (metadata.index, metadata.term) = (taken.index, taken.term);
+        (metadata.index, metadata.term) = (taken.index.0, taken.term.0);
         let voters: Vec<u64> = taken.members.iter().map(|member| member.id).collect();
         metadata.set_conf_state(ConfState::from((voters, Vec::new())));
         let files = taken.files.iter().map(|(name, size_bytes)| SnapshotFile {
@@ -310,8 +310,8 @@ impl Changes {
                 peer_urls: Vec::new(),
             }),
             raft_message: Bytes::new(),
-            index: taken.index,
-            term: taken.term,
+            index: taken.index.0,
+            term: taken.term.0,
             format_version: FORMAT_VERSION,
             files: files.collect(),
         };

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use conclave_proto::command::{LeaseRecord, Member};
 use conclave_storage::machine::{Change, ChangeKind, Changes};
 use conclave_storage::membership::Membership;
+use conclave_storage::{Index, Term};
 
 /// A violated rule, in words.
 pub type Violation = String;
@@ -32,9 +33,9 @@ type Row = (Bytes, Option<Bytes>);
 /// The truth so far.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    leaders: BTreeMap<u64, u64>,
+    leaders: BTreeMap<Term, u64>,
     /// Term and checksum of committed entries, by index.
-    entries: BTreeMap<u64, (u64, u32)>,
+    entries: BTreeMap<Index, (Term, u32)>,
     history: BTreeMap<i64, Vec<Row>>,
     /// The revision at which a value was written. Clients write no value twice.
     written: BTreeMap<Bytes, i64>,
@@ -46,12 +47,12 @@ pub struct Oracle {
     /// By lease: when its end was seen first.
     ended_at_ms: BTreeMap<i64, u64>,
     /// The membership after an entry.
-    members: BTreeMap<u64, Membership>,
+    members: BTreeMap<Index, Membership>,
     removed: BTreeSet<u64>,
     /// Members that ended because they were removed.
     ended: BTreeSet<u64>,
     /// Hash and leases after an entry, under a compact revision.
-    states: BTreeMap<(u64, i64), (u32, Vec<LeaseRecord>)>,
+    states: BTreeMap<(Index, i64), (u32, Vec<LeaseRecord>)>,
 }
 
 /// A key that is attached to this lease and nothing else.
@@ -71,7 +72,7 @@ impl Oracle {
     }
 
     /// A member leads in a term.
-    pub fn leads(&mut self, member: u64, term: u64) -> Result<(), Violation> {
+    pub fn leads(&mut self, member: u64, term: Term) -> Result<(), Violation> {
         match *self.leaders.entry(term).or_insert(member) {
             other if other != member => Err(format!("{other} and {member} lead in term {term}")),
             _ => Ok(()),
@@ -82,8 +83,8 @@ impl Oracle {
     pub fn has_committed(
         &mut self,
         member: u64,
-        index: u64,
-        entry: (u64, u32),
+        index: Index,
+        entry: (Term, u32),
     ) -> Result<(), Violation> {
         match *self.entries.entry(index).or_insert(entry) {
             other if other != entry => Err(format!(
@@ -97,7 +98,7 @@ impl Oracle {
     pub fn has_members(
         &mut self,
         member: u64,
-        index: u64,
+        index: Index,
         membership: &Membership,
     ) -> Result<(), Violation> {
         self.removed.extend(membership.removed());
@@ -134,7 +135,7 @@ impl Oracle {
     pub fn has_state(
         &mut self,
         member: u64,
-        at: (u64, i64),
+        at: (Index, i64),
         hash: u32,
         leases: Vec<LeaseRecord>,
     ) -> Result<(), Violation> {

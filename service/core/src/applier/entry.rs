@@ -17,9 +17,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use conclave_storage::Fault;
 use conclave_storage::log::{EntryKind, entry_checksum};
 use conclave_storage::machine::{Done, Machine};
+use conclave_storage::{Fault, Index};
 
 use crate::consensus::{CommittedEntry, Position, configuration};
 
@@ -27,7 +27,7 @@ use crate::consensus::{CommittedEntry, Position, configuration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SkippedEntry {
     /// The entry's index.
-    pub index: u64,
+    pub index: Index,
     /// The entry's hash: [`conclave_storage::log::entry_checksum`].
     pub hash: u32,
 }
@@ -68,7 +68,7 @@ pub(crate) fn apply(machine: &mut Machine, entry: &CommittedEntry) -> Result<Vec
 }
 
 /// Returns the entry to skip at this index, if there is one.
-pub(crate) fn named(skipped: &[SkippedEntry], index: u64) -> Option<SkippedEntry> {
+pub(crate) fn named(skipped: &[SkippedEntry], index: Index) -> Option<SkippedEntry> {
     skipped.iter().find(|entry| entry.index == index).copied()
 }
 
@@ -108,8 +108,8 @@ pub(crate) fn skip(
     };
     let hash = format!("{hash:08x}");
     tracing::error!(
-        index,
-        term,
+        index = index.0,
+        term = term.0,
         hash,
         reason,
         "a log entry is skipped because of --skip-log-entry: what it says is not done, here and on \
@@ -121,20 +121,20 @@ pub(crate) fn skip(
 }
 
 /// Logs the effect of the flag at every start: it must be removed when it is not needed any longer.
-pub(crate) fn announce(skipped: &[SkippedEntry], applied: u64) {
+pub(crate) fn announce(skipped: &[SkippedEntry], applied: Index) {
     for named in skipped {
         let (index, entry) = (named.index, named.to_string());
         if index <= applied {
             tracing::warn!(
                 entry,
-                applied,
+                applied = applied.0,
                 "--skip-log-entry names an entry that this member has behind it: remove the flag \
                  once no member needs it"
             );
         } else {
             tracing::warn!(
                 entry,
-                applied,
+                applied = applied.0,
                 "--skip-log-entry: this log entry will be skipped"
             );
         }

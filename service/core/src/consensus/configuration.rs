@@ -18,6 +18,7 @@
 
 use bytes::Bytes;
 use conclave_proto::command::{Header, Member, MemberChange, MemberUrls, member_change};
+use conclave_storage::Index;
 use conclave_storage::log::EntryKind;
 use conclave_storage::membership::Change;
 use prost::Message as _;
@@ -31,7 +32,7 @@ use super::node::Malformed;
 pub(crate) struct Configuration {
     pub(crate) conf_state: ConfState,
     /// Index of the last membership change in this configuration.
-    pub(crate) index: u64,
+    pub(crate) index: Index,
 }
 
 /// Our field, encoded after the fields of raft's `ConfState`.
@@ -43,7 +44,7 @@ struct MadeAt {
 
 impl Configuration {
     /// Builds the configuration that consists of `members`.
-    pub(crate) fn of(members: &[Member], index: u64) -> Configuration {
+    pub(crate) fn of(members: &[Member], index: Index) -> Configuration {
         let ids = |learners: bool| -> Vec<u64> {
             let members = members
                 .iter()
@@ -60,7 +61,7 @@ impl Configuration {
     pub(crate) fn encode(&self) -> Bytes {
         let raft = self.conf_state.write_to_bytes();
         let mut bytes = raft.expect("writing to memory");
-        let index = self.index;
+        let index = self.index.0;
         MadeAt { index }.encode(&mut bytes).expect("a vector grows");
         bytes.into()
     }
@@ -71,7 +72,10 @@ impl Configuration {
             ConfState::parse_from_carllerche_bytes(bytes).map_err(|_| Malformed)?;
         conf_state.unknown_fields = Default::default();
         let MadeAt { index } = MadeAt::decode(bytes.clone()).map_err(|_| Malformed)?;
-        Ok(Configuration { conf_state, index })
+        Ok(Configuration {
+            conf_state,
+            index: Index(index),
+        })
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
             is_learner,
             ..Member::default()
         };
-        let configuration = Configuration::of(&[member(1, false), member(2, true)], 9);
+        let configuration = Configuration::of(&[member(1, false), member(2, true)], Index(9));
         let read = Configuration::decode(&configuration.encode());
         assert_eq!(read, Ok(configuration));
     }

@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use conclave_storage::Index;
 use conclave_storage::engine::memory::MemoryEngine;
 
 use super::node::Outgoing;
@@ -61,13 +62,15 @@ impl World {
                     .split(',')
                     .map(|v| v.parse().expect("id"))
                     .collect();
-                let member = Member::open(number(1), &MemoryEngine::new(), &voters, 0);
+                let member = Member::open(number(1), &MemoryEngine::new(), &voters, Index::NONE);
                 self.members.insert(number(1), member);
             }
             "restart" => {
                 let engine = self.member(number(1)).engine.crash_keeping(0);
-                self.members
-                    .insert(number(1), Member::open(number(1), &engine, &[], number(3)));
+                self.members.insert(
+                    number(1),
+                    Member::open(number(1), &engine, &[], Index(number(3))),
+                );
             }
             "work" => while self.work(number(1), &mut out) {},
             "quiet" => {

@@ -11,6 +11,7 @@ use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 
 use conclave_proto::command::{MemberChange, member_change};
 use conclave_storage::log::{self, Append, EntryKind, Log, LogState};
+use conclave_storage::{Index, Term};
 
 use super::RaftStatus;
 use super::configuration::{self, Configuration};
@@ -35,7 +36,7 @@ pub struct Settings {
     /// Enables pre-vote: the member asks for pre-votes before it starts an election.
     pub pre_vote: bool,
     /// Index that the state machine has applied: entries up to it are not returned again.
-    pub applied: u64,
+    pub applied: Index,
     /// Seed for the randomized election timeouts.
     pub seed: u64,
 }
@@ -44,9 +45,9 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Index of the entry.
-    pub index: u64,
+    pub index: Index,
     /// Term of the entry.
-    pub term: u64,
+    pub term: Term,
 }
 
 /// A committed log entry.
@@ -75,7 +76,7 @@ pub struct ReadAnswer {
     /// The context that the round was started with: [`Context::encode`].
     pub context: Vec<u8>,
     /// Index that must be applied before a read of the round is served.
-    pub index: u64,
+    pub index: Index,
 }
 
 /// A snapshot to send to a member, with the files of the snapshot that the reader was offered.
@@ -150,9 +151,9 @@ pub enum Refused {
     #[error("it expects entries up to {expected} in a log that ends at {last_index}")]
     LogLost {
         /// Last index that the leader knows this member to have.
-        expected: u64,
+        expected: Index,
         /// Last index in this member's log.
-        last_index: u64,
+        last_index: Index,
     },
 }
 
@@ -162,19 +163,19 @@ pub struct Node {
     pub(super) settings: Settings,
     pub(super) random: SplitMix64,
     /// Role, term and leader for which the election timeout was last set.
-    pub(super) pinned: Option<(StateRole, u64, u64)>,
+    pub(super) pinned: Option<(StateRole, Term, u64)>,
     pub(super) suspicion: Option<Suspicion>,
     /// Role and term after the last input.
-    role: (StateRole, u64),
+    role: (StateRole, Term),
     /// Index of the last membership change in the configuration.
-    configured_at: u64,
+    configured_at: Index,
     /// Work number and index of a snapshot that is being installed.
-    restoring: Option<(u64, u64)>,
+    restoring: Option<(u64, Index)>,
     /// Index of the first entry in this leader's term.
-    term_start: u64,
+    term_start: Index,
     /// Appends returned as work but not yet confirmed: the work's number and the last index that
     /// the append makes durable.
-    appends: VecDeque<(u64, Option<u64>)>,
+    appends: VecDeque<(u64, Option<Index>)>,
     /// Messages that wait for the append of a work, with that work's number.
     held: VecDeque<(u64, Vec<Outgoing>)>,
     /// Messages that are no longer held, and responses that never have to be.
@@ -198,12 +199,12 @@ impl Node {
     }
 
     /// Creates a follower. `configured_at` is the index that was stored with the configuration.
-    pub fn new(settings: Settings, reader: Reader, configured_at: u64) -> Node {
+    pub fn new(settings: Settings, reader: Reader, configured_at: Index) -> Node {
         let config = Config {
             id: settings.member_id,
             election_tick: settings.election_ticks,
             heartbeat_tick: settings.heartbeat_ticks,
-            applied: settings.applied,
+            applied: settings.applied.0,
             // Zero, the default, would mean one entry per message.
             max_size_per_msg: limits::APPEND_MESSAGE_BYTES_MAX,
             max_inflight_msgs: limits::APPEND_MESSAGES_IN_FLIGHT_MAX,
@@ -224,10 +225,10 @@ impl Node {
             random: SplitMix64::new(settings.seed),
             pinned: None,
             suspicion: None,
-            role: (StateRole::Follower, 0),
+            role: (StateRole::Follower, Term::NONE),
             configured_at,
             restoring: None,
-            term_start: 0,
+            term_start: Index::NONE,
             appends: VecDeque::new(),
             held: VecDeque::new(),
             released: Vec::new(),
@@ -270,7 +271,7 @@ impl Node {
         match message.get_msg_type() {
             // A leader sends the lesser of its commit index and the index this member acknowledged.
             MessageType::MsgHeartbeat
-                if message.commit > last_index && message.term >= local.term =>
+                if Index(message.commit) > last_index && Term(message.term) >= local.term =>
             {
                 // Only a listed member of this cluster may stop this member. The commit index of an
                 // unlisted sender proves nothing; if the sender is a leader that is not listed yet,
@@ -278,9 +279,8 @@ impl Node {
                 if self.raw.raft.prs().get(from).is_none() {
                     return Err(Refused::Unfit(Unfit::Commit));
                 }
-                let expected = message.commit;
                 return Err(Refused::LogLost {
-                    expected,
+                    expected: Index(message.commit),
                     last_index,
                 });
             }
@@ -311,9 +311,9 @@ impl Node {
         let last_index = raft.raft_log.last_index();
         Local {
             id: raft.id,
-            term: raft.term,
+            term: Term(raft.term),
             role: raft.state,
-            last_index,
+            last_index: Index(last_index),
             is_durable: self.appends.is_empty() && raft.raft_log.persisted == last_index,
         }
     }
@@ -325,7 +325,7 @@ impl Node {
             Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
         peer_message::check_snapshot(&message, &self.local()).map_err(Refused::Unfit)?;
         let metadata = message.get_snapshot().get_metadata();
-        if (metadata.index, metadata.term) != (found.index, found.term) {
+        if (Index(metadata.index), Term(metadata.term)) != (found.index, found.term) {
             return Err(Refused::Unfit(Unfit::SnapshotPosition));
         }
         let _ = self.raw.step(message);
@@ -391,8 +391,8 @@ impl Node {
     }
 
     /// Returns the last index of this member's log.
-    pub fn last_index(&self) -> u64 {
-        self.raw.raft.raft_log.last_index()
+    pub fn last_index(&self) -> Index {
+        Index(self.raw.raft.raft_log.last_index())
     }
 
     /// Returns true if the member is a voter, and so may lead.
@@ -408,9 +408,9 @@ impl Node {
     }
 
     /// Returns the last index up to which another member's log is known to match the leader's.
-    pub(crate) fn matched(&self, member_id: u64) -> Option<u64> {
+    pub(crate) fn matched(&self, member_id: u64) -> Option<Index> {
         let progress = self.raw.raft.prs().get(member_id)?;
-        Some(progress.matched)
+        Some(Index(progress.matched))
     }
 
     /// Appends a membership change to the log. Only one change may be in progress at a time.
@@ -445,7 +445,7 @@ impl Node {
     fn just_proposed(&self) -> Position {
         Position {
             index: self.last_index(),
-            term: self.raw.raft.term,
+            term: Term(self.raw.raft.term),
         }
     }
 
@@ -478,7 +478,7 @@ impl Node {
         self.raw.on_persist_ready(through);
         if let Some((_, index)) = self.restoring.take_if(|(number, _)| *number <= through) {
             // The state machine continues from there, once it has installed the snapshot.
-            self.raw.advance_apply_to(index);
+            self.raw.advance_apply_to(index.0);
         }
         while self
             .held
@@ -492,9 +492,9 @@ impl Node {
     }
 
     /// Records that the state machine has applied everything through `index`.
-    pub fn applied(&mut self, index: u64) {
-        if index > self.raw.raft.raft_log.applied() {
-            self.raw.advance_apply_to(index);
+    pub fn applied(&mut self, index: Index) {
+        if index.0 > self.raw.raft.raft_log.applied() {
+            self.raw.advance_apply_to(index.0);
         }
     }
 
@@ -533,13 +533,13 @@ impl Node {
 
     /// Announces that the log will drop everything through `index`. These entries must be applied
     /// and not needed by a follower.
-    pub fn compact(&mut self, index: u64) {
+    pub fn compact(&mut self, index: Index) {
         self.raw.mut_store().compact(index);
     }
 
     /// Returns the first index the log still has.
-    pub fn first_index(&self) -> u64 {
-        self.raw.raft.raft_log.first_index()
+    pub fn first_index(&self) -> Index {
+        Index(self.raw.raft.raft_log.first_index())
     }
 
     /// Returns the member's view of raft's term, leader and roles after the last input.
@@ -547,7 +547,7 @@ impl Node {
         let raft = &self.raw.raft;
         let conf = raft.prs().conf();
         RaftStatus {
-            term: raft.term,
+            term: Term(raft.term),
             leader: raft.leader_id,
             is_leader: raft.state == StateRole::Leader,
             is_learner: conf.learners().contains(&raft.id),
@@ -562,13 +562,13 @@ impl Node {
     }
 
     /// Returns the last index known to be committed.
-    pub fn committed_index(&self) -> u64 {
-        self.raw.raft.raft_log.committed
+    pub fn committed_index(&self) -> Index {
+        Index(self.raw.raft.raft_log.committed)
     }
 
     /// Returns the index of the first entry in this leader's term. Meaningless unless this member
     /// leads.
-    pub(crate) fn term_start(&self) -> u64 {
+    pub(crate) fn term_start(&self) -> Index {
         self.term_start
     }
 
@@ -611,7 +611,7 @@ impl Node {
             .into_iter()
             .map(|read| ReadAnswer {
                 context: read.request_ctx,
-                index: read.index,
+                index: Index(read.index),
             })
             .collect();
         let mut waiting = ready.take_persisted_messages();
@@ -643,14 +643,14 @@ impl Node {
     fn take_restore(&mut self, ready: &raft::Ready) -> Restore {
         let metadata = ready.snapshot().get_metadata();
         let position = Position {
-            index: metadata.index,
-            term: metadata.term,
+            index: Index(metadata.index),
+            term: Term(metadata.term),
         };
         // The snapshot replaces whatever is being written to disk.
         for (_, last_index) in &mut self.appends {
             *last_index = None;
         }
-        self.raw.mut_store().restore(position.index, position.term);
+        self.raw.mut_store().restore(position);
         self.configured_at = position.index;
         self.restoring = Some((ready.number(), position.index));
         let configuration = Configuration {
@@ -686,7 +686,7 @@ impl Node {
             // The new entries replace whatever an outstanding append writes from this index on, so
             // that append's confirmation does not cover it.
             for (_, last_index) in &mut self.appends {
-                *last_index = (*last_index).map(|last| last.min(first.index - 1));
+                *last_index = (*last_index).map(|last| last.min(Index(first.index).previous()));
             }
         }
         let append = Append {
@@ -703,7 +703,7 @@ impl Node {
     /// term.
     fn after_input(&mut self) {
         self.pin_timeout();
-        let now = (self.raw.raft.state, self.raw.raft.term);
+        let now = (self.raw.raft.state, Term(self.raw.raft.term));
         if self.role == now {
             return;
         }
@@ -711,7 +711,7 @@ impl Node {
         if self.raw.raft.state == StateRole::Leader {
             // Nothing has been proposed since, so the last entry is the empty entry that begins the
             // term.
-            self.term_start = self.raw.raft.raft_log.last_index();
+            self.term_start = self.last_index();
         }
     }
 }
@@ -726,9 +726,9 @@ impl fmt::Debug for Node {
 
 fn hard_state(state: &HardState) -> log::HardState {
     log::HardState {
-        term: state.term,
+        term: Term(state.term),
         vote: state.vote,
-        commit: state.commit,
+        commit: Index(state.commit),
     }
 }
 
@@ -744,8 +744,8 @@ fn outgoing_snapshot(message: &Message) -> OutgoingSnapshot {
     OutgoingSnapshot {
         to: message.to,
         position: Position {
-            index: metadata.index,
-            term: metadata.term,
+            index: Index(metadata.index),
+            term: Term(metadata.term),
         },
         message: encode(message).message,
     }
@@ -754,8 +754,8 @@ fn outgoing_snapshot(message: &Message) -> OutgoingSnapshot {
 fn committed(entry: raft::eraftpb::Entry) -> CommittedEntry {
     CommittedEntry {
         position: Position {
-            index: entry.index,
-            term: entry.term,
+            index: Index(entry.index),
+            term: Term(entry.term),
         },
         kind: kind(&entry),
         payload: entry.data,

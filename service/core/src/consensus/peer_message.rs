@@ -35,6 +35,7 @@
 
 use std::collections::BTreeSet;
 
+use conclave_storage::{Index, Term};
 use raft::StateRole;
 use raft::eraftpb::{Entry, Message, MessageType};
 
@@ -57,11 +58,11 @@ pub struct Local {
     /// Id of this member.
     pub id: u64,
     /// Current term of this member.
-    pub term: u64,
+    pub term: Term,
     /// Current role of this member.
     pub role: StateRole,
     /// Last index of this member's log.
-    pub last_index: u64,
+    pub last_index: Index,
     /// True if the whole log is on disk.
     pub is_durable: bool,
 }
@@ -128,7 +129,7 @@ pub fn check(message: &Message, from: u64, local: &Local) -> Result<(), Unfit> {
     check_kind(message.get_msg_type())?;
     check_ends(message, from, local)?;
     check_numbers(message, local)?;
-    let answers_this_term = message.term == local.term;
+    let answers_this_term = Term(message.term) == local.term;
     match message.get_msg_type() {
         MessageType::MsgAppend => check_entries(message),
         MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse
@@ -137,7 +138,10 @@ pub fn check(message: &Message, from: u64, local: &Local) -> Result<(), Unfit> {
             // Followers in this term received their entries from this leader, so they have none
             // beyond its log.
             let acknowledged = message.index.max(message.commit);
-            ensure(acknowledged <= local.last_index, Unfit::Acknowledgement)
+            ensure(
+                Index(acknowledged) <= local.last_index,
+                Unfit::Acknowledgement,
+            )
         }
         MessageType::MsgRequestVoteResponse
             if local.role == StateRole::Candidate && answers_this_term =>
@@ -214,7 +218,7 @@ fn check_ends(message: &Message, from: u64, local: &Local) -> Result<(), Unfit> 
 fn check_numbers(message: &Message, local: &Local) -> Result<(), Unfit> {
     // Only read-index requests may have no term.
     let is_question = message.get_msg_type() == MessageType::MsgReadIndex;
-    let term_max = NUMBER_MAX.min(local.term.saturating_add(TERM_LEAP_MAX));
+    let term_max = NUMBER_MAX.min(local.term.0.saturating_add(TERM_LEAP_MAX));
     let has_term = message.term != 0 || is_question;
     ensure(has_term && message.term <= term_max, Unfit::Term)?;
     let indexes = [message.index, message.commit, message.reject_hint];

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use raft::eraftpb::{ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Result, Storage, StorageError};
 
-use conclave_storage::Fault;
 use conclave_storage::log::{self, EntryKind, Log, LogState};
+use conclave_storage::{Fault, Index, Term};
 
 use super::configuration::Configuration;
 use super::node::Position;
@@ -65,29 +65,30 @@ impl Reader {
         log: Arc<Log>,
         state: &LogState,
         configuration: Configuration,
-        applied: u64,
+        applied: Index,
     ) -> Reader {
         let mut hard_state = HardState::default();
-        hard_state.term = state.hard_state.term;
+        hard_state.term = state.hard_state.term.0;
         hard_state.vote = state.hard_state.vote;
         hard_state.commit = state
             .hard_state
             .commit
             .max(applied)
             .max(configuration.index)
-            .max(state.first_index - 1);
+            .max(state.first_index.previous())
+            .0;
         Reader {
             log,
             initial: RaftState {
                 hard_state,
                 conf_state: configuration.conf_state,
             },
-            first_index: state.first_index,
-            last_index: state.last_index,
-            compacted_term: state.compacted_term,
+            first_index: state.first_index.0,
+            last_index: state.last_index.0,
+            compacted_term: state.compacted_term.0,
             tail: VecDeque::new(),
             tail_bytes: 0,
-            persisted: state.last_index,
+            persisted: state.last_index.0,
             offered: None,
             wanted: Cell::new(false),
         }
@@ -111,8 +112,8 @@ impl Reader {
     }
 
     /// Records that everything through `index` is on disk, as it is in the tail.
-    pub(super) fn persisted(&mut self, index: u64) {
-        self.persisted = self.persisted.max(index.min(self.last_index));
+    pub(super) fn persisted(&mut self, index: Index) {
+        self.persisted = self.persisted.max(index.0.min(self.last_index));
         while self.tail_bytes > limits::LOG_TAIL_BYTES_MAX as u64
             && self
                 .tail
@@ -128,7 +129,8 @@ impl Reader {
     ///
     /// # Panics
     /// Panics if the log ends before `index`: only applied entries are compacted.
-    pub(super) fn compact(&mut self, index: u64) {
+    pub(super) fn compact(&mut self, index: Index) {
+        let index = index.0;
         if index < self.first_index {
             return;
         }
@@ -141,10 +143,11 @@ impl Reader {
     }
 
     /// Replaces the whole log by a snapshot.
-    pub(super) fn restore(&mut self, index: u64, term: u64) {
+    pub(super) fn restore(&mut self, position: Position) {
+        let index = position.index.0;
         self.first_index = index + 1;
         self.last_index = index;
-        self.compacted_term = term;
+        self.compacted_term = position.term.0;
         self.tail.clear();
         self.tail_bytes = 0;
         self.persisted = index;
@@ -174,7 +177,8 @@ impl Reader {
     }
 
     fn read_disk(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>> {
-        let entries = self.log.entries(low, high, max_bytes).map_err(failed)?;
+        let entries = self.log.entries(Index(low), Index(high), max_bytes);
+        let entries = entries.map_err(failed)?;
         Ok(entries.into_iter().map(to_raft).collect())
     }
 }
@@ -237,8 +241,9 @@ impl Storage for Reader {
         if index > self.last_index {
             return Err(Error::Store(StorageError::Unavailable));
         }
-        let term = self.log.term(index).map_err(failed)?;
-        term.ok_or(Error::Store(StorageError::Unavailable))
+        let term = self.log.term(Index(index)).map_err(failed)?;
+        term.map(|term| term.0)
+            .ok_or(Error::Store(StorageError::Unavailable))
     }
 
     fn first_index(&self) -> Result<u64> {
@@ -258,8 +263,8 @@ impl Storage for Reader {
             let ConfState {
                 voters, learners, ..
             } = &configuration.conf_state;
-            position.index + 1 >= self.first_index
-                && position.index >= request_index
+            position.index.next().0 >= self.first_index
+                && position.index.0 >= request_index
                 && (voters.contains(&to) || learners.contains(&to))
         });
         let Some((position, configuration)) = useful else {
@@ -268,8 +273,8 @@ impl Storage for Reader {
         };
         let mut snapshot = Snapshot::default();
         let metadata = snapshot.mut_metadata();
-        metadata.index = position.index;
-        metadata.term = position.term;
+        metadata.index = position.index.0;
+        metadata.term = position.term.0;
         metadata.set_conf_state(configuration.conf_state.clone());
         Ok(snapshot)
     }
@@ -286,8 +291,8 @@ fn size(entry: &Entry) -> u64 {
 
 fn to_raft(entry: log::Entry) -> Entry {
     let mut out = Entry {
-        index: entry.index,
-        term: entry.term,
+        index: entry.index.0,
+        term: entry.term.0,
         data: entry.data,
         ..Entry::default()
     };
@@ -302,8 +307,8 @@ fn to_raft(entry: log::Entry) -> Entry {
 /// Converts an entry of the library, sharing the data.
 pub(super) fn from_raft(entry: &Entry) -> log::Entry {
     log::Entry {
-        index: entry.index,
-        term: entry.term,
+        index: Index(entry.index),
+        term: Term(entry.term),
         kind: kind(entry),
         data: entry.data.clone(),
     }

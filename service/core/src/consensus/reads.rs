@@ -204,10 +204,12 @@ impl<S> Round<S> {
 
 #[cfg(test)]
 mod tests {
+    use conclave_storage::Term;
+
     use super::*;
 
     const LED_BY_2: RaftStatus = RaftStatus {
-        term: 5,
+        term: Term(5),
         leader: 2,
         is_leader: false,
         is_learner: false,
@@ -238,7 +240,7 @@ mod tests {
         let mut reads = reads(vec![1]);
         let context = reads.begin(LED_BY_2).expect("one waits");
         let later = RaftStatus {
-            term: 6,
+            term: Term(6),
             ..LED_BY_2
         };
         assert_eq!(reads.answered(&context.encode(), later), [] as [u32; 0]);

@@ -25,8 +25,10 @@
 //! nothing changes. If this member receives a message from the leader first, the suspicion is
 //! dropped.
 
-use super::Node;
+use conclave_storage::Term;
 use raft::StateRole;
+
+use super::Node;
 
 /// Number of campaigns after a suspicion, while no leader is found.
 const ATTEMPTS: u32 = 4;
@@ -35,7 +37,7 @@ const ATTEMPTS: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspicion {
     leader: u64,
-    term: u64,
+    term: Term,
     ticks_left: u64,
     attempts_left: u32,
 }
@@ -52,7 +54,7 @@ impl Node {
         raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
         self.suspicion = Some(Suspicion {
             leader: member_id,
-            term: self.raw.raft.term,
+            term: Term(self.raw.raft.term),
             ticks_left: 1 + 2 * self.rank(member_id),
             attempts_left: ATTEMPTS,
         });
@@ -67,7 +69,7 @@ impl Node {
         let spoke_up =
             raft.leader_id == suspicion.leader && raft.election_elapsed < raft.election_timeout();
         let found = raft.leader_id != 0 && raft.leader_id != suspicion.leader;
-        let over = raft.term > suspicion.term || raft.state == StateRole::Leader;
+        let over = Term(raft.term) > suspicion.term || raft.state == StateRole::Leader;
         if spoke_up || found || over || !raft.promotable() {
             return;
         }
@@ -89,7 +91,7 @@ impl Node {
     /// Sets the election timeout again if the library drew a new one.
     pub(super) fn pin_timeout(&mut self) {
         let raft = &self.raw.raft;
-        let now = (raft.state, raft.term, raft.leader_id);
+        let now = (raft.state, Term(raft.term), raft.leader_id);
         if self.pinned == Some(now) {
             return;
         }

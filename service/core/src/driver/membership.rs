@@ -101,7 +101,7 @@ impl Driver {
         self.parts.progress.close_reads();
         let Some((_, change)) = configuration::change_in(entry.kind, &entry.payload) else {
             // The applier stops the member here, or skips the entry if the operator asked for that.
-            let index = entry.position.index;
+            let index = entry.position.index.0;
             tracing::warn!(index, "a membership change that this release cannot make");
             return Ok(());
         };

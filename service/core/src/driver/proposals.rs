@@ -7,7 +7,7 @@ use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::peer::refusal::Reason;
 use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
-use conclave_storage::Fault;
+use conclave_storage::{Fault, Index, Term};
 
 use super::{Driver, Placed, hex};
 use crate::applier::ToApply;
@@ -55,7 +55,7 @@ impl Driver {
     /// Takes commands that clients sent to another member. Only the leader that they were sent to
     /// proposes them: the member that forwarded them relies on it.
     fn take_forward(&mut self, from: u64, mut forward: Forward) {
-        let is_for_us = self.raft_status.is_leader && self.raft_status.term == forward.term;
+        let is_for_us = self.raft_status.is_leader && self.raft_status.term == Term(forward.term);
         let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
         let reason = if !is_for_us {
             Reason::NotLeader
@@ -81,14 +81,19 @@ impl Driver {
             );
             Reason::NotCapable
         };
-        self.refuse(from, forward.term, codec::request_ids(&forward), reason);
+        self.refuse(
+            from,
+            Term(forward.term),
+            codec::request_ids(&forward),
+            reason,
+        );
     }
 
     /// Notifies a member which of its commands will not be proposed.
-    fn refuse(&self, to: u64, term: u64, request_ids: Vec<u64>, reason: Reason) {
+    fn refuse(&self, to: u64, term: Term, request_ids: Vec<u64>, reason: Reason) {
         let reason = reason.into();
         let refusal = Refusal {
-            term,
+            term: term.0,
             request_ids,
             reason,
         };
@@ -235,7 +240,7 @@ impl Driver {
         self.tell_applier(vec![ToApply::Forwarded { term, proposals }]);
         self.away = true;
         let forward = Forward {
-            term,
+            term: term.0,
             commands,
             change,
         };
@@ -244,7 +249,7 @@ impl Driver {
             // at the next tick is early enough.
             let reason = Reason::NotLeader.into();
             self.tell_applier(vec![ToApply::Refused(Refusal {
-                term,
+                term: term.0,
                 request_ids,
                 reason,
             })]);
@@ -299,7 +304,7 @@ impl Driver {
         }
     }
 
-    fn log_lost(&self, expected: u64, last_index: u64) -> Fault {
+    fn log_lost(&self, expected: Index, last_index: Index) -> Fault {
         let id = hex(self.parts.member_id);
         Fault::Damaged {
             path: "log".into(),

@@ -31,12 +31,12 @@
 
 use std::sync::Arc;
 
-use conclave_storage::Fault;
 use conclave_storage::engine::Engine;
 use conclave_storage::log::Append;
 use conclave_storage::machine::{Limits, Machine};
 use conclave_storage::membership::Membership;
 use conclave_storage::state_store::StateStore;
+use conclave_storage::{Fault, Index};
 
 use super::Driver;
 use crate::applier::ToApply;
@@ -82,7 +82,7 @@ impl Traffic {
 struct CatchingUp {
     member: u64,
     /// The member's matched index when it last made progress.
-    matched: u64,
+    matched: Index,
     ticks_left: u32,
 }
 
@@ -183,7 +183,7 @@ impl Driver {
                     index: files.index,
                     term: files.term,
                 };
-                tracing::debug!(index = files.index, "a snapshot can be sent");
+                tracing::debug!(index = files.index.0, "a snapshot can be sent");
                 let configuration = Configuration::of(&members, files.index);
                 self.parts
                     .node
@@ -231,7 +231,7 @@ impl Driver {
         traffic.catching_up.retain(|one| one.member != to);
         traffic.catching_up.push(CatchingUp {
             member: to,
-            matched: 0,
+            matched: Index::NONE,
             ticks_left: CATCH_UP_TICKS,
         });
         if was_taken_up && !traffic.is_offer_taken_up() {
@@ -240,7 +240,7 @@ impl Driver {
     }
 
     /// Returns the index after which the log should keep all entries.
-    pub(super) fn keeps_from(&self) -> Option<u64> {
+    pub(super) fn keeps_from(&self) -> Option<Index> {
         let Traffic {
             offered,
             receiving,
@@ -324,7 +324,7 @@ impl Driver {
             membership,
         } = arrived;
         self.parts.observer.observe(Observation::InstallEnded);
-        tracing::info!(index = snapshot.index, "a snapshot is put in place");
+        tracing::info!(index = snapshot.index.0, "a snapshot is put in place");
         self.tell_applier(vec![ToApply::Install {
             engine,
             index: snapshot.index,
@@ -362,8 +362,8 @@ fn open(states: &dyn StateStore, snapshot: &ReceivedSnapshot) -> Result<Option<O
     let applied = reader.applied();
     if (applied.index, applied.term) != (snapshot.index, snapshot.term) {
         tracing::warn!(
-            announced = snapshot.index,
-            found = applied.index,
+            announced = snapshot.index.0,
+            found = applied.index.0,
             "a snapshot is not the one that was announced"
         );
         return Ok(None);

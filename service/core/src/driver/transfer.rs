@@ -1,6 +1,7 @@
 //! Leadership transfer: on request, before this member stops, or because its disk stalls.
 
 use conclave_proto::ApiError;
+use conclave_storage::Term;
 
 use super::{Driver, hex};
 use crate::clock::Moment;
@@ -19,7 +20,7 @@ pub(super) struct Transfer {
     /// When this leader began to give up leadership because of its disk.
     for_disk: Option<Moment>,
     /// The term in which this leader tried to transfer leadership before its own removal.
-    left_in: Option<u64>,
+    left_in: Option<Term>,
 }
 
 impl Driver {

@@ -5,7 +5,7 @@
 //! order matters.
 
 use conclave_proto::command::{Checkpoint, LeaseCheckpoint, command::Body};
-use conclave_storage::LeaseId;
+use conclave_storage::{Index, LeaseId, Term};
 
 use super::leadership::Known;
 use super::leases::{LeaseError, Leases, whole_seconds};
@@ -23,7 +23,7 @@ pub(crate) struct Renewed<W> {
 /// A checkpoint that is being withdrawn.
 pub(crate) struct TakingBack<W> {
     /// The checkpoint's term, and its number among the checkpoints of the term.
-    pub(crate) number: (u64, u64),
+    pub(crate) number: (Term, u64),
     /// The pending command in the mailbox.
     pub(crate) waiting: W,
 }
@@ -44,7 +44,7 @@ impl Leases {
                 let term = leadership.term();
                 taking_back = Some(TakingBack {
                     number: (term, number),
-                    waiting: enqueue(body(vec![(id, 0)], term, 0)),
+                    waiting: enqueue(body(vec![(id, 0)], term, Index::NONE)),
                 });
             }
             known
@@ -56,7 +56,7 @@ impl Leases {
     }
 
     /// Records that a checkpoint was withdrawn, in the term in which the lease was renewed.
-    pub(crate) fn taken_back(&self, id: LeaseId, (term, number): (u64, u64)) {
+    pub(crate) fn taken_back(&self, id: LeaseId, (term, number): (Term, u64)) {
         self.lock().taken_back(term, id, number);
     }
 
@@ -77,7 +77,7 @@ impl Leases {
     }
 }
 
-fn body(leases: Vec<(LeaseId, i64)>, term: u64, as_of_index: u64) -> Body {
+fn body(leases: Vec<(LeaseId, i64)>, term: Term, as_of_index: Index) -> Body {
     let checkpoints = leases
         .into_iter()
         .map(|(id, remaining_seconds)| Checkpoint {
@@ -87,7 +87,7 @@ fn body(leases: Vec<(LeaseId, i64)>, term: u64, as_of_index: u64) -> Body {
         .collect();
     Body::LeaseCheckpoint(LeaseCheckpoint {
         checkpoints,
-        term,
-        as_of_index,
+        term: term.0,
+        as_of_index: as_of_index.0,
     })
 }

@@ -36,7 +36,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use conclave_storage::LeaseId;
+use conclave_storage::{Index, LeaseId, Term};
 
 use super::deadlines::Deadlines;
 use crate::clock::Moment;
@@ -56,8 +56,8 @@ pub(crate) struct Leadership {
 /// The knowledge of the leader of one term.
 #[derive(Debug)]
 struct Leading {
-    term: u64,
-    begins_at: u64,
+    term: Term,
+    begins_at: Index,
     since: Moment,
     /// Added to the first deadline of every loaded lease.
     grace: Duration,
@@ -84,7 +84,7 @@ struct Lease {
     /// Its deadline in the schedule of checkpoints.
     checkpoint_at: Option<Moment>,
     /// The index of the entry that granted it: an id can be granted again after a revoke.
-    granted_index: u64,
+    granted_index: Index,
     /// Number of the last checkpoint that may be in the lease's record; 0 if there is none. See
     /// [`checkpoints`].
     noted: u64,
@@ -96,7 +96,7 @@ pub(crate) struct Found {
     pub(crate) id: LeaseId,
     pub(crate) ttl: Duration,
     /// The index of the entry that granted it.
-    pub(crate) granted_index: u64,
+    pub(crate) granted_index: Index,
     /// Time left at its last checkpoint, if it was not renewed since.
     pub(crate) left: Option<Duration>,
 }
@@ -126,7 +126,7 @@ impl Leadership {
 
     /// This member leads from `now` on, in a term whose first entry has the index `begins_at`.
     /// Everything known from an earlier term is dropped.
-    pub(crate) fn promote(&mut self, term: u64, begins_at: u64, now: Moment, grace: Duration) {
+    pub(crate) fn promote(&mut self, term: Term, begins_at: Index, now: Moment, grace: Duration) {
         self.leading = Some(Leading {
             term,
             begins_at,
@@ -140,13 +140,17 @@ impl Leadership {
     }
 
     /// Returns the index that must be applied before leases are loaded from the state.
-    pub(crate) fn begins_at(&self) -> u64 {
-        self.leading.as_ref().map_or(0, |leading| leading.begins_at)
+    pub(crate) fn begins_at(&self) -> Index {
+        self.leading
+            .as_ref()
+            .map_or(Index::NONE, |leading| leading.begins_at)
     }
 
-    /// Returns the term in which this member leads, or 0.
-    pub(crate) fn term(&self) -> u64 {
-        self.leading.as_ref().map_or(0, |leading| leading.term)
+    /// Returns the term in which this member leads, or [`Term::NONE`].
+    pub(crate) fn term(&self) -> Term {
+        self.leading
+            .as_ref()
+            .map_or(Term::NONE, |leading| leading.term)
     }
 
     /// This member is not the leader any longer.
@@ -202,14 +206,14 @@ impl Leadership {
     }
 
     /// A grant was applied, as the entry of this index.
-    pub(crate) fn granted(&mut self, now: Moment, id: LeaseId, ttl: Duration, index: u64) {
+    pub(crate) fn granted(&mut self, now: Moment, id: LeaseId, ttl: Duration, index: Index) {
         if let Some(leading) = &mut self.leading {
             leading.set(id, (ttl, index), 0, now, now.after(ttl));
         }
     }
 
     /// Returns the index of the entry that granted a known lease.
-    pub(crate) fn granted_index(&self, id: LeaseId) -> Option<u64> {
+    pub(crate) fn granted_index(&self, id: LeaseId) -> Option<Index> {
         let lease = self.leading.as_ref()?.leases.get(&id)?;
         Some(lease.granted_index)
     }
@@ -240,7 +244,8 @@ impl Leadership {
         let known = self.look_up(now, id);
         if let (Known::Live(_, ttl), Some(leading)) = (known, &mut self.leading) {
             let lease = leading.leases.get(&id).copied();
-            let (index, noted) = lease.map_or((0, 0), |lease| (lease.granted_index, lease.noted));
+            let (index, noted) =
+                lease.map_or((Index::NONE, 0), |lease| (lease.granted_index, lease.noted));
             leading.set(id, (ttl, index), noted, now, now.after(ttl));
             return Known::Live(now.after(ttl), ttl);
         }
@@ -321,7 +326,7 @@ impl Leading {
     fn set(
         &mut self,
         id: LeaseId,
-        (ttl, granted_index): (Duration, u64),
+        (ttl, granted_index): (Duration, Index),
         noted: u64,
         from: Moment,
         at: Moment,
@@ -367,7 +372,7 @@ mod tests {
     fn found(id: LeaseId, ttl: u64) -> Found {
         Found {
             id,
-            granted_index: 0,
+            granted_index: Index::NONE,
             ttl: seconds(ttl),
             left: None,
         }
@@ -375,7 +380,7 @@ mod tests {
 
     fn leading() -> Leadership {
         let mut leadership = Leadership::default();
-        leadership.promote(1, 1, at(0), seconds(1));
+        leadership.promote(Term(1), Index(1), at(0), seconds(1));
         leadership.load([], true);
         leadership
     }
@@ -383,9 +388,9 @@ mod tests {
     #[test]
     fn leases_come_due_in_order_and_in_batches() {
         let mut leadership = leading();
-        leadership.granted(at(0), B, seconds(5), 0);
-        leadership.granted(at(0), A, seconds(5), 0);
-        leadership.granted(at(0), C, seconds(2), 0);
+        leadership.granted(at(0), B, seconds(5), Index::NONE);
+        leadership.granted(at(0), A, seconds(5), Index::NONE);
+        leadership.granted(at(0), C, seconds(2), Index::NONE);
         assert_eq!(leadership.next(), Some(at(2)));
         assert_eq!(leadership.due(at(1), 10), []);
         assert_eq!(leadership.due(at(9), 2), [C, A]);
@@ -396,7 +401,7 @@ mod tests {
     #[test]
     fn keep_alive_gives_the_full_length_again() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(5), 0);
+        leadership.granted(at(0), A, seconds(5), Index::NONE);
         assert_eq!(
             leadership.keep_alive(at(4), A),
             Known::Live(at(9), seconds(5))
@@ -408,7 +413,7 @@ mod tests {
     #[test]
     fn a_lease_past_its_deadline_cannot_be_kept_alive() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(5), 0);
+        leadership.granted(at(0), A, seconds(5), Index::NONE);
         // Not handed out yet, and nevertheless over.
         assert_eq!(leadership.keep_alive(at(5), A), Known::Gone);
         assert_eq!(leadership.due(at(5), 10), [A]);
@@ -421,7 +426,7 @@ mod tests {
     #[test]
     fn a_revoke_of_what_was_gone_already_is_not_repeated() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(5), 0);
+        leadership.granted(at(0), A, seconds(5), Index::NONE);
         assert_eq!(leadership.due(at(5), 10), [A]);
         leadership.ended(&[A]);
         assert_eq!(leadership.len(), 0);
@@ -430,10 +435,10 @@ mod tests {
     #[test]
     fn a_lease_granted_anew_survives_the_end_of_its_namesake() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(5), 0);
+        leadership.granted(at(0), A, seconds(5), Index::NONE);
         assert_eq!(leadership.due(at(5), 10), [A]);
         leadership.revoked(A);
-        leadership.granted(at(6), A, seconds(5), 0);
+        leadership.granted(at(6), A, seconds(5), Index::NONE);
         leadership.ended(&[A]);
         leadership.retry(&[A], at(7));
         assert_eq!(
@@ -446,13 +451,13 @@ mod tests {
     #[test]
     fn a_new_leader_counts_from_its_promotion() {
         let mut leadership = Leadership::default();
-        leadership.promote(1, 1, at(100), seconds(1));
+        leadership.promote(Term(1), Index(1), at(100), seconds(1));
         assert_eq!(leadership.load_after(), Some(None));
         assert_eq!(leadership.look_up(at(100), A), Known::Ask);
         leadership.load([found(A, 10)], false);
         assert_eq!(leadership.load_after(), Some(Some(A)));
         // Granted under this leader before its page came: the page does not shorten it.
-        leadership.granted(at(109), B, seconds(10), 0);
+        leadership.granted(at(109), B, seconds(10), Index::NONE);
         leadership.load([found(B, 10), found(C, 10)], true);
         assert_eq!(leadership.load_after(), None);
         assert_eq!(leadership.due(at(111), 10), [A, C]);
@@ -465,9 +470,9 @@ mod tests {
     #[test]
     fn a_follower_remembers_nothing_and_ends_nothing() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(5), 0);
+        leadership.granted(at(0), A, seconds(5), Index::NONE);
         leadership.demote();
-        leadership.granted(at(0), B, seconds(5), 0);
+        leadership.granted(at(0), B, seconds(5), Index::NONE);
         assert_eq!(leadership.due(at(99), 10), []);
         assert_eq!(leadership.keep_alive(at(1), A), Known::NotLeading);
         assert_eq!(leadership.len(), 0);
@@ -476,7 +481,7 @@ mod tests {
     #[test]
     fn leadership_beyond_the_end_of_time_saturate() {
         let mut leadership = leading();
-        leadership.granted(Moment(u64::MAX - 1), A, seconds(9_000_000_000), 0);
+        leadership.granted(Moment(u64::MAX - 1), A, seconds(9_000_000_000), Index::NONE);
         assert_eq!(leadership.due(Moment(u64::MAX - 1), 10), []);
     }
 }

@@ -14,7 +14,7 @@ use conclave_proto::ApiError;
 use conclave_proto::command::{ExpiredLease, LeaseExpire, LeaseRecord};
 use conclave_storage::machine::LeaseEffect;
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, LeaseId};
+use conclave_storage::{Fault, Index, LeaseId, Term};
 
 use super::leadership::{Found, Known, Leadership};
 use crate::clock::{Clock, Moment};
@@ -100,7 +100,7 @@ impl Leases {
 
     /// Called by the driver: this member is the leader of `term`, which begins with the entry
     /// `begins_at`.
-    pub(crate) fn promoted(&self, term: u64, begins_at: u64) {
+    pub(crate) fn promoted(&self, term: Term, begins_at: Index) {
         let now = self.shared.clock.now();
         self.lock().promote(term, begins_at, now, self.shared.grace);
         self.shared.deadline_moved.notify_one();
@@ -214,11 +214,11 @@ impl Leases {
         let due = leadership.due(now, limits::EXPIRE_BATCH_LEASES_MAX);
         let expired = |id: &LeaseId| ExpiredLease {
             id: id.0,
-            granted_index: leadership.granted_index(*id).unwrap_or_default(),
+            granted_index: leadership.granted_index(*id).unwrap_or_default().0,
         };
         let leases = due.iter().map(expired).collect();
         // Bound to the term in which the leases were found due: see `LeaseExpire`.
-        let term = leadership.term();
+        let term = leadership.term().0;
         (due, LeaseExpire { leases, term })
     }
 
@@ -244,7 +244,7 @@ pub(crate) enum Loaded {
     /// There is nothing more to load.
     Everything,
     /// Loading must wait until this index is applied.
-    NothingBefore(u64),
+    NothingBefore(Index),
 }
 
 impl fmt::Debug for Leases {
@@ -259,7 +259,7 @@ fn found(record: &LeaseRecord) -> Found {
     Found {
         id: LeaseId(record.id),
         ttl: ttl_duration(record.ttl_seconds),
-        granted_index: record.granted_index,
+        granted_index: Index(record.granted_index),
         left: (record.remaining_seconds != 0).then(|| ttl_duration(record.remaining_seconds)),
     }
 }

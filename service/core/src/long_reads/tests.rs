@@ -41,7 +41,7 @@ fn reader_of(keys: usize, value_bytes: usize) -> Reader {
     };
     let payload = Bytes::from(batch.encode_to_vec());
     machine
-        .apply(GENESIS.0 + 1, GENESIS.1, &payload)
+        .apply(GENESIS.0.next(), GENESIS.1, &payload)
         .expect("applies");
     machine.commit().expect("memory");
     reader

@@ -10,12 +10,12 @@ use conclave_proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
     RangeRequest,
 };
-use conclave_storage::LeaseId;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::layout::EMPTY_STORE_BYTES;
 use conclave_storage::log::{Append, Entry, EntryKind, Log};
 use conclave_storage::machine::Limits;
 use conclave_storage::state_store::memory::MemoryStates;
+use conclave_storage::{Index, LeaseId, Term};
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType};
@@ -311,7 +311,7 @@ async fn a_survivor_does_not_follow_its_own_removal() {
     let (log, state) = Log::open(Arc::new(disks.log.clone())).expect("a sound log");
     log.append(&Append {
         entries: vec![Entry {
-            index: state.last_index + 1,
+            index: state.last_index.next(),
             term: state.hard_state.term,
             kind: EntryKind::ConfChange,
             data: change.write_to_bytes().expect("in memory").into(),
@@ -348,8 +348,8 @@ async fn the_log_is_compacted_behind_the_flushed_state() {
         let crashed = disks.crashed();
         let (log, state) =
             conclave_storage::log::Log::open(Arc::new(crashed.log.clone())).expect("a sound log");
-        if state.first_index > 1 {
-            assert!(log.last_index() > state.first_index + 3);
+        if state.first_index > Index(1) {
+            assert!(log.last_index().0 > state.first_index.0 + 3);
             break crashed;
         }
         member
@@ -380,7 +380,7 @@ async fn a_command_is_in_the_log_in_its_callers_name() {
     member.stop().await.expect("no fault");
 
     let (log, state) = Log::open(Arc::new(disks.log.clone())).expect("a sound log");
-    let entries = log.entries(state.first_index, state.last_index + 1, u64::MAX);
+    let entries = log.entries(state.first_index, state.last_index.next(), u64::MAX);
     let entries = entries.expect("readable").into_iter();
     let batches = entries.map(|entry| command::Batch::decode(entry.data).expect("sound"));
     let commands = batches.flat_map(|batch| batch.commands);

@@ -15,6 +15,7 @@ use conclave_proto::peer::snapshot_chunk::Chunk;
 use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{SnapshotChunk, SnapshotReport, SnapshotStart};
 use conclave_storage::layout::FORMAT_VERSION;
+use conclave_storage::{Index, Term};
 
 use super::PIECES_AHEAD;
 use super::write::{WriteError, Writer};
@@ -92,7 +93,7 @@ impl Receiver {
         let (member, index) = (format!("{from:x}"), start.index);
         let counted = stats.map(|stats| stats.receiving.begin());
         let mut report = self.take_in(common, stats, start, chunks).await;
-        report.applied_index = (common.applied)();
+        report.applied_index = (common.applied)().0;
         let (outcome, detail) = (report.outcome(), &report.detail);
         match outcome {
             Outcome::Received => {
@@ -150,8 +151,8 @@ impl Receiver {
             .deliver(PeerEvent::SnapshotReceived(ReceivedSnapshot {
                 dir: folder.dir.clone(),
                 raft_message: start.raft_message,
-                index: start.index,
-                term: start.term,
+                index: Index(start.index),
+                term: Term(start.term),
                 installed,
             }));
         // Without a timeout: the folder belongs to the driver until it answers.
@@ -185,8 +186,8 @@ impl Receiver {
 }
 
 /// Declines a snapshot that this member does not need or cannot use, as its start shows.
-fn decline(start: &SnapshotStart, applied: u64) -> Option<SnapshotReport> {
-    if start.index <= applied {
+fn decline(start: &SnapshotStart, applied: Index) -> Option<SnapshotReport> {
+    if Index(start.index) <= applied {
         return Some(report(Outcome::Outdated, format!("{applied} is applied")));
     }
     if start.format_version != FORMAT_VERSION {

@@ -9,6 +9,7 @@ use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{
     Hello, SnapshotChunk, SnapshotData, SnapshotEnd, SnapshotFile, SnapshotReport, SnapshotStart,
 };
+use conclave_storage::Term;
 use conclave_storage::layout::FORMAT_VERSION;
 use conclave_storage::snapshot::Snapshot;
 use conclave_storage::state_store::StateFolders;
@@ -33,8 +34,8 @@ fn checkpoint(party: &Party, index: u64) -> Arc<SnapshotFiles> {
         ((*name).to_owned(), size_bytes)
     });
     let snapshot = Snapshot {
-        index,
-        term: 3,
+        index: Index(index),
+        term: Term(3),
         members: Vec::new(),
         files: sizes.collect(),
     };
@@ -126,7 +127,7 @@ async fn a_snapshot_goes_from_disk_to_disk() {
     a.network
         .send_snapshot(2, "message".into(), Arc::clone(&files));
     let snapshot = received(&mut b).await;
-    assert_eq!((snapshot.index, snapshot.term), (9, 3));
+    assert_eq!((snapshot.index, snapshot.term), (Index(9), Term(3)));
     assert_eq!(&snapshot.raft_message[..], b"message");
     for (name, _) in names {
         let sent = fs::read(dir.join(&name)).expect("sent");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use conclave_storage::Index;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::layout::LOG_SPACES;
 use conclave_storage::log::{Append, Log};
@@ -49,7 +50,7 @@ fn readers_never_see_a_hole() {
     let reads_so_far = || reads.load(std::sync::atomic::Ordering::Relaxed);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            while log.last_index() < 2000 {
+            while log.last_index() < Index(2000) {
                 listing_of_any_term(&log);
                 reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
@@ -60,14 +61,14 @@ fn readers_never_see_a_hole() {
             while round == 95 && reads_so_far() == 0 {
                 std::thread::yield_now();
             }
-            let next = log.last_index() + 1;
-            let kept = log.first_index().max(next - 10);
+            let next = log.last_index().next();
+            let kept = log.first_index().max(next.saturating_sub(10));
             log.append(&Append {
                 sync: false,
-                ..append(kept, 20, 2 + round)
+                ..append(kept.0, 20, 2 + round)
             })
             .unwrap();
-            log.compact(log.last_index() - 50).unwrap();
+            log.compact(log.last_index().saturating_sub(50)).unwrap();
         }
         assert!(reader.join().unwrap() > 0);
     });
@@ -75,7 +76,10 @@ fn readers_never_see_a_hole() {
 
 fn listing_of_any_term(log: &Log) {
     let first = log.first_index();
-    for (index, found) in (first..).zip(log.entries(first, u64::MAX, u64::MAX).unwrap()) {
+    for (index, found) in first
+        .until(Index(u64::MAX))
+        .zip(log.entries(first, Index(u64::MAX), u64::MAX).unwrap())
+    {
         assert_eq!(found.index, index);
     }
 }

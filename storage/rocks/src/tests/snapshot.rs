@@ -7,7 +7,7 @@ use conclave_proto::command::Member;
 use conclave_storage::engine::Engine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::snapshot::take;
-use conclave_storage::{Fault, layout};
+use conclave_storage::{Fault, Index, Term, layout};
 
 use crate::{RocksEngine, RocksOptions};
 
@@ -33,11 +33,13 @@ fn a_copy_knows_where_it_is_and_replaces_another_state() {
     let engine = open(&dir.path().join("source")).expect("opens");
     let (mut source, _) = Machine::open(Arc::clone(&engine), Limits::default()).expect("opens");
     source.bootstrap(&genesis).expect("begins");
-    source.apply(2, 1, &bytes::Bytes::new()).expect("applies");
+    source
+        .apply(Index(2), Term(1), &bytes::Bytes::new())
+        .expect("applies");
     source.commit().expect("commits");
     let copy = dir.path().join("copy");
     let snapshot = take(&*engine, &copy, open).expect("copies");
-    assert_eq!((snapshot.index, snapshot.term), (2, 1));
+    assert_eq!((snapshot.index, snapshot.term), (Index(2), Term(1)));
     assert_eq!(snapshot.members, genesis.members);
     assert!(snapshot.files.iter().any(|(name, _)| name == "CURRENT"));
 
@@ -48,5 +50,5 @@ fn a_copy_knows_where_it_is_and_replaces_another_state() {
     machine
         .replace(open(&copy).expect("opens"))
         .expect("replaces");
-    assert_eq!(reader.applied().index, 2);
+    assert_eq!(reader.applied().index, Index(2));
 }

@@ -1,5 +1,6 @@
 //! What goes wrong: power, disks, links, pauses; and what is mended.
 
+use conclave_storage::Index;
 use rand::Rng as _;
 
 use super::{Seen, World};
@@ -105,7 +106,7 @@ impl World {
         }
         self.seen[position] = Seen {
             revision: 2,
-            index: 2,
+            index: Index(2),
             ..Seen::default()
         };
     }

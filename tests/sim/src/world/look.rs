@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use conclave_core::FatalError;
 use conclave_core::driven::Driven;
-use conclave_storage::Revision;
 use conclave_storage::engine::Engine;
 use conclave_storage::log::entry_checksum;
+use conclave_storage::{Index, Revision};
 
 use super::{World, fault};
 use crate::oracle::{Oracle, Violation};
@@ -22,9 +22,9 @@ pub(super) struct Seen {
     /// The first revision of its history that was not compared.
     pub(super) revision: i64,
     /// The first entry of its log that was not compared.
-    pub(super) index: u64,
+    pub(super) index: Index,
     /// The last entry that it had applied.
-    pub(super) applied: u64,
+    pub(super) applied: Index,
     /// Its state, to notice when a snapshot takes its place.
     pub(super) state: Option<Arc<dyn Engine>>,
 }
@@ -95,13 +95,13 @@ impl World {
         seen.state = Some(state);
         if is_installed {
             // All that it has now is held against the history.
-            (seen.revision, seen.applied) = (2, 0);
+            (seen.revision, seen.applied) = (2, Index::NONE);
             self.trace
                 .note(format_args!("{} goes on with a snapshot", member.id));
         }
         if seen.applied != status.applied_index {
             seen.applied = status.applied_index;
-            let is_compared = is_installed || seen.applied.is_multiple_of(COMPARED_ENTRIES);
+            let is_compared = is_installed || seen.applied.0.is_multiple_of(COMPARED_ENTRIES);
             compare_states(member.id, driven, is_compared, &mut self.oracle)?;
         }
         compare_logs(member.id, driven, seen, &mut self.oracle)?;
@@ -140,12 +140,12 @@ fn compare_logs(
     seen.index = seen.index.max(log.first_index());
     while seen.index <= seen.applied {
         let entries = log
-            .entries(seen.index, seen.index + 1, u64::MAX)
+            .entries(seen.index, seen.index.next(), u64::MAX)
             .map_err(fault)?;
         let Some(entry) = entries.first() else { break };
         let hash = entry_checksum(entry.index, entry.term, entry.kind, &entry.data);
         oracle.has_committed(id, entry.index, (entry.term, hash))?;
-        seen.index += 1;
+        seen.index = seen.index.next();
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use conclave_proto::command::{Command, Header, command::Body};
 use conclave_proto::etcdserverpb::{PutRequest, RangeRequest};
+use conclave_storage::Term;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::engine::{Batch, Direction, Durability, Engine, Read, Scan, Space};
 use conclave_storage::machine::{Genesis, Limits};
@@ -121,7 +122,10 @@ fn entry(index: u64, keys: &[&'static str]) -> CommittedEntry {
     };
     let framed: Vec<_> = keys.iter().map(frame).collect();
     CommittedEntry {
-        position: Position { index, term: 1 },
+        position: Position {
+            index: Index(index),
+            term: Term(1),
+        },
         kind: EntryKind::Normal,
         payload: codec::pack(framed.iter()).into(),
     }
@@ -154,7 +158,7 @@ fn an_entry_that_the_state_machine_panics_on_is_skipped_whole() {
     skip(&mut machine, &fatal, name(&fatal)).expect("skipped");
     machine.commit().expect("in memory");
     let applied = reader.applied();
-    assert_eq!((applied.index, applied.term), (3, 1));
+    assert_eq!((applied.index, applied.term), (Index(3), Term(1)));
     assert_eq!(applied.revision, revision);
     assert_eq!(count(&reader), 1);
     apply(&mut machine, &entry(4, &["d"])).expect("applied");
@@ -188,7 +192,10 @@ fn an_entry_is_skipped_only_if_it_must_be_and_is_the_one_named() {
 fn entries_differ_in_their_hashes() {
     let one = entry(2, &["a"]);
     let at = |index, term| CommittedEntry {
-        position: Position { index, term },
+        position: Position {
+            index: Index(index),
+            term: Term(term),
+        },
         ..one.clone()
     };
     let change = CommittedEntry {

@@ -10,6 +10,7 @@ use conclave_proto::command::member_change::Change;
 use conclave_proto::command::{self, MemberChange};
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, EntryKind, Log};
+use conclave_storage::{Index, Term};
 
 use super::super::configuration::Configuration;
 use super::super::node::{CommittedEntry, Node, Position, Refused, Settings, Work, encode};
@@ -25,11 +26,11 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn open(id: u64, engine: &MemoryEngine, voters: &[u64], applied: u64) -> Member {
+    pub(super) fn open(id: u64, engine: &MemoryEngine, voters: &[u64], applied: Index) -> Member {
         let (mut log, mut state) = Log::open(Arc::new(engine.clone())).expect("a memory log");
         if state.conf_state.is_empty() {
             log.append(&Append {
-                conf_state: Some(configuration(voters, 0)),
+                conf_state: Some(configuration(voters, Index::NONE)),
                 sync: true,
                 ..Append::default()
             })
@@ -68,7 +69,7 @@ impl Member {
             "transfer" => node.transfer_leader(number(0)),
             "snapshot" => node.snapshot_sent(number(0), words[1] == "arrived"),
             "persisted" => node.persisted(self.last_append),
-            "applied" => node.applied(number(0)),
+            "applied" => node.applied(Index(number(0))),
             "change" => self.add_voter(number(1)),
             "tick" => {
                 let times = words.first().map_or(1, |_| number(0));
@@ -80,9 +81,9 @@ impl Member {
                 counter: number(0),
             }),
             "compact" => {
-                node.applied(number(0));
-                node.compact(number(0));
-                self.log.compact(number(0)).expect("in memory");
+                node.applied(Index(number(0)));
+                node.compact(Index(number(0)));
+                self.log.compact(Index(number(0))).expect("in memory");
             }
             "propose" => match node.propose(words.join(" ").into_bytes()) {
                 Some(at) => print::line(out, &format!("at {}@{}", at.index, at.term)),
@@ -108,7 +109,7 @@ impl Member {
                 let wants = node.wants_snapshot();
                 print::line(out, if wants { "a snapshot" } else { "nothing" });
             }
-            "offer" => self.offer(number(0)),
+            "offer" => self.offer(Index(number(0))),
             other => panic!("no such command: {other}"),
         }
     }
@@ -121,8 +122,8 @@ impl Member {
             // The files match the announcement.
             let of = parsed.get_snapshot().get_metadata();
             let found = Position {
-                index: of.index,
-                term: of.term,
+                index: Index(of.index),
+                term: Term(of.term),
             };
             return self.node.step_snapshot(message, found);
         }
@@ -165,7 +166,7 @@ impl Member {
         self.log.append(&append).expect("in memory");
     }
 
-    fn offer(&mut self, index: u64) {
+    fn offer(&mut self, index: Index) {
         let term = self.log.term(index).expect("in memory");
         let position = Position {
             index,
@@ -184,7 +185,7 @@ impl Member {
         let entry = CommittedEntry {
             position: Position {
                 index: self.node.last_index(),
-                term: 0,
+                term: Term::NONE,
             },
             kind: EntryKind::ConfChange,
             payload: change.write_to_bytes().expect("in memory").into(),
@@ -194,7 +195,7 @@ impl Member {
     }
 }
 
-fn configuration(voters: &[u64], index: u64) -> Bytes {
+fn configuration(voters: &[u64], index: Index) -> Bytes {
     let members: Vec<_> = voters
         .iter()
         .map(|&id| command::Member {

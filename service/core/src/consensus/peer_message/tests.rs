@@ -13,9 +13,9 @@ const PEER: u64 = 2;
 fn local() -> Local {
     Local {
         id: OWN_ID,
-        term: 5,
+        term: Term(5),
         role: StateRole::Follower,
-        last_index: 10,
+        last_index: Index(10),
         is_durable: true,
     }
 }

@@ -31,7 +31,7 @@
 
 use std::time::Duration;
 
-use conclave_storage::LeaseId;
+use conclave_storage::{LeaseId, Term};
 
 use super::super::deadlines::Deadlines;
 use super::{Leadership, Leading};
@@ -111,7 +111,7 @@ impl Leadership {
     }
 
     /// The withdrawal with this number was applied. Has no effect if the term has changed.
-    pub(crate) fn taken_back(&mut self, term: u64, id: LeaseId, number: u64) {
+    pub(crate) fn taken_back(&mut self, term: Term, id: LeaseId, number: u64) {
         if let Some(leading) = &mut self.leading
             && leading.term == term
             && let Some(lease) = leading.leases.get_mut(&id)
@@ -148,6 +148,8 @@ impl Leading {
 
 #[cfg(test)]
 mod tests {
+    use conclave_storage::Index;
+
     use super::super::{Found, Known};
     use super::*;
 
@@ -166,7 +168,7 @@ mod tests {
     /// A leader since 0 that makes checkpoints every 300 seconds.
     fn leading() -> Leadership {
         let mut leadership = Leadership::new(Some(seconds(300)));
-        leadership.promote(1, 1, at(0), seconds(1));
+        leadership.promote(Term(1), Index(1), at(0), seconds(1));
         leadership.load([], true);
         leadership
     }
@@ -175,7 +177,7 @@ mod tests {
         Found {
             id: A,
             ttl: seconds(1000),
-            granted_index: 1,
+            granted_index: Index(1),
             left: left.map(seconds),
         }
     }
@@ -183,8 +185,8 @@ mod tests {
     #[test]
     fn a_lease_gets_a_checkpoint_each_interval_while_it_has_more_than_one_left() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(900), 0);
-        leadership.granted(at(0), B, seconds(300), 0);
+        leadership.granted(at(0), A, seconds(900), Index::NONE);
+        leadership.granted(at(0), B, seconds(300), Index::NONE);
         assert_eq!(leadership.next(), Some(at(300)));
         assert!(leadership.due_checkpoints(at(299), ALL).is_empty());
         assert_eq!(leadership.due_checkpoints(Moment(300_001), ALL), [(A, 600)]);
@@ -199,7 +201,7 @@ mod tests {
     fn checkpoints_come_in_batches() {
         let mut leadership = leading();
         for id in 0..25 {
-            leadership.granted(at(0), LeaseId(id), seconds(900), 0);
+            leadership.granted(at(0), LeaseId(id), seconds(900), Index::NONE);
         }
         let batches = [10, 10, 5, 0];
         assert!(
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn a_lease_renewed_often_gets_no_checkpoint() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(900), 0);
+        leadership.granted(at(0), A, seconds(900), Index::NONE);
         for second in (200..2000).step_by(200) {
             leadership.keep_alive(at(second), A);
             assert!(leadership.due_checkpoints(at(second + 100), ALL).is_empty());
@@ -223,13 +225,13 @@ mod tests {
     #[test]
     fn a_renewal_withdraws_a_checkpoint() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(900), 0);
+        leadership.granted(at(0), A, seconds(900), Index::NONE);
         leadership.due_checkpoints(at(300), ALL);
         leadership.keep_alive(at(400), A);
         let number = leadership.take_back(A).expect("it has a checkpoint");
         // Until that is known to have come to pass, the next renewal must do it again.
         assert!(leadership.take_back(A).is_some());
-        leadership.taken_back(1, A, number);
+        leadership.taken_back(Term(1), A, number);
         assert_eq!(leadership.take_back(A), None);
     }
 
@@ -237,12 +239,12 @@ mod tests {
     #[test]
     fn a_withdrawal_does_not_concern_a_later_checkpoint() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(900), 0);
+        leadership.granted(at(0), A, seconds(900), Index::NONE);
         leadership.due_checkpoints(at(300), ALL);
         leadership.keep_alive(at(400), A);
         let number = leadership.take_back(A).expect("it has a checkpoint");
         assert_eq!(leadership.due_checkpoints(at(700), ALL), [(A, 600)]);
-        leadership.taken_back(1, A, number);
+        leadership.taken_back(Term(1), A, number);
         assert!(leadership.take_back(A).is_some());
     }
 
@@ -251,16 +253,16 @@ mod tests {
     #[test]
     fn a_confirmation_from_another_term_is_void() {
         let mut leadership = leading();
-        leadership.promote(3, 1, at(0), seconds(1));
+        leadership.promote(Term(3), Index(1), at(0), seconds(1));
         leadership.load([found(Some(10))], true);
-        leadership.taken_back(1, A, 99);
+        leadership.taken_back(Term(1), A, 99);
         assert!(leadership.take_back(A).is_some());
     }
 
     #[test]
     fn a_new_leader_begins_with_what_is_left() {
         let mut leadership = leading();
-        leadership.promote(2, 1, at(5000), seconds(1));
+        leadership.promote(Term(2), Index(1), at(5000), seconds(1));
         leadership.load([found(Some(400))], true);
         let ends = at(5401);
         assert_eq!(
@@ -277,7 +279,7 @@ mod tests {
     #[test]
     fn a_leader_that_makes_no_checkpoints_withdraws_those_of_others() {
         let mut leadership = Leadership::new(None);
-        leadership.promote(2, 1, at(0), seconds(1));
+        leadership.promote(Term(2), Index(1), at(0), seconds(1));
         leadership.load([found(Some(400))], true);
         let ends = at(1001);
         assert_eq!(
@@ -292,13 +294,13 @@ mod tests {
     #[test]
     fn a_checkpoint_that_comes_as_an_effect_is_known() {
         let mut leadership = leading();
-        leadership.granted(at(0), A, seconds(900), 0);
+        leadership.granted(at(0), A, seconds(900), Index::NONE);
         leadership.checkpointed(A, 0);
         assert_eq!(leadership.take_back(A), None);
         leadership.checkpointed(A, 600);
         assert!(leadership.take_back(A).is_some());
         // Granted again, it is another lease.
-        leadership.granted(at(0), A, seconds(900), 0);
+        leadership.granted(at(0), A, seconds(900), Index::NONE);
         assert_eq!(leadership.take_back(A), None);
     }
 }

@@ -81,7 +81,7 @@ fn create(key: &'static str) -> TxnRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn any_member_takes_commands_and_answers_reads() {
     let cluster = Cluster::start(3, quick());
-    cluster.leader(0).await;
+    cluster.leader(Term::NONE).await;
     for (n, member) in (1..).zip(cluster.members()) {
         let put = put("k", format!("{n}"));
         let reply = member.propose(put).await.expect("acknowledged");
@@ -99,10 +99,10 @@ async fn any_member_takes_commands_and_answers_reads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_member_knows_does_not_get_into_the_log() {
     let cluster = Cluster::start(3, quick());
-    let leader = cluster.leader(0).await;
+    let leader = cluster.leader(Term::NONE).await;
     let follower = cluster.others(leader)[0];
     let forward = Forward {
-        term: leader.status().term,
+        term: leader.status().term.0,
         commands: vec![Bytes::from_static(b"nonsense")],
         change: None,
     };
@@ -122,7 +122,7 @@ async fn what_no_member_knows_does_not_get_into_the_log() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_pending_when_the_leader_is_cut_off_come_to_pass_once() {
     let cluster = Cluster::start(3, quick());
-    let old = cluster.leader(0).await;
+    let old = cluster.leader(Term::NONE).await;
     let term = old.status().term;
     cluster.network.cut_off(id(old));
     let on_leader = puts(old, "leader");
@@ -157,7 +157,7 @@ async fn commands_pending_when_the_leader_is_cut_off_come_to_pass_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_is_that_of_the_one_time_it_was_applied() {
     let cluster = Cluster::start(3, quick());
-    let old = cluster.leader(0).await;
+    let old = cluster.leader(Term::NONE).await;
     let term = old.status().term;
     cluster.network.cut_off(id(old));
     let creating = {
@@ -175,7 +175,7 @@ async fn an_outcome_is_that_of_the_one_time_it_was_applied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_on_a_leader_cut_off_waits_and_then_sees_what_was_written_meanwhile() {
     let cluster = Cluster::start(3, quick());
-    let old = cluster.leader(0).await;
+    let old = cluster.leader(Term::NONE).await;
     old.propose(put("k", "old")).await.expect("acknowledged");
     let term = old.status().term;
     cluster.network.cut_off(id(old));
@@ -201,7 +201,7 @@ async fn a_read_on_a_leader_cut_off_waits_and_then_sees_what_was_written_meanwhi
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
     let mut cluster = Cluster::start(3, quick());
-    let old = cluster.leader(0).await.clone();
+    let old = cluster.leader(Term::NONE).await.clone();
     // One of the others has acknowledged an entry of this leader's: before that it knows no member
     // to transfer leadership to.
     old.propose(put("k", "v")).await.expect("acknowledged");
@@ -243,7 +243,7 @@ async fn a_leader_that_is_removed_hands_over_and_keeps_nobody_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_becomes_the_only_voter_reads_what_the_other_acknowledged() {
     let mut cluster = Cluster::start(2, quick());
-    let leader = cluster.leader(0).await.clone();
+    let leader = cluster.leader(Term::NONE).await.clone();
     let other = cluster.others(&leader)[0].clone();
     let state = cluster.disks(&leader).state.clone();
     leader.propose(put("k", "1")).await.expect("acknowledged");
@@ -267,7 +267,7 @@ async fn whoever_becomes_the_only_voter_reads_what_the_other_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_leader_ends_no_lease_that_the_new_one_renewed() {
     let cluster = Cluster::start(3, quick());
-    let old = cluster.leader(0).await;
+    let old = cluster.leader(Term::NONE).await;
     let term = old.status().term;
     assert_eq!(grant(old, 7, 2).await, (7, 2));
     eventually("the lease's last moments", || {
@@ -311,7 +311,7 @@ async fn a_lease_with_a_checkpoint_does_not_begin_anew_with_a_new_leader() {
             ..quick()
         },
     );
-    let old = cluster.leader(0).await;
+    let old = cluster.leader(Term::NONE).await;
     let term = old.status().term;
     assert_eq!(grant(old, 7, 60).await, (7, 60));
     assert_eq!(grant(old, 8, 60).await, (8, 60));
@@ -349,7 +349,7 @@ async fn a_lease_with_a_checkpoint_does_not_begin_anew_with_a_new_leader() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_state_is_slow_still_leads() {
     let cluster = Cluster::start(3, quick());
-    let leader = cluster.leader(0).await;
+    let leader = cluster.leader(Term::NONE).await;
     let term = leader.status().term;
     let state = cluster.disks(leader).state.clone();
     state.hold_writes(true);

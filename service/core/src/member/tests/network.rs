@@ -196,7 +196,7 @@ impl Cluster {
     }
 
     /// The member that a majority follows in a term after `after`.
-    pub(super) async fn leader(&self, after: u64) -> &Handle {
+    pub(super) async fn leader(&self, after: Term) -> &Handle {
         let most = self.running.len() / 2 + 1;
         eventually("a leader", || {
             self.members().find(|leader| {

@@ -41,7 +41,7 @@ async fn there(handle: &Handle, name: &str, count: usize) -> Vec<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_are_applied_in_the_order_of_the_pipeline() {
     let cluster = Cluster::start(3, quick());
-    let leader = cluster.leader(0).await;
+    let leader = cluster.leader(Term(0)).await;
     for (name, member) in [("leader", leader), ("other", cluster.others(leader)[0])] {
         let mut pipeline = begin(member).await;
         let mut last = 0;
@@ -60,7 +60,7 @@ async fn commands_are_applied_in_the_order_of_the_pipeline() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_ends_with_the_term_and_nothing_of_it_is_proposed_again() {
     let cluster = Cluster::start(3, quick());
-    let old = cluster.leader(0).await;
+    let old = cluster.leader(Term(0)).await;
     let term = old.status().term;
     let mut pipeline = begin(old).await;
     for proposed in puts(&mut pipeline, "before", 3).await {
@@ -101,7 +101,7 @@ async fn a_pipeline_ends_with_the_term_and_nothing_of_it_is_proposed_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_follows_a_lost_command_is_refused() {
     let cluster = Cluster::start(3, quick());
-    let old = cluster.leader(0).await;
+    let old = cluster.leader(Term(0)).await;
     let term = old.status().term;
     let other = cluster.others(old)[0];
     let mut pipeline = begin(other).await;

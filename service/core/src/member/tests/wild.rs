@@ -55,13 +55,13 @@ fn wild_messages(term: u64) -> Vec<Message> {
 #[tokio::test(flavor = "multi_thread")]
 async fn members_go_on_whatever_the_others_say() {
     let cluster = Cluster::start(3, settings());
-    let leader = cluster.leader(0).await;
+    let leader = cluster.leader(Term::NONE).await;
     leader.propose(put("k", "0")).await.expect("acknowledged");
     let status = leader.status();
     let members: Vec<_> = cluster.members().collect();
     for to in &members {
         for from in members.iter().filter(|from| id(from) != id(to)) {
-            for mut message in wild_messages(status.term) {
+            for mut message in wild_messages(status.term.0) {
                 (message.from, message.to) = (id(from), id(to));
                 let bytes = message.write_to_bytes().expect("in memory");
                 let content = Some(Content::Raft(bytes.into()));

@@ -12,10 +12,10 @@ use conclave_proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, PutRequest, ResponseHeader, WatchCreateRequest,
     WatchProgressRequest, WatchRequest, WatchResponse,
 };
-use conclave_storage::Revision;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use conclave_storage::reader::Reader;
+use conclave_storage::{Index, Revision};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -35,7 +35,7 @@ struct Store {
     reader: Reader,
     publisher: Publisher,
     watches: Watches,
-    index: u64,
+    index: Index,
 }
 
 impl Store {
@@ -73,7 +73,7 @@ impl Store {
     }
 
     fn apply(&mut self, body: Body) -> Revision {
-        self.index += 1;
+        self.index = self.index.next();
         let command = Command {
             header: Some(Header::default()),
             body: Some(body),
@@ -83,7 +83,8 @@ impl Store {
             commands: vec![command],
         };
         let payload = Bytes::from(batch.encode_to_vec());
-        let outcomes = self.machine.apply(self.index, 1, &payload).expect("memory");
+        let outcomes = self.machine.apply(self.index, GENESIS.1, &payload);
+        let outcomes = outcomes.expect("memory");
         outcomes
             .into_iter()
             .for_each(|outcome| drop(outcome.outcome.expect("allowed")));

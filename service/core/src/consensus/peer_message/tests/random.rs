@@ -23,6 +23,8 @@ use crate::consensus::reads::Context;
 const SEEDS: u64 = 40;
 const STEPS: usize = 4_000;
 const VOTERS: [u64; 3] = [1, 2, 3];
+/// What the log begins after.
+const FOUNDED: Index = Index(1);
 /// Kinds of messages the library knows.
 const KINDS: i32 = 19;
 
@@ -34,7 +36,7 @@ struct Member {
     confirmed: u64,
     /// The work that installs a snapshot.
     installing: Option<u64>,
-    applied: u64,
+    applied: Index,
     /// What shows that a run gets anywhere.
     commits: usize,
     installs: usize,
@@ -48,8 +50,8 @@ impl Member {
             id,
             ..command::Member::default()
         });
-        let founders = Configuration::of(&members, 1).encode();
-        log.restore(1, 1, founders).expect("in memory");
+        let founders = Configuration::of(&members, FOUNDED).encode();
+        log.restore(FOUNDED, Term(1), founders).expect("in memory");
         let (log, state) = Log::open(engine).expect("a memory log");
         let log = Arc::new(log);
         let configuration = Configuration::decode(&state.conf_state).expect("our own");
@@ -58,17 +60,17 @@ impl Member {
             heartbeat_ticks: 1,
             election_ticks: 5,
             pre_vote: true,
-            applied: 1,
+            applied: FOUNDED,
             seed: id,
         };
-        let reader = Reader::new(Arc::clone(&log), &state, configuration, 1);
+        let reader = Reader::new(Arc::clone(&log), &state, configuration, FOUNDED);
         Member {
-            node: Node::new(settings, reader, 1),
+            node: Node::new(settings, reader, FOUNDED),
             log,
             written: 0,
             confirmed: 0,
             installing: None,
-            applied: 1,
+            applied: FOUNDED,
             commits: 0,
             installs: 0,
         }
@@ -155,8 +157,8 @@ impl Member {
         }
         let metadata = message.get_snapshot().get_metadata();
         let found = Position {
-            index: metadata.index,
-            term: metadata.term,
+            index: Index(metadata.index),
+            term: Term(metadata.term),
         };
         self.node.step_snapshot(bytes, found)
     }
@@ -254,10 +256,10 @@ impl World {
         let (term, last) = (node.raft_status().term, node.last_index());
         let mut pool = vec![0, 1, 2, 3, 4, 7, 1 << 32, 1 << 62, 1 << 63, u64::MAX];
         for near in [
-            term,
-            last,
-            node.committed_index(),
-            node.first_index(),
+            term.0,
+            last.0,
+            node.committed_index().0,
+            node.first_index().0,
             1 << 62,
         ] {
             pool.extend([near.saturating_sub(1), near, near.saturating_add(1)]);
