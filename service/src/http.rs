@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::{AlarmType, RangeRequest};
+use conclave_storage::MemberId;
 use conclave_storage::reader::ReadError;
 use http::{StatusCode, header};
 
@@ -191,7 +192,7 @@ async fn unhealthy(handle: &Handle, query: &Query) -> Option<String> {
         }
     }
     let serializable = query.values("serializable").next() == Some("true");
-    if !serializable && handle.status().leader == 0 {
+    if !serializable && handle.status().leader == MemberId::NONE {
         return Some("RAFT NO LEADER".to_owned());
     }
     let outcome = if serializable {

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use conclave_core::handle::Handle;
+use conclave_storage::MemberId;
 use conclave_storage::membership::majority;
 
 /// From one reminder to the next.
@@ -23,13 +24,17 @@ pub(crate) async fn watch(handle: Handle, election_timeout: Duration) {
 async fn follow(handle: &Handle, election_timeout: Duration) {
     let mut raft_statuses = handle.raft_statuses();
     // The sender lives as long as the handle.
-    while raft_statuses.wait_for(|now| now.leader == 0).await.is_ok() {
+    while raft_statuses
+        .wait_for(|now| now.leader == MemberId::NONE)
+        .await
+        .is_ok()
+    {
         let since = handle.clock().now();
         // An election begins within two timeouts, and takes a moment.
         let mut patience = election_timeout * 3;
         loop {
             tokio::select! {
-                _ = raft_statuses.wait_for(|now| now.leader != 0) => break,
+                _ = raft_statuses.wait_for(|now| now.leader != MemberId::NONE) => break,
                 () = tokio::time::sleep(patience) => {}
             }
             let leaderless = handle.clock().now().since(since);
@@ -45,7 +50,10 @@ fn say(handle: &Handle, leaderless: Duration) {
     let voters: Vec<_> = members.iter().filter(|member| !member.is_learner).collect();
     let missing: Vec<String> = voters
         .iter()
-        .filter(|member| member.id != own && handle.peers().connected_since(member.id).is_none())
+        .filter(|member| {
+            let id = MemberId(member.id);
+            id != own && handle.peers().connected_since(id).is_none()
+        })
         .map(|member| match member.name.as_str() {
             // It has not started yet, or this member has not heard of it.
             "" => member.peer_urls.join(" "),

@@ -119,8 +119,8 @@ fn log_start(message: &str, stores: &Stores, config: &Config) {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         name = config.name,
-        member = format!("{member:x}"),
-        cluster = format!("{cluster:x}"),
+        member = member.to_string(),
+        cluster = cluster.to_string(),
         data_dir = %config.data_dir.display(),
         log_dir = %config.log_dir().display(),
         listen_peer_urls = urls(&config.listen_peer_urls),

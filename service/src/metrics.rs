@@ -281,7 +281,7 @@ impl Health {
 
 /// Facts that do not change while the process runs: gauges that are 1, with the fact as a label.
 fn facts(identity: Identity) -> prometheus::Result<Vec<Box<dyn Collector>>> {
-    let member_id = format!("{:x}", identity.member_id);
+    let member_id = identity.member_id.to_string();
     let facts = [
         (
             "etcd_server_version",
@@ -348,13 +348,15 @@ const CLUSTER: &str = CLUSTER_VERSION.split_at(3).0;
 
 #[cfg(test)]
 mod tests {
+    use conclave_storage::{ClusterId, MemberId};
+
     use super::*;
 
     #[test]
     fn no_two_metrics_share_a_name_and_dashboards_find_theirs() {
         let identity = Identity {
-            cluster_id: 1,
-            member_id: 0xabc,
+            cluster_id: ClusterId(1),
+            member_id: MemberId(0xabc),
         };
         let metrics = Metrics::new(identity, Settings::default()).expect("distinct names");
         metrics.probed(Probe::Live, "serializable_read", true);

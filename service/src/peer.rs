@@ -73,8 +73,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use conclave_proto::peer::{Hello, Introduction, answer, question};
-use conclave_storage::Index;
 use conclave_storage::machine::GENESIS;
+use conclave_storage::{ClusterId, Index, MemberId};
 
 use crate::metrics::PeerStats;
 use crate::net::tls::Tls;
@@ -126,9 +126,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The cluster's id.
-    pub cluster_id: u64,
+    pub cluster_id: ClusterId,
     /// This member's id.
-    pub member_id: u64,
+    pub member_id: MemberId,
     /// Identifies this start of the process: a number that differs from that of the last start.
     pub boot_id: u64,
     /// The time without a leader before an election. Timeouts follow it.
@@ -225,7 +225,7 @@ struct Common {
 
 impl Common {
     /// The Hello of a stream to `to`.
-    fn stream_hello(&self, to: u64) -> Hello {
+    fn stream_hello(&self, to: MemberId) -> Hello {
         Hello {
             peer_urls: self.own_urls.lock().clone(),
             ..self.settings.identity().hello(to)

@@ -15,6 +15,7 @@ use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::command::{Member, MemberUrls};
 use conclave_proto::peer::{answer, question};
+use conclave_storage::MemberId;
 use conclave_storage::membership as rules;
 
 use crate::config::MemberUrl;
@@ -46,7 +47,7 @@ pub(crate) async fn add(
     let urls = parse_urls(peer_urls)?;
     let seconds = handle.clock().wall_ms() / 1000;
     let member = Member {
-        id: ids::member_id(&urls, "", Some(seconds)),
+        id: ids::member_id(&urls, "", Some(seconds)).0,
         peer_urls: texts(&urls),
         is_learner,
         ..Member::default()
@@ -61,23 +62,23 @@ pub(crate) async fn add(
 }
 
 /// Promotes a learner, if it has caught up.
-pub(crate) async fn promote(handle: &Handle, id: u64) -> Changed {
+pub(crate) async fn promote(handle: &Handle, id: MemberId) -> Changed {
     let change = rules::Change::Promote { id };
     let members = check_rules_or_majority(handle, &change).await?;
     if !learner_is_ready(handle, id).await? {
         return Err(Refused(ApiError::LearnerNotReady).into());
     }
     check_quorum(handle, &members, &change).await?;
-    handle.propose_change(Change::Promote(id)).await
+    handle.propose_change(Change::Promote(id.0)).await
 }
 
-pub(crate) async fn remove(handle: &Handle, id: u64) -> Changed {
+pub(crate) async fn remove(handle: &Handle, id: MemberId) -> Changed {
     check(handle, &rules::Change::Remove { id }).await?;
-    handle.propose_change(Change::Remove(id)).await
+    handle.propose_change(Change::Remove(id.0)).await
 }
 
 /// Changes the peer URLs of a member.
-pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Changed {
+pub(crate) async fn update(handle: &Handle, id: MemberId, peer_urls: &[String]) -> Changed {
     let urls = parse_urls(peer_urls)?;
     let change = rules::Change::Update {
         id,
@@ -85,7 +86,7 @@ pub(crate) async fn update(handle: &Handle, id: u64, peer_urls: &[String]) -> Ch
     };
     check_rules(handle, &change).await?;
     let urls = MemberUrls {
-        member_id: id,
+        member_id: id.0,
         peer_urls: texts(&urls),
     };
     handle.propose_change(Change::Update(urls)).await
@@ -189,18 +190,20 @@ async fn check_quorum(
 /// Returns how long this member has been connected to each member, and for ever to itself. Only
 /// members that answer now are included, since a process that hangs keeps its connections for
 /// seconds.
-async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duration> {
+async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<MemberId, Duration> {
     let own = handle.identity().member_id;
     let mut asking = JoinSet::new();
-    for member in members.iter().filter(|member| member.id != own) {
-        let id = member.id;
+    for member in members.iter().filter(|member| member.id != own.0) {
+        let id = MemberId(member.id);
         let Some(since) = handle.peers().connected_since(id) else {
             continue;
         };
         let connected_for = handle.clock().now().since(since);
         // Any question that involves the other member's driver would do: without its driver a
         // member is not up.
-        let answer = handle.peers().ask(id, question::Question::LearnerReady(id));
+        let answer = handle
+            .peers()
+            .ask(id, question::Question::LearnerReady(id.0));
         asking.spawn(async move { answer.await.ok().map(|_| (id, connected_for)) });
     }
     let answered = asking.join_all().await.into_iter().flatten();
@@ -208,12 +211,12 @@ async fn connected(handle: &Handle, members: &[Member]) -> BTreeMap<u64, Duratio
 }
 
 /// Asks the leader whether a learner has caught up.
-async fn learner_is_ready(handle: &Handle, id: u64) -> Result<bool, Refused> {
+async fn learner_is_ready(handle: &Handle, id: MemberId) -> Result<bool, Refused> {
     let raft_status = handle.status();
     if raft_status.is_leader {
         return is_learner_ready(handle, id).await;
     }
-    let question = question::Question::LearnerReady(id);
+    let question = question::Question::LearnerReady(id.0);
     match handle.peers().ask(raft_status.leader, question).await {
         Ok(answer::Answer::LearnerReady(ready)) => Ok(ready),
         Ok(_) => Err(Refused(ApiError::NotCapable)),
@@ -246,7 +249,7 @@ pub(crate) async fn promote_learners(handle: Handle, promotions: IntCounter) {
         });
         for learner in ready {
             let promoted = tokio::select! {
-                promoted = promote(&handle, learner.id) => promoted,
+                promoted = promote(&handle, MemberId(learner.id)) => promoted,
                 () = stopping.cancelled() => return,
             };
             match promoted {

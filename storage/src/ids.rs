@@ -74,6 +74,50 @@ impl fmt::Debug for Index {
     }
 }
 
+/// The id of a member, as raft and the API use it: a hash of its first peer URLs. A member keeps it
+/// for life, and no other member gets it. Printed in hexadecimal, as etcd does.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub u64);
+
+impl MemberId {
+    /// No member: no leader is known, or no vote was given.
+    pub const NONE: MemberId = MemberId(0);
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Debug for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The id of a cluster: a hash of the ids of its first members. Members of one cluster take nothing
+/// from those of another. Printed in hexadecimal, as etcd does.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u64);
+
+impl ClusterId {
+    /// No cluster: the store was never bootstrapped.
+    pub const NONE: ClusterId = ClusterId(0);
+}
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// A point in the history of the key space: the `revision` of the API. An empty store is at
 /// revision 1 and the first write makes it 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::engine::Space;
-use crate::ids::{LeaseId, Revision};
+use crate::ids::{LeaseId, MemberId, Revision};
 
 mod version;
 
@@ -190,23 +190,26 @@ pub(crate) fn split_lease_key_key(row: &[u8]) -> Option<(LeaseId, Bytes)> {
 }
 
 /// The key in `MEMBER` of a member.
-pub(crate) fn member_key(id: u64) -> [u8; 8] {
-    id.to_be_bytes()
+pub(crate) fn member_key(id: MemberId) -> [u8; 8] {
+    id.0.to_be_bytes()
 }
 
 /// The key in `ALARM` of an alarm that is raised.
-pub(crate) fn alarm_key(alarm: i32, member_id: u64) -> [u8; 12] {
+pub(crate) fn alarm_key(alarm: i32, member_id: MemberId) -> [u8; 12] {
     let mut out = [0; 12];
     out[..4].copy_from_slice(&alarm.to_be_bytes());
-    out[4..].copy_from_slice(&member_id.to_be_bytes());
+    out[4..].copy_from_slice(&member_id.0.to_be_bytes());
     out
 }
 
 /// Splits a key in `ALARM` into the alarm type and the member.
-pub(crate) fn split_alarm_key(row: &[u8]) -> Option<(i32, u64)> {
+pub(crate) fn split_alarm_key(row: &[u8]) -> Option<(i32, MemberId)> {
     let (alarm, member) = row.split_first_chunk::<4>()?;
     let member = <[u8; 8]>::try_from(member).ok()?;
-    Some((i32::from_be_bytes(*alarm), u64::from_be_bytes(member)))
+    Some((
+        i32::from_be_bytes(*alarm),
+        MemberId(u64::from_be_bytes(member)),
+    ))
 }
 
 /// In `META`: five integers of 8 bytes: applied index, its term, revision, compact revision,

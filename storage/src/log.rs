@@ -33,7 +33,7 @@ use bytes::Bytes;
 
 use crate::engine::{Batch, Direction, Durability, Engine};
 use crate::fault::Fault;
-use crate::ids::{Index, Term};
+use crate::ids::{ClusterId, Index, MemberId, Term};
 use crate::layout::{
     LOG_COMPACTED, LOG_CONF_STATE, LOG_ENTRIES, LOG_HARD_STATE, LOG_IDENTITY, LOG_META,
 };
@@ -151,7 +151,7 @@ impl Log {
         let [term, vote, commit] = numbers(&*engine, LOG_HARD_STATE)?.unwrap_or_default();
         let hard_state = HardState {
             term: Term(term),
-            vote,
+            vote: MemberId(vote),
             commit: Index(commit),
         };
         let [index, term] = numbers(&*engine, LOG_COMPACTED)?.unwrap_or_default();
@@ -373,7 +373,7 @@ impl Log {
         if hard_state.term < term {
             hard_state = HardState {
                 term,
-                vote: 0,
+                vote: MemberId::NONE,
                 commit: index,
             };
         }
@@ -401,9 +401,9 @@ impl Log {
     ///
     /// # Errors
     /// [`Fault::Damaged`] when the record does not match its checksum.
-    pub fn identity(&self) -> Result<Option<(u64, u64)>, Fault> {
+    pub fn identity(&self) -> Result<Option<(ClusterId, MemberId)>, Fault> {
         let ids = numbers(&*self.engine, LOG_IDENTITY)?;
-        Ok(ids.map(|[cluster_id, member_id]| (cluster_id, member_id)))
+        Ok(ids.map(|[cluster, member]| (ClusterId(cluster), MemberId(member))))
     }
 
     /// Sets the ids of the cluster and of the member that this log belongs to. Durable when it
@@ -411,8 +411,8 @@ impl Log {
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn set_identity(&self, cluster_id: u64, member_id: u64) -> Result<(), Fault> {
-        let record = entry::encode_numbers(&[cluster_id, member_id]);
+    pub fn set_identity(&self, cluster_id: ClusterId, member_id: MemberId) -> Result<(), Fault> {
+        let record = entry::encode_numbers(&[cluster_id.0, member_id.0]);
         let mut batch = Batch::default();
         batch.put(LOG_META, LOG_IDENTITY, entry::seal(LOG_IDENTITY, &record));
         self.engine.write(batch, Durability::Synced)
@@ -430,7 +430,7 @@ fn key(index: Index) -> [u8; 8] {
 }
 
 fn put_hard_state(batch: &mut Batch, state: HardState) {
-    let record = entry::encode_numbers(&[state.term.0, state.vote, state.commit.0]);
+    let record = entry::encode_numbers(&[state.term.0, state.vote.0, state.commit.0]);
     batch.put(
         LOG_META,
         LOG_HARD_STATE,

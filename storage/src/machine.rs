@@ -21,12 +21,12 @@
 //! use conclave_proto::etcdserverpb::PutRequest;
 //! use conclave_storage::engine::memory::MemoryEngine;
 //! use conclave_storage::machine::{Genesis, Limits, Machine, PAYLOAD_VERSION};
-//! use conclave_storage::{Index, Term};
+//! use conclave_storage::{ClusterId, Index, Term};
 //! use prost::Message as _;
 //!
 //! let engine = Arc::new(MemoryEngine::new());
 //! let (mut machine, reader) = Machine::open(engine, Limits::default())?;
-//! machine.bootstrap(&Genesis { cluster_id: 7, members: Vec::new() })?;
+//! machine.bootstrap(&Genesis { cluster_id: ClusterId(7), members: Vec::new() })?;
 //!
 //! let put = PutRequest { key: "a".into(), value: "1".into(), ..Default::default() };
 //! let command = Command { header: None, body: Some(Body::Put(put)) };
@@ -60,7 +60,7 @@ use prost::Message;
 
 use crate::engine::{Batch, Durability, Engine, Read};
 use crate::fault::Fault;
-use crate::ids::{Index, Revision, Term};
+use crate::ids::{ClusterId, Index, MemberId, Revision, Term};
 use crate::layout;
 use crate::log;
 use crate::membership::{self, Membership};
@@ -120,8 +120,8 @@ impl Default for Limits {
 /// The beginning of a cluster.
 #[derive(Clone, Debug)]
 pub struct Genesis {
-    /// The id of the cluster; not 0.
-    pub cluster_id: u64,
+    /// The id of the cluster, which is one.
+    pub cluster_id: ClusterId,
     /// The first members.
     pub members: Vec<command::Member>,
 }
@@ -141,7 +141,7 @@ pub struct Machine {
     /// True if entries were applied since the last commit.
     dirty: bool,
     /// The member whose replies are complete, if not all are: see [`Machine::answer_only`].
-    answers: Option<u64>,
+    answers: Option<MemberId>,
 }
 
 impl Machine {
@@ -181,7 +181,7 @@ impl Machine {
     /// log alone, and gets the beginning with a snapshot.
     pub fn bootstrap(&mut self, genesis: &Genesis) -> Result<(), Fault> {
         assert!(
-            self.reader.cluster_id() == 0 && genesis.cluster_id != 0,
+            self.reader.cluster_id() == ClusterId::NONE && genesis.cluster_id != ClusterId::NONE,
             "a cluster begins once"
         );
         (self.state.index, self.state.term) = GENESIS;
@@ -189,7 +189,7 @@ impl Machine {
         batch.put(
             layout::META,
             layout::META_CLUSTER,
-            genesis.cluster_id.to_be_bytes(),
+            genesis.cluster_id.0.to_be_bytes(),
         );
         batch.put(layout::META, layout::META_APPLIED, self.state.encode());
         for member in &genesis.members {
@@ -240,10 +240,10 @@ impl Machine {
 
     /// Removes all members but `id` and makes that one a voter, durably: for a cluster that has
     /// lost its majority for ever.
-    pub fn force_sole_member(&mut self, id: u64) -> Result<(), Fault> {
+    pub fn force_sole_member(&mut self, id: MemberId) -> Result<(), Fault> {
         let mut batch = Batch::default();
         for member in self.membership.members() {
-            if member.id == id {
+            if MemberId(member.id) == id {
                 let is_learner = false;
                 let voter = command::Member {
                     is_learner,
@@ -251,7 +251,8 @@ impl Machine {
                 };
                 self.membership.set(voter, &mut batch);
             } else {
-                let change = membership::Change::Remove { id: member.id };
+                let id = MemberId(member.id);
+                let change = membership::Change::Remove { id };
                 self.membership.apply(change, &mut batch);
             }
         }
@@ -264,7 +265,7 @@ impl Machine {
     /// Skips the ranges in transactions that other members proposed, so replies to those are
     /// incomplete. No client of this member waits for them, and a large range would cost every
     /// member the time and memory that it costs the proposer.
-    pub fn answer_only(&mut self, member_id: u64) {
+    pub fn answer_only(&mut self, member_id: MemberId) {
         self.answers = Some(member_id);
     }
 
@@ -383,7 +384,9 @@ impl Machine {
         header: &command::Header,
         body: Body,
     ) -> Result<Reply, ReadError> {
-        let is_answered = self.answers.is_none_or(|id| id == header.member_id);
+        let is_answered = self
+            .answers
+            .is_none_or(|id| id == MemberId(header.member_id));
         match body {
             Body::Put(request) => self.put(read, &request).map(Reply::Put),
             Body::DeleteRange(request) => self.delete_range(read, &request).map(Reply::DeleteRange),

@@ -19,6 +19,7 @@ use prost::Message;
 
 use crate::engine::{Batch, Direction, Read};
 use crate::fault::Fault;
+use crate::ids::MemberId;
 use crate::layout;
 use crate::mvcc::record::damaged;
 
@@ -32,17 +33,17 @@ pub enum Change {
     /// Makes a learner a voter.
     Promote {
         /// Id of the learner.
-        id: u64,
+        id: MemberId,
     },
     /// Removes a member.
     Remove {
         /// Id of the member.
-        id: u64,
+        id: MemberId,
     },
     /// Replaces the peer URLs of a member.
     Update {
         /// Id of the member.
-        id: u64,
+        id: MemberId,
         /// All peer URLs of the member.
         peer_urls: Vec<String>,
     },
@@ -50,9 +51,9 @@ pub enum Change {
 
 impl Change {
     /// Id of the member that changes.
-    pub fn id(&self) -> u64 {
+    pub fn id(&self) -> MemberId {
         match self {
-            Change::Add(member) | Change::AddLearner(member) => member.id,
+            Change::Add(member) | Change::AddLearner(member) => MemberId(member.id),
             Change::Promote { id } | Change::Remove { id } | Change::Update { id, .. } => *id,
         }
     }
@@ -66,8 +67,8 @@ pub fn majority(voters: usize) -> usize {
 /// The members, and the ids of removed members.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Membership {
-    members: BTreeMap<u64, Member>,
-    removed: BTreeSet<u64>,
+    members: BTreeMap<MemberId, Member>,
+    removed: BTreeSet<MemberId>,
 }
 
 impl Membership {
@@ -76,7 +77,7 @@ impl Membership {
         let mut membership = Membership::default();
         while let Some((row, value)) = scan.next()? {
             let broken = || damaged(format!("member: a row {row:02x?}"));
-            let id = u64::from_be_bytes(row.try_into().map_err(|_| broken())?);
+            let id = MemberId(u64::from_be_bytes(row.try_into().map_err(|_| broken())?));
             if value.is_empty() {
                 membership.removed.insert(id);
             } else {
@@ -93,12 +94,12 @@ impl Membership {
     }
 
     /// Returns the ids of removed members, in order.
-    pub fn removed(&self) -> Vec<u64> {
+    pub fn removed(&self) -> Vec<MemberId> {
         self.removed.iter().copied().collect()
     }
 
     /// Returns true if the member with this id was removed.
-    pub fn is_removed(&self, id: u64) -> bool {
+    pub fn is_removed(&self, id: MemberId) -> bool {
         self.removed.contains(&id)
     }
 
@@ -106,13 +107,14 @@ impl Membership {
     pub fn check(&self, change: &Change) -> Result<(), ApiError> {
         match change {
             Change::Add(member) | Change::AddLearner(member) => {
-                if self.removed.contains(&member.id) {
+                let id = MemberId(member.id);
+                if self.removed.contains(&id) {
                     return Err(ApiError::MemberNotFound);
                 }
-                if self.members.contains_key(&member.id) {
+                if self.members.contains_key(&id) {
                     return Err(ApiError::MemberExist);
                 }
-                self.check_urls(member.id, &member.peer_urls)
+                self.check_urls(id, &member.peer_urls)
             }
             Change::Promote { id } => {
                 if self.member(*id)?.is_learner {
@@ -201,10 +203,11 @@ impl Membership {
             name,
             client_urls,
         } = attributes;
-        if !self.members.contains_key(member_id) {
+        let id = MemberId(*member_id);
+        if !self.members.contains_key(&id) {
             return false;
         }
-        self.edit(*member_id, batch, |member| {
+        self.edit(id, batch, |member| {
             member.name.clone_from(name);
             member.client_urls.clone_from(client_urls);
         });
@@ -212,21 +215,22 @@ impl Membership {
     }
 
     pub(crate) fn set(&mut self, member: Member, batch: &mut Batch) {
+        let id = MemberId(member.id);
         batch.put(
             layout::MEMBER,
-            layout::member_key(member.id),
+            layout::member_key(id),
             member.encode_to_vec(),
         );
-        self.members.insert(member.id, member);
+        self.members.insert(id, member);
     }
 
-    fn edit(&mut self, id: u64, batch: &mut Batch, edit: impl FnOnce(&mut Member)) {
+    fn edit(&mut self, id: MemberId, batch: &mut Batch, edit: impl FnOnce(&mut Member)) {
         let mut member = self.members[&id].clone();
         edit(&mut member);
         self.set(member, batch);
     }
 
-    fn member(&self, id: u64) -> Result<&Member, ApiError> {
+    fn member(&self, id: MemberId) -> Result<&Member, ApiError> {
         self.members.get(&id).ok_or(ApiError::MemberNotFound)
     }
 
@@ -238,8 +242,11 @@ impl Membership {
     }
 
     /// Checks that no other member has one of these peer URLs.
-    fn check_urls(&self, id: u64, peer_urls: &[String]) -> Result<(), ApiError> {
-        let mut others = self.members.values().filter(|member| member.id != id);
+    fn check_urls(&self, id: MemberId, peer_urls: &[String]) -> Result<(), ApiError> {
+        let mut others = self
+            .members
+            .values()
+            .filter(|member| MemberId(member.id) != id);
         if others.any(|other| other.peer_urls.iter().any(|url| peer_urls.contains(url))) {
             return Err(ApiError::PeerURLExist);
         }
@@ -280,13 +287,13 @@ mod tests {
             Err(ApiError::PeerURLExist)
         );
         let mut one = two;
-        one.apply(Change::Remove { id: 2 }, &mut Batch::default());
+        one.apply(Change::Remove { id: MemberId(2) }, &mut Batch::default());
         assert_eq!(
             one.check(&Change::Add(member(2, "b"))),
             Err(ApiError::MemberNotFound)
         );
         assert_eq!(one.check(&Change::Add(member(3, "b"))), Ok(()));
-        assert_eq!(one.removed(), [2]);
+        assert_eq!(one.removed(), [MemberId(2)]);
     }
 
     #[test]
@@ -295,13 +302,13 @@ mod tests {
             Change::Add(member(1, "a")),
             Change::AddLearner(member(2, "b")),
         ]);
-        let promote = Change::Promote { id: 2 };
+        let promote = Change::Promote { id: MemberId(2) };
         assert_eq!(
-            both.check(&Change::Promote { id: 1 }),
+            both.check(&Change::Promote { id: MemberId(1) }),
             Err(ApiError::MemberNotLearner)
         );
         assert_eq!(
-            both.check(&Change::Promote { id: 3 }),
+            both.check(&Change::Promote { id: MemberId(3) }),
             Err(ApiError::MemberNotFound)
         );
         assert_eq!(both.check(&promote), Ok(()));
@@ -315,9 +322,9 @@ mod tests {
             Change::Add(member(1, "a")),
             Change::AddLearner(member(2, "b")),
         ]);
-        let last = both.check(&Change::Remove { id: 1 });
+        let last = both.check(&Change::Remove { id: MemberId(1) });
         assert_eq!(last, Err(ApiError::MemberNotEnoughStarted));
-        assert_eq!(both.check(&Change::Remove { id: 2 }), Ok(()));
+        assert_eq!(both.check(&Change::Remove { id: MemberId(2) }), Ok(()));
     }
 
     #[test]
@@ -339,7 +346,7 @@ mod tests {
     fn peer_urls_move_unless_taken() {
         let both = of(&[Change::Add(member(1, "a")), Change::Add(member(2, "b"))]);
         let update = |id, url: &str| Change::Update {
-            id,
+            id: MemberId(id),
             peer_urls: vec![url.into()],
         };
         assert_eq!(both.check(&update(2, "a")), Err(ApiError::PeerURLExist));

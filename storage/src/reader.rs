@@ -32,7 +32,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::engine::metered::Metered;
 use crate::engine::{Engine, Meter, Read};
 use crate::fault::Fault;
-use crate::ids::{Index, Revision, Term};
+use crate::ids::{ClusterId, Index, Revision, Term};
 use crate::layout;
 use crate::membership::Membership;
 use crate::mvcc::query::header;
@@ -149,9 +149,9 @@ impl Reader {
         Revision(self.shared.compaction_finished.load(Ordering::Acquire))
     }
 
-    /// Returns the id of the cluster; 0 before it is bootstrapped.
-    pub fn cluster_id(&self) -> u64 {
-        self.shared.cluster_id.load(Ordering::Acquire)
+    /// Returns the id of the cluster, or [`ClusterId::NONE`] before it is bootstrapped.
+    pub fn cluster_id(&self) -> ClusterId {
+        ClusterId(self.shared.cluster_id.load(Ordering::Acquire))
     }
 
     /// Returns the members, by id.

@@ -130,6 +130,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::ClusterId;
     use crate::engine::memory::MemoryEngine;
     use crate::machine::{Genesis, Limits, Machine};
 
@@ -146,7 +147,7 @@ mod tests {
         let engine = states.open_current().expect("opens").engine;
         let machine = Machine::open(Arc::clone(&engine), Limits::default());
         let genesis = Genesis {
-            cluster_id: 1,
+            cluster_id: ClusterId(1),
             members: Vec::new(),
         };
         machine

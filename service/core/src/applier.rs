@@ -27,7 +27,7 @@ use conclave_proto::peer::Refusal;
 use conclave_storage::engine::Engine;
 use conclave_storage::machine::{Machine, Outcome};
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, Index, Term};
+use conclave_storage::{Fault, Index, MemberId, Term};
 
 use crate::answers;
 use crate::clock::Stopwatch;
@@ -76,7 +76,7 @@ pub(crate) enum ToApply {
 
 /// Owns the [`Machine`] and runs its thread, one turn at a time.
 pub(crate) struct Applier {
-    pub(crate) member_id: u64,
+    pub(crate) member_id: MemberId,
     pub(crate) machine: Machine,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) forwarded: Forwarded,
@@ -226,7 +226,7 @@ impl Applier {
                 is_ok: done.outcome.is_ok(),
                 took,
             });
-            if done.header.member_id != self.member_id {
+            if done.header.member_id != self.member_id.0 {
                 continue;
             }
             let proposal = match placed.next() {
@@ -278,7 +278,7 @@ impl Applier {
             tracing::info!("no alarm is raised any more");
         }
         for alarm in alarms {
-            let member = format!("{:x}", alarm.member_id);
+            let member = MemberId(alarm.member_id).to_string();
             tracing::warn!(
                 member,
                 alarm = alarm.alarm().as_str_name(),

@@ -48,7 +48,7 @@
 //!    leader: the same inputs give the same outputs.
 //! 6. After a restart, the node does not return entries at or below the applied index it was given.
 
-use conclave_storage::Term;
+use conclave_storage::{MemberId, Term};
 
 pub mod codec;
 pub(crate) mod configuration;
@@ -70,8 +70,8 @@ pub use node::{CommittedEntry, Node, NotProposed, Outgoing, Position, Restore, W
 pub struct RaftStatus {
     /// Current raft term.
     pub term: Term,
-    /// Id of the leader; 0 while the leader is unknown.
-    pub leader: u64,
+    /// Id of the leader; [`MemberId::NONE`] while the leader is unknown.
+    pub leader: MemberId,
     /// True if this member is the leader.
     pub is_leader: bool,
     /// True if this member is a learner, which has no vote.

@@ -48,7 +48,7 @@ use conclave_storage::log::{Append, Log};
 use conclave_storage::membership::Membership;
 use conclave_storage::reader::Reader;
 use conclave_storage::state_store::StateStore;
-use conclave_storage::{Fault, Index};
+use conclave_storage::{Fault, Index, MemberId};
 
 use crate::answers;
 use crate::applier::ToApply;
@@ -81,7 +81,7 @@ pub(crate) struct Parts {
     pub(crate) applier: SyncSender<Vec<ToApply>>,
     /// The membership as of the state's applied index.
     pub(crate) membership: Membership,
-    pub(crate) member_id: u64,
+    pub(crate) member_id: MemberId,
     pub(crate) states: Arc<dyn StateStore>,
     /// Reader of the current state.
     pub(crate) reader: Reader,
@@ -360,13 +360,13 @@ impl Driver {
         } else if before.is_leader && !raft_status.is_leader {
             tracing::info!(
                 term = raft_status.term.0,
-                leader = hex(raft_status.leader),
+                leader = raft_status.leader.to_string(),
                 "this member leads no more"
             );
             self.parts.leases.demoted();
             self.end_snapshots();
-        } else if raft_status.leader != before.leader && raft_status.leader != 0 {
-            let leader = hex(raft_status.leader);
+        } else if raft_status.leader != before.leader && raft_status.leader != MemberId::NONE {
+            let leader = raft_status.leader.to_string();
             tracing::info!(term = raft_status.term.0, leader, "another member leads");
         }
         if raft_status.is_leader && self.parts.node.is_sole_member() {
@@ -448,7 +448,7 @@ impl Driver {
     }
 
     /// Sends to a member. Returns false if the content certainly does not arrive.
-    fn send(&self, to: u64, content: Content) -> bool {
+    fn send(&self, to: MemberId, content: Content) -> bool {
         let content = Some(content);
         self.parts.peers.send(to, Parcel { content })
     }
@@ -532,9 +532,4 @@ fn payload_bytes(work: &[ToApply]) -> usize {
         _ => 0,
     });
     entries.sum()
-}
-
-/// Formats a member id in hexadecimal, as everywhere else.
-fn hex(id: u64) -> String {
-    format!("{id:x}")
 }

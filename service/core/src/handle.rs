@@ -32,7 +32,7 @@ use conclave_proto::command::{
 use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::machine::{CommandKind, Reply};
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, Index, LeaseId, Revision, Term};
+use conclave_storage::{ClusterId, Fault, Index, LeaseId, MemberId, Revision, Term};
 
 use crate::admission::Admission;
 use crate::caller::Caller;
@@ -64,16 +64,16 @@ const SLOW_READ: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Id of the cluster.
-    pub cluster_id: u64,
+    pub cluster_id: ClusterId,
     /// Id of this member.
-    pub member_id: u64,
+    pub member_id: MemberId,
 }
 
 /// Snapshot of the member's state for `Maintenance.Status`, health and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Id of the leader, which may be this member; 0 if there is none.
-    pub leader: u64,
+    /// Id of the leader, which may be this member; [`MemberId::NONE`] if there is none.
+    pub leader: MemberId,
     /// True if this member is the leader.
     pub is_leader: bool,
     /// True if this member is a learner.
@@ -223,7 +223,7 @@ impl Handle {
             return ApiError::TimeoutDueToLeaderFail;
         }
         let connected = self.shared.peers.connected_since(raft_status.leader);
-        let is_other = raft_status.leader != 0 && !raft_status.is_leader;
+        let is_other = raft_status.leader != MemberId::NONE && !raft_status.is_leader;
         if is_other && connected.is_none_or(|since| since > begun) {
             return ApiError::TimeoutDueToConnectionLost;
         }
@@ -408,7 +408,7 @@ impl Handle {
 
     /// Transfers leadership to this voter, or to the best candidate. Returns once the new leader
     /// leads.
-    pub async fn transfer_leadership(&self, to: Option<u64>) -> Result<(), ApiError> {
+    pub async fn transfer_leadership(&self, to: Option<MemberId>) -> Result<(), ApiError> {
         let (done, outcome) = oneshot::channel();
         self.shared.mailbox.control(Control::Transfer { to, done });
         self.in_time(outcome)
@@ -486,7 +486,7 @@ impl Handle {
         let request_id = shared.admission.next_request_id();
         let mut header = Header {
             request_id,
-            member_id: shared.identity.member_id,
+            member_id: shared.identity.member_id.0,
             wall_time_ms: shared.clock.wall_ms(),
             ..Header::default()
         };
@@ -533,8 +533,8 @@ impl Handle {
     }
 
     fn fill(&self, header: &mut ResponseHeader) {
-        header.cluster_id = self.shared.identity.cluster_id;
-        header.member_id = self.shared.identity.member_id;
+        header.cluster_id = self.shared.identity.cluster_id.0;
+        header.member_id = self.shared.identity.member_id.0;
         header.raft_term = self.shared.progress.raft_status().term.0;
     }
 }

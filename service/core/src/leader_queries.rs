@@ -18,7 +18,7 @@ use std::time::Duration;
 use conclave_proto::ApiError;
 use conclave_proto::peer::{HashKvReply, Introduction, TimeToLive, answer, question};
 use conclave_storage::reader::ReadError;
-use conclave_storage::{Index, LeaseId};
+use conclave_storage::{Index, LeaseId, MemberId};
 
 use crate::consensus::RaftStatus;
 use crate::handle::{Handle, Refused};
@@ -69,7 +69,7 @@ async fn ask_leader(
         biased;
         answer = attempts => answer,
         () = handle.clock().sleep(timeout) => {
-            let leaderless = handle.status().leader == 0;
+            let leaderless = handle.status().leader == MemberId::NONE;
             let error = if leaderless { ApiError::NoLeader } else { ApiError::Timeout };
             Err(LeaseError::Refused(error))
         }
@@ -84,7 +84,7 @@ async fn try_leader(
     question: question::Question,
 ) -> Option<Result<answer::Answer, LeaseError>> {
     let raft_status = handle.status();
-    if raft_status.leader == 0 {
+    if raft_status.leader == MemberId::NONE {
         return None;
     }
     // A leadership that was not confirmed in time counts as no answer: the state at the request's
@@ -167,7 +167,7 @@ pub async fn answer(handle: &Handle, question: question::Question) -> answer::An
         question::Question::KeepAlive(_) | question::Question::TimeToLive(_) => {
             of_leases(handle, question).await
         }
-        question::Question::LearnerReady(id) => learner_ready(handle, id).await,
+        question::Question::LearnerReady(id) => learner_ready(handle, MemberId(id)).await,
         question::Question::HashKv(request) => hash_kv(handle, request.revision).await,
     };
     match answered {
@@ -186,7 +186,7 @@ const READY_NUMERATOR: u64 = 9;
 const READY_DENOMINATOR: u64 = 10;
 
 /// Returns true if a learner has caught up. Only the leader knows.
-pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, Refused> {
+pub async fn is_learner_ready(handle: &Handle, id: MemberId) -> Result<bool, Refused> {
     let (own, theirs) = handle
         .look(move |node| (node.last_index(), node.matched(id)))
         .await?;
@@ -197,7 +197,7 @@ pub async fn is_learner_ready(handle: &Handle, id: u64) -> Result<bool, Refused>
     }))
 }
 
-async fn learner_ready(handle: &Handle, id: u64) -> Result<answer::Answer, LeaseError> {
+async fn learner_ready(handle: &Handle, id: MemberId) -> Result<answer::Answer, LeaseError> {
     let ready = is_learner_ready(handle, id).await;
     ready
         .map(answer::Answer::LearnerReady)
@@ -215,7 +215,7 @@ async fn hash_kv(handle: &Handle, revision: i64) -> Result<answer::Answer, Lease
         | Unread::TooLarge(_) => LeaseError::Refused(ApiError::Stopped),
     })?;
     Ok(answer::Answer::HashKv(HashKvReply {
-        member_id: handle.identity().member_id,
+        member_id: handle.identity().member_id.0,
         hash: hash.hash,
         hash_revision: hash.hash_revision,
         compact_revision: hash.compact_revision,
@@ -228,10 +228,10 @@ pub fn introduce(handle: &Handle) -> Introduction {
     let membership = handle.reader().membership();
     let identity = handle.identity();
     Introduction {
-        cluster_id: identity.cluster_id,
-        member_id: identity.member_id,
+        cluster_id: identity.cluster_id.0,
+        member_id: identity.member_id.0,
         members: membership.members(),
-        removed: membership.removed(),
+        removed: membership.removed().iter().map(|id| id.0).collect(),
         // The network fills it in.
         boot_id: 0,
     }

@@ -147,7 +147,7 @@ mod tests {
     use conclave_storage::engine::memory::MemoryEngine;
     use conclave_storage::log::{Entry, EntryKind, HardState};
     use conclave_storage::state_store::memory::MemoryStates;
-    use conclave_storage::{Index, Term};
+    use conclave_storage::{Index, MemberId, Term};
 
     use super::*;
     use crate::mailbox::Waiting;
@@ -250,7 +250,7 @@ mod tests {
         let state = |term| {
             Some(HardState {
                 term: Term(term),
-                vote: 0,
+                vote: MemberId::NONE,
                 commit: Index::NONE,
             })
         };

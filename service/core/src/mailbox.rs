@@ -19,7 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use conclave_proto::ApiError;
-use conclave_storage::Index;
+use conclave_storage::{Index, MemberId};
 
 use crate::consensus::Node;
 use crate::limits;
@@ -86,7 +86,7 @@ pub(crate) enum Control {
         at_once: bool,
     },
     /// Transfer leadership to this member, or to the best successor if `to` is `None`.
-    Transfer { to: Option<u64>, done: Done },
+    Transfer { to: Option<MemberId>, done: Done },
     /// Run a closure against the [`Node`].
     Inspect(Inspect),
 }
@@ -237,7 +237,10 @@ mod tests {
 
     fn parcel() -> Control {
         let parcel = Parcel::default();
-        Control::Peer(PeerEvent::Parcel { from: 2, parcel })
+        Control::Peer(PeerEvent::Parcel {
+            from: MemberId(2),
+            parcel,
+        })
     }
 
     fn read_slot() -> ReadSlot {

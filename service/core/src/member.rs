@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_storage::machine::Machine;
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, Index};
+use conclave_storage::{Fault, Index, MemberId};
 
 use crate::admission::Admission;
 use crate::applier::{Applier, ToApply};
@@ -93,7 +93,7 @@ impl Settings {
         watch::Settings::new(self.max_request_bytes, self.watch_progress_interval)
     }
 
-    fn node(&self, member_id: u64, applied: Index, seed: u64) -> node::Settings {
+    fn node(&self, member_id: MemberId, applied: Index, seed: u64) -> node::Settings {
         let ticks = self.election_timeout.as_millis() / self.heartbeat_interval.as_millis().max(1);
         node::Settings {
             member_id,
@@ -466,7 +466,7 @@ impl Common {
 
     fn applier(
         &self,
-        member_id: u64,
+        member_id: MemberId,
         machine: Machine,
         publisher: watch::Publisher,
         inbox: Receiver<Vec<ToApply>>,

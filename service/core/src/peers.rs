@@ -16,7 +16,7 @@ use conclave_proto::command::Member;
 use conclave_proto::peer::{Parcel, answer, question};
 use conclave_storage::snapshot::Snapshot;
 use conclave_storage::state_store::StateStore;
-use conclave_storage::{Fault, Index, Term};
+use conclave_storage::{Fault, Index, MemberId, Term};
 
 use crate::clock::Moment;
 use crate::workers::Workers;
@@ -26,24 +26,24 @@ pub trait Peers: Send + Sync + 'static {
     /// Sends one parcel to a member. A parcel that cannot be sent is dropped, since raft repeats
     /// what matters. Parcels to one member arrive in order, if they arrive. Returns false if this
     /// parcel was dropped.
-    fn send(&self, to: u64, parcel: Parcel) -> bool;
+    fn send(&self, to: MemberId, parcel: Parcel) -> bool;
 
     /// Sends a snapshot, with the raft message that announces it. The outcome is always reported by
     /// [`PeerEvent::SnapshotSent`].
-    fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>);
+    fn send_snapshot(&self, to: MemberId, raft_message: Bytes, files: Arc<SnapshotFiles>);
 
     /// Ends all transfers of snapshots, because this member is not the leader any longer.
     fn end_snapshots(&self);
 
     /// Sets the members of the cluster, this member included, and the removed ones. Connections to
     /// all others end.
-    fn set_members(&self, members: &[Member], removed: &[u64]);
+    fn set_members(&self, members: &[Member], removed: &[MemberId]);
 
     /// Sends a query to a member.
-    fn ask(&self, to: u64, question: question::Question) -> Asking;
+    fn ask(&self, to: MemberId, question: question::Question) -> Asking;
 
     /// Returns the time since which this member has been connected without a break.
-    fn connected_since(&self, to: u64) -> Option<Moment>;
+    fn connected_since(&self, to: MemberId) -> Option<Moment>;
 }
 
 /// The pending answer to a query.
@@ -58,24 +58,24 @@ pub struct Unreachable;
 pub struct NoPeers;
 
 impl Peers for NoPeers {
-    fn send(&self, to: u64, _parcel: Parcel) -> bool {
-        tracing::debug!(to, "a message to a member nobody can reach");
+    fn send(&self, to: MemberId, _parcel: Parcel) -> bool {
+        tracing::debug!(to = to.0, "a message to a member nobody can reach");
         false
     }
 
-    fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
-        tracing::debug!(to, "a snapshot to a member nobody can reach");
+    fn send_snapshot(&self, to: MemberId, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
+        tracing::debug!(to = to.0, "a snapshot to a member nobody can reach");
     }
 
     fn end_snapshots(&self) {}
 
-    fn set_members(&self, _members: &[Member], _removed: &[u64]) {}
+    fn set_members(&self, _members: &[Member], _removed: &[MemberId]) {}
 
-    fn ask(&self, _to: u64, _question: question::Question) -> Asking {
+    fn ask(&self, _to: MemberId, _question: question::Question) -> Asking {
         Box::pin(std::future::ready(Err(Unreachable)))
     }
 
-    fn connected_since(&self, _to: u64) -> Option<Moment> {
+    fn connected_since(&self, _to: MemberId) -> Option<Moment> {
         None
     }
 }
@@ -164,18 +164,18 @@ pub enum PeerEvent {
     /// A parcel was received.
     Parcel {
         /// The member that sent it.
-        from: u64,
+        from: MemberId,
         /// The parcel.
         parcel: Parcel,
     },
     /// This member closed its connection to us: most likely its process has ended.
-    Closed(u64),
+    Closed(MemberId),
     /// A parcel to this member was lost.
-    Unreachable(u64),
+    Unreachable(MemberId),
     /// A snapshot has been sent, or could not be.
     SnapshotSent {
         /// The receiver.
-        to: u64,
+        to: MemberId,
         /// True if the receiver has installed it, or needs none.
         arrived: bool,
     },

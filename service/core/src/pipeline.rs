@@ -32,6 +32,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use conclave_storage::MemberId;
 use tokio::sync::{oneshot, watch};
 
 use conclave_proto::ApiError;
@@ -66,7 +67,7 @@ impl Pipeline {
     pub fn begin(handle: &Handle) -> Result<Pipeline, Refused> {
         let mut raft_statuses = handle.raft_statuses();
         let raft_status = *raft_statuses.borrow_and_update();
-        if raft_status.leader == 0 {
+        if raft_status.leader == MemberId::NONE {
             return Err(Refused(ApiError::NoLeader));
         }
         Ok(Pipeline {

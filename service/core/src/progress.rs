@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use conclave_storage::Index;
+use conclave_storage::{Index, MemberId};
 use tokio::sync::{oneshot, watch};
 
 use crate::clock::Moment;
@@ -161,7 +161,7 @@ impl Progress {
     /// Called by the driver when leader, term or role has changed.
     pub(crate) fn set_raft_status(&self, raft_status: RaftStatus, now: Moment) {
         let before = self.raft_status.send_replace(raft_status);
-        if raft_status.leader != before.leader && raft_status.leader != 0 {
+        if raft_status.leader != before.leader && raft_status.leader != MemberId::NONE {
             self.leader_found.store(now.0, Ordering::Relaxed);
             self.leader_changes.fetch_add(1, Ordering::Relaxed);
         }

@@ -10,6 +10,7 @@ use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::{
     AlarmRequest, AlarmType, PutRequest, RequestOp, ResponseHeader, TxnRequest,
 };
+use conclave_storage::MemberId;
 use conclave_storage::machine::Reply;
 use conclave_storage::reader::Reader;
 
@@ -98,18 +99,18 @@ fn txn_cost(txn: &TxnRequest) -> u64 {
 }
 
 /// Returns true if this member's NOSPACE alarm is raised.
-pub(crate) fn has_no_space_alarm(reader: &Reader, member_id: u64) -> bool {
+pub(crate) fn has_no_space_alarm(reader: &Reader, member_id: MemberId) -> bool {
     reader
         .alarms()
         .iter()
-        .any(|alarm| alarm.member_id == member_id && alarm.alarm == AlarmType::Nospace as i32)
+        .any(|alarm| alarm.member_id == member_id.0 && alarm.alarm == AlarmType::Nospace as i32)
 }
 
 /// Builds the command that raises this member's NOSPACE alarm.
-pub(crate) fn no_space_alarm(member_id: u64) -> Body {
+pub(crate) fn no_space_alarm(member_id: MemberId) -> Body {
     Body::Alarm(AlarmRequest {
         action: AlarmAction::Activate as i32,
-        member_id,
+        member_id: member_id.0,
         alarm: AlarmType::Nospace as i32,
     })
 }

@@ -29,7 +29,7 @@ use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::membership::Change;
 use conclave_storage::reader::Reader;
 use conclave_storage::state_store::{Current, StateStore};
-use conclave_storage::{Fault, Index, Term};
+use conclave_storage::{ClusterId, Fault, Index, MemberId, Term};
 
 use crate::applier::{SkippedEntry, entry as applying};
 use crate::consensus::configuration::{self, Configuration};
@@ -41,9 +41,9 @@ use crate::handle::Identity;
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewCluster {
     /// The id of this member.
-    pub member_id: u64,
+    pub member_id: MemberId,
     /// The id of the cluster.
-    pub cluster_id: u64,
+    pub cluster_id: ClusterId,
     /// The members of the new cluster, by id. None has started: names and client URLs follow when
     /// a member publishes its attributes.
     pub members: Vec<Member>,
@@ -57,9 +57,9 @@ pub enum Origin {
     /// This member was added to a cluster that runs.
     Joined {
         /// The id of the cluster.
-        cluster_id: u64,
+        cluster_id: ClusterId,
         /// The id this member was given when it was added.
-        member_id: u64,
+        member_id: MemberId,
         /// The members, this one included, as the member that answered knows them.
         members: Vec<Member>,
     },
@@ -150,7 +150,7 @@ impl Opened {
 
     /// Returns true if [`Opened::into_stores`] needs an [`Origin`].
     pub fn needs_origin(&self) -> Result<bool, Fault> {
-        Ok(self.reader.cluster_id() == 0 || self.log.identity()?.is_none())
+        Ok(self.reader.cluster_id() == ClusterId::NONE || self.log.identity()?.is_none())
     }
 
     /// Returns the stores of a member. `origin` is needed if [`Opened::needs_origin`].
@@ -203,7 +203,7 @@ impl Opened {
 
     /// Writes the beginning of a cluster, or the part of it that a crash left unwritten.
     fn begin(&mut self, new: &NewCluster) -> Result<(), Fault> {
-        if self.reader.cluster_id() == 0 {
+        if self.reader.cluster_id() == ClusterId::NONE {
             self.machine.bootstrap(&Genesis {
                 cluster_id: new.cluster_id,
                 members: new.members.clone(),
@@ -229,8 +229,8 @@ impl Opened {
     fn check_one_cluster(&self) -> Result<(), Fault> {
         let state = self.reader.cluster_id();
         match self.log.identity()? {
-            Some((log, _)) if state != 0 && state != log => Err(damaged(format!(
-                "the state is of cluster {state:x} and the raft log of cluster {log:x}: they are \
+            Some((log, _)) if state != ClusterId::NONE && state != log => Err(damaged(format!(
+                "the state is of cluster {state} and the raft log of cluster {log}: they are \
                  of two members"
             ))),
             _ => Ok(()),
@@ -278,7 +278,7 @@ impl Opened {
 
     /// Makes this member the only one, and applies its whole log: the leader may have acknowledged
     /// the last entries before this member knew, and no other member can contradict them.
-    fn force_sole_member(&mut self, member_id: u64) -> Result<(), Fault> {
+    fn force_sole_member(&mut self, member_id: MemberId) -> Result<(), Fault> {
         let last = self.log_state.last_index;
         let first = self.reader.applied().index.next();
         let entries = self.log.entries(first, last.next(), u64::MAX)?;
@@ -319,15 +319,15 @@ impl Opened {
 }
 
 /// Returns true if an entry of the log removes this member.
-fn removes(entry: &Entry, member_id: u64) -> bool {
+fn removes(entry: &Entry, member_id: MemberId) -> bool {
     let change = configuration::change_in(entry.kind, &entry.data);
     change.is_some_and(|(_, change)| change == Change::Remove { id: member_id })
 }
 
 /// Returns the id of this member. A sole member keeps its id when its URLs change.
-fn own_id(new: &NewCluster, members: &[Member]) -> u64 {
+fn own_id(new: &NewCluster, members: &[Member]) -> MemberId {
     match members {
-        [lone] => lone.id,
+        [lone] => MemberId(lone.id),
         _ => new.member_id,
     }
 }

@@ -4,6 +4,7 @@ use prometheus::core::Collector;
 use prometheus::{IntCounter, IntGauge};
 
 use conclave_core::handle::Handle;
+use conclave_storage::MemberId;
 
 /// A gauge, and the function that reads its value.
 struct Reading {
@@ -39,7 +40,7 @@ const GAUGES: &[Row<i64>] = &[
     (
         "etcd_server_has_leader",
         "Whether a leader is known: 1 is yes.",
-        |handle| i64::from(handle.status().leader != 0),
+        |handle| i64::from(handle.status().leader != MemberId::NONE),
     ),
     (
         "etcd_server_is_leader",

@@ -11,6 +11,7 @@ use prometheus::{
 };
 
 use conclave_core::clock::Stopwatch;
+use conclave_storage::MemberId;
 
 /// The series of all other members.
 #[derive(Clone, Debug)]
@@ -127,7 +128,9 @@ const FROM: &[&str] = &["From"];
 
 impl PeerStats {
     /// Returns this member's series, and the collectors to register.
-    pub(crate) fn new(member_id: u64) -> prometheus::Result<(PeerStats, Vec<Box<dyn Collector>>)> {
+    pub(crate) fn new(
+        member_id: MemberId,
+    ) -> prometheus::Result<(PeerStats, Vec<Box<dyn Collector>>)> {
         let stats = PeerStats {
             known: gauges("known_peers", "Members this one knows.", ENDS)?,
             active: gauges("active_peers", "Members this one is connected to.", ENDS)?,
@@ -223,7 +226,7 @@ impl PeerStats {
     }
 
     /// Returns the series of a member, and shows them from now on.
-    pub(crate) fn of(&self, member_id: u64) -> OfPeer {
+    pub(crate) fn of(&self, member_id: MemberId) -> OfPeer {
         let remote = name(member_id);
         let ends = [self.local.as_str(), remote.as_str()];
         let one = [remote.as_str()];
@@ -243,7 +246,7 @@ impl PeerStats {
 
     /// Removes the series of a member. The member may have been removed already, or never been
     /// known.
-    pub(crate) fn forget(&self, member_id: u64) {
+    pub(crate) fn forget(&self, member_id: MemberId) {
         let remote = name(member_id);
         let ends = [self.local.as_str(), remote.as_str()];
         for gauges in [&self.known, &self.active] {
@@ -311,8 +314,8 @@ impl TransferStats {
 }
 
 /// Formats an id the way members are named everywhere.
-fn name(member_id: u64) -> String {
-    format!("{member_id:x}")
+fn name(member_id: MemberId) -> String {
+    member_id.to_string()
 }
 
 fn opts(name: &str, help: &str) -> Opts {
@@ -356,7 +359,7 @@ mod tests {
     /// A member's series are present before anything happened, and all are removed with it.
     #[test]
     fn a_member_is_shown_from_the_first_word_of_it_to_its_removal() {
-        let (stats, collectors) = PeerStats::new(0xa).expect("distinct names");
+        let (stats, collectors) = PeerStats::new(MemberId(0xa)).expect("distinct names");
         let registry = Registry::new();
         for collector in collectors {
             registry.register(collector).expect("distinct names");
@@ -366,7 +369,7 @@ mod tests {
             encoded.expect("text")
         };
         assert!(!text().contains(r#"="bc""#), "{}", text());
-        let peer = stats.of(0xbc);
+        let peer = stats.of(MemberId(0xbc));
         peer.sent_bytes.inc_by(7);
         for line in [
             r#"etcd_network_known_peers{Local="a",Remote="a"} 1"#,
@@ -390,9 +393,9 @@ mod tests {
             assert!(text().contains(line), "{line} is missing in {}", text());
         }
         // Known again, the member has the same series.
-        assert_eq!(stats.of(0xbc).sent_bytes.get(), 7);
-        stats.forget(0xbc);
-        stats.forget(0xbc);
+        assert_eq!(stats.of(MemberId(0xbc)).sent_bytes.get(), 7);
+        stats.forget(MemberId(0xbc));
+        stats.forget(MemberId(0xbc));
         assert!(!text().contains(r#"="bc""#), "{}", text());
     }
 }

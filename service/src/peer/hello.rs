@@ -6,6 +6,7 @@
 //! The texts are for the operator, so they name both sides and the likely cause.
 
 use conclave_proto::peer::Hello;
+use conclave_storage::{ClusterId, MemberId};
 use tonic::{Code, Status};
 
 use conclave_core::fatal::REMOVED;
@@ -16,8 +17,8 @@ pub(super) const PROTOCOL_VERSION: u32 = 1;
 /// This process' identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
-    pub(super) cluster_id: u64,
-    pub(super) member_id: u64,
+    pub(super) cluster_id: ClusterId,
+    pub(super) member_id: MemberId,
     pub(super) boot_id: u64,
 }
 
@@ -29,44 +30,44 @@ pub(super) enum Stranger {
     #[error("it speaks version {0} of the protocol between members, this one {PROTOCOL_VERSION}")]
     Version(u32),
     #[error(
-        "it belongs to cluster {theirs:x}, this member to cluster {ours:x}: check \
+        "it belongs to cluster {theirs}, this member to cluster {ours}: check \
          --initial-cluster-token and --initial-cluster, and --data-dir if either has run before"
     )]
-    Cluster { ours: u64, theirs: u64 },
-    #[error("it is member {found:x}, not member {meant:x}: check the peer URLs of both")]
-    Member { meant: u64, found: u64 },
+    Cluster { ours: ClusterId, theirs: ClusterId },
+    #[error("it is member {found}, not member {meant}: check the peer URLs of both")]
+    Member { meant: MemberId, found: MemberId },
 }
 
 impl Identity {
-    /// The Hello for `to`, which is 0 in an answer.
-    pub(super) fn hello(&self, to: u64) -> Hello {
+    /// The Hello for `to`, which is to none in an answer.
+    pub(super) fn hello(&self, to: MemberId) -> Hello {
         Hello {
             protocol_version: PROTOCOL_VERSION,
-            cluster_id: self.cluster_id,
-            member_id: self.member_id,
+            cluster_id: self.cluster_id.0,
+            member_id: self.member_id.0,
             boot_id: self.boot_id,
-            to_member_id: to,
+            to_member_id: to.0,
             peer_urls: Vec::new(),
         }
     }
 
     /// Checks that the member that answered is `meant`.
-    pub(super) fn check_answer(&self, hello: Option<Hello>, meant: u64) -> Result<Hello, Stranger> {
+    pub(super) fn check_answer(
+        &self,
+        hello: Option<Hello>,
+        meant: MemberId,
+    ) -> Result<Hello, Stranger> {
         let hello = hello.ok_or(Stranger::Silent)?;
         if hello.protocol_version == 0 {
             return Err(Stranger::Version(hello.protocol_version));
         }
-        if hello.cluster_id != self.cluster_id {
-            return Err(Stranger::Cluster {
-                ours: self.cluster_id,
-                theirs: hello.cluster_id,
-            });
+        let (ours, theirs) = (self.cluster_id, ClusterId(hello.cluster_id));
+        if theirs != ours {
+            return Err(Stranger::Cluster { ours, theirs });
         }
-        if hello.member_id != meant {
-            return Err(Stranger::Member {
-                meant,
-                found: hello.member_id,
-            });
+        let found = MemberId(hello.member_id);
+        if found != meant {
+            return Err(Stranger::Member { meant, found });
         }
         Ok(hello)
     }
@@ -75,13 +76,14 @@ impl Identity {
     pub(super) fn check_caller(
         &self,
         hello: Option<&Hello>,
-        is_removed: impl FnOnce(u64) -> bool,
+        is_removed: impl FnOnce(MemberId) -> bool,
     ) -> Result<Hello, Status> {
         let refuse = |text: String| Err(Status::failed_precondition(text));
         let Some(hello) = hello else {
             return refuse("a call between members must begin with a Hello".to_owned());
         };
-        let (ours, theirs) = (self.cluster_id, hello.cluster_id);
+        let (ours, theirs) = (self.cluster_id, ClusterId(hello.cluster_id));
+        let (caller, meant) = (MemberId(hello.member_id), MemberId(hello.to_member_id));
         if hello.protocol_version == 0 {
             return refuse(format!(
                 "version 0 of the protocol between members is not supported, only version \
@@ -90,25 +92,25 @@ impl Identity {
         }
         if theirs != ours {
             return refuse(format!(
-                "member {:x} of cluster {theirs:x} called member {:x} of cluster {ours:x}: check \
+                "member {} of cluster {theirs} called member {} of cluster {ours}: check \
                  --initial-cluster-token and --initial-cluster of both, and --data-dir if either \
                  has run before",
-                hello.member_id, self.member_id,
+                caller, self.member_id,
             ));
         }
-        if is_removed(hello.member_id) {
+        if is_removed(caller) {
             return refuse(REMOVED.to_owned());
         }
-        if hello.to_member_id != self.member_id {
+        if meant != self.member_id {
             return refuse(format!(
-                "member {:x} called member {:x} and reached member {:x}: check the peer URLs of \
+                "member {} called member {} and reached member {}: check the peer URLs of \
                  both",
-                hello.member_id, hello.to_member_id, self.member_id,
+                caller, meant, self.member_id,
             ));
         }
-        if hello.member_id == self.member_id {
+        if caller == self.member_id {
             return refuse(format!(
-                "member {:x} was called by another with the same id: check --name and \
+                "member {} was called by another with the same id: check --name and \
                  --data-dir of both",
                 self.member_id,
             ));
@@ -118,9 +120,9 @@ impl Identity {
 }
 
 /// The refusal of a process that is not the one at the member's URL.
-pub(super) fn not_the_member(member_id: u64) -> Status {
+pub(super) fn not_the_member(member_id: MemberId) -> Status {
     Status::failed_precondition(format!(
-        "another process answers as member {member_id:x} at its peer URL, so this one is not that \
+        "another process answers as member {member_id} at its peer URL, so this one is not that \
          member: a copy of a member's data directory must not be started"
     ))
 }
@@ -136,8 +138,8 @@ mod tests {
 
     fn identity(cluster_id: u64, member_id: u64) -> Identity {
         Identity {
-            cluster_id,
-            member_id,
+            cluster_id: ClusterId(cluster_id),
+            member_id: MemberId(member_id),
             boot_id: 7,
         }
     }
@@ -146,9 +148,11 @@ mod tests {
     fn a_caller_must_mean_this_member_of_this_cluster() {
         let us = identity(0xc1, 0xa);
         let caller = identity(0xc1, 0xb);
-        let check = |hello: &Hello| us.check_caller(Some(hello), |id| id == 0xdead);
+        let check = |hello: &Hello| us.check_caller(Some(hello), |id| id == MemberId(0xdead));
         assert_eq!(
-            check(&caller.hello(0xa)).map(|h| h.member_id).ok(),
+            check(&caller.hello(MemberId(0xa)))
+                .map(|h| h.member_id)
+                .ok(),
             Some(0xb)
         );
         let text = |hello: &Hello| {
@@ -157,31 +161,31 @@ mod tests {
             status.message().to_owned()
         };
         assert_eq!(
-            text(&identity(0xc2, 0xb).hello(0xa)),
+            text(&identity(0xc2, 0xb).hello(MemberId(0xa))),
             "member b of cluster c2 called member a of cluster c1: check --initial-cluster-token \
              and --initial-cluster of both, and --data-dir if either has run before"
         );
         assert_eq!(
-            text(&caller.hello(0xe)),
+            text(&caller.hello(MemberId(0xe))),
             "member b called member e and reached member a: check the peer URLs of both"
         );
-        assert_eq!(text(&identity(0xc1, 0xdead).hello(0xa)), REMOVED);
-        assert!(text(&us.hello(0xa)).contains("another with the same id"));
+        assert_eq!(text(&identity(0xc1, 0xdead).hello(MemberId(0xa))), REMOVED);
+        assert!(text(&us.hello(MemberId(0xa))).contains("another with the same id"));
         assert!(us.check_caller(None, |_| false).is_err());
     }
 
     #[test]
     fn an_answer_must_come_from_whom_we_meant() {
         let us = identity(0xc1, 0xa);
-        let answer = |hello: &Hello| us.check_answer(Some(hello.clone()), 0xb);
-        assert!(answer(&identity(0xc1, 0xb).hello(0)).is_ok());
-        assert_eq!(us.check_answer(None, 0xb), Err(Stranger::Silent));
+        let answer = |hello: &Hello| us.check_answer(Some(hello.clone()), MemberId(0xb));
+        assert!(answer(&identity(0xc1, 0xb).hello(MemberId::NONE)).is_ok());
+        assert_eq!(us.check_answer(None, MemberId(0xb)), Err(Stranger::Silent));
         assert!(matches!(
-            answer(&identity(0xc2, 0xb).hello(0)),
+            answer(&identity(0xc2, 0xb).hello(MemberId::NONE)),
             Err(Stranger::Cluster { .. })
         ));
         assert!(matches!(
-            answer(&identity(0xc1, 0xe).hello(0)),
+            answer(&identity(0xc1, 0xe).hello(MemberId::NONE)),
             Err(Stranger::Member { .. })
         ));
     }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use conclave_storage::MemberId;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ pub(super) struct Incoming {
 
 #[derive(Debug, Default)]
 struct Streams {
-    newest: BTreeMap<u64, Newest>,
+    newest: BTreeMap<MemberId, Newest>,
     /// Number of streams begun so far, of all members.
     begun: u64,
 }
@@ -44,7 +45,7 @@ pub(super) struct Begun {
 impl Incoming {
     /// Registers a stream opened by a member, and ends the member's previous stream, if there is
     /// one.
-    pub(super) fn begin(&self, from: u64, boot_id: u64) -> Begun {
+    pub(super) fn begin(&self, from: MemberId, boot_id: u64) -> Begun {
         let mut streams = self.streams.lock();
         let former = streams.newest.remove(&from);
         if let Some(former) = &former {
@@ -68,7 +69,7 @@ impl Incoming {
 
     /// Removes a stream that has ended. Returns true if it was the newest of its member, which is
     /// now disconnected.
-    pub(super) fn finish(&self, from: u64, number: u64) -> bool {
+    pub(super) fn finish(&self, from: MemberId, number: u64) -> bool {
         let mut streams = self.streams.lock();
         let is_newest = streams
             .newest
@@ -81,7 +82,7 @@ impl Incoming {
     }
 
     /// Ends the stream of a removed member without notifying the driver.
-    pub(super) fn end(&self, from: u64) {
+    pub(super) fn end(&self, from: MemberId) {
         if let Some(newest) = self.streams.lock().newest.remove(&from) {
             newest.ending.cancel();
         }
@@ -92,22 +93,24 @@ impl Incoming {
 mod tests {
     use super::*;
 
+    const OTHER: MemberId = MemberId(2);
+
     #[test]
     fn only_the_end_of_the_newest_stream_tells_of_its_member() {
         let incoming = Incoming::default();
-        let first = incoming.begin(2, 70);
+        let first = incoming.begin(OTHER, 70);
         assert!(!first.restarted);
-        let second = incoming.begin(2, 70);
+        let second = incoming.begin(OTHER, 70);
         assert!(first.ending.is_cancelled() && !second.restarted);
-        assert!(!incoming.finish(2, first.number));
-        let third = incoming.begin(2, 71);
+        assert!(!incoming.finish(OTHER, first.number));
+        let third = incoming.begin(OTHER, 71);
         assert!(third.restarted);
-        assert!(!incoming.finish(2, second.number));
-        assert!(incoming.finish(2, third.number));
-        assert!(!incoming.finish(2, third.number));
-        let fourth = incoming.begin(2, 71);
-        incoming.end(2);
+        assert!(!incoming.finish(OTHER, second.number));
+        assert!(incoming.finish(OTHER, third.number));
+        assert!(!incoming.finish(OTHER, third.number));
+        let fourth = incoming.begin(OTHER, 71);
+        incoming.end(OTHER);
         assert!(fourth.ending.is_cancelled());
-        assert!(!incoming.finish(2, fourth.number));
+        assert!(!incoming.finish(OTHER, fourth.number));
     }
 }

@@ -23,6 +23,7 @@ use tonic::{Code, Status};
 use conclave_proto::command::Member;
 use conclave_proto::peer::IntroduceRequest;
 use conclave_proto::peer::peer_client::PeerClient;
+use conclave_storage::MemberId;
 
 use super::dial::{DialError, Dialling, Transport};
 use super::hello::{Stranger, says_removed};
@@ -50,7 +51,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// A link to one other member.
 #[derive(Debug)]
 pub(super) struct Link {
-    id: u64,
+    id: MemberId,
     urls: Vec<String>,
     /// The URLs it had before, the latest first; none of `urls`.
     former_urls: Vec<String>,
@@ -76,7 +77,7 @@ struct Connected {
 
 impl Link {
     pub(super) fn new(
-        id: u64,
+        id: MemberId,
         urls: Vec<String>,
         former: Option<&Link>,
         stats: Arc<OfPeer>,
@@ -297,7 +298,7 @@ async fn keep(link: &Link, common: &Common) {
             }
             let reason = refused.to_string();
             if log_once.is_new(&format!("{url} {reason}"), now) {
-                let member = format!("{:x}", link.id);
+                let member = link.id.to_string();
                 tracing::warn!(member, %url, reason, "cannot connect to a member");
             }
         }
@@ -343,7 +344,7 @@ async fn session(
     });
     link.stats.active.inc();
     link.queue.open();
-    let member = format!("{:x}", link.id);
+    let member = link.id.to_string();
     let log_connected = || match is_current {
         true => tracing::info!(member, %url, "connected to a member"),
         false => {
@@ -390,7 +391,7 @@ async fn check_has_not_started(
     let asking = client.introduce(IntroduceRequest {});
     let introduction = answered(asking, patience).await?.into_inner();
     let own = common.settings.member_id;
-    let knows = |member: &Member| member.id == own && has_started(member);
+    let knows = |member: &Member| MemberId(member.id) == own && has_started(member);
     // This member may have received entries since it asked.
     match introduction.members.iter().any(knows) && common.is_blank() {
         true => Err(NotConnected::AlreadyStarted),

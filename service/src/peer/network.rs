@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use conclave_storage::MemberId;
 use parking_lot::Mutex;
 
 use conclave_proto::command::Member;
@@ -42,12 +43,12 @@ pub struct Network {
 
 #[derive(Default)]
 pub(super) struct Members {
-    pub(super) links: BTreeMap<u64, Arc<Link>>,
+    pub(super) links: BTreeMap<MemberId, Arc<Link>>,
     /// Metrics of all other members: counts continue when a link is replaced.
-    pub(super) stats: BTreeMap<u64, Arc<OfPeer>>,
-    pub(super) removed: BTreeSet<u64>,
+    pub(super) stats: BTreeMap<MemberId, Arc<OfPeer>>,
+    pub(super) removed: BTreeSet<MemberId>,
     /// The links to members that are known only by their Hello, with the stream; see [`unlisted`].
-    pub(super) unlisted: BTreeMap<u64, u64>,
+    pub(super) unlisted: BTreeMap<MemberId, u64>,
 }
 
 impl Network {
@@ -101,11 +102,11 @@ impl Network {
     }
 
     /// Metrics of a member, if the membership lists it or it has a link.
-    pub(super) fn stats(&self, of: u64) -> Option<Arc<OfPeer>> {
+    pub(super) fn stats(&self, of: MemberId) -> Option<Arc<OfPeer>> {
         self.members.lock().stats.get(&of).cloned()
     }
 
-    pub(super) fn link(&self, to: u64) -> Option<Arc<Link>> {
+    pub(super) fn link(&self, to: MemberId) -> Option<Arc<Link>> {
         self.members.lock().links.get(&to).cloned()
     }
 
@@ -113,7 +114,7 @@ impl Network {
     pub(super) fn begin_link(
         &self,
         inside: &mut Members,
-        id: u64,
+        id: MemberId,
         urls: &[String],
         former: Option<&Link>,
     ) {
@@ -127,21 +128,21 @@ impl Network {
         inside.links.insert(id, link);
     }
 
-    pub(super) fn end_snapshot(&self, to: u64) {
+    pub(super) fn end_snapshot(&self, to: MemberId) {
         if let Some(link) = self.link(to) {
             link.end_snapshot();
         }
     }
 
-    pub(super) fn is_removed(&self, id: u64) -> bool {
+    pub(super) fn is_removed(&self, id: MemberId) -> bool {
         self.members.lock().removed.contains(&id)
     }
 }
 
 impl Peers for Network {
-    fn send(&self, to: u64, parcel: Parcel) -> bool {
+    fn send(&self, to: MemberId, parcel: Parcel) -> bool {
         let Some(link) = self.link(to) else {
-            let member = format!("{to:x}");
+            let member = to.to_string();
             // A message to a member that was removed meanwhile is expected.
             if !self.is_removed(to) && self.unreached.is_new(&member, self.common.clock.now()) {
                 tracing::warn!(
@@ -158,12 +159,12 @@ impl Peers for Network {
         pushed == Pushed::Queued
     }
 
-    fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>) {
+    fn send_snapshot(&self, to: MemberId, raft_message: Bytes, files: Arc<SnapshotFiles>) {
         let sending = snapshot::Sending::new(self.common.inbox.clone(), to);
         let Some(turn) = self.link(to).and_then(|link| link.snapshot_turn()) else {
             // Dropping `sending` reports that it did not arrive.
             tracing::debug!(
-                to,
+                to = to.0,
                 "a snapshot is not sent: no connection, or another one is being sent"
             );
             return;
@@ -184,9 +185,9 @@ impl Peers for Network {
         }
     }
 
-    fn set_members(&self, members: &[Member], removed: &[u64]) {
+    fn set_members(&self, members: &[Member], removed: &[MemberId]) {
         let own = self.common.settings.member_id;
-        if let Some(ourselves) = members.iter().find(|member| member.id == own) {
+        if let Some(ourselves) = members.iter().find(|member| member.id == own.0) {
             self.common.own_urls.lock().clone_from(&ourselves.peer_urls);
         }
         let mut guard = self.members.lock();
@@ -195,7 +196,7 @@ impl Peers for Network {
         for gone in removed {
             self.incoming.end(*gone);
         }
-        let is_listed = |id: u64| members.iter().any(|member| member.id == id);
+        let is_listed = |id: MemberId| members.iter().any(|member| member.id == id.0);
         let Members {
             links,
             stats,
@@ -203,9 +204,9 @@ impl Peers for Network {
             unlisted,
         } = inside;
         unlisted.retain(|id, _| !is_listed(*id) && !removed.contains(id));
-        let changed: BTreeMap<u64, Arc<Link>> = links
+        let changed: BTreeMap<MemberId, Arc<Link>> = links
             .extract_if(.., |id, link| {
-                let member = members.iter().find(|member| member.id == *id);
+                let member = members.iter().find(|member| member.id == id.0);
                 match member {
                     Some(member) => member.peer_urls != link.urls(),
                     None => !unlisted.contains_key(id),
@@ -220,15 +221,16 @@ impl Peers for Network {
             }
             stays
         });
-        for member in members.iter().filter(|member| member.id != own) {
-            if !inside.links.contains_key(&member.id) {
-                let former = changed.get(&member.id).map(Arc::as_ref);
-                self.begin_link(inside, member.id, &member.peer_urls, former);
+        for member in members.iter().filter(|member| member.id != own.0) {
+            let id = MemberId(member.id);
+            if !inside.links.contains_key(&id) {
+                let former = changed.get(&id).map(Arc::as_ref);
+                self.begin_link(inside, id, &member.peer_urls, former);
             }
         }
     }
 
-    fn ask(&self, to: u64, question: question::Question) -> Asking {
+    fn ask(&self, to: MemberId, question: question::Question) -> Asking {
         let Some(mut client) = self.link(to).and_then(|link| link.client()) else {
             return Box::pin(std::future::ready(Err(Unreachable)));
         };
@@ -243,14 +245,14 @@ impl Peers for Network {
             let asked = tokio::time::timeout(patience, client.ask(question)).await;
             let answered = asked.map_err(|_elapsed| Unreachable)?;
             let answer = answered.map_err(|status| {
-                tracing::debug!(to, %status, "a member does not answer");
+                tracing::debug!(to = to.0, %status, "a member does not answer");
                 Unreachable
             })?;
             answer.into_inner().answer.ok_or(Unreachable)
         })
     }
 
-    fn connected_since(&self, to: u64) -> Option<Moment> {
+    fn connected_since(&self, to: MemberId) -> Option<Moment> {
         self.link(to)?.connected_since()
     }
 }

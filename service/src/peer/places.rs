@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use conclave_storage::MemberId;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ pub(super) struct PeerPlaces {
 #[derive(Debug, Default)]
 struct Members {
     /// The token that ends a connection, by member and by the connection's number, and so by age.
-    connections: BTreeMap<u64, BTreeMap<u64, CancellationToken>>,
+    connections: BTreeMap<MemberId, BTreeMap<u64, CancellationToken>>,
 }
 
 /// A connection's place, until it is dropped.
@@ -61,7 +62,7 @@ impl PeerPlaces {
     }
 
     /// Notes that a call on the connection of this number has begun with the hello of a member.
-    pub(super) fn hello(&self, number: u64, member: u64) {
+    pub(super) fn hello(&self, number: u64, member: MemberId) {
         let Some(ending) = self.newcomers.take(number) else {
             return;
         };
@@ -132,14 +133,14 @@ mod tests {
     fn strangers_evict_each_other_and_no_member() {
         let places = PeerPlaces::new(NEWCOMERS);
         let member = admitted(&places);
-        places.hello(member.number(), 7);
+        places.hello(member.number(), MemberId(7));
         let strangers: Vec<_> = (0..2 * NEWCOMERS).map(|_| admitted(&places)).collect();
         assert!(places.admit(FROM).is_none(), "too many are ending");
         assert!(!member.ending().is_cancelled() && !member.is_newcomer());
         assert!(strangers[0].ending().is_cancelled());
         drop(strangers);
         // A second hello on one connection changes nothing.
-        places.hello(member.number(), 8);
+        places.hello(member.number(), MemberId(8));
         assert_eq!(places.members.lock().connections.len(), 1);
         drop(member);
         assert!(places.members.lock().connections.is_empty());
@@ -150,7 +151,7 @@ mod tests {
         let places = PeerPlaces::new(NEWCOMERS);
         let of_one: Vec<_> = (0..OF_A_MEMBER_MAX + 1)
             .map(|_| admitted(&places))
-            .inspect(|place| places.hello(place.number(), 7))
+            .inspect(|place| places.hello(place.number(), MemberId(7)))
             .collect();
         assert!(of_one[0].ending().is_cancelled());
         assert!(
@@ -166,7 +167,7 @@ mod tests {
         let connections: Vec<_> = (0..=PEER_CONNECTIONS_MAX as u64)
             .map(|member| {
                 let place = admitted(&places);
-                places.hello(place.number(), member);
+                places.hello(place.number(), MemberId(member));
                 place
             })
             .collect();

@@ -191,6 +191,7 @@ impl Inside {
 #[cfg(test)]
 pub(super) mod tests {
     use conclave_proto::peer::parcel::Content;
+    use conclave_storage::MemberId;
     use tokio_stream::StreamExt as _;
 
     use super::*;
@@ -203,8 +204,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::peer) fn closed() -> Arc<Queue> {
-        let (stats, _) = PeerStats::new(1).expect("distinct names");
-        Arc::new(Queue::new(Arc::new(stats.of(2))))
+        let (stats, _) = PeerStats::new(MemberId(1)).expect("distinct names");
+        Arc::new(Queue::new(Arc::new(stats.of(MemberId(2)))))
     }
 
     fn open() -> (Arc<Queue>, Frames) {

@@ -14,6 +14,7 @@ use conclave_proto::peer::{
     Answer, Frame, Hello, IntroduceRequest, Introduction, Question, SnapshotChunk, SnapshotReport,
     snapshot_chunk,
 };
+use conclave_storage::MemberId;
 
 use super::hello::not_the_member;
 use super::incoming::Begun;
@@ -45,7 +46,8 @@ impl PeerService {
         let identity = self.network.common.settings.identity();
         let checked = identity.check_caller(hello, |id| self.network.is_removed(id));
         if let (Ok(hello), Some(caller)) = (&checked, caller) {
-            self.network.places.hello(caller.number, hello.member_id);
+            let member = MemberId(hello.member_id);
+            self.network.places.hello(caller.number, member);
         }
         checked.inspect_err(|status| self.log_refusal(status, caller))
     }
@@ -55,7 +57,7 @@ impl PeerService {
     /// URL. (If both were accepted, they would end each other's streams in turn.) A process that
     /// has ended or hangs does not answer, so its successor is accepted.
     async fn another_is_there(&self, hello: &Hello) -> bool {
-        let Some(link) = self.network.link(hello.member_id) else {
+        let Some(link) = self.network.link(MemberId(hello.member_id)) else {
             return false;
         };
         let Some(mut other) = link.client_of_another(hello.boot_id) else {
@@ -120,28 +122,27 @@ impl Peer for PeerService {
         let hello = checked?;
         let common = &self.network.common;
         if self.another_is_there(&hello).await {
-            let status = not_the_member(hello.member_id);
+            let status = not_the_member(MemberId(hello.member_id));
             self.log_refusal(&status, caller.as_ref());
             return Err(status);
         }
         // The member may have been removed while the other process was queried.
         let hello = self.check(Some(&hello), caller.as_ref())?;
-        let begun = self.network.incoming.begin(hello.member_id, hello.boot_id);
+        let from = MemberId(hello.member_id);
+        let begun = self.network.incoming.begin(from, hello.boot_id);
         if begun.restarted {
-            common.inbox.deliver(PeerEvent::Closed(hello.member_id));
+            common.inbox.deliver(PeerEvent::Closed(from));
             // The snapshot goes to the process that has ended, which its connection may not have
             // noticed yet.
-            self.network.end_snapshot(hello.member_id);
+            self.network.end_snapshot(from);
         }
         self.network.learn_urls(&hello, begun.number);
         let (holding, held) = mpsc::channel(1);
         // The channel is new and has space for one message.
-        let _ = holding.try_send(Ok(common.settings.identity().hello(0)));
+        let _ = holding.try_send(Ok(common.settings.identity().hello(MemberId::NONE)));
         let service = self.clone();
         common.spawn(async move {
-            service
-                .receive(hello.member_id, frames, begun, holding)
-                .await;
+            service.receive(from, frames, begun, holding).await;
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(held))))
     }
@@ -161,8 +162,9 @@ impl Peer for PeerService {
         // A separate task: once raft has the snapshot, the folder must be handled even if the
         // caller is gone.
         self.network.common.spawn(async move {
-            let stats = network.stats(hello.member_id);
-            let from = (hello.member_id, stats.as_deref());
+            let from = MemberId(hello.member_id);
+            let stats = network.stats(from);
+            let from = (from, stats.as_deref());
             let receiver = &network.receiver;
             let received = receiver.receive(&network.common, from, start, chunks).await;
             let _ = report.send(received);
@@ -206,13 +208,13 @@ impl PeerService {
     /// Receives the frames of a member, until its stream ends or must end.
     async fn receive(
         &self,
-        from: u64,
+        from: MemberId,
         mut frames: Streaming<Frame>,
         begun: Begun,
         holding: mpsc::Sender<Result<Hello, Status>>,
     ) {
         let common = &self.network.common;
-        let member = format!("{from:x}");
+        let member = from.to_string();
         let log_connected = || tracing::info!(member, "a member connected");
         // As at the other end: a stream that ends at once does not get two lines each time.
         let log_once = &self.network.streams;
@@ -267,7 +269,7 @@ impl PeerService {
         }
     }
 
-    fn take_in(&self, from: u64, frame: Frame, stats: Option<&OfPeer>) {
+    fn take_in(&self, from: MemberId, frame: Frame, stats: Option<&OfPeer>) {
         let sizes = frame.parcels.iter().map(prost::Message::encoded_len);
         let frame_bytes: usize = sizes.sum();
         if let Some(stats) = stats {

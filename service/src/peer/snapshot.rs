@@ -28,6 +28,7 @@ use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{
     SnapshotChunk, SnapshotData, SnapshotEnd, SnapshotFile, SnapshotReport, SnapshotStart,
 };
+use conclave_storage::MemberId;
 use conclave_storage::layout::FORMAT_VERSION;
 
 use super::dial::{DialError, Dialling};
@@ -66,12 +67,12 @@ const REPORT_MAX: Duration = Duration::from_secs(300);
 /// Notifies the driver of a snapshot's outcome exactly once, on every code path.
 pub(super) struct Sending {
     inbox: Inbox,
-    to: u64,
+    to: MemberId,
     arrived: bool,
 }
 
 impl Sending {
-    pub(super) fn new(inbox: Inbox, to: u64) -> Sending {
+    pub(super) fn new(inbox: Inbox, to: MemberId) -> Sending {
         Sending {
             inbox,
             to,
@@ -114,7 +115,7 @@ pub(super) async fn send(
     raft_message: Bytes,
     files: Arc<SnapshotFiles>,
 ) {
-    let member = format!("{:x}", sending.to);
+    let member = sending.to.to_string();
     let (index, size_bytes) = (files.index.0, total(&files));
     tracing::info!(member, index, size_bytes, "sending a snapshot");
     let started = common.clock.now();
@@ -157,7 +158,7 @@ fn total(files: &SnapshotFiles) -> u64 {
 async fn transfer(
     common: &Common,
     turn: &SnapshotTurn,
-    to: u64,
+    to: MemberId,
     raft_message: Bytes,
     files: Arc<SnapshotFiles>,
 ) -> Result<SnapshotReport, SendError> {

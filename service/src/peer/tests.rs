@@ -96,8 +96,8 @@ impl Party {
         let shutdown = CancellationToken::new();
         let network = Network::new(Parts {
             settings: Settings {
-                cluster_id: odd.cluster_id.unwrap_or(CLUSTER),
-                member_id: id,
+                cluster_id: ClusterId(odd.cluster_id.unwrap_or(CLUSTER)),
+                member_id: MemberId(id),
                 boot_id: odd.boot_id,
                 election_timeout: Duration::from_secs(1),
                 max_request_bytes: 1 << 20,
@@ -113,7 +113,7 @@ impl Party {
                 let applied = Arc::clone(&applied);
                 Arc::new(move || Index(applied.load(Ordering::Relaxed)))
             },
-            stats: PeerStats::new(id).expect("distinct names").0,
+            stats: PeerStats::new(MemberId(id)).expect("distinct names").0,
             began_blank: false,
             already_started: FatalError::Process("this member has run before".to_owned()),
             fatal: fatal.clone(),
@@ -159,15 +159,15 @@ impl Party {
 
     /// This member's metrics of another.
     pub(super) fn stats(&self, of: u64) -> Arc<OfPeer> {
-        self.network.stats(of).expect("it is a member")
+        self.network.stats(MemberId(of)).expect("it is a member")
     }
 
     pub(super) async fn connected(&self, to: u64) {
-        until(|| self.network.connected_since(to).is_some()).await;
+        until(|| self.network.connected_since(MemberId(to)).is_some()).await;
     }
 
     pub(super) fn send(&self, to: u64, text: &str) {
-        self.network.send(to, parcel(text));
+        self.network.send(MemberId(to), parcel(text));
     }
 
     /// The next event that `what` selects.
@@ -188,7 +188,7 @@ impl Party {
 
     pub(super) async fn hears_from(&mut self, from: u64) -> String {
         self.hears(|event| match event {
-            PeerEvent::Parcel { from: f, parcel } if *f == from => text_of(parcel),
+            PeerEvent::Parcel { from: f, parcel } if *f == MemberId(from) => text_of(parcel),
             _ => None,
         })
         .await

@@ -35,6 +35,7 @@
 use std::sync::Arc;
 
 use conclave_proto::peer::Hello;
+use conclave_storage::{ClusterId, MemberId};
 
 use super::network::Members;
 use super::{Network, introduce};
@@ -63,7 +64,7 @@ fn usable(urls: &[String], with_tls: bool) -> Vec<MemberUrl> {
 impl Network {
     /// Records the URLs of a member that has opened a stream.
     pub(super) fn learn_urls(&self, hello: &Hello, stream: u64) {
-        let (common, id) = (&self.common, hello.member_id);
+        let (common, id) = (&self.common, MemberId(hello.member_id));
         let urls = usable(&hello.peer_urls, common.settings.tls.is_some());
         let urls: Vec<String> = urls.iter().map(MemberUrl::to_string).collect();
         let is_answered = {
@@ -78,7 +79,7 @@ impl Network {
                 _ => self.answer_unlisted(inside, id, &urls, stream),
             }
         };
-        let member = format!("{id:x}");
+        let member = id.to_string();
         let what = format!("{member} {is_answered}");
         if !self.unlisted.is_new(&what, common.clock.now()) {
             return;
@@ -100,7 +101,13 @@ impl Network {
     }
 
     /// Ensures that there is a link to an unlisted member. Returns false if there can be none.
-    fn answer_unlisted(&self, inside: &mut Members, id: u64, urls: &[String], stream: u64) -> bool {
+    fn answer_unlisted(
+        &self,
+        inside: &mut Members,
+        id: MemberId,
+        urls: &[String],
+        stream: u64,
+    ) -> bool {
         if let Some(link) = inside.links.get(&id) {
             if urls.is_empty() || link.urls() == urls {
                 inside.unlisted.insert(id, stream);
@@ -121,7 +128,7 @@ impl Network {
         if inside.unlisted.len() < UNLISTED_MAX {
             return true;
         }
-        let is_idle = |id: &u64| match inside.links.get(id) {
+        let is_idle = |id: &MemberId| match inside.links.get(id) {
             Some(link) => link.connected_since().is_none(),
             None => true,
         };
@@ -134,7 +141,7 @@ impl Network {
     }
 
     /// Discards the URLs and the link that were learned from a stream, at its end.
-    pub(super) fn forget_urls(&self, id: u64, stream: u64) {
+    pub(super) fn forget_urls(&self, id: MemberId, stream: u64) {
         let mut inside = self.members.lock();
         if inside.unlisted.get(&id) == Some(&stream) {
             self.drop_unlisted(&mut inside, id);
@@ -145,17 +152,17 @@ impl Network {
     /// member may have been removed, added again under another id, and started on its old data. If
     /// none of the members it lists is left, only the caller can report the removal.
     pub(super) fn ask_whether_removed(self: &Arc<Self>, hello: &Hello) {
-        let (common, caller) = (&self.common, hello.member_id);
+        let (common, caller) = (&self.common, MemberId(hello.member_id));
         let settings = &common.settings;
-        let means_another = hello.cluster_id == settings.cluster_id
-            && hello.to_member_id != settings.member_id
+        let means_another = ClusterId(hello.cluster_id) == settings.cluster_id
+            && MemberId(hello.to_member_id) != settings.member_id
             && caller != settings.member_id;
         // A member with a link gets to know this when it is dialled.
         if !means_another || self.link(caller).is_some() {
             return;
         }
         let urls = usable(&hello.peer_urls, settings.tls.is_some());
-        let asked = format!("asked {caller:x}");
+        let asked = format!("asked {caller}");
         if urls.is_empty() || !self.unlisted.is_new(&asked, common.clock.now()) {
             return;
         }
@@ -170,7 +177,10 @@ impl Network {
                 () = common.stopping.cancelled() => return,
             };
             match answer {
-                Ok(theirs) if theirs.cluster_id == cluster_id && theirs.removed.contains(&own) => {
+                Ok(theirs)
+                    if ClusterId(theirs.cluster_id) == cluster_id
+                        && theirs.removed.contains(&own.0) =>
+                {
                     common.fatal.report(FatalError::Removed);
                 }
                 Ok(_) => {}
@@ -179,7 +189,7 @@ impl Network {
         });
     }
 
-    fn drop_unlisted(&self, inside: &mut Members, id: u64) {
+    fn drop_unlisted(&self, inside: &mut Members, id: MemberId) {
         inside.unlisted.remove(&id);
         inside.stats.remove(&id);
         if let Some(link) = inside.links.remove(&id) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use conclave_proto::ApiError;
 use conclave_proto::command::Member;
+use conclave_storage::MemberId;
 use conclave_storage::membership::{Change, majority};
 
 use conclave_core::handle::Refused;
@@ -17,11 +18,11 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(5);
 pub(super) fn check(
     members: &[Member],
     change: &Change,
-    connected_for: impl Fn(u64) -> Option<Duration>,
+    connected_for: impl Fn(MemberId) -> Option<Duration>,
 ) -> Result<(), Refused> {
     let voters = || members.iter().filter(|member| !member.is_learner);
-    let is_up = |member: &&Member| is_up(&connected_for, member.id);
-    let answers = |member: &&Member| connected_for(member.id).is_some();
+    let is_up = |member: &&Member| is_up(&connected_for, MemberId(member.id));
+    let answers = |member: &&Member| connected_for(MemberId(member.id)).is_some();
     match change {
         Change::Add(_) => {
             // A single member may always add a second one. The rule would refuse it, since two
@@ -37,7 +38,7 @@ pub(super) fn check(
             }
         }
         Change::Promote { id } => {
-            let after = || members.iter().filter(|m| !m.is_learner || m.id == *id);
+            let after = || members.iter().filter(|m| !m.is_learner || m.id == id.0);
             let needed = majority(after().count());
             // The learner has caught up, so it has started.
             if voters().filter(is_started).count() + 1 < needed {
@@ -49,13 +50,13 @@ pub(super) fn check(
             }
         }
         Change::Remove { id } => {
-            let Some(leaving) = members.iter().find(|member| member.id == *id) else {
+            let Some(leaving) = members.iter().find(|member| member.id == id.0) else {
                 return Ok(());
             };
             if leaving.is_learner {
                 return Ok(());
             }
-            let rest = || voters().filter(|member| member.id != *id);
+            let rest = || voters().filter(|member| member.id != id.0);
             let needed = majority(rest().count());
             // A voter that is down only makes the majority larger, so removing it needs less than
             // removing one that is up. But perhaps only this member cannot reach it and its vote is
@@ -80,9 +81,11 @@ pub(super) fn check(
 }
 
 /// Returns true if a majority of the voters answers. Without it no change can be made.
-pub(super) fn majority_answers(members: &[Member], answers: impl Fn(u64) -> bool) -> bool {
+pub(super) fn majority_answers(members: &[Member], answers: impl Fn(MemberId) -> bool) -> bool {
     let voters = || members.iter().filter(|member| !member.is_learner);
-    let answering = voters().filter(|member| answers(member.id)).count();
+    let answering = voters()
+        .filter(|member| answers(MemberId(member.id)))
+        .count();
     answering >= majority(voters().count())
 }
 
@@ -91,15 +94,15 @@ pub(super) fn majority_answers(members: &[Member], answers: impl Fn(u64) -> bool
 pub(super) fn survives_promotion(
     members: &[Member],
     learner: &Member,
-    connected_for: impl Fn(u64) -> Option<Duration>,
+    connected_for: impl Fn(MemberId) -> Option<Duration>,
 ) -> bool {
-    let is_up = |member: &&Member| is_up(&connected_for, member.id);
+    let is_up = |member: &&Member| is_up(&connected_for, MemberId(member.id));
     let voters = || members.iter().filter(|member| !member.is_learner);
     let up = voters().filter(is_up).count() + 1;
     is_started(&learner) && is_up(&learner) && up >= majority(voters().count() + 1)
 }
 
-fn is_up(connected_for: impl Fn(u64) -> Option<Duration>, id: u64) -> bool {
+fn is_up(connected_for: impl Fn(MemberId) -> Option<Duration>, id: MemberId) -> bool {
     connected_for(id).is_some_and(|time| time >= HEALTHY_AFTER)
 }
 
@@ -136,8 +139,8 @@ mod tests {
         members.unzip()
     }
 
-    fn of(times: &[Option<Duration>]) -> impl Fn(u64) -> Option<Duration> + '_ {
-        |id| times[usize::try_from(id).expect("small") - 1]
+    fn of(times: &[Option<Duration>]) -> impl Fn(MemberId) -> Option<Duration> + '_ {
+        |id| times[usize::try_from(id.0).expect("small") - 1]
     }
 
     fn checked(text: &str, change: &Change) -> Result<(), Refused> {
@@ -163,7 +166,11 @@ mod tests {
             ("a9 b c9-", Err(Refused(ApiError::Unhealthy))),
             ("a9 b9 c d e", Err(Refused(ApiError::Unhealthy))),
         ] {
-            assert_eq!(checked(text, &Change::Remove { id: 3 }), expected, "{text}");
+            assert_eq!(
+                checked(text, &Change::Remove { id: MemberId(3) }),
+                expected,
+                "{text}"
+            );
         }
     }
 
@@ -203,7 +210,7 @@ mod tests {
             ("a9 bl c d9", Err(Refused(ApiError::Unhealthy))),
         ] {
             assert_eq!(
-                checked(text, &Change::Promote { id: 2 }),
+                checked(text, &Change::Promote { id: MemberId(2) }),
                 expected,
                 "{text}"
             );

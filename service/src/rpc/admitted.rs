@@ -12,7 +12,7 @@ use conclave_proto::ApiError;
 use conclave_proto::command::Member;
 use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::reader::{ReadError, Reader};
-use conclave_storage::{LeaseId, Revision};
+use conclave_storage::{LeaseId, MemberId, Revision};
 use prometheus::IntCounter;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
@@ -116,7 +116,7 @@ impl Entrance {
         if raft_status.is_learner && !serves_as_learner(method) {
             return Err(ApiError::NotSupportedForLearner);
         }
-        if raft_status.leader == 0 && validate::requires_leader(metadata) {
+        if raft_status.leader == MemberId::NONE && validate::requires_leader(metadata) {
             return Err(ApiError::NoLeader);
         }
         Ok(())
@@ -210,22 +210,22 @@ impl Access {
     }
 
     /// Makes a learner a voter.
-    pub(super) async fn promote_member(&self, id: u64) -> Changed {
+    pub(super) async fn promote_member(&self, id: MemberId) -> Changed {
         reconfiguration::promote(&self.handle, id).await
     }
 
     /// Removes a member.
-    pub(super) async fn remove_member(&self, id: u64) -> Changed {
+    pub(super) async fn remove_member(&self, id: MemberId) -> Changed {
         reconfiguration::remove(&self.handle, id).await
     }
 
     /// Changes the URLs of a member.
-    pub(super) async fn update_member(&self, id: u64, peer_urls: &[String]) -> Changed {
+    pub(super) async fn update_member(&self, id: MemberId, peer_urls: &[String]) -> Changed {
         reconfiguration::update(&self.handle, id, peer_urls).await
     }
 
     /// Transfers leadership to this voter.
-    pub(super) async fn transfer_leadership(&self, to: u64) -> Result<(), ApiError> {
+    pub(super) async fn transfer_leadership(&self, to: MemberId) -> Result<(), ApiError> {
         self.handle.transfer_leadership(Some(to)).await
     }
 
@@ -314,10 +314,10 @@ async fn leader_lost(handle: &Handle) {
     let mut raft_statuses = handle.raft_statuses();
     loop {
         let lost = raft_statuses
-            .wait_for(|raft_status| raft_status.leader == 0)
+            .wait_for(|raft_status| raft_status.leader == MemberId::NONE)
             .await
             .is_ok();
-        let found = raft_statuses.wait_for(|raft_status| raft_status.leader != 0);
+        let found = raft_statuses.wait_for(|raft_status| raft_status.leader != MemberId::NONE);
         if !lost
             || tokio::time::timeout(leaderless_patience(handle), found)
                 .await

@@ -3,7 +3,7 @@
 use conclave_proto::command;
 use conclave_proto::etcdserverpb as pb;
 use conclave_proto::etcdserverpb::cluster_server::Cluster;
-use conclave_storage::Revision;
+use conclave_storage::{MemberId, Revision};
 use tonic::{Request, Response, Status};
 
 use super::{Access, Admitted, Context, reply, status};
@@ -98,7 +98,9 @@ impl Cluster for Service {
         let Admitted { call, access } = self
             .context
             .admit(Method::MemberRemove, request.metadata())?;
-        let changed = access.remove_member(request.into_inner().id).await;
+        let changed = access
+            .remove_member(MemberId(request.into_inner().id))
+            .await;
         let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberRemoveResponse { header, members });
         reply(call, answer)
@@ -112,7 +114,7 @@ impl Cluster for Service {
             .context
             .admit(Method::MemberUpdate, request.metadata())?;
         let pb::MemberUpdateRequest { id, peer_urls } = request.into_inner();
-        let changed = access.update_member(id, &peer_urls).await;
+        let changed = access.update_member(MemberId(id), &peer_urls).await;
         let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberUpdateResponse { header, members });
         reply(call, answer)
@@ -125,7 +127,9 @@ impl Cluster for Service {
         let Admitted { call, access } = self
             .context
             .admit(Method::MemberPromote, request.metadata())?;
-        let changed = access.promote_member(request.into_inner().id).await;
+        let changed = access
+            .promote_member(MemberId(request.into_inner().id))
+            .await;
         let stats = access.stats();
         match &changed {
             Ok(_) => stats.promotions.inc(),

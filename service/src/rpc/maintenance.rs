@@ -5,6 +5,7 @@ use conclave_proto::etcdserverpb as pb;
 use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
 use conclave_proto::etcdserverpb::maintenance_server::Maintenance;
 use conclave_proto::etcdserverpb::{AlarmMember, AlarmType};
+use conclave_storage::MemberId;
 use conclave_storage::reader::{ReadError, Reader};
 use prometheus::HistogramTimer;
 use tonic::{Request, Response, Status};
@@ -56,7 +57,7 @@ fn status(access: &Access) -> pb::StatusResponse {
         version: API_VERSION.to_owned(),
         // What the quota speaks of: etcd's alerts and people compare the two.
         db_size: size(sizes.logical),
-        leader: raft_status.leader,
+        leader: raft_status.leader.0,
         raft_index: raft_status.committed_index.0,
         raft_term: raft_status.term.0,
         raft_applied_index: raft_status.applied_index.0,
@@ -111,8 +112,8 @@ async fn defragment(access: &Access) -> Result<pb::DefragmentResponse, Status> {
 }
 
 /// Returns what is wrong, in the words that `etcdctl endpoint status` prints.
-fn errors(leader: u64, alarms: &[AlarmMember]) -> Vec<String> {
-    let leaderless = (leader == 0).then(|| ApiError::NoLeader.text().to_owned());
+fn errors(leader: MemberId, alarms: &[AlarmMember]) -> Vec<String> {
+    let leaderless = (leader == MemberId::NONE).then(|| ApiError::NoLeader.text().to_owned());
     leaderless
         .into_iter()
         .chain(alarms.iter().map(alarm_text))
@@ -209,7 +210,7 @@ impl Maintenance for Service {
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
         let Admitted { call, access } =
             self.context.admit(Method::MoveLeader, request.metadata())?;
-        let to = request.into_inner().target_id;
+        let to = MemberId(request.into_inner().target_id);
         let moved = access.transfer_leadership(to).await;
         let answer = moved.map(|()| pb::MoveLeaderResponse { header: None });
         reply(call, answer.map_err(status::of_api))
@@ -234,10 +235,10 @@ mod tests {
             member_id,
             alarm: alarm as i32,
         };
-        assert!(errors(7, &[]).is_empty());
+        assert!(errors(MemberId(7), &[]).is_empty());
         assert_eq!(
             errors(
-                0,
+                MemberId::NONE,
                 &[alarm(3, AlarmType::Nospace), alarm(0, AlarmType::Corrupt)]
             ),
             [

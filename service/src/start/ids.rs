@@ -9,6 +9,7 @@
 
 use conclave_core::stores::NewCluster;
 use conclave_proto::command::Member;
+use conclave_storage::{ClusterId, MemberId};
 use sha1::{Digest, Sha1};
 
 use crate::config::{Config, MemberUrl};
@@ -20,13 +21,13 @@ pub(crate) fn new_cluster(config: &Config) -> NewCluster {
         .initial_members()
         .iter()
         .map(|member| Member {
-            id: member_id(&member.peer_urls, token, None),
+            id: member_id(&member.peer_urls, token, None).0,
             peer_urls: member.peer_urls.iter().map(MemberUrl::to_string).collect(),
             ..Member::default()
         })
         .collect();
     members.sort_by_key(|member| member.id);
-    let ids: Vec<u64> = members.iter().map(|member| member.id).collect();
+    let ids: Vec<MemberId> = members.iter().map(|member| MemberId(member.id)).collect();
     NewCluster {
         member_id: member_id(&config.own_entry().peer_urls, token, None),
         cluster_id: cluster_id(&ids),
@@ -41,7 +42,7 @@ pub(crate) fn member_id(
     peer_urls: &[MemberUrl],
     token: &str,
     added_at_seconds: Option<i64>,
-) -> u64 {
+) -> MemberId {
     let mut urls: Vec<&str> = peer_urls.iter().map(MemberUrl::as_str).collect();
     urls.sort_unstable();
     let mut hasher = Sha1::new();
@@ -52,18 +53,18 @@ pub(crate) fn member_id(
     if let Some(seconds) = added_at_seconds {
         hasher.update(seconds.to_string());
     }
-    first_eight_bytes(hasher)
+    MemberId(first_eight_bytes(hasher))
 }
 
 /// The id of a cluster: the first eight bytes of the SHA-1 of its members' ids, in ascending order.
-pub(crate) fn cluster_id(member_ids: &[u64]) -> u64 {
+pub(crate) fn cluster_id(member_ids: &[MemberId]) -> ClusterId {
     let mut ids = member_ids.to_vec();
     ids.sort_unstable();
     let mut hasher = Sha1::new();
     for id in ids {
-        hasher.update(id.to_be_bytes());
+        hasher.update(id.0.to_be_bytes());
     }
-    first_eight_bytes(hasher)
+    ClusterId(first_eight_bytes(hasher))
 }
 
 fn first_eight_bytes(hasher: Sha1) -> u64 {
@@ -81,10 +82,10 @@ mod tests {
     #[test]
     fn the_default_member_has_etcds_ids() {
         let identity = new_cluster(&Config::default());
-        assert_eq!(format!("{:x}", identity.member_id), "8e9e05c52164694d");
-        assert_eq!(format!("{:x}", identity.cluster_id), "cdf818194e3a8c32");
+        assert_eq!(identity.member_id.to_string(), "8e9e05c52164694d");
+        assert_eq!(identity.cluster_id.to_string(), "cdf818194e3a8c32");
         assert_eq!(identity.members.len(), 1);
-        assert_eq!(identity.members[0].id, identity.member_id);
+        assert_eq!(identity.members[0].id, identity.member_id.0);
         assert_eq!(identity.members[0].peer_urls, ["http://localhost:2380"]);
     }
 
@@ -100,7 +101,8 @@ mod tests {
         let there = urls(&["http://a:1", "http://b:1"]);
         let back = urls(&["http://b:1", "http://a:1"]);
         assert_eq!(member_id(&there, "t", None), member_id(&back, "t", None));
-        assert_eq!(cluster_id(&[1, 2, 3]), cluster_id(&[3, 1, 2]));
+        let of = |ids: [u64; 3]| cluster_id(&ids.map(MemberId));
+        assert_eq!(of([1, 2, 3]), of([3, 1, 2]));
     }
 
     #[test]

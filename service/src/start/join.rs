@@ -27,6 +27,7 @@ use conclave_core::stores::{NewCluster, Origin};
 use conclave_proto::command::Member;
 use conclave_proto::peer::Introduction;
 use conclave_storage::membership::majority;
+use conclave_storage::{ClusterId, MemberId};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, InitialClusterState, InitialMember, MemberUrl};
@@ -152,14 +153,15 @@ fn check_new(
     let mut foreign = Vec::new();
     for (other, answer) in answers {
         let Ok(theirs) = answer else { continue };
-        if theirs.removed.contains(&member_id) {
+        if theirs.removed.contains(&member_id.0) {
             return Err(JoinError::Removed { member_id });
         }
-        if theirs.cluster_id != identity.cluster_id {
-            foreign.push((other, theirs.cluster_id));
+        let their_cluster = ClusterId(theirs.cluster_id);
+        if their_cluster != identity.cluster_id {
+            foreign.push((other, their_cluster));
             continue;
         }
-        let ourselves = theirs.members.iter().find(|m| m.id == member_id);
+        let ourselves = theirs.members.iter().find(|m| m.id == member_id.0);
         // The cluster's id depends on its first members, so this member was one of them.
         let ourselves = ourselves.ok_or(JoinError::Removed { member_id })?;
         check_has_not_started(config, ourselves)?;
@@ -179,8 +181,8 @@ fn check_new(
         }
         tracing::warn!(
             member = other,
-            theirs = format!("{theirs:x}"),
-            ours = format!("{ours:x}"),
+            theirs = theirs.to_string(),
+            ours = ours.to_string(),
             "a member of --initial-cluster belongs to another cluster: check --initial-cluster and \
              --initial-cluster-token there and here"
         );
@@ -197,33 +199,34 @@ fn joined(config: &Config, answers: &[Answered<'_>]) -> Result<Origin, JoinError
     let Some((first, introduction)) = introductions.first() else {
         return Err(JoinError::unreachable(answers));
     };
-    let cluster_id = introduction.cluster_id;
+    let cluster_id = ClusterId(introduction.cluster_id);
     for (other, theirs) in &introductions {
-        if theirs.cluster_id != cluster_id {
+        let their_cluster = ClusterId(theirs.cluster_id);
+        if their_cluster != cluster_id {
             return Err(JoinError::TwoClusters {
                 first: (first.name.clone(), cluster_id),
-                second: (other.name.clone(), theirs.cluster_id),
+                second: (other.name.clone(), their_cluster),
             });
         }
     }
-    let is_removed = |id: u64| {
+    let is_removed = |id: MemberId| {
         let mut removed = introductions.iter().flat_map(|(_, theirs)| &theirs.removed);
-        removed.any(|removed| *removed == id)
+        removed.any(|removed| *removed == id.0)
     };
     // A member whose list has us is up to date, whatever the others say, unless the id in its list
     // has been removed since.
     let mut misfit = None;
     for (_, theirs) in &introductions {
         match find_ourselves(config, &theirs.members) {
-            Ok(ourselves) if is_removed(ourselves.id) => {
-                let member_id = ourselves.id;
+            Ok(ourselves) if is_removed(MemberId(ourselves.id)) => {
+                let member_id = MemberId(ourselves.id);
                 misfit = misfit.or(Some(JoinError::Removed { member_id }));
             }
             Ok(ourselves) => {
                 check_has_not_started(config, ourselves)?;
                 return Ok(Origin::Joined {
                     cluster_id,
-                    member_id: ourselves.id,
+                    member_id: MemberId(ourselves.id),
                     members: theirs.members.clone(),
                 });
             }
@@ -259,7 +262,7 @@ fn find_ourselves<'a>(config: &Config, members: &'a [Member]) -> Result<&'a Memb
 
 fn check_has_not_started(config: &Config, ourselves: &Member) -> Result<(), JoinError> {
     if has_started(ourselves) {
-        return Err(already_started(config, ourselves.id));
+        return Err(already_started(config, MemberId(ourselves.id)));
     }
     Ok(())
 }
@@ -271,7 +274,7 @@ pub(crate) fn has_started(member: &Member) -> bool {
 }
 
 /// Returns the error for a member without data that the cluster knows as started.
-pub(crate) fn already_started(config: &Config, member_id: u64) -> JoinError {
+pub(crate) fn already_started(config: &Config, member_id: MemberId) -> JoinError {
     JoinError::AlreadyStarted {
         member_id,
         data_dir: config.data_dir.clone(),

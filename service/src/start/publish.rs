@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use conclave_proto::command::{Member, MemberAttributes};
+use conclave_storage::MemberId;
 use conclave_storage::machine::GENESIS;
 
 use crate::config::{Config, MemberUrl};
@@ -27,10 +28,10 @@ pub(crate) async fn publish(handle: &Handle, config: &Config) {
         }
         let leader = handle.status().leader;
         // That there is none is logged elsewhere.
-        if leader != 0 {
+        if leader != MemberId::NONE {
             tracing::warn!(
                 seconds = handle.clock().now().since(since).as_secs(),
-                leader = format!("{leader:x}"),
+                leader = leader.to_string(),
                 applied = handle.reader().applied().index.0,
                 "this member is not ready: it has not caught up with the leader"
             );
@@ -41,7 +42,7 @@ pub(crate) async fn publish(handle: &Handle, config: &Config) {
 /// Publishes until it is done.
 async fn attempts(handle: &Handle, config: &Config) {
     let attributes = MemberAttributes {
-        member_id: handle.identity().member_id,
+        member_id: handle.identity().member_id.0,
         name: config.name.clone(),
         client_urls: config
             .advertise_client_urls
@@ -53,7 +54,7 @@ async fn attempts(handle: &Handle, config: &Config) {
         // Until there is a leader there is nobody to tell, however long that takes.
         let mut raft_statuses = handle.raft_statuses();
         if raft_statuses
-            .wait_for(|raft_status| raft_status.leader != 0)
+            .wait_for(|raft_status| raft_status.leader != MemberId::NONE)
             .await
             .is_err()
         {

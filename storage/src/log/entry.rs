@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use crate::ids::{Index, Term};
+use crate::ids::{Index, MemberId, Term};
 
 /// Kind of an entry, as consensus sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +35,8 @@ pub struct Entry {
 pub struct HardState {
     /// The latest term this member has seen.
     pub term: Term,
-    /// The member it voted for in that term; 0 for none.
-    pub vote: u64,
+    /// The member it voted for in that term, if any.
+    pub vote: MemberId,
     /// The highest index that this member knows to be committed. It may lag behind.
     pub commit: Index,
 }

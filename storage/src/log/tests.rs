@@ -71,7 +71,7 @@ fn appends_survive_and_hard_state_rides_along() {
     let (log, _) = open(&engine).unwrap();
     let hard_state = HardState {
         term: Term(3),
-        vote: 7,
+        vote: MemberId(7),
         commit: Index(2),
     };
     let both = Append {
@@ -170,7 +170,10 @@ fn an_append_from_before_a_compaction_takes_no_commit_back() {
     log.append(&late).unwrap();
     let (state, entries) = reopened(&engine.crash());
     assert_eq!(state.hard_state.commit, Index(6));
-    assert_eq!((state.hard_state.term, state.hard_state.vote), (Term(3), 2));
+    assert_eq!(
+        (state.hard_state.term, state.hard_state.vote),
+        (Term(3), MemberId(2))
+    );
     assert_eq!(entries, [(7, 1), (8, 1), (9, 3)]);
 }
 
@@ -188,7 +191,7 @@ fn restore_begins_anew_after_the_snapshot() {
         state.hard_state,
         HardState {
             term: Term(9),
-            vote: 0,
+            vote: MemberId::NONE,
             commit: Index(100)
         }
     );

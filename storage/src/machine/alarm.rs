@@ -9,12 +9,13 @@ use conclave_proto::etcdserverpb::{AlarmMember, AlarmRequest, AlarmType};
 
 use crate::engine::{Batch, Direction, Read};
 use crate::fault::Fault;
+use crate::ids::MemberId;
 use crate::layout;
 use crate::mvcc::record::damaged;
 
 /// The raised alarms, as pairs of type and member. There are at most a few.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Alarms(BTreeSet<(i32, u64)>);
+pub(crate) struct Alarms(BTreeSet<(i32, MemberId)>);
 
 impl Alarms {
     pub(crate) fn read(read: &dyn Read) -> Result<Alarms, Fault> {
@@ -30,7 +31,10 @@ impl Alarms {
     pub(crate) fn list(&self) -> Vec<AlarmMember> {
         self.0
             .iter()
-            .map(|&(alarm, member_id)| AlarmMember { member_id, alarm })
+            .map(|&(alarm, member)| AlarmMember {
+                member_id: member.0,
+                alarm,
+            })
             .collect()
     }
 
@@ -40,8 +44,8 @@ impl Alarms {
         request: &AlarmRequest,
         batch: &mut Batch,
     ) -> (Vec<AlarmMember>, bool) {
-        let (alarm, member_id) = (request.alarm, request.member_id);
-        let row = layout::alarm_key(alarm, member_id);
+        let (alarm, member) = (request.alarm, MemberId(request.member_id));
+        let row = layout::alarm_key(alarm, member);
         let changed = match request.action() {
             AlarmAction::Get => {
                 let any = request.alarm() == AlarmType::None;
@@ -53,9 +57,9 @@ impl Alarms {
             }
             AlarmAction::Activate => {
                 batch.put(layout::ALARM, row, Vec::new());
-                self.0.insert((alarm, member_id))
+                self.0.insert((alarm, member))
             }
-            AlarmAction::Deactivate if !self.0.remove(&(alarm, member_id)) => {
+            AlarmAction::Deactivate if !self.0.remove(&(alarm, member)) => {
                 return (Vec::new(), false);
             }
             AlarmAction::Deactivate => {
@@ -63,7 +67,11 @@ impl Alarms {
                 true
             }
         };
-        (vec![AlarmMember { member_id, alarm }], changed)
+        let selected = AlarmMember {
+            member_id: member.0,
+            alarm,
+        };
+        (vec![selected], changed)
     }
 
     /// Refuses commands that take space, and everything that [`Alarms::check_write`] refuses.

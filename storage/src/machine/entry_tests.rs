@@ -13,7 +13,7 @@ use prost::Message as _;
 use super::{Genesis, Limits, Machine, Outcome, Rejected, validate};
 use crate::Fault;
 use crate::engine::memory::MemoryEngine;
-use crate::ids::{Index, Term};
+use crate::ids::{ClusterId, Index, MemberId, Term};
 use crate::log::{EntryKind, entry_checksum};
 use crate::membership::Change;
 use crate::reader::Reader;
@@ -22,7 +22,7 @@ fn machine() -> (Machine, Reader) {
     let engine = Arc::new(MemoryEngine::new());
     let (mut machine, reader) = Machine::open(engine, Limits::default()).expect("a fresh store");
     let genesis = Genesis {
-        cluster_id: 1,
+        cluster_id: ClusterId(1),
         members: Vec::new(),
     };
     machine.bootstrap(&genesis).expect("in memory");
@@ -155,7 +155,7 @@ fn a_header_reaches_the_machine_as_it_was_proposed() {
     let payload = batch.encode_to_vec().into();
     let done = machine.apply(Index(2), Term(1), &payload).expect("sound");
     assert_eq!(done[0].header, header);
-    let remove = Change::Remove { id: 9 };
+    let remove = Change::Remove { id: MemberId(9) };
     let done = machine.apply_member(Index(3), Term(1), header.clone(), remove);
     assert_eq!(done.header, header);
 }

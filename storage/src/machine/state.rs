@@ -2,7 +2,7 @@
 
 use crate::engine::Read;
 use crate::fault::Fault;
-use crate::ids::{Index, Revision, Term};
+use crate::ids::{ClusterId, Index, Revision, Term};
 use crate::layout;
 use crate::mvcc::compact::NEVER_COMPACTED;
 use crate::mvcc::record::damaged;
@@ -66,12 +66,12 @@ impl State {
     }
 }
 
-/// Reads the id of the cluster; 0 if the store was never bootstrapped.
-pub(crate) fn cluster_id(read: &dyn Read) -> Result<u64, Fault> {
+/// Reads the id of the cluster, or [`ClusterId::NONE`] if the store was never bootstrapped.
+pub(crate) fn cluster_id(read: &dyn Read) -> Result<ClusterId, Fault> {
     match read.get(layout::META, layout::META_CLUSTER)? {
-        None => Ok(0),
+        None => Ok(ClusterId::NONE),
         Some(row) => <[u8; 8]>::try_from(&row[..])
-            .map(u64::from_be_bytes)
+            .map(|id| ClusterId(u64::from_be_bytes(id)))
             .map_err(|_| damaged("meta: the cluster id".into())),
     }
 }

@@ -104,6 +104,7 @@ mod tests {
     use conclave_proto::command::command::Body;
 
     use super::*;
+    use crate::ids::MemberId;
     use crate::machine::Reply;
     use crate::machine::script::Stage;
 
@@ -132,7 +133,7 @@ mod tests {
         // Member 1 proposes the commands of the stage.
         for (answered, responses) in [(1, 2), (2, 1)] {
             let mut stage = Stage::new();
-            stage.machine.answer_only(answered);
+            stage.machine.answer_only(MemberId(answered));
             let outcomes = stage.apply(vec![txn.clone()]);
             let Ok(Reply::Txn(response)) = &outcomes[0] else {
                 panic!("{outcomes:?}")

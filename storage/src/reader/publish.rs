@@ -9,14 +9,14 @@ use conclave_proto::etcdserverpb as api;
 
 use super::{Applied, Reader, Shared};
 use crate::engine::Engine;
-use crate::ids::Revision;
+use crate::ids::{ClusterId, Revision};
 use crate::membership::Membership;
 
 impl Reader {
-    pub(crate) fn new(engine: Arc<dyn Engine>, cluster_id: u64) -> Reader {
+    pub(crate) fn new(engine: Arc<dyn Engine>, cluster_id: ClusterId) -> Reader {
         let shared = Shared {
             engine: RwLock::new(engine),
-            cluster_id: cluster_id.into(),
+            cluster_id: AtomicU64::new(cluster_id.0),
             revision: AtomicI64::new(0),
             compacted: AtomicI64::new(0),
             compaction_finished: AtomicI64::new(0),
@@ -57,8 +57,10 @@ impl Reader {
         shared.hashes.lock().clear();
     }
 
-    pub(crate) fn set_cluster_id(&self, cluster_id: u64) {
-        self.shared.cluster_id.store(cluster_id, Ordering::Release);
+    pub(crate) fn set_cluster_id(&self, cluster_id: ClusterId) {
+        self.shared
+            .cluster_id
+            .store(cluster_id.0, Ordering::Release);
     }
 
     pub(crate) fn set_membership(&self, membership: &Membership) {

@@ -183,6 +183,7 @@ fn copied(engine: &dyn Engine) -> Result<MemoryEngine, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ClusterId;
     use crate::machine::{Genesis, Limits, Machine};
 
     fn state() -> MemoryStates {
@@ -190,7 +191,7 @@ mod tests {
         let engine = states.open_current().expect("opens").engine;
         let (mut machine, _) = Machine::open(engine, Limits::default()).expect("opens");
         let genesis = Genesis {
-            cluster_id: 1,
+            cluster_id: ClusterId(1),
             members: Vec::new(),
         };
         machine.bootstrap(&genesis).expect("begins");

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log};
-use conclave_storage::{Fault, Index, Term};
+use conclave_storage::{Fault, Index, MemberId, Term};
 
 pub(crate) fn entry(index: u64, term: u64) -> Entry {
     let kind = match index % 3 {
@@ -33,7 +33,7 @@ pub(crate) fn append(first: u64, count: u64, term: u64) -> Append {
 pub(crate) fn commit(commit: u64) -> Append {
     let hard_state = Some(HardState {
         term: Term(3),
-        vote: 2,
+        vote: MemberId(2),
         commit: Index(commit),
     });
     Append {

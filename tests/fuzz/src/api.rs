@@ -144,7 +144,7 @@ impl Api {
         let handle = self.member.handle();
         let near = Near {
             revision: handle.reader().applied().revision.0,
-            member_id: handle.identity().member_id,
+            member_id: handle.identity().member_id.0,
         };
         let (path, messages) = match source.byte() {
             0..=49 => one("KV/Put", &requests::put(source)),

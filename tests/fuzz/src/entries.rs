@@ -19,7 +19,7 @@ use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{Changes, Done, GENESIS, Genesis, Limits, Machine, Outcome};
 use conclave_storage::membership::Change;
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, Index, Revision, Term};
+use conclave_storage::{ClusterId, Fault, Index, MemberId, Revision, Term};
 use prost::Message as _;
 
 use crate::requests::{self, Near};
@@ -138,7 +138,7 @@ impl Steps {
             ..Member::default()
         };
         let genesis = Genesis {
-            cluster_id: 7,
+            cluster_id: ClusterId(7),
             members: vec![member(1), member(2)],
         };
         for twin in [&mut lazy, &mut eager] {
@@ -290,8 +290,11 @@ fn change(source: &mut Source) -> Change {
     match source.byte() {
         0..=49 => Change::Add(member),
         50..=99 => Change::AddLearner(member),
-        100..=149 => Change::Promote { id },
-        150..=199 => Change::Remove { id },
-        200.. => Change::Update { id, peer_urls },
+        100..=149 => Change::Promote { id: MemberId(id) },
+        150..=199 => Change::Remove { id: MemberId(id) },
+        200.. => Change::Update {
+            id: MemberId(id),
+            peer_urls,
+        },
     }
 }

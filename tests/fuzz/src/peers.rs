@@ -143,10 +143,10 @@ impl Peers {
         let identity = self.member.handle().identity();
         let mut hello = Hello {
             protocol_version: 1,
-            cluster_id: identity.cluster_id,
+            cluster_id: identity.cluster_id.0,
             member_id: from,
             boot_id: u64::from(source.below(3)),
-            to_member_id: identity.member_id,
+            to_member_id: identity.member_id.0,
             // No process listens there: a link to an unlisted member dials in vain.
             peer_urls: vec!["http://127.0.0.1:9".to_owned()],
         };
@@ -155,7 +155,7 @@ impl Peers {
             240..=243 => hello.protocol_version = u32::from(source.byte()),
             244..=247 => hello.cluster_id = source.number(),
             248..=251 => hello.to_member_id = source.number(),
-            252..=253 => hello.member_id = identity.member_id,
+            252..=253 => hello.member_id = identity.member_id.0,
             254.. => return None,
         }
         Some(hello)
@@ -242,9 +242,9 @@ pub fn view(member: &Member) -> View {
     let (own, status) = (handle.identity().member_id, handle.status());
     let members = handle.reader().members();
     let mut others = members.iter().map(|member| member.id);
-    let mut other = |instead| others.find(|id| *id != own).unwrap_or(instead);
+    let mut other = |instead| others.find(|id| *id != own.0).unwrap_or(instead);
     View {
-        id: own,
+        id: own.0,
         peers: [other(2), other(3)],
         term: status.term.0,
         last_index: status.committed_index.0,

@@ -23,7 +23,7 @@ use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, Entry, EntryKind, HardState, Log};
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::membership::{Change, Membership};
-use conclave_storage::{Index, Term};
+use conclave_storage::{ClusterId, Index, MemberId, Term};
 use prost::Message as _;
 use raft::eraftpb::{ConfChange, ConfState, Message, MessageType};
 
@@ -120,7 +120,7 @@ impl World {
             entries: (2..=4).map(entry).collect(),
             hard_state: Some(HardState {
                 term: Term(2),
-                vote: 0,
+                vote: MemberId::NONE,
                 commit: Index(3),
             }),
             conf_state: None,
@@ -134,7 +134,7 @@ impl World {
         let (log, state) = Log::open(Arc::new(engine.clone())).expect("what was written opens");
         let log = Arc::new(log);
         let settings = Settings {
-            member_id: ID,
+            member_id: MemberId(ID),
             heartbeat_ticks: 1,
             election_ticks: ELECTION_TICKS,
             pre_vote: true,
@@ -201,15 +201,17 @@ impl World {
             192..=199 => drop(self.node.propose(source.piece().to_vec())),
             200..=207 => drop(self.node.propose_change(&change(source))),
             208..=211 => self.node.campaign(),
-            212..=215 => self.node.transfer_leader(source.near(2)),
-            216..=219 => self.node.suspect(source.near(2)),
-            220..=223 => self.node.unreachable(source.near(2)),
-            224..=227 => self.node.snapshot_sent(source.near(2), source.flag()),
+            212..=215 => self.node.transfer_leader(MemberId(source.near(2))),
+            216..=219 => self.node.suspect(MemberId(source.near(2))),
+            220..=223 => self.node.unreachable(MemberId(source.near(2))),
+            224..=227 => self
+                .node
+                .snapshot_sent(MemberId(source.near(2)), source.flag()),
             228..=231 => drop(self.node.wants_snapshot()),
             232..=237 => {
                 self.reads += 1;
                 self.node.read_index(Context {
-                    member_id: ID,
+                    member_id: MemberId(ID),
                     boot_id: 1,
                     counter: self.reads,
                 });
@@ -243,7 +245,7 @@ impl World {
 
     fn step(&mut self, from: u64, message: &Bytes) {
         // The member ends because of this message. Other refused messages are only dropped.
-        if let Err(Refused::LogLost { .. }) = self.node.step(from, message) {
+        if let Err(Refused::LogLost { .. }) = self.node.step(MemberId(from), message) {
             self.has_ended = true;
         }
     }
@@ -351,7 +353,7 @@ fn membership(voters: &[u64], learners: &[u64]) -> Membership {
     let engine = Arc::new(MemoryEngine::new());
     let (mut machine, _) = Machine::open(engine, Limits::default()).expect("an empty state");
     let begun = machine.bootstrap(&Genesis {
-        cluster_id: 7,
+        cluster_id: ClusterId(7),
         members: members.collect(),
     });
     begun.expect("memory does not fail");
@@ -387,10 +389,10 @@ fn change_in(payload: &Bytes) -> Option<Change> {
     Some(match change {
         Wire::Add(member) if member.is_learner => Change::AddLearner(member),
         Wire::Add(member) => Change::Add(member),
-        Wire::Promote(id) => Change::Promote { id },
-        Wire::Remove(id) => Change::Remove { id },
+        Wire::Promote(id) => Change::Promote { id: MemberId(id) },
+        Wire::Remove(id) => Change::Remove { id: MemberId(id) },
         Wire::Update(urls) => Change::Update {
-            id: urls.member_id,
+            id: MemberId(urls.member_id),
             peer_urls: urls.peer_urls,
         },
     })

@@ -303,7 +303,7 @@ impl Changes {
         let start = SnapshotStart {
             hello: Some(Hello {
                 protocol_version: 1,
-                cluster_id: member.handle().identity().cluster_id,
+                cluster_id: member.handle().identity().cluster_id.0,
                 member_id: view.peers[0],
                 boot_id: 1,
                 to_member_id: view.id,

@@ -12,7 +12,7 @@ use conclave_proto::etcdserverpb::{
 };
 use conclave_storage::machine::Changes;
 use conclave_storage::membership as rules;
-use conclave_storage::{LeaseId, Revision};
+use conclave_storage::{LeaseId, MemberId, Revision};
 
 /// Keys that clients write to.
 pub const KEYS: u32 = 6;
@@ -216,8 +216,8 @@ async fn change_members(handle: &Handle, change: &Change) -> Answer {
     let rule = match change.clone() {
         Change::Add(member) if member.is_learner => rules::Change::AddLearner(member),
         Change::Add(member) => rules::Change::Add(member),
-        Change::Promote(id) => rules::Change::Promote { id },
-        Change::Remove(id) => rules::Change::Remove { id },
+        Change::Promote(id) => rules::Change::Promote { id: MemberId(id) },
+        Change::Remove(id) => rules::Change::Remove { id: MemberId(id) },
         Change::Update(_) => unreachable!("no URL changes"),
     };
     let max_learners = handle.settings().reconfiguration.max_learners;

@@ -12,12 +12,12 @@ use conclave_core::seed::{Seed, Sequence};
 use conclave_core::stores::{NewCluster, Opened, Origin};
 use conclave_core::workers::Workers;
 use conclave_proto::command;
-use conclave_storage::Fault;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::Log;
 use conclave_storage::machine::Limits;
 use conclave_storage::state_store::StateStore as _;
 use conclave_storage::state_store::memory::MemoryStates;
+use conclave_storage::{ClusterId, Fault, MemberId};
 use tokio_util::sync::CancellationToken;
 
 use crate::network::Network;
@@ -29,12 +29,12 @@ const TICK_MS: u64 = 10;
 /// Milliseconds without a leader before an election.
 const ELECTION_MS: u64 = 100;
 /// The id of the cluster.
-const CLUSTER: u64 = 0xc1;
+const CLUSTER: ClusterId = ClusterId(0xc1);
 
 /// A member.
 pub struct Member {
     /// Its id.
-    pub id: u64,
+    pub id: MemberId,
     /// Its process, if it lives.
     pub driven: Option<Driven>,
     /// Work of its process that blocks, and has not begun.
@@ -67,8 +67,8 @@ pub struct Cluster {
 
 impl Member {
     /// A member that has not started.
-    pub fn new(id: u64, cluster: Cluster, clock: SkewedClock, seed: u64) -> Member {
-        let is_founder = id <= cluster.founders;
+    pub fn new(id: MemberId, cluster: Cluster, clock: SkewedClock, seed: u64) -> Member {
+        let is_founder = id.0 <= cluster.founders;
         Member {
             id,
             driven: None,
@@ -190,24 +190,26 @@ fn settings(catch_up_entries: u64) -> Settings {
 }
 
 /// What the cluster knows of a member when it is added.
-pub fn introduced(id: u64, is_learner: bool) -> command::Member {
+pub fn introduced(id: MemberId, is_learner: bool) -> command::Member {
     command::Member {
-        id,
+        id: id.0,
         peer_urls: vec![format!("http://member-{id}:1")],
         is_learner,
         ..command::Member::default()
     }
 }
 
-fn new_cluster(size: u64, member_id: u64) -> NewCluster {
+fn new_cluster(size: u64, member_id: MemberId) -> NewCluster {
     NewCluster {
         member_id,
         cluster_id: CLUSTER,
-        members: (1..=size).map(|id| introduced(id, false)).collect(),
+        members: (1..=size)
+            .map(|id| introduced(MemberId(id), false))
+            .collect(),
     }
 }
 
-fn joined(member_id: u64, members: Vec<command::Member>) -> Origin {
+fn joined(member_id: MemberId, members: Vec<command::Member>) -> Origin {
     Origin::Joined {
         cluster_id: CLUSTER,
         member_id,

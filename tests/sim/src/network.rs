@@ -20,6 +20,7 @@ use conclave_core::member::PeerContext;
 use conclave_core::peers::{Asking, Inbox, PeerEvent, Peers, SnapshotFiles, Unreachable};
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Parcel, parcel::Content, question};
+use conclave_storage::MemberId;
 use conclave_storage::reader::Reader;
 use conclave_storage::state_store::memory::MemoryStates;
 
@@ -36,9 +37,9 @@ pub struct Network {
 #[derive(Default)]
 struct Inside {
     /// Members whose process runs.
-    ends: BTreeMap<u64, End>,
+    ends: BTreeMap<MemberId, End>,
     /// Links over which nothing comes: from, to.
-    cut: BTreeSet<(u64, u64)>,
+    cut: BTreeSet<(MemberId, MemberId)>,
     /// Sent and not delivered, by the order in which they were sent.
     under_way: Vec<Message>,
     transfers: Transfers,
@@ -52,14 +53,14 @@ struct End {
     reader: Reader,
     states: MemoryStates,
     /// Members that were removed, as far as this one knows.
-    removed: Vec<u64>,
+    removed: Vec<MemberId>,
 }
 
 /// A parcel under way.
 #[derive(Clone)]
 struct Message {
-    from: u64,
-    to: u64,
+    from: MemberId,
+    to: MemberId,
     parcel: Parcel,
 }
 
@@ -100,7 +101,7 @@ impl Network {
     }
 
     /// The member can be asked.
-    pub fn answer_with(&self, id: u64, handle: Handle) {
+    pub fn answer_with(&self, id: MemberId, handle: Handle) {
         if let Some(end) = self.lock().ends.get_mut(&id) {
             end.handle = Some(handle);
         }
@@ -108,7 +109,7 @@ impl Network {
 
     /// A member's process is gone, with what was under way from and to it. The others find their
     /// connections closed.
-    pub fn leave(&self, id: u64) {
+    pub fn leave(&self, id: MemberId) {
         let mut inside = self.lock();
         let gone = inside.ends.remove(&id);
         inside
@@ -129,7 +130,7 @@ impl Network {
         let inside = self.lock();
         for (from, end) in &inside.ends {
             let mut others = inside.ends.iter();
-            let reports = |to: u64| inside.is_connected(*from, to) && inside.knows(to, *from);
+            let reports = |to: MemberId| inside.is_connected(*from, to) && inside.knows(to, *from);
             if others.any(|(to, _)| to != from && reports(*to)) {
                 end.fatal.report(FatalError::Removed);
             }
@@ -143,7 +144,7 @@ impl Network {
     }
 
     /// Cuts the link from one member to another, in this direction.
-    pub fn cut(&self, from: u64, to: u64) {
+    pub fn cut(&self, from: MemberId, to: MemberId) {
         self.lock().cut.insert((from, to));
     }
 
@@ -159,7 +160,7 @@ impl Network {
 
     /// Decides one message: the `choice`-th of those that may be next. Returns who it was from and
     /// for, and its size.
-    pub fn decide(&self, choice: usize, fate: Fate) -> Option<(u64, u64, usize)> {
+    pub fn decide(&self, choice: usize, fate: Fate) -> Option<(MemberId, MemberId, usize)> {
         let mut inside = self.lock();
         let choices = inside.choices();
         let position = *choices.get(choice.checked_rem(choices.len())?)?;
@@ -219,12 +220,12 @@ impl Inside {
     }
 
     /// Whether a member knows that the other one was removed.
-    fn knows(&self, id: u64, other: u64) -> bool {
+    fn knows(&self, id: MemberId, other: MemberId) -> bool {
         let end = self.ends.get(&id);
         end.is_some_and(|end| end.removed.contains(&other))
     }
 
-    fn is_connected(&self, one: u64, other: u64) -> bool {
+    fn is_connected(&self, one: MemberId, other: MemberId) -> bool {
         self.ends.contains_key(&other)
             && !self.cut.contains(&(one, other))
             && !self.cut.contains(&(other, one))
@@ -233,12 +234,12 @@ impl Inside {
 
 /// A member's links to the others.
 struct Links {
-    from: u64,
+    from: MemberId,
     network: Network,
 }
 
 impl Peers for Links {
-    fn send(&self, to: u64, parcel: Parcel) -> bool {
+    fn send(&self, to: MemberId, parcel: Parcel) -> bool {
         let mut inside = self.network.lock();
         let from = self.from;
         if !inside.ends.contains_key(&to) || inside.knows(from, to) {
@@ -248,7 +249,7 @@ impl Peers for Links {
         true
     }
 
-    fn send_snapshot(&self, to: u64, raft_message: Bytes, files: Arc<SnapshotFiles>) {
+    fn send_snapshot(&self, to: MemberId, raft_message: Bytes, files: Arc<SnapshotFiles>) {
         self.network
             .begin_transfer((self.from, to), raft_message, files);
     }
@@ -262,7 +263,7 @@ impl Peers for Links {
         drop(ended);
     }
 
-    fn set_members(&self, _members: &[Member], removed: &[u64]) {
+    fn set_members(&self, _members: &[Member], removed: &[MemberId]) {
         let mut inside = self.network.lock();
         let from = self.from;
         if let Some(end) = inside.ends.get_mut(&from) {
@@ -274,7 +275,7 @@ impl Peers for Links {
         drop((inside, ended));
     }
 
-    fn ask(&self, to: u64, question: question::Question) -> Asking {
+    fn ask(&self, to: MemberId, question: question::Question) -> Asking {
         let (network, from) = (self.network.clone(), self.from);
         let reach = move || {
             let inside = network.lock();
@@ -288,7 +289,7 @@ impl Peers for Links {
         })
     }
 
-    fn connected_since(&self, to: u64) -> Option<Moment> {
+    fn connected_since(&self, to: MemberId) -> Option<Moment> {
         let inside = self.network.lock();
         inside.is_connected(self.from, to).then_some(Moment(0))
     }

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use conclave_proto::command::{LeaseRecord, Member};
 use conclave_storage::machine::{Change, ChangeKind, Changes};
 use conclave_storage::membership::Membership;
-use conclave_storage::{Index, Term};
+use conclave_storage::{Index, MemberId, Term};
 
 /// A violated rule, in words.
 pub type Violation = String;
@@ -33,7 +33,7 @@ type Row = (Bytes, Option<Bytes>);
 /// The truth so far.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    leaders: BTreeMap<Term, u64>,
+    leaders: BTreeMap<Term, MemberId>,
     /// Term and checksum of committed entries, by index.
     entries: BTreeMap<Index, (Term, u32)>,
     history: BTreeMap<i64, Vec<Row>>,
@@ -48,9 +48,9 @@ pub struct Oracle {
     ended_at_ms: BTreeMap<i64, u64>,
     /// The membership after an entry.
     members: BTreeMap<Index, Membership>,
-    removed: BTreeSet<u64>,
+    removed: BTreeSet<MemberId>,
     /// Members that ended because they were removed.
-    ended: BTreeSet<u64>,
+    ended: BTreeSet<MemberId>,
     /// Hash and leases after an entry, under a compact revision.
     states: BTreeMap<(Index, i64), (u32, Vec<LeaseRecord>)>,
 }
@@ -72,7 +72,7 @@ impl Oracle {
     }
 
     /// A member leads in a term.
-    pub fn leads(&mut self, member: u64, term: Term) -> Result<(), Violation> {
+    pub fn leads(&mut self, member: MemberId, term: Term) -> Result<(), Violation> {
         match *self.leaders.entry(term).or_insert(member) {
             other if other != member => Err(format!("{other} and {member} lead in term {term}")),
             _ => Ok(()),
@@ -82,7 +82,7 @@ impl Oracle {
     /// A member has this entry, committed.
     pub fn has_committed(
         &mut self,
-        member: u64,
+        member: MemberId,
         index: Index,
         entry: (Term, u32),
     ) -> Result<(), Violation> {
@@ -97,7 +97,7 @@ impl Oracle {
     /// A member that has applied the entry `index` has this membership.
     pub fn has_members(
         &mut self,
-        member: u64,
+        member: MemberId,
         index: Index,
         membership: &Membership,
     ) -> Result<(), Violation> {
@@ -119,7 +119,7 @@ impl Oracle {
     }
 
     /// A member ends, since it was removed. Its removal is committed, if not applied.
-    pub fn ends_removed(&mut self, member: u64) {
+    pub fn ends_removed(&mut self, member: MemberId) {
         self.ended.insert(member);
     }
 
@@ -134,7 +134,7 @@ impl Oracle {
     /// A member has this hash and these leases after an entry, under a compact revision.
     pub fn has_state(
         &mut self,
-        member: u64,
+        member: MemberId,
         at: (Index, i64),
         hash: u32,
         leases: Vec<LeaseRecord>,
@@ -156,7 +156,7 @@ impl Oracle {
     /// A member has applied a revision.
     pub fn has_applied(
         &mut self,
-        member: u64,
+        member: MemberId,
         changes: &Changes,
         now_ms: u64,
     ) -> Result<(), Violation> {

@@ -4,6 +4,7 @@
 //! question of a client, a fault. The seed draws it. After each step the oracle looks.
 
 use conclave_core::driven::Driven;
+use conclave_storage::MemberId;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio::runtime::{Builder, Runtime};
@@ -129,7 +130,7 @@ impl World {
         let weights = world.weights;
         world.trace.note(format_args!("{cluster:?}, {weights:?}"));
         for id in 1..=cluster.founders {
-            world.add_member(id);
+            world.add_member(MemberId(id));
         }
         for position in 0..world.members.len() {
             world.start(position);
@@ -138,7 +139,7 @@ impl World {
             let through = world.rng.random_range(1..=cluster.founders);
             let task = world.runtime.spawn(async {});
             world.watchers.push(Watcher {
-                through,
+                through: MemberId(through),
                 next: 2,
                 task,
             });
@@ -147,7 +148,7 @@ impl World {
     }
 
     /// Makes a member that has not started. Its position is its id less one.
-    fn add_member(&mut self, id: u64) {
+    fn add_member(&mut self, id: MemberId) {
         let clock = SkewedClock {
             time: self.time.clone(),
             rate: self.rng.random_range(RATE_MIN..=RATE_MAX),

@@ -11,6 +11,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 
 use conclave_proto::command::{Batch, Command};
 use conclave_proto::peer::Forward;
+use conclave_storage::MemberId;
 
 /// Field numbers of `Batch`, as in `conclave/command.proto`.
 const VERSION_FIELD: u32 = 1;
@@ -44,11 +45,11 @@ pub(crate) fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u
 }
 
 /// Returns the member id and request id of a framed command.
-pub fn origin(framed: &Bytes) -> Option<(u64, u64)> {
+pub fn origin(framed: &Bytes) -> Option<(MemberId, u64)> {
     // A single framed element decodes as a batch with one command.
     let batch = Batch::decode(framed.clone()).ok()?;
     let header = batch.commands.into_iter().next()?.header?;
-    Some((header.member_id, header.request_id))
+    Some((MemberId(header.member_id), header.request_id))
 }
 
 /// Returns true if a forwarded proposal is one command that this release knows.

@@ -18,9 +18,9 @@
 
 use bytes::Bytes;
 use conclave_proto::command::{Header, Member, MemberChange, MemberUrls, member_change};
-use conclave_storage::Index;
 use conclave_storage::log::EntryKind;
 use conclave_storage::membership::Change;
+use conclave_storage::{Index, MemberId};
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType, ConfState};
@@ -125,13 +125,13 @@ fn to_machine(change: member_change::Change) -> Change {
     match change {
         Wire::Add(member) if member.is_learner => Change::AddLearner(member),
         Wire::Add(member) => Change::Add(member),
-        Wire::Promote(id) => Change::Promote { id },
-        Wire::Remove(id) => Change::Remove { id },
+        Wire::Promote(id) => Change::Promote { id: MemberId(id) },
+        Wire::Remove(id) => Change::Remove { id: MemberId(id) },
         Wire::Update(MemberUrls {
             member_id,
             peer_urls,
         }) => Change::Update {
-            id: member_id,
+            id: MemberId(member_id),
             peer_urls,
         },
     }

@@ -37,7 +37,7 @@ impl Node {
     /// Sets the term of a read-index request to the term it is sent under. (A request that this
     /// member forwards for another member gets no term.)
     pub(super) fn stamped(&self, mut question: Message) -> Message {
-        if question.from == self.settings.member_id {
+        if question.from == self.settings.member_id.0 {
             question.term = self.raw.raft.term;
         }
         question

@@ -112,12 +112,12 @@ impl World {
 
     fn deliver(&mut self, out: &mut String, which: impl Fn(u64, u64) -> bool) {
         for (from, outgoing) in std::mem::take(&mut self.network) {
-            if !which(from, outgoing.to) {
+            if !which(from, outgoing.to.0) {
                 self.network.push((from, outgoing));
-            } else if let Some(member) = self.members.get_mut(&outgoing.to)
+            } else if let Some(member) = self.members.get_mut(&outgoing.to.0)
                 && let Err(refused) = member.step(from, &outgoing.message)
             {
-                writeln!(out, "{}: {refused:?}", outgoing.to).expect("in memory");
+                writeln!(out, "{}: {refused:?}", outgoing.to.0).expect("in memory");
             }
         }
     }

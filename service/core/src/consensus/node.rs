@@ -11,7 +11,7 @@ use raft::{Config, RawNode, ReadOnlyOption, SnapshotStatus, StateRole};
 
 use conclave_proto::command::{MemberChange, member_change};
 use conclave_storage::log::{self, Append, EntryKind, Log, LogState};
-use conclave_storage::{Index, Term};
+use conclave_storage::{Index, MemberId, Term};
 
 use super::RaftStatus;
 use super::configuration::{self, Configuration};
@@ -27,8 +27,8 @@ use crate::seed::SplitMix64;
 /// Settings of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Id of this member; not 0.
-    pub member_id: u64,
+    /// Id of this member.
+    pub member_id: MemberId,
     /// Ticks between two heartbeats of a leader.
     pub heartbeat_ticks: usize,
     /// Minimum number of ticks without a leader before an election; the maximum is twice as many.
@@ -65,7 +65,7 @@ pub struct CommittedEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
     /// The receiving member.
-    pub to: u64,
+    pub to: MemberId,
     /// The library's encoded message.
     pub message: Bytes,
 }
@@ -83,7 +83,7 @@ pub struct ReadAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingSnapshot {
     /// The receiving member.
-    pub to: u64,
+    pub to: MemberId,
     /// Position of the last entry in the snapshot.
     pub position: Position,
     /// The library's encoded message that announces the snapshot.
@@ -163,7 +163,7 @@ pub struct Node {
     pub(super) settings: Settings,
     pub(super) random: SplitMix64,
     /// Role, term and leader for which the election timeout was last set.
-    pub(super) pinned: Option<(StateRole, Term, u64)>,
+    pub(super) pinned: Option<(StateRole, Term, MemberId)>,
     pub(super) suspicion: Option<Suspicion>,
     /// Role and term after the last input.
     role: (StateRole, Term),
@@ -201,7 +201,7 @@ impl Node {
     /// Creates a follower. `configured_at` is the index that was stored with the configuration.
     pub fn new(settings: Settings, reader: Reader, configured_at: Index) -> Node {
         let config = Config {
-            id: settings.member_id,
+            id: settings.member_id.0,
             election_tick: settings.election_ticks,
             heartbeat_tick: settings.heartbeat_ticks,
             applied: settings.applied.0,
@@ -262,7 +262,7 @@ impl Node {
 
     /// Processes a message from the member `from`. Any bytes are safe: the message is either
     /// accepted or refused.
-    pub fn step(&mut self, from: u64, message: &Bytes) -> Result<(), Refused> {
+    pub fn step(&mut self, from: MemberId, message: &Bytes) -> Result<(), Refused> {
         let mut message =
             Message::parse_from_carllerche_bytes(message).map_err(|_| Refused::Malformed)?;
         let local = self.local();
@@ -276,7 +276,7 @@ impl Node {
                 // Only a listed member of this cluster may stop this member. The commit index of an
                 // unlisted sender proves nothing; if the sender is a leader that is not listed yet,
                 // this member waits for a listed leader.
-                if self.raw.raft.prs().get(from).is_none() {
+                if self.raw.raft.prs().get(from.0).is_none() {
                     return Err(Refused::Unfit(Unfit::Commit));
                 }
                 return Err(Refused::LogLost {
@@ -310,7 +310,7 @@ impl Node {
         let raft = &self.raw.raft;
         let last_index = raft.raft_log.last_index();
         Local {
-            id: raft.id,
+            id: MemberId(raft.id),
             term: Term(raft.term),
             role: raft.state,
             last_index: Index(last_index),
@@ -334,17 +334,17 @@ impl Node {
     }
 
     /// Reports to raft that a message to a member was lost.
-    pub fn unreachable(&mut self, member_id: u64) {
-        self.raw.report_unreachable(member_id);
+    pub fn unreachable(&mut self, member_id: MemberId) {
+        self.raw.report_unreachable(member_id.0);
     }
 
     /// Reports to raft if a snapshot for a member arrived or failed.
-    pub fn snapshot_sent(&mut self, to: u64, arrived: bool) {
+    pub fn snapshot_sent(&mut self, to: MemberId, arrived: bool) {
         let status = match arrived {
             true => SnapshotStatus::Finish,
             false => SnapshotStatus::Failure,
         };
-        self.raw.report_snapshot(to, status);
+        self.raw.report_snapshot(to.0, status);
     }
 
     /// Returns true if a member needs a snapshot and none was offered. Returns true once per need.
@@ -360,14 +360,14 @@ impl Node {
 
     /// Transfers leadership to a voter. No proposals are accepted meanwhile; the transfer ends, by
     /// success or failure, within an election timeout.
-    pub fn transfer_leader(&mut self, to: u64) {
-        self.raw.transfer_leader(to);
+    pub fn transfer_leader(&mut self, to: MemberId) {
+        self.raw.transfer_leader(to.0);
     }
 
     /// Repeats the leadership transfer, in case its message was lost.
-    pub(crate) fn transfer_again(&mut self, to: u64) {
+    pub(crate) fn transfer_again(&mut self, to: MemberId) {
         self.raw.raft.abort_leader_transfer();
-        self.raw.transfer_leader(to);
+        self.raw.transfer_leader(to.0);
     }
 
     /// Returns true while a leadership transfer is in progress.
@@ -377,7 +377,7 @@ impl Node {
 
     /// Returns the best candidate for a leadership transfer: a voter that was active recently and
     /// has the longest log. Returns `None` if there is none.
-    pub fn successor(&self) -> Option<u64> {
+    pub fn successor(&self) -> Option<MemberId> {
         let raft = &self.raw.raft;
         let voters = raft.prs().conf().voters().clone();
         let others = raft
@@ -387,7 +387,7 @@ impl Node {
                 id != raft.id && progress.recent_active && voters.contains(id)
             })
             .map(|(&id, progress)| (progress.matched, std::cmp::Reverse(id)));
-        others.max().map(|(_, std::cmp::Reverse(id))| id)
+        others.max().map(|(_, std::cmp::Reverse(id))| MemberId(id))
     }
 
     /// Returns the last index of this member's log.
@@ -396,8 +396,8 @@ impl Node {
     }
 
     /// Returns true if the member is a voter, and so may lead.
-    pub fn is_voter(&self, member_id: u64) -> bool {
-        self.raw.raft.prs().conf().voters().contains(member_id)
+    pub fn is_voter(&self, member_id: MemberId) -> bool {
+        self.raw.raft.prs().conf().voters().contains(member_id.0)
     }
 
     /// Steps down without a successor.
@@ -408,8 +408,8 @@ impl Node {
     }
 
     /// Returns the last index up to which another member's log is known to match the leader's.
-    pub(crate) fn matched(&self, member_id: u64) -> Option<Index> {
-        let progress = self.raw.raft.prs().get(member_id)?;
+    pub(crate) fn matched(&self, member_id: MemberId) -> Option<Index> {
+        let progress = self.raw.raft.prs().get(member_id.0)?;
         Some(Index(progress.matched))
     }
 
@@ -548,7 +548,7 @@ impl Node {
         let conf = raft.prs().conf();
         RaftStatus {
             term: Term(raft.term),
-            leader: raft.leader_id,
+            leader: MemberId(raft.leader_id),
             is_leader: raft.state == StateRole::Leader,
             is_learner: conf.learners().contains(&raft.id),
             is_sole_voter: raft.prs().is_singleton() && conf.voters().contains(raft.id),
@@ -727,14 +727,14 @@ impl fmt::Debug for Node {
 fn hard_state(state: &HardState) -> log::HardState {
     log::HardState {
         term: Term(state.term),
-        vote: state.vote,
+        vote: MemberId(state.vote),
         commit: Index(state.commit),
     }
 }
 
 pub(super) fn encode(message: &Message) -> Outgoing {
     Outgoing {
-        to: message.to,
+        to: MemberId(message.to),
         message: message.write_to_bytes().expect("writing to memory").into(),
     }
 }
@@ -742,7 +742,7 @@ pub(super) fn encode(message: &Message) -> Outgoing {
 fn outgoing_snapshot(message: &Message) -> OutgoingSnapshot {
     let metadata = message.get_snapshot().get_metadata();
     OutgoingSnapshot {
-        to: message.to,
+        to: MemberId(message.to),
         position: Position {
             index: Index(metadata.index),
             term: Term(metadata.term),

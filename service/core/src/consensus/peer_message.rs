@@ -35,7 +35,7 @@
 
 use std::collections::BTreeSet;
 
-use conclave_storage::{Index, Term};
+use conclave_storage::{Index, MemberId, Term};
 use raft::StateRole;
 use raft::eraftpb::{Entry, Message, MessageType};
 
@@ -56,7 +56,7 @@ const CONTEXT_BYTES_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
     /// Id of this member.
-    pub id: u64,
+    pub id: MemberId,
     /// Current term of this member.
     pub term: Term,
     /// Current role of this member.
@@ -125,7 +125,7 @@ pub enum Unfit {
 }
 
 /// Checks a message from the member `from` that is not a snapshot.
-pub fn check(message: &Message, from: u64, local: &Local) -> Result<(), Unfit> {
+pub fn check(message: &Message, from: MemberId, local: &Local) -> Result<(), Unfit> {
     check_kind(message.get_msg_type())?;
     check_ends(message, from, local)?;
     check_numbers(message, local)?;
@@ -162,7 +162,7 @@ pub fn check(message: &Message, from: u64, local: &Local) -> Result<(), Unfit> {
 pub(crate) fn check_snapshot(message: &Message, local: &Local) -> Result<(), Unfit> {
     let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
     ensure(is_snapshot, Unfit::Kind)?;
-    check_ends(message, message.from, local)?;
+    check_ends(message, MemberId(message.from), local)?;
     check_numbers(message, local)?;
     let metadata = message.get_snapshot().get_metadata();
     let (index, term) = (metadata.index, metadata.term);
@@ -206,13 +206,13 @@ fn check_kind(kind: MessageType) -> Result<(), Unfit> {
     }
 }
 
-fn check_ends(message: &Message, from: u64, local: &Local) -> Result<(), Unfit> {
+fn check_ends(message: &Message, from: MemberId, local: &Local) -> Result<(), Unfit> {
     // A follower forwards another member's read-index request to the leader it knows.
     let is_forwarded = message.get_msg_type() == MessageType::MsgReadIndex;
-    let is_sender = message.from == from || is_forwarded;
-    let is_other = message.from != 0 && message.from != local.id;
+    let is_sender = MemberId(message.from) == from || is_forwarded;
+    let is_other = message.from != 0 && MemberId(message.from) != local.id;
     ensure(is_sender && is_other, Unfit::Sender)?;
-    ensure(message.to == local.id, Unfit::Receiver)
+    ensure(MemberId(message.to) == local.id, Unfit::Receiver)
 }
 
 fn check_numbers(message: &Message, local: &Local) -> Result<(), Unfit> {

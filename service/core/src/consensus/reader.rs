@@ -69,7 +69,7 @@ impl Reader {
     ) -> Reader {
         let mut hard_state = HardState::default();
         hard_state.term = state.hard_state.term.0;
-        hard_state.vote = state.hard_state.vote;
+        hard_state.vote = state.hard_state.vote.0;
         hard_state.commit = state
             .hard_state
             .commit

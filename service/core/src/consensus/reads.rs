@@ -20,6 +20,8 @@
 
 use std::collections::VecDeque;
 
+use conclave_storage::MemberId;
+
 use super::RaftStatus;
 
 /// Largest number of contexts under which a round accepts an answer. At two ticks per context, this
@@ -30,7 +32,7 @@ const NAMES_MAX: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
     /// Id of the member that asks.
-    pub member_id: u64,
+    pub member_id: MemberId,
     /// Id of this start of the member.
     pub boot_id: u64,
     /// Number of the round since this start.
@@ -40,7 +42,7 @@ pub struct Context {
 impl Context {
     /// Encodes the context as 24 bytes, big-endian.
     pub fn encode(self) -> Vec<u8> {
-        [self.member_id, self.boot_id, self.counter]
+        [self.member_id.0, self.boot_id, self.counter]
             .iter()
             .flat_map(|n| n.to_be_bytes())
             .collect()
@@ -70,7 +72,7 @@ struct Round<S> {
 impl<S> Reads<S> {
     /// Creates the bookkeeping without waiting reads. `boot_id` must differ for every start of the
     /// member.
-    pub fn new(member_id: u64, boot_id: u64, patience_ticks: u32) -> Reads<S> {
+    pub fn new(member_id: MemberId, boot_id: u64, patience_ticks: u32) -> Reads<S> {
         let next = Context {
             member_id,
             boot_id,
@@ -100,7 +102,7 @@ impl<S> Reads<S> {
             Some(round) => !round.is_late,
             None => self.waiting.is_empty(),
         };
-        if nothing_to_ask || raft_status.leader == 0 {
+        if nothing_to_ask || raft_status.leader == MemberId::NONE {
             return None;
         }
         let context = self.next;
@@ -210,14 +212,14 @@ mod tests {
 
     const LED_BY_2: RaftStatus = RaftStatus {
         term: Term(5),
-        leader: 2,
+        leader: MemberId(2),
         is_leader: false,
         is_learner: false,
         is_sole_voter: false,
     };
 
     fn reads(slots: Vec<u32>) -> Reads<u32> {
-        let mut reads = Reads::new(1, 77, 3);
+        let mut reads = Reads::new(MemberId(1), 77, 3);
         reads.add(slots);
         reads
     }
@@ -283,7 +285,7 @@ mod tests {
         let mut reads = reads(vec![1, 2]);
         assert_eq!(
             reads.begin(RaftStatus {
-                leader: 0,
+                leader: MemberId::NONE,
                 ..LED_BY_2
             }),
             None

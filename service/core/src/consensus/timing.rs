@@ -25,7 +25,7 @@
 //! nothing changes. If this member receives a message from the leader first, the suspicion is
 //! dropped.
 
-use conclave_storage::Term;
+use conclave_storage::{MemberId, Term};
 use raft::StateRole;
 
 use super::Node;
@@ -36,7 +36,7 @@ const ATTEMPTS: u32 = 4;
 /// Suspicion that a leader is gone.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspicion {
-    leader: u64,
+    leader: MemberId,
     term: Term,
     ticks_left: u64,
     attempts_left: u32,
@@ -44,9 +44,9 @@ pub(super) struct Suspicion {
 
 impl Node {
     /// Reports that a member, possibly the leader, closed its connection.
-    pub fn suspect(&mut self, member_id: u64) {
+    pub fn suspect(&mut self, member_id: MemberId) {
         let raft = &mut self.raw.raft;
-        if raft.leader_id != member_id || raft.state != StateRole::Follower {
+        if MemberId(raft.leader_id) != member_id || raft.state != StateRole::Follower {
             return;
         }
         // Votes are refused while this member has received from a leader within an election
@@ -66,9 +66,10 @@ impl Node {
             return;
         };
         let raft = &self.raw.raft;
+        let leader = MemberId(raft.leader_id);
         let spoke_up =
-            raft.leader_id == suspicion.leader && raft.election_elapsed < raft.election_timeout();
-        let found = raft.leader_id != 0 && raft.leader_id != suspicion.leader;
+            leader == suspicion.leader && raft.election_elapsed < raft.election_timeout();
+        let found = leader != MemberId::NONE && leader != suspicion.leader;
         let over = Term(raft.term) > suspicion.term || raft.state == StateRole::Leader;
         if spoke_up || found || over || !raft.promotable() {
             return;
@@ -91,14 +92,15 @@ impl Node {
     /// Sets the election timeout again if the library drew a new one.
     pub(super) fn pin_timeout(&mut self) {
         let raft = &self.raw.raft;
-        let now = (raft.state, Term(raft.term), raft.leader_id);
+        let leader = MemberId(raft.leader_id);
+        let now = (raft.state, Term(raft.term), leader);
         if self.pinned == Some(now) {
             return;
         }
         self.pinned = Some(now);
         let least = self.settings.election_ticks as u64;
         let later = match raft.state {
-            StateRole::Follower | StateRole::Leader => 1 + 2 * self.rank(raft.leader_id),
+            StateRole::Follower | StateRole::Leader => 1 + 2 * self.rank(leader),
             StateRole::Candidate | StateRole::PreCandidate => self.random.next() % least,
         };
         let timeout = usize::try_from(least + later.min(least - 1))
@@ -107,9 +109,10 @@ impl Node {
     }
 
     /// Returns this member's position among the voters without `leader`.
-    fn rank(&self, leader: u64) -> u64 {
+    fn rank(&self, leader: MemberId) -> u64 {
         let own = self.settings.member_id;
         let voters = self.raw.raft.prs().conf().voters().ids();
-        voters.iter().filter(|&id| id != leader && id < own).count() as u64
+        let ids = voters.iter().map(MemberId);
+        ids.filter(|&id| id != leader && id < own).count() as u64
     }
 }

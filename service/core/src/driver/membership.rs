@@ -13,11 +13,11 @@
 //! was removed. So the removed member keeps running, votes and acknowledges, also after a restart.
 //! A member that knows of the removal has the new configuration on its disk before it reports.
 
-use conclave_storage::Fault;
 use conclave_storage::log::{Append, EntryKind};
 use conclave_storage::membership::{Change, Membership};
+use conclave_storage::{Fault, MemberId};
 
-use super::{Driver, Placed, hex};
+use super::{Driver, Placed};
 use crate::applier::ToApply;
 use crate::consensus::configuration;
 use crate::consensus::{CommittedEntry, Position, RaftStatus};
@@ -37,7 +37,7 @@ impl Followed {
 /// Logs a change. Every member logs every change, so that an operator can find the cause of a
 /// change in the log of any remaining member.
 fn log_change(change: &Change) {
-    let id = hex(change.id());
+    let id = change.id().to_string();
     match change {
         Change::Add(member) => {
             let peer_urls = member.peer_urls.join(",");
@@ -134,7 +134,11 @@ impl Driver {
     /// Adopts the membership that came with a snapshot.
     pub(super) fn take_membership(&mut self, membership: Membership) {
         if self.membership.membership.members() != membership.members() {
-            let members: Vec<String> = membership.members().iter().map(|m| hex(m.id)).collect();
+            let members: Vec<String> = membership
+                .members()
+                .iter()
+                .map(|m| MemberId(m.id).to_string())
+                .collect();
             tracing::info!(?members, "a snapshot brought a membership");
         }
         self.membership.membership = membership;

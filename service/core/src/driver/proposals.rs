@@ -7,9 +7,9 @@ use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::peer::refusal::Reason;
 use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
-use conclave_storage::{Fault, Index, Term};
+use conclave_storage::{Fault, Index, MemberId, Term};
 
-use super::{Driver, Placed, hex};
+use super::{Driver, Placed};
 use crate::applier::ToApply;
 use crate::consensus::{NotProposed, Position, codec, node};
 use crate::limits;
@@ -19,7 +19,7 @@ use crate::proposal::{Answer, Payload, Proposal, Slot};
 
 impl Driver {
     /// Takes a parcel that a member sent.
-    pub(super) fn take_parcel(&mut self, from: u64, parcel: Parcel) -> Result<(), Fault> {
+    pub(super) fn take_parcel(&mut self, from: MemberId, parcel: Parcel) -> Result<(), Fault> {
         match parcel.content {
             Some(Content::Raft(message)) => match self.parts.node.step(from, &message) {
                 Ok(()) => {}
@@ -34,7 +34,7 @@ impl Driver {
             Some(Content::Forward(forward)) => self.take_forward(from, forward),
             Some(Content::Refusal(refusal)) => self.tell_applier(vec![ToApply::Refused(refusal)]),
             None => {
-                let from = hex(from);
+                let from = from.to_string();
                 tracing::warn!(from, "a member of a newer release sent something unknown");
             }
         }
@@ -43,9 +43,9 @@ impl Driver {
 
     /// Counts a raft message that was dropped because no correct member sends it, and logs the
     /// first message of each kind from a member.
-    fn message_refused(&self, from: u64, refused: node::Refused) {
+    fn message_refused(&self, from: MemberId, refused: node::Refused) {
         self.parts.observer.observe(Observation::MessageRefused);
-        let (from, reason) = (hex(from), refused.to_string());
+        let (from, reason) = (from.to_string(), refused.to_string());
         let now = self.parts.clock.now();
         if self.refusals.is_new(&format!("{from} {reason}"), now) {
             tracing::warn!(from, reason, "a raft message from a member was refused");
@@ -54,7 +54,7 @@ impl Driver {
 
     /// Takes commands that clients sent to another member. Only the leader that they were sent to
     /// proposes them: the member that forwarded them relies on it.
-    fn take_forward(&mut self, from: u64, mut forward: Forward) {
+    fn take_forward(&mut self, from: MemberId, mut forward: Forward) {
         let is_for_us = self.raft_status.is_leader && self.raft_status.term == Term(forward.term);
         let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
         let reason = if !is_for_us {
@@ -74,7 +74,7 @@ impl Driver {
             if forward.commands.is_empty() {
                 return;
             }
-            let from = hex(from);
+            let from = from.to_string();
             tracing::warn!(
                 from,
                 "a member sent commands that this release does not know"
@@ -90,7 +90,7 @@ impl Driver {
     }
 
     /// Notifies a member which of its commands will not be proposed.
-    fn refuse(&self, to: u64, term: Term, request_ids: Vec<u64>, reason: Reason) {
+    fn refuse(&self, to: MemberId, term: Term, request_ids: Vec<u64>, reason: Reason) {
         let reason = reason.into();
         let refusal = Refusal {
             term: term.0,
@@ -107,7 +107,7 @@ impl Driver {
         }
         if !self.raft_status.is_leader {
             // Without a leader, commands wait for the next leader or for their deadline.
-            if self.raft_status.leader != 0 {
+            if self.raft_status.leader != MemberId::NONE {
                 self.forward();
             }
             return;
@@ -185,7 +185,7 @@ impl Driver {
         }
         while let Some(proposal) = self.changes.pop_front() {
             let removes_us = matches!(proposal.change().change, Some(Change::Remove(id))
-                if id == self.parts.member_id);
+                if MemberId(id) == self.parts.member_id);
             if removes_us && self.hands_over_to_leave() {
                 self.changes.push_front(proposal);
                 return;
@@ -305,7 +305,7 @@ impl Driver {
     }
 
     fn log_lost(&self, expected: Index, last_index: Index) -> Fault {
-        let id = hex(self.parts.member_id);
+        let id = self.parts.member_id;
         Fault::Damaged {
             path: "log".into(),
             detail: format!(

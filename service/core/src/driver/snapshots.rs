@@ -36,7 +36,7 @@ use conclave_storage::log::Append;
 use conclave_storage::machine::{Limits, Machine};
 use conclave_storage::membership::Membership;
 use conclave_storage::state_store::StateStore;
-use conclave_storage::{Fault, Index};
+use conclave_storage::{Fault, Index, MemberId};
 
 use super::Driver;
 use crate::applier::ToApply;
@@ -55,9 +55,9 @@ pub(super) struct Traffic {
     taken_so_far: u64,
     offered: Option<Arc<SnapshotFiles>>,
     /// Receiving members, each with its files: the current offer or an earlier one.
-    receiving: Vec<(u64, Arc<SnapshotFiles>)>,
+    receiving: Vec<(MemberId, Arc<SnapshotFiles>)>,
     /// Members whose transfer failed, and the ticks until raft may retry.
-    failed: Vec<(u64, u32)>,
+    failed: Vec<(MemberId, u32)>,
     /// Ticks for which no member has been receiving the offer.
     idle_ticks: u32,
     /// Members that have received a snapshot, for which the log keeps the entries that they still
@@ -80,7 +80,7 @@ impl Traffic {
 
 /// A member that has been sent a snapshot.
 struct CatchingUp {
-    member: u64,
+    member: MemberId,
     /// The member's matched index when it last made progress.
     matched: Index,
     ticks_left: u32,
@@ -217,7 +217,7 @@ impl Driver {
         self.parts.peers.send_snapshot(to, message, files);
     }
 
-    pub(super) fn snapshot_sent(&mut self, to: u64, arrived: bool) {
+    pub(super) fn snapshot_sent(&mut self, to: MemberId, arrived: bool) {
         let traffic = &mut self.snapshots;
         let was_taken_up = traffic.is_offer_taken_up();
         traffic.receiving.retain(|(receiver, _)| *receiver != to);

@@ -1,9 +1,9 @@
 //! Leadership transfer: on request, before this member stops, or because its disk stalls.
 
 use conclave_proto::ApiError;
-use conclave_storage::Term;
+use conclave_storage::{MemberId, Term};
 
-use super::{Driver, hex};
+use super::Driver;
 use crate::clock::Moment;
 use crate::mailbox::Done;
 
@@ -14,7 +14,7 @@ const TICKS_OF_REPEATING: u32 = 3;
 #[derive(Default)]
 pub(super) struct Transfer {
     /// The successor, and the reply channel of the caller.
-    waiting: Option<(u64, Done)>,
+    waiting: Option<(MemberId, Done)>,
     /// Ticks the transfer has taken so far.
     ticks: u32,
     /// When this leader began to give up leadership because of its disk.
@@ -25,7 +25,7 @@ pub(super) struct Transfer {
 
 impl Driver {
     /// Starts a transfer to this member, or to the best successor if `to` is `None`.
-    pub(super) fn begin_transfer(&mut self, to: Option<u64>, done: Done) {
+    pub(super) fn begin_transfer(&mut self, to: Option<MemberId>, done: Done) {
         if !self.raft_status.is_leader {
             let _ = done.send(Err(ApiError::NotLeader));
             return;
@@ -42,7 +42,7 @@ impl Driver {
             let _ = done.send(Err(ApiError::BadLeaderTransferee));
             return;
         };
-        tracing::info!(to = hex(to), "leadership is handed over");
+        tracing::info!(to = to.to_string(), "leadership is handed over");
         self.parts.node.transfer_leader(to);
         self.transfer.ticks = 0;
         if let Some((_, superseded)) = self.transfer.waiting.replace((to, done)) {
@@ -58,7 +58,7 @@ impl Driver {
         // transfer.
         let now = self.parts.node.raft_status();
         let was_given_up = now.is_leader && !self.parts.node.is_transferring();
-        let another_leads = !now.is_leader && now.leader != 0 && now.leader != to;
+        let another_leads = !now.is_leader && now.leader != MemberId::NONE && now.leader != to;
         let outcome = if self.raft_status.leader == to {
             Ok(())
         } else if was_given_up || another_leads {
@@ -116,7 +116,7 @@ impl Driver {
                 self.transfer.for_disk = Some(now);
                 let stalled_ms = now.since(self.writing_since).as_millis() as u64;
                 let successor = self.parts.node.successor();
-                let to = successor.map(hex);
+                let to = successor.map(|id| id.to_string());
                 tracing::warn!(stalled_ms, to, "the disk stalls; leadership is handed over");
                 if let Some(to) = successor {
                     self.parts.node.transfer_leader(to);

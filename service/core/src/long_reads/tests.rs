@@ -6,6 +6,7 @@ use bytes::Bytes;
 use conclave_proto::command::command::Body;
 use conclave_proto::command::{Batch, Command, Header, Member};
 use conclave_proto::etcdserverpb::{PutRequest, RangeRequest};
+use conclave_storage::ClusterId;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use prost::Message as _;
@@ -23,7 +24,7 @@ fn reader_of(keys: usize, value_bytes: usize) -> Reader {
         ..Member::default()
     };
     let genesis = Genesis {
-        cluster_id: 7,
+        cluster_id: ClusterId(7),
         members: vec![member],
     };
     machine.bootstrap(&genesis).expect("memory");

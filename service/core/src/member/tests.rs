@@ -15,7 +15,7 @@ use conclave_storage::layout::EMPTY_STORE_BYTES;
 use conclave_storage::log::{Append, Entry, EntryKind, Log};
 use conclave_storage::machine::Limits;
 use conclave_storage::state_store::memory::MemoryStates;
-use conclave_storage::{Index, LeaseId, Term};
+use conclave_storage::{ClusterId, Index, LeaseId, MemberId, Term};
 use prost::Message as _;
 use protobuf::Message as _;
 use raft::eraftpb::{ConfChange, ConfChangeType};
@@ -64,7 +64,7 @@ impl Disks {
 
     fn start_with(&self, settings: Settings) -> Member {
         let nobody = |_| Arc::new(NoPeers) as Arc<dyn Peers>;
-        self.start_as(&new_cluster(1, 1), settings, nobody)
+        self.start_as(&new_cluster(1, MemberId(1)), settings, nobody)
     }
 
     fn start_as(
@@ -133,7 +133,7 @@ fn settings() -> Settings {
 }
 
 /// A new cluster of `count` members, for the member with this id.
-fn new_cluster(count: u64, member_id: u64) -> NewCluster {
+fn new_cluster(count: u64, member_id: MemberId) -> NewCluster {
     let member = |id| command::Member {
         id,
         peer_urls: vec![format!("http://127.0.0.1:{}", 10_000 + id)],
@@ -141,7 +141,7 @@ fn new_cluster(count: u64, member_id: u64) -> NewCluster {
     };
     NewCluster {
         member_id,
-        cluster_id: 0xc1,
+        cluster_id: ClusterId(0xc1),
         members: (1..=count).map(member).collect(),
     }
 }
@@ -199,8 +199,8 @@ async fn writes_of_many_are_answered_and_survive_a_restart() {
     for writer in writers {
         let reply = writer.await.expect("no panic").expect("acknowledged");
         let header = reply.header.expect("filled");
-        assert_eq!(header.cluster_id, member.handle().identity().cluster_id);
-        assert_eq!(header.member_id, member.handle().identity().member_id);
+        assert_eq!(header.cluster_id, member.handle().identity().cluster_id.0);
+        assert_eq!(header.member_id, member.handle().identity().member_id.0);
         assert_eq!(header.raft_term, 2);
         revisions.push(header.revision);
     }
@@ -301,12 +301,12 @@ async fn a_survivor_does_not_follow_its_own_removal() {
         .expect("acknowledged");
     member.stop().await.expect("no fault");
     let removal = MemberChange {
-        change: Some(member_change::Change::Remove(own)),
+        change: Some(member_change::Change::Remove(own.0)),
         ..MemberChange::default()
     };
     let mut change = ConfChange::default();
     change.set_change_type(ConfChangeType::RemoveNode);
-    change.node_id = own;
+    change.node_id = own.0;
     change.context = removal.encode_to_vec().into();
     let (log, state) = Log::open(Arc::new(disks.log.clone())).expect("a sound log");
     log.append(&Append {
@@ -323,7 +323,7 @@ async fn a_survivor_does_not_follow_its_own_removal() {
 
     let stores = disks.open().into_stores(None, true).expect("it goes on");
     let members: Vec<u64> = stores.reader.members().iter().map(|m| m.id).collect();
-    assert_eq!(members, [own]);
+    assert_eq!(members, [own.0]);
     assert_eq!(stores.log_state.last_index, state.last_index);
 }
 

@@ -15,7 +15,7 @@ use conclave_proto::peer::snapshot_chunk::Chunk;
 use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{SnapshotChunk, SnapshotReport, SnapshotStart};
 use conclave_storage::layout::FORMAT_VERSION;
-use conclave_storage::{Index, Term};
+use conclave_storage::{Index, MemberId, Term};
 
 use super::PIECES_AHEAD;
 use super::write::{WriteError, Writer};
@@ -86,11 +86,11 @@ impl Receiver {
     pub(in crate::peer) async fn receive(
         &self,
         common: &Common,
-        (from, stats): (u64, Option<&OfPeer>),
+        (from, stats): (MemberId, Option<&OfPeer>),
         start: SnapshotStart,
         chunks: Streaming<SnapshotChunk>,
     ) -> SnapshotReport {
-        let (member, index) = (format!("{from:x}"), start.index);
+        let (member, index) = (from.to_string(), start.index);
         let counted = stats.map(|stats| stats.receiving.begin());
         let mut report = self.take_in(common, stats, start, chunks).await;
         report.applied_index = (common.applied)().0;

@@ -62,7 +62,7 @@ async fn an_unlisted_member_is_answered_with_tls_alone() {
     c.network
         .set_members(&[b.member(), member(3, "http://127.0.0.1:9")], &[]);
     c.connected(2).await;
-    assert!(b.network.link(3).is_none());
+    assert!(b.network.link(MemberId(3)).is_none());
     for party in [a, b, c] {
         party.stop().await;
     }

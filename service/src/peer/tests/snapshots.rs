@@ -49,7 +49,7 @@ fn checkpoint(party: &Party, index: u64) -> Arc<SnapshotFiles> {
 async fn outcome_at(party: &mut Party, to: u64) -> bool {
     party
         .hears(|event| match event {
-            PeerEvent::SnapshotSent { to: t, arrived } if *t == to => Some(*arrived),
+            PeerEvent::SnapshotSent { to: t, arrived } if *t == MemberId(to) => Some(*arrived),
             _ => None,
         })
         .await
@@ -125,7 +125,7 @@ async fn a_snapshot_goes_from_disk_to_disk() {
     let files = checkpoint(&a, 9);
     let (dir, names) = (files.dir.clone(), files.files.clone());
     a.network
-        .send_snapshot(2, "message".into(), Arc::clone(&files));
+        .send_snapshot(MemberId(2), "message".into(), Arc::clone(&files));
     let snapshot = received(&mut b).await;
     assert_eq!((snapshot.index, snapshot.term), (Index(9), Term(3)));
     assert_eq!(&snapshot.raft_message[..], b"message");
@@ -139,7 +139,7 @@ async fn a_snapshot_goes_from_disk_to_disk() {
     let report = transfer(&b, vec![Chunk::Start(start(10))]).await;
     assert_eq!(report.outcome(), Outcome::Busy);
     // Nor is a second one sent.
-    a.network.send_snapshot(2, Bytes::new(), files);
+    a.network.send_snapshot(MemberId(2), Bytes::new(), files);
     assert!(!outcome_at(&mut a, 2).await);
     snapshot.installed.send(true).expect("waited for");
     assert!(outcome_at(&mut a, 2).await);
@@ -162,7 +162,8 @@ async fn a_snapshot_that_is_not_needed_is_as_good_as_arrived() {
     let (mut a, b) = (Party::start(1).await, Party::start(2).await);
     b.applied.store(9, Ordering::Relaxed);
     a.meet(&[&b]);
-    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    a.network
+        .send_snapshot(MemberId(2), Bytes::new(), checkpoint(&a, 9));
     assert!(outcome_at(&mut a, 2).await);
     let report = transfer(&b, vec![Chunk::Start(start(8))]).await;
     assert_eq!(
@@ -214,13 +215,15 @@ async fn a_snapshot_that_is_not_installed_did_not_arrive() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
     a.meet(&[&b]);
     b.meet(&[&a]);
-    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    a.network
+        .send_snapshot(MemberId(2), Bytes::new(), checkpoint(&a, 9));
     let snapshot = received(&mut b).await;
     snapshot.installed.send(false).expect("waited for");
     assert!(!outcome_at(&mut a, 2).await);
     assert_eq!(left_in(&b), 0);
     // A driver that has ended may have installed it, so its folder is not removed.
-    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 10));
+    a.network
+        .send_snapshot(MemberId(2), Bytes::new(), checkpoint(&a, 10));
     let snapshot = received(&mut b).await;
     drop(snapshot.installed);
     assert!(!outcome_at(&mut a, 2).await);
@@ -240,7 +243,8 @@ async fn the_same_snapshot_again_leaves_the_first_alone() {
     let files = checkpoint(&a, 9);
     let mut folders = Vec::new();
     for _ in 0..2 {
-        a.network.send_snapshot(2, Bytes::new(), Arc::clone(&files));
+        a.network
+            .send_snapshot(MemberId(2), Bytes::new(), Arc::clone(&files));
         let snapshot = received(&mut b).await;
         snapshot.installed.send(true).expect("waited for");
         assert!(outcome_at(&mut a, 2).await);
@@ -258,7 +262,8 @@ async fn the_same_snapshot_again_leaves_the_first_alone() {
 async fn a_snapshot_that_waits_when_the_member_stops_is_left_alone() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
     a.meet(&[&b]);
-    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    a.network
+        .send_snapshot(MemberId(2), Bytes::new(), checkpoint(&a, 9));
     let snapshot = received(&mut b).await;
     let _dir = b.stop().await;
     assert!(!outcome_at(&mut a, 2).await);
@@ -271,12 +276,14 @@ async fn a_snapshot_that_waits_when_the_member_stops_is_left_alone() {
 async fn a_snapshot_to_a_member_that_goes_is_told() {
     let (mut a, mut b) = (Party::start(1).await, Party::start(2).await);
     a.meet(&[&b]);
-    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 9));
+    a.network
+        .send_snapshot(MemberId(2), Bytes::new(), checkpoint(&a, 9));
     let snapshot = received(&mut b).await;
     a.meet(&[]);
     assert!(!outcome_at(&mut a, 2).await);
     // There is no connection to the member.
-    a.network.send_snapshot(2, Bytes::new(), checkpoint(&a, 10));
+    a.network
+        .send_snapshot(MemberId(2), Bytes::new(), checkpoint(&a, 10));
     assert!(!outcome_at(&mut a, 2).await);
     snapshot.installed.send(true).expect("still waited for");
     a.stop().await;

@@ -38,7 +38,7 @@ async fn a_hello_is_checked_before_anything_else() {
     let b = Party::start(2).await;
     let answer = greet(&b, hello()).await.expect("welcome");
     assert_eq!((answer.member_id, answer.cluster_id), (2, CLUSTER));
-    b.network.set_members(&[], &[9]);
+    b.network.set_members(&[], &[MemberId(9)]);
     for (hello, text) in [
         (
             Hello {
@@ -116,7 +116,7 @@ async fn a_member_of_another_cluster_does_not_get_in() {
     a.send(2, "poison");
     c.send(2, "well");
     assert_eq!(b.hears_from(3).await, "well");
-    assert_eq!(a.network.connected_since(2), None);
+    assert_eq!(a.network.connected_since(MemberId(2)), None);
     assert!(b.heard.is_empty() && c.heard.is_empty());
     a.stop().await;
     b.stop().await;
@@ -129,9 +129,9 @@ async fn a_removed_member_learns_that_it_is() {
     let (a, b) = (Party::start(1).await, Party::start(2).await);
     a.meet(&[&b]);
     a.connected(2).await;
-    b.network.set_members(&[b.member()], &[1]);
+    b.network.set_members(&[b.member()], &[MemberId(1)]);
     until(|| matches!(a.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
-    assert_eq!(a.network.connected_since(2), None);
+    assert_eq!(a.network.connected_since(MemberId(2)), None);
     a.stop().await;
     b.stop().await;
 }

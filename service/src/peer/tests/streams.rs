@@ -41,9 +41,15 @@ async fn a_question_is_answered_by_who_is_connected() {
     let (a, b) = (Party::start(1).await, Party::start(2).await);
     a.meet(&[&b]);
     a.connected(2).await;
-    let answer = a.network.ask(2, question::Question::KeepAlive(6)).await;
+    let answer = a
+        .network
+        .ask(MemberId(2), question::Question::KeepAlive(6))
+        .await;
     assert_eq!(answer, Ok(answer::Answer::KeepAlive(7)));
-    let nobody = a.network.ask(3, question::Question::KeepAlive(6)).await;
+    let nobody = a
+        .network
+        .ask(MemberId(3), question::Question::KeepAlive(6))
+        .await;
     assert_eq!(nobody, Err(Unreachable));
     let url = crate::config::MemberUrl::parse(&b.url).expect("a URL");
     let introduction = introduce(&[url], None, None, PATIENCE)
@@ -72,11 +78,11 @@ async fn an_end_is_told_and_a_restart_is_found() {
     assert_eq!(a.hears_from(2).await, "here");
     let (address, boot_id) = (b.address(), 1);
     b.stop().await;
-    a.hears(|c| matches!(c, PeerEvent::Closed(2)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Closed(MemberId(2))).then_some(()))
         .await;
-    a.hears(|c| matches!(c, PeerEvent::Unreachable(2)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(MemberId(2))).then_some(()))
         .await;
-    assert_eq!(a.network.connected_since(2), None);
+    assert_eq!(a.network.connected_since(MemberId(2)), None);
     assert_eq!((stats.active.get(), stats.disconnected.get()), (0, 1));
     let odd = Odd {
         boot_id,
@@ -100,7 +106,7 @@ async fn a_member_that_is_not_there_is_unreachable() {
     for _ in 0..10 {
         a.send(2, "lost");
     }
-    a.hears(|c| matches!(c, PeerEvent::Unreachable(2)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(MemberId(2))).then_some(()))
         .await;
     assert!(a.heard.is_empty(), "{:?}", a.heard);
     assert_eq!(a.stats(2).send_failures.get(), 10);
@@ -152,9 +158,9 @@ async fn a_member_that_stalls_slows_nobody_else() {
     for number in 0..200 {
         assert_eq!(b.hears_from(1).await, format!("{number}"));
     }
-    a.hears(|c| matches!(c, PeerEvent::Unreachable(3)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(MemberId(3))).then_some(()))
         .await;
-    a.hears(|c| matches!(c, PeerEvent::Unreachable(4)).then_some(()))
+    a.hears(|c| matches!(c, PeerEvent::Unreachable(MemberId(4))).then_some(()))
         .await;
     a.stop().await;
     b.stop().await;
@@ -171,14 +177,14 @@ async fn a_member_that_leaves_or_moves_is_dropped() {
     a.meet(&[&b]);
     a.connected(2).await;
     a.meet(&[&moved]);
-    assert_eq!(a.network.connected_since(2), None);
+    assert_eq!(a.network.connected_since(MemberId(2)), None);
     a.connected(2).await;
     a.send(2, "there");
     assert_eq!(moved.hears_from(1).await, "there");
     let stats = a.stats(2);
     a.meet(&[]);
-    assert_eq!(a.network.connected_since(2), None);
-    assert!(a.network.stats(2).is_none());
+    assert_eq!(a.network.connected_since(MemberId(2)), None);
+    assert!(a.network.stats(MemberId(2)).is_none());
     // Neither connection was closed.
     until(|| stats.active.get() == 0).await;
     assert_eq!(stats.disconnected.get(), 0);

@@ -27,7 +27,7 @@ async fn an_unlisted_member_is_answered() {
     b.send(1, "an answer");
     assert_eq!(a.hears_from(2).await, "an answer");
     a.stop().await;
-    until(|| b.network.link(1).is_none() && b.network.stats(1).is_none()).await;
+    until(|| b.network.link(MemberId(1)).is_none() && b.network.stats(MemberId(1)).is_none()).await;
     b.stop().await;
 }
 
@@ -44,15 +44,16 @@ async fn an_unlisted_member_is_listed_later_or_removed() {
     c.meet(&[&b]);
     b.connected(1).await;
     b.connected(3).await;
-    let before = b.network.link(1).expect("connected");
-    b.network.set_members(&[a.member(), b.member()], &[3]);
-    let after = b.network.link(1).expect("a member");
+    let before = b.network.link(MemberId(1)).expect("connected");
+    b.network
+        .set_members(&[a.member(), b.member()], &[MemberId(3)]);
+    let after = b.network.link(MemberId(1)).expect("a member");
     assert!(Arc::ptr_eq(&before, &after));
-    assert!(b.network.link(3).is_none());
+    assert!(b.network.link(MemberId(3)).is_none());
     until(|| matches!(c.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
     // A listed member keeps its link without a stream.
     a.stop().await;
-    assert!(b.network.link(1).is_some());
+    assert!(b.network.link(MemberId(1)).is_some());
     b.stop().await;
     c.stop().await;
 }
@@ -99,9 +100,9 @@ async fn there_are_only_so_many_unlisted_members() {
             .learn_urls(&hello(id, 2, "http://127.0.0.1:9"), stream);
     }
     assert_eq!(b.network.members.lock().links.len(), UNLISTED_MAX);
-    assert!(b.network.connected_since(1).is_some());
-    assert!(b.network.link(100 + count - 1).is_some());
-    assert!(b.network.link(100).is_none());
+    assert!(b.network.connected_since(MemberId(1)).is_some());
+    assert!(b.network.link(MemberId(100 + count - 1)).is_some());
+    assert!(b.network.link(MemberId(100)).is_none());
     a.stop().await;
     b.stop().await;
 }
@@ -118,7 +119,7 @@ async fn a_removed_member_learns_it_from_one_that_means_another() {
         Party::odd(1, "127.0.0.1:0", knows).await,
         Party::start(2).await,
     );
-    a.network.set_members(&[member(3, &b.url)], &[2]);
+    a.network.set_members(&[member(3, &b.url)], &[MemberId(2)]);
     until(|| matches!(b.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
     a.stop().await;
     b.stop().await;

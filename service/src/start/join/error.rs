@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use conclave_storage::{ClusterId, MemberId};
+
 use super::Answered;
 
 /// The reason why a member with an empty data directory cannot start.
@@ -24,14 +26,14 @@ pub enum JoinError {
     },
     /// The other members belong to more than one cluster.
     #[error(
-        "--initial-cluster names members of two clusters: {} belongs to {:x} and {} to {:x}",
+        "--initial-cluster names members of two clusters: {} belongs to {} and {} to {}",
         first.0, first.1, second.0, second.1
     )]
     TwoClusters {
         /// Name of a member, and its cluster's id.
-        first: (String, u64),
+        first: (String, ClusterId),
         /// Name of another member, and its cluster's id.
-        second: (String, u64),
+        second: (String, ClusterId),
     },
     /// `existing`, and the cluster does not have this member.
     #[error(
@@ -61,9 +63,9 @@ pub enum JoinError {
     },
     /// The cluster knows this member as started, but the member has no data.
     #[error(
-        "member {member_id:x} has already been bootstrapped, and {} has no data of it: it cannot \
+        "member {member_id} has already been bootstrapped, and {} has no data of it: it cannot \
          run without its data. If the data is lost, replace the member: `etcdctl member remove \
-         {member_id:x}`, `etcdctl member add {name} --peer-urls={peer_urls}`, then empty {} and \
+         {member_id}`, `etcdctl member add {name} --peer-urls={peer_urls}`, then empty {} and \
          start it with --initial-cluster-state=existing and the ETCD_INITIAL_CLUSTER line that \
          `member add` printed",
         data_dir.display(),
@@ -71,7 +73,7 @@ pub enum JoinError {
     )]
     AlreadyStarted {
         /// Id of the member.
-        member_id: u64,
+        member_id: MemberId,
         /// `--data-dir`.
         data_dir: PathBuf,
         /// `--name`.
@@ -81,8 +83,8 @@ pub enum JoinError {
     },
     /// `new`, and another member already runs in another cluster.
     #[error(
-        "member {other:?} of --initial-cluster belongs to cluster {theirs:x}, and this member \
-         would start cluster {ours:x}: give all members the same --initial-cluster and \
+        "member {other:?} of --initial-cluster belongs to cluster {theirs}, and this member \
+         would start cluster {ours}: give all members the same --initial-cluster and \
          --initial-cluster-token, or join with --initial-cluster-state=existing after `etcdctl \
          member add`"
     )]
@@ -90,18 +92,18 @@ pub enum JoinError {
         /// Name of the other member in `--initial-cluster`.
         other: String,
         /// Id of the other member's cluster.
-        theirs: u64,
+        theirs: ClusterId,
         /// Id of this member's cluster, by its flags.
-        ours: u64,
+        ours: ClusterId,
     },
     /// The cluster has removed this member for ever.
     #[error(
-        "the member has been permanently removed from the cluster: its id {member_id:x} cannot be \
+        "the member has been permanently removed from the cluster: its id {member_id} cannot be \
          used again; add it again with `etcdctl member add`"
     )]
     Removed {
         /// Id of the member.
-        member_id: u64,
+        member_id: MemberId,
     },
 }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::config::{self, Invocation};
+use conclave_storage::{ClusterId, MemberId};
 
 /// No pause, so that the tests do not wait.
 const PATIENCE: Patience = Patience {
@@ -97,7 +98,7 @@ fn new_cluster() -> (Config, NewCluster) {
 /// The answer of a member of the new cluster.
 fn of_the_new_cluster(identity: &NewCluster) -> Introduction {
     Introduction {
-        cluster_id: identity.cluster_id,
+        cluster_id: identity.cluster_id.0,
         member_id: 0,
         members: identity.members.clone(),
         removed: Vec::new(),
@@ -142,7 +143,7 @@ async fn an_emptied_directory_does_not_begin_again() {
         member.name = "started".to_owned();
     }
     let script = Script::default().says("http://b:1", &[known]);
-    let id = format!("{:x}", identity.member_id);
+    let id = identity.member_id.to_string();
     assert_eq!(
         script.refusal(&config).await,
         format!(
@@ -158,7 +159,7 @@ async fn an_emptied_directory_does_not_begin_again() {
 #[tokio::test]
 async fn a_removed_member_does_not_come_back() {
     let (config, identity) = new_cluster();
-    let id = identity.member_id;
+    let id = identity.member_id.0;
     let mut told = of_the_new_cluster(&identity);
     told.removed.push(id);
     let mut only_gone = of_the_new_cluster(&identity);
@@ -187,7 +188,7 @@ async fn members_of_another_cluster_are_named_if_they_are_too_many() {
         script.refusal(&config).await,
         format!(
             "member \"a\" of --initial-cluster belongs to cluster 4d, and this member would \
-             start cluster {:x}: give all members the same --initial-cluster and \
+             start cluster {}: give all members the same --initial-cluster and \
              --initial-cluster-token, or join with --initial-cluster-state=existing after `etcdctl \
              member add`",
             identity.cluster_id
@@ -199,8 +200,8 @@ async fn members_of_another_cluster_are_named_if_they_are_too_many() {
 async fn one_that_was_added_finds_itself() {
     let config = config("c", "existing", THREE);
     let expected = Origin::Joined {
-        cluster_id: 77,
-        member_id: 3,
+        cluster_id: ClusterId(77),
+        member_id: MemberId(3),
         members: waiting_for_c().members,
     };
     let script = Script::default().says("http://b:1", &[waiting_for_c()]);
@@ -227,7 +228,13 @@ async fn a_removed_id_is_not_taken_from_a_member_that_is_behind() {
     let script = behind().says("http://b:1", &[again]);
     let origin = script.origin(&config).await;
     assert!(
-        matches!(origin, Ok(Origin::Joined { member_id: 4, .. })),
+        matches!(
+            origin,
+            Ok(Origin::Joined {
+                member_id: MemberId(4),
+                ..
+            })
+        ),
         "{origin:?}"
     );
     let refusal = behind().says("http://b:1", &[gone]).refusal(&config).await;

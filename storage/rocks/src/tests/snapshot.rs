@@ -7,7 +7,7 @@ use conclave_proto::command::Member;
 use conclave_storage::engine::Engine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine};
 use conclave_storage::snapshot::take;
-use conclave_storage::{Fault, Index, Term, layout};
+use conclave_storage::{ClusterId, Fault, Index, Term, layout};
 
 use crate::{RocksEngine, RocksOptions};
 
@@ -24,7 +24,7 @@ fn open(dir: &Path) -> Result<Arc<dyn Engine>, Fault> {
 fn a_copy_knows_where_it_is_and_replaces_another_state() {
     let dir = tempfile::tempdir().expect("a folder");
     let genesis = Genesis {
-        cluster_id: 7,
+        cluster_id: ClusterId(7),
         members: vec![Member {
             id: 1,
             ..Member::default()

@@ -37,7 +37,7 @@ use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::request_op::Request;
 
 use crate::engine::Space;
-use crate::ids::LeaseId;
+use crate::ids::{LeaseId, MemberId};
 use crate::layout;
 use crate::membership::Change;
 
@@ -315,10 +315,10 @@ fn change(words: &mut Words) -> Change {
     match kind.as_str() {
         "add" => Change::Add(member()),
         "learner" => Change::AddLearner(member()),
-        "promote" => Change::Promote { id },
-        "remove" => Change::Remove { id },
+        "promote" => Change::Promote { id: MemberId(id) },
+        "remove" => Change::Remove { id: MemberId(id) },
         "update" => Change::Update {
-            id,
+            id: MemberId(id),
             peer_urls: member().peer_urls,
         },
         other => panic!("member {other}"),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use conclave_core::peers::{Inbox, PeerEvent, ReceivedSnapshot, SnapshotFiles};
+use conclave_storage::MemberId;
 use conclave_storage::state_store::memory::MemoryStates;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -47,8 +48,8 @@ pub struct Counts {
 
 /// A snapshot on its way.
 pub(super) struct Transfer {
-    pub(super) from: u64,
-    pub(super) to: u64,
+    pub(super) from: MemberId,
+    pub(super) to: MemberId,
     raft_message: Bytes,
     files: Arc<SnapshotFiles>,
     pieces: usize,
@@ -58,7 +59,7 @@ pub(super) struct Transfer {
 
 /// A snapshot that was given to a driver.
 struct Received {
-    by: u64,
+    by: MemberId,
     dir: PathBuf,
     states: MemoryStates,
     installed: oneshot::Receiver<bool>,
@@ -67,7 +68,7 @@ struct Received {
 /// The promise to report how a transfer went.
 struct Sending {
     inbox: Option<Inbox>,
-    to: u64,
+    to: MemberId,
     arrived: bool,
 }
 
@@ -94,7 +95,7 @@ pub enum PieceFate {
 impl Network {
     pub(super) fn begin_transfer(
         &self,
-        (from, to): (u64, u64),
+        (from, to): (MemberId, MemberId),
         raft_message: Bytes,
         files: Arc<SnapshotFiles>,
     ) {
@@ -128,7 +129,7 @@ impl Network {
     }
 
     /// Whether this member has a snapshot, and its driver has not said what becomes of it.
-    pub fn is_receiver(&self, id: u64) -> bool {
+    pub fn is_receiver(&self, id: MemberId) -> bool {
         let inside = self.lock();
         let mut transfers = inside.transfers.under_way.iter();
         transfers.any(|transfer| transfer.to == id && transfer.received.is_some())
@@ -141,7 +142,11 @@ impl Network {
 
     /// Decides what becomes of the next piece of a snapshot, or of the report on it. Returns its
     /// sender and receiver, and what happened.
-    pub fn decide_piece(&self, choice: usize, fate: PieceFate) -> Option<(u64, u64, &'static str)> {
+    pub fn decide_piece(
+        &self,
+        choice: usize,
+        fate: PieceFate,
+    ) -> Option<(MemberId, MemberId, &'static str)> {
         let mut inside = self.lock();
         let position = choice.checked_rem(inside.transfers.under_way.len())?;
         let mut transfer = inside.transfers.under_way.remove(position);

@@ -92,7 +92,7 @@ impl World {
             .filter_map(|other| other.driven.as_ref());
         let listed = living.find_map(|driven| {
             let members = driven.handle().reader().members();
-            let is_listed = members.iter().any(|member| member.id == id);
+            let is_listed = members.iter().any(|member| member.id == id.0);
             is_listed.then_some(members)
         });
         let _context = self.runtime.enter();

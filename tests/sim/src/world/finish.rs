@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use conclave_core::driven::Driven;
 use conclave_proto::command::member_change::Change;
+use conclave_storage::MemberId;
 
 use super::World;
 use crate::clients::{Answer, Ask};
@@ -22,8 +23,8 @@ const ASKED_AGAIN_MS: u64 = 6_000;
 #[derive(Default)]
 pub(super) struct Progress {
     /// The members that were asked, by the number of the question.
-    asked: BTreeMap<u64, u64>,
-    answered: BTreeSet<u64>,
+    asked: BTreeMap<u64, MemberId>,
+    answered: BTreeSet<MemberId>,
 }
 
 impl Progress {
@@ -102,7 +103,7 @@ impl World {
     /// Asks for the removal of members whose logs are damaged, and for others in their place.
     fn replace_lost(&mut self) {
         let listed = self.oracle.members();
-        let is_listed = |id: u64| listed.iter().any(|member| member.id == id);
+        let is_listed = |id: MemberId| listed.iter().any(|member| MemberId(member.id) == id);
         let lost = |member: &&Member| member.is_damaged && is_listed(member.id);
         let lost = self.members.iter().find(lost).map(|member| member.id);
         let alive = self.members.iter();
@@ -112,8 +113,8 @@ impl World {
         let (Some(lost), Some((position, _))) = (lost, alive) else {
             return;
         };
-        self.ask_of(position, Ask::Change(Change::Remove(lost)));
-        let id = self.members.len() as u64 + 1;
+        self.ask_of(position, Ask::Change(Change::Remove(lost.0)));
+        let id = MemberId(self.members.len() as u64 + 1);
         self.add_member(id);
         self.ask_of(position, Ask::Change(Change::Add(introduced(id, false))));
     }
@@ -155,7 +156,7 @@ impl World {
         let applied = statuses
             .iter()
             .all(|status| Some(status.applied_index) == committed);
-        let living: Vec<u64> = self
+        let living: Vec<MemberId> = self
             .living()
             .map(|one| one.handle().identity().member_id)
             .collect();
@@ -163,7 +164,7 @@ impl World {
             let members = one.handle().reader().members();
             members
                 .iter()
-                .map(|member| member.id)
+                .map(|member| MemberId(member.id))
                 .eq(living.iter().copied())
         };
         let answered = living.iter().all(|id| self.progress.answered.contains(id));

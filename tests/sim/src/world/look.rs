@@ -6,7 +6,7 @@ use conclave_core::FatalError;
 use conclave_core::driven::Driven;
 use conclave_storage::engine::Engine;
 use conclave_storage::log::entry_checksum;
-use conclave_storage::{Index, Revision};
+use conclave_storage::{Index, MemberId, Revision};
 
 use super::{World, fault};
 use crate::oracle::{Oracle, Violation};
@@ -111,7 +111,7 @@ impl World {
 }
 
 fn compare_states(
-    id: u64,
+    id: MemberId,
     driven: &Driven,
     is_compared: bool,
     oracle: &mut Oracle,
@@ -131,7 +131,7 @@ fn compare_states(
 
 /// What is committed may not be in the log of this member yet; what is applied is, or was.
 fn compare_logs(
-    id: u64,
+    id: MemberId,
     driven: &Driven,
     seen: &mut Seen,
     oracle: &mut Oracle,
@@ -151,7 +151,7 @@ fn compare_logs(
 }
 
 fn compare_histories(
-    id: u64,
+    id: MemberId,
     driven: &Driven,
     seen: &mut Seen,
     now_ms: u64,

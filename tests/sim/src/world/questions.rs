@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use conclave_proto::command::member_change::Change;
+use conclave_storage::MemberId;
 use rand::Rng as _;
 use tokio::task::JoinHandle;
 
@@ -16,7 +17,7 @@ const MEMBERS_MAX: usize = 10;
 
 /// A client that watches every key, through one member after the other.
 pub(super) struct Watcher {
-    pub(super) through: u64,
+    pub(super) through: MemberId,
     pub(super) next: i64,
     pub(super) task: JoinHandle<()>,
 }
@@ -96,7 +97,7 @@ impl World {
         };
         let change = match (kind, learner) {
             (0..3 | 9, _) if self.members.len() < MEMBERS_MAX => {
-                let id = self.members.len() as u64 + 1;
+                let id = MemberId(self.members.len() as u64 + 1);
                 self.add_member(id);
                 Change::Add(introduced(id, kind > 0))
             }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use conclave_proto::command::{Command, Header, command::Body};
 use conclave_proto::etcdserverpb::{PutRequest, RangeRequest};
-use conclave_storage::Term;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::engine::{Batch, Direction, Durability, Engine, Read, Scan, Space};
 use conclave_storage::machine::{Genesis, Limits};
 use conclave_storage::reader::Reader;
+use conclave_storage::{ClusterId, Term};
 
 use super::*;
 use crate::consensus::codec;
@@ -101,7 +101,7 @@ fn machine() -> (Machine, Reader) {
     let engine = Arc::new(Defective(MemoryEngine::new()));
     let (mut machine, reader) = Machine::open(engine, Limits::default()).expect("a fresh store");
     let genesis = Genesis {
-        cluster_id: 1,
+        cluster_id: ClusterId(1),
         members: Vec::new(),
     };
     machine.bootstrap(&genesis).expect("in memory");

@@ -10,7 +10,7 @@ use conclave_proto::command::member_change::Change;
 use conclave_proto::command::{self, MemberChange};
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::log::{Append, EntryKind, Log};
-use conclave_storage::{Index, Term};
+use conclave_storage::{Index, MemberId, Term};
 
 use super::super::configuration::Configuration;
 use super::super::node::{CommittedEntry, Node, Position, Refused, Settings, Work, encode};
@@ -42,7 +42,7 @@ impl Member {
         let configured_at = configuration.index;
         let reader = Reader::new(Arc::clone(&log), &state, configuration, applied);
         let settings = Settings {
-            member_id: id,
+            member_id: MemberId(id),
             heartbeat_ticks: 1,
             election_ticks: 10,
             pre_vote: true,
@@ -65,9 +65,9 @@ impl Member {
         match command {
             "campaign" => node.campaign(),
             "resign" => node.resign(),
-            "suspect" => node.suspect(number(0)),
-            "transfer" => node.transfer_leader(number(0)),
-            "snapshot" => node.snapshot_sent(number(0), words[1] == "arrived"),
+            "suspect" => node.suspect(MemberId(number(0))),
+            "transfer" => node.transfer_leader(MemberId(number(0))),
+            "snapshot" => node.snapshot_sent(MemberId(number(0)), words[1] == "arrived"),
             "persisted" => node.persisted(self.last_append),
             "applied" => node.applied(Index(number(0))),
             "change" => self.add_voter(number(1)),
@@ -101,8 +101,8 @@ impl Member {
                 let mut question = Message::default();
                 question.set_msg_type(MessageType::MsgReadIndex);
                 question.from = number(0);
-                question.to = node.settings.member_id;
-                let taken = node.step(number(0), &encode(&question).message);
+                question.to = node.settings.member_id.0;
+                let taken = node.step(MemberId(number(0)), &encode(&question).message);
                 print::line(out, &format!("{taken:?}"));
             }
             "wants" => {
@@ -127,7 +127,7 @@ impl Member {
             };
             return self.node.step_snapshot(message, found);
         }
-        self.node.step(from, message)
+        self.node.step(MemberId(from), message)
     }
 
     /// Acts as the log writer.

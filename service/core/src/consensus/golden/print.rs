@@ -28,7 +28,7 @@ pub(super) fn work(work: &Work) -> String {
         let state = append.hard_state.map_or(String::new(), |state| {
             format!(
                 "; term {} vote {} commit {}",
-                state.term, state.vote, state.commit
+                state.term, state.vote.0, state.commit
             )
         });
         writeln!(out, "append{}{state}", entries.join(",")).expect("in memory");
@@ -37,7 +37,7 @@ pub(super) fn work(work: &Work) -> String {
         writeln!(
             out,
             "send {}: {}",
-            outgoing.to,
+            outgoing.to.0,
             show_message(&outgoing.message)
         )
         .expect("in memory");
@@ -53,7 +53,7 @@ pub(super) fn work(work: &Work) -> String {
     }
     for snapshot in &work.snapshots {
         let message = show_message(&snapshot.message);
-        line(&mut out, &format!("send {}: {message}", snapshot.to));
+        line(&mut out, &format!("send {}: {message}", snapshot.to.0));
     }
     for read in &work.reads {
         writeln!(out, "read {} at {}", read.context[23], read.index).expect("in memory");

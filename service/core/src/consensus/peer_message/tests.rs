@@ -7,8 +7,8 @@ use super::*;
 
 mod random;
 
-const OWN_ID: u64 = 1;
-const PEER: u64 = 2;
+const OWN_ID: MemberId = MemberId(1);
+const PEER: MemberId = MemberId(2);
 
 fn local() -> Local {
     Local {
@@ -22,8 +22,8 @@ fn local() -> Local {
 
 fn message(kind: MessageType) -> Message {
     let mut message = Message {
-        from: PEER,
-        to: OWN_ID,
+        from: PEER.0,
+        to: OWN_ID.0,
         term: 5,
         ..Message::default()
     };
@@ -101,14 +101,14 @@ fn kinds_of_a_member_to_itself_are_refused() {
 fn a_message_is_from_its_sender_and_for_this_member() {
     let heartbeat = || message(MessageType::MsgHeartbeat);
     taken(&heartbeat());
-    for from in [0, OWN_ID, 3, u64::MAX] {
+    for from in [0, OWN_ID.0, 3, u64::MAX] {
         let other = Message {
             from,
             ..heartbeat()
         };
         refused(&other, Unfit::Sender);
     }
-    for to in [0, PEER, u64::MAX] {
+    for to in [0, PEER.0, u64::MAX] {
         let elsewhere = Message { to, ..heartbeat() };
         refused(&elsewhere, Unfit::Receiver);
     }
@@ -348,6 +348,6 @@ fn a_snapshot_has_a_position_and_members() {
     members.voters_outgoing.push(1);
     assert_eq!(checked(&joint), Err(Unfit::SnapshotMembers));
     let mut from_itself = good;
-    from_itself.from = OWN_ID;
+    from_itself.from = OWN_ID.0;
     assert_eq!(checked(&from_itself), Err(Unfit::Sender));
 }

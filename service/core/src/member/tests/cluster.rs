@@ -53,7 +53,7 @@ fn puts(handle: &Handle, name: &'static str) -> Vec<JoinHandle<i64>> {
 /// Requests the removal of a member through another, or through itself.
 fn remove(through: &Handle, gone: &Handle) -> JoinHandle<Result<Vec<Member>, ProposeError>> {
     let (through, gone) = (through.clone(), id(gone));
-    tokio::spawn(async move { through.propose_change(Change::Remove(gone)).await })
+    tokio::spawn(async move { through.propose_change(Change::Remove(gone.0)).await })
 }
 
 /// A transaction that puts a key if it does not exist.
@@ -86,7 +86,7 @@ async fn any_member_takes_commands_and_answers_reads() {
         let put = put("k", format!("{n}"));
         let reply = member.propose(put).await.expect("acknowledged");
         let header = reply.header.expect("filled");
-        assert_eq!((header.member_id, header.revision), (id(member), 1 + n));
+        assert_eq!((header.member_id, header.revision), (id(member).0, 1 + n));
         for reading in cluster.members() {
             assert_eq!(version(reading, "k").await, (n, format!("{n}").into()));
         }

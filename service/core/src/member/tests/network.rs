@@ -29,16 +29,16 @@ pub(super) struct Network {
 
 #[derive(Default)]
 struct Inside {
-    inboxes: BTreeMap<u64, Inbox>,
-    handles: BTreeMap<u64, Handle>,
-    cut_off: BTreeSet<u64>,
+    inboxes: BTreeMap<MemberId, Inbox>,
+    handles: BTreeMap<MemberId, Handle>,
+    cut_off: BTreeSet<MemberId>,
     /// For each member, the members it knows to be removed.
-    removed: BTreeMap<u64, Vec<u64>>,
+    removed: BTreeMap<MemberId, Vec<MemberId>>,
 }
 
 impl Network {
     /// Cuts a member off from all others.
-    pub(super) fn cut_off(&self, member_id: u64) {
+    pub(super) fn cut_off(&self, member_id: MemberId) {
         self.lock().cut_off.insert(member_id);
     }
 
@@ -48,12 +48,12 @@ impl Network {
     }
 
     /// Delivers a parcel in the name of a member.
-    pub(super) fn deliver(&self, from: u64, to: u64, parcel: Parcel) {
+    pub(super) fn deliver(&self, from: MemberId, to: MemberId, parcel: Parcel) {
         self.lock().inboxes[&to].deliver(PeerEvent::Parcel { from, parcel });
     }
 
     /// Connects a member to the others.
-    fn join(&self, own_id: u64, inbox: Inbox, fatal: Fatal) -> Arc<dyn Peers> {
+    fn join(&self, own_id: MemberId, inbox: Inbox, fatal: Fatal) -> Arc<dyn Peers> {
         self.lock().inboxes.insert(own_id, inbox);
         Arc::new(Ways {
             own_id,
@@ -68,24 +68,24 @@ impl Network {
 }
 
 impl Inside {
-    fn has_removed(&self, who: u64, gone: u64) -> bool {
+    fn has_removed(&self, who: MemberId, gone: MemberId) -> bool {
         let removed = self.removed.get(&who);
         removed.is_some_and(|removed| removed.contains(&gone))
     }
 
-    fn is_whole(&self, one: u64, other: u64) -> bool {
+    fn is_whole(&self, one: MemberId, other: MemberId) -> bool {
         !self.cut_off.contains(&one) && !self.cut_off.contains(&other)
     }
 }
 
 struct Ways {
-    own_id: u64,
+    own_id: MemberId,
     fatal: Fatal,
     network: Network,
 }
 
 impl Peers for Ways {
-    fn send(&self, to: u64, parcel: Parcel) -> bool {
+    fn send(&self, to: MemberId, parcel: Parcel) -> bool {
         let inside = self.network.lock();
         if inside.is_whole(self.own_id, to) && inside.has_removed(to, self.own_id) {
             self.fatal.report(FatalError::Removed);
@@ -100,19 +100,19 @@ impl Peers for Ways {
         })
     }
 
-    fn send_snapshot(&self, to: u64, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
+    fn send_snapshot(&self, to: MemberId, _raft_message: Bytes, _files: Arc<SnapshotFiles>) {
         panic!("a snapshot for {to} of a state without files");
     }
 
     fn end_snapshots(&self) {}
 
     /// A removed member is informed by any member that knows, as soon as it contacts one.
-    fn set_members(&self, _members: &[command::Member], removed: &[u64]) {
+    fn set_members(&self, _members: &[command::Member], removed: &[MemberId]) {
         let mut inside = self.network.lock();
         inside.removed.insert(self.own_id, removed.to_vec());
     }
 
-    fn ask(&self, to: u64, question: question::Question) -> Asking {
+    fn ask(&self, to: MemberId, question: question::Question) -> Asking {
         let (network, own_id) = (self.network.clone(), self.own_id);
         let reach = move || {
             let inside = network.lock();
@@ -127,7 +127,7 @@ impl Peers for Ways {
         })
     }
 
-    fn connected_since(&self, to: u64) -> Option<Moment> {
+    fn connected_since(&self, to: MemberId) -> Option<Moment> {
         let inside = self.network.lock();
         inside.is_whole(self.own_id, to).then_some(Moment(0))
     }
@@ -157,7 +157,7 @@ pub(super) struct Cluster {
     /// Raft messages that the members refused.
     pub(super) refused: Arc<RefusedMessages>,
     running: Vec<super::Member>,
-    disks: BTreeMap<u64, Disks>,
+    disks: BTreeMap<MemberId, Disks>,
 }
 
 impl Cluster {
@@ -167,11 +167,11 @@ impl Cluster {
         let refused = Arc::<RefusedMessages>::default();
         let mut disks = BTreeMap::new();
         let start = |which| {
-            let (own_id, joining) = (which, network.clone());
+            let (own_id, joining) = (MemberId(which), network.clone());
             let connect = move |of: PeerContext| joining.join(own_id, of.inbox, of.fatal);
             let own_disks: &mut Disks = disks.entry(own_id).or_default();
             let refused = Arc::clone(&refused);
-            let new = new_cluster(size, which);
+            let new = new_cluster(size, own_id);
             let member = own_disks.start_observed(&new, settings, refused, connect);
             let handle = member.handle().clone();
             network.lock().handles.insert(own_id, handle);
@@ -220,7 +220,7 @@ impl Cluster {
     }
 
     /// Takes a member out, to be stopped separately.
-    pub(super) fn take(&mut self, member_id: u64) -> super::Member {
+    pub(super) fn take(&mut self, member_id: MemberId) -> super::Member {
         let found = self
             .running
             .iter()
@@ -246,7 +246,7 @@ impl Cluster {
     }
 }
 
-pub(super) fn id(handle: &Handle) -> u64 {
+pub(super) fn id(handle: &Handle) -> MemberId {
     handle.identity().member_id
 }
 

@@ -17,7 +17,7 @@ fn quick() -> Settings {
 
 /// Begins a pipeline through a member, once that knows the leader.
 async fn begin(member: &Handle) -> Pipeline {
-    stands(member, |standing| standing.leader != 0).await;
+    stands(member, |standing| standing.leader != MemberId::NONE).await;
     Pipeline::begin(member).expect("there is a leader")
 }
 

@@ -46,7 +46,7 @@ impl World {
         let seams = (Arc::clone(&clock) as _, Arc::new(Unobserved) as _);
         let nobody = |_| Arc::new(NoPeers) as Arc<dyn Peers>;
         let disks = Disks::default();
-        let owners = disks.owners(&new_cluster(1, 1), settings(), seams, nobody);
+        let owners = disks.owners(&new_cluster(1, MemberId(1)), settings(), seams, nobody);
         let driven = Driven::new(owners).expect("sound disks");
         let mut world = World { clock, driven };
         let handle = world.driven.handle().clone();

@@ -62,7 +62,7 @@ async fn members_go_on_whatever_the_others_say() {
     for to in &members {
         for from in members.iter().filter(|from| id(from) != id(to)) {
             for mut message in wild_messages(status.term.0) {
-                (message.from, message.to) = (id(from), id(to));
+                (message.from, message.to) = (id(from).0, id(to).0);
                 let bytes = message.write_to_bytes().expect("in memory");
                 let content = Some(Content::Raft(bytes.into()));
                 cluster

@@ -15,7 +15,7 @@ use conclave_proto::etcdserverpb::{
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use conclave_storage::reader::Reader;
-use conclave_storage::{Index, Revision};
+use conclave_storage::{ClusterId, Index, Revision};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -48,7 +48,7 @@ impl Store {
         }];
         machine
             .bootstrap(&Genesis {
-                cluster_id: 7,
+                cluster_id: ClusterId(7),
                 members,
             })
             .expect("memory");

@@ -56,7 +56,7 @@ impl Member {
         let log = Arc::new(log);
         let configuration = Configuration::decode(&state.conf_state).expect("our own");
         let settings = Settings {
-            member_id: id,
+            member_id: MemberId(id),
             heartbeat_ticks: 1,
             election_ticks: 5,
             pre_vote: true,
@@ -150,7 +150,7 @@ impl Member {
         let announced = Message::parse_from_carllerche_bytes(bytes).ok();
         let is_snapshot = |message: &Message| message.get_msg_type() == MessageType::MsgSnapshot;
         let Some(message) = announced.filter(is_snapshot) else {
-            return self.node.step(from, bytes);
+            return self.node.step(MemberId(from), bytes);
         };
         if self.installing.is_some() {
             return Ok(());
@@ -195,7 +195,7 @@ impl World {
             0..4 => member.node.tick(),
             4 => drop(member.node.propose(b"a payload".to_vec())),
             5 => member.node.read_index(Context {
-                member_id: VOTERS[at],
+                member_id: MemberId(VOTERS[at]),
                 boot_id: 1,
                 counter: self.random.random_range(0..9),
             }),
