@@ -118,6 +118,23 @@ impl fmt::Debug for ClusterId {
     }
 }
 
+/// The number that a member gave to one of its commands. With the member's id it tells whose caller
+/// waits for the outcome, so a member does not repeat one, nor the numbers of its last start.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// A point in the history of the key space: the `revision` of the API. An empty store is at
 /// revision 1 and the first write makes it 2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -48,4 +48,4 @@ pub mod state_store;
 extern crate self as conclave_storage;
 
 pub use fault::Fault;
-pub use ids::{ClusterId, Index, LeaseId, MemberId, Revision, Term};
+pub use ids::{ClusterId, Index, LeaseId, MemberId, RequestId, Revision, Term};

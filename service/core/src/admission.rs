@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use conclave_storage::RequestId;
+
 use crate::limits;
 
 /// Counts the admitted commands and their bytes.
@@ -32,11 +34,11 @@ pub(crate) struct AlarmTurn<'a>(&'a AtomicBool);
 impl Admission {
     /// Creates the count. Request ids begin at `first_request_id`; the caller must choose it so
     /// that two starts of a member do not repeat ids.
-    pub(crate) fn new(first_request_id: u64) -> Arc<Admission> {
+    pub(crate) fn new(first_request_id: RequestId) -> Arc<Admission> {
         Arc::new(Admission {
             commands: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
-            next_request_id: AtomicU64::new(first_request_id),
+            next_request_id: AtomicU64::new(first_request_id.0),
             raising_alarm: AtomicBool::new(false),
         })
     }
@@ -56,8 +58,8 @@ impl Admission {
         fits.then_some(permit)
     }
 
-    pub(crate) fn next_request_id(&self) -> u64 {
-        self.next_request_id.fetch_add(1, Ordering::Relaxed)
+    pub(crate) fn next_request_id(&self) -> RequestId {
+        RequestId(self.next_request_id.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn commands(&self) -> usize {
@@ -92,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_count_of_commands_is_bounded_and_given_back() {
-        let admission = Admission::new(0);
+        let admission = Admission::new(RequestId(0));
         let permits: Vec<_> = (0..limits::IN_FLIGHT_COMMANDS_MAX)
             .map(|_| admission.admit(1).expect("fits"))
             .collect();
@@ -104,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_bounded() {
-        let admission = Admission::new(0);
+        let admission = Admission::new(RequestId(0));
         let _most = admission.admit(limits::IN_FLIGHT_BYTES_MAX).expect("fits");
         assert!(admission.admit(1).is_none());
         assert_eq!(admission.commands(), 1);
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn one_raises_the_alarm_at_a_time() {
-        let admission = Admission::new(0);
+        let admission = Admission::new(RequestId(0));
         let turn = admission.alarm_turn().expect("free");
         assert!(admission.alarm_turn().is_none());
         drop(turn);

@@ -27,7 +27,7 @@ use conclave_proto::peer::Refusal;
 use conclave_storage::engine::Engine;
 use conclave_storage::machine::{Machine, Outcome};
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, Index, MemberId, Term};
+use conclave_storage::{Fault, Index, MemberId, RequestId, Term};
 
 use crate::answers;
 use crate::clock::Stopwatch;
@@ -231,12 +231,12 @@ impl Applier {
             }
             let proposal = match placed.next() {
                 Some(proposal) => Some(proposal),
-                None => self.forwarded.take(done.header.request_id),
+                None => self.forwarded.take(RequestId(done.header.request_id)),
             };
             if let Some(slot) = proposal.and_then(|proposal| proposal.slot) {
                 assert_eq!(
                     slot.request_id(),
-                    done.header.request_id,
+                    RequestId(done.header.request_id),
                     "the commands of entry {index} are applied in the order they were packed",
                 );
                 batch.answers.push((slot, done.outcome));

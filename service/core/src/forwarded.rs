@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use conclave_proto::ApiError;
 use conclave_proto::peer::Refusal;
 use conclave_proto::peer::refusal::Reason;
-use conclave_storage::Term;
+use conclave_storage::{RequestId, Term};
 
 use crate::mailbox::{Control, Mailbox};
 use crate::outcome::{Refused, Unknown};
@@ -23,7 +23,7 @@ use crate::proposal::{Answer, Proposal};
 /// The forwarded commands, by request id.
 #[derive(Debug, Default)]
 pub(crate) struct Forwarded {
-    by_request: BTreeMap<u64, (Term, Proposal)>,
+    by_request: BTreeMap<RequestId, (Term, Proposal)>,
     /// No command is forwarded under an earlier term. (No term when none is forwarded.)
     oldest_term: Term,
 }
@@ -42,7 +42,7 @@ impl Forwarded {
     }
 
     /// Removes the command with this request id, because its outcome has arrived.
-    pub(crate) fn take(&mut self, request_id: u64) -> Option<Proposal> {
+    pub(crate) fn take(&mut self, request_id: RequestId) -> Option<Proposal> {
         if self.by_request.is_empty() {
             return None;
         }
@@ -68,12 +68,12 @@ impl Forwarded {
 
     /// Handles a leader's refusal to propose some commands.
     pub(crate) fn refused(&mut self, refusal: &Refusal, mailbox: &Mailbox) {
-        let ids = refusal.request_ids.iter();
+        let ids = refusal.request_ids.iter().copied().map(RequestId);
         let mut refused = Vec::new();
         for id in ids {
-            let known = self.by_request.get(id);
+            let known = self.by_request.get(&id);
             if known.is_some_and(|(term, _)| *term == Term(refusal.term)) {
-                refused.extend(self.take(*id));
+                refused.extend(self.take(id));
             }
         }
         match refusal.reason() {
@@ -133,10 +133,10 @@ mod tests {
     /// A command with this request id, and the receiver of its answer.
     fn proposal(request_id: u64) -> (Proposal, Caller) {
         let (reply, caller) = oneshot::channel();
-        let permit = Admission::new(0).admit(1).expect("the first");
+        let permit = Admission::new(RequestId(0)).admit(1).expect("the first");
         let proposal = Proposal {
             payload: Payload::Command(Bytes::new()),
-            slot: Some(Slot::new(request_id, reply, permit)),
+            slot: Some(Slot::new(RequestId(request_id), reply, permit)),
         };
         (proposal, caller)
     }
@@ -164,7 +164,7 @@ mod tests {
             other => panic!("{other:?}"),
         });
         again
-            .map(|proposal| proposal.slot.expect("ours").request_id())
+            .map(|proposal| proposal.slot.expect("ours").request_id().0)
             .collect()
     }
 
@@ -172,10 +172,10 @@ mod tests {
     fn an_outcome_is_found_by_name_and_once() {
         let mut away = Forwarded::default();
         let _callers = send(&mut away, 2, &[7, 8]);
-        assert!(away.take(9).is_none());
-        let taken = away.take(8).expect("it is away");
-        assert_eq!(taken.slot.map(|slot| slot.request_id()), Some(8));
-        assert!(away.take(8).is_none());
+        assert!(away.take(RequestId(9)).is_none());
+        let taken = away.take(RequestId(8)).expect("it is away");
+        assert_eq!(taken.slot.map(|slot| slot.request_id()), Some(RequestId(8)));
+        assert!(away.take(RequestId(8)).is_none());
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(came_back(&mailbox), [7, 9]);
         away.passed(Term(5), &mailbox);
         assert_eq!(came_back(&mailbox), [8]);
-        assert!(away.take(10).is_some());
+        assert!(away.take(RequestId(10)).is_some());
     }
 
     /// Commands of a leader that stepped down arrive after commands that were forwarded under the
@@ -213,7 +213,7 @@ mod tests {
         assert!(came_back(&mailbox).is_empty());
         away.refused(&refusal(3, &[99, 7], Reason::NotLeader), &mailbox);
         assert_eq!(came_back(&mailbox), [7]);
-        assert!(away.take(8).is_some());
+        assert!(away.take(RequestId(8)).is_some());
     }
 
     #[test]
@@ -234,8 +234,8 @@ mod tests {
         let mut callers = send(&mut away, 3, &[7, 8]);
         callers.remove(0);
         away.sweep();
-        assert!(away.take(7).is_none());
-        assert!(away.take(8).is_some());
+        assert!(away.take(RequestId(7)).is_none());
+        assert!(away.take(RequestId(8)).is_some());
     }
 
     /// The next command of its pipeline may have been proposed under the new term, or refused.
@@ -273,6 +273,6 @@ mod tests {
             told,
             Answer::Lost(Unknown(ApiError::LeaderChanged))
         ));
-        assert!(away.take(7).is_none());
+        assert!(away.take(RequestId(7)).is_none());
     }
 }

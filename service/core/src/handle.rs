@@ -485,7 +485,7 @@ impl Handle {
         }
         let request_id = shared.admission.next_request_id();
         let mut header = Header {
-            request_id,
+            request_id: request_id.0,
             member_id: shared.identity.member_id.0,
             wall_time_ms: shared.clock.wall_ms(),
             ..Header::default()

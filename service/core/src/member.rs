@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use conclave_storage::machine::Machine;
 use conclave_storage::reader::Reader;
-use conclave_storage::{Fault, Index, MemberId};
+use conclave_storage::{Fault, Index, MemberId, RequestId};
 
 use crate::admission::Admission;
 use crate::applier::{Applier, ToApply};
@@ -450,7 +450,7 @@ impl Common {
             settings: settings.requests(),
             clock: Arc::clone(&self.clock),
             mailbox: Arc::clone(&self.mailbox),
-            admission: Admission::new(self.seed.next()),
+            admission: Admission::new(RequestId(self.seed.next())),
             progress: Arc::clone(&self.progress),
             leases: self.leases.clone(),
             reader: self.reader.clone(),

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use conclave_proto::command::MemberChange;
-use conclave_storage::Term;
 use conclave_storage::machine::Outcome;
+use conclave_storage::{RequestId, Term};
 
 use crate::admission::Permit;
 use crate::order::Place;
@@ -96,7 +96,7 @@ impl Proposal {
 /// outcome.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    request_id: u64,
+    request_id: RequestId,
     reply: oneshot::Sender<Answer>,
     _permit: Permit,
     /// The place in its pipeline, if it is a command of one.
@@ -115,7 +115,11 @@ pub(crate) enum Answer {
 }
 
 impl Slot {
-    pub(crate) fn new(request_id: u64, reply: oneshot::Sender<Answer>, permit: Permit) -> Slot {
+    pub(crate) fn new(
+        request_id: RequestId,
+        reply: oneshot::Sender<Answer>,
+        permit: Permit,
+    ) -> Slot {
         Slot {
             request_id,
             reply,
@@ -131,7 +135,7 @@ impl Slot {
     }
 
     /// Returns the command's id, unique among the commands of this member.
-    pub(crate) fn request_id(&self) -> u64 {
+    pub(crate) fn request_id(&self) -> RequestId {
         self.request_id
     }
 

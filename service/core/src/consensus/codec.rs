@@ -11,7 +11,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 
 use conclave_proto::command::{Batch, Command};
 use conclave_proto::peer::Forward;
-use conclave_storage::MemberId;
+use conclave_storage::{MemberId, RequestId};
 
 /// Field numbers of `Batch`, as in `conclave/command.proto`.
 const VERSION_FIELD: u32 = 1;
@@ -45,11 +45,11 @@ pub(crate) fn pack<'a>(framed: impl Iterator<Item = &'a Bytes> + Clone) -> Vec<u
 }
 
 /// Returns the member id and request id of a framed command.
-pub fn origin(framed: &Bytes) -> Option<(MemberId, u64)> {
+pub fn origin(framed: &Bytes) -> Option<(MemberId, RequestId)> {
     // A single framed element decodes as a batch with one command.
     let batch = Batch::decode(framed.clone()).ok()?;
     let header = batch.commands.into_iter().next()?.header?;
-    Some((MemberId(header.member_id), header.request_id))
+    Some((MemberId(header.member_id), RequestId(header.request_id)))
 }
 
 /// Returns true if a forwarded proposal is one command that this release knows.
@@ -67,7 +67,7 @@ pub(crate) fn is_known(framed: &Bytes) -> bool {
 }
 
 /// Returns the request ids in a forwarded proposal, for the refusal.
-pub fn request_ids(forward: &Forward) -> Vec<u64> {
+pub fn request_ids(forward: &Forward) -> Vec<RequestId> {
     let commands = forward.commands.iter().filter_map(origin);
     let change = forward
         .change
@@ -75,7 +75,7 @@ pub fn request_ids(forward: &Forward) -> Vec<u64> {
         .and_then(|change| change.header.as_ref());
     commands
         .map(|(_, request_id)| request_id)
-        .chain(change.map(|header| header.request_id))
+        .chain(change.map(|header| RequestId(header.request_id)))
         .collect()
 }
 

@@ -7,7 +7,7 @@ use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::peer::refusal::Reason;
 use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
-use conclave_storage::{Fault, Index, MemberId, Term};
+use conclave_storage::{Fault, Index, MemberId, RequestId, Term};
 
 use super::{Driver, Placed};
 use crate::applier::ToApply;
@@ -90,11 +90,11 @@ impl Driver {
     }
 
     /// Notifies a member which of its commands will not be proposed.
-    fn refuse(&self, to: MemberId, term: Term, request_ids: Vec<u64>, reason: Reason) {
+    fn refuse(&self, to: MemberId, term: Term, request_ids: Vec<RequestId>, reason: Reason) {
         let reason = reason.into();
         let refusal = Refusal {
             term: term.0,
-            request_ids,
+            request_ids: bare(&request_ids),
             reason,
         };
         self.send(to, Content::Refusal(refusal));
@@ -235,7 +235,7 @@ impl Driver {
     ) {
         let term = self.raft_status.term;
         let slots = proposals.iter().filter_map(|p| p.slot.as_ref());
-        let request_ids = slots.map(Slot::request_id).collect();
+        let request_ids: Vec<_> = slots.map(Slot::request_id).collect();
         // The applier must have the proposals before an entry can bring their outcome.
         self.tell_applier(vec![ToApply::Forwarded { term, proposals }]);
         self.away = true;
@@ -250,7 +250,7 @@ impl Driver {
             let reason = Reason::NotLeader.into();
             self.tell_applier(vec![ToApply::Refused(Refusal {
                 term: term.0,
-                request_ids,
+                request_ids: bare(&request_ids),
                 reason,
             })]);
         }
@@ -314,6 +314,11 @@ impl Driver {
             ),
         }
     }
+}
+
+/// The ids as a message has them.
+fn bare(request_ids: &[RequestId]) -> Vec<u64> {
+    request_ids.iter().map(|id| id.0).collect()
 }
 
 /// Returns how many pending commands go into the next entry, and if they fill it.
