@@ -49,3 +49,4 @@ extern crate self as conclave_storage;
 
 pub use fault::Fault;
 pub use ids::{ClusterId, Index, LeaseId, MemberId, RequestId, Revision, Term};
+pub use mvcc::KeyRange;

@@ -48,3 +48,4 @@ pub(crate) mod write;
 pub use change::{Change, ChangeKind, Changes};
 pub use hash::HashKv;
 pub use history::History;
+pub use range::KeyRange;

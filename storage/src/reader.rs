@@ -192,12 +192,13 @@ impl Reader {
         let range = KeyRange::of(&request.key, &request.range_end);
         let (answer, now) = match range {
             // One seek is consistent without a frozen state.
-            KeyRange::Point(_) => self.read_at(request.revision, |read, at, now| {
+            KeyRange::One(_) => self.read_at(request.revision, |read, at, now| {
                 Ok((query::answer(&EngineView { read }, request, at)?, now))
             }),
-            KeyRange::Interval { .. } => self.read_frozen(request.revision, |read, at, now| {
-                Ok((query::answer(&EngineView { read }, request, at)?, now))
-            }),
+            KeyRange::Between(..) | KeyRange::From(_) => self
+                .read_frozen(request.revision, |read, at, now| {
+                    Ok((query::answer(&EngineView { read }, request, at)?, now))
+                }),
         }?;
         let query::Answer { kvs, more, count } = answer;
         Ok(api::RangeResponse {

@@ -83,9 +83,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
 use conclave_storage::reader::{Applied, Reader};
+use conclave_storage::{KeyRange, Revision};
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -113,7 +113,6 @@ use hub::{Command, Hub, Turned};
 use port::Closed;
 use ring::Ring;
 
-pub use index::KeyRange;
 pub use response::EncodedWatchResponse;
 pub use stream::{End, Responses, serve};
 pub use subscription::{Subscription, WatchError};

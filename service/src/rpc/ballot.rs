@@ -34,13 +34,13 @@ use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::{RangeRequest, ResponseHeader};
 use conclave_proto::mvccpb::KeyValue;
 use conclave_storage::machine::{Change, ChangeKind};
-use conclave_storage::{LeaseId, Revision};
+use conclave_storage::{KeyRange, LeaseId, Revision};
 use tokio::sync::oneshot;
 use tonic::Status;
 
 use super::{Access, status};
 use conclave_core::handle::Refused;
-use conclave_core::watch::{KeyRange, WatchError};
+use conclave_core::watch::WatchError;
 
 mod keys;
 

@@ -15,14 +15,14 @@ use conclave_proto::v3electionpb::{
     ProclaimResponse, ResignRequest, ResignResponse,
 };
 use conclave_storage::machine::{ChangeKind, Changes};
-use conclave_storage::{LeaseId, Revision};
+use conclave_storage::{KeyRange, LeaseId, Revision};
 use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
 use super::stream::{Counted, Unfold};
 use super::{Access, Admitted, Context, reply, status, validate};
 use crate::method::Method;
-use conclave_core::watch::{KeyRange, Subscription, WatchError};
+use conclave_core::watch::{Subscription, WatchError};
 
 #[derive(Clone)]
 pub(crate) struct Service {

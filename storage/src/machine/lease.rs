@@ -118,7 +118,7 @@ impl Machine {
         let keys: Vec<Bytes> = self.pending.lease_keys(read, id)?;
         self.write(read, |writer| {
             for key in keys {
-                writer.delete_range(&KeyRange::Point(key))?;
+                writer.delete_range(&KeyRange::One(key))?;
             }
             Ok(())
         })?;

@@ -195,7 +195,7 @@ impl View for PendingView<'_> {
         at: Revision,
         visitor: &mut Visitor<'_>,
     ) -> Result<(), Fault> {
-        if let KeyRange::Point(key) = range {
+        if let KeyRange::One(key) = range {
             if let Some(version) = self.find(key, at)? {
                 // A point has one key, so the visitor's answer does not matter.
                 let _ = visitor(key, &version.head, &version.value);

@@ -4,67 +4,76 @@ use bytes::Bytes;
 
 use crate::layout;
 
-/// A single key or an interval of keys: `key` and `range_end` of the API.
+/// The keys that a request selects: `key` and `range_end` of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KeyRange {
+pub enum KeyRange {
     /// One key.
-    Point(Bytes),
-    /// `start <= key < end`; without an end, all keys from `start` on. Empty if `end <= start`.
-    Interval { start: Bytes, end: Option<Bytes> },
+    One(Bytes),
+    /// From the first key, included, to the second, excluded. Empty if the second is not greater.
+    Between(Bytes, Bytes),
+    /// From this key on.
+    From(Bytes),
 }
 
 impl KeyRange {
-    /// An empty `range_end` selects the key alone; a single zero byte means "no end".
-    pub(crate) fn of(key: &Bytes, range_end: &Bytes) -> KeyRange {
+    /// Builds a range from the two fields of a request. An empty `range_end` selects the key alone;
+    /// a single zero byte means "no end".
+    pub fn of(key: &Bytes, range_end: &Bytes) -> KeyRange {
         match &range_end[..] {
-            [] => KeyRange::Point(key.clone()),
-            [0] => KeyRange::Interval {
-                start: key.clone(),
-                end: None,
-            },
-            _ => KeyRange::Interval {
-                start: key.clone(),
-                end: Some(range_end.clone()),
-            },
+            [] => KeyRange::One(key.clone()),
+            [0] => KeyRange::From(key.clone()),
+            _ => KeyRange::Between(key.clone(), range_end.clone()),
+        }
+    }
+
+    /// Returns the range of all keys that begin with `prefix`.
+    pub fn prefix(prefix: Bytes) -> KeyRange {
+        let mut end = prefix.to_vec();
+        while let Some(last) = end.pop() {
+            if last < u8::MAX {
+                end.push(last + 1);
+                return KeyRange::Between(prefix, end.into());
+            }
+        }
+        KeyRange::From(prefix)
+    }
+
+    /// Returns the end as the field `range_end` of a request has it.
+    pub fn range_end(&self) -> Bytes {
+        match self {
+            KeyRange::One(_) => Bytes::new(),
+            KeyRange::Between(_, end) => end.clone(),
+            KeyRange::From(_) => Bytes::from_static(b"\0"),
         }
     }
 
     /// The part of the range from `start` on.
     pub(crate) fn from(&self, start: Bytes) -> KeyRange {
         match self {
-            KeyRange::Point(key) => {
-                // The half-open interval that ends right after the key.
-                KeyRange::Interval {
-                    start,
-                    end: Some(successor(key)),
-                }
-            }
-            KeyRange::Interval { end, .. } => KeyRange::Interval {
-                start,
-                end: end.clone(),
-            },
+            // The half-open interval that ends right after the key.
+            KeyRange::One(key) => KeyRange::Between(start, successor(key)),
+            KeyRange::Between(_, end) => KeyRange::Between(start, end.clone()),
+            KeyRange::From(_) => KeyRange::From(start),
         }
     }
 
     pub(crate) fn start(&self) -> &Bytes {
+        let (KeyRange::One(start) | KeyRange::Between(start, _) | KeyRange::From(start)) = self;
+        start
+    }
+
+    /// Returns true if `key` is in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
         match self {
-            KeyRange::Point(key) => key,
-            KeyRange::Interval { start, .. } => start,
+            KeyRange::One(one) => one == key,
+            KeyRange::Between(start, end) => start <= key && key < &end[..],
+            KeyRange::From(start) => start <= key,
         }
     }
 
-    pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        match self {
-            KeyRange::Point(point) => point == key,
-            KeyRange::Interval { start, end } => {
-                start <= key && end.as_ref().is_none_or(|end| key < &end[..])
-            }
-        }
-    }
-
-    /// True when the range cannot contain a key.
-    pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, KeyRange::Interval { start, end: Some(end) } if end <= start)
+    /// Returns true if the range cannot contain a key.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, KeyRange::Between(start, end) if end <= start)
     }
 
     /// Bounds of the range's rows in `KV`: the first is inclusive, the second exclusive.
@@ -74,12 +83,12 @@ impl KeyRange {
             layout::escape_key(key, &mut out);
             out
         };
-        match self {
-            KeyRange::Point(key) => (escaped(key), Some(escaped(&successor(key)))),
-            KeyRange::Interval { start, end } => {
-                (escaped(start), end.as_ref().map(|end| escaped(end)))
-            }
-        }
+        let end = match self {
+            KeyRange::One(key) => Some(escaped(&successor(key))),
+            KeyRange::Between(_, end) => Some(escaped(end)),
+            KeyRange::From(_) => None,
+        };
+        (escaped(self.start()), end)
     }
 }
 
@@ -106,6 +115,38 @@ mod tests {
         assert!(some.contains(b"c\xff") && !some.contains(b"d"));
         assert!(KeyRange::of(&bytes("b"), &bytes("b")).is_empty());
         assert!(!some.is_empty());
+    }
+
+    /// A single key matches only that key, not all keys from it on (the bug in etcd's
+    /// GHSA-xg4h-6gfc-h4m8).
+    #[test]
+    fn a_range_holds_its_keys_only() {
+        let one = KeyRange::One("b".into());
+        assert!(one.contains(b"b") && !one.contains(b"ba") && !one.contains(b"a"));
+        let between = KeyRange::Between("b".into(), "d".into());
+        assert!(between.contains(b"b") && between.contains(b"czz") && !between.contains(b"d"));
+        assert!(KeyRange::From("b".into()).contains(b"\xff") && !one.contains(b"\xff"));
+    }
+
+    #[test]
+    fn a_prefix_ends_before_the_next() {
+        assert_eq!(
+            KeyRange::prefix("ab".into()),
+            KeyRange::Between("ab".into(), "ac".into())
+        );
+        let high = Bytes::from_static(b"a\xff");
+        assert_eq!(
+            KeyRange::prefix(high.clone()),
+            KeyRange::Between(high, "b".into())
+        );
+        assert_eq!(KeyRange::prefix("".into()), KeyRange::From("".into()));
+    }
+
+    #[test]
+    fn a_range_is_written_as_it_was_read() {
+        for end in ["", "\0", "d"] {
+            assert_eq!(KeyRange::of(&bytes("b"), &bytes(end)).range_end(), end);
+        }
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use conclave_core::handle::{Handle, ProposeError};
 use conclave_core::leader_queries;
-use conclave_core::watch::{KeyRange, WatchError};
+use conclave_core::watch::WatchError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, LeaseGrantRequest, PutRequest, RangeRequest,
 };
 use conclave_storage::machine::Changes;
 use conclave_storage::membership as rules;
-use conclave_storage::{LeaseId, MemberId, Revision};
+use conclave_storage::{KeyRange, LeaseId, MemberId, Revision};
 
 /// Keys that clients write to.
 pub const KEYS: u32 = 6;

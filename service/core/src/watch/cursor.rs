@@ -17,10 +17,9 @@
 //! follow the mark in the queue, unless the cursor starts above the mark: see [`Cursor::covers`].
 
 use conclave_proto::etcdserverpb::WatchCreateRequest;
-use conclave_storage::Revision;
+use conclave_storage::{KeyRange, Revision};
 
 use super::events::View;
-use super::index::KeyRange;
 
 /// Position of one watcher in history.
 #[derive(Debug)]

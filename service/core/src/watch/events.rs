@@ -19,7 +19,7 @@ use conclave_storage::Revision;
 use conclave_storage::machine::{Change, ChangeKind, Changes};
 use prost::encoding::{self, WireType};
 
-use super::index::{GroupId, Index};
+use super::index::{GroupId, WatcherIndex};
 
 /// Field number of `events` in `WatchResponse`.
 const EVENTS_FIELD: u32 = 11;
@@ -237,7 +237,7 @@ impl Matcher {
     /// Calls `each` for every group that any change matches, with the changes' positions in order.
     pub(crate) fn run<T>(
         &mut self,
-        index: &Index<T>,
+        index: &WatcherIndex<T>,
         changes: &Changes,
         mut each: impl FnMut(GroupId, &[u32]),
     ) {

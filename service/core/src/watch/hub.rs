@@ -29,13 +29,13 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
+use conclave_storage::{KeyRange, Revision};
 use slab::Slab;
 use tokio::sync::oneshot;
 
 use super::events::{Encoded, Matcher, View};
-use super::index::{Index, KeyRange, MemberId};
+use super::index::{Slot, WatcherIndex};
 use super::queue::{Content, Delivery, Mark, Message, Queue, Tag};
 use super::ring::{Found, ReadMax, Ring};
 use super::{Settings, lock};
@@ -115,7 +115,7 @@ pub(crate) enum Turned {
 pub(crate) struct Hub {
     /// Last revision that was matched and delivered.
     position: Revision,
-    index: Index<Member>,
+    index: WatcherIndex<Member>,
     matcher: Matcher,
     streams: Slab<Stream>,
     /// Slots of the streams. Ordered, because a sweep goes through them.
@@ -131,7 +131,7 @@ pub(crate) struct Hub {
 struct Stream {
     queue: Queue,
     epoch: u64,
-    registered: BTreeMap<Tag, MemberId>,
+    registered: BTreeMap<Tag, Slot>,
 }
 
 /// A registration in the index.
@@ -186,7 +186,7 @@ impl Hub {
     pub(crate) fn new(position: Revision, settings: &Settings) -> Hub {
         Hub {
             position,
-            index: Index::default(),
+            index: WatcherIndex::default(),
             matcher: Matcher::default(),
             streams: Slab::new(),
             places: BTreeMap::new(),
@@ -403,7 +403,7 @@ impl Hub {
         let oldest = tail
             .first()
             .map_or(position.next(), |changes| changes.revision);
-        let mut index = Index::default();
+        let mut index = WatcherIndex::default();
         for watcher in late().filter(|watcher| watcher.from >= oldest) {
             let Registration {
                 tag,
@@ -489,7 +489,7 @@ impl Hub {
 
 /// Collects the deliveries of each revision for the members of `index`.
 fn collect(
-    index: &Index<Member>,
+    index: &WatcherIndex<Member>,
     matcher: &mut Matcher,
     changes: &[Arc<Changes>],
     compacted: Revision,

@@ -8,79 +8,40 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use conclave_storage::KeyRange;
 use slab::Slab;
 
 use super::intervals::{End, Interval, Intervals};
 
-/// Keys that a watcher wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyRange {
-    /// One key.
-    One(Bytes),
-    /// From the first key, included, to the second, excluded. Not empty.
-    Between(Bytes, Bytes),
-    /// From this key on.
-    From(Bytes),
+/// Reads the keys of a watch request. An empty key means the smallest key. Returns `None` if the
+/// range cannot contain a key.
+pub(crate) fn of_request(key: &Bytes, range_end: &Bytes) -> Option<KeyRange> {
+    let range = match key.is_empty() {
+        true => KeyRange::of(&Bytes::from_static(b"\0"), range_end),
+        false => KeyRange::of(key, range_end),
+    };
+    (!range.is_empty()).then_some(range)
 }
 
-impl KeyRange {
-    /// Builds a range from the two fields of a request. An empty end means the key alone, an end of
-    /// one zero byte means no end, and an empty key means the smallest key. Returns `None` if the
-    /// range cannot contain a key.
-    pub(crate) fn of_request(key: Bytes, range_end: Bytes) -> Option<KeyRange> {
-        let key = if key.is_empty() {
-            Bytes::from_static(b"\0")
-        } else {
-            key
-        };
-        match &range_end[..] {
-            b"" => Some(KeyRange::One(key)),
-            b"\0" => Some(KeyRange::From(key)),
-            _ if key < range_end => Some(KeyRange::Between(key, range_end)),
-            _ => None,
-        }
-    }
-
-    /// Returns the range of all keys that begin with `prefix`.
-    pub fn prefix(prefix: Bytes) -> KeyRange {
-        let mut end = prefix.to_vec();
-        while let Some(last) = end.pop() {
-            if last < 0xff {
-                end.push(last + 1);
-                return KeyRange::Between(prefix, end.into());
-            }
-        }
-        KeyRange::From(prefix)
-    }
-
-    /// Returns true if `key` is in the range.
-    pub fn contains(&self, key: &[u8]) -> bool {
-        match self {
-            KeyRange::One(one) => *one == *key,
-            KeyRange::Between(start, end) => start[..] <= *key && *key < end[..],
-            KeyRange::From(start) => start[..] <= *key,
-        }
-    }
-
-    fn interval(&self) -> Option<Interval> {
-        match self {
-            KeyRange::One(_) => None,
-            KeyRange::Between(start, end) => Some((start.clone(), End::Before(end.clone()))),
-            KeyRange::From(start) => Some((start.clone(), End::Never)),
-        }
+/// The range in the tree of ranges; `None` for a single key.
+fn interval(range: &KeyRange) -> Option<Interval> {
+    match range {
+        KeyRange::One(_) => None,
+        KeyRange::Between(start, end) => Some((start.clone(), End::Before(end.clone()))),
+        KeyRange::From(start) => Some((start.clone(), End::Never)),
     }
 }
 
 /// Identifier of a member in the index, until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct MemberId(usize);
+pub(crate) struct Slot(usize);
 
 /// Identifier of a group in the index, for as long as the group has members.
 pub(crate) type GroupId = usize;
 
 /// Index from keys to members. `T` is the caller's data about a member.
 #[derive(Debug)]
-pub(crate) struct Index<T> {
+pub(crate) struct WatcherIndex<T> {
     groups: Slab<Group>,
     members: Slab<Member<T>>,
     keys: HashMap<Bytes, GroupId>,
@@ -101,9 +62,9 @@ struct Member<T> {
     value: T,
 }
 
-impl<T> Default for Index<T> {
+impl<T> Default for WatcherIndex<T> {
     fn default() -> Self {
-        Index {
+        WatcherIndex {
             groups: Slab::new(),
             members: Slab::new(),
             keys: HashMap::new(),
@@ -112,9 +73,9 @@ impl<T> Default for Index<T> {
     }
 }
 
-impl<T> Index<T> {
+impl<T> WatcherIndex<T> {
     /// Adds a member to the group of its range.
-    pub(crate) fn insert(&mut self, range: KeyRange, value: T) -> MemberId {
+    pub(crate) fn insert(&mut self, range: KeyRange, value: T) -> Slot {
         let group_id = self
             .group_of(&range)
             .unwrap_or_else(|| self.add_group(range));
@@ -129,11 +90,11 @@ impl<T> Index<T> {
             value,
         });
         group.members.push(member);
-        MemberId(member)
+        Slot(member)
     }
 
     /// Removes a member, and its group together with the group's last member.
-    pub(crate) fn remove(&mut self, MemberId(id): MemberId) -> T {
+    pub(crate) fn remove(&mut self, Slot(id): Slot) -> T {
         let Member {
             group: group_id,
             position,
@@ -152,7 +113,7 @@ impl<T> Index<T> {
         }
         if group.members.is_empty() {
             let group = self.groups.remove(group_id);
-            match (&group.range, group.range.interval()) {
+            match (&group.range, interval(&group.range)) {
                 (_, Some(interval)) => self.ranges.remove(&interval),
                 (KeyRange::One(key), None) => drop(self.keys.remove(key)),
                 (KeyRange::Between(..) | KeyRange::From(_), None) => {
@@ -194,7 +155,7 @@ impl<T> Index<T> {
             KeyRange::One(key) => self.keys.get(key).copied(),
             KeyRange::Between(..) | KeyRange::From(_) => self
                 .ranges
-                .get(&range.interval().expect("ranges have an interval")),
+                .get(&interval(range).expect("ranges have an interval")),
         }
     }
 
@@ -203,7 +164,7 @@ impl<T> Index<T> {
             range: range.clone(),
             members: Vec::new(),
         });
-        match (range.interval(), range) {
+        match (interval(&range), range) {
             (Some(interval), _) => self.ranges.insert(interval, group),
             (None, KeyRange::One(key)) => drop(self.keys.insert(key, group)),
             (None, KeyRange::Between(..) | KeyRange::From(_)) => {
@@ -219,10 +180,10 @@ mod tests {
     use super::*;
 
     fn of_request(key: &'static str, end: &'static str) -> Option<KeyRange> {
-        KeyRange::of_request(key.into(), end.into())
+        super::of_request(&key.into(), &end.into())
     }
 
-    fn around(index: &Index<&'static str>, key: &str) -> String {
+    fn around(index: &WatcherIndex<&'static str>, key: &str) -> String {
         let mut found = Vec::new();
         index.groups_around(key.as_bytes(), &mut found);
         let mut names: Vec<_> = found
@@ -248,34 +209,9 @@ mod tests {
         assert_eq!(of_request("b", "a"), None);
     }
 
-    /// A single key matches only that key, not all keys from it on (the bug in etcd's
-    /// GHSA-xg4h-6gfc-h4m8).
-    #[test]
-    fn a_range_holds_its_keys_only() {
-        let one = KeyRange::One("b".into());
-        assert!(one.contains(b"b") && !one.contains(b"ba") && !one.contains(b"a"));
-        let between = KeyRange::Between("b".into(), "d".into());
-        assert!(between.contains(b"b") && between.contains(b"czz") && !between.contains(b"d"));
-        assert!(KeyRange::From("b".into()).contains(b"\xff") && !one.contains(b"\xff"));
-    }
-
-    #[test]
-    fn a_prefix_ends_before_the_next() {
-        assert_eq!(
-            KeyRange::prefix("ab".into()),
-            KeyRange::Between("ab".into(), "ac".into())
-        );
-        let high = Bytes::from_static(b"a\xff");
-        assert_eq!(
-            KeyRange::prefix(high.clone()),
-            KeyRange::Between(high, "b".into())
-        );
-        assert_eq!(KeyRange::prefix("".into()), KeyRange::From("".into()));
-    }
-
     #[test]
     fn members_come_and_go() {
-        let mut index = Index::default();
+        let mut index = WatcherIndex::default();
         let one = |key: &'static str| KeyRange::One(key.into());
         let ids: Vec<_> = [
             (one("b"), "b1"),

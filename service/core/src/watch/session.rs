@@ -21,7 +21,7 @@ use super::Settings;
 use super::cursor::Cursor;
 use super::events::{Encoded, Events, Matcher};
 use super::hub::{Form, Registered, Registration};
-use super::index::{Index, KeyRange};
+use super::index::{self, WatcherIndex};
 use super::pack::Packs;
 use super::queue::{Content, Delivery, Mark, Tag};
 use super::response::{NO_WATCHER, Response};
@@ -135,8 +135,7 @@ impl Session {
             cancel_reason: reason.into(),
             ..Response::default()
         };
-        let Some(range) = KeyRange::of_request(request.key.clone(), request.range_end.clone())
-        else {
+        let Some(range) = index::of_request(&request.key, &request.range_end) else {
             return self.responses.push(refuse(cancel_reason::RANGE_EMPTY));
         };
         if request.start_revision < 0 {
@@ -275,7 +274,7 @@ impl Session {
         changes: &[Arc<Changes>],
         (now, compacted): (Revision, Revision),
     ) {
-        let mut index = Index::default();
+        let mut index = WatcherIndex::default();
         let mut found: BTreeMap<Tag, Vec<Arc<Events>>> = BTreeMap::new();
         for (tag, Watcher { cursor, .. }) in self.watchers() {
             if cursor.can_follow(from) {

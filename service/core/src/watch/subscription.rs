@@ -6,12 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
 use conclave_storage::reader::ReadError;
+use conclave_storage::{KeyRange, Revision};
 
 use super::hub::{Form, Registration};
-use super::index::KeyRange;
 use super::port::{Closed, Port, Step};
 use super::queue::{Content, Message, Tag};
 

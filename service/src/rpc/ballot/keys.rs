@@ -10,7 +10,7 @@ use conclave_proto::etcdserverpb::{
     RequestOp, ResponseHeader, TxnRequest, TxnResponse,
 };
 use conclave_proto::mvccpb::KeyValue;
-use conclave_storage::LeaseId;
+use conclave_storage::{KeyRange, LeaseId};
 use tonic::Status;
 
 use super::OWN_LEASE_SECONDS;
@@ -33,14 +33,7 @@ pub(super) fn key(name: &Bytes, lease: LeaseId) -> Bytes {
 
 /// Returns the end of the range of keys with a prefix: the first key after all of them.
 pub(in crate::rpc) fn prefix_end(prefix: &Bytes) -> Bytes {
-    let mut end = prefix.to_vec();
-    while let Some(last) = end.pop() {
-        if last < u8::MAX {
-            end.push(last + 1);
-            return end.into();
-        }
-    }
-    Bytes::from_static(b"\0")
+    KeyRange::prefix(prefix.clone()).range_end()
 }
 
 /// Grants the lease for a contender without one.

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use conclave_proto::etcdserverpb::{WatchCreateRequest, WatchResponse};
 use conclave_proto::mvccpb::Event;
 use conclave_proto::mvccpb::event::EventType;
-use conclave_storage::Revision;
 use conclave_storage::machine::ChangeKind;
+use conclave_storage::{KeyRange, Revision};
 use prost::Message as _;
 
 use super::world::{World, Write};
+use crate::watch::Settings;
 use crate::watch::hub::StreamId;
-use crate::watch::{KeyRange, Settings};
+use crate::watch::index::of_request;
 
 /// An event as the model compares it.
 type Seen = (i64, bool, Bytes);
@@ -196,7 +197,7 @@ impl Run {
         let responses = self.world.responses(stream);
         let ack = &responses[0];
         assert!(ack.created, "run {}", self.number);
-        match KeyRange::of_request(key, range_end) {
+        match of_request(&key, &range_end) {
             None => assert!(ack.canceled && ack.watch_id == -1),
             Some(range) => {
                 let watcher = Watcher {

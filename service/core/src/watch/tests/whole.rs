@@ -15,7 +15,7 @@ use conclave_proto::etcdserverpb::{
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use conclave_storage::reader::Reader;
-use conclave_storage::{ClusterId, Index, Revision};
+use conclave_storage::{ClusterId, Index, KeyRange, Revision};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -26,7 +26,7 @@ use crate::clock::SystemClock;
 use crate::long_reads::LongReads;
 use crate::observe::Unobserved;
 use crate::seed::sequence;
-use crate::watch::{self, End, KeyRange, Publisher, Responses, Settings, WatchError, Watches};
+use crate::watch::{self, End, Publisher, Responses, Settings, WatchError, Watches};
 use crate::workers::Threads;
 
 /// A member's state and its watches.
