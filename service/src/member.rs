@@ -64,9 +64,9 @@ pub(crate) struct Running {
     pub(crate) network: Arc<Network>,
 }
 
-/// Starts a member on its opened stores. `origin` is the member's identity if they are empty. Must be
-/// called on the clients' runtime. `raft` runs the connections to other members and the tasks that
-/// must not wait for clients.
+/// Starts a member on its opened stores. `origin` is the member's identity if they are empty. Must
+/// be called on the clients' runtime. `raft` runs the connections to other members and the tasks
+/// that must not wait for clients.
 pub(crate) fn start(
     opened: Opened,
     origin: Option<Origin>,

@@ -21,8 +21,10 @@ use tokio::sync::Semaphore;
 use tokio::task::{self, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use conclave_storage::log::Log;
 use conclave_storage::machine::Machine;
 use conclave_storage::reader::Reader;
+use conclave_storage::state_store::StateStore;
 use conclave_storage::{Fault, Index, MemberId, RequestId};
 
 use crate::admission::Admission;
@@ -37,7 +39,7 @@ use crate::forwarded::Forwarded;
 use crate::handle::{self, Handle, Shared};
 use crate::housekeeper::{Housekeeper, Retention, Tally};
 use crate::lease::Leases;
-use crate::log_writer::{self, LogWriter};
+use crate::log_writer::{self, Job, LogWriter};
 use crate::long_reads::LongReads;
 use crate::mailbox::{Control, Mailbox};
 use crate::observe::Observer;
@@ -248,13 +250,7 @@ impl Owners {
             expiry: Expiry::new(handle.clone()),
             handle,
             driver,
-            log_writer: LogWriter {
-                log,
-                states,
-                jobs,
-                mailbox: Arc::clone(&common.mailbox),
-                observer: Arc::clone(&common.observer),
-            },
+            log_writer: common.log_writer(log, states, jobs),
             applier: Applier { skipped, ..applier },
             housekeeper: common.housekeeper(&settings, woken),
             hub,
@@ -424,6 +420,21 @@ impl Common {
             settings.watches(),
         );
         (reads, watching)
+    }
+
+    fn log_writer(
+        &self,
+        log: Arc<Log>,
+        states: Arc<dyn StateStore>,
+        jobs: Receiver<Job>,
+    ) -> LogWriter {
+        LogWriter {
+            log,
+            states,
+            jobs,
+            mailbox: Arc::clone(&self.mailbox),
+            observer: Arc::clone(&self.observer),
+        }
     }
 
     fn peer_context(&self, identity: handle::Identity) -> PeerContext {

@@ -72,11 +72,12 @@ impl Identity {
         Ok(hello)
     }
 
-    /// Checks the caller's identity, and that it means this member.
+    /// Checks the caller's identity, and that it means this member. `refusal` is the refusal of a
+    /// member that was removed.
     pub(super) fn check_caller(
         &self,
         hello: Option<&Hello>,
-        is_removed: impl FnOnce(MemberId) -> bool,
+        refusal: impl FnOnce(MemberId) -> Option<String>,
     ) -> Result<Hello, Status> {
         let refuse = |text: String| Err(Status::failed_precondition(text));
         let Some(hello) = hello else {
@@ -98,8 +99,8 @@ impl Identity {
                 caller, self.member_id,
             ));
         }
-        if is_removed(caller) {
-            return refuse(REMOVED.to_owned());
+        if let Some(text) = refusal(caller) {
+            return refuse(text);
         }
         if meant != self.member_id {
             return refuse(format!(
@@ -148,7 +149,11 @@ mod tests {
     fn a_caller_must_mean_this_member_of_this_cluster() {
         let us = identity(0xc1, 0xa);
         let caller = identity(0xc1, 0xb);
-        let check = |hello: &Hello| us.check_caller(Some(hello), |id| id == MemberId(0xdead));
+        let check = |hello: &Hello| {
+            us.check_caller(Some(hello), |id| {
+                (id == MemberId(0xdead)).then(|| REMOVED.to_owned())
+            })
+        };
         assert_eq!(
             check(&caller.hello(MemberId(0xa)))
                 .map(|h| h.member_id)
@@ -171,7 +176,7 @@ mod tests {
         );
         assert_eq!(text(&identity(0xc1, 0xdead).hello(MemberId(0xa))), REMOVED);
         assert!(text(&us.hello(MemberId(0xa))).contains("another with the same id"));
-        assert!(us.check_caller(None, |_| false).is_err());
+        assert!(us.check_caller(None, |_| None).is_err());
     }
 
     #[test]

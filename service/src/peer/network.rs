@@ -8,6 +8,7 @@ use bytes::Bytes;
 use conclave_storage::MemberId;
 use parking_lot::Mutex;
 
+use conclave_core::fatal::REMOVED;
 use conclave_proto::command::Member;
 use conclave_proto::peer::{Parcel, question};
 
@@ -47,6 +48,8 @@ pub(super) struct Members {
     /// Metrics of all other members: counts continue when a link is replaced.
     pub(super) stats: BTreeMap<MemberId, Arc<OfPeer>>,
     pub(super) removed: BTreeSet<MemberId>,
+    /// This member is a voter.
+    is_voter: bool,
     /// The links to members that are known only by their Hello, with the stream; see [`unlisted`].
     pub(super) unlisted: BTreeMap<MemberId, u64>,
 }
@@ -137,6 +140,17 @@ impl Network {
     pub(super) fn is_removed(&self, id: MemberId) -> bool {
         self.members.lock().removed.contains(&id)
     }
+
+    /// Returns the refusal of a member that was removed. It ends when it gets [`REMOVED`], and only
+    /// a voter may say that: as long as only learners know of the removal, the voters may need the
+    /// removed member's vote.
+    pub(super) fn refusal(&self, id: MemberId) -> Option<String> {
+        let inside = self.members.lock();
+        inside.removed.contains(&id).then(|| match inside.is_voter {
+            true => REMOVED.to_owned(),
+            false => format!("member {id} was removed, which only a voter can confirm"),
+        })
+    }
 }
 
 impl Peers for Network {
@@ -187,12 +201,14 @@ impl Peers for Network {
 
     fn set_members(&self, members: &[Member], removed: &[MemberId]) {
         let own = self.common.settings.member_id;
-        if let Some(ourselves) = members.iter().find(|member| member.id == own.0) {
+        let ourselves = members.iter().find(|member| member.id == own.0);
+        if let Some(ourselves) = ourselves {
             self.common.own_urls.lock().clone_from(&ourselves.peer_urls);
         }
         let mut guard = self.members.lock();
         let inside = &mut *guard;
         inside.removed.extend(removed.iter().copied());
+        inside.is_voter = ourselves.is_some_and(|ourselves| !ourselves.is_learner);
         for gone in removed {
             self.incoming.end(*gone);
         }
@@ -202,6 +218,7 @@ impl Peers for Network {
             stats,
             removed,
             unlisted,
+            ..
         } = inside;
         unlisted.retain(|id, _| !is_listed(*id) && !removed.contains(id));
         let changed: BTreeMap<MemberId, Arc<Link>> = links

@@ -44,7 +44,7 @@ impl PeerService {
             return Err(Status::unavailable("the member is stopping"));
         }
         let identity = self.network.common.settings.identity();
-        let checked = identity.check_caller(hello, |id| self.network.is_removed(id));
+        let checked = identity.check_caller(hello, |id| self.network.refusal(id));
         if let (Ok(hello), Some(caller)) = (&checked, caller) {
             let member = MemberId(hello.member_id);
             self.network.places.hello(caller.number, member);

@@ -73,6 +73,7 @@ impl Answers for Echo {
         Introduction {
             cluster_id: CLUSTER,
             member_id: self.0,
+            members: vec![member(self.0, "")],
             removed: self.1.clone(),
             ..Introduction::default()
         }

@@ -34,6 +34,7 @@
 
 use std::sync::Arc;
 
+use conclave_proto::command::Member;
 use conclave_proto::peer::Hello;
 use conclave_storage::{ClusterId, MemberId};
 
@@ -176,10 +177,13 @@ impl Network {
                 answer = introduce(&urls, tls, settings.local_address, patience) => answer,
                 () = common.stopping.cancelled() => return,
             };
+            // Only a voter may report the removal; see [`Network::refusal`].
+            let is_voter = |member: &Member| MemberId(member.id) == caller && !member.is_learner;
             match answer {
                 Ok(theirs)
                     if ClusterId(theirs.cluster_id) == cluster_id
-                        && theirs.removed.contains(&own.0) =>
+                        && theirs.removed.contains(&own.0)
+                        && theirs.members.iter().any(is_voter) =>
                 {
                     common.fatal.report(FatalError::Removed);
                 }

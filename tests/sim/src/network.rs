@@ -54,6 +54,8 @@ struct End {
     states: MemoryStates,
     /// Members that were removed, as far as this one knows.
     removed: Vec<MemberId>,
+    /// It is a voter, as far as it knows.
+    is_voter: bool,
 }
 
 /// A parcel under way.
@@ -92,6 +94,7 @@ impl Network {
             reader: context.reader,
             states,
             removed: Vec::new(),
+            is_voter: false,
         };
         self.lock().ends.insert(id, end);
         Arc::new(Links {
@@ -130,7 +133,8 @@ impl Network {
         let inside = self.lock();
         for (from, end) in &inside.ends {
             let mut others = inside.ends.iter();
-            let reports = |to: MemberId| inside.is_connected(*from, to) && inside.knows(to, *from);
+            let reports =
+                |to: MemberId| inside.is_connected(*from, to) && inside.confirms(to, *from);
             if others.any(|(to, _)| to != from && reports(*to)) {
                 end.fatal.report(FatalError::Removed);
             }
@@ -225,6 +229,12 @@ impl Inside {
         end.is_some_and(|end| end.removed.contains(&other))
     }
 
+    /// Whether a member confirms to the other one that it was removed: a voter that knows.
+    fn confirms(&self, id: MemberId, other: MemberId) -> bool {
+        let end = self.ends.get(&id);
+        end.is_some_and(|end| end.is_voter && end.removed.contains(&other))
+    }
+
     fn is_connected(&self, one: MemberId, other: MemberId) -> bool {
         self.ends.contains_key(&other)
             && !self.cut.contains(&(one, other))
@@ -263,11 +273,13 @@ impl Peers for Links {
         drop(ended);
     }
 
-    fn set_members(&self, _members: &[Member], removed: &[MemberId]) {
+    fn set_members(&self, members: &[Member], removed: &[MemberId]) {
         let mut inside = self.network.lock();
         let from = self.from;
         if let Some(end) = inside.ends.get_mut(&from) {
             end.removed = removed.to_vec();
+            let is_voter = |member: &Member| MemberId(member.id) == from && !member.is_learner;
+            end.is_voter = members.iter().any(is_voter);
         }
         let is_to_removed =
             |transfer: &Transfer| transfer.from == from && removed.contains(&transfer.to);

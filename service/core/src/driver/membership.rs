@@ -7,11 +7,11 @@
 //!
 //! # The end of a removed member
 //!
-//! A removed member ends when another member reports the removal to it, and not because its own log
-//! has the removal. Until another member knows that the removal is committed, the others may need
-//! this member's vote: of two voters, the one that remains cannot be elected without the one that
-//! was removed. So the removed member keeps running, votes and acknowledges, also after a restart.
-//! A member that knows of the removal has the new configuration on its disk before it reports.
+//! A removed member ends when a voter reports the removal to it, and not because its own log has
+//! the removal. Until another voter knows that the removal is committed, the others may need this
+//! member's vote: of two voters, the one that remains cannot be elected without the one that was
+//! removed. So the removed member keeps running, votes and acknowledges, also after a restart. A
+//! voter that knows of the removal has the new configuration on its disk before it reports.
 
 use conclave_storage::log::{Append, EntryKind};
 use conclave_storage::membership::{Change, Membership};
@@ -164,7 +164,7 @@ impl Driver {
 
     pub(super) fn log_removal(&self) {
         tracing::warn!(
-            "this member was removed from the cluster: it ends once another member confirms that"
+            "this member was removed from the cluster: it ends once a voter confirms that"
         );
     }
 }

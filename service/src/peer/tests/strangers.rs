@@ -10,8 +10,9 @@ use tonic::{Code, Status};
 use super::super::dial::Dialling;
 use super::super::hello::PROTOCOL_VERSION;
 use super::super::queue::tests::closed;
-use super::*;
 use conclave_core::fatal::REMOVED;
+
+use super::*;
 
 /// Opens a stream with this Hello and returns the answer.
 pub(super) async fn greet(party: &Party, hello: Hello) -> Result<Hello, Status> {
@@ -133,6 +134,24 @@ async fn a_removed_member_learns_that_it_is() {
     until(|| matches!(a.fatal.reported(), Some(conclave_core::FatalError::Removed))).await;
     assert_eq!(a.network.connected_since(MemberId(2)), None);
     a.stop().await;
+    b.stop().await;
+}
+
+/// A learner that knows of the removal refuses the member, and leaves it to the voters to end it.
+#[tokio::test]
+async fn only_a_voter_confirms_a_removal() {
+    let b = Party::start(2).await;
+    let learner = Member {
+        is_learner: true,
+        ..b.member()
+    };
+    let removed = MemberId(1);
+    assert_eq!(b.network.refusal(removed), None);
+    b.network.set_members(&[learner], &[removed]);
+    let refusal = b.network.refusal(removed).expect("it was removed");
+    assert_ne!(refusal, REMOVED);
+    b.network.set_members(&[b.member()], &[removed]);
+    assert_eq!(b.network.refusal(removed).as_deref(), Some(REMOVED));
     b.stop().await;
 }
 
