@@ -176,7 +176,7 @@ impl Network {
             Some(Content::Refusal(refusal)) => refusal.request_ids.len(),
             None => 0,
         };
-        if inside.knows(to, from)
+        if inside.confirms(to, from)
             && inside.is_connected(from, to)
             && let Some(end) = inside.ends.get(&from)
         {
