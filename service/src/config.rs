@@ -153,6 +153,9 @@ pub struct Config {
     /// TLS settings of connections between members; `None` without TLS. Always present if a peer
     /// URL begins with `https://`.
     pub peer_tls: Option<TlsSettings>,
+    /// TLS settings of client connections, and of URLs for metrics; `None` without TLS. Always
+    /// present if a URL to listen on begins with `https://` or `unixs://`.
+    pub client_tls: Option<TlsSettings>,
     /// Whether the member starts a new cluster of itself alone, with the data it has.
     pub force_new_cluster: bool,
     /// Whether the metrics include the duration of calls by method.

@@ -29,6 +29,7 @@ use crate::net::endpoint::Stream;
 use crate::net::listener::{Listener, Socket};
 use crate::net::newcomers::Newcomer;
 use crate::net::preface::Protocol;
+use crate::net::tls::{Offer, Tls};
 use crate::net::{Accepted, Connection, Endpoint, Opening, OpeningError};
 use conclave_core::handle::Handle;
 
@@ -93,6 +94,7 @@ impl Default for Settings {
 }
 
 /// Serves clients on `listener` until `shutdown` is cancelled and the last connection has ended.
+/// With `tls` every connection must begin with its handshake.
 /// Several listeners are served by as many calls, with the same `metrics` and `places`.
 pub async fn serve(
     listener: Listener,
@@ -100,6 +102,7 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     settings: Settings,
     places: Arc<ClientPlaces>,
+    tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let traffic = Traffic {
@@ -111,7 +114,8 @@ pub async fn serve(
         .map_err(io::Error::other)?;
     let clients = Arc::new(Clients {
         opening: Opening {
-            tls: None,
+            tls,
+            offer: Offer::Both,
             timeout: HEADER_TIMEOUT,
             unacknowledged_max: None,
         },
@@ -164,7 +168,19 @@ impl Endpoint for Clients {
         }
     }
 
-    fn opening_failed(&self, place: &ClientPlace, _: Option<SocketAddr>, _: &OpeningError) {
+    fn opening_failed(
+        &self,
+        place: &ClientPlace,
+        remote: Option<SocketAddr>,
+        error: &OpeningError,
+    ) {
+        if let Some(reason) = error.rejection() {
+            let address = remote.map(|remote| remote.ip());
+            if self.places.is_new(&format!("{address:?} {reason}")) {
+                let remote = remote.map(tracing::field::display);
+                tracing::warn!(remote, reason, "rejected connection on client endpoint");
+            }
+        }
         // Only a connection beyond the limit counts as refused. Other connections may end in any
         // way.
         if let ClientPlace::Probe(_) = place {

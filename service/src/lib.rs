@@ -52,6 +52,7 @@ pub use config::Config;
 
 pub use start::join::JoinError;
 
+use crate::member::Certificates;
 use crate::raft_runtime::RaftRuntime;
 use crate::start::stores;
 use crate::supervisor::{Listeners, Supervisor};
@@ -118,7 +119,8 @@ impl Server {
         let listeners = Listeners::bind(&config, &raft).await?;
         let client_addresses = listeners.client_addresses();
         let stopping = CancellationToken::new();
-        let tls = member::open_tls(&config)?;
+        let certificates = Certificates::open(&config)?;
+        let tls = certificates.peers.clone();
         let opened = {
             let config = config.clone();
             // Opening reads the raft log, which may take a second.
@@ -129,7 +131,7 @@ impl Server {
             false => None,
         };
         let running = {
-            let (config, stopping, tls) = (config.clone(), stopping.clone(), tls.clone());
+            let (config, stopping) = (config.clone(), stopping.clone());
             let raft = raft.handle().clone();
             blocking(move || member::start(opened, origin, &config, tls, stopping, &raft)).await?
         };
@@ -140,7 +142,7 @@ impl Server {
             config,
             running,
             raft,
-            tls,
+            certificates,
             listeners,
             is_ready,
             end,

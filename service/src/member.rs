@@ -36,10 +36,24 @@ impl Seed for SystemSeed {
     }
 }
 
-/// Opens the certificates for connections between members, if TLS is configured.
-pub(crate) fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
-    let open = |files| Tls::open(files, &config.data_dir, &SystemClock::new()).map(Arc::new);
-    Ok(config.peer_tls.clone().map(open).transpose()?)
+/// The certificates of a member; `None` where TLS is not configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificates {
+    /// For connections between members.
+    pub(crate) peers: Option<Arc<Tls>>,
+    /// For clients, and scrapers of metrics.
+    pub(crate) clients: Option<Arc<Tls>>,
+}
+
+impl Certificates {
+    /// Opens the configured certificates.
+    pub(crate) fn open(config: &Config) -> Result<Certificates, StartError> {
+        let open = |files| Tls::open(files, &config.data_dir, &SystemClock::new()).map(Arc::new);
+        Ok(Certificates {
+            peers: config.peer_tls.clone().map(open).transpose()?,
+            clients: config.client_tls.clone().map(open).transpose()?,
+        })
+    }
 }
 
 /// Determines the identity of a member with an empty data directory, by asking the other members.

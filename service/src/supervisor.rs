@@ -17,7 +17,7 @@ use crate::config::{Config, MemberUrl};
 use crate::descriptors::{self, Budget};
 use crate::edge::places::ClientPlaces;
 use crate::edge::{self, monitoring};
-use crate::member::{self, Running};
+use crate::member::{self, Certificates, Running};
 use crate::metrics::Metrics;
 use crate::net::listener::{Listener, bind_tcp};
 use crate::net::tls::Tls;
@@ -60,7 +60,7 @@ pub(crate) struct Supervisor {
     pub(crate) config: Config,
     pub(crate) running: Running,
     pub(crate) raft: RaftRuntime,
-    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) certificates: Certificates,
     pub(crate) listeners: Listeners,
     /// Becomes true when clients are served.
     pub(crate) is_ready: signal::Sender<bool>,
@@ -74,7 +74,7 @@ impl Supervisor {
             config,
             running,
             raft,
-            tls,
+            certificates,
             listeners,
             is_ready,
             end,
@@ -95,16 +95,17 @@ impl Supervisor {
             let served = member::serve_peers(
                 (url, listener),
                 Arc::clone(&network),
-                tls.clone(),
+                certificates.peers.clone(),
                 &member,
                 peers_stopping.clone(),
             );
             peers.spawn_on(member.fatal().guard("peer-listener", served), raft.handle());
         }
-        serve_metrics(&mut edges, listeners.metrics, &member, &metrics);
+        let tls = certificates.clients;
+        serve_metrics(&mut edges, listeners.metrics, &member, &metrics, &tls);
         tokio::select! {
             () = publish::publish(&handle, &config) => {
-                serve(&mut edges, listeners.clients, &member, &metrics, &config);
+                serve(&mut edges, listeners.clients, &member, &metrics, &config, &tls);
                 is_ready.send_replace(true);
                 stopping.cancelled().await;
             }
@@ -130,6 +131,7 @@ fn serve(
     member: &Member,
     metrics: &Arc<Metrics>,
     config: &Config,
+    tls: &Option<Arc<Tls>>,
 ) {
     let settings = edge::Settings {
         max_concurrent_streams: config.max_concurrent_streams,
@@ -143,13 +145,14 @@ fn serve(
     for (url, listener) in listeners {
         let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let places = Arc::clone(&places);
+        let tls = tls.clone().filter(|_| url.is_tls());
         let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
         // With port 0, the log is the only place that has the address.
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(member.fatal().guard("client-listener", async move {
-            let served = edge::serve(listener, handle, metrics, settings, places, stopping).await;
-            if let Err(error) = served {
+            let served = edge::serve(listener, handle, metrics, settings, places, tls, stopping);
+            if let Err(error) = served.await {
                 fatal.report(FatalError::Process(format!(
                     "serving {url} failed: {error}"
                 )));
@@ -164,6 +167,7 @@ fn serve_metrics(
     listeners: Vec<(MemberUrl, Listener)>,
     member: &Member,
     metrics: &Arc<Metrics>,
+    tls: &Option<Arc<Tls>>,
 ) {
     let places = Arc::new(Semaphore::new(descriptors::MONITORING_MAX));
     for (url, listener) in listeners {
@@ -171,7 +175,8 @@ fn serve_metrics(
         tracing::info!(%url, address, "ready to serve metrics");
         let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let stopping = handle.stopping().clone();
-        let served = monitoring::serve(listener, handle, metrics, Arc::clone(&places), stopping);
+        let (places, tls) = (Arc::clone(&places), tls.clone().filter(|_| url.is_tls()));
+        let served = monitoring::serve(listener, handle, metrics, places, tls, stopping);
         edges.spawn(member.fatal().guard("metrics-listener", served));
     }
 }

@@ -1,8 +1,8 @@
-//! Certificates for members, signed by authorities made for one test.
+//! Certificates for members and clients, signed by authorities made for one test.
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -90,6 +90,31 @@ impl Certificate {
             format!("--peer-trusted-ca-file={}", self.trusted.display()),
             "--peer-client-cert-auth".to_owned(),
         ]
+    }
+
+    /// The flags of a member that presents this certificate to clients and trusts its authority.
+    pub fn client_flags(&self) -> Vec<String> {
+        vec![
+            format!("--cert-file={}", self.cert.display()),
+            format!("--key-file={}", self.key.display()),
+            format!("--trusted-ca-file={}", self.trusted.display()),
+            "--client-cert-auth".to_owned(),
+        ]
+    }
+
+    /// The file of the certificate.
+    pub fn cert(&self) -> &Path {
+        &self.cert
+    }
+
+    /// The file of its key.
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+
+    /// The file of the trusted authority.
+    pub fn trusted(&self) -> &Path {
+        &self.trusted
     }
 
     /// Overwrites the certificate and key files with `other`'s, one after the other, as an operator

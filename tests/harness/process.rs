@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::child::Child;
 
 /// The line the binary logs once per client listener when it serves.
-const READY: &str = "ready to serve client requests";
+pub const READY: &str = "ready to serve client requests";
 
 /// A running `conclave`.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ fn serve(data_dir: &Path, client_url: &str, flags: &[String]) -> (Child, String)
     let mut child = Child::spawn(binary(), &arguments, &[]);
     match child.line(READY) {
         Some(line) => {
-            let endpoint = endpoint(&address_in(&line));
+            let endpoint = endpoint_in(&line);
             (child, endpoint)
         }
         None => {
@@ -106,23 +106,23 @@ fn serve(data_dir: &Path, client_url: &str, flags: &[String]) -> (Child, String)
     }
 }
 
-/// Converts an address, a host and port or the path of a Unix socket, to an endpoint.
-fn endpoint(address: &str) -> String {
-    let scheme = if address.starts_with('/') {
-        "unix"
-    } else {
-        "http"
-    };
-    format!("{scheme}://{address}")
+/// The URL of the listener that a log line announces, with its actual address.
+pub fn endpoint_in(line: &str) -> String {
+    let url = field(line, "url");
+    let (scheme, _) = url.split_once("://").expect("a URL has a scheme");
+    format!("{scheme}://{}", address_in(line))
 }
 
 /// The address in a log line that announces a listener.
 pub fn address_in(line: &str) -> String {
+    field(line, "address")
+}
+
+fn field(line: &str, name: &str) -> String {
     let fields: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?} is not JSON: {error}"));
-    let address = fields["address"].as_str();
-    address
-        .unwrap_or_else(|| panic!("no address in {line}"))
+    let text = fields[name].as_str();
+    text.unwrap_or_else(|| panic!("no {name} in {line}"))
         .to_owned()
 }
 

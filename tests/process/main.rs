@@ -17,3 +17,4 @@ mod socket;
 mod stalled;
 mod start_lines;
 mod stop;
+mod tls;

@@ -11,7 +11,7 @@ use harness::child::Child;
 use harness::process::{address_in, run_binary};
 use harness::{http1, within};
 
-/// Flags that are left out: TLS needs files, and TLS for clients is not served yet.
+/// Flags that are left out, because their files do not exist here.
 const CERTIFICATES: &[&str] = &[
     "cert-file",
     "key-file",

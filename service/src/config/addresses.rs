@@ -76,9 +76,6 @@ impl Urls {
             },
         };
         warn_of_plain_peers(&urls, notices);
-        without_tls("listen-client-urls", &urls.listen_client)?;
-        without_tls("advertise-client-urls", &urls.advertise_client)?;
-        without_tls("listen-metrics-urls", &urls.listen_metrics)?;
         Ok(urls)
     }
 }
@@ -104,18 +101,6 @@ fn warn_of_plain_peers(urls: &Urls, notices: &mut Vec<Notice>) {
         level: NoticeLevel::Warn,
         text,
     });
-}
-
-/// Clients and scrapers of metrics cannot use TLS yet.
-fn without_tls(flag: &'static str, urls: &[MemberUrl]) -> Result<(), ConfigError> {
-    match urls.iter().find(|url| url.is_tls()) {
-        None => Ok(()),
-        Some(url) => Err(ConfigError::invalid(
-            flag,
-            url.as_str(),
-            "TLS is not available in this version, use http://",
-        )),
-    }
 }
 
 /// Other members run on other machines; only clients may be on this one.

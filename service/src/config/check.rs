@@ -11,7 +11,7 @@ use super::auto_compaction::check_auto_compaction;
 use super::duration::parse_duration;
 use super::gates::{check_feature_gates, peer_local_address};
 use super::raw::Raw;
-use super::security::check_peer_tls;
+use super::security::check_security;
 use super::skipped::check_skipped_entries;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
 
@@ -54,7 +54,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         true => peer_local_address(&urls.initial_advertise_peer, notices),
         false => None,
     };
-    let peer_tls = check_peer_tls(&raw.security, &urls.listen_peer, &peer_urls, notices)?;
+    let [peer_tls, client_tls] = check_security(&raw.security, &urls, &peer_urls, notices)?;
     Ok(Config {
         initial_cluster,
         name,
@@ -90,6 +90,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         compaction_batch_limit: number("compaction-batch-limit", compaction_batch, 1..=u64::MAX)?,
         unsafe_no_fsync: raw.unsafe_features.unsafe_no_fsync,
         peer_tls,
+        client_tls,
         force_new_cluster: raw.unsafe_features.force_new_cluster,
         extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
         skip_log_entries: check_skipped_entries(&raw.unsafe_features.skip_log_entry)?,

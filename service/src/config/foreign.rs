@@ -91,7 +91,6 @@ const NO_BBOLT: &str = "the store is RocksDB";
 const NO_TRACING: &str = "tracing is not available";
 const NO_COMPARISON: &str = "the hashes of members are not compared yet";
 
-const NO_TLS: &str = "remove it and use http:// URLs on a network that you trust";
 const NO_AUTH: &str = "remove it and let only trusted clients reach the client URLs";
 const NO_DISCOVERY: &str = "remove it and name the members in --initial-cluster";
 const NO_LISTENER: &str = "remove it: everything is served on --listen-client-urls";
@@ -161,15 +160,6 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     refused("discovery-srv-name", &[""], NO_DISCOVERY),
     ignored("v2-deprecation", "there is no v2 store"),
     // Security.
-    refused("cert-file", &[""], NO_TLS),
-    refused("key-file", &[""], NO_TLS),
-    refused_switch("client-cert-auth", NO_TLS),
-    refused("client-cert-file", &[""], NO_TLS),
-    refused("client-key-file", &[""], NO_TLS),
-    refused("client-crl-file", &[""], NO_TLS),
-    refused("client-cert-allowed-hostname", &[""], NO_TLS),
-    refused("trusted-ca-file", &[""], NO_TLS),
-    refused_switch("auto-tls", NO_TLS),
     refused(
         "cipher-suites",
         &[""],

@@ -156,10 +156,46 @@ pub(super) struct ClusteringFlags {
     pub(super) auto_promote_learners: bool,
 }
 
-/// TLS between members.
+/// TLS for clients and between members.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Security")]
 pub(super) struct SecurityFlags {
+    /// Certificate that this member presents to clients, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) cert_file: Option<String>,
+    /// Key of that certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Option<String>,
+    /// CA that signed the clients' certificates, PEM; without it any client may connect
+    #[arg(long, value_name = "FILE")]
+    pub(super) trusted_ca_file: Option<String>,
+    /// Require a certificate from clients; always on with a CA
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) client_cert_auth: bool,
+    /// Certificate for connections of this member to itself, PEM. It makes none: only checked
+    #[arg(long, value_name = "FILE")]
+    pub(super) client_cert_file: Option<String>,
+    /// Key of that certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) client_key_file: Option<String>,
+    /// Revocation list of clients' certificates, PEM or DER
+    #[arg(long, value_name = "FILE")]
+    pub(super) client_crl_file: Option<String>,
+    /// Allowed host names of clients' certificates, separated by commas; one of them must match
+    #[arg(
+        long,
+        value_name = "NAMES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) client_cert_allowed_hostname: String,
+    /// Encrypt client connections with a generated certificate
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) auto_tls: bool,
     /// Certificate that this member presents to other members, PEM
     #[arg(long, value_name = "FILE")]
     pub(super) peer_cert_file: Option<String>,

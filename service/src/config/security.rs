@@ -4,18 +4,15 @@
 //! that have the name of the flag.
 //!
 //! etcd has one set of these flags for members and one for clients. [`TlsArguments`] holds the
-//! values of one set, and [`check_tls`] checks them. Only the set for members is in use: the flags
-//! for clients are refused ([`super::foreign`]).
+//! values of one set, and [`check_tls`] checks them.
 
 use std::path::PathBuf;
 
+use super::addresses::Urls;
 use super::raw::SecurityFlags;
 use super::url::MemberUrl;
 use super::{ConfigError, Notice, NoticeLevel};
 use crate::net::tls::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
-
-#[cfg(test)]
-mod tests;
 
 /// Upper bound of a self-signed certificate's validity in years: the lifetime of a machine. It also
 /// bounds the arithmetic.
@@ -34,9 +31,27 @@ static PEER_FLAGS: TlsFlags = TlsFlags {
     client_cert_auth: "peer-client-cert-auth",
     trusted_ca_file: "peer-trusted-ca-file",
     crl_file: "peer-crl-file",
-    allowed_cn: "peer-cert-allowed-cn",
+    allowed_cn: Some("peer-cert-allowed-cn"),
     allowed_hostname: "peer-cert-allowed-hostname",
-    skip_client_san_verification: "peer-skip-client-san-verification",
+    skip_client_san_verification: Some("peer-skip-client-san-verification"),
+};
+
+/// Names of the flags for clients.
+static CLIENT_FLAGS: TlsFlags = TlsFlags {
+    users: "clients",
+    verifiers: "clients",
+    dir: "client",
+    cert_file: "cert-file",
+    key_file: "key-file",
+    auto_tls: "auto-tls",
+    client_cert_file: "client-cert-file",
+    client_key_file: "client-key-file",
+    client_cert_auth: "client-cert-auth",
+    trusted_ca_file: "trusted-ca-file",
+    crl_file: "client-crl-file",
+    allowed_cn: None,
+    allowed_hostname: "client-cert-allowed-hostname",
+    skip_client_san_verification: None,
 };
 
 /// The values of one set of flags. An empty text is the same as a flag that is not given.
@@ -44,6 +59,9 @@ struct TlsArguments<'a> {
     flags: &'static TlsFlags,
     /// Name of the flag with the URLs to listen on.
     listen_urls: &'static str,
+    /// Whether both ends must present a certificate of the CA: members do, and clients may connect
+    /// without one if no CA is given.
+    is_mutual: bool,
     cert_file: Option<&'a str>,
     key_file: Option<&'a str>,
     auto_tls: bool,
@@ -63,6 +81,7 @@ impl TlsArguments<'_> {
         TlsArguments {
             flags: &PEER_FLAGS,
             listen_urls: "listen-peer-urls",
+            is_mutual: true,
             cert_file: flags.peer_cert_file.as_deref(),
             key_file: flags.peer_key_file.as_deref(),
             auto_tls: flags.peer_auto_tls,
@@ -77,15 +96,42 @@ impl TlsArguments<'_> {
         }
     }
 
+    /// Returns the values of the flags for clients. As in etcd, clients may come from any address,
+    /// whatever their certificates name.
+    fn of_clients(flags: &SecurityFlags) -> TlsArguments<'_> {
+        TlsArguments {
+            flags: &CLIENT_FLAGS,
+            listen_urls: "listen-client-urls",
+            is_mutual: false,
+            cert_file: flags.cert_file.as_deref(),
+            key_file: flags.key_file.as_deref(),
+            auto_tls: flags.auto_tls,
+            client_cert_file: flags.client_cert_file.as_deref(),
+            client_key_file: flags.client_key_file.as_deref(),
+            client_cert_auth: flags.client_cert_auth,
+            trusted_ca_file: flags.trusted_ca_file.as_deref(),
+            crl_file: flags.client_crl_file.as_deref(),
+            allowed_cn: "",
+            allowed_hostname: &flags.client_cert_allowed_hostname,
+            skip_client_san_verification: true,
+        }
+    }
+
     /// Returns the first given flag that requires others to authenticate.
     fn asks_for_proof(&self) -> Option<&'static str> {
         let given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
         [
             (self.flags.client_cert_auth, self.client_cert_auth),
             (self.flags.trusted_ca_file, given(self.trusted_ca_file)),
-            (self.flags.client_cert_file, given(self.client_cert_file)),
+            (
+                self.flags.client_cert_file,
+                self.is_mutual && given(self.client_cert_file),
+            ),
             (self.flags.crl_file, given(self.crl_file)),
-            (self.flags.allowed_cn, !self.allowed_cn.is_empty()),
+            (
+                self.flags.allowed_cn.unwrap_or_default(),
+                !self.allowed_cn.is_empty(),
+            ),
             (
                 self.flags.allowed_hostname,
                 !self.allowed_hostname.is_empty(),
@@ -104,27 +150,74 @@ struct Common {
     validity_years: u16,
 }
 
-/// Returns the TLS settings for members, if a flag asks for TLS. `urls` are the URLs of members.
-pub(super) fn check_peer_tls(
+/// Returns the TLS settings for members and for clients, where a flag asks for TLS. `peer_urls` are
+/// the URLs at which members are dialled.
+pub(super) fn check_security(
     flags: &SecurityFlags,
-    listen: &[MemberUrl],
-    urls: &[&[MemberUrl]],
+    urls: &Urls,
+    peer_urls: &[&[MemberUrl]],
     notices: &mut Vec<Notice>,
-) -> Result<Option<TlsSettings>, ConfigError> {
+) -> Result<[Option<TlsSettings>; 2], ConfigError> {
     let (min_version, max_version) = check_versions(flags)?;
     let common = Common {
         min_version,
         max_version,
         validity_years: check_validity(&flags.self_signed_cert_validity)?,
     };
-    let arguments = TlsArguments::of_peers(flags);
-    let tls = check_tls(&arguments, &common, urls, notices)?;
-    if tls.is_some() && !listen.iter().any(MemberUrl::is_tls) {
+    let peers = check_tls(&TlsArguments::of_peers(flags), &common, peer_urls, notices)?;
+    if peers.is_some() && !urls.listen_peer.iter().any(MemberUrl::is_tls) {
         let text = "TLS between members is configured and no URL of --listen-peer-urls begins \
                     with https://: other members connect to this one without TLS";
         warn(notices, text.to_owned());
     }
-    Ok(tls)
+    // Advertised URLs need no certificate: something in front of this member may have it.
+    let client_urls = [&*urls.listen_client, &*urls.listen_metrics];
+    let arguments = TlsArguments::of_clients(flags);
+    let mut clients = check_tls(&arguments, &common, &client_urls, notices)?;
+    if let Some(tls) = &mut clients {
+        name_hosts(tls, urls);
+        warn_of_plain_clients(&client_urls, &urls.listen_client, notices);
+    }
+    Ok([peers, clients])
+}
+
+/// Makes a self-signed certificate valid for the hosts that clients connect to, as in etcd, so that
+/// a client can be given the certificate to trust.
+fn name_hosts(tls: &mut TlsSettings, urls: &Urls) {
+    let TlsIdentity::SelfSigned { hosts, .. } = &mut tls.identity else {
+        return;
+    };
+    let client_urls = urls.listen_client.iter().chain(&urls.advertise_client);
+    for url in client_urls.filter(|url| url.is_tls() && !url.is_unspecified()) {
+        let host = url.host().to_owned();
+        if !host.is_empty() && host != "localhost" && !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+}
+
+/// Warns if TLS for clients is configured and some clients connect without it.
+fn warn_of_plain_clients(
+    client_urls: &[&[MemberUrl]],
+    listen_client: &[MemberUrl],
+    notices: &mut Vec<Notice>,
+) {
+    if !client_urls.iter().copied().flatten().any(MemberUrl::is_tls) {
+        let text = "TLS for clients is configured and no URL of --listen-client-urls begins with \
+                    https://: clients connect without TLS";
+        return warn(notices, text.to_owned());
+    }
+    let is_open = |url: &&MemberUrl| !url.is_tls() && !url.is_loopback();
+    let open = listen_client.iter().filter(is_open);
+    let open: Vec<&str> = open.map(MemberUrl::as_str).collect();
+    if !open.is_empty() {
+        let text = format!(
+            "TLS for clients is configured and --listen-client-urls has {}: anyone who can \
+             connect there needs no certificate",
+            open.join(", ")
+        );
+        warn(notices, text);
+    }
 }
 
 /// Returns the settings of one set of flags, if a flag asks for TLS.
@@ -144,8 +237,7 @@ fn check_tls(
         (flags.client_key_file, arguments.client_key_file),
     )?;
     let https = urls.iter().copied().flatten().find(|url| url.is_tls());
-    let (cert, key, ca) = (flags.cert_file, flags.key_file, flags.trusted_ca_file);
-    let auto = flags.auto_tls;
+    let (cert, key, auto) = (flags.cert_file, flags.key_file, flags.auto_tls);
     let identity = match (files, arguments.auto_tls) {
         (Some(files), is_auto) => {
             if is_auto {
@@ -155,13 +247,20 @@ fn check_tls(
         }
         (None, true) => TlsIdentity::SelfSigned {
             validity_years: common.validity_years,
+            hosts: Vec::new(),
         },
         (None, false) => {
             return match https {
-                Some(url) => conflict(format!(
-                    "{url} begins with https:// and there is no certificate: give --{cert}, \
-                     --{key} and --{ca}, or --{auto}"
-                )),
+                Some(url) => {
+                    let files = match arguments.is_mutual {
+                        true => format!("--{cert}, --{key} and --{}", flags.trusted_ca_file),
+                        false => format!("--{cert} and --{key}"),
+                    };
+                    conflict(format!(
+                        "{url} begins with https:// and there is no certificate: give {files}, or \
+                         --{auto}"
+                    ))
+                }
                 None => without_certificate(arguments).map(|()| None),
             };
         }
@@ -182,7 +281,7 @@ fn check_tls(
     }))
 }
 
-/// Checks that members can authenticate each other if the operator asks for it.
+/// Checks that others can be authenticated if the operator asks for it.
 fn check_trust(
     arguments: &TlsArguments<'_>,
     identity: &TlsIdentity,
@@ -190,24 +289,29 @@ fn check_trust(
 ) -> Result<(), ConfigError> {
     let flags = arguments.flags;
     let (cert, key, ca) = (flags.cert_file, flags.key_file, flags.trusted_ca_file);
-    let (cn, hostname) = (flags.allowed_cn, flags.allowed_hostname);
     match (identity, arguments.asks_for_proof()) {
         // If the system's authorities were trusted instead, anyone with a public certificate could
         // join.
-        (TlsIdentity::Files(_), _) if !has_ca => conflict(format!(
+        (TlsIdentity::Files(_), _) if !has_ca && arguments.is_mutual => conflict(format!(
             "--{cert} is given and --{ca} is not: give the CA that signs the members' certificates"
         )),
+        // Likewise, where etcd accepts the clients of any public authority.
+        (TlsIdentity::Files(_), Some(flag)) if !has_ca => conflict(format!(
+            "--{flag} is given and --{ca} is not: give the CA that signs the clients' certificates"
+        )),
         (TlsIdentity::SelfSigned { .. }, Some(flag)) => conflict(format!(
-            "--{flag} is given and --{} makes certificates that other members cannot check: give \
-             --{cert} and --{key} instead",
-            flags.auto_tls
+            "--{flag} is given and --{} makes certificates that {} cannot check: give --{cert} and \
+             --{key} instead",
+            flags.auto_tls, flags.verifiers
         )),
         (TlsIdentity::Files(_) | TlsIdentity::SelfSigned { .. }, _) => {
             if arguments.allowed_cn.is_empty() || arguments.allowed_hostname.is_empty() {
                 return Ok(());
             }
             conflict(format!(
-                "--{cn} and --{hostname} are given: remove one of them"
+                "--{} and --{} are given: remove one of them",
+                flags.allowed_cn.unwrap_or_default(),
+                flags.allowed_hostname,
             ))
         }
     }

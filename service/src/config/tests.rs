@@ -8,6 +8,7 @@ use conclave_storage::Index;
 use super::*;
 use crate::net::tls::{TlsFiles, TlsIdentity, TlsVersion};
 
+mod client_tls;
 mod manifests;
 mod spellings;
 
@@ -391,18 +392,6 @@ fn what_has_no_meaning_here_is_accepted_and_said() {
 /// Arguments, environment, and the error.
 const ERRORS: &[(&str, &str, &str)] = &[
     (
-        "--cert-file=/x",
-        "",
-        "--cert-file is not available in this version: remove it and use http:// URLs on a \
-             network that you trust",
-    ),
-    (
-        "--auto-tls",
-        "",
-        "--auto-tls is not available in this version: remove it and use http:// URLs on a \
-             network that you trust",
-    ),
-    (
         "--enable-grpc-gateway",
         "",
         "--enable-grpc-gateway is not available in this version: remove it: only gRPC is \
@@ -428,12 +417,6 @@ const ERRORS: &[(&str, &str, &str)] = &[
         "--auto-compaction-retention=1ms",
         "",
         "--auto-compaction-retention is \"1ms\": give at least 100 ms",
-    ),
-    (
-        "--listen-metrics-urls=https://127.0.0.1:1",
-        "",
-        "--listen-metrics-urls is \"https://127.0.0.1:1\": TLS is not available in this \
-             version, use http://",
     ),
     (
         "--metrics=all",
@@ -540,11 +523,6 @@ fn urls_must_fit_together() {
              given: give the URLs that clients use to reach this member",
         ),
         (
-            "--listen-client-urls=https://127.0.0.1:1 --advertise-client-urls=http://a:1",
-            "--listen-client-urls is \"https://127.0.0.1:1\": TLS is not available in this \
-             version, use http://",
-        ),
-        (
             "--listen-peer-urls=http://node:1",
             "--listen-peer-urls is \"http://node:1\": \"node\" is a name; listen on an address of \
              this machine, on localhost, or on 0.0.0.0 for all addresses",
@@ -634,7 +612,10 @@ fn tls_between_members_is_read() {
     let identity = config.peer_tls.map(|tls| tls.identity);
     assert_eq!(
         identity,
-        Some(TlsIdentity::SelfSigned { validity_years: 3 })
+        Some(TlsIdentity::SelfSigned {
+            validity_years: 3,
+            hosts: vec![]
+        })
     );
     assert_eq!(notices, []);
     let (config, notices) = run("--peer-auto-tls", "");

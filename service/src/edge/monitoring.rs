@@ -2,8 +2,9 @@
 //!
 //! Probes and Prometheus can use them when the client port is full, firewalled or secured, and
 //! before the member is ready: until then `/readyz` lists the failing checks, and a service manager
-//! can distinguish a member that waits for the others from a member that hangs. HTTP/1.1 only, as
-//! in etcd; no gRPC.
+//! can distinguish a member that waits for the others from a member that hangs. HTTP/1.1 only; no
+//! gRPC. With `https://` the certificates are those for clients, and a client has to present a
+//! certificate where it has to on the client port, as in etcd.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use crate::net;
 use crate::net::drain::drive;
 use crate::net::endpoint::Stream;
 use crate::net::listener::Listener;
+use crate::net::tls::{Offer, Tls};
 use crate::net::{Connection, Endpoint, Opening, OpeningError};
 use conclave_core::clock::{Clock as _, SystemClock};
 use conclave_core::handle::Handle;
@@ -35,6 +37,7 @@ pub async fn serve(
     handle: Handle,
     metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
+    tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
 ) {
     let mut http = http1::Builder::new();
@@ -43,7 +46,9 @@ pub async fn serve(
         .max_buf_size(HEADER_BYTES_MAX as usize);
     let monitoring = Arc::new(Monitoring {
         opening: Opening {
-            tls: None,
+            tls,
+            // A client that may choose HTTP/2 would not be answered.
+            offer: Offer::Http1,
             timeout: HEADER_TIMEOUT,
             unacknowledged_max: None,
         },
@@ -89,9 +94,17 @@ impl Endpoint for Monitoring {
     fn opening_failed(
         &self,
         _place: &OwnedSemaphorePermit,
-        _remote: Option<SocketAddr>,
+        remote: Option<SocketAddr>,
         error: &OpeningError,
     ) {
+        if let Some(reason) = error.rejection() {
+            let failure = format!("{:?} {reason}", remote.map(|remote| remote.ip()));
+            if self.log_once.is_new(&failure, self.clock.now()) {
+                let remote = remote.map(tracing::field::display);
+                tracing::warn!(remote, reason, "rejected connection on metrics endpoint");
+            }
+            return;
+        }
         tracing::debug!(%error, "a connection for metrics ended with an error");
     }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::listener::Socket;
 use super::preface::{Protocol, Rewound, recognize};
 use super::stream::MaybeTls;
-use super::tls::Tls;
+use super::tls::{Offer, Tls};
 
 /// The code behind one or several listeners.
 pub(crate) trait Endpoint: Sized + Send + Sync + 'static {
@@ -64,6 +64,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 pub(crate) struct Opening {
     /// Certificates for the handshake of every connection; `None` for connections without TLS.
     pub(crate) tls: Option<Arc<Tls>>,
+    /// The protocols that the endpoint serves, for the handshake.
+    pub(crate) offer: Offer,
     /// Timeout of the handshake and the first bytes together.
     pub(crate) timeout: Duration,
     /// How long sent data may stay unacknowledged by the network; `None` leaves it to the kernel.
@@ -82,6 +84,22 @@ pub(crate) enum OpeningError {
     /// The timeout passed.
     #[error("it did not open in time")]
     Timeout,
+}
+
+impl OpeningError {
+    /// Returns the reason if TLS refused the connection, for the operator. `None` if the other end
+    /// gave up, like a member that waited too long while this one was starting, or a probe that
+    /// only connects. An end that refuses our certificate sends an alert instead.
+    pub(crate) fn rejection(&self) -> Option<String> {
+        use io::ErrorKind::{ConnectionReset, UnexpectedEof};
+        match self {
+            OpeningError::Tls(error) if matches!(error.kind(), UnexpectedEof | ConnectionReset) => {
+                None
+            }
+            OpeningError::Tls(error) => Some(super::tls::reason(error)),
+            OpeningError::FirstBytes(_) | OpeningError::Timeout => None,
+        }
+    }
 }
 
 /// A connection that can be served.
@@ -156,7 +174,7 @@ async fn open<S: Stream>(
         let (stream, certificate) = match &opening.tls {
             None => (MaybeTls::Plain(stream), None),
             Some(tls) => {
-                let accepted = tls.accept(stream, remote).await;
+                let accepted = tls.accept(stream, remote, opening.offer).await;
                 let stream = accepted.map_err(OpeningError::Tls)?;
                 let chain = stream.get_ref().1.peer_certificates();
                 let certificate = chain.and_then(<[_]>::first).cloned();

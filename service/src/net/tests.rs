@@ -16,8 +16,8 @@ use super::endpoint::Stream;
 use super::listener::{Accept, Listener, Socket, bind_tcp};
 use super::preface::Protocol;
 use super::serve::ACCEPT_PAUSE;
-use super::tls::Tls;
 use super::tls::tests::{Authority, open};
+use super::tls::{Offer, Tls};
 use super::*;
 use conclave_core::clock::Stopwatch;
 
@@ -68,6 +68,7 @@ impl Echo {
         Arc::new(Echo {
             opening: Opening {
                 tls,
+                offer: Offer::Both,
                 timeout,
                 unacknowledged_max: None,
             },

@@ -6,20 +6,23 @@
 //! its key is not, the previous configuration stays, with a warning. So to renew a certificate, an
 //! operator copies two files. Open connections are not affected.
 //!
-//! One implementation serves every set of flags ([`settings`]): members have `--peer-cert-file` and
-//! its siblings, and a second set for clients would be a second table of names.
+//! One implementation serves both sets of flags ([`settings`]): `--peer-cert-file` and its siblings
+//! for connections between members, `--cert-file` and its siblings for clients.
 //!
 //! # Which connections are accepted
 //!
-//! With a trusted CA both ends present a certificate. It must be signed by that CA, be within its
-//! dates and not be revoked; with an allowed common name or host name it must have that name as
-//! well ([`verify`]). The end that dials checks that the certificate is valid for the host of the
-//! URL. The end that accepts checks that the certificate names the address that the connection
-//! comes from ([`address`]), unless the certificate has no names or the operator disabled this
-//! check: etcd's rule.
+//! Between members, with a trusted CA, both ends present a certificate. It must be signed by that
+//! CA, be within its dates and not be revoked; with an allowed common name or host name it must
+//! have that name as well ([`verify`]). The end that dials checks that the certificate is valid for
+//! the host of the URL. The end that accepts checks that the certificate names the address that the
+//! connection comes from ([`address`]), unless the certificate has no names or the operator
+//! disabled this check: etcd's rule.
 //!
 //! With a self-signed certificate ([`self_signed`]) and no CA, a member accepts any certificate.
 //! The connection is encrypted, but not authenticated.
+//!
+//! Clients present a certificate if there is a trusted CA, and the same is checked, except for the
+//! address. Without a CA any client may connect, and only the client checks a certificate.
 //!
 //! Sessions are not resumed. A resumed session skips the check of the certificate, which may have
 //! expired or been revoked meanwhile, and handshakes are rare: connections live long.
@@ -50,6 +53,15 @@ mod verify;
 mod x509;
 
 pub use settings::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
+
+/// The protocols that the accepting end offers inside TLS. A client takes HTTP/2 if it can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// HTTP/2 and HTTP/1.1.
+    Both,
+    /// Only HTTP/1.1.
+    Http1,
+}
 
 /// A file that cannot be used, with the flag that names it.
 #[derive(Debug, thiserror::Error)]
@@ -94,9 +106,10 @@ impl Tls {
         let now = clock.wall_ms().div_euclid(1_000);
         let identity = match &settings.identity {
             TlsIdentity::Files(files) => files.clone(),
-            TlsIdentity::SelfSigned { validity_years } => {
-                self_signed::provide(settings.flags, data_dir, *validity_years, now)?
-            }
+            TlsIdentity::SelfSigned {
+                validity_years,
+                hosts,
+            } => self_signed::provide(settings.flags, data_dir, (*validity_years, hosts), now)?,
         };
         let stamps = stamps(&settings, &identity);
         let (server, client) = files::load(&settings, &identity, now)?;
@@ -129,8 +142,13 @@ impl Tls {
         &self,
         stream: S,
         remote: Option<SocketAddr>,
+        offer: Offer,
     ) -> io::Result<server::TlsStream<S>> {
-        let (config, _) = self.current();
+        let (mut config, _) = self.current();
+        if offer == Offer::Http1 {
+            // The copy shares the certificate and the verifier.
+            Arc::make_mut(&mut config).alpn_protocols = vec![files::HTTP1.to_vec()];
+        }
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates();
         if let (Some(certificate), Some(remote)) = (shown.and_then(<[_]>::first), remote)

@@ -8,7 +8,7 @@
 //! `/version` is served beside the calls, since tools ask peers for it.
 
 use std::convert::Infallible;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use super::service::{Caller, PeerService};
 use super::{Answers, Network};
 use crate::net::drain::drive;
 use crate::net::endpoint::Stream;
-use crate::net::tls::{self, Tls};
+use crate::net::tls::{Offer, Tls};
 use crate::net::{Connection, Endpoint, Opening, OpeningError};
 use crate::{grpc, http as plain, net};
 
@@ -112,6 +112,7 @@ impl MemberEndpoint {
         MemberEndpoint {
             opening: Opening {
                 tls,
+                offer: Offer::Both,
                 timeout: HELLO_TIMEOUT,
                 unacknowledged_max: Some(unacknowledged_max(patience)),
             },
@@ -125,24 +126,6 @@ impl MemberEndpoint {
         let network = &self.front.network;
         let now = network.common.clock.now();
         network.rejections.is_new(failure, now)
-    }
-
-    fn log_rejection(&self, error: &io::Error, remote: Option<SocketAddr>) {
-        let address = remote.map(|remote| remote.ip());
-        let remote = remote.map(tracing::field::display);
-        if matches!(
-            error.kind(),
-            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset
-        ) {
-            // The other end gave up, like a member that waited too long while this one was
-            // starting. A member that refuses our certificate sends an alert instead.
-            tracing::debug!(remote, "a peer connection ended in its TLS handshake");
-            return;
-        }
-        let reason = tls::reason(error);
-        if self.is_new(&format!("{address:?} {reason}")) {
-            tracing::warn!(remote, reason, "rejected connection on peer endpoint");
-        }
     }
 }
 
@@ -186,9 +169,14 @@ impl Endpoint for MemberEndpoint {
     }
 
     fn opening_failed(&self, _: &PeerPlace, remote: Option<SocketAddr>, error: &OpeningError) {
-        match error {
-            OpeningError::Tls(error) => self.log_rejection(error, remote),
-            OpeningError::FirstBytes(_) | OpeningError::Timeout => {}
+        let address = remote.map(|remote| remote.ip());
+        let remote = remote.map(tracing::field::display);
+        let Some(reason) = error.rejection() else {
+            tracing::debug!(remote, %error, "a peer connection ended before it was served");
+            return;
+        };
+        if self.is_new(&format!("{address:?} {reason}")) {
+            tracing::warn!(remote, reason, "rejected connection on peer endpoint");
         }
     }
 

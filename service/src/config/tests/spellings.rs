@@ -18,8 +18,6 @@ fn booleans_are_spelled_as_go_spells_them() {
         }
     }
     for name in [
-        "client-cert-auth",
-        "auto-tls",
         "enable-pprof",
         "socket-reuse-port",
         "enable-grpc-gateway",

@@ -29,7 +29,7 @@ pub(super) async fn check(
             "the certificate is for {}, and the connection comes from {remote}: see \
              --{}",
             names.join(", "),
-            flags.skip_client_san_verification,
+            flags.skip_client_san_verification.unwrap_or_default(),
         );
         Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
     };

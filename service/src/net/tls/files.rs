@@ -20,7 +20,7 @@ use super::{TlsError, TlsFiles, TlsFlags, TlsSettings, TlsVersion};
 
 /// The protocols spoken inside TLS, as ALPN names them.
 const HTTP2: &[u8] = b"h2";
-const HTTP1: &[u8] = b"http/1.1";
+pub(super) const HTTP1: &[u8] = b"http/1.1";
 
 fn problem(flag: &'static str, file: &Path, problem: impl ToString) -> TlsError {
     TlsError {

@@ -1,7 +1,8 @@
-//! The certificate that a member makes for itself: `--peer-auto-tls`.
+//! The certificate that a member makes for itself: `--auto-tls` and `--peer-auto-tls`.
 //!
-//! It is kept in the data directory, so that it is the same after a restart. When it has expired, a
-//! new one is made: no member checks the dates, but tools that display the certificate do.
+//! It is kept in the data directory, so that it is the same after a restart, and clients can be
+//! given a copy to trust. When it has expired, the next start makes a new one: no member checks the
+//! dates, but clients that trust a copy do, and tools that display the certificate.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -20,7 +21,7 @@ use super::{TlsError, TlsFiles, TlsFlags};
 pub(super) fn provide(
     flags: &TlsFlags,
     data_dir: &Path,
-    validity_years: u16,
+    (validity_years, hosts): (u16, &[String]),
     now: i64,
 ) -> Result<TlsFiles, TlsError> {
     let dir = data_dir.join("tls").join(flags.dir);
@@ -33,7 +34,7 @@ pub(super) fn provide(
             .recursive(true)
             .mode(0o700)
             .create(&dir);
-        let made = folder.and_then(|()| make(&files, validity_years, now));
+        let made = folder.and_then(|()| make(&files, (validity_years, hosts), now));
         made.map_err(|error| TlsError {
             flag: flags.auto_tls,
             file: dir,
@@ -52,9 +53,10 @@ fn is_good(files: &TlsFiles, now: i64) -> bool {
     ends.is_some_and(|ends| ends.unix_timestamp() > now) && files.key.exists()
 }
 
-fn make(files: &TlsFiles, validity_years: u16, now: i64) -> io::Result<()> {
-    let mut params =
-        CertificateParams::new(vec!["localhost".to_owned()]).map_err(io::Error::other)?;
+fn make(files: &TlsFiles, (validity_years, hosts): (u16, &[String]), now: i64) -> io::Result<()> {
+    let mut names = vec!["localhost".to_owned()];
+    names.extend_from_slice(hosts);
+    let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
     params
         .distinguished_name
         .push(DnType::OrganizationName, "conclave");

@@ -59,12 +59,12 @@ pub struct TlsFlags {
     pub trusted_ca_file: &'static str,
     /// The flag of [`TlsSettings::crl_file`].
     pub crl_file: &'static str,
-    /// The flag of [`TlsSettings::allowed_cns`].
-    pub allowed_cn: &'static str,
+    /// The flag of [`TlsSettings::allowed_cns`]; `None` if this set has none.
+    pub allowed_cn: Option<&'static str>,
     /// The flag of [`TlsSettings::allowed_hostnames`].
     pub allowed_hostname: &'static str,
-    /// The flag of [`TlsSettings::skip_client_san_verification`].
-    pub skip_client_san_verification: &'static str,
+    /// The flag of [`TlsSettings::skip_client_san_verification`]; `None` if this set has none.
+    pub skip_client_san_verification: Option<&'static str>,
 }
 
 /// The origin of a certificate.
@@ -76,6 +76,8 @@ pub enum TlsIdentity {
     SelfSigned {
         /// How long it is valid.
         validity_years: u16,
+        /// The hosts that it is valid for, besides `localhost`.
+        hosts: Vec<String>,
     },
 }
 

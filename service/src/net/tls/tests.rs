@@ -25,9 +25,9 @@ const FLAGS: TlsFlags = TlsFlags {
     client_cert_auth: "test-client-cert-auth",
     trusted_ca_file: "test-trusted-ca-file",
     crl_file: "test-crl-file",
-    allowed_cn: "test-allowed-cn",
+    allowed_cn: Some("test-allowed-cn"),
     allowed_hostname: "test-allowed-hostname",
-    skip_client_san_verification: "test-skip-client-san-verification",
+    skip_client_san_verification: Some("test-skip-client-san-verification"),
 };
 
 /// A CA with its own folder.
@@ -201,7 +201,10 @@ fn files_that_change_are_read_again_and_bad_ones_are_not_taken() {
 fn a_certificate_of_ones_own_is_made_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let settings = TlsSettings {
-        identity: TlsIdentity::SelfSigned { validity_years: 2 },
+        identity: TlsIdentity::SelfSigned {
+            validity_years: 2,
+            hosts: vec!["10.0.0.1".to_owned()],
+        },
         trusted_ca_file: None,
         ..Authority::new().settings(TlsFiles {
             cert: PathBuf::new(),

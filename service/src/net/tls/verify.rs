@@ -43,7 +43,7 @@ impl Names {
             if !self.common_names.contains(&name) {
                 return Err(not_allowed(format!(
                     "the common name {name:?} is not one of --{}",
-                    self.flags.allowed_cn
+                    self.flags.allowed_cn.unwrap_or_default()
                 )));
             }
         }

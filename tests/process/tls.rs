@@ -1,0 +1,325 @@
+//! TLS for clients: `etcdctl`, curl and the `etcd-client` crate, with certificates that are
+//! replaced while they are in use.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use etcd_client::{Client, ConnectOptions, Identity, TlsOptions};
+use harness::certificates::{Authority, Certificate, Validity};
+use harness::process::{READY, endpoint_in};
+use harness::{Process, eventually};
+
+const LISTEN: &str = "--listen-client-urls=https://127.0.0.1:0";
+
+/// A client's own certificate, and the authority of the member's.
+struct Secrets<'a> {
+    own: Option<&'a Certificate>,
+    trusted: &'a Path,
+}
+
+impl<'a> Secrets<'a> {
+    fn of(own: &'a Certificate) -> Self {
+        Self {
+            own: Some(own),
+            trusted: own.trusted(),
+        }
+    }
+
+    /// Without a certificate of its own.
+    fn none(trusted: &'a Path) -> Self {
+        Self { own: None, trusted }
+    }
+
+    fn curl(&self, url: &str) -> Output {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--fail", url]);
+        curl.arg("--cacert").arg(self.trusted);
+        if let Some(own) = self.own {
+            curl.arg("--cert").arg(own.cert());
+            curl.arg("--key").arg(own.key());
+        }
+        curl.output().unwrap()
+    }
+
+    fn etcdctl(&self, endpoint: &str, arguments: &[&str]) -> Output {
+        let mut etcdctl = Command::new("/usr/bin/etcdctl");
+        etcdctl.env("ETCDCTL_API", "3").args(arguments);
+        etcdctl.args([
+            "--endpoints",
+            endpoint,
+            "--dial-timeout=1s",
+            "--command-timeout=1s",
+        ]);
+        etcdctl.arg("--cacert").arg(self.trusted);
+        if let Some(own) = self.own {
+            etcdctl.arg("--cert").arg(own.cert());
+            etcdctl.arg("--key").arg(own.key());
+        }
+        etcdctl.output().unwrap()
+    }
+
+    /// Connects and writes a key.
+    async fn put(&self, endpoint: &str) -> Result<(), etcd_client::Error> {
+        let trusted = fs::read(self.trusted).unwrap();
+        let mut tls = TlsOptions::new().ca_certificate(etcd_client::Certificate::from_pem(trusted));
+        if let Some(own) = self.own {
+            let [cert, key] = [own.cert(), own.key()].map(|path| fs::read(path).unwrap());
+            tls = tls.identity(Identity::from_pem(cert, key));
+        }
+        let options = ConnectOptions::new().with_tls(tls);
+        let mut client = Client::connect([endpoint], Some(options)).await?;
+        client.put("k", "v", None).await.map(|_| ())
+    }
+}
+
+fn start(listen: &str, flags: &[String]) -> Process {
+    let mut all = vec![listen];
+    all.extend(flags.iter().map(String::as_str));
+    Process::start(&all)
+}
+
+#[track_caller]
+fn said(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn clients_with_a_certificate_are_served_and_others_are_not() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let client = authority.issue("client", Validity::Good);
+        let mut process = start(LISTEN, &server.client_flags());
+        let endpoint = process.endpoint().to_owned();
+        assert!(endpoint.starts_with("https://"));
+        let known = Secrets::of(&client);
+        assert_eq!(said(&known.etcdctl(&endpoint, &["put", "a", "1"])), "OK\n");
+        assert_eq!(said(&known.etcdctl(&endpoint, &["get", "a"])), "a\n1\n");
+        known.put(&endpoint).await.unwrap();
+        for (path, part) in [
+            ("/health", r#""health":"true""#),
+            ("/version", r#""etcdserver":"3."#),
+            ("/metrics", "etcd_server_has_leader 1"),
+        ] {
+            let text = said(&known.curl(&format!("{endpoint}{path}")));
+            assert!(text.contains(part), "{path}: {text}");
+        }
+
+        let unknown = Secrets::none(client.trusted());
+        assert!(!unknown.curl(&format!("{endpoint}/health")).status.success());
+        assert!(!unknown.etcdctl(&endpoint, &["get", "a"]).status.success());
+        unknown.put(&endpoint).await.unwrap_err();
+        let another = Authority::new("another");
+        let stranger = another.issue("stranger", Validity::Good);
+        let strange = Secrets {
+            own: Some(&stranger),
+            trusted: client.trusted(),
+        };
+        strange.put(&endpoint).await.unwrap_err();
+        for reason in ["sent no certificates", "UnknownIssuer"] {
+            let line = expect_line(&mut process, reason).await;
+            assert!(
+                line.contains("rejected connection on client endpoint"),
+                "{line}"
+            );
+        }
+        known.put(&endpoint).await.unwrap();
+    });
+}
+
+/// As in etcd, a member without a CA accepts any client.
+#[test]
+fn without_a_ca_a_client_needs_no_certificate() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let process = start(LISTEN, &server.client_flags()[..2]);
+        let any = Secrets::none(server.trusted());
+        any.put(process.endpoint()).await.unwrap();
+        said(&any.curl(&format!("{}/health", process.endpoint())));
+    });
+}
+
+/// The certificate is in the data directory, for clients to trust.
+#[test]
+fn a_certificate_can_be_generated() {
+    harness::run(async {
+        let process = start(LISTEN, &["--auto-tls".to_owned()]);
+        let certificate = process.data_dir().join("tls/client/cert.pem");
+        let any = Secrets::none(&certificate);
+        said(&any.curl(&format!("{}/health", process.endpoint())));
+        assert_eq!(
+            said(&any.etcdctl(process.endpoint(), &["put", "a", "1"])),
+            "OK\n"
+        );
+    });
+}
+
+#[test]
+fn plain_and_secure_urls_are_served_side_by_side() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let mut flags = server.client_flags();
+        flags.push("--listen-metrics-urls=https://127.0.0.1:0,http://127.0.0.1:0".to_owned());
+        let listen = format!("{LISTEN},http://127.0.0.1:0");
+        let mut process = start(&listen, &flags);
+        let clients = two_endpoints(&mut process, READY).await;
+        let metrics = two_endpoints(&mut process, "ready to serve metrics").await;
+        let known = Secrets::of(&server);
+        let unknown = Secrets::none(server.trusted());
+        known.put(&clients[0]).await.unwrap();
+        unknown.put(&clients[0]).await.unwrap_err();
+        assert_eq!(said(&unknown.etcdctl(&clients[1], &["get", "k"])), "k\nv\n");
+        // curl prefers HTTP/2, which these ports do not serve.
+        said(&known.curl(&format!("{}/metrics", metrics[0])));
+        assert!(
+            !unknown
+                .curl(&format!("{}/metrics", metrics[0]))
+                .status
+                .success()
+        );
+        said(&unknown.curl(&format!("{}/metrics", metrics[1])));
+    });
+}
+
+#[test]
+fn plain_http_on_a_secure_port_is_closed() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let mut process = start(LISTEN, &server.client_flags());
+        let address = process.endpoint().trim_start_matches("https://").to_owned();
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(stream, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+        let line = expect_line(&mut process, "does not speak TLS").await;
+        assert!(
+            line.contains("rejected connection on client endpoint"),
+            "{line}"
+        );
+        Secrets::of(&server).put(process.endpoint()).await.unwrap();
+    });
+}
+
+/// Every file is replaced while clients connect, and no request fails. An unusable file leaves the
+/// former certificate in use.
+#[test]
+fn certificates_are_replaced_while_clients_connect() {
+    harness::run(async {
+        let (old, new) = (Authority::new("old"), Authority::new("new"));
+        let server = old.issue("server", Validity::Good);
+        let renewed = new.issue("renewed", Validity::Good);
+        let (first, second) = (
+            old.issue("client", Validity::Good),
+            new.issue("client", Validity::Good),
+        );
+        // Clients and the member trust both authorities during the replacement.
+        let of_old = fs::read_to_string(server.trusted()).unwrap();
+        let of_new = fs::read_to_string(renewed.trusted()).unwrap();
+        fs::write(server.trusted(), format!("{of_old}{of_new}")).unwrap();
+        let mut process = start(LISTEN, &server.client_flags());
+        let endpoint = process.endpoint().to_owned();
+        let load = Load::start(&endpoint, &first);
+        load.goes_on().await;
+        Secrets::of(&second).put(&endpoint).await.unwrap_err();
+        server.replace_by(&renewed);
+        // This client trusts the new authority alone.
+        Secrets::of(&second).put(&endpoint).await.unwrap();
+        load.goes_on().await;
+
+        fs::write(server.cert(), "no certificate").unwrap();
+        Secrets::of(&second).put(&endpoint).await.unwrap();
+        load.goes_on().await;
+        let line = expect_line(&mut process, "cannot be used").await;
+        assert!(line.contains("it has no certificate in PEM"), "{line}");
+        server.replace_by(&renewed);
+        load.stop().await;
+
+        fs::write(server.trusted(), &of_new).unwrap();
+        let of_old = Secrets {
+            own: Some(&first),
+            trusted: renewed.trusted(),
+        };
+        of_old.put(&endpoint).await.unwrap_err();
+        Secrets::of(&second).put(&endpoint).await.unwrap();
+    });
+}
+
+/// Connections that are made one after the other, each with a request.
+struct Load {
+    count: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Load {
+    fn start(endpoint: &str, client: &Certificate) -> Self {
+        let (endpoint, client) = (endpoint.to_owned(), client.clone());
+        let (count, stop) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let (counted, stopped) = (Arc::clone(&count), Arc::clone(&stop));
+        let task = tokio::spawn(async move {
+            // Both authorities, whatever the file says later.
+            let trusted = tempfile::NamedTempFile::new().unwrap();
+            fs::copy(client.trusted(), trusted.path()).unwrap();
+            let secrets = Secrets {
+                own: Some(&client),
+                trusted: trusted.path(),
+            };
+            while !stopped.load(Ordering::Relaxed) {
+                secrets.put(&endpoint).await.expect("no request fails");
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Self { count, stop, task }
+    }
+
+    /// Waits for ten more requests.
+    async fn goes_on(&self) {
+        let goal = self.count.load(Ordering::Relaxed) + 10;
+        eventually("ten requests", || {
+            assert!(!self.task.is_finished(), "a request failed");
+            let done = self.count.load(Ordering::Relaxed) >= goal;
+            async move { done.then_some(()) }
+        })
+        .await;
+    }
+
+    async fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("no request failed");
+    }
+}
+
+/// The URLs of two listeners, from the lines that announce them.
+async fn two_endpoints(process: &mut Process, announced: &str) -> [String; 2] {
+    let child = process.child();
+    eventually("two listeners", || {
+        let lines = child.lines();
+        let found = lines.iter().filter(|line| line.contains(announced));
+        let endpoints: Vec<String> = found.map(|line| endpoint_in(line)).collect();
+        async move { <[String; 2]>::try_from(endpoints).ok() }
+    })
+    .await
+}
+
+async fn expect_line(process: &mut Process, part: &str) -> String {
+    let child = process.child();
+    eventually(&format!("a line with {part:?}"), || {
+        let lines = child.lines();
+        let found = lines.into_iter().find(|line| line.contains(part));
+        async move { found }
+    })
+    .await
+}
