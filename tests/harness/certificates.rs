@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
+    SerialNumber, date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -34,6 +35,7 @@ pub struct Certificate {
     cert: PathBuf,
     key: PathBuf,
     trusted: PathBuf,
+    serial: SerialNumber,
 }
 
 impl Authority {
@@ -67,6 +69,8 @@ impl Authority {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
         }
+        let serial = SerialNumber::from(rand::random::<u64>() >> 1);
+        params.serial_number = Some(serial.clone());
         let key = KeyPair::generate().expect("a key");
         let signed = params.signed_by(&key, &self.issuer).expect("signed");
         let path = |kind: &str| self.dir.path().join(format!("{name}.{kind}.pem"));
@@ -74,10 +78,34 @@ impl Authority {
             cert: path("cert"),
             key: path("key"),
             trusted: self.dir.path().join("ca.pem"),
+            serial,
         };
         fs::write(&files.cert, signed.pem()).expect("written");
         fs::write(&files.key, key.serialize_pem()).expect("written");
         files
+    }
+
+    /// Writes the list of revoked certificates, and returns its file.
+    pub fn revoke(&self, certificates: &[&Certificate]) -> PathBuf {
+        let (since, until) = (date_time_ymd(2024, 1, 1), date_time_ymd(2100, 1, 1));
+        let revoked = certificates.iter().map(|certificate| RevokedCertParams {
+            serial_number: certificate.serial.clone(),
+            revocation_time: since,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: since,
+            next_update: until,
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("signed");
+        let path = self.dir.path().join("crl.pem");
+        fs::write(&path, list.pem().expect("text")).expect("written");
+        path
     }
 }
 

@@ -36,6 +36,10 @@ impl<'a> Secrets<'a> {
     }
 
     fn curl(&self, url: &str) -> Output {
+        self.curl_with(url).output().unwrap()
+    }
+
+    fn curl_with(&self, url: &str) -> Command {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--fail", url]);
         curl.arg("--cacert").arg(self.trusted);
@@ -43,7 +47,7 @@ impl<'a> Secrets<'a> {
             curl.arg("--cert").arg(own.cert());
             curl.arg("--key").arg(own.key());
         }
-        curl.output().unwrap()
+        curl
     }
 
     fn etcdctl(&self, endpoint: &str, arguments: &[&str]) -> Output {
@@ -207,6 +211,72 @@ fn plain_http_on_a_secure_port_is_closed() {
             "{line}"
         );
         Secrets::of(&server).put(process.endpoint()).await.unwrap();
+    });
+}
+
+/// The list is read again, too.
+#[test]
+fn a_revoked_client_is_refused() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let (one, other) = (
+            authority.issue("one", Validity::Good),
+            authority.issue("other", Validity::Good),
+        );
+        let list = authority.revoke(&[&one]);
+        let mut flags = server.client_flags();
+        flags.push(format!("--client-crl-file={}", list.display()));
+        let process = start(LISTEN, &flags);
+        Secrets::of(&one).put(process.endpoint()).await.unwrap_err();
+        Secrets::of(&other).put(process.endpoint()).await.unwrap();
+        authority.revoke(&[&one, &other]);
+        Secrets::of(&other)
+            .put(process.endpoint())
+            .await
+            .unwrap_err();
+        Secrets::of(&server).put(process.endpoint()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_client_must_have_an_allowed_name() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        for (names, is_allowed) in [("a.example", false), ("a.example,127.0.0.1", true)] {
+            let mut flags = server.client_flags();
+            flags.push(format!("--client-cert-allowed-hostname={names}"));
+            let process = start(LISTEN, &flags);
+            let put = Secrets::of(&server).put(process.endpoint()).await;
+            assert_eq!(put.is_ok(), is_allowed, "{put:?}");
+        }
+    });
+}
+
+#[test]
+fn versions_and_cipher_suites_can_be_restricted() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let known = Secrets::of(&server);
+        let may = |flags: &[&str], options: &[&str]| {
+            let mut all = server.client_flags();
+            all.extend(flags.iter().map(|&flag| flag.to_owned()));
+            let process = start(LISTEN, &all);
+            let mut curl = known.curl_with(&format!("{}/version", process.endpoint()));
+            curl.args(options).output().unwrap().status.success()
+        };
+        let (old, new) = (["--tls-max", "1.2"], ["--tlsv1.3"]);
+        let suite = |name: &'static str| [&old[..], &["--ciphers", name]].concat();
+        assert!(may(&[], &old) && may(&[], &new));
+        assert!(!may(&["--tls-min-version=TLS1.3"], &old));
+        assert!(!may(&["--tls-max-version=TLS1.2"], &new));
+        let chosen = ["--cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"];
+        assert!(may(&[], &suite("ECDHE-ECDSA-AES256-GCM-SHA384")));
+        assert!(!may(&chosen, &suite("ECDHE-ECDSA-AES256-GCM-SHA384")));
+        assert!(may(&chosen, &suite("ECDHE-ECDSA-AES128-GCM-SHA256")));
+        assert!(may(&chosen, &new));
     });
 }
 

@@ -160,11 +160,6 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
     refused("discovery-srv-name", &[""], NO_DISCOVERY),
     ignored("v2-deprecation", "there is no v2 store"),
     // Security.
-    refused(
-        "cipher-suites",
-        &[""],
-        "remove it: only suites without known weaknesses are offered",
-    ),
     refused("cors", &["*"], "remove it: no origin is refused"),
     refused(
         "host-whitelist",

@@ -248,6 +248,15 @@ pub(super) struct SecurityFlags {
     /// Years that a generated certificate is valid
     #[arg(long, value_name = "YEARS", default_value = "1")]
     pub(super) self_signed_cert_validity: String,
+    /// Cipher suites to offer with TLS 1.2, separated by commas, by their names in Go [default: all
+    /// without known weaknesses]
+    #[arg(
+        long,
+        value_name = "SUITES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) cipher_suites: String,
     /// Oldest TLS version to accept: TLS1.2 or TLS1.3
     #[arg(long, value_name = "VERSION", default_value = "TLS1.2")]
     pub(super) tls_min_version: String,

@@ -8,11 +8,13 @@
 
 use std::path::PathBuf;
 
+use rustls::CipherSuite;
+
 use super::addresses::Urls;
 use super::raw::SecurityFlags;
 use super::url::MemberUrl;
 use super::{ConfigError, Notice, NoticeLevel};
-use crate::net::tls::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
+use crate::net::tls::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion, cipher_suites};
 
 /// Upper bound of a self-signed certificate's validity in years: the lifetime of a machine. It also
 /// bounds the arithmetic.
@@ -146,6 +148,7 @@ impl TlsArguments<'_> {
 struct Common {
     min_version: TlsVersion,
     max_version: TlsVersion,
+    cipher_suites: Vec<CipherSuite>,
     /// Validity of a self-signed certificate.
     validity_years: u16,
 }
@@ -162,6 +165,7 @@ pub(super) fn check_security(
     let common = Common {
         min_version,
         max_version,
+        cipher_suites: check_cipher_suites(&flags.cipher_suites, min_version, max_version)?,
         validity_years: check_validity(&flags.self_signed_cert_validity)?,
     };
     let peers = check_tls(&TlsArguments::of_peers(flags), &common, peer_urls, notices)?;
@@ -278,6 +282,7 @@ fn check_tls(
         skip_client_san_verification: arguments.skip_client_san_verification,
         min_version: common.min_version,
         max_version: common.max_version,
+        cipher_suites: common.cipher_suites.clone(),
     }))
 }
 
@@ -383,6 +388,44 @@ fn version(flag: &'static str, text: &str) -> Result<Option<TlsVersion>, ConfigE
         "TLS1.3" => Ok(Some(TlsVersion::Tls13)),
         _ => Err(ConfigError::invalid(flag, text, "write TLS1.2 or TLS1.3")),
     }
+}
+
+/// Returns the chosen suites; none for all.
+fn check_cipher_suites(
+    text: &str,
+    min: TlsVersion,
+    max: TlsVersion,
+) -> Result<Vec<CipherSuite>, ConfigError> {
+    let mut chosen = Vec::new();
+    for name in list(text) {
+        // Go accepts the names of these two suites without their hash as well.
+        let with_hash = format!("{name}_SHA256");
+        let is_it = |of: &str| of == name || (of.contains("CHACHA20") && of == with_hash);
+        let Some((_, suite)) = cipher_suites().find(|(of, _)| is_it(of)) else {
+            let names: Vec<String> = cipher_suites().map(|(name, _)| name).collect();
+            let reason = format!("{name} is not available: choose from {}", names.join(", "));
+            return Err(ConfigError::invalid("cipher-suites", text, reason));
+        };
+        chosen.push(suite);
+    }
+    if chosen.is_empty() {
+        return Ok(chosen);
+    }
+    if min == TlsVersion::Tls13 {
+        return conflict(
+            "--cipher-suites is given and --tls-min-version is TLS1.3, whose suites cannot be \
+             chosen: remove --cipher-suites"
+                .to_owned(),
+        );
+    }
+    let is_old = |suite: &CipherSuite| !format!("{suite:?}").starts_with("TLS13_");
+    if max == TlsVersion::Tls12 && !chosen.iter().any(is_old) {
+        return conflict(
+            "--tls-max-version is TLS1.2 and no suite of --cipher-suites is for it: add one"
+                .to_owned(),
+        );
+    }
+    Ok(chosen)
 }
 
 fn check_validity(text: &str) -> Result<u16, ConfigError> {

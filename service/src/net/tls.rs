@@ -52,6 +52,7 @@ pub(crate) mod tests;
 mod verify;
 mod x509;
 
+pub(crate) use settings::cipher_suites;
 pub use settings::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
 
 /// The protocols that the accepting end offers inside TLS. A client takes HTTP/2 if it can choose.

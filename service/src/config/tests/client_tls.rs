@@ -37,6 +37,45 @@ fn tls_for_clients_is_read() {
     assert_eq!(tls.max_version, TlsVersion::Tls12);
 }
 
+#[test]
+fn cipher_suites_have_their_names_in_go() {
+    let suites = |text: &str| {
+        let flags = format!("{URLS} --auto-tls --peer-auto-tls --cipher-suites={text}");
+        let config = config(&flags);
+        let [peers, clients] = [config.peer_tls, config.client_tls].map(Option::unwrap);
+        assert_eq!(peers.cipher_suites, clients.cipher_suites);
+        clients.cipher_suites
+    };
+    assert_eq!(suites(""), []);
+    let one =
+        suites("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305");
+    let names: Vec<String> = one.iter().map(|suite| format!("{suite:?}")).collect();
+    assert_eq!(
+        names,
+        [
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
+        ]
+    );
+    let unknown = "TLS_RSA_WITH_AES_128_CBC_SHA";
+    let text = error_of(&format!("--cipher-suites={unknown}"));
+    let start = format!(
+        "--cipher-suites is {unknown:?}: {unknown} is not available: choose from \
+         TLS_AES_256_GCM_SHA384, "
+    );
+    assert!(text.starts_with(&start), "{text}");
+    let text = error_of("--cipher-suites=TLS_AES_128_GCM_SHA256 --tls-min-version=TLS1.3");
+    assert!(
+        text.starts_with("--cipher-suites is given and --tls-min-version"),
+        "{text}"
+    );
+    let text = error_of("--cipher-suites=TLS_AES_128_GCM_SHA256 --tls-max-version=TLS1.2");
+    assert!(
+        text.contains("no suite of --cipher-suites is for it"),
+        "{text}"
+    );
+}
+
 /// As in etcd, only members must authenticate each other.
 #[test]
 fn clients_need_no_ca() {

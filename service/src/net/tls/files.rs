@@ -45,7 +45,7 @@ pub(super) fn load(
     identity: &TlsFiles,
     now: i64,
 ) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), TlsError> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(provider(settings));
     let flags = settings.flags;
     let trust = trust(settings)?;
     let own = Shown::read(identity, flags.cert_file, flags.key_file)?;
@@ -60,6 +60,17 @@ pub(super) fn load(
     let server = server(settings, &provider, trust.as_ref(), own)?;
     let client = client(settings, &provider, trust.as_ref(), dialling)?;
     Ok((Arc::new(server), Arc::new(client)))
+}
+
+fn provider(settings: &TlsSettings) -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    if !settings.cipher_suites.is_empty() {
+        provider.cipher_suites.retain(|suite| {
+            // As in Go, the suites of TLS 1.3 cannot be chosen.
+            suite.version() == &TLS13 || settings.cipher_suites.contains(&suite.suite())
+        });
+    }
+    provider
 }
 
 fn server(

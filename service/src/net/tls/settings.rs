@@ -6,6 +6,9 @@
 
 use std::path::PathBuf;
 
+use rustls::CipherSuite;
+use rustls::crypto::ring::ALL_CIPHER_SUITES;
+
 /// TLS for connections of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsSettings {
@@ -29,6 +32,8 @@ pub struct TlsSettings {
     pub min_version: TlsVersion,
     /// The newest accepted version.
     pub max_version: TlsVersion,
+    /// The suites offered with TLS 1.2; empty for all. TLS 1.3 offers all of its suites.
+    pub cipher_suites: Vec<CipherSuite>,
 }
 
 /// The names of one set of flags, without dashes, and the words for its users in log lines.
@@ -88,6 +93,16 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
+}
+
+/// Names of the cipher suites that can be offered, as Go and IANA write them.
+pub(crate) fn cipher_suites() -> impl Iterator<Item = (String, CipherSuite)> {
+    ALL_CIPHER_SUITES.iter().map(|suite| {
+        let suite = suite.suite();
+        // rustls writes the version into the names of TLS 1.3.
+        let name = format!("{suite:?}").replace("TLS13_", "TLS_");
+        (name, suite)
+    })
 }
 
 /// A version of TLS.

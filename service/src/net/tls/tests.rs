@@ -108,6 +108,7 @@ impl Authority {
             skip_client_san_verification: false,
             min_version: TlsVersion::Tls12,
             max_version: TlsVersion::Tls13,
+            cipher_suites: Vec::new(),
         }
     }
 }
