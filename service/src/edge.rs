@@ -147,13 +147,13 @@ impl Endpoint for Clients {
         &self.opening
     }
 
-    fn admit(&self, _remote: Option<SocketAddr>) -> Option<ClientPlace> {
-        self.places.take()
+    fn admit(&self, remote: Option<SocketAddr>) -> Option<ClientPlace> {
+        self.places.take(remote.map(|remote| remote.ip()))
     }
 
     async fn revoked(&self, place: &ClientPlace) {
         match place {
-            ClientPlace::Client { .. } => std::future::pending().await,
+            ClientPlace::Client { newcomer, .. } => newcomer.evicted().cancelled().await,
             ClientPlace::Probe(newcomer) => tokio::select! {
                 biased;
                 () = newcomer.evicted().cancelled() => {}
@@ -195,7 +195,8 @@ impl Endpoint for Clients {
         ending: &CancellationToken,
     ) {
         match place {
-            ClientPlace::Client { .. } => {
+            ClientPlace::Client { newcomer, .. } => {
+                self.places.opened(newcomer);
                 // The client gets the error, too, and its calls are counted.
                 if let Err(error) = self.speak(connection, ending).await {
                     tracing::debug!(%error, "a client connection ended with an error");

@@ -135,6 +135,10 @@ impl Server {
             let raft = raft.handle().clone();
             blocking(move || member::start(opened, origin, &config, tls, stopping, &raft)).await?
         };
+        let sets = [&certificates.peers, &certificates.clients];
+        let sets = sets.into_iter().flatten().cloned().collect();
+        let watched = running.metrics.watch_certificates(sets);
+        watched.map_err(|error| StartError::System(error.to_string()))?;
         let handle = running.member.handle().clone();
         let (is_ready, ready) = signal::channel(false);
         let (end, ended) = signal::channel(None);

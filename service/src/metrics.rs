@@ -26,10 +26,12 @@ use bytes::Bytes;
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use crate::net::tls::Tls;
 use crate::version::{API_VERSION, CLUSTER_VERSION};
 use conclave_core::handle::{Handle, Identity};
 
 mod calls;
+mod certificates;
 mod clients;
 mod durations;
 mod gauges;
@@ -47,6 +49,7 @@ pub use peers::PeerStats;
 pub(crate) use peers::Transfers;
 pub use stats::Stats;
 
+use certificates::Certificates;
 use gauges::Gauges;
 use process::Process;
 use renderings::Renderings;
@@ -148,6 +151,15 @@ impl Metrics {
             scrapes,
             renderings: Renderings::default(),
         })
+    }
+
+    /// Adds gauges of these certificates.
+    pub(crate) fn watch_certificates(&self, sets: Vec<Arc<Tls>>) -> prometheus::Result<()> {
+        if sets.is_empty() {
+            return Ok(());
+        }
+        let gauges = Certificates::new(sets)?;
+        self.registry.register(Box::new(gauges))
     }
 
     /// The counters of gRPC calls.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use etcd_client::{Client, ConnectOptions, Identity, TlsOptions};
 use harness::certificates::{Authority, Certificate, Validity};
-use harness::process::{READY, endpoint_in};
-use harness::{Process, eventually};
+use harness::process::{READY, address_in, endpoint_in};
+use harness::{Process, eventually, http1};
 
 const LISTEN: &str = "--listen-client-urls=https://127.0.0.1:0";
 
@@ -147,6 +147,24 @@ fn without_a_ca_a_client_needs_no_certificate() {
         let any = Secrets::none(server.trusted());
         any.put(process.endpoint()).await.unwrap();
         said(&any.curl(&format!("{}/health", process.endpoint())));
+    });
+}
+
+#[test]
+fn a_socket_can_be_secure() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("clients.sock");
+        let listen = format!("--listen-client-urls=unixs://{}", socket.display());
+        let _process = start(&listen, &server.client_flags());
+        let get = |secrets: &Secrets<'_>| {
+            let mut curl = secrets.curl_with("https://127.0.0.1/health");
+            curl.arg("--unix-socket").arg(&socket).output().unwrap()
+        };
+        said(&get(&Secrets::of(&server)));
+        assert!(!get(&Secrets::none(server.trusted())).status.success());
     });
 }
 
@@ -296,8 +314,20 @@ fn certificates_are_replaced_while_clients_connect() {
         let of_old = fs::read_to_string(server.trusted()).unwrap();
         let of_new = fs::read_to_string(renewed.trusted()).unwrap();
         fs::write(server.trusted(), format!("{of_old}{of_new}")).unwrap();
-        let mut process = start(LISTEN, &server.client_flags());
+        let mut flags = server.client_flags();
+        flags.push("--listen-metrics-urls=http://127.0.0.1:0".to_owned());
+        let mut process = start(LISTEN, &flags);
         let endpoint = process.endpoint().to_owned();
+        let metrics = address_in(&process.child().line("ready to serve metrics").unwrap());
+        let expect_failed = async |failed: f64| {
+            let answer = http1::get(&metrics, "/metrics").await;
+            let gauge = r#"conclave_tls_reload_failed{connections="clients"}"#;
+            assert_eq!(answer.metric(gauge), Some(failed));
+            for flag in ["cert-file", "trusted-ca-file"] {
+                let days = format!(r#"conclave_tls_certificate_expiry_days{{flag="{flag}"}}"#);
+                assert!(answer.metric(&days).unwrap() > 365.0, "{flag}");
+            }
+        };
         let load = Load::start(&endpoint, &first);
         load.goes_on().await;
         Secrets::of(&second).put(&endpoint).await.unwrap_err();
@@ -306,12 +336,15 @@ fn certificates_are_replaced_while_clients_connect() {
         Secrets::of(&second).put(&endpoint).await.unwrap();
         load.goes_on().await;
 
+        expect_failed(0.0).await;
         fs::write(server.cert(), "no certificate").unwrap();
+        expect_failed(1.0).await;
         Secrets::of(&second).put(&endpoint).await.unwrap();
         load.goes_on().await;
         let line = expect_line(&mut process, "cannot be used").await;
         assert!(line.contains("it has no certificate in PEM"), "{line}");
         server.replace_by(&renewed);
+        expect_failed(0.0).await;
         load.stop().await;
 
         fs::write(server.trusted(), &of_new).unwrap();

@@ -260,8 +260,12 @@ fn check_tls(
                         true => format!("--{cert}, --{key} and --{}", flags.trusted_ca_file),
                         false => format!("--{cert} and --{key}"),
                     };
+                    let scheme = match url.socket_path() {
+                        Some(_) => "unixs://",
+                        None => "https://",
+                    };
                     conflict(format!(
-                        "{url} begins with https:// and there is no certificate: give {files}, or \
+                        "{url} begins with {scheme} and there is no certificate: give {files}, or \
                          --{auto}"
                     ))
                 }

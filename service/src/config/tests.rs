@@ -554,8 +554,8 @@ fn urls_must_fit_together() {
         ),
         (
             "--listen-client-urls=unixs://a --advertise-client-urls=unix://a",
-            "--listen-client-urls is \"unixs://a\": TLS is not available in this version, use \
-             unix://",
+            "unixs://a begins with unixs:// and there is no certificate: give --cert-file and \
+             --key-file, or --auto-tls",
         ),
         (
             "--initial-cluster=b=http://b:2380",

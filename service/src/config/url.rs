@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 pub(super) const ONLY_CLIENTS: &str =
     "Unix sockets are for clients; give members http:// or https:// URLs";
 
-/// `http://host:port`, `https://host:port` or `unix://path`, as given. Ordered and compared by
-/// text, as in etcd.
+/// `http://host:port`, `https://host:port`, `unix://path` or `unixs://path`, as given. Ordered and
+/// compared by text, as in etcd.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberUrl {
     text: String,
@@ -36,17 +36,14 @@ impl MemberUrl {
             return Err("it has a control character".to_owned());
         }
         // One slash: the URL has no host, and the path is the same as with three slashes.
-        if let Some(path) = text.strip_prefix("unix:/")
+        if let Some((scheme @ ("unix" | "unixs"), path)) = text.split_once(":/")
             && !path.starts_with('/')
         {
-            return MemberUrl::parse(&format!("unix:///{path}"));
+            return MemberUrl::parse(&format!("{scheme}:///{path}"));
         }
         let authority = match text.split_once("://") {
             Some(("http" | "https", authority)) => authority,
-            Some(("unix", path)) => return MemberUrl::of_socket(text, path),
-            Some(("unixs", _)) => {
-                return Err("TLS is not available in this version, use unix://".to_owned());
-            }
+            Some(("unix" | "unixs", path)) => return MemberUrl::of_socket(text, path),
             Some((scheme, _)) => return Err(format!("unknown scheme {scheme:?}, use http://")),
             None => return Err("write it as http://host:port".to_owned()),
         };
@@ -116,7 +113,7 @@ impl MemberUrl {
 
     /// Returns true if connections to this URL use TLS.
     pub(crate) fn is_tls(&self) -> bool {
-        self.text.starts_with("https://")
+        self.text.starts_with("https://") || self.text.starts_with("unixs://")
     }
 
     /// The port; 0 asks the system for a free one.
@@ -279,15 +276,19 @@ mod tests {
             ("unix:///run/conclave.sock", "/run/conclave.sock"),
             ("unix://conclave.sock", "conclave.sock"),
             ("unix://localhost:2379", "localhost:2379"),
+            ("unixs:///run/conclave.sock", "/run/conclave.sock"),
         ] {
             let url = MemberUrl::parse(text).expect(text);
             assert_eq!(url.socket_path(), Some(Path::new(path)), "{text}");
             assert_eq!(url.bind_addresses(), []);
+            assert_eq!(url.is_tls(), text.starts_with("unixs:"));
             assert!(!url.is_unspecified());
             assert_eq!(url.to_string(), text);
         }
         let one_slash = MemberUrl::parse("unix:/run/a.sock");
         assert_eq!(one_slash, MemberUrl::parse("unix:///run/a.sock"));
+        let one_slash = MemberUrl::parse("unixs:/run/a.sock");
+        assert_eq!(one_slash, MemberUrl::parse("unixs:///run/a.sock"));
         let tcp = MemberUrl::parse("http://localhost:1").expect("a url");
         assert_eq!(tcp.socket_path(), None);
     }
@@ -329,10 +330,6 @@ mod tests {
             ),
             ("ftp://localhost:21", "unknown scheme \"ftp\", use http://"),
             ("unix://", "write it as unix:///path/of/the/socket"),
-            (
-                "unixs://a",
-                "TLS is not available in this version, use unix://",
-            ),
         ] {
             assert_eq!(MemberUrl::parse(text), Err(reason.to_owned()), "{text}");
         }

@@ -5,7 +5,12 @@
 //! one HTTP/1 request, such as `GET /health` or `GET /metrics`, within [`PROBE_TIMEOUT`]. It is
 //! closed when it speaks HTTP/2, when it is silent and others need its place ([`Newcomers`]), and
 //! after its request.
+//!
+//! A connection that is still opening, in its TLS handshake or before its first bytes, takes a
+//! place as well. Such connections may have half of the places: beyond that the next one evicts an
+//! earlier one. So strangers that connect and send nothing never take all places.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +30,8 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct ClientPlaces {
     max: usize,
     clients: Arc<Semaphore>,
+    /// Connections with a place that are still opening.
+    opening: Arc<Newcomers>,
     probes: Arc<Newcomers>,
     refused: IntCounter,
     log_once: LogOnce,
@@ -36,6 +43,7 @@ pub struct ClientPlaces {
 pub(super) enum ClientPlace {
     Client {
         _permit: OwnedSemaphorePermit,
+        newcomer: Newcomer,
     },
     /// A connection beyond the limit.
     Probe(Newcomer),
@@ -48,6 +56,7 @@ impl ClientPlaces {
         Arc::new(ClientPlaces {
             max,
             clients: Arc::new(Semaphore::new(max)),
+            opening: Newcomers::new((max / 2).max(1)),
             probes: Newcomers::new(PROBES_MAX),
             refused,
             log_once: LogOnce::default(),
@@ -56,9 +65,10 @@ impl ClientPlaces {
     }
 
     /// Takes a place for a connection. `None` if the connection must be closed.
-    pub(super) fn take(&self) -> Option<ClientPlace> {
+    pub(super) fn take(&self, remote: Option<IpAddr>) -> Option<ClientPlace> {
         if let Ok(_permit) = Arc::clone(&self.clients).try_acquire_owned() {
-            return Some(ClientPlace::Client { _permit });
+            let newcomer = self.admit(&self.opening, remote)?;
+            return Some(ClientPlace::Client { _permit, newcomer });
         }
         if self.is_new("too many") {
             let limit = self.max;
@@ -68,14 +78,23 @@ impl ClientPlaces {
                  GET /health"
             );
         }
-        let Some((newcomer, has_evicted)) = self.probes.admit(None) else {
-            self.refuse();
-            return None;
-        };
-        if has_evicted {
+        self.admit(&self.probes, None).map(ClientPlace::Probe)
+    }
+
+    fn admit(&self, newcomers: &Arc<Newcomers>, remote: Option<IpAddr>) -> Option<Newcomer> {
+        let admitted = newcomers.admit(remote);
+        if admitted
+            .as_ref()
+            .is_none_or(|(_, has_evicted)| *has_evicted)
+        {
             self.refuse();
         }
-        Some(ClientPlace::Probe(newcomer))
+        admitted.map(|(newcomer, _)| newcomer)
+    }
+
+    /// Records that a connection has opened: it is not evicted any more.
+    pub(super) fn opened(&self, newcomer: &Newcomer) {
+        self.opening.take(newcomer.number());
     }
 
     /// Counts a connection that is closed for lack of a place.
@@ -97,22 +116,52 @@ mod tests {
     fn beyond_the_limit_there_is_room_for_probes() {
         let refused = IntCounter::new("refused", "connections").expect("a valid name");
         let places = ClientPlaces::new(2, refused.clone());
-        let mut clients: Vec<_> = (0..2).map(|_| places.take()).collect();
+        let mut clients: Vec<_> = (0..2).map(|_| opened(&places)).collect();
         assert!(
             clients
                 .iter()
                 .all(|place| matches!(place, Some(ClientPlace::Client { .. })))
         );
-        let probes: Vec<_> = (0..PROBES_MAX).map(|_| places.take()).collect();
+        let probes: Vec<_> = (0..PROBES_MAX).map(|_| places.take(None)).collect();
         assert!(
             probes
                 .iter()
                 .all(|place| matches!(place, Some(ClientPlace::Probe(_))))
         );
         assert_eq!(refused.get(), 0);
-        assert!(matches!(places.take(), Some(ClientPlace::Probe(_))));
+        assert!(matches!(places.take(None), Some(ClientPlace::Probe(_))));
         assert_eq!(refused.get(), 1);
         clients.pop();
-        assert!(matches!(places.take(), Some(ClientPlace::Client { .. })));
+        assert!(matches!(
+            places.take(None),
+            Some(ClientPlace::Client { .. })
+        ));
+    }
+
+    #[test]
+    fn connections_that_do_not_open_get_half_of_the_places() {
+        let refused = IntCounter::new("refused", "connections").expect("a valid name");
+        let places = ClientPlaces::new(8, refused.clone());
+        let is_evicted = |place: &Option<ClientPlace>| match place {
+            Some(ClientPlace::Client { newcomer, .. }) => newcomer.evicted().is_cancelled(),
+            _ => panic!("there are places"),
+        };
+        let served = [(); 2].map(|()| opened(&places));
+        let silent = [(); 5].map(|()| places.take(None));
+        assert_eq!(
+            silent.each_ref().map(is_evicted),
+            [true, false, false, false, false]
+        );
+        assert!(!served.iter().any(is_evicted));
+        assert_eq!(refused.get(), 1);
+    }
+
+    /// Takes a place for a connection that opens.
+    fn opened(places: &ClientPlaces) -> Option<ClientPlace> {
+        let place = places.take(None);
+        if let Some(ClientPlace::Client { newcomer, .. }) = &place {
+            places.opened(newcomer);
+        }
+        place
     }
 }

@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -51,6 +51,8 @@ mod settings;
 pub(crate) mod tests;
 mod verify;
 mod x509;
+
+use files::Made;
 
 pub(crate) use settings::cipher_suites;
 pub use settings::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
@@ -88,8 +90,20 @@ pub struct Tls {
 #[derive(Debug)]
 struct Loaded {
     stamps: Vec<Stamp>,
-    server: Arc<ServerConfig>,
-    client: Arc<ClientConfig>,
+    made: Made,
+    /// Whether the present files cannot be used, so that `made` is of former ones.
+    has_failed: bool,
+}
+
+/// The state of one set of certificates, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Condition {
+    /// The kind of connections: "peers".
+    pub(crate) users: &'static str,
+    /// When the first certificate of each file in use expires, in seconds since 1970, by the flag.
+    pub(crate) ends: Vec<(&'static str, i64)>,
+    /// Whether the files have changed and cannot be used.
+    pub(crate) has_failed: bool,
 }
 
 /// Modification time and length of a file; `None` for a file that is not there.
@@ -113,14 +127,14 @@ impl Tls {
             } => self_signed::provide(settings.flags, data_dir, (*validity_years, hosts), now)?,
         };
         let stamps = stamps(&settings, &identity);
-        let (server, client) = files::load(&settings, &identity, now)?;
+        let made = files::load(&settings, &identity, now)?;
         Ok(Tls {
             settings,
             identity,
             loaded: Mutex::new(Loaded {
                 stamps,
-                server,
-                client,
+                made,
+                has_failed: false,
             }),
         })
     }
@@ -160,8 +174,24 @@ impl Tls {
         Ok(stream)
     }
 
-    /// Returns the configurations, after reading the files again if they have changed.
+    /// Returns the configurations for accepted and for dialled connections.
     fn current(&self) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
+        let Made { server, client, .. } = &self.loaded().made;
+        (Arc::clone(server), Arc::clone(client))
+    }
+
+    /// Returns the state of the certificates.
+    pub(crate) fn condition(&self) -> Condition {
+        let loaded = self.loaded();
+        Condition {
+            users: self.settings.flags.users,
+            ends: loaded.made.ends.clone(),
+            has_failed: loaded.has_failed,
+        }
+    }
+
+    /// Returns what was made of the files, after reading them again if they have changed.
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
         let mut loaded = self.loaded.lock();
         let stamps = stamps(&self.settings, &self.identity);
         if stamps != loaded.stamps {
@@ -170,11 +200,12 @@ impl Tls {
             let now = SystemClock::new().wall_ms().div_euclid(1_000);
             let users = self.settings.flags.users;
             match files::load(&self.settings, &self.identity, now) {
-                Ok((server, client)) => {
+                Ok(made) => {
                     tracing::info!("the certificates for {users} have changed and were read again");
-                    (loaded.server, loaded.client) = (server, client);
+                    (loaded.made, loaded.has_failed) = (made, false);
                 }
                 Err(error) => {
+                    loaded.has_failed = true;
                     let error = error.to_string();
                     tracing::warn!(
                         error,
@@ -184,7 +215,7 @@ impl Tls {
                 }
             }
         }
-        (Arc::clone(&loaded.server), Arc::clone(&loaded.client))
+        loaded
     }
 }
 

@@ -13,10 +13,11 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use time::OffsetDateTime;
 
 use super::verify::{Anybody, NamedClient, NamedServer, Names};
 use super::x509::facts;
-use super::{TlsError, TlsFiles, TlsFlags, TlsSettings, TlsVersion};
+use super::{TlsError, TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
 
 /// The protocols spoken inside TLS, as ALPN names them.
 const HTTP2: &[u8] = b"h2";
@@ -35,8 +36,19 @@ struct Trust {
     roots: Arc<RootCertStore>,
     crls: Vec<CertificateRevocationListDer<'static>>,
     names: Names,
+    /// When the first of the roots expires.
+    end: Option<i64>,
     /// The flag and the file of the roots, for errors.
     ca: (&'static str, PathBuf),
+}
+
+/// The result of reading all files.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) server: Arc<ServerConfig>,
+    pub(super) client: Arc<ClientConfig>,
+    /// The end of the certificates of each file: see [`super::Condition`].
+    pub(super) ends: Vec<(&'static str, i64)>,
 }
 
 /// Reads all files. Warns about certificates that have expired by `now`.
@@ -44,7 +56,7 @@ pub(super) fn load(
     settings: &TlsSettings,
     identity: &TlsFiles,
     now: i64,
-) -> Result<(Arc<ServerConfig>, Arc<ClientConfig>), TlsError> {
+) -> Result<Made, TlsError> {
     let provider = Arc::new(provider(settings));
     let flags = settings.flags;
     let trust = trust(settings)?;
@@ -57,9 +69,33 @@ pub(super) fn load(
     if settings.client_identity.is_some() {
         dialling.warn_if_ended(now, flags);
     }
+    let own_flag = match &settings.identity {
+        TlsIdentity::Files(_) => flags.cert_file,
+        TlsIdentity::SelfSigned { .. } => flags.auto_tls,
+    };
+    let mut ends = vec![(own_flag, first_end(&own.chain))];
+    if settings.client_identity.is_some() {
+        ends.push((flags.client_cert_file, first_end(&dialling.chain)));
+    }
+    if let Some(trust) = &trust {
+        ends.push((flags.trusted_ca_file, trust.end));
+    }
     let server = server(settings, &provider, trust.as_ref(), own)?;
     let client = client(settings, &provider, trust.as_ref(), dialling)?;
-    Ok((Arc::new(server), Arc::new(client)))
+    Ok(Made {
+        server: Arc::new(server),
+        client: Arc::new(client),
+        ends: ends
+            .into_iter()
+            .filter_map(|(flag, end)| Some((flag, end?)))
+            .collect(),
+    })
+}
+
+/// Returns when the first of the certificates expires; `None` if none of them is readable.
+fn first_end(certificates: &[CertificateDer<'_>]) -> Option<i64> {
+    let ends = certificates.iter().filter_map(|der| facts(der).ends);
+    ends.map(OffsetDateTime::unix_timestamp).min()
 }
 
 fn provider(settings: &TlsSettings) -> CryptoProvider {
@@ -165,7 +201,9 @@ fn trust(settings: &TlsSettings) -> Result<Option<Trust>, TlsError> {
     };
     let flags = settings.flags;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(flags.trusted_ca_file, ca_file)? {
+    let certificates = certificates(flags.trusted_ca_file, ca_file)?;
+    let end = first_end(&certificates);
+    for certificate in certificates {
         roots
             .add(certificate)
             .map_err(|error| problem(flags.trusted_ca_file, ca_file, error))?;
@@ -182,6 +220,7 @@ fn trust(settings: &TlsSettings) -> Result<Option<Trust>, TlsError> {
             common_names: settings.allowed_cns.clone(),
             hostnames: settings.allowed_hostnames.clone(),
         },
+        end,
         ca: (flags.trusted_ca_file, ca_file.clone()),
     }))
 }
