@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use etcd_client::{Client, ConnectOptions, Identity, TlsOptions};
 use harness::certificates::{Authority, Certificate, Validity};
-use harness::process::{READY, address_in, endpoint_in};
+use harness::child::Child;
+use harness::process::{READY, address_in, binary, endpoint_in, own_place};
 use harness::{Process, eventually, http1};
 
 const LISTEN: &str = "--listen-client-urls=https://127.0.0.1:0";
@@ -192,8 +193,8 @@ fn plain_and_secure_urls_are_served_side_by_side() {
         flags.push("--listen-metrics-urls=https://127.0.0.1:0,http://127.0.0.1:0".to_owned());
         let listen = format!("{LISTEN},http://127.0.0.1:0");
         let mut process = start(&listen, &flags);
-        let clients = two_endpoints(&mut process, READY).await;
-        let metrics = two_endpoints(&mut process, "ready to serve metrics").await;
+        let clients = two_endpoints(process.child(), READY).await;
+        let metrics = two_endpoints(process.child(), "ready to serve metrics").await;
         let known = Secrets::of(&server);
         let unknown = Secrets::none(server.trusted());
         known.put(&clients[0]).await.unwrap();
@@ -296,6 +297,52 @@ fn versions_and_cipher_suites_can_be_restricted() {
         assert!(may(&chosen, &suite("ECDHE-ECDSA-AES128-GCM-SHA256")));
         assert!(may(&chosen, &new));
     });
+}
+
+/// A limit of 1,024 open files leaves 349 places for clients.
+#[test]
+fn connections_that_never_open_keep_no_client_out() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let dir = tempfile::tempdir().unwrap();
+        let mut arguments = vec![
+            "--nofile=1024:1024".to_owned(),
+            binary().display().to_string(),
+        ];
+        arguments.extend(own_place(dir.path(), "http://127.0.0.1:0"));
+        arguments.push(format!("{LISTEN},http://127.0.0.1:0"));
+        arguments.extend(server.client_flags());
+        let child = Child::spawn("prlimit", &arguments, &[]);
+        let [secure, plain] = two_endpoints(&child, READY).await;
+        let address = |endpoint: &str| endpoint.split_once("://").unwrap().1.to_owned();
+        let mut earlier = TcpStream::connect(address(&plain)).unwrap();
+        expect_alive(&mut earlier);
+        let silent: Vec<_> = (0..400)
+            .map(|_| TcpStream::connect(address(&secure)).unwrap())
+            .collect();
+        eventually("connections to be evicted", || async {
+            let answer = http1::get(&address(&plain), "/metrics").await;
+            let refused = answer.metric("conclave_client_connections_refused_total");
+            (refused >= Some(200.0)).then_some(())
+        })
+        .await;
+        Secrets::of(&server).put(&secure).await.unwrap();
+        expect_alive(&mut earlier);
+        drop(silent);
+    });
+}
+
+/// Sends a request on a connection that stays open, and expects the answer.
+fn expect_alive(stream: &mut TcpStream) {
+    write!(stream, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("ok\n") {
+        let mut part = [0; 1024];
+        let length = stream.read(&mut part).unwrap();
+        assert_ne!(length, 0, "the connection is closed: {answer:?}");
+        answer.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
 }
 
 /// Every file is replaced while clients connect, and no request fails. An unusable file leaves the
@@ -406,8 +453,7 @@ impl Load {
 }
 
 /// The URLs of two listeners, from the lines that announce them.
-async fn two_endpoints(process: &mut Process, announced: &str) -> [String; 2] {
-    let child = process.child();
+async fn two_endpoints(child: &Child, announced: &str) -> [String; 2] {
     eventually("two listeners", || {
         let lines = child.lines();
         let found = lines.iter().filter(|line| line.contains(announced));
