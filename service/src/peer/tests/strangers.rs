@@ -39,7 +39,7 @@ async fn a_hello_is_checked_before_anything_else() {
     let b = Party::start(2).await;
     let answer = greet(&b, hello()).await.expect("welcome");
     assert_eq!((answer.member_id, answer.cluster_id), (2, CLUSTER));
-    b.network.set_members(&[], &[MemberId(9)]);
+    b.network.set_members(&[b.member()], &[MemberId(9)]);
     for (hello, text) in [
         (
             Hello {
