@@ -170,10 +170,10 @@ impl Applier {
         for item in work {
             match item {
                 ToApply::Entry { entry, proposals } => {
-                    if let Some(named) = entry::named(&self.skipped, entry.position.index) {
+                    if let Some(skipped) = entry::to_skip(&self.skipped, entry.position.index) {
                         // The batch so far belongs to the entries before this one.
                         may_compact |= self.commit(std::mem::take(batch))?;
-                        self.skip(&entry, named)?;
+                        self.skip(&entry, skipped)?;
                         continue;
                     }
                     self.apply_entry(&entry, proposals, batch)?;
@@ -194,10 +194,10 @@ impl Applier {
     }
 
     /// Skips an entry. Callers of its commands get an error: the outcome is unknown.
-    fn skip(&mut self, entry: &CommittedEntry, named: SkippedEntry) -> Result<(), Fault> {
+    fn skip(&mut self, entry: &CommittedEntry, skipped: SkippedEntry) -> Result<(), Fault> {
         let Position { index, term } = entry.position;
         self.forwarded.passed(term, &self.mailbox);
-        entry::skip(&mut self.machine, entry, named)?;
+        entry::skip(&mut self.machine, entry, skipped)?;
         self.commit(Batch {
             index,
             ..Batch::default()
@@ -303,7 +303,7 @@ impl Applier {
         }
         if let Some(revision) = effects.compacted {
             let revision = revision.0;
-            tracing::info!(revision, "compacted: what was superseded before is removed");
+            tracing::info!(revision, "the history before this revision is compacted");
         }
         if effects.alarms_changed {
             self.log_alarms();

@@ -115,8 +115,8 @@ pub(crate) struct Driver {
     changes: VecDeque<Proposal>,
     /// Proposals that came back, to be proposed at the next tick or under the next leader.
     held_back: Vec<Proposal>,
-    /// Commands forwarded to a leader may still be unanswered.
-    away: bool,
+    /// Commands that were forwarded to a leader may still be unanswered.
+    forwarded_unanswered: bool,
     /// Commands that are proposed and not committed yet, in log order.
     placed: VecDeque<Placed>,
     /// Number of the last work given to the log writer (`written`), and of the last work that it
@@ -154,7 +154,7 @@ impl Driver {
             forwarded_bytes: 0,
             changes: VecDeque::new(),
             held_back: Vec::new(),
-            away: false,
+            forwarded_unanswered: false,
             placed: VecDeque::new(),
             written: 0,
             confirmed: 0,
@@ -188,7 +188,7 @@ impl Driver {
         if self.is_removed() {
             self.log_removal();
         }
-        self.tell_peers_who_is_there();
+        self.announce_members();
         if self.parts.node.raft_status().is_sole_voter {
             // No other member could win, so there is no reason to wait for an election timeout.
             self.parts.node.campaign();
@@ -347,27 +347,31 @@ impl Driver {
             return;
         }
         let before = std::mem::replace(&mut self.raft_status, raft_status);
-        let same_reign =
+        let still_leads =
             before.is_leader && raft_status.is_leader && before.term == raft_status.term;
-        if !same_reign {
+        if !still_leads {
             self.parts.progress.close_reads();
             self.leader_changed(before.is_leader);
         }
-        if raft_status.is_leader && !same_reign {
-            tracing::info!(term = raft_status.term.0, "this member leads");
+        if raft_status.is_leader && !still_leads {
+            tracing::info!(term = raft_status.term.0, "this member is the leader now");
             let begins_at = self.parts.node.term_start();
             self.parts.leases.promoted(raft_status.term, begins_at);
         } else if before.is_leader && !raft_status.is_leader {
             tracing::info!(
                 term = raft_status.term.0,
                 leader = raft_status.leader.to_string(),
-                "this member leads no more"
+                "this member is no longer the leader"
             );
             self.parts.leases.demoted();
             self.end_snapshots();
         } else if raft_status.leader != before.leader && raft_status.leader != MemberId::NONE {
             let leader = raft_status.leader.to_string();
-            tracing::info!(term = raft_status.term.0, leader, "another member leads");
+            tracing::info!(
+                term = raft_status.term.0,
+                leader,
+                "another member is the leader"
+            );
         }
         if raft_status.is_leader && self.parts.node.is_sole_member() {
             // A voter that has since been removed may have acknowledged writes. This member has

@@ -142,9 +142,9 @@ mod tests {
     }
 
     /// Forwards commands under a term.
-    fn send(away: &mut Forwarded, term: u64, request_ids: &[u64]) -> Vec<Caller> {
+    fn send(forwarded: &mut Forwarded, term: u64, request_ids: &[u64]) -> Vec<Caller> {
         let (proposals, callers) = request_ids.iter().copied().map(proposal).unzip();
-        away.add(Term(term), proposals);
+        forwarded.add(Term(term), proposals);
         callers
     }
 
@@ -170,57 +170,57 @@ mod tests {
 
     #[test]
     fn an_outcome_is_found_by_name_and_once() {
-        let mut away = Forwarded::default();
-        let _callers = send(&mut away, 2, &[7, 8]);
-        assert!(away.take(RequestId(9)).is_none());
-        let taken = away.take(RequestId(8)).expect("it is away");
+        let mut forwarded = Forwarded::default();
+        let _callers = send(&mut forwarded, 2, &[7, 8]);
+        assert!(forwarded.take(RequestId(9)).is_none());
+        let taken = forwarded.take(RequestId(8)).expect("it was forwarded");
         assert_eq!(taken.slot.map(|slot| slot.request_id()), Some(RequestId(8)));
-        assert!(away.take(RequestId(8)).is_none());
+        assert!(forwarded.take(RequestId(8)).is_none());
     }
 
     #[test]
     fn an_entry_of_a_later_term_hands_back_what_was_sent_under_earlier_ones() {
-        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
-        let _callers = send(&mut away, 2, &[9, 7]);
-        let _callers = send(&mut away, 3, &[8]);
-        let _callers = send(&mut away, 5, &[10]);
-        away.passed(Term(2), &mailbox);
+        let (mut forwarded, mailbox) = (Forwarded::default(), Mailbox::default());
+        let _callers = send(&mut forwarded, 2, &[9, 7]);
+        let _callers = send(&mut forwarded, 3, &[8]);
+        let _callers = send(&mut forwarded, 5, &[10]);
+        forwarded.passed(Term(2), &mailbox);
         assert!(came_back(&mailbox).is_empty());
-        away.passed(Term(3), &mailbox);
+        forwarded.passed(Term(3), &mailbox);
         assert_eq!(came_back(&mailbox), [7, 9]);
-        away.passed(Term(5), &mailbox);
+        forwarded.passed(Term(5), &mailbox);
         assert_eq!(came_back(&mailbox), [8]);
-        assert!(away.take(RequestId(10)).is_some());
+        assert!(forwarded.take(RequestId(10)).is_some());
     }
 
     /// Commands of a leader that stepped down arrive after commands that were forwarded under the
     /// next term.
     #[test]
     fn the_order_in_which_terms_are_told_does_not_matter() {
-        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
-        let _callers = send(&mut away, 4, &[1]);
-        let _callers = send(&mut away, 2, &[2]);
-        away.passed(Term(4), &mailbox);
+        let (mut forwarded, mailbox) = (Forwarded::default(), Mailbox::default());
+        let _callers = send(&mut forwarded, 4, &[1]);
+        let _callers = send(&mut forwarded, 2, &[2]);
+        forwarded.passed(Term(4), &mailbox);
         assert_eq!(came_back(&mailbox), [2]);
     }
 
     /// A refusal may be late: it does not concern the same command sent again under the next term.
     #[test]
     fn a_refusal_is_of_one_term() {
-        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
-        let _callers = send(&mut away, 3, &[7, 8]);
-        away.refused(&refusal(2, &[7], Reason::NotLeader), &mailbox);
+        let (mut forwarded, mailbox) = (Forwarded::default(), Mailbox::default());
+        let _callers = send(&mut forwarded, 3, &[7, 8]);
+        forwarded.refused(&refusal(2, &[7], Reason::NotLeader), &mailbox);
         assert!(came_back(&mailbox).is_empty());
-        away.refused(&refusal(3, &[99, 7], Reason::NotLeader), &mailbox);
+        forwarded.refused(&refusal(3, &[99, 7], Reason::NotLeader), &mailbox);
         assert_eq!(came_back(&mailbox), [7]);
-        assert!(away.take(RequestId(8)).is_some());
+        assert!(forwarded.take(RequestId(8)).is_some());
     }
 
     #[test]
     fn a_leader_without_room_is_the_callers_to_know() {
-        let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
-        let mut callers = send(&mut away, 3, &[7, 8]);
-        away.refused(&refusal(3, &[7], Reason::Busy), &mailbox);
+        let (mut forwarded, mailbox) = (Forwarded::default(), Mailbox::default());
+        let mut callers = send(&mut forwarded, 3, &[7, 8]);
+        forwarded.refused(&refusal(3, &[7], Reason::Busy), &mailbox);
         assert!(came_back(&mailbox).is_empty());
         let refused = Answer::Refused(Refused(ApiError::RequestTooManyRequests));
         let told = callers[0].try_recv().expect("an answer");
@@ -230,27 +230,27 @@ mod tests {
 
     #[test]
     fn those_whose_callers_gave_up_are_forgotten() {
-        let mut away = Forwarded::default();
-        let mut callers = send(&mut away, 3, &[7, 8]);
+        let mut forwarded = Forwarded::default();
+        let mut callers = send(&mut forwarded, 3, &[7, 8]);
         callers.remove(0);
-        away.sweep();
-        assert!(away.take(RequestId(7)).is_none());
-        assert!(away.take(RequestId(8)).is_some());
+        forwarded.sweep();
+        assert!(forwarded.take(RequestId(7)).is_none());
+        assert!(forwarded.take(RequestId(8)).is_some());
     }
 
     /// The next command of its pipeline may have been proposed under the new term, or refused.
     #[tokio::test]
     async fn a_command_of_a_pipeline_is_never_proposed_again() {
         for is_refused in [true, false] {
-            let (mut away, mailbox) = (Forwarded::default(), Mailbox::default());
+            let (mut forwarded, mailbox) = (Forwarded::default(), Mailbox::default());
             let (mut proposal, mut caller) = proposal(7);
             let order = Order::new(Term(3), true);
             let place = order.next_place().await;
             proposal.slot = proposal.slot.map(|slot| slot.in_place(Some(place)));
-            away.add(Term(3), vec![proposal]);
+            forwarded.add(Term(3), vec![proposal]);
             match is_refused {
-                true => away.refused(&refusal(3, &[7], Reason::NotLeader), &mailbox),
-                false => away.passed(Term(4), &mailbox),
+                true => forwarded.refused(&refusal(3, &[7], Reason::NotLeader), &mailbox),
+                false => forwarded.passed(Term(4), &mailbox),
             }
             assert!(came_back(&mailbox).is_empty());
             let told = caller.try_recv().expect("an answer");
@@ -265,14 +265,14 @@ mod tests {
     /// A snapshot skips the entries that would have brought the outcomes.
     #[test]
     fn a_state_that_jumped_leaves_them_unknown() {
-        let mut away = Forwarded::default();
-        let mut callers = send(&mut away, 3, &[7]);
-        away.lost();
+        let mut forwarded = Forwarded::default();
+        let mut callers = send(&mut forwarded, 3, &[7]);
+        forwarded.lost();
         let told = callers[0].try_recv().expect("an answer");
         assert!(matches!(
             told,
             Answer::Lost(Unknown(ApiError::LeaderChanged))
         ));
-        assert!(away.take(RequestId(7)).is_none());
+        assert!(forwarded.take(RequestId(7)).is_none());
     }
 }

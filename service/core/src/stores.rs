@@ -299,9 +299,9 @@ impl Opened {
                 kind: entry.kind,
                 payload: entry.data,
             };
-            if let Some(named) = applying::named(&self.skipped, entry.position.index) {
+            if let Some(skipped) = applying::to_skip(&self.skipped, entry.position.index) {
                 self.machine.commit()?;
-                applying::skip(&mut self.machine, &entry, named)?;
+                applying::skip(&mut self.machine, &entry, skipped)?;
             } else {
                 // No caller waits for the outcomes.
                 applying::apply(&mut self.machine, &entry)?;

@@ -39,7 +39,7 @@ use conclave_core::peers::PeerEvent;
 /// The first pause between two attempts.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 /// A connection shorter than this counts as a failed attempt, so the pauses are not reset.
-pub(super) const STOOD_MIN: Duration = Duration::from_secs(1);
+pub(super) const CONNECTION_MIN: Duration = Duration::from_secs(1);
 /// Members started together do not come up at the same instant. Until this long after our own
 /// start, an unreachable peer is not worth a warning.
 const STARTUP_GRACE: Duration = Duration::from_secs(5);
@@ -276,9 +276,9 @@ async fn keep(link: &Link, common: &Common) {
         for url in &link.dialled(good.as_deref()) {
             let refused = match session(link, common, &dialling, url, &log_once).await {
                 Err(refused) => refused,
-                Ok(stood) => {
+                Ok(lasted) => {
                     (good, grace_ends) = (Some(url.clone()), common.clock.now());
-                    if stood >= STOOD_MIN {
+                    if lasted >= CONNECTION_MIN {
                         pauses.reset();
                         log_once.forget_all();
                     }
@@ -322,7 +322,7 @@ async fn session(
     let mut client = connection.client();
     let identity = common.settings.identity();
     // Closes the queue on every way out, so that its frames end too.
-    let breaks = Breaks { link, common };
+    let disconnect = Disconnect { link, common };
     let frames = link.queue.start(common.stream_hello(link.id));
     let opening = async {
         let mut hellos = client.stream(frames).await?.into_inner();
@@ -363,7 +363,7 @@ async fn session(
         tokio::select! {
             ended = hellos.message() => break ended,
             never = &mut probing => match never {},
-            () = tokio::time::sleep(STOOD_MIN), if !is_logged => {
+            () = tokio::time::sleep(CONNECTION_MIN), if !is_logged => {
                 log_connected();
                 is_logged = true;
             }
@@ -373,13 +373,15 @@ async fn session(
         Ok(_) => "it closed the stream".to_owned(),
         Err(status) => reason(&status),
     };
-    drop(breaks);
+    drop(disconnect);
     let now = common.clock.now();
-    let stood = now.since(since);
-    if stood >= STOOD_MIN || log_once.is_new(&format!("disconnected from {url}: {reason}"), now) {
+    let lasted = now.since(since);
+    if lasted >= CONNECTION_MIN
+        || log_once.is_new(&format!("disconnected from {url}: {reason}"), now)
+    {
         tracing::warn!(member, %url, reason, "disconnected from a member");
     }
-    Ok(stood)
+    Ok(lasted)
 }
 
 /// Asks a member whether it knows this one, which is blank, as a member that has run.
@@ -410,21 +412,21 @@ async fn answered<T>(
 
 /// Ends a connection when it is dropped: removes it from the link, and notifies the driver that
 /// messages may be lost.
-struct Breaks<'a> {
+struct Disconnect<'a> {
     link: &'a Link,
     common: &'a Common,
 }
 
-impl Drop for Breaks<'_> {
+impl Drop for Disconnect<'_> {
     fn drop(&mut self) {
         let stats = &self.link.stats;
-        let stood = self.link.connected.lock().take().is_some();
-        stats.active.sub(i64::from(stood));
+        let was_connected = self.link.connected.lock().take().is_some();
+        stats.active.sub(i64::from(was_connected));
         let was_open = self.link.queue.close();
         if self.link.ending.is_cancelled() {
             return;
         }
-        stats.disconnected.inc_by(u64::from(stood));
+        stats.disconnected.inc_by(u64::from(was_connected));
         if was_open {
             self.common
                 .inbox

@@ -18,7 +18,7 @@ use conclave_storage::MemberId;
 
 use super::hello::not_the_member;
 use super::incoming::Begun;
-use super::link::STOOD_MIN;
+use super::link::CONNECTION_MIN;
 use super::{Answers, Network, reason};
 use crate::metrics::OfPeer;
 use crate::net::ConnectionInfo;
@@ -222,7 +222,7 @@ impl PeerService {
         if is_logged {
             log_connected();
         }
-        let mut standing = std::pin::pin!(tokio::time::sleep(STOOD_MIN));
+        let mut standing = std::pin::pin!(tokio::time::sleep(CONNECTION_MIN));
         let mut has_stood = false;
         let mut stats = None;
         let reason = loop {

@@ -68,7 +68,7 @@ pub(crate) fn apply(machine: &mut Machine, entry: &CommittedEntry) -> Result<Vec
 }
 
 /// Returns the entry to skip at this index, if there is one.
-pub(crate) fn named(skipped: &[SkippedEntry], index: Index) -> Option<SkippedEntry> {
+pub(crate) fn to_skip(skipped: &[SkippedEntry], index: Index) -> Option<SkippedEntry> {
     skipped.iter().find(|entry| entry.index == index).copied()
 }
 

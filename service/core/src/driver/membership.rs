@@ -116,7 +116,7 @@ impl Driver {
                 };
                 self.parts.log.append(&append)?;
             }
-            self.tell_peers_who_is_there();
+            self.announce_members();
             let id = self.parts.member_id;
             if change == (Change::Remove { id }) {
                 self.log_removal();
@@ -142,10 +142,10 @@ impl Driver {
             tracing::info!(?members, "a snapshot brought a membership");
         }
         self.membership.membership = membership;
-        self.tell_peers_who_is_there();
+        self.announce_members();
     }
 
-    pub(super) fn tell_peers_who_is_there(&self) {
+    pub(super) fn announce_members(&self) {
         let membership = &self.membership.membership;
         let members = membership.members();
         // A joining member has no state yet, and was already introduced to the other members.

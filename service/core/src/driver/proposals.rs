@@ -219,15 +219,15 @@ impl Driver {
             let (count, _) = next_pack(&self.pending);
             let proposals: Vec<_> = self.pending.drain(..count).collect();
             let commands = proposals.iter().map(|p| p.framed().clone()).collect();
-            self.send_away(commands, None, proposals);
+            self.forward_to_leader(commands, None, proposals);
         }
         while let Some(proposal) = self.changes.pop_front() {
             let change = proposal.change().clone();
-            self.send_away(Vec::new(), Some(change), vec![proposal]);
+            self.forward_to_leader(Vec::new(), Some(change), vec![proposal]);
         }
     }
 
-    fn send_away(
+    fn forward_to_leader(
         &mut self,
         commands: Vec<bytes::Bytes>,
         change: Option<conclave_proto::command::MemberChange>,
@@ -238,7 +238,7 @@ impl Driver {
         let request_ids: Vec<_> = slots.map(Slot::request_id).collect();
         // The applier must have the proposals before an entry can bring their outcome.
         self.tell_applier(vec![ToApply::Forwarded { term, proposals }]);
-        self.away = true;
+        self.forwarded_unanswered = true;
         let forward = Forward {
             term: term.0,
             commands,
@@ -258,18 +258,18 @@ impl Driver {
 
     /// Handles a change of the leader or of its term. `led`: this member was the leader before.
     pub(super) fn leader_changed(&mut self, led: bool) {
-        let mut away = Vec::new();
+        let mut forwarded = Vec::new();
         for Placed {
             position,
             proposals,
         } in self.placed.drain(..)
         {
             let term = position.term;
-            away.push(ToApply::Forwarded { term, proposals });
+            forwarded.push(ToApply::Forwarded { term, proposals });
         }
-        if !away.is_empty() {
-            self.away = true;
-            self.tell_applier(away);
+        if !forwarded.is_empty() {
+            self.forwarded_unanswered = true;
+            self.tell_applier(forwarded);
         }
         if led {
             // These were sent to the leader of that term only and are not in the log. The members
@@ -296,10 +296,10 @@ impl Driver {
         self.pending.retain(|proposal| !proposal.is_abandoned());
         self.changes.retain(|proposal| !proposal.is_abandoned());
         self.end_pipelines();
-        if self.away {
+        if self.forwarded_unanswered {
             // Sweep once more after this member has become the leader; the applier then has nothing
             // to drop.
-            self.away = !self.raft_status.is_leader;
+            self.forwarded_unanswered = !self.raft_status.is_leader;
             self.tell_applier(vec![ToApply::Sweep]);
         }
     }
