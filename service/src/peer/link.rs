@@ -126,6 +126,22 @@ impl Link {
         dialled
     }
 
+    /// Returns true if the membership lists this URL.
+    fn is_current(&self, url: &str) -> bool {
+        self.urls.iter().any(|current| current == url)
+    }
+
+    fn log_connected(&self, url: &str) {
+        let member = self.id.to_string();
+        if self.is_current(url) {
+            tracing::info!(member, %url, "connected to a member");
+        } else {
+            let current = self.urls.join(",");
+            let text = "connected to a member by a URL that the membership does not list";
+            tracing::warn!(member, %url, current, "{text}");
+        }
+    }
+
     pub(super) fn queue(&self) -> &Queue {
         &self.queue
     }
@@ -335,28 +351,18 @@ async fn session(
         check_has_not_started(&mut client, common, dialling.patience).await?;
     }
     let since = common.clock.now();
-    let is_current = link.urls.iter().any(|current| current == url);
     *link.connected.lock() = Some(Connected {
         client,
         since,
         url: url.to_owned(),
-        boot_id: is_current.then_some(hello.boot_id),
+        boot_id: link.is_current(url).then_some(hello.boot_id),
     });
     link.stats.active.inc();
     link.queue.open();
-    let member = link.id.to_string();
-    let log_connected = || match is_current {
-        true => tracing::info!(member, %url, "connected to a member"),
-        false => {
-            let current = link.urls.join(",");
-            let text = "connected to a member by a URL that the membership does not list";
-            tracing::warn!(member, %url, current, "{text}");
-        }
-    };
     // Connections that end at once do not get a line each.
     let mut is_logged = log_once.is_new(&format!("connected by {url}"), since);
     if is_logged {
-        log_connected();
+        link.log_connected(url);
     }
     let mut probing = std::pin::pin!(probe::run(&connection, url, &link.stats.round_trips));
     let ended = loop {
@@ -364,7 +370,7 @@ async fn session(
             ended = hellos.message() => break ended,
             never = &mut probing => match never {},
             () = tokio::time::sleep(CONNECTION_MIN), if !is_logged => {
-                log_connected();
+                link.log_connected(url);
                 is_logged = true;
             }
         }
@@ -374,6 +380,7 @@ async fn session(
         Err(status) => reason(&status),
     };
     drop(disconnect);
+    let member = link.id.to_string();
     let now = common.clock.now();
     let lasted = now.since(since);
     if lasted >= CONNECTION_MIN

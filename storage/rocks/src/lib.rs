@@ -8,14 +8,15 @@
 //! ```
 //! use conclave_rocks::{RocksEngine, RocksOptions};
 //! use conclave_storage::engine::{Batch, Durability, Engine, Read};
-//! use conclave_storage::layout::{LOG_META, LOG_SPACES};
+//! use conclave_storage::layout::LOG_SPACES;
 //!
 //! let dir = tempfile::tempdir()?;
 //! let engine = RocksEngine::open(dir.path(), LOG_SPACES, RocksOptions::log())?;
+//! let space = LOG_SPACES[0];
 //! let mut batch = Batch::default();
-//! batch.put(LOG_META, "key", "value");
+//! batch.put(space, "key", "value");
 //! engine.write(batch, Durability::Synced)?;
-//! assert_eq!(engine.get(LOG_META, b"key")?.unwrap(), "value");
+//! assert_eq!(engine.get(space, b"key")?.unwrap(), "value");
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! ```
 //!
