@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use conclave_core::clock::SystemClock;
 use conclave_core::fatal::FatalError;
-use conclave_core::handle::Handle;
+use conclave_core::handle::{Handle, Identity};
 use conclave_core::leader_queries;
 use conclave_core::limits;
 use conclave_core::member::{Member, Owners, PeerContext, Seams, Settings};
@@ -16,6 +16,7 @@ use conclave_core::seed::Seed;
 use conclave_core::stores::{Opened, Origin, Stores};
 use conclave_core::workers::Threads;
 use conclave_proto::peer::{Introduction, answer, question};
+use conclave_storage::layout;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,7 @@ pub(crate) fn start(
         None => "restarting the member",
     };
     let stores = opened.into_stores(origin, config.force_new_cluster)?;
+    end_if_removed(stores.identity(), config)?;
     log_start(message, &stores, config);
     let metrics = Metrics::new(stores.identity(), metrics_settings(config))
         .map_err(|error| StartError::System(error.to_string()))?;
@@ -121,6 +123,18 @@ pub(crate) fn start(
         metrics: Arc::new(metrics),
         network: network.expect("a member that starts connects"),
     })
+}
+
+/// Ends the start of a member whose removal a voter has confirmed before.
+fn end_if_removed(identity: Identity, config: &Config) -> Result<(), StartError> {
+    let (dir, cluster, member) = (config.member_dir(), identity.cluster_id, identity.member_id);
+    if config.force_new_cluster {
+        layout::forget_removal(&dir)?;
+    }
+    match layout::is_removal_recorded(&dir, cluster, member)? {
+        true => Err(StartError::Removed),
+        false => Ok(()),
+    }
 }
 
 /// Logs the first line of a member: its ids and its addresses.

@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use conclave_core::FatalError;
+use conclave_core::handle::Identity;
 use conclave_core::member::Member;
+use conclave_storage::layout;
 
 use crate::StartError;
 use crate::config::{Config, MemberUrl};
@@ -113,6 +115,9 @@ impl Supervisor {
         }
         while edges.join_next().await.is_some() {}
         let outcome = member.stop().await;
+        if matches!(outcome, Err(FatalError::Removed)) {
+            record_removal(&config, handle.identity());
+        }
         peers_stopping.cancel();
         network.stop().await;
         while peers.join_next().await.is_some() {}
@@ -121,6 +126,15 @@ impl Supervisor {
         // the same data.
         drop((handle, network));
         end.send_replace(Some(outcome));
+    }
+}
+
+/// Records the removal for the next start. If the record cannot be written, the next start asks the
+/// voters again.
+fn record_removal(config: &Config, identity: Identity) {
+    let (cluster, member) = (identity.cluster_id, identity.member_id);
+    if let Err(fault) = layout::record_removal(&config.member_dir(), cluster, member) {
+        tracing::warn!(%fault, "cannot record that this member was removed");
     }
 }
 

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use crate::engine::Space;
 use crate::ids::{LeaseId, MemberId, Revision};
 
+mod removal;
 mod version;
 
+pub use removal::{forget_removal, is_removal_recorded, record_removal};
 pub use version::{check_or_create_version, refuse_etcds};
 
 /// Version of everything below, kept in the file `VERSION` beside the two stores.

@@ -113,6 +113,23 @@ fn a_removed_member_ends_whenever_it_learns_of_it() {
     });
 }
 
+/// The members that the removed one knows may be gone when it is started again, and then nobody
+/// could confirm the removal once more.
+#[test]
+fn a_removed_member_remembers_that_a_voter_confirmed_it() {
+    harness::run(async {
+        let mut cluster = Cluster::start(3, &[]).await;
+        let leader = cluster.leader().await;
+        let others = cluster.others(leader);
+        cluster.remove(leader, others[0]).await;
+        assert!(cluster.child(others[0]).line(REMOVED).is_some());
+        assert!(cluster.child(others[0]).wait().success());
+        cluster.kill(leader);
+        cluster.kill(others[1]);
+        expect_no_new_start(&mut cluster, others[0]);
+    });
+}
+
 /// Expects that the service manager was notified of readiness: systemd treats a process that exits
 /// with success before that as failed, and would restart it.
 fn expect_no_new_start(cluster: &mut Cluster, removed: usize) {
