@@ -164,6 +164,8 @@ pub struct Config {
     pub skip_log_entries: Vec<SkippedEntry>,
     /// The lowest level of events that are logged.
     pub log_level: LogLevel,
+    /// A file with another level, which can be changed while the member runs.
+    pub log_level_file: Option<PathBuf>,
     /// The format of log lines; `None` chooses by whether the output is a terminal.
     pub log_format: Option<LogFormat>,
     /// Outputs of log lines, without duplicates. Never empty.
@@ -180,7 +182,7 @@ pub enum InitialClusterState {
 }
 
 /// The lowest level of events that are logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     /// Every event, including one for each request.
     Debug,
@@ -193,6 +195,31 @@ pub enum LogLevel {
     /// No events: `panic` and `fatal`, which etcd has, are never logged here. The message of a
     /// fatal error is printed anyway.
     Off,
+}
+
+impl LogLevel {
+    /// Parses a level by its name in etcd. The error says what to write.
+    pub(crate) fn parse(text: &str) -> Result<LogLevel, &'static str> {
+        match text {
+            "debug" => Ok(LogLevel::Debug),
+            "info" => Ok(LogLevel::Info),
+            "warn" => Ok(LogLevel::Warn),
+            "error" => Ok(LogLevel::Error),
+            "dpanic" | "panic" | "fatal" => Ok(LogLevel::Off),
+            _ => Err("write debug, info, warn, error, panic or fatal"),
+        }
+    }
+
+    /// Returns a name that [`LogLevel::parse`] understands.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+            LogLevel::Off => "panic",
+        }
+    }
 }
 
 /// The format of log lines.

@@ -41,6 +41,7 @@ mod leader_watchdog;
 mod member;
 mod method;
 mod raft_runtime;
+mod stalls;
 mod start;
 mod supervisor;
 
@@ -105,6 +106,7 @@ impl From<StoresError> for StartError {
 pub struct Server {
     handle: Handle,
     client_addresses: Vec<SocketAddr>,
+    certificates: Certificates,
     ready: signal::Receiver<bool>,
     /// The outcome of the server; `None` while it runs.
     ended: signal::Receiver<Option<Result<(), FatalError>>>,
@@ -146,7 +148,7 @@ impl Server {
             config,
             running,
             raft,
-            certificates,
+            certificates: certificates.clone(),
             listeners,
             is_ready,
             end,
@@ -155,6 +157,7 @@ impl Server {
         Ok(Server {
             handle,
             client_addresses,
+            certificates,
             ready,
             ended,
             stopping,
@@ -170,6 +173,19 @@ impl Server {
     /// assigned port where port 0 is configured. Without Unix sockets.
     pub fn client_addresses(&self) -> &[SocketAddr] {
         &self.client_addresses
+    }
+
+    /// Reads the files of the certificates again, without ending a connection.
+    pub fn reload_certificates(&self) {
+        let Certificates { peers, clients } = &self.certificates;
+        for tls in [clients, peers].into_iter().flatten() {
+            tls.reload();
+        }
+    }
+
+    /// Returns true while the server serves clients.
+    pub(crate) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
     }
 
     /// Returns true once there is a leader and the cluster knows this member's name and addresses.

@@ -8,7 +8,7 @@
 //! logged below `info`, since at `debug` a connection alone logs dozens of lines.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,6 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -24,6 +23,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
 
@@ -37,18 +37,83 @@ const OWN_TARGETS: &[&str] = &[
     "conclave",
 ];
 
+/// The level of log lines, which can be changed while the process runs.
+#[derive(Debug)]
+pub struct Verbosity {
+    filter: reload::Handle<Targets, Registry>,
+    current: LogLevel,
+    /// The level of `--log-level`.
+    configured: LogLevel,
+    /// The file of `--log-level-file`.
+    file: Option<PathBuf>,
+}
+
 /// Sets up logging for the process, as configured. Call it once; a second call has no effect.
-pub fn start(config: &Config) -> Result<(), LogFileError> {
+pub fn start(config: &Config) -> Result<Verbosity, LogFileError> {
     let outputs = config.log_outputs.iter();
     let layers = outputs
         .map(|output| layer(output, config.log_format))
         .collect::<Result<Vec<_>, _>>()?;
-    let subscriber = tracing_subscriber::registry()
-        .with(filter(config.log_level))
-        .with(layers);
+    let (filter, handle) = reload::Layer::new(filter(config.log_level));
+    let subscriber = tracing_subscriber::registry().with(filter).with(layers);
     // Fails only if there is a subscriber already, as in a process that runs several members.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
+    let mut verbosity = Verbosity {
+        filter: handle,
+        current: config.log_level,
+        configured: config.log_level,
+        file: config.log_level_file.clone(),
+    };
+    verbosity.read_again();
+    Ok(verbosity)
+}
+
+impl Verbosity {
+    /// Reads the file of `--log-level-file` and changes the level accordingly. If the file cannot
+    /// be used, the level stays as it is, with a warning.
+    pub fn read_again(&mut self) {
+        let Some(file) = &self.file else {
+            return;
+        };
+        match level_in(file, self.configured) {
+            Ok(level) => self.change(level),
+            Err(reason) => tracing::warn!(
+                reason,
+                "--log-level-file is {}, which cannot be used: the log level stays",
+                file.display()
+            ),
+        }
+    }
+
+    fn change(&mut self, level: LogLevel) {
+        if level == self.current {
+            return;
+        }
+        let announce = || tracing::info!(log_level = level.name(), "the log level is changed");
+        // At the quieter of the two levels the line would be lost.
+        if level > self.current {
+            announce();
+        }
+        // Fails only if another subscriber was set up, which this level does not concern.
+        let _ = self.filter.reload(filter(level));
+        if level < self.current {
+            announce();
+        }
+        self.current = level;
+    }
+}
+
+/// Returns the level in a file, or the configured one if the file is empty or missing.
+fn level_in(file: &Path, configured: LogLevel) -> Result<LogLevel, String> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error.to_string()),
+        Ok(text) => text,
+    };
+    match text.trim() {
+        "" => Ok(configured),
+        word => LogLevel::parse(word).map_err(|reason| format!("{word:?} is no level: {reason}")),
+    }
 }
 
 /// A file of `--log-outputs` cannot be opened.
@@ -397,6 +462,35 @@ mod tests {
         );
         assert_eq!(messages(LogLevel::Error), ["own error"]);
         assert_eq!(messages(LogLevel::Off), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_has_the_level_or_leaves_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("level");
+        let level = || level_in(&file, LogLevel::Warn);
+        assert_eq!(level(), Ok(LogLevel::Warn), "there is no file");
+        for (text, expected) in [
+            ("debug\n", Ok(LogLevel::Debug)),
+            (" panic ", Ok(LogLevel::Off)),
+            ("\n", Ok(LogLevel::Warn)),
+            (
+                "loud",
+                Err("\"loud\" is no level: write debug, info, warn, error, panic or fatal"),
+            ),
+        ] {
+            fs::write(&file, text).expect("written");
+            assert_eq!(level(), expected.map_err(str::to_owned), "{text:?}");
+        }
+        assert!(level_in(dir.path(), LogLevel::Info).is_err(), "no file");
+    }
+
+    #[test]
+    fn names_of_levels_are_parsed_back() {
+        use LogLevel::{Debug, Error, Info, Off, Warn};
+        for level in [Debug, Info, Warn, Error, Off] {
+            assert_eq!(LogLevel::parse(level.name()), Ok(level));
+        }
     }
 
     #[test]

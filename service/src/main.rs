@@ -3,14 +3,16 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use conclave_service::config::{self, Config, Invocation, LogFormat};
+use conclave_service::logging::Verbosity;
 use conclave_service::{
     FatalError, Server, StartError, banner, descriptors, logging, service_manager,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// RocksDB and the network edge make many small allocations on many threads, and with them the
 /// system's allocator keeps several times the memory in use.
@@ -37,23 +39,25 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Invocation::Run(config, notices)) => {
-            if let Err(error) = logging::start(&config) {
-                return fail(&error, 1);
-            }
+            let verbosity = match logging::start(&config) {
+                Ok(verbosity) => verbosity,
+                Err(error) => return fail(&error, 1),
+            };
             logging::report(&notices);
             if let Err(error) = descriptors::raise() {
                 tracing::warn!(%error, "cannot raise the limit of open files");
             }
-            run(*config).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
+            run(*config, verbosity).map_or_else(|error| fail(&error, 1), |()| ExitCode::SUCCESS)
         }
         Err(error) => fail(&error, error.exit_code()),
     }
 }
 
 #[tokio::main]
-async fn run(config: Config) -> Result<(), Failure> {
+async fn run(config: Config, verbosity: Verbosity) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangups = hangups()?;
     let for_people = config.log_format != Some(LogFormat::Json) && std::io::stderr().is_terminal();
     let server = tokio::select! {
         server = Server::start(config) => match server {
@@ -79,10 +83,43 @@ async fn run(config: Config) -> Result<(), Failure> {
         _ = terminate.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
         never = started => match never {},
+        never = service_manager::feed_watchdog(&server) => match never {},
+        never = reload(&server, verbosity, hangups) => match never {},
     };
     tracing::info!(signal, "stopping");
     service_manager::report_stop();
     ended(server.shutdown().await)
+}
+
+/// Returns the signals that ask to read files again: SIGHUP, except in a terminal. There it means
+/// that the terminal was closed, and a member ends with it.
+fn hangups() -> io::Result<Option<Signal>> {
+    let has_terminal = File::open("/dev/tty").is_ok();
+    match has_terminal {
+        true => Ok(None),
+        false => signal(SignalKind::hangup()).map(Some),
+    }
+}
+
+/// Reads the certificates and the log level again at each of these signals.
+async fn reload(
+    server: &Server,
+    mut verbosity: Verbosity,
+    mut hangups: Option<Signal>,
+) -> Infallible {
+    while let Some(hangups) = &mut hangups
+        && hangups.recv().await.is_some()
+    {
+        service_manager::report_reload(server, || {
+            verbosity.read_again();
+            tracing::info!(
+                signal = "SIGHUP",
+                "certificates and log level are read again"
+            );
+            server.reload_certificates();
+        });
+    }
+    std::future::pending().await
 }
 
 /// A member stops by itself after a failure, or when it was removed from its cluster. The removal

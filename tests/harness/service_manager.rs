@@ -42,6 +42,19 @@ impl ServiceManager {
         String::from_utf8(buffer[..length].to_vec()).expect("text")
     }
 
+    /// Returns the messages that have arrived, without waiting.
+    pub fn heard(&self) -> Vec<String> {
+        self.socket.set_nonblocking(true).expect("a socket");
+        let mut buffer = [0; 1024];
+        let messages = std::iter::from_fn(|| {
+            let length = self.socket.recv(&mut buffer).ok()?;
+            Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+        });
+        let messages = messages.collect();
+        self.socket.set_nonblocking(false).expect("a socket");
+        messages
+    }
+
     /// Waits for the next message that has this line.
     pub fn hears_of(&self, line: &str) -> String {
         std::iter::repeat_with(|| self.hears())

@@ -12,6 +12,7 @@ mod log_files;
 mod metrics;
 mod monitoring;
 mod poisoned;
+mod reload;
 mod service_manager;
 mod socket;
 mod stalled;

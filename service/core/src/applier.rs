@@ -109,6 +109,8 @@ impl Applier {
     /// Runs the applier's thread, one turn after another. Ends when the driver has dropped its end
     /// of the queue and everything queued is applied.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
+        let progress = Arc::clone(&self.progress);
+        let turns = progress.applier_turns();
         self.begin();
         loop {
             let work = match self.inbox.try_recv() {
@@ -120,7 +122,7 @@ impl Applier {
                 },
                 Err(TryRecvError::Disconnected) => return Ok(()),
             };
-            self.turn(work)?;
+            turns.count(|| self.turn(work))?;
         }
     }
 

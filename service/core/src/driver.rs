@@ -171,10 +171,12 @@ impl Driver {
     /// Runs the driver's thread: waits for mail and takes turns until the mailbox is closed.
     pub(crate) fn run(mut self) -> Result<(), Fault> {
         let mailbox = Arc::clone(&self.parts.mailbox);
-        self.begin()?;
+        let progress = Arc::clone(&self.parts.progress);
+        let turns = progress.driver_turns();
+        turns.count(|| self.begin())?;
         loop {
             let mail = mailbox.take(self.waiting_for(), self.until_tick());
-            if !self.turn(mail)? {
+            if !turns.count(|| self.turn(mail))? {
                 for work in std::mem::take(&mut self.to_apply) {
                     let _ = self.parts.applier.send(work);
                 }

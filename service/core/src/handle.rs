@@ -56,6 +56,7 @@ pub use crate::consensus::RaftStatus;
 pub use crate::lease::Remaining;
 pub use crate::outcome::{ProposeError, Refused, Rejected, Unknown};
 pub use crate::proposer::Settings;
+pub use crate::turns::{Turn, Turns};
 
 /// Threshold above which a linearizable read counts as slow; the same as etcd's.
 const SLOW_READ: Duration = Duration::from_millis(500);
@@ -341,6 +342,14 @@ impl Handle {
             applied_index: self.shared.reader.applied().index,
             leader_changes: self.shared.progress.leader_changes(),
             proposals_in_flight: self.shared.admission.commands(),
+        }
+    }
+
+    /// Returns the turns of the driver and of the applier.
+    pub fn turns(&self) -> Turns {
+        Turns {
+            driver: self.shared.progress.driver_turns().now(),
+            applier: self.shared.progress.applier_turns().now(),
         }
     }
 

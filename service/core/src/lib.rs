@@ -26,7 +26,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`limits`], [`log_once`], [`fatal`] | bounds, repeated log lines, the end |
+//! | [`limits`], [`log_once`], [`fatal`], `turns` | bounds, log lines, the end, counted turns |
 //! | [`clock`], [`seed`], [`workers`], [`observe`] | the seams to the process |
 //! | [`consensus`] | one member's part in raft, without I/O |
 //! | [`caller`], [`outcome`], `admission`, `order`, `proposal` | a command on its way |
@@ -73,6 +73,7 @@ mod mailbox;
 mod order;
 mod progress;
 mod proposal;
+mod turns;
 
 pub use fatal::FatalError;
 pub use handle::Handle;

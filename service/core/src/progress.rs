@@ -1,5 +1,5 @@
-//! The values that the driver and the applier publish: the current leader, and how far the log is
-//! committed and applied.
+//! The values that the driver and the applier publish: the current leader, how far the log is
+//! committed and applied, and their own turns.
 //!
 //! Each value has one writer. The driver writes the raft status, the committed index and
 //! [`Progress::open_reads_from`]; the applier writes the applied index and the compaction steps.
@@ -27,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock::Moment;
 use crate::consensus::RaftStatus;
+use crate::turns::TurnCounter;
 
 const CLOSED: u64 = u64::MAX;
 
@@ -44,6 +45,8 @@ pub(crate) struct Progress {
     applied: AtomicU64,
     waiters: Mutex<Waiters>,
     compactions: watch::Sender<()>,
+    driver_turns: TurnCounter,
+    applier_turns: TurnCounter,
 }
 
 /// Notifies a task that waits for an applied index.
@@ -84,7 +87,17 @@ impl Progress {
             applied: AtomicU64::new(applied.0),
             waiters: Mutex::default(),
             compactions: watch::Sender::new(()),
+            driver_turns: TurnCounter::default(),
+            applier_turns: TurnCounter::default(),
         }
+    }
+
+    pub(crate) fn driver_turns(&self) -> &TurnCounter {
+        &self.driver_turns
+    }
+
+    pub(crate) fn applier_turns(&self) -> &TurnCounter {
+        &self.applier_turns
     }
 
     pub(crate) fn raft_status(&self) -> RaftStatus {

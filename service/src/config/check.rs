@@ -50,10 +50,8 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let mut peer_urls = vec![&*urls.listen_peer, &*urls.initial_advertise_peer];
     peer_urls.extend(new_members.into_iter().flatten().map(|of| &*of.peer_urls));
     let gates = check_feature_gates(&features.feature_gates, notices)?;
-    let local_address = match gates.set_member_local_addr {
-        true => peer_local_address(&urls.initial_advertise_peer, notices),
-        false => None,
-    };
+    let local_address = || peer_local_address(&urls.initial_advertise_peer, notices);
+    let local_address = gates.set_member_local_addr.then(local_address).flatten();
     let [peer_tls, client_tls] = check_security(&raw.security, &urls, &peer_urls, notices)?;
     Ok(Config {
         initial_cluster,
@@ -95,6 +93,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
         skip_log_entries: check_skipped_entries(&raw.unsafe_features.skip_log_entry)?,
         log_level: check_log_level(&raw.logging.log_level)?,
+        log_level_file: file(&raw.logging.log_level_file),
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
     })
@@ -136,6 +135,13 @@ fn directory(flag: &'static str, dir: &str) -> Result<PathBuf, ConfigError> {
         return Err(ConfigError::invalid(flag, dir, "name a directory"));
     }
     Ok(PathBuf::from(dir))
+}
+
+/// Returns the path of a file; `None` if the flag was not given.
+fn file(path: &str) -> Option<PathBuf> {
+    Some(path)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from)
 }
 
 /// Returns the heartbeat interval and the election timeout, in milliseconds.
@@ -210,17 +216,7 @@ fn check_metrics(text: &str) -> Result<bool, ConfigError> {
 }
 
 fn check_log_level(text: &str) -> Result<LogLevel, ConfigError> {
-    match text {
-        "debug" => Ok(LogLevel::Debug),
-        "info" => Ok(LogLevel::Info),
-        "warn" => Ok(LogLevel::Warn),
-        "error" => Ok(LogLevel::Error),
-        "dpanic" | "panic" | "fatal" => Ok(LogLevel::Off),
-        _ => {
-            let reason = "write debug, info, warn, error, panic or fatal";
-            Err(ConfigError::invalid("log-level", text, reason))
-        }
-    }
+    LogLevel::parse(text).map_err(|reason| ConfigError::invalid("log-level", text, reason))
 }
 
 fn check_log_format(text: Option<&str>) -> Result<Option<LogFormat>, ConfigError> {

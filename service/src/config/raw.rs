@@ -295,6 +295,15 @@ pub(super) struct LoggingFlags {
     /// Lowest level of events to log: debug, info, warn, error, panic or fatal
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(super) log_level: String,
+    /// File with a level that is used instead of --log-level, unless it is empty or missing. It is
+    /// read at start and again at SIGHUP; etcd has no such flag
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) log_level_file: String,
     /// Format of log lines: json or console [default: console on a terminal, else json]
     #[arg(long, value_name = "FORMAT")]
     pub(super) log_format: Option<String>,

@@ -193,29 +193,37 @@ impl Tls {
     /// Returns what was made of the files, after reading them again if they have changed.
     fn loaded(&self) -> MutexGuard<'_, Loaded> {
         let mut loaded = self.loaded.lock();
-        let stamps = stamps(&self.settings, &self.identity);
-        if stamps != loaded.stamps {
-            // Kept even if the files cannot be used, so that each change is logged once.
-            loaded.stamps = stamps;
-            let now = SystemClock::new().wall_ms().div_euclid(1_000);
-            let users = self.settings.flags.users;
-            match files::load(&self.settings, &self.identity, now) {
-                Ok(made) => {
-                    tracing::info!("the certificates for {users} have changed and were read again");
-                    (loaded.made, loaded.has_failed) = (made, false);
-                }
-                Err(error) => {
-                    loaded.has_failed = true;
-                    let error = error.to_string();
-                    tracing::warn!(
-                        error,
-                        "the certificates for {users} have changed and cannot be used: the former \
-                         ones stay"
-                    );
-                }
-            }
+        if stamps(&self.settings, &self.identity) != loaded.stamps {
+            self.read_again(&mut loaded);
         }
         loaded
+    }
+
+    /// Reads the files again, whether they have changed or not.
+    pub(crate) fn reload(&self) {
+        self.read_again(&mut self.loaded.lock());
+    }
+
+    fn read_again(&self, loaded: &mut Loaded) {
+        // Kept even if the files cannot be used, so that each change is logged once.
+        loaded.stamps = stamps(&self.settings, &self.identity);
+        let now = SystemClock::new().wall_ms().div_euclid(1_000);
+        let users = self.settings.flags.users;
+        match files::load(&self.settings, &self.identity, now) {
+            Ok(made) => {
+                tracing::info!("the certificates for {users} were read again");
+                (loaded.made, loaded.has_failed) = (made, false);
+            }
+            Err(error) => {
+                loaded.has_failed = true;
+                let error = error.to_string();
+                tracing::warn!(
+                    error,
+                    "the certificates for {users} cannot be used as they are now: the former ones \
+                     stay"
+                );
+            }
+        }
     }
 }
 
