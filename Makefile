@@ -15,15 +15,23 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 # Tests use etcd's own client and compare the server with etcd. Another client, the crate `etcd-client`, compiles etcd's
 # proto files with protoc, which our own crates do not need. strace makes a process' system calls fail, as a bad disk
-# does. Go and Python build and run clients whose libraries send requests that no library in Rust sends.
+# does. Go and Python build and run clients whose libraries send requests that no library in Rust sends. The units of
+# systemd are tested in a container, which debootstrap makes.
 TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace \
-	go:golang-go python3:python3-venv
+	go:golang-go python3:python3-venv systemd-analyze:systemd systemd-nspawn:systemd-container :debootstrap
 
-.PHONY: help run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt packages cargo
+# Where `make install` puts the files; packages set DESTDIR. BIN is the binary that it installs.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BIN ?= $(CARGO_TARGET_DIR)/release/conclave
+
+.PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt packages cargo
 
 help:
 	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
 	@echo 'make cluster  build and start three members on this machine, to kill one and see the others go on'
+	@echo 'make build    build the server'
+	@echo 'make install  copy what make build has built, with systemd units and a manual; see deploy/RUNBOOK.md'
 	@echo 'make test     build everything and run every test'
 	@echo 'make sim      simulate clusters under faults; SEEDS=1000, or SEED=7 to print one step by step'
 	@echo 'make fuzz     look for inputs that crash a member; TARGET=all SECONDS=3600, for each target'
@@ -46,6 +54,26 @@ cluster: cargo
 # Restarts a killed member. The binary exists, since the cluster runs.
 cluster-member:
 	@exec deploy/cluster.sh --member "$(NAME)" $(ARGS)
+
+build: cargo
+	@.ci/packages $(BUILD_PACKAGES)
+	cargo build --release --locked --workspace --bin conclave
+
+# Builds nothing, because root runs it. Settings of an operator are kept.
+install:
+	@[[ -x "$(BIN)" ]] || { \
+		echo 'make install: $(BIN) is not there: run `make build`, or set CARGO_TARGET_DIR or BIN' >&2; exit 1; }
+	install -D --mode=755 "$(BIN)" "$(DESTDIR)$(PREFIX)/bin/conclave"
+	install -D --mode=644 deploy/conclave.8 "$(DESTDIR)$(PREFIX)/share/man/man8/conclave.8"
+	install -D --mode=644 deploy/systemd/sysusers.conf "$(DESTDIR)$(PREFIX)/lib/sysusers.d/conclave.conf"
+	install -D --mode=644 deploy/systemd/tmpfiles.conf "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/conclave.conf"
+	install -D --mode=644 --target-directory="$(DESTDIR)$(PREFIX)/lib/systemd/system" \
+		deploy/systemd/*.service deploy/systemd/*.target
+	sed --in-place 's#=/usr/local/bin/#=$(PREFIX)/bin/#' "$(DESTDIR)$(PREFIX)"/lib/systemd/system/conclave*.service
+	@for file in deploy/systemd/*.env; do \
+		installed="$(DESTDIR)/etc/conclave/$${file##*/}"; \
+		if [[ -e "$$installed" ]]; then echo "$$installed is kept"; \
+		else install -D --mode=644 "$$file" "$$installed"; fi; done
 
 test: cargo packages
 	cargo build --release --workspace --locked

@@ -9,6 +9,7 @@ use super::*;
 use crate::net::tls::{TlsFiles, TlsIdentity, TlsVersion};
 
 mod client_tls;
+mod documents;
 mod manifests;
 mod spellings;
 
