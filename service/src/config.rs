@@ -30,7 +30,6 @@ mod addresses;
 pub mod arguments;
 mod auto_compaction;
 mod check;
-mod duration;
 mod error;
 mod foreign;
 mod former;

@@ -45,6 +45,7 @@ pub mod version;
 )]
 mod auth;
 mod compactor;
+mod duration;
 mod grpc;
 mod leader_watchdog;
 mod member;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::ConfigError;
-use super::duration::parse_duration;
 use super::raw::ClusteringFlags;
+use crate::duration::parse_duration;
 
 const MODE: &str = "auto-compaction-mode";
 const RETENTION: &str = "auto-compaction-retention";

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
 use super::auto_compaction::check_auto_compaction;
-use super::duration::parse_duration;
 use super::gates::{check_feature_gates, peer_local_address};
 use super::raw::Raw;
 use super::security::check_security;
 use super::skipped::check_skipped_entries;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
+use crate::duration::parse_duration;
 
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
 /// Requests are held in memory, several times while they are replicated. etcd warns above the same

@@ -15,7 +15,7 @@ const NANOS_PER_UNIT: &[(&str, u64)] = &[
 
 /// Parses a duration that is not negative. Returns `None` if the text is not a duration, or is
 /// longer than 292 years.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
