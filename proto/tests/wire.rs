@@ -184,6 +184,7 @@ fn log_entry() {
         wall_time_ms: 3,
         user: "u".into(),
         auth_revision: 4,
+        by_member: false,
     };
     let put = pb::PutRequest {
         key: "k".into(),
@@ -218,6 +219,25 @@ fn log_entry() {
         "08 01 12 12 0a 0b 08 01 10 02 18 03 22 01 75 28 04 12 03 0a 01 6b \
          12 0d 42 0b 0a 02 08 01 0a 05 08 ac 02 10 07",
     );
+}
+
+/// Stored on disk, as above.
+#[test]
+fn log_entry_of_a_login() {
+    let login = command::Authenticate {
+        name: "n".into(),
+        token_digest: "d".into(),
+        auth_revision: 5,
+    };
+    let header = command::Header {
+        by_member: true,
+        ..Default::default()
+    };
+    let login = command::Command {
+        header: Some(header),
+        body: Some(command::command::Body::Authenticate(login)),
+    };
+    golden(login, "0a 02 30 01 72 08 0a 01 6e 12 01 64 18 05");
 }
 
 #[test]

@@ -73,9 +73,8 @@ pub(crate) const LEASE_KEY: Space = Space {
     name: "lease_key",
     suffix_len: None,
 };
-/// Users, roles and their settings. Empty until there is authentication; the space exists already
-/// so that the format need not change then.
-pub const AUTH: Space = Space {
+/// Users, roles and the settings of authentication: see [`auth_key`].
+pub(crate) const AUTH: Space = Space {
     position: 4,
     name: "auth",
     suffix_len: None,
@@ -212,6 +211,30 @@ pub(crate) fn split_alarm_key(row: &[u8]) -> Option<(i32, MemberId)> {
         i32::from_be_bytes(*alarm),
         MemberId(u64::from_be_bytes(member)),
     ))
+}
+
+/// Kinds of rows in `AUTH`, by the first byte of their keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuthRow {
+    /// Whether authentication is enabled (1), and the auth revision (8). One row, without a name.
+    Settings = b's' as isize,
+    /// `authpb.User`, by name.
+    User = b'u' as isize,
+    /// `authpb.Role`, by name.
+    Role = b'r' as isize,
+}
+
+/// The key in `AUTH` of a user or role, or of the settings.
+pub(crate) fn auth_key(row: AuthRow, name: &str) -> Vec<u8> {
+    [&[row as u8], name.as_bytes()].concat()
+}
+
+/// Splits a key in `AUTH` into the kind of the row and the name.
+pub(crate) fn split_auth_key(key: &[u8]) -> Option<(AuthRow, &str)> {
+    let (&kind, name) = key.split_first()?;
+    let kinds = [AuthRow::Settings, AuthRow::User, AuthRow::Role];
+    let row = kinds.into_iter().find(|row| *row as u8 == kind)?;
+    Some((row, std::str::from_utf8(name).ok()?))
 }
 
 /// In `META`: five integers of 8 bytes: applied index, its term, revision, compact revision,

@@ -21,13 +21,14 @@
 //! snapshot
 //! machine
 //! reader
-//! membership
+//! auth, membership
 //! log, mvcc
 //! layout, state_dir
 //! engine, files
 //! fault, ids
 //! ```
 
+pub mod auth;
 pub mod engine;
 pub mod fault;
 pub mod files;

@@ -58,6 +58,7 @@ use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use prost::Message;
 
+use crate::auth::Auth;
 use crate::engine::{Batch, Durability, Engine, Read};
 use crate::fault::Fault;
 use crate::ids::{ClusterId, Index, MemberId, Revision, Term};
@@ -72,6 +73,7 @@ use crate::reader::{Applied, ReadError, Reader};
 pub(crate) mod alarm;
 pub mod validate;
 
+mod auth;
 mod kind;
 mod kv;
 mod lease;
@@ -90,7 +92,9 @@ mod script;
 
 use alarm::Alarms;
 pub use kind::CommandKind;
-pub use outcome::{Done, Effects, LeaseEffect, Outcome, Rejected, Reply};
+pub use outcome::{
+    Authenticated, Done, Effects, LeaseEffect, LoginEffect, Outcome, Rejected, Reply,
+};
 pub(crate) use state::State;
 
 pub use crate::mvcc::{Change, ChangeKind, Changes};
@@ -131,10 +135,12 @@ pub struct Machine {
     engine: Arc<dyn Engine>,
     limits: Limits,
     reader: Reader,
-    /// As of the last applied entry, committed or not, like `membership` and `alarms`.
+    /// As of the last applied entry, committed or not, like `membership`, `alarms` and `auth`.
     state: State,
     membership: Membership,
     alarms: Alarms,
+    /// Shared with readers until the next change.
+    auth: Arc<Auth>,
     compaction: Progress,
     pending: Pending,
     effects: Effects,
@@ -158,6 +164,7 @@ impl Machine {
         let cluster_id = state::cluster_id(&*engine)?;
         let membership = Membership::read(&*engine)?;
         let alarms = Alarms::read(&*engine)?;
+        let auth = Arc::new(Auth::read(&*engine)?);
         let reader = Reader::new(engine.clone(), cluster_id);
         let mut machine = Machine {
             engine,
@@ -166,6 +173,7 @@ impl Machine {
             state,
             membership,
             alarms,
+            auth,
             compaction,
             pending: Pending::default(),
             effects: Effects::default(),
@@ -217,6 +225,8 @@ impl Machine {
             self.state.index
         );
         self.reader.set_cluster_id(next.reader.cluster_id());
+        // Before the state can be read to which it applies.
+        self.reader.set_auth(&next.auth);
         self.reader.replace_engine(engine, next.state.compacted);
         *self = Machine {
             reader: self.reader.clone(),
@@ -384,6 +394,7 @@ impl Machine {
         header: &command::Header,
         body: Body,
     ) -> Result<Reply, ReadError> {
+        self.permit(read, header, &body)?;
         let is_answered = self
             .answers
             .is_none_or(|id| id == MemberId(header.member_id));
@@ -412,6 +423,18 @@ impl Machine {
                 self.member_attributes(&request);
                 Ok(Reply::MemberAttributes)
             }
+            body @ (Body::AuthEnable(_)
+            | Body::AuthDisable(_)
+            | Body::Authenticate(_)
+            | Body::UserAdd(_)
+            | Body::UserDelete(_)
+            | Body::UserChangePassword(_)
+            | Body::UserGrantRole(_)
+            | Body::UserRevokeRole(_)
+            | Body::RoleAdd(_)
+            | Body::RoleDelete(_)
+            | Body::RoleGrantPermission(_)
+            | Body::RoleRevokePermission(_)) => Ok(self.change_auth(body)?),
         }
     }
 
@@ -473,6 +496,7 @@ impl Machine {
     fn publish_all(&mut self) {
         self.effects.members_changed = true;
         self.effects.alarms_changed = true;
+        self.effects.auth_changed = true;
         self.publish();
         self.effects = Effects::default();
     }
@@ -483,6 +507,9 @@ impl Machine {
         }
         if self.effects.alarms_changed {
             self.reader.set_alarms(self.alarms.list());
+        }
+        if self.effects.auth_changed {
+            self.reader.set_auth(&self.auth);
         }
         let State {
             index,

@@ -29,6 +29,7 @@ use conclave_proto::etcdserverpb as api;
 use conclave_proto::mvccpb::KeyValue;
 use parking_lot::{Mutex, RwLock};
 
+use crate::auth::{Auth, AuthMark};
 use crate::engine::metered::Metered;
 use crate::engine::{Engine, Meter, Read};
 use crate::fault::Fault;
@@ -116,6 +117,8 @@ struct Shared {
     index: AtomicU64,
     membership: Mutex<Arc<Membership>>,
     alarms: Mutex<Arc<Vec<api::AlarmMember>>>,
+    auth: Mutex<Arc<Auth>>,
+    auth_mark: AtomicU64,
     hashes: Mutex<VecDeque<HashKv>>,
 }
 
@@ -167,6 +170,18 @@ impl Reader {
     /// Returns the raised alarms, by type and member.
     pub fn alarms(&self) -> Vec<api::AlarmMember> {
         self.shared.alarms.lock().to_vec()
+    }
+
+    /// Returns users, roles and permissions.
+    pub fn auth(&self) -> Arc<Auth> {
+        Arc::clone(&self.shared.auth.lock())
+    }
+
+    /// Returns the mark of the state that [`Reader::auth`] returns, or of an earlier one. A change
+    /// of permissions is published before the changes of keys that follow it. So if the mark is the
+    /// same before and after a read, the permissions were the same all the time.
+    pub fn auth_mark(&self) -> AuthMark {
+        AuthMark(self.shared.auth_mark.load(Ordering::Acquire))
     }
 
     /// Returns [`Sizes::logical`] without asking the engine, so it is cheap enough to check before

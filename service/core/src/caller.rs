@@ -28,7 +28,8 @@ impl Caller {
     /// Writes the caller into the header of its command.
     pub(crate) fn sign(&self, header: &mut Header) {
         match self {
-            Caller::Member | Caller::Anonymous => {}
+            Caller::Member => header.by_member = true,
+            Caller::Anonymous => {}
             Caller::User(user) => {
                 header.user.clone_from(&user.name);
                 header.auth_revision = user.auth_revision;

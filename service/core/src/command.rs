@@ -6,13 +6,20 @@
 //! table below, so that no caller takes a reply apart.
 
 use conclave_proto::command::command::Body;
-use conclave_proto::command::{LeaseCheckpoint, LeaseExpire, MemberAttributes};
+use conclave_proto::command::{Authenticate, LeaseCheckpoint, LeaseExpire, MemberAttributes};
 use conclave_proto::etcdserverpb::{
-    AlarmRequest, AlarmResponse, CompactionRequest, CompactionResponse, DeleteRangeRequest,
-    DeleteRangeResponse, LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest,
-    LeaseRevokeResponse, PutRequest, PutResponse, TxnRequest, TxnResponse,
+    AlarmRequest, AlarmResponse, AuthDisableRequest, AuthDisableResponse, AuthEnableRequest,
+    AuthEnableResponse, AuthRoleAddRequest, AuthRoleAddResponse, AuthRoleDeleteRequest,
+    AuthRoleDeleteResponse, AuthRoleGrantPermissionRequest, AuthRoleGrantPermissionResponse,
+    AuthRoleRevokePermissionRequest, AuthRoleRevokePermissionResponse, AuthUserAddRequest,
+    AuthUserAddResponse, AuthUserChangePasswordRequest, AuthUserChangePasswordResponse,
+    AuthUserDeleteRequest, AuthUserDeleteResponse, AuthUserGrantRoleRequest,
+    AuthUserGrantRoleResponse, AuthUserRevokeRoleRequest, AuthUserRevokeRoleResponse,
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseRevokeRequest, LeaseRevokeResponse, PutRequest,
+    PutResponse, TxnRequest, TxnResponse,
 };
-use conclave_storage::machine::Reply;
+use conclave_storage::machine::{Authenticated, Reply};
 
 /// A request that becomes a command of the log.
 pub trait LogCommand {
@@ -61,6 +68,18 @@ log_commands! {
     LeaseCheckpoint => LeaseCheckpoint(is_of_term), bool = is_of_term;
     AlarmRequest => Alarm(reply), AlarmResponse = reply;
     MemberAttributes => MemberAttributes, () = ();
+    Authenticate => Authenticate(reply), Authenticated = reply;
+    AuthEnableRequest => AuthEnable(reply), AuthEnableResponse = reply;
+    AuthDisableRequest => AuthDisable(reply), AuthDisableResponse = reply;
+    AuthUserAddRequest => UserAdd(reply), AuthUserAddResponse = reply;
+    AuthUserDeleteRequest => UserDelete(reply), AuthUserDeleteResponse = reply;
+    AuthUserChangePasswordRequest => UserChangePassword(reply), AuthUserChangePasswordResponse = reply;
+    AuthUserGrantRoleRequest => UserGrantRole(reply), AuthUserGrantRoleResponse = reply;
+    AuthUserRevokeRoleRequest => UserRevokeRole(reply), AuthUserRevokeRoleResponse = reply;
+    AuthRoleAddRequest => RoleAdd(reply), AuthRoleAddResponse = reply;
+    AuthRoleDeleteRequest => RoleDelete(reply), AuthRoleDeleteResponse = reply;
+    AuthRoleGrantPermissionRequest => RoleGrantPermission(reply), AuthRoleGrantPermissionResponse = reply;
+    AuthRoleRevokePermissionRequest => RoleRevokePermission(reply), AuthRoleRevokePermissionResponse = reply;
 }
 
 #[cfg(test)]

@@ -532,10 +532,10 @@ impl Handle {
                 "the storage quota is used up: writes are refused until space is freed and the \
                  alarm is disarmed"
             );
-            if let Err(error) = self
-                .propose_prepared(proposer::no_space_alarm(member_id))
-                .await
-            {
+            // The alarm is the member's, whoever asked for the write.
+            let member = self.in_the_name_of(Caller::Member);
+            let alarm = proposer::no_space_alarm(member_id);
+            if let Err(error) = member.propose_prepared(alarm).await {
                 tracing::warn!(%error, "could not raise the alarm NOSPACE; the next write will");
             }
         }

@@ -75,7 +75,19 @@ pub(crate) fn quota_cost(body: &Body) -> u64 {
         | Body::LeaseExpire(_)
         | Body::LeaseCheckpoint(_)
         | Body::Alarm(_)
-        | Body::MemberAttributes(_) => 0,
+        | Body::MemberAttributes(_)
+        | Body::AuthEnable(_)
+        | Body::AuthDisable(_)
+        | Body::Authenticate(_)
+        | Body::UserAdd(_)
+        | Body::UserDelete(_)
+        | Body::UserChangePassword(_)
+        | Body::UserGrantRole(_)
+        | Body::UserRevokeRole(_)
+        | Body::RoleAdd(_)
+        | Body::RoleDelete(_)
+        | Body::RoleGrantPermission(_)
+        | Body::RoleRevokePermission(_) => 0,
     }
 }
 
@@ -126,6 +138,18 @@ pub(crate) fn fill_header(reply: &mut Reply, fill: impl FnOnce(&mut ResponseHead
         Reply::LeaseGrant(response) => &mut response.header,
         Reply::LeaseRevoke(response) => &mut response.header,
         Reply::Alarm(response) => &mut response.header,
+        Reply::AuthEnable(response) => &mut response.header,
+        Reply::AuthDisable(response) => &mut response.header,
+        Reply::Authenticate(response) => &mut response.header,
+        Reply::UserAdd(response) => &mut response.header,
+        Reply::UserDelete(response) => &mut response.header,
+        Reply::UserChangePassword(response) => &mut response.header,
+        Reply::UserGrantRole(response) => &mut response.header,
+        Reply::UserRevokeRole(response) => &mut response.header,
+        Reply::RoleAdd(response) => &mut response.header,
+        Reply::RoleDelete(response) => &mut response.header,
+        Reply::RoleGrantPermission(response) => &mut response.header,
+        Reply::RoleRevokePermission(response) => &mut response.header,
         Reply::LeaseExpire
         | Reply::LeaseCheckpoint(_)
         | Reply::MemberAttributes

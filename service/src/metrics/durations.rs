@@ -32,6 +32,18 @@ const fn label(kind: CommandKind) -> &'static str {
         CommandKind::Alarm => "Alarm",
         CommandKind::MemberAttributes => "ClusterMemberAttrSet",
         CommandKind::MemberChange => "ConfChange",
+        CommandKind::AuthEnable => "AuthEnable",
+        CommandKind::AuthDisable => "AuthDisable",
+        CommandKind::Authenticate => "Authenticate",
+        CommandKind::UserAdd => "AuthUserAdd",
+        CommandKind::UserDelete => "AuthUserDelete",
+        CommandKind::UserChangePassword => "AuthUserChangePassword",
+        CommandKind::UserGrantRole => "AuthUserGrantRole",
+        CommandKind::UserRevokeRole => "AuthUserRevokeRole",
+        CommandKind::RoleAdd => "AuthRoleAdd",
+        CommandKind::RoleDelete => "AuthRoleDelete",
+        CommandKind::RoleGrantPermission => "AuthRoleGrantPermission",
+        CommandKind::RoleRevokePermission => "AuthRoleRevokePermission",
     }
 }
 

@@ -133,8 +133,8 @@ fn the_deepest_transaction_is_applied_in_little_stack() {
     applied.expect("a thread").join().expect("enough stack");
 }
 
-/// The state machine judges a command by its header: by the proposing member now, by the user and
-/// the auth revision once there is authentication.
+/// The state machine judges a command by its header: by the proposing member, the user and the auth
+/// revision.
 #[test]
 fn a_header_reaches_the_machine_as_it_was_proposed() {
     let (mut machine, _) = machine();
@@ -144,6 +144,7 @@ fn a_header_reaches_the_machine_as_it_was_proposed() {
         wall_time_ms: 1_700_000_000_000,
         user: "alice".to_owned(),
         auth_revision: 3,
+        by_member: false,
     };
     let batch = Batch {
         version: 1,

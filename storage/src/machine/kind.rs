@@ -17,11 +17,23 @@ pub enum CommandKind {
     Alarm,
     MemberAttributes,
     MemberChange,
+    AuthEnable,
+    AuthDisable,
+    Authenticate,
+    UserAdd,
+    UserDelete,
+    UserChangePassword,
+    UserGrantRole,
+    UserRevokeRole,
+    RoleAdd,
+    RoleDelete,
+    RoleGrantPermission,
+    RoleRevokePermission,
 }
 
 impl CommandKind {
     /// Every kind, at the position `kind as usize`.
-    pub const ALL: [CommandKind; 11] = [
+    pub const ALL: [CommandKind; 23] = [
         CommandKind::Put,
         CommandKind::DeleteRange,
         CommandKind::Txn,
@@ -33,6 +45,18 @@ impl CommandKind {
         CommandKind::Alarm,
         CommandKind::MemberAttributes,
         CommandKind::MemberChange,
+        CommandKind::AuthEnable,
+        CommandKind::AuthDisable,
+        CommandKind::Authenticate,
+        CommandKind::UserAdd,
+        CommandKind::UserDelete,
+        CommandKind::UserChangePassword,
+        CommandKind::UserGrantRole,
+        CommandKind::UserRevokeRole,
+        CommandKind::RoleAdd,
+        CommandKind::RoleDelete,
+        CommandKind::RoleGrantPermission,
+        CommandKind::RoleRevokePermission,
     ];
 
     /// The kind of a command.
@@ -48,6 +72,18 @@ impl CommandKind {
             Body::LeaseCheckpoint(_) => CommandKind::LeaseCheckpoint,
             Body::Alarm(_) => CommandKind::Alarm,
             Body::MemberAttributes(_) => CommandKind::MemberAttributes,
+            Body::AuthEnable(_) => CommandKind::AuthEnable,
+            Body::AuthDisable(_) => CommandKind::AuthDisable,
+            Body::Authenticate(_) => CommandKind::Authenticate,
+            Body::UserAdd(_) => CommandKind::UserAdd,
+            Body::UserDelete(_) => CommandKind::UserDelete,
+            Body::UserChangePassword(_) => CommandKind::UserChangePassword,
+            Body::UserGrantRole(_) => CommandKind::UserGrantRole,
+            Body::UserRevokeRole(_) => CommandKind::UserRevokeRole,
+            Body::RoleAdd(_) => CommandKind::RoleAdd,
+            Body::RoleDelete(_) => CommandKind::RoleDelete,
+            Body::RoleGrantPermission(_) => CommandKind::RoleGrantPermission,
+            Body::RoleRevokePermission(_) => CommandKind::RoleRevokePermission,
         }
     }
 }

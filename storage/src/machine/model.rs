@@ -117,9 +117,7 @@ impl Model {
                 }
                 Ok(Reply::LeaseExpire)
             }
-            Body::Alarm(_) | Body::MemberAttributes(_) | Body::LeaseCheckpoint(_) => {
-                unreachable!("not generated")
-            }
+            _ => unreachable!("not generated"),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use conclave_proto::command;
 use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
@@ -47,6 +48,28 @@ pub enum Reply {
     MemberAttributes,
     /// The members after the change.
     Members(Vec<command::Member>),
+    AuthEnable(api::AuthEnableResponse),
+    AuthDisable(api::AuthDisableResponse),
+    Authenticate(Authenticated),
+    UserAdd(api::AuthUserAddResponse),
+    UserDelete(api::AuthUserDeleteResponse),
+    UserChangePassword(api::AuthUserChangePasswordResponse),
+    UserGrantRole(api::AuthUserGrantRoleResponse),
+    UserRevokeRole(api::AuthUserRevokeRoleResponse),
+    RoleAdd(api::AuthRoleAddResponse),
+    RoleDelete(api::AuthRoleDeleteResponse),
+    RoleGrantPermission(api::AuthRoleGrantPermissionResponse),
+    RoleRevokePermission(api::AuthRoleRevokePermissionResponse),
+}
+
+/// Reply to the login of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Header of the response.
+    pub header: Option<api::ResponseHeader>,
+    /// The index of the login's entry, which ends the token: a member that has applied this entry
+    /// knows the token.
+    pub index: Index,
 }
 
 /// Effects of a commit, for the components that act on them.
@@ -62,6 +85,31 @@ pub struct Effects {
     pub members_changed: bool,
     /// True if the raised alarms changed.
     pub alarms_changed: bool,
+    /// True if users, roles or their settings changed.
+    pub auth_changed: bool,
+    /// The changes of logins, in order.
+    pub logins: Vec<LoginEffect>,
+}
+
+/// A change of the logins, which members keep in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginEffect {
+    /// A user has logged in.
+    Began {
+        /// Name of the user.
+        user: String,
+        /// Digest of the token.
+        token_digest: Bytes,
+        /// The index of the entry, which ends the token.
+        index: Index,
+    },
+    /// The tokens of a user are void: it was deleted, or its password has changed.
+    Ended {
+        /// Name of the user.
+        user: String,
+    },
+    /// All tokens are void: authentication was disabled.
+    AllEnded,
 }
 
 /// A change of a lease.

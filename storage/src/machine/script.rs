@@ -23,6 +23,7 @@ use crate::engine::memory::MemoryEngine;
 use crate::ids::{Index, LeaseId, Revision, Term};
 use crate::reader::Reader;
 
+mod auth;
 mod command;
 mod print;
 
@@ -125,6 +126,13 @@ impl Stage {
     fn run(&mut self, line: Line, out: &mut String) {
         match line {
             Line::Entry(bodies) => self.entry(bodies, out),
+            Line::InTheName(header, body) => {
+                self.index = self.index.next();
+                let entry = entry_of(&header, vec![body]);
+                let done = self.machine.apply(self.index, Term(1), &entry);
+                print::outcome(out, &done.expect("applies")[0].outcome);
+                self.commit_unless_held(out);
+            }
             Line::Noop => {
                 self.index = self.index.next();
                 self.machine
@@ -182,6 +190,16 @@ impl Stage {
             }
             Line::Status => print::status(out, &self.reader),
             Line::Dump(space) => print::dump(out, &self.engine, space),
+            Line::Auth => print::auth(out, &self.reader.auth()),
+            Line::May(user, writes, range) => {
+                let auth = self.reader.auth();
+                let permits = auth.permits_now(&user);
+                let may = permits.and_then(|permits| match writes {
+                    true => permits.write(&range),
+                    false => permits.read(&range),
+                });
+                print::may(out, may);
+            }
         }
     }
 
@@ -219,12 +237,16 @@ impl Stage {
 
 /// An entry of the log with these commands.
 pub(super) fn payload(bodies: Vec<Body>) -> Bytes {
-    let header = Some(Header {
+    let header = Header {
         member_id: 1,
         ..Header::default()
-    });
+    };
+    entry_of(&header, bodies)
+}
+
+fn entry_of(header: &Header, bodies: Vec<Body>) -> Bytes {
     let command = |body| Command {
-        header: header.clone(),
+        header: Some(header.clone()),
         body: Some(body),
     };
     let commands = bodies.into_iter().map(command).collect();

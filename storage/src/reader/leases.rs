@@ -22,6 +22,18 @@ impl Reader {
         self.under_meter(&*self.engine(), |read| pending::lease_keys(read, id))
     }
 
+    /// Returns the keys attached to any lease.
+    pub fn attached_keys(&self) -> Result<Vec<Bytes>, ReadError> {
+        self.under_meter(&*self.engine(), |read| {
+            let mut scan = read.scan(layout::LEASE_KEY, &[], None, Direction::Forward)?;
+            let mut keys = Vec::new();
+            while let Some((row, _)) = scan.next()? {
+                keys.extend(layout::split_lease_key_key(row).map(|(_, key)| key));
+            }
+            Ok(keys)
+        })
+    }
+
     /// Returns all leases.
     pub fn leases(&self) -> Result<Vec<LeaseRecord>, ReadError> {
         self.under_meter(&*self.engine(), |read| leases(read, &[], usize::MAX))

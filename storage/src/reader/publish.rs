@@ -8,6 +8,7 @@ use parking_lot::{Mutex, RwLock};
 use conclave_proto::etcdserverpb as api;
 
 use super::{Applied, Reader, Shared};
+use crate::auth::Auth;
 use crate::engine::Engine;
 use crate::ids::{ClusterId, Revision};
 use crate::membership::Membership;
@@ -25,6 +26,8 @@ impl Reader {
             index: AtomicU64::new(0),
             membership: Mutex::default(),
             alarms: Mutex::default(),
+            auth: Mutex::default(),
+            auth_mark: AtomicU64::new(Auth::default().mark().0),
             hashes: Mutex::default(),
         };
         Reader {
@@ -69,5 +72,13 @@ impl Reader {
 
     pub(crate) fn set_alarms(&self, alarms: Vec<api::AlarmMember>) {
         *self.shared.alarms.lock() = Arc::new(alarms);
+    }
+
+    /// Publishes a change of users, roles or permissions; the mark last, so a thread that loads it
+    /// finds this state or a later one.
+    pub(crate) fn set_auth(&self, auth: &Arc<Auth>) {
+        *self.shared.auth.lock() = Arc::clone(auth);
+        let mark = auth.mark().0;
+        self.shared.auth_mark.store(mark, Ordering::Release);
     }
 }

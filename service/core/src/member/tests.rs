@@ -387,10 +387,11 @@ async fn a_command_is_in_the_log_in_its_callers_name() {
     let puts = commands.filter(|one| matches!(one.body, Some(command::command::Body::Put(_))));
     let callers: Vec<_> = puts
         .map(|put| put.header.expect("it has one"))
-        .map(|header| (header.user, header.auth_revision))
+        .map(|header| (header.user, header.auth_revision, header.by_member))
         .collect();
-    let nobody = (String::new(), 0);
-    assert_eq!(callers, [nobody.clone(), nobody, ("alice".to_owned(), 3)]);
+    let nobody = |by_member| (String::new(), 0, by_member);
+    let alice = ("alice".to_owned(), 3, false);
+    assert_eq!(callers, [nobody(true), nobody(false), alice]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

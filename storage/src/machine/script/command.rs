@@ -7,7 +7,13 @@
 //! compact REVISION        grant ID TTL      revoke ID     expire ID[@INDEX] ..
 //! checkpoint ID SECONDS .. [term=N] [as_of=INDEX]
 //! alarm on|off|list MEMBER TYPE             attributes MEMBER NAME URL
+//! user add NAME HASH|no_password            user delete NAME  user password NAME HASH
+//! user grant|revoke NAME ROLE
+//! role add|delete NAME    role grant NAME [TYPE RANGE]        role revoke NAME RANGE
+//! auth on|off             login NAME TOKEN AUTH_REVISION
 //! entry { COMMAND ; .. }  one entry with several of the above
+//! as NAME REVISION COMMAND                  in the name of a user, admitted at an auth revision
+//! own COMMAND             in the name of the member
 //! noop                    an entry without commands
 //! member add|learner|promote|remove|update ID [URL]
 //! hold, commit            entries between the two are committed together
@@ -20,6 +26,8 @@
 //! history FROM THROUGH [BYTES]              at KEY REVISION      hash [REVISION]
 //! lease ID                leases [AFTER MAX]
 //! status                  dump SPACE
+//! auth                    users, roles and permissions
+//! may NAME read|write RANGE
 //! ```
 //!
 //! RANGE is `a` (a key), `a..c` or `a..` (to the end). `""` is nothing, `\0` a zero byte. An
@@ -29,21 +37,25 @@
 use bytes::Bytes;
 use conclave_proto::command::command::Body;
 use conclave_proto::command::{
-    Checkpoint, ExpiredLease, LeaseCheckpoint, LeaseExpire, Member, MemberAttributes,
+    Checkpoint, ExpiredLease, Header, LeaseCheckpoint, LeaseExpire, Member, MemberAttributes,
 };
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::request_op::Request;
 
+use super::auth;
 use crate::engine::Space;
 use crate::ids::{LeaseId, MemberId};
 use crate::layout;
 use crate::membership::Change;
+use crate::mvcc::range::KeyRange;
 
 /// One line of a script.
 pub(super) enum Line {
     Entry(Vec<Body>),
+    /// One command in a caller's name.
+    InTheName(Header, Body),
     Noop,
     Member(Change),
     Hold,
@@ -61,6 +73,9 @@ pub(super) enum Line {
     Leases(Option<LeaseId>, usize),
     Status,
     Dump(Space),
+    Auth,
+    /// The user's name, true to write, and the keys.
+    May(String, bool, KeyRange),
 }
 
 pub(super) fn parse(line: &str) -> Line {
@@ -71,8 +86,14 @@ pub(super) fn parse(line: &str) -> Line {
             words.next();
             Line::Entry(words.list("{", "}", body))
         }
+        "auth" if words.len() == 1 => {
+            words.next();
+            Line::Auth
+        }
         "put" | "del" | "txn" | "compact" | "grant" | "revoke" | "expire" | "checkpoint"
-        | "alarm" | "attributes" => Line::Entry(vec![body(&mut words)]),
+        | "alarm" | "attributes" | "user" | "role" | "auth" | "login" => {
+            Line::Entry(vec![body(&mut words)])
+        }
         _ => {
             words.next();
             other(&line_kind, &mut words)
@@ -110,6 +131,27 @@ fn other(kind: &str, words: &mut Words) -> Line {
         "leases" if words.peek().is_none() => Line::Leases(None, usize::MAX),
         "leases" => Line::Leases(Some(LeaseId(words.number())), words.number()),
         "status" => Line::Status,
+        "as" => {
+            let header = Header {
+                user: words.next(),
+                auth_revision: words.number(),
+                ..Header::default()
+            };
+            Line::InTheName(header, body(words))
+        }
+        "own" => {
+            let by_member = true;
+            let header = Header {
+                by_member,
+                ..Header::default()
+            };
+            Line::InTheName(header, body(words))
+        }
+        "may" => {
+            let (name, writes) = (words.next(), words.next() == "write");
+            let (key, range_end) = words.range();
+            Line::May(name, writes, KeyRange::of(&key, &range_end))
+        }
         "dump" => {
             let name = words.next();
             let space = layout::STATE_SPACES.iter().find(|space| space.name == name);
@@ -162,6 +204,7 @@ fn body(words: &mut Words) -> Body {
             name: words.next(),
             client_urls: vec![words.next()],
         }),
+        kind @ ("user" | "role" | "auth" | "login") => auth::body(kind, words),
         other => panic!("no command {other}"),
     }
 }
@@ -326,7 +369,7 @@ fn change(words: &mut Words) -> Change {
 }
 
 /// The rest of a line.
-struct Words(std::iter::Peekable<std::vec::IntoIter<String>>);
+pub(super) struct Words(std::iter::Peekable<std::vec::IntoIter<String>>);
 
 impl Words {
     fn of(line: &str) -> Words {
@@ -334,11 +377,15 @@ impl Words {
         Words(words.into_iter().peekable())
     }
 
-    fn peek(&mut self) -> Option<&str> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn peek(&mut self) -> Option<&str> {
         self.0.peek().map(String::as_str)
     }
 
-    fn next(&mut self) -> String {
+    pub(super) fn next(&mut self) -> String {
         self.0.next().expect("a further word")
     }
 
@@ -346,7 +393,7 @@ impl Words {
         assert_eq!(self.next(), word);
     }
 
-    fn number<N: std::str::FromStr>(&mut self) -> N {
+    pub(super) fn number<N: std::str::FromStr>(&mut self) -> N {
         let word = self.next();
         word.parse()
             .unwrap_or_else(|_| panic!("not a number: {word}"))
@@ -360,11 +407,11 @@ impl Words {
         }
     }
 
-    fn bytes(&mut self) -> Bytes {
+    pub(super) fn bytes(&mut self) -> Bytes {
         unescape(&self.next())
     }
 
-    fn range(&mut self) -> (Bytes, Bytes) {
+    pub(super) fn range(&mut self) -> (Bytes, Bytes) {
         let word = self.next();
         match word.split_once("..") {
             None => (unescape(&word), Bytes::new()),

@@ -4,13 +4,15 @@ use std::fmt::{Display, Write};
 
 use bytes::Bytes;
 use conclave_proto::command::{LeaseRecord, Member};
+use conclave_proto::errors::ApiError;
 use conclave_proto::etcdserverpb as api;
 use conclave_proto::etcdserverpb::response_op::Response;
 use conclave_proto::mvccpb::KeyValue;
 
+use crate::auth::Auth;
 use crate::engine::{Direction, Read, Space};
 use crate::layout;
-use crate::machine::{Change, ChangeKind, Effects, LeaseEffect, Outcome, Reply};
+use crate::machine::{Change, ChangeKind, Effects, LeaseEffect, LoginEffect, Outcome, Reply};
 use crate::mvcc::{HashKv, History};
 use crate::reader::{ReadError, Reader};
 
@@ -48,6 +50,25 @@ pub(super) fn outcome(out: &mut String, outcome: &Outcome) {
         }
         Reply::MemberAttributes => line!(out, "attributes"),
         Reply::Members(members) => members_lines(out, members),
+        Reply::AuthEnable(response) => line!(out, "enabled{}", at(&response.header)),
+        Reply::AuthDisable(response) => line!(out, "disabled{}", at(&response.header)),
+        Reply::Authenticate(login) => {
+            line!(
+                out,
+                "logged in by entry {}{}",
+                login.index,
+                at(&login.header)
+            );
+        }
+        Reply::UserAdd(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::UserDelete(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::UserChangePassword(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::UserGrantRole(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::UserRevokeRole(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::RoleAdd(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::RoleDelete(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::RoleGrantPermission(response) => line!(out, "ok{}", at(&response.header)),
+        Reply::RoleRevokePermission(response) => line!(out, "ok{}", at(&response.header)),
     }
 }
 
@@ -79,6 +100,53 @@ pub(super) fn effects(out: &mut String, effects: &Effects) {
     }
     if effects.alarms_changed {
         line!(out, "! alarms changed");
+    }
+    if effects.auth_changed {
+        line!(out, "! auth changed");
+    }
+    for login in &effects.logins {
+        match login {
+            LoginEffect::Began {
+                user, token_digest, ..
+            } => line!(
+                out,
+                "! {user} has the token {}",
+                token_digest.escape_ascii()
+            ),
+            LoginEffect::Ended { user } => line!(out, "! tokens of {user} are void"),
+            LoginEffect::AllEnded => line!(out, "! all tokens are void"),
+        }
+    }
+}
+
+pub(super) fn auth(out: &mut String, auth: &Auth) {
+    let enabled = if auth.is_enabled() {
+        "enabled"
+    } else {
+        "disabled"
+    };
+    line!(out, "{enabled}, auth revision {}", auth.revision());
+    for name in auth.users() {
+        let user = auth.user(&name).expect("it is listed");
+        let password = user.password().map_or("no password".into(), |password| {
+            format!("password {:?}", password.escape_ascii().to_string())
+        });
+        line!(out, "user {name} {password} roles {:?}", user.roles());
+    }
+    for name in auth.roles() {
+        line!(out, "role {name}");
+        for permission in auth.permissions(&name).expect("it is listed") {
+            let kind = permission.perm_type().as_str_name();
+            let (key, end) = (permission.key.escape_ascii(), permission.range_end);
+            line!(out, "  {kind} \"{key}\" \"{}\"", end.escape_ascii());
+        }
+    }
+}
+
+pub(super) fn may(out: &mut String, may: Result<(), ApiError>) {
+    match may {
+        Ok(()) => line!(out, "yes"),
+        Err(error) => line!(out, "no: {error}"),
     }
 }
 

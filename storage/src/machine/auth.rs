@@ -1,0 +1,198 @@
+//! Permissions of commands, and the commands that change users, roles and permissions.
+//!
+//! A command was judged when it was proposed, and is judged again here, in the order of the log and
+//! so by the same permissions on every member: a role that was revoked in between refuses it. The
+//! rules are in [`crate::auth`].
+
+use std::sync::Arc;
+
+use conclave_proto::command::{Authenticate, Header, command::Body};
+use conclave_proto::errors::ApiError;
+use conclave_proto::etcdserverpb as api;
+
+use super::{Authenticated, LoginEffect, Machine, Reply};
+use crate::auth::Auth;
+use crate::auth::permits::{Permits, leases_of};
+use crate::engine::{Batch, Read};
+use crate::ids::LeaseId;
+use crate::reader::ReadError;
+
+impl Machine {
+    /// Judges a command by the user in whose name it was proposed. A member's own commands need no
+    /// permission.
+    pub(super) fn permit(
+        &self,
+        read: &dyn Read,
+        header: &Header,
+        body: &Body,
+    ) -> Result<(), ReadError> {
+        if !self.auth.is_enabled() || header.by_member {
+            return Ok(());
+        }
+        let user = &header.user;
+        let permits = || self.auth.permits(user, header.auth_revision);
+        match body {
+            Body::Put(request) => {
+                permits()?.put(request)?;
+                self.permit_lease(read, permits()?, LeaseId(request.lease))
+            }
+            Body::DeleteRange(request) => Ok(permits()?.delete_range(request)?),
+            Body::Txn(request) => {
+                permits()?.txn(request)?;
+                let mut leases = leases_of(request).into_iter();
+                leases.try_for_each(|lease| self.permit_lease(read, permits()?, lease))
+            }
+            Body::LeaseGrant(_) => Ok(permits().map(drop)?),
+            Body::LeaseRevoke(request) => self.permit_lease(read, permits()?, LeaseId(request.id)),
+            // Proposed by members only.
+            Body::LeaseExpire(_) | Body::LeaseCheckpoint(_) | Body::MemberAttributes(_) => Ok(()),
+            // The proposer has checked the password.
+            Body::Authenticate(_) => Ok(()),
+            Body::Compaction(_)
+            | Body::Alarm(_)
+            | Body::AuthEnable(_)
+            | Body::AuthDisable(_)
+            | Body::UserAdd(_)
+            | Body::UserDelete(_)
+            | Body::UserChangePassword(_)
+            | Body::UserGrantRole(_)
+            | Body::UserRevokeRole(_)
+            | Body::RoleAdd(_)
+            | Body::RoleDelete(_)
+            | Body::RoleGrantPermission(_)
+            | Body::RoleRevokePermission(_) => Ok(self.auth.check_administrator(user)?),
+        }
+    }
+
+    /// Judges the use of a lease: its keys must all be writable.
+    fn permit_lease(
+        &self,
+        read: &dyn Read,
+        permits: Permits<'_>,
+        id: LeaseId,
+    ) -> Result<(), ReadError> {
+        if id == LeaseId::NONE || permits.is_everything() {
+            return Ok(());
+        }
+        Ok(permits.write_all(self.pending.lease_keys(read, id)?)?)
+    }
+
+    /// Executes a command about users and roles.
+    pub(super) fn change_auth(&mut self, body: Body) -> Result<Reply, ApiError> {
+        macro_rules! change {
+            ($kind:ident, $response:ident, $change:expr) => {{
+                self.change($change)?;
+                Ok(Reply::$kind(api::$response {
+                    header: self.header(),
+                }))
+            }};
+        }
+        match body {
+            Body::AuthEnable(_) => {
+                change!(AuthEnable, AuthEnableResponse, |auth, batch| auth
+                    .enable(batch))
+            }
+            Body::AuthDisable(_) => {
+                let was_enabled = self.change(|auth, batch| Ok(auth.disable(batch)))?;
+                if was_enabled {
+                    self.effects.logins.push(LoginEffect::AllEnded);
+                }
+                let header = self.header();
+                Ok(Reply::AuthDisable(api::AuthDisableResponse { header }))
+            }
+            Body::Authenticate(request) => self.authenticate(request).map(Reply::Authenticate),
+            Body::UserAdd(request) => change!(UserAdd, AuthUserAddResponse, |auth, batch| {
+                auth.user_add(&request, batch)
+            }),
+            Body::UserDelete(api::AuthUserDeleteRequest { name: user }) => {
+                self.change(|auth, batch| auth.user_delete(&user, batch))?;
+                self.effects.logins.push(LoginEffect::Ended { user });
+                let header = self.header();
+                Ok(Reply::UserDelete(api::AuthUserDeleteResponse { header }))
+            }
+            Body::UserChangePassword(request) => {
+                self.change(|auth, batch| auth.user_change_password(&request, batch))?;
+                let user = request.name;
+                self.effects.logins.push(LoginEffect::Ended { user });
+                let header = self.header();
+                let response = api::AuthUserChangePasswordResponse { header };
+                Ok(Reply::UserChangePassword(response))
+            }
+            body => self.change_roles(body),
+        }
+    }
+
+    /// Executes a command about roles.
+    fn change_roles(&mut self, body: Body) -> Result<Reply, ApiError> {
+        macro_rules! change {
+            ($kind:ident, $response:ident, $change:expr) => {{
+                self.change($change)?;
+                Ok(Reply::$kind(api::$response {
+                    header: self.header(),
+                }))
+            }};
+        }
+        match body {
+            Body::UserGrantRole(request) => {
+                change!(UserGrantRole, AuthUserGrantRoleResponse, |auth, batch| {
+                    auth.user_grant_role(&request, batch)
+                })
+            }
+            Body::UserRevokeRole(request) => {
+                change!(UserRevokeRole, AuthUserRevokeRoleResponse, |auth, batch| {
+                    auth.user_revoke_role(&request, batch)
+                })
+            }
+            Body::RoleAdd(request) => change!(RoleAdd, AuthRoleAddResponse, |auth, batch| {
+                auth.role_add(&request.name, batch)
+            }),
+            Body::RoleDelete(request) => {
+                change!(RoleDelete, AuthRoleDeleteResponse, |auth, batch| {
+                    auth.role_delete(&request.role, batch)
+                })
+            }
+            Body::RoleGrantPermission(request) => change!(
+                RoleGrantPermission,
+                AuthRoleGrantPermissionResponse,
+                |auth, batch| auth.role_grant_permission(&request, batch)
+            ),
+            Body::RoleRevokePermission(request) => change!(
+                RoleRevokePermission,
+                AuthRoleRevokePermissionResponse,
+                |auth, batch| auth.role_revoke_permission(&request, batch)
+            ),
+            other => unreachable!("not about users and roles: {other:?}"),
+        }
+    }
+
+    /// Applies a change, which changes nothing if it is refused.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Auth, &mut Batch) -> Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
+        // Readers keep the state from before the change.
+        let auth = Arc::make_mut(&mut self.auth);
+        let before = auth.mark();
+        let changed = change(auth, &mut self.pending.batch);
+        self.effects.auth_changed |= auth.mark() != before;
+        changed
+    }
+
+    /// Logs a user in whose password the proposer has checked.
+    fn authenticate(&mut self, request: Authenticate) -> Result<Authenticated, ApiError> {
+        let Authenticate {
+            name: user,
+            token_digest,
+            auth_revision,
+        } = request;
+        self.auth.check_login(&user, auth_revision)?;
+        let index = self.state.index;
+        self.effects.logins.push(LoginEffect::Began {
+            user,
+            token_digest,
+            index,
+        });
+        let header = self.header();
+        Ok(Authenticated { header, index })
+    }
+}
