@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`passwords`] | hashes passwords with bcrypt, without delaying other clients |
 //! | [`attempts`] | refuses addresses with many failed logins |
-//! | [`simple_tokens`] | keeps the tokens of logins, for `--auth-token=simple` |
+//! | [`simple_tokens`] | draws tokens, for `--auth-token=simple` |
 //! | [`jwt`] | signs and verifies tokens, for `--auth-token=jwt,…` |
 //!
 //! Users, roles and permissions are in the state machine. Nothing here reads a clock: callers give

@@ -155,6 +155,12 @@ pub struct Config {
     /// TLS settings of client connections, and of URLs for metrics; `None` without TLS. Always
     /// present if a URL to listen on begins with `https://` or `unixs://`.
     pub client_tls: Option<TlsSettings>,
+    /// The kind of tokens, with its options.
+    pub auth_token: String,
+    /// Cost of password hashes.
+    pub bcrypt_cost: u32,
+    /// Time without use after which a simple token ends.
+    pub auth_token_ttl: Duration,
     /// Whether the member starts a new cluster of itself alone, with the data it has.
     pub force_new_cluster: bool,
     /// Whether the metrics include the duration of calls by method.

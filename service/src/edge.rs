@@ -31,6 +31,7 @@ use crate::net::newcomers::Newcomer;
 use crate::net::preface::Protocol;
 use crate::net::tls::{Offer, Tls};
 use crate::net::{Accepted, Connection, Endpoint, Opening, OpeningError};
+use crate::rpc::authenticator::Authenticator;
 use conclave_core::handle::Handle;
 
 mod authority;
@@ -96,10 +97,9 @@ impl Default for Settings {
 /// Serves clients on `listener` until `shutdown` is cancelled and the last connection has ended.
 /// With `tls` every connection must begin with its handshake.
 /// Several listeners are served by as many calls, with the same `metrics` and `places`.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: Listener,
-    handle: Handle,
-    metrics: Arc<Metrics>,
+    (handle, metrics, authenticator): (Handle, Arc<Metrics>, Arc<Authenticator>),
     settings: Settings,
     places: Arc<ClientPlaces>,
     tls: Option<Arc<Tls>>,
@@ -109,7 +109,7 @@ pub async fn serve(
         received: metrics.stats().client_received_bytes.clone(),
         sent: metrics.stats().client_sent_bytes.clone(),
     };
-    let front = Front::new(handle, metrics)
+    let front = Front::new(handle, metrics, authenticator)
         .await
         .map_err(io::Error::other)?;
     let clients = Arc::new(Clients {
@@ -224,9 +224,11 @@ impl Clients {
         ending: &CancellationToken,
     ) -> hyper::Result<()> {
         let Connection {
-            protocol, stream, ..
+            protocol,
+            stream,
+            info,
         } = connection;
-        let front = self.front.clone();
+        let front = self.front.on(&info);
         match protocol {
             Protocol::Http1 => {
                 let io = TokioIo::new(stream);

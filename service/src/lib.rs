@@ -35,14 +35,6 @@ pub mod rpc;
 pub mod service_manager;
 pub mod version;
 
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the front ends do not authenticate yet"
-    )
-)]
 mod auth;
 mod compactor;
 mod duration;

@@ -25,6 +25,7 @@ use crate::config::{Config, MemberUrl};
 use crate::metrics::{self, Metrics, PeerStats};
 use crate::net::tls::Tls;
 use crate::peer::{self, Answers, BoxFuture, Network, Parts};
+use crate::rpc::authenticator::Authenticator;
 use crate::start::join::{self, Patience};
 use crate::{StartError, compactor, leader_watchdog, reconfiguration};
 
@@ -76,6 +77,7 @@ pub(crate) async fn origin(config: &Config, tls: Option<Arc<Tls>>) -> Result<Ori
 pub(crate) struct Running {
     pub(crate) member: Member,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) network: Arc<Network>,
 }
 
@@ -114,6 +116,9 @@ pub(crate) fn start(
         workers: Arc::new(Threads),
         observer: Arc::clone(metrics.stats()) as _,
     };
+    let seed = Arc::clone(&seams.seed);
+    let authenticator = Authenticator::start(&config.auth_token, config.bcrypt_cost, seed)
+        .map_err(StartError::System)?;
     let owners = Owners::new(stores, settings(config), seams, stopping, connect)?;
     let mut member = Member::start(owners, raft)?;
     spawn_tasks(&mut member, config, &metrics);
@@ -121,6 +126,7 @@ pub(crate) fn start(
     Ok(Running {
         member,
         metrics: Arc::new(metrics),
+        authenticator: Arc::new(authenticator),
         network: network.expect("a member that starts connects"),
     })
 }
@@ -190,6 +196,7 @@ fn settings(config: &Config) -> Settings {
         max_txn_ops: config.max_txn_ops,
         max_request_bytes: config.max_request_bytes,
         watch_progress_interval: config.watch_progress_notify_interval,
+        auth_token_ttl: config.auth_token_ttl,
         reconfiguration: Reconfiguration {
             strict: config.strict_reconfig_check,
             max_learners: config.max_learners,

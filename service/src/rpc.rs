@@ -1,8 +1,8 @@
 //! The public API: one file per etcd service, each thin.
 //!
 //! A handler does four things: it has the call admitted ([`Context::admit`]: counters, metadata,
-//! the caller's permission), checks the request (pure, no state), lets [`Access`] do the work, and
-//! completes the response's header. Whatever takes longer to say than that does not belong in a
+//! the caller and its permission), checks the request (pure, no state), lets [`Access`] do the work,
+//! and completes the response's header. Whatever takes longer to say than that does not belong in a
 //! handler: the order of things is below the core's handle, the rules of requests are in
 //! [`validate`] and the state machine, the texts of errors in the table of `conclave_proto` and in
 //! [`status`].
@@ -11,7 +11,8 @@
 //!
 //! # Invariants
 //!
-//! - Nothing is proposed, read or watched for a call that was not admitted ([`admitted`]).
+//! - Nothing is proposed, read or watched for a request that was not judged ([`admitted`],
+//!   [`authorization`]).
 //! - A header's cluster, member and term are this member's; its revision is the one at which the
 //!   response's content was read or written, never a later guess. Three responses have no header or
 //!   no revision, because etcd's have none (`Defragment`, `MoveLeader`; `MemberList`).
@@ -40,12 +41,17 @@ pub(crate) mod stream;
 pub(crate) mod validate;
 pub(crate) mod watch;
 
+pub(crate) mod authenticator;
+
 mod admitted;
+mod authorization;
+mod credential;
 mod extent;
 mod range_stream;
 
 pub(crate) use admitted::Context;
-use admitted::{Access, Admitted};
+use admitted::{Access, Admitted, Opened};
+pub(crate) use credential::Peer;
 
 /// Extent of a read, which decides where it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

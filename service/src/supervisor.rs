@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::net::listener::{Listener, bind_tcp};
 use crate::net::tls::Tls;
 use crate::raft_runtime::RaftRuntime;
+use crate::rpc::authenticator::Authenticator;
 use crate::start::publish;
 
 /// The listeners of a member, bound before its data is opened.
@@ -84,6 +85,7 @@ impl Supervisor {
         let Running {
             member,
             metrics,
+            authenticator,
             network,
         } = running;
         let handle = member.handle().clone();
@@ -107,7 +109,8 @@ impl Supervisor {
         serve_metrics(&mut edges, listeners.metrics, &member, &metrics, &tls);
         tokio::select! {
             () = publish::publish(&handle, &config) => {
-                serve(&mut edges, listeners.clients, &member, &metrics, &config, &tls);
+                let front = (&metrics, &authenticator);
+                serve(&mut edges, listeners.clients, &member, front, &config, &tls);
                 is_ready.send_replace(true);
                 stopping.cancelled().await;
             }
@@ -143,7 +146,7 @@ fn serve(
     edges: &mut JoinSet<()>,
     listeners: Vec<(MemberUrl, Listener)>,
     member: &Member,
-    metrics: &Arc<Metrics>,
+    (metrics, authenticator): (&Arc<Metrics>, &Arc<Authenticator>),
     config: &Config,
     tls: &Option<Arc<Tls>>,
 ) {
@@ -158,6 +161,7 @@ fn serve(
     let places = ClientPlaces::new(budget.clients, refused.clone());
     for (url, listener) in listeners {
         let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
+        let authenticator = Arc::clone(authenticator);
         let places = Arc::clone(&places);
         let tls = tls.clone().filter(|_| url.is_tls());
         let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
@@ -165,7 +169,8 @@ fn serve(
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(member.fatal().guard("client-listener", async move {
-            let served = edge::serve(listener, handle, metrics, settings, places, tls, stopping);
+            let parts = (handle, metrics, authenticator);
+            let served = edge::serve(listener, parts, settings, places, tls, stopping);
             if let Err(error) = served.await {
                 fatal.report(FatalError::Process(format!(
                     "serving {url} failed: {error}"

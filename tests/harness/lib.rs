@@ -38,6 +38,7 @@ pub mod etcd;
 pub mod exposition;
 pub mod history;
 pub mod http1;
+pub mod login;
 pub mod netns;
 pub mod node;
 pub mod poison;

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
+use crate::login::with_token;
 use crate::{Node, api, within};
 
 /// Capacity for outstanding requests, more than any test sends.
@@ -22,6 +23,15 @@ impl Watching {
     /// Opens a stream with these requests on it. At least one must make the server respond, because
     /// etcd sends its headers with the first response.
     pub async fn open(node: &Node, first: impl IntoIterator<Item = RequestUnion>) -> Self {
+        Self::open_as(node, "", first).await
+    }
+
+    /// Does the same with a token.
+    pub async fn open_as(
+        node: &Node,
+        token: &str,
+        first: impl IntoIterator<Item = RequestUnion>,
+    ) -> Self {
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
         for request in first {
             let request = pb::WatchRequest {
@@ -32,7 +42,8 @@ impl Watching {
                 .expect("fewer than the channel holds");
         }
         let mut stub = node.watches();
-        let answer = within("a watch stream", stub.watch(ReceiverStream::new(receiver))).await;
+        let requests_of = with_token(token, ReceiverStream::new(receiver));
+        let answer = within("a watch stream", stub.watch(requests_of)).await;
         Self {
             requests,
             responses: answer.expect("a watch stream").into_inner(),

@@ -100,7 +100,6 @@ const EXPORTING: &[&str] = &[
 
 /// Exports that nothing outside of their crate names yet, and why.
 const EXPORTED_ALL_THE_SAME: &[(&str, &str)] = &[
-    ("go_text", "for watchers, when authentication is served"),
     ("set_disk_full", "a fault of the simulated disk"),
     (
         "open_checkpoint",
@@ -138,23 +137,6 @@ const NOT_ON_THE_WIRE: &[(ApiError, &str)] = &[
         ApiError::DeadlineExceeded,
         "the client's own clock answers first",
     ),
-    (ApiError::RootUserNotExist, AUTH),
-    (ApiError::RootRoleNotExist, AUTH),
-    (ApiError::UserAlreadyExist, AUTH),
-    (ApiError::UserEmpty, AUTH),
-    (ApiError::UserNotFound, AUTH),
-    (ApiError::RoleAlreadyExist, AUTH),
-    (ApiError::RoleNotFound, AUTH),
-    (ApiError::RoleEmpty, AUTH),
-    (ApiError::AuthFailed, AUTH),
-    (ApiError::PermissionNotGiven, AUTH),
-    (ApiError::PermissionDenied, AUTH),
-    (ApiError::RoleNotGranted, AUTH),
-    (ApiError::PermissionNotGranted, AUTH),
-    (ApiError::AuthNotEnabled, AUTH),
-    (ApiError::InvalidAuthToken, AUTH),
-    (ApiError::InvalidAuthMgmt, AUTH),
-    (ApiError::AuthOldRevision, AUTH),
     (ApiError::NotCapable, "there is one cluster version so far"),
     (ApiError::WrongDowngradeVersionFormat, DOWNGRADE),
     (ApiError::InvalidDowngradeTargetVersion, DOWNGRADE),
@@ -164,7 +146,6 @@ const NOT_ON_THE_WIRE: &[(ApiError, &str)] = &[
 ];
 const MEMBERSHIP: &str = "a race between two changes, which storage/scripts/members.txt decides";
 const SEVERAL: &str = "depends on what an election meets; the tier `cluster` takes either";
-const AUTH: &str = "authentication is not served yet";
 const DOWNGRADE: &str = "downgrades are not served yet";
 const LOAD: &str = "needs a server that is slower than its clients; tested beside the core";
 

@@ -42,6 +42,7 @@ macro_rules! suite {
     };
 }
 
+mod auth;
 mod bad_input;
 mod clients;
 mod cluster;
@@ -56,6 +57,7 @@ mod lock;
 mod maintenance;
 mod membership;
 mod metadata;
+mod permissions;
 mod probes;
 mod put;
 mod range;

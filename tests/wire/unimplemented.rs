@@ -5,42 +5,9 @@ use harness::{Node, fails};
 use tonic::{Code, Status};
 
 suite![
-    auth => "3.4 serves it",
     auth_status_says_it_is_off => "came with 3.5",
     the_rest_of_maintenance => "3.4 serves it",
 ];
-
-async fn auth(node: Node) {
-    let mut stub = node.auth();
-    is_named(
-        stub.auth_enable(pb::AuthEnableRequest {}).await,
-        "Auth/AuthEnable",
-    );
-    is_named(
-        stub.auth_disable(pb::AuthDisableRequest {}).await,
-        "Auth/AuthDisable",
-    );
-    is_named(
-        stub.authenticate(pb::AuthenticateRequest::default()).await,
-        "Auth/Authenticate",
-    );
-    is_named(
-        stub.user_add(pb::AuthUserAddRequest::default()).await,
-        "Auth/UserAdd",
-    );
-    is_named(
-        stub.user_list(pb::AuthUserListRequest {}).await,
-        "Auth/UserList",
-    );
-    is_named(
-        stub.role_add(pb::AuthRoleAddRequest::default()).await,
-        "Auth/RoleAdd",
-    );
-    is_named(
-        stub.role_list(pb::AuthRoleListRequest {}).await,
-        "Auth/RoleList",
-    );
-}
 
 async fn auth_status_says_it_is_off(node: Node) {
     let reply = node

@@ -36,6 +36,7 @@ use crate::forwarded::Forwarded;
 use crate::housekeeper::Tally;
 use crate::lease::Leases;
 use crate::limits;
+use crate::logins::Logins;
 use crate::mailbox::Mailbox;
 use crate::observe::{AppliedCommand, Observation, Observer};
 use crate::progress::Progress;
@@ -84,6 +85,7 @@ pub(crate) struct Applier {
     pub(crate) publisher: Publisher,
     pub(crate) progress: Arc<Progress>,
     pub(crate) leases: Leases,
+    pub(crate) logins: Logins,
     pub(crate) tally: Arc<Tally>,
     pub(crate) observer: Arc<dyn Observer>,
     /// Entries to skip.
@@ -252,7 +254,12 @@ impl Applier {
     fn install(&mut self, engine: Arc<dyn Engine>, index: Index) -> Result<(), Fault> {
         let before = self.reader.engine();
         let alarms = self.reader.alarms();
+        let auth = self.reader.auth_mark();
         self.machine.replace(engine)?;
+        if self.reader.auth_mark() != auth {
+            // Among the skipped entries may be some that end logins.
+            self.logins.clear();
+        }
         if self.reader.alarms() != alarms {
             self.log_alarms();
         }
@@ -295,6 +302,7 @@ impl Applier {
             return Ok(false);
         }
         let begun = Stopwatch::start();
+        let was_enabled = self.reader.auth_mark().is_enabled();
         let effects = self.machine.commit()?;
         let commit_took = begun.elapsed();
         if effects.members_changed {
@@ -310,9 +318,17 @@ impl Applier {
         if effects.alarms_changed {
             self.log_alarms();
         }
+        match (was_enabled, self.reader.auth_mark().is_enabled()) {
+            (false, true) => tracing::info!("authentication is enabled"),
+            (true, false) => {
+                tracing::warn!("authentication is disabled: any client may do anything")
+            }
+            (false, false) | (true, true) => {}
+        }
         self.publisher
             .publish(&effects.changes, self.reader.applied());
         self.leases.applied(&effects.leases);
+        self.logins.applied(&effects.logins);
         self.set_applied(batch.index);
         self.tally
             .add(batch.commands.len() as u64, batch.bytes as u64);

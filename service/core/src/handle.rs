@@ -41,6 +41,7 @@ use crate::command::LogCommand;
 use crate::consensus::{Node, codec};
 use crate::lease::{LeaseError, Leases, TakingBack};
 use crate::limits;
+use crate::logins::Logins;
 use crate::long_reads::LongReads;
 use crate::mailbox::{Control, Inspect, Mailbox};
 use crate::observe::{Observation, Observer, RequestKind};
@@ -106,6 +107,7 @@ pub(crate) struct Shared {
     pub(crate) admission: Arc<Admission>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) leases: Leases,
+    pub(crate) logins: Logins,
     pub(crate) reader: Reader,
     pub(crate) reads: LongReads,
     /// Permits one reclamation at a time; see [`Handle::reclaim`].
@@ -283,6 +285,11 @@ impl Handle {
     /// Returns the leases with their remaining time, which only the leader knows.
     pub fn leases(&self) -> &Leases {
         &self.shared.leases
+    }
+
+    /// Returns the users who have logged in.
+    pub fn logins(&self) -> &Logins {
+        &self.shared.logins
     }
 
     /// Renews a lease for its full length from now on, and returns that length in seconds. Returns

@@ -11,5 +11,6 @@ mod leadership;
 mod leases;
 
 pub(crate) use checkpoints::TakingBack;
+pub(crate) use deadlines::Deadlines;
 pub(crate) use leases::Loaded;
 pub use leases::{LeaseError, Leases, Remaining};

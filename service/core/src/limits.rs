@@ -119,6 +119,9 @@ pub(crate) const EXPIRE_RETRY: Duration = Duration::from_millis(500);
 /// Leases read from the state at a time after a promotion, under the lock that keep-alives take.
 pub(crate) const LEASE_LOAD_MAX: usize = 512;
 
+/// Logins that a member remembers: some 20 MiB.
+pub(crate) const LOGINS_MAX: usize = 100_000;
+
 /// Time between two checkpoints of a lease's remaining time, as in etcd. A lease that no client
 /// renews outlives its time by at most this for each change of leader.
 pub const LEASE_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(300);

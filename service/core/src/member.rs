@@ -40,6 +40,7 @@ use crate::handle::{self, Handle, Shared};
 use crate::housekeeper::{Housekeeper, Retention, Tally};
 use crate::lease::Leases;
 use crate::log_writer::{self, Job, LogWriter};
+use crate::logins::Logins;
 use crate::long_reads::LongReads;
 use crate::mailbox::{Control, Mailbox};
 use crate::observe::Observer;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// See [`watch::Settings`].
     pub watch_progress_interval: Duration,
+    /// Time without use after which a login ends.
+    pub auth_token_ttl: Duration,
     /// How membership changes are judged before they are proposed.
     pub reconfiguration: proposer::Reconfiguration,
 }
@@ -181,6 +184,7 @@ struct Common {
     mailbox: Arc<Mailbox>,
     progress: Arc<Progress>,
     leases: Leases,
+    logins: Logins,
     tally: Arc<Tally>,
     observer: Arc<dyn Observer>,
     fatal: Fatal,
@@ -385,6 +389,7 @@ impl Common {
             settings.lease_checkpoint_interval,
         );
         Common {
+            logins: Logins::new(Arc::clone(&clock), settings.auth_token_ttl),
             clock,
             seed,
             workers,
@@ -464,6 +469,7 @@ impl Common {
             admission: Admission::new(RequestId(self.seed.next())),
             progress: Arc::clone(&self.progress),
             leases: self.leases.clone(),
+            logins: self.logins.clone(),
             reader: self.reader.clone(),
             reads,
             reclaim_turn: Arc::new(Semaphore::new(1)),
@@ -491,6 +497,7 @@ impl Common {
             publisher,
             progress: Arc::clone(&self.progress),
             leases: self.leases.clone(),
+            logins: self.logins.clone(),
             tally: Arc::clone(&self.tally),
             observer: Arc::clone(&self.observer),
             skipped: Vec::new(),

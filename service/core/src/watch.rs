@@ -114,7 +114,7 @@ use port::Closed;
 use ring::Ring;
 
 pub use response::EncodedWatchResponse;
-pub use stream::{End, Responses, serve};
+pub use stream::{End, Responses, Viewer, serve};
 pub use subscription::{Subscription, WatchError};
 
 /// Capacity of the hub's command queue. A stream waits for a free slot, so this bounds memory, and

@@ -13,9 +13,11 @@ use super::raw::Raw;
 use super::security::check_security;
 use super::skipped::check_skipped_entries;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
+use crate::auth::jwt::AuthToken;
 use crate::duration::parse_duration;
 
 const DEFAULT_QUOTA_BYTES: u64 = 2 << 30;
+const DEFAULT_AUTH_TOKEN_TTL: Duration = Duration::from_secs(300);
 /// Requests are held in memory, several times while they are replicated. etcd warns above the same
 /// size.
 const RECOMMENDED_REQUEST_BYTES: usize = 10 << 20;
@@ -89,6 +91,9 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         unsafe_no_fsync: raw.unsafe_features.unsafe_no_fsync,
         peer_tls,
         client_tls,
+        auth_token: check_auth_token(&raw.auth.auth_token)?,
+        bcrypt_cost: number("bcrypt-cost", &raw.auth.bcrypt_cost, 0..=u32::MAX)?,
+        auth_token_ttl: check_auth_token_ttl(&raw.auth.auth_token_ttl)?,
         force_new_cluster: raw.unsafe_features.force_new_cluster,
         extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
         skip_log_entries: check_skipped_entries(&raw.unsafe_features.skip_log_entry)?,
@@ -188,6 +193,24 @@ fn check_request_bytes(text: &str, notices: &mut Vec<Notice>) -> Result<usize, C
         });
     }
     Ok(bytes)
+}
+
+/// Returns the kind of tokens. Files with keys are read when the member starts.
+fn check_auth_token(text: &str) -> Result<String, ConfigError> {
+    match AuthToken::parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(ConfigError::Conflict(error.to_string())),
+    }
+}
+
+/// Returns the time of simple tokens. Zero stands for the default, as in etcd.
+fn check_auth_token_ttl(text: &str) -> Result<Duration, ConfigError> {
+    let seconds = number("auth-token-ttl", text, 0..=u32::MAX)?;
+    let seconds = u64::from(seconds);
+    Ok(match seconds {
+        0 => DEFAULT_AUTH_TOKEN_TTL,
+        seconds => Duration::from_secs(seconds),
+    })
 }
 
 fn check_progress_interval(raw: &Raw) -> Result<Duration, ConfigError> {

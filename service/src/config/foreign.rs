@@ -91,7 +91,6 @@ const NO_BBOLT: &str = "the store is RocksDB";
 const NO_TRACING: &str = "tracing is not available";
 const NO_COMPARISON: &str = "the hashes of members are not compared yet";
 
-const NO_AUTH: &str = "remove it and let only trusted clients reach the client URLs";
 const NO_DISCOVERY: &str = "remove it and name the members in --initial-cluster";
 const NO_LISTENER: &str = "remove it: everything is served on --listen-client-urls";
 
@@ -166,10 +165,6 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
         &["*"],
         "remove it: no host name is refused",
     ),
-    // Auth.
-    refused("auth-token", &["simple"], NO_AUTH),
-    refused("bcrypt-cost", &["10"], NO_AUTH),
-    refused("auth-token-ttl", &["300"], NO_AUTH),
     // Profiling and monitoring.
     refused_switch(
         "enable-pprof",

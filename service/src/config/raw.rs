@@ -38,6 +38,8 @@ pub struct Raw {
     #[command(flatten)]
     pub(super) security: SecurityFlags,
     #[command(flatten)]
+    pub(super) auth: AuthFlags,
+    #[command(flatten)]
     pub(super) monitoring: MonitoringFlags,
     #[command(flatten)]
     pub(super) logging: LoggingFlags,
@@ -268,6 +270,22 @@ pub(super) struct SecurityFlags {
         hide_default_value = true
     )]
     pub(super) tls_max_version: String,
+}
+
+/// Users and roles.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Auth")]
+pub(super) struct AuthFlags {
+    /// Kind of the tokens that users get when they log in: simple, or jwt with its options:
+    /// jwt,sign-method=METHOD,pub-key=FILE,priv-key=FILE,ttl=DURATION
+    #[arg(long, value_name = "TYPE", default_value = "simple")]
+    pub(super) auth_token: String,
+    /// Cost of password hashes; each step doubles the time of a login
+    #[arg(long, value_name = "COST", default_value = "10")]
+    pub(super) bcrypt_cost: String,
+    /// Seconds without use after which a simple token ends; 0 means 300
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    pub(super) auth_token_ttl: String,
 }
 
 /// Metrics and health checks.

@@ -35,6 +35,8 @@ use tower::Service as _;
 
 use super::gzip::decompressed;
 use crate::metrics::Metrics;
+use crate::net::ConnectionInfo;
+use crate::rpc::authenticator::Authenticator;
 use crate::rpc::large::Replacement;
 use crate::{grpc, http as plain, rpc};
 use conclave_core::handle::Handle;
@@ -61,6 +63,8 @@ struct Services {
 #[derive(Clone)]
 pub(super) struct Front {
     services: Arc<Services>,
+    /// The other end of the connection.
+    peer: Arc<rpc::Peer>,
 }
 
 impl Front {
@@ -68,8 +72,9 @@ impl Front {
     pub(super) async fn new(
         handle: Handle,
         metrics: Arc<Metrics>,
+        authenticator: Arc<Authenticator>,
     ) -> Result<Front, tonic_reflection::server::Error> {
-        let context = rpc::Context::new(handle.clone(), &metrics);
+        let context = rpc::Context::new(handle.clone(), &metrics, authenticator);
         let message_bytes_max = handle.settings().max_request_bytes + MESSAGE_OVERHEAD_BYTES;
         // tonic never receives a compressed message. It must know gzip all the same, to accept the
         // header, and to name gzip in its refusal of other encodings.
@@ -106,7 +111,19 @@ impl Front {
         };
         Ok(Front {
             services: Arc::new(services),
+            peer: Arc::default(),
         })
+    }
+
+    /// Returns the front for a connection.
+    pub(super) fn on(&self, info: &ConnectionInfo) -> Front {
+        Front {
+            services: Arc::clone(&self.services),
+            peer: Arc::new(rpc::Peer {
+                remote: info.remote.map(|remote| remote.ip()),
+                common_name: info.common_name().map(Arc::from),
+            }),
+        }
     }
 }
 
@@ -121,7 +138,12 @@ impl hyper::service::Service<Request<Incoming>> for Front {
             let response = routed(&services.plain, request);
             return Answer { response };
         }
-        let request = decompressed(request, services.message_bytes_max);
+        let mut request = decompressed(request, services.message_bytes_max);
+        // A map of extensions costs an allocation, and most services do not need it.
+        let needs_peer = service_of(request.uri().path()) == "etcdserverpb.Auth";
+        if needs_peer || self.peer.common_name.is_some() {
+            request.extensions_mut().insert(Arc::clone(&self.peer));
+        }
         // A clone consists of a reference count and a few limits.
         let response = match service_of(request.uri().path()) {
             "etcdserverpb.KV" => services.kv.clone().call(request),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::listener::Socket;
 use super::preface::{Protocol, Rewound, recognize};
 use super::stream::MaybeTls;
-use super::tls::{Offer, Tls};
+use super::tls::{self, Offer, Tls};
 
 /// The code behind one or several listeners.
 pub(crate) trait Endpoint: Sized + Send + Sync + 'static {
@@ -120,6 +120,15 @@ pub struct ConnectionInfo {
     pub remote: Option<SocketAddr>,
     /// Its certificate, verified, if it has shown one.
     pub certificate: Option<CertificateDer<'static>>,
+}
+
+impl ConnectionInfo {
+    /// Returns the common name in the certificate, if there is one.
+    pub(crate) fn common_name(&self) -> Option<String> {
+        self.certificate
+            .as_ref()
+            .and_then(|der| tls::common_name(der))
+    }
 }
 
 /// A connection that was accepted and has a place.

@@ -269,3 +269,8 @@ fn stamps(settings: &TlsSettings, identity: &TlsFiles) -> Vec<Stamp> {
         })
         .collect()
 }
+
+/// Returns the common name of a certificate's subject.
+pub(super) fn common_name(certificate: &[u8]) -> Option<String> {
+    x509::facts(certificate).common_name
+}

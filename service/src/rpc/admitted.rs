@@ -1,37 +1,58 @@
 //! The way from a call to the member below.
 //!
-//! [`Context::admit`] is the only source of an [`Admitted`], and [`Access`], which is in it, is the
-//! only way to propose, to read, to watch and to touch leases: the core's [`Handle`] is private to
-//! this module. So no handler can do anything for a caller that was not admitted, and every command
-//! carries its caller into the log.
+//! [`Context::admit`] is the only source of an [`Access`], which is the only way to propose, to
+//! read, to watch and to touch leases: the core's [`Handle`] is private to this module. `admit` takes
+//! the request itself and judges it ([`super::authorization`]), so no handler can do anything for a
+//! caller that may not, and every command carries its caller into the log. A stream is opened with
+//! [`Context::open`], and has its [`Gate`] judge each of its messages.
+//!
+//! # While permissions change
+//!
+//! A request is judged by the users and roles that this member knows. These may be out of date, and
+//! may change while the request is worked on.
+//!
+//! - *Commands* are judged again by the state machine. One that was admitted at an older auth
+//!   revision is rejected there, and [`Access::propose`] judges and proposes it again, unless the
+//!   revision is in the token, which the client then has to renew.
+//! - *Reads* are judged again after the data was read and before any of it is returned, if users or
+//!   roles have changed since the request was admitted. All reads of an [`Access`] do that.
+//! - *Watchers* are judged again before the next event.
+//! - *A refusal* may be out of date as well: the member first catches up with the leader and judges
+//!   once more. So a permission counts on every member as soon as it was granted.
+//!
+//! While authentication is disabled, all of this is one atomic load for each request, and one for
+//! each read.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use conclave_proto::ApiError;
-use conclave_proto::command::Member;
-use conclave_proto::etcdserverpb::ResponseHeader;
-use conclave_storage::reader::{ReadError, Reader};
-use conclave_storage::{LeaseId, MemberId, Revision};
+use conclave_proto::etcdserverpb::WatchRequest;
+use conclave_storage::MemberId;
+use conclave_storage::auth::{Auth, AuthMark};
 use prometheus::IntCounter;
-use tokio_util::sync::CancellationToken;
+use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
-use tonic::{Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
-use conclave_core::caller::Caller;
-use conclave_core::clock::Moment;
-use conclave_core::command::LogCommand;
-use conclave_core::handle::{self, Handle, ProposeError, Refused, Remaining};
-use conclave_core::lease::LeaseError;
-use conclave_core::long_reads::LongReads;
-use conclave_core::watch::Watches;
-use conclave_core::{leader_queries, limits};
+use conclave_core::caller::{Caller, User};
+use conclave_core::handle::Handle;
+use conclave_core::limits;
+use conclave_core::watch::{self, Responses};
 
+use super::authenticator::Authenticator;
+use super::authorization::{Asker, Guarded};
+use super::credential::{Credential, Identified};
 use super::stream::{Counted, Ending};
 use super::{status, validate};
 use crate::method::{Method, Permission};
 use crate::metrics::{Call, Calls, Clients, Metrics, Stats};
-use crate::reconfiguration::{self, Changed};
+
+mod access;
+mod viewer;
+
+pub(in crate::rpc) use access::Access;
+use viewer::StreamViewer;
 
 /// A stream whose client asked for a leader ends after this many election timeouts without one: a
 /// successful election must not end it.
@@ -45,6 +66,7 @@ pub(crate) struct Context {
 
 struct Entrance {
     handle: Handle,
+    authenticator: Arc<Authenticator>,
     calls: Arc<Calls>,
     clients: Arc<Clients>,
     stats: Arc<Stats>,
@@ -58,20 +80,39 @@ pub(super) struct Admitted {
     pub(super) access: Access,
 }
 
-/// The member, in the name of the caller of an admitted call. Cheap to clone, for what outlives the
-/// call's own future.
+/// A stream that was opened. Its messages are judged one by one.
+pub(super) struct Opened {
+    /// Counts the stream's end.
+    pub(super) call: Call,
+    pub(super) gate: Gate,
+}
+
+/// Judges the messages of a stream. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Access {
-    /// Proposes in the caller's name.
-    handle: Handle,
+pub(super) struct Gate {
     entrance: Arc<Entrance>,
+    permission: Permission,
+    credential: Option<Credential>,
+}
+
+/// A request that was judged, and its caller.
+struct Guard {
+    credential: Option<Credential>,
+    caller: Option<Identified>,
+    permission: Permission,
+    request: Box<dyn Guarded>,
 }
 
 impl Context {
-    pub(crate) fn new(handle: Handle, metrics: &Metrics) -> Context {
+    pub(crate) fn new(
+        handle: Handle,
+        metrics: &Metrics,
+        authenticator: Arc<Authenticator>,
+    ) -> Context {
         Context {
             entrance: Arc::new(Entrance {
                 handle,
+                authenticator,
                 calls: Arc::clone(metrics.calls()),
                 clients: Arc::clone(metrics.clients()),
                 stats: Arc::clone(metrics.stats()),
@@ -79,18 +120,30 @@ impl Context {
         }
     }
 
-    /// Counts the call, finds out who makes it, and checks what is common to all methods.
-    pub(super) fn admit(&self, method: Method, metadata: &MetadataMap) -> Result<Admitted, Status> {
+    /// Counts the call, checks what is common to all methods, finds out who makes it, and judges
+    /// the request.
+    pub(super) async fn admit<T: Guarded + Clone>(
+        &self,
+        method: Method,
+        request: &Request<T>,
+    ) -> Result<Admitted, Status> {
         let mut call = Call::start(&self.entrance.calls, method);
-        let caller = Caller::Anonymous;
-        match self.entrance.check(&caller, method, metadata) {
-            Ok(()) => Ok(Admitted {
-                call,
-                access: Access {
-                    handle: self.entrance.handle.in_the_name_of(caller),
-                    entrance: Arc::clone(&self.entrance),
-                },
-            }),
+        let (metadata, extensions) = (request.metadata(), request.extensions());
+        let admitted = match self.entrance.check(method, metadata) {
+            Ok(()) => {
+                let credential = self.entrance.credential(metadata, extensions).await;
+                let entrance = Arc::clone(&self.entrance);
+                let gate = Gate {
+                    entrance,
+                    permission: method.permission(),
+                    credential,
+                };
+                gate.judge(request.get_ref()).await
+            }
+            Err(error) => Err(error),
+        };
+        match admitted {
+            Ok(access) => Ok(Admitted { call, access }),
             Err(error) => {
                 let status = status::of_api(error);
                 call.end(status.code());
@@ -98,20 +151,35 @@ impl Context {
             }
         }
     }
+
+    /// Counts a stream, and checks what is common to all methods. Who opens it is found out with
+    /// each message.
+    pub(super) async fn open(
+        &self,
+        method: Method,
+        metadata: &MetadataMap,
+        extensions: &Extensions,
+    ) -> Result<Opened, Status> {
+        let mut call = Call::start(&self.entrance.calls, method);
+        if let Err(error) = self.entrance.check(method, metadata) {
+            let status = status::of_api(error);
+            call.end(status.code());
+            return Err(status);
+        }
+        let credential = self.entrance.credential(metadata, extensions).await;
+        let gate = Gate {
+            entrance: Arc::clone(&self.entrance),
+            permission: method.permission(),
+            credential,
+        };
+        Ok(Opened { call, gate })
+    }
 }
 
 impl Entrance {
-    fn check(
-        &self,
-        caller: &Caller,
-        method: Method,
-        metadata: &MetadataMap,
-    ) -> Result<(), ApiError> {
+    fn check(&self, method: Method, metadata: &MetadataMap) -> Result<(), ApiError> {
         let version = validate::client_version(metadata)?;
         self.clients.count(version, method.shape());
-        if !is_granted(caller, method.permission()) {
-            return Err(ApiError::PermissionDenied);
-        }
         let raft_status = self.handle.status();
         if raft_status.is_learner && !serves_as_learner(method) {
             return Err(ApiError::NotSupportedForLearner);
@@ -121,172 +189,36 @@ impl Entrance {
         }
         Ok(())
     }
-}
 
-/// Returns true if the caller has this permission: always, while there is no authentication.
-fn is_granted(caller: &Caller, permission: Permission) -> bool {
-    match (caller, permission) {
-        (
-            Caller::Member | Caller::Anonymous | Caller::User(_),
-            Permission::Nothing
-            | Permission::User
-            | Permission::ReadKeys
-            | Permission::WriteKeys
-            | Permission::ReadAndWriteKeys
-            | Permission::ReadKeysOfLease
-            | Permission::WriteKeysOfLease
-            | Permission::Administrator
-            | Permission::AdministratorOrSelf
-            | Permission::UserOrAdministrator,
-        ) => true,
-    }
-}
-
-/// Returns true if a learner, which has no vote and may be far behind, serves this method. Of
-/// ranges it serves only serializable ones, which the handler checks.
-fn serves_as_learner(method: Method) -> bool {
-    matches!(method, Method::Status | Method::Snapshot | Method::Range)
-}
-
-impl Access {
-    /// Proposes a command and waits for its outcome.
-    pub(super) async fn propose<C: LogCommand>(&self, command: C) -> Result<C::Reply, Status> {
-        let proposed = self.handle.propose(command).await;
-        proposed.map_err(status::of_proposal)
-    }
-
-    /// Waits until the local state is as new as this call.
-    pub(super) async fn linearize(&self) -> Result<(), Refused> {
-        self.handle.linearize().await
-    }
-
-    /// Returns the local state.
-    pub(super) fn reader(&self) -> &Reader {
-        self.handle.reader()
-    }
-
-    /// Returns the interface for reads of the local state that may be long.
-    pub(super) fn reads(&self) -> &LongReads {
-        self.handle.reads()
-    }
-
-    /// Reads the local state for as long as it takes, on threads that may block. The result must be
-    /// small.
-    pub(super) async fn read<T: Send + 'static>(
+    /// Returns the credential of a call. Waits until this member has applied the login that gave
+    /// it: authentication may have been enabled in an entry just before.
+    async fn credential(
         &self,
-        look: impl Fn(&Reader) -> Result<T, ReadError> + Send + Sync + 'static,
-    ) -> Result<T, Status> {
-        let read = self.handle.reads().read(look).await;
-        read.map_err(status::of_unread)
-    }
-
-    /// Returns the interface for watchers.
-    pub(super) fn watches(&self) -> &Watches {
-        self.handle.watches()
-    }
-
-    /// Renews a lease, wherever the leader is. `None` if there is no such lease.
-    pub(super) async fn keep_alive(&self, id: LeaseId) -> Result<Option<i64>, LeaseError> {
-        leader_queries::keep_alive(&self.handle, id).await
-    }
-
-    /// Returns the time a lease has left, wherever the leader is. `None` if there is no such lease.
-    pub(super) async fn time_to_live(&self, id: LeaseId) -> Result<Option<Remaining>, LeaseError> {
-        leader_queries::time_to_live(&self.handle, id).await
-    }
-
-    /// Returns the time at which a lease ends, if this member knows it.
-    pub(super) fn lease_ends_at(&self, id: LeaseId) -> Option<Moment> {
-        self.handle.leases().ends_at(id)
-    }
-
-    /// Adds a member; returns it, and all members.
-    pub(super) async fn add_member(
-        &self,
-        peer_urls: &[String],
-        is_learner: bool,
-    ) -> Result<(Member, Vec<Member>), ProposeError> {
-        reconfiguration::add(&self.handle, peer_urls, is_learner).await
-    }
-
-    /// Makes a learner a voter.
-    pub(super) async fn promote_member(&self, id: MemberId) -> Changed {
-        reconfiguration::promote(&self.handle, id).await
-    }
-
-    /// Removes a member.
-    pub(super) async fn remove_member(&self, id: MemberId) -> Changed {
-        reconfiguration::remove(&self.handle, id).await
-    }
-
-    /// Changes the URLs of a member.
-    pub(super) async fn update_member(&self, id: MemberId, peer_urls: &[String]) -> Changed {
-        reconfiguration::update(&self.handle, id, peer_urls).await
-    }
-
-    /// Transfers leadership to this voter.
-    pub(super) async fn transfer_leadership(&self, to: MemberId) -> Result<(), ApiError> {
-        self.handle.transfer_leadership(Some(to)).await
-    }
-
-    /// Reclaims the space of deleted keys.
-    pub(super) async fn reclaim(&self) -> Result<(), Status> {
-        self.handle.reclaim().await.map_err(status::of_fault)
-    }
-
-    /// Waits until the physical part of a compaction is done.
-    pub(super) async fn wait_compaction(&self, revision: Revision) -> Result<(), Refused> {
-        self.handle.wait_compaction(revision).await
-    }
-
-    /// Returns the member's current status.
-    pub(super) fn status(&self) -> handle::Status {
-        self.handle.status()
-    }
-
-    /// Returns the limits that a request is checked against before it is proposed.
-    pub(super) fn settings(&self) -> &handle::Settings {
-        self.handle.settings()
-    }
-
-    /// Returns the token that is cancelled when the server begins to stop.
-    pub(super) fn stopping(&self) -> &CancellationToken {
-        self.handle.stopping()
-    }
-
-    /// Returns the counters of what calls ask for.
-    pub(super) fn stats(&self) -> &Stats {
-        &self.entrance.stats
-    }
-
-    /// Returns the counter of messages that clients send on streams of this method.
-    pub(super) fn received(&self, method: Method) -> IntCounter {
-        self.entrance.calls.received(method)
-    }
-
-    /// Builds a header with this revision.
-    pub(super) fn header(&self, revision: Revision) -> ResponseHeader {
-        self.handle.header(revision)
-    }
-
-    /// Builds a header with the revision applied last.
-    pub(super) fn header_now(&self) -> Option<ResponseHeader> {
-        Some(self.header(self.reader().applied().revision))
-    }
-
-    /// Completes a header to which the state machine or a read gave its revision.
-    pub(super) fn complete(&self, header: &mut Option<ResponseHeader>) {
-        let revision = header.as_ref().map_or(0, |header| header.revision);
-        *header = Some(self.header(Revision(revision)));
-    }
-
-    /// Makes `items` the response stream of a call.
-    pub(super) fn stream<S>(
-        &self,
-        call: Call,
         metadata: &MetadataMap,
-        items: S,
-    ) -> Response<Counted<S>> {
+        extensions: &Extensions,
+    ) -> Option<Credential> {
+        let credential = Credential::of(metadata, extensions)?;
+        if let Some(index) = credential.is_ahead_of(&self.handle) {
+            // The future is large, and rarely needed. Without the login, the token is unknown.
+            let limit = self.handle.settings().request_timeout;
+            let caught_up = tokio::time::timeout(limit, self.handle.applied_through(index));
+            let _ = Box::pin(caught_up).await;
+        }
+        Some(credential)
+    }
+
+    fn mark(&self) -> AuthMark {
+        self.handle.reader().auth_mark()
+    }
+
+    /// Catches up with the leader, if there is one. Returns true if users or roles have changed.
+    async fn has_news_since(&self, mark: AuthMark) -> bool {
+        let has_leader = self.handle.status().leader != MemberId::NONE;
+        has_leader && self.handle.linearize().await.is_ok() && self.mark() != mark
+    }
+
+    /// Makes the stream of a call's responses from `items`.
+    fn stream<S>(&self, call: Call, metadata: &MetadataMap, items: S) -> Response<Counted<S>> {
         let ending = self.ending(validate::requires_leader(metadata));
         Response::new(Counted::new(items, call, ending))
     }
@@ -306,6 +238,127 @@ impl Access {
                 () = leader_lost(&handle) => status::of_api(ApiError::NoLeader),
             }
         })
+    }
+}
+
+/// Returns true if a learner, which has no vote and may be far behind, serves this method. Of
+/// ranges it serves only serializable ones, which the handler checks.
+fn serves_as_learner(method: Method) -> bool {
+    matches!(method, Method::Status | Method::Snapshot | Method::Range)
+}
+
+impl Gate {
+    /// Judges a request.
+    pub(super) async fn judge<T: Guarded + Clone>(&self, request: &T) -> Result<Access, ApiError> {
+        let Gate { entrance, .. } = self;
+        let mark = entrance.mark();
+        if !mark.is_enabled() {
+            return Ok(Access {
+                handle: entrance.handle.in_the_name_of(Caller::Anonymous),
+                entrance: Arc::clone(entrance),
+                mark,
+                guard: None,
+            });
+        }
+        match self.judge_now(request) {
+            // The future is large, and rarely needed.
+            Err(_) if Box::pin(entrance.has_news_since(mark)).await => self.judge_now(request),
+            judged => judged,
+        }
+    }
+
+    /// Judges a request by what this member knows now.
+    fn judge_now<T: Guarded + Clone>(&self, request: &T) -> Result<Access, ApiError> {
+        let entrance = &self.entrance;
+        let auth = entrance.handle.reader().auth();
+        let guard = Guard {
+            credential: self.credential.clone(),
+            caller: self.identify()?,
+            permission: self.permission,
+            request: Box::new(request.clone()),
+        };
+        guard.judge(&auth)?;
+        Ok(Access {
+            handle: entrance.handle.in_the_name_of(guard.caller_at(&auth)),
+            entrance: Arc::clone(entrance),
+            mark: auth.mark(),
+            guard: Some(Arc::new(guard)),
+        })
+    }
+
+    /// Returns the user who sends messages. Methods that need no permission are for callers who
+    /// may have an old token, or none.
+    fn identify(&self) -> Result<Option<Identified>, ApiError> {
+        match &self.credential {
+            Some(credential) if self.permission != Permission::Nothing => {
+                let Entrance {
+                    handle,
+                    authenticator,
+                    ..
+                } = &*self.entrance;
+                credential.identify(handle, authenticator).map(Some)
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Serves the watchers of a stream, each of which is judged.
+    pub(super) fn watch<I>(&self, requests: I) -> Responses<Status>
+    where
+        I: Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static,
+    {
+        let watches = self.entrance.handle.watches().clone();
+        watch::serve(watches, requests, StreamViewer::new(self.clone()))
+    }
+
+    /// Makes `items` the response stream of a call.
+    pub(super) fn stream<S>(
+        &self,
+        call: Call,
+        metadata: &MetadataMap,
+        items: S,
+    ) -> Response<Counted<S>> {
+        self.entrance.stream(call, metadata, items)
+    }
+
+    /// Returns the counters of what calls ask for.
+    pub(super) fn stats(&self) -> &Stats {
+        &self.entrance.stats
+    }
+
+    /// Returns the counter of messages that clients send on streams of this method.
+    pub(super) fn received(&self, method: Method) -> IntCounter {
+        self.entrance.calls.received(method)
+    }
+}
+
+impl Guard {
+    /// Judges the request.
+    fn judge(&self, auth: &Auth) -> Result<(), ApiError> {
+        self.asker(auth).judge(self.permission, &*self.request)
+    }
+
+    fn asker<'a>(&'a self, auth: &'a Auth) -> Asker<'a> {
+        let caller = self.caller.as_ref();
+        Asker {
+            auth,
+            user: caller.map_or("", |caller| &caller.user),
+            auth_revision: caller.and_then(|caller| caller.auth_revision),
+        }
+    }
+
+    /// Returns the one in whose name the request's commands are proposed.
+    fn caller_at(&self, auth: &Auth) -> Caller {
+        match &self.caller {
+            None => Caller::Anonymous,
+            Some(Identified {
+                user,
+                auth_revision,
+            }) => Caller::User(Arc::new(User {
+                name: user.to_string(),
+                auth_revision: auth_revision.unwrap_or(auth.revision()),
+            })),
+        }
     }
 }
 

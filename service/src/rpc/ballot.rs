@@ -44,7 +44,7 @@ use conclave_core::watch::WatchError;
 
 mod keys;
 
-pub(super) use keys::{delete, prefix, prefix_end, write};
+pub(super) use keys::{delete, key, prefix, prefix_end, write};
 use keys::{grant, revoke};
 
 /// TTL of the lease that the server grants for a contender without one. The server keeps the lease
@@ -270,11 +270,8 @@ impl<'a> Contender<'a> {
             key: self.place.key.clone(),
             ..Default::default()
         };
-        let response = self
-            .access
-            .reader()
-            .range(&request)
-            .map_err(status::of_read)?;
+        let response = self.access.look(|reader| reader.range(&request));
+        let response = response.map_err(status::of_read)?;
         let mine = |kv: &KeyValue| kv.create_revision == self.place.create_revision;
         if !response.kvs.first().is_some_and(mine) {
             return Err(session_expired());
@@ -316,7 +313,7 @@ impl<'a> Contender<'a> {
 /// Returns when a key was deleted at `from` or later, or may have been, if that part of the history
 /// is compacted.
 async fn deleted(access: &Access, key: &Bytes, from: Revision) -> Result<(), Status> {
-    let subscribing = access.watches().subscribe(KeyRange::One(key.clone()), from);
+    let subscribing = access.subscribe(KeyRange::One(key.clone()), from);
     let mut subscription = subscribing.await.map_err(status::of_watch)?;
     let deletes = |change: &Change| change.kind == ChangeKind::Delete && change.kv.key == *key;
     loop {

@@ -30,7 +30,7 @@ async fn list(
     if request.linearizable {
         access.linearize().await.map_err(status::of_refused)?;
     }
-    let (header, members) = members_after(access, Ok(access.reader().members()))?;
+    let (header, members) = members_after(access, Ok(access.members()))?;
     Ok(pb::MemberListResponse { header, members })
 }
 
@@ -77,8 +77,7 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
-        let Admitted { call, access } =
-            self.context.admit(Method::MemberList, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::MemberList, &request).await?;
         reply(call, list(&access, request.into_inner()).await)
     }
 
@@ -86,8 +85,7 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
-        let Admitted { call, access } =
-            self.context.admit(Method::MemberAdd, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::MemberAdd, &request).await?;
         reply(call, add(&access, request.into_inner()).await)
     }
 
@@ -95,9 +93,7 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
-        let Admitted { call, access } = self
-            .context
-            .admit(Method::MemberRemove, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::MemberRemove, &request).await?;
         let changed = access
             .remove_member(MemberId(request.into_inner().id))
             .await;
@@ -110,9 +106,7 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
-        let Admitted { call, access } = self
-            .context
-            .admit(Method::MemberUpdate, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::MemberUpdate, &request).await?;
         let pb::MemberUpdateRequest { id, peer_urls } = request.into_inner();
         let changed = access.update_member(MemberId(id), &peer_urls).await;
         let answer = members_after(&access, changed)
@@ -124,9 +118,7 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
-        let Admitted { call, access } = self
-            .context
-            .admit(Method::MemberPromote, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::MemberPromote, &request).await?;
         let changed = access
             .promote_member(MemberId(request.into_inner().id))
             .await;

@@ -130,6 +130,7 @@ impl Observer {
     async fn next(&mut self) -> Result<LeaderResponse, Status> {
         loop {
             if let Some(response) = self.ready.pop_front() {
+                self.access.confirm().map_err(status::of_api)?;
                 return Ok(response);
             }
             match &mut self.phase {
@@ -152,15 +153,12 @@ impl Observer {
     /// Reads the leader, and watches from there on.
     async fn look(&mut self) -> Result<(), Status> {
         let (kv, revision) = leader_now(&self.access, &self.name).await?;
-        let watches = self.access.watches();
         let range = match &kv {
             Some(kv) => KeyRange::One(kv.key.clone()),
             None => KeyRange::prefix(ballot::prefix(&self.name)),
         };
-        let changes = watches
-            .subscribe(range, revision.next())
-            .await
-            .map_err(status::of_watch)?;
+        let changes = self.access.subscribe(range, revision.next()).await;
+        let changes = changes.map_err(status::of_watch)?;
         match kv {
             Some(kv) => {
                 self.phase = Phase::Led {
@@ -238,7 +236,7 @@ impl Election for Service {
         &self,
         request: Request<CampaignRequest>,
     ) -> Result<Response<CampaignResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Campaign, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Campaign, &request).await?;
         let patience = validate::timeout(request.metadata());
         let CampaignRequest { name, lease, value } = request.into_inner();
         let wish = Wish {
@@ -254,7 +252,7 @@ impl Election for Service {
         &self,
         request: Request<ProclaimRequest>,
     ) -> Result<Response<ProclaimResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Proclaim, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Proclaim, &request).await?;
         reply(call, proclaim(&access, request.into_inner()).await)
     }
 
@@ -262,7 +260,7 @@ impl Election for Service {
         &self,
         request: Request<LeaderRequest>,
     ) -> Result<Response<LeaderResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Leader, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Leader, &request).await?;
         reply(call, leader(&access, request.into_inner()).await)
     }
 
@@ -272,8 +270,7 @@ impl Election for Service {
         &self,
         request: Request<LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let Admitted { mut call, access } =
-            self.context.admit(Method::Observe, request.metadata())?;
+        let Admitted { mut call, access } = self.context.admit(Method::Observe, &request).await?;
         let (metadata, _, request) = request.into_parts();
         // Afterwards the local state will do: it has every event seen on the way.
         if let Err(refused) = access.linearize().await {
@@ -289,7 +286,7 @@ impl Election for Service {
         &self,
         request: Request<ResignRequest>,
     ) -> Result<Response<ResignResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Resign, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Resign, &request).await?;
         reply(call, resign(&access, request.into_inner()).await)
     }
 }

@@ -63,8 +63,8 @@ async fn checked_range(
     }
     access.stats().ranges.inc();
     if extent::length(&request) == Length::Short {
-        let reader = access.reader();
-        let mut response = timed(reader, &request, &access.stats().durations);
+        let durations = &access.stats().durations;
+        let mut response = access.look(|reader| timed(reader, &request, durations));
         if let Ok(response) = &mut response {
             access.complete(&mut response.header);
         }
@@ -72,7 +72,7 @@ async fn checked_range(
     }
     let request = Arc::new(request);
     let quick = answer(access, Arc::clone(&request));
-    let quick = access.reads().quick(quick).await;
+    let quick = access.quick(quick).await;
     if let Some(response) = quick.map_err(status::of_unread)? {
         return Ok(Reply::Small(response));
     }
@@ -80,7 +80,7 @@ async fn checked_range(
         return access.send_pages(request).await;
     }
     if request.count_only {
-        let counted = access.reads().long(answer(access, request)).await;
+        let counted = access.long(answer(access, request)).await;
         return counted.map(Reply::Small).map_err(status::of_unread);
     }
     // Sorted: the order of the reply is not that of the keys.
@@ -150,7 +150,7 @@ async fn read_only_txn(
         Ok(response)
     };
     if length == Length::Short {
-        let response = look(access.reader());
+        let response = access.look(look);
         return response.map(Reply::Small).map_err(status::of_read);
     }
     access.build(look).await
@@ -171,14 +171,13 @@ async fn turn_for(
     if returned.is_empty() {
         return Ok(None);
     }
-    let reads = access.reads();
     let look = move |reader: &Reader| {
         let touch = |range| reader.range(range).map(drop);
         returned.iter().try_for_each(touch)
     };
-    match reads.quick(look).await.map_err(status::of_unread)? {
+    match access.quick(look).await.map_err(status::of_unread)? {
         Some(()) => Ok(None),
-        None => Ok(Some(reads.build_turn().await)),
+        None => Ok(Some(access.build_turn().await)),
     }
 }
 
@@ -215,7 +214,7 @@ impl Kv for Service {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Range, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Range, &request).await?;
         large::reply(call, range(&access, request.into_inner()).await)
     }
 
@@ -225,9 +224,8 @@ impl Kv for Service {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let Admitted { mut call, access } = self
-            .context
-            .admit(Method::RangeStream, request.metadata())?;
+        let Admitted { mut call, access } =
+            self.context.admit(Method::RangeStream, &request).await?;
         let (metadata, _, request) = request.into_parts();
         match range_stream::start(&access, request).await {
             Ok(pieces) => Ok(access.stream(call, &metadata, pieces)),
@@ -239,7 +237,7 @@ impl Kv for Service {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Put, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Put, &request).await?;
         reply(call, put(&access, request.into_inner()).await)
     }
 
@@ -247,14 +245,12 @@ impl Kv for Service {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        let Admitted { call, access } = self
-            .context
-            .admit(Method::DeleteRange, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::DeleteRange, &request).await?;
         large::reply(call, delete_range(&access, request.into_inner()).await)
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Txn, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Txn, &request).await?;
         large::reply(call, txn(&access, request.into_inner()).await)
     }
 
@@ -262,7 +258,7 @@ impl Kv for Service {
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Compact, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Compact, &request).await?;
         reply(call, compact(&access, request.into_inner()).await)
     }
 }

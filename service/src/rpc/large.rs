@@ -109,12 +109,11 @@ impl super::Access {
         if !message.is_large() {
             return Ok(Reply::Small(message));
         }
-        let reads = self.reads();
         let turn = match turn {
             Some(turn) => turn,
-            None => reads.build_turn().await,
+            None => self.build_turn().await,
         };
-        let sent = reads.whole(turn, move |_| Ok(message.encode_to_vec()));
+        let sent = self.whole(turn, move || message.encode_to_vec());
         sent.await.map(Reply::Large).map_err(status::of_unread)
     }
 
@@ -125,8 +124,7 @@ impl super::Access {
     ) -> Result<Reply<T>, Status> {
         let look = Arc::new(look);
         let again = Arc::clone(&look);
-        let reads = self.reads();
-        let quick = reads.quick(move |reader| look(reader)).await;
+        let quick = self.quick(move |reader| look(reader)).await;
         match quick.map_err(status::of_unread)? {
             Some(message) => self.send(message, None).await,
             None => self.build_slowly(move |reader| again(reader)).await,
@@ -136,11 +134,10 @@ impl super::Access {
     /// Builds a reply as a whole that exceeded a quick read, as one of few.
     pub(crate) async fn build_slowly<T: Message + Heavy + 'static>(
         &self,
-        look: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+        look: impl Fn(&Reader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<Reply<T>, Status> {
-        let reads = self.reads();
-        let turn = reads.build_turn().await;
-        let built = reads.long(look).await.map_err(status::of_unread)?;
+        let turn = self.build_turn().await;
+        let built = self.long(look).await.map_err(status::of_unread)?;
         self.send(built, Some(turn)).await
     }
 
@@ -150,9 +147,10 @@ impl super::Access {
         request: Arc<RangeRequest>,
     ) -> Result<Reply<T>, Status> {
         let access = self.clone();
-        let sent = self.reads().pieces(move |reader, sending| {
+        let sent = self.pieces(move |reader, sending| {
             reader.range_in_pages(&request, |range| {
                 let measured = range.measure(PIECE_BYTES, KEPT_BYTES_MAX)?;
+                access.confirm()?;
                 // In the order of the fields' numbers, with the key-values between them.
                 let before = RangeResponse {
                     header: Some(access.header(measured.now)),

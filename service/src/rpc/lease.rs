@@ -13,8 +13,9 @@ use conclave_storage::LeaseId;
 use conclave_storage::reader::Reader;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admitted::Gate;
 use super::stream::{Counted, Unfold, is_unreadable};
-use super::{Access, Admitted, Context, large, reply, status};
+use super::{Access, Admitted, Context, Opened, large, reply, status};
 use crate::method::Method;
 
 #[derive(Clone)]
@@ -49,7 +50,7 @@ async fn time_to_live(
     request: LeaseTimeToLiveRequest,
 ) -> Result<large::Reply<LeaseTimeToLiveResponse>, Status> {
     let id = LeaseId(request.id);
-    let remaining = access.time_to_live(id).await.map_err(status::of_lease)?;
+    let remaining = access.time_to_live(id).await?;
     let mut response = LeaseTimeToLiveResponse {
         header: access.header_now(),
         id: request.id,
@@ -63,8 +64,9 @@ async fn time_to_live(
             // The leader has confirmed the time; the keys are this member's to know. There may
             // be any number of them.
             access.linearize().await.map_err(status::of_refused)?;
+            let of_read = access.clone();
             let with_keys = move |reader: &Reader| {
-                let keys = reader.lease_keys(id)?;
+                let keys = of_read.lease_keys(reader, id)?;
                 let response = response.clone();
                 Ok(LeaseTimeToLiveResponse { keys, ..response })
             };
@@ -81,6 +83,7 @@ async fn leases(access: &Access) -> Result<large::Reply<LeaseLeasesResponse>, St
     let of_read = access.clone();
     let header = access.header_now();
     let in_order = move |reader: &Reader| {
+        of_read.judge_all_leases(reader)?;
         let leases = reader.leases()?.into_iter();
         let mut by_end: Vec<_> = leases
             .map(|lease| {
@@ -105,7 +108,7 @@ async fn keep_alive(
 ) -> Result<LeaseKeepAliveResponse, Status> {
     let renewed = access.keep_alive(LeaseId(request.id)).await;
     access.stats().leases_renewed.inc();
-    let ttl = renewed.map_err(status::of_lease)?.unwrap_or(0);
+    let ttl = renewed?.unwrap_or(0);
     Ok(LeaseKeepAliveResponse {
         header: access.header_now(),
         id: request.id,
@@ -119,24 +122,27 @@ type KeepAlives = std::pin::Pin<
     Box<dyn tokio_stream::Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>,
 >;
 
-fn keep_alives(access: Access, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAlives {
+fn keep_alives(gate: Gate, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAlives {
     Box::pin(Unfold::new(
-        (access, requests),
-        |(access, mut requests)| async move {
+        (gate, requests),
+        |(gate, mut requests)| async move {
             let answer = match requests.message().await {
                 Ok(Some(request)) => {
-                    access.received(Method::LeaseKeepAlive).inc();
-                    keep_alive(&access, request).await
+                    gate.received(Method::LeaseKeepAlive).inc();
+                    match gate.judge(&request).await {
+                        Ok(access) => keep_alive(&access, request).await,
+                        Err(refused) => Err(status::of_api(refused)),
+                    }
                 }
                 Ok(None) => return None,
                 Err(status) => {
                     if is_unreadable(&status) {
-                        access.stats().keep_alive_streams_failed.inc();
+                        gate.stats().keep_alive_streams_failed.inc();
                     }
                     Err(status)
                 }
             };
-            Some((answer, (access, requests)))
+            Some((answer, (gate, requests)))
         },
     ))
 }
@@ -147,8 +153,7 @@ impl Lease for Service {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
-        let Admitted { call, access } =
-            self.context.admit(Method::LeaseGrant, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::LeaseGrant, &request).await?;
         reply(call, grant(&access, request.into_inner()).await)
     }
 
@@ -156,9 +161,7 @@ impl Lease for Service {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        let Admitted { call, access } = self
-            .context
-            .admit(Method::LeaseRevoke, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::LeaseRevoke, &request).await?;
         reply(call, revoke(&access, request.into_inner()).await)
     }
 
@@ -168,12 +171,13 @@ impl Lease for Service {
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
-        let Admitted { call, access } = self
+        let (metadata, extensions, requests) = request.into_parts();
+        let opened = self
             .context
-            .admit(Method::LeaseKeepAlive, request.metadata())?;
-        let (metadata, _, requests) = request.into_parts();
-        let answers = keep_alives(access.clone(), requests);
-        Ok(access.stream(call, &metadata, answers))
+            .open(Method::LeaseKeepAlive, &metadata, &extensions);
+        let Opened { call, gate } = opened.await?;
+        let answers = keep_alives(gate.clone(), requests);
+        Ok(gate.stream(call, &metadata, answers))
     }
 
     async fn lease_time_to_live(
@@ -182,7 +186,8 @@ impl Lease for Service {
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         let Admitted { call, access } = self
             .context
-            .admit(Method::LeaseTimeToLive, request.metadata())?;
+            .admit(Method::LeaseTimeToLive, &request)
+            .await?;
         large::reply(call, time_to_live(&access, request.into_inner()).await)
     }
 
@@ -190,9 +195,7 @@ impl Lease for Service {
         &self,
         request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
-        let Admitted { call, access } = self
-            .context
-            .admit(Method::LeaseLeases, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::LeaseLeases, &request).await?;
         large::reply(call, leases(&access).await)
     }
 }

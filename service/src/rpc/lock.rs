@@ -46,7 +46,7 @@ async fn unlock(access: &Access, request: UnlockRequest) -> Result<UnlockRespons
 #[tonic::async_trait]
 impl Lock for Service {
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Lock, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Lock, &request).await?;
         let patience = validate::timeout(request.metadata());
         let LockRequest { name, lease } = request.into_inner();
         let wish = Wish {
@@ -62,7 +62,7 @@ impl Lock for Service {
         &self,
         request: Request<UnlockRequest>,
     ) -> Result<Response<UnlockResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Unlock, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Unlock, &request).await?;
         reply(call, unlock(&access, request.into_inner()).await)
     }
 }

@@ -44,14 +44,14 @@ async fn alarm(access: &Access, request: pb::AlarmRequest) -> Result<pb::AlarmRe
 async fn alarms(access: &Access, wanted: i32) -> Result<pb::AlarmResponse, Status> {
     access.linearize().await.map_err(status::of_refused)?;
     let header = access.header_now();
-    let mut alarms = access.reader().alarms();
+    let mut alarms = access.alarms();
     alarms.retain(|alarm| wanted == AlarmType::None as i32 || alarm.alarm == wanted);
     Ok(pb::AlarmResponse { header, alarms })
 }
 
 fn status(access: &Access) -> pb::StatusResponse {
     let raft_status = access.status();
-    let sizes = access.reader().sizes();
+    let sizes = access.sizes();
     pb::StatusResponse {
         header: access.header_now(),
         version: API_VERSION.to_owned(),
@@ -61,7 +61,7 @@ fn status(access: &Access) -> pb::StatusResponse {
         raft_index: raft_status.committed_index.0,
         raft_term: raft_status.term.0,
         raft_applied_index: raft_status.applied_index.0,
-        errors: errors(raft_status.leader, &access.reader().alarms()),
+        errors: errors(raft_status.leader, &access.alarms()),
         db_size_in_use: size(sizes.logical),
         is_learner: raft_status.is_learner,
         storage_version: CLUSTER_VERSION.to_owned(),
@@ -157,7 +157,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::AlarmRequest>,
     ) -> Result<Response<pb::AlarmResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Alarm, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Alarm, &request).await?;
         reply(call, alarm(&access, request.into_inner()).await)
     }
 
@@ -165,7 +165,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::StatusRequest>,
     ) -> Result<Response<pb::StatusResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Status, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Status, &request).await?;
         reply(call, Ok(status(&access)))
     }
 
@@ -173,8 +173,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
-        let Admitted { call, access } =
-            self.context.admit(Method::Defragment, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Defragment, &request).await?;
         reply(call, defragment(&access).await)
     }
 
@@ -182,7 +181,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::HashRequest>,
     ) -> Result<Response<pb::HashResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Hash, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::Hash, &request).await?;
         reply(call, hash(&access).await)
     }
 
@@ -190,7 +189,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::HashKv, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::HashKv, &request).await?;
         reply(call, hash_kv(&access, request.into_inner()).await)
     }
 
@@ -200,7 +199,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let admitted = self.context.admit(Method::Snapshot, request.metadata())?;
+        let admitted = self.context.admit(Method::Snapshot, &request).await?;
         not_yet(admitted.call, Method::Snapshot)
     }
 
@@ -208,8 +207,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        let Admitted { call, access } =
-            self.context.admit(Method::MoveLeader, request.metadata())?;
+        let Admitted { call, access } = self.context.admit(Method::MoveLeader, &request).await?;
         let to = MemberId(request.into_inner().target_id);
         let moved = access.transfer_leadership(to).await;
         let answer = moved.map(|()| pb::MoveLeaderResponse { header: None });
@@ -220,7 +218,7 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::DowngradeRequest>,
     ) -> Result<Response<pb::DowngradeResponse>, Status> {
-        let admitted = self.context.admit(Method::Downgrade, request.metadata())?;
+        let admitted = self.context.admit(Method::Downgrade, &request).await?;
         not_yet(admitted.call, Method::Downgrade)
     }
 }

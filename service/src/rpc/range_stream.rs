@@ -54,10 +54,8 @@ pub(crate) async fn start(access: &Access, request: RangeRequest) -> Result<Piec
     if streamed == Streamed::Sorted {
         return sorted(access, request).await;
     }
-    let cursor = access
-        .reader()
-        .range_stream(&request)
-        .map_err(status::of_read)?;
+    let cursor = access.look(|reader| reader.range_stream(&request));
+    let cursor = cursor.map_err(status::of_read)?;
     let rest = Rest {
         access: access.clone(),
         cursor,

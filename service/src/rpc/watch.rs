@@ -10,7 +10,6 @@ use std::task::{self, Poll};
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::WatchRequest;
-use conclave_storage::Revision;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
 use tonic::codec::{BufferSettings, Codec, CompressionEncoding, EncodeBuf, Encoder, Streaming};
@@ -19,10 +18,11 @@ use tonic::server::{Grpc, NamedService, StreamingService};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 
+use super::admitted::Gate;
 use super::stream::{Counted, is_unreadable};
-use super::{Access, Admitted, Context, status};
+use super::{Context, Opened, status};
 use crate::method::Method;
-use conclave_core::watch::{self, EncodedWatchResponse, End, Responses};
+use conclave_core::watch::{EncodedWatchResponse, End, Responses};
 
 /// Initial size of a stream's buffers; both grow when needed. There may be very many streams, most
 /// of them quiet, and tonic's 8 KiB for each direction would be most of their cost.
@@ -90,36 +90,31 @@ struct Watch {
 impl StreamingService<WatchRequest> for Watch {
     type Response = EncodedWatchResponse;
     type ResponseStream = Counted<WatchResponses>;
-    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+    type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
 
     fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
-        std::future::ready(self.open(request))
+        Box::pin(open(self.context.clone(), request))
     }
 }
 
-impl Watch {
-    fn open(
-        &self,
-        request: Request<Streaming<WatchRequest>>,
-    ) -> Result<Response<Counted<WatchResponses>>, Status> {
-        let (metadata, _, requests) = request.into_parts();
-        let Admitted { call, access } = self.context.admit(Method::Watch, &metadata)?;
-        let requests = counted(&access, requests);
-        let of_stream = access.clone();
-        let responses = watch::serve(access.watches().clone(), requests, move || {
-            of_stream.header(Revision::default())
-        });
-        Ok(access.stream(call, &metadata, WatchResponses(responses)))
-    }
+async fn open(
+    context: Context,
+    request: Request<Streaming<WatchRequest>>,
+) -> Result<Response<Counted<WatchResponses>>, Status> {
+    let (metadata, extensions, requests) = request.into_parts();
+    let opened = context.open(Method::Watch, &metadata, &extensions);
+    let Opened { call, gate } = opened.await?;
+    let responses = gate.watch(counted(&gate, requests));
+    Ok(gate.stream(call, &metadata, WatchResponses(responses)))
 }
 
 /// Returns the same requests, and counts them.
 fn counted(
-    access: &Access,
+    gate: &Gate,
     requests: Streaming<WatchRequest>,
 ) -> impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + use<> {
-    let received = access.received(Method::Watch);
-    let failed = access.stats().watch_streams_failed.clone();
+    let received = gate.received(Method::Watch);
+    let failed = gate.stats().watch_streams_failed.clone();
     requests.map(move |request| {
         match &request {
             Ok(_) => received.inc(),

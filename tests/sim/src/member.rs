@@ -182,6 +182,7 @@ fn settings(catch_up_entries: u64) -> Settings {
         max_txn_ops: 128,
         max_request_bytes: 1 << 20,
         watch_progress_interval: Duration::from_secs(1),
+        auth_token_ttl: Duration::from_secs(300),
         reconfiguration: Reconfiguration {
             strict: true,
             max_learners: 1,

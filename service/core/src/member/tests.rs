@@ -125,6 +125,7 @@ fn settings() -> Settings {
         max_txn_ops: 128,
         max_request_bytes: 3 << 19,
         watch_progress_interval: Duration::from_secs(600),
+        auth_token_ttl: Duration::from_secs(300),
         reconfiguration: proposer::Reconfiguration {
             strict: true,
             max_learners: 1,

@@ -16,11 +16,15 @@ use super::intervals::{End, Interval, Intervals};
 /// Reads the keys of a watch request. An empty key means the smallest key. Returns `None` if the
 /// range cannot contain a key.
 pub(crate) fn of_request(key: &Bytes, range_end: &Bytes) -> Option<KeyRange> {
-    let range = match key.is_empty() {
+    Some(range_of(key, range_end)).filter(|range| !range.is_empty())
+}
+
+/// Reads the keys of a watch request, even if the range cannot contain a key.
+pub(crate) fn range_of(key: &Bytes, range_end: &Bytes) -> KeyRange {
+    match key.is_empty() {
         true => KeyRange::of(&Bytes::from_static(b"\0"), range_end),
         false => KeyRange::of(key, range_end),
-    };
-    (!range.is_empty()).then_some(range)
+    }
 }
 
 /// The range in the tree of ranges; `None` for a single key.

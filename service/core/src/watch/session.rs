@@ -7,14 +7,15 @@
 //! acknowledgement of a create request is written when the request is read, and only then is the
 //! watcher offered to the hub, so no event can precede the acknowledgement.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use conclave_proto::ApiError;
 use conclave_proto::errors::cancel_reason;
 use conclave_proto::etcdserverpb::WatchCreateRequest;
-use conclave_storage::Revision;
 use conclave_storage::machine::Changes;
+use conclave_storage::{KeyRange, Revision};
 use slab::Slab;
 
 use super::Settings;
@@ -127,27 +128,17 @@ impl Session {
         now: Revision,
         compacted: Revision,
     ) {
-        let refuse = |reason: &'static str| Response {
-            revision: now,
-            watch_id: NO_WATCHER,
-            created: true,
-            canceled: true,
-            cancel_reason: reason.into(),
-            ..Response::default()
-        };
         let Some(range) = index::of_request(&request.key, &request.range_end) else {
-            return self.responses.push(refuse(cancel_reason::RANGE_EMPTY));
+            return self.refuse(cancel_reason::RANGE_EMPTY, now);
         };
         if request.start_revision < 0 {
-            return self.responses.push(refuse(ApiError::Compacted.text()));
+            return self.refuse(ApiError::Compacted.text(), now);
         }
         if self.len() >= self.limits.watchers_max {
-            return self
-                .responses
-                .push(refuse(ApiError::RequestTooManyRequests.text()));
+            return self.refuse(ApiError::RequestTooManyRequests.text(), now);
         }
         let Some(id) = self.choose_id(request.watch_id) else {
-            return self.responses.push(refuse(cancel_reason::DUPLICATE_ID));
+            return self.refuse(cancel_reason::DUPLICATE_ID, now);
         };
         let ack = Response {
             revision: now,
@@ -167,20 +158,51 @@ impl Session {
         self.lagging += 1;
     }
 
+    /// Refuses a request to create a watcher, on a store at revision `now`.
+    pub(crate) fn refuse(&mut self, reason: impl Into<Cow<'static, str>>, now: Revision) {
+        self.responses.push(Response {
+            revision: now,
+            watch_id: NO_WATCHER,
+            created: true,
+            canceled: true,
+            cancel_reason: reason.into(),
+            ..Response::default()
+        });
+    }
+
     /// Processes a request to cancel a watcher. Returns the tag that the hub must forget, or `None`
     /// if the id is unknown.
     pub(crate) fn cancel(&mut self, id: i64, now: Revision) -> Option<Tag> {
-        let tag = self.ids.get(&id).copied()?;
+        self.ids
+            .contains_key(&id)
+            .then(|| self.end(id, "".into(), now))
+    }
+
+    /// Ends a watcher, with the reason if the client did not ask for it. Returns the tag that the
+    /// hub must forget.
+    ///
+    /// # Panics
+    /// If there is no such watcher.
+    pub(crate) fn end(&mut self, id: i64, reason: Cow<'static, str>, now: Revision) -> Tag {
+        let tag = self.ids[&id];
         self.send_packed(now);
         self.remove(tag);
-        let watch_id = id;
         self.responses.push(Response {
             revision: now,
-            watch_id,
+            watch_id: id,
             canceled: true,
+            cancel_reason: reason,
             ..Response::default()
         });
-        Some(tag)
+        tag
+    }
+
+    /// Returns the watchers' ids and keys.
+    pub(crate) fn ranges(&self) -> Vec<(i64, KeyRange)> {
+        let watchers = self.watchers();
+        watchers
+            .map(|(_, watcher)| (watcher.id, watcher.cursor.range.clone()))
+            .collect()
     }
 
     /// Returns the registrations of all lagging watchers. Sends their packed events first, since

@@ -17,12 +17,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::watch_request::RequestUnion;
 use conclave_proto::etcdserverpb::{ResponseHeader, WatchRequest};
-use conclave_storage::Revision;
+use conclave_storage::auth::AuthMark;
 use conclave_storage::reader::ReadError;
+use conclave_storage::{KeyRange, Revision};
 use tokio_stream::{Stream, StreamExt as _};
 
+use super::index;
 use super::pack::Allowance;
 use super::port::{Closed, Port, Step};
 use super::queue::Message;
@@ -47,19 +50,33 @@ pub struct Responses<E> {
     end: Option<End<E>>,
 }
 
-/// Serves the requests of one client. `header` fills in the member's fields of each response's
-/// header.
-pub fn serve<I, E, H>(watches: Watches, requests: I, header: H) -> Responses<E>
+/// What a front knows of the client of a stream.
+pub trait Viewer: Send + Sync + 'static {
+    /// Returns the member's fields of a response's header.
+    fn header(&self) -> ResponseHeader;
+
+    /// Returns a mark that changes when the client may have lost permissions.
+    fn mark(&self) -> AuthMark;
+
+    /// Permits a new watcher of these keys, or not.
+    fn permit(&self, range: &KeyRange) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// Permits a watcher of these keys to go on after the mark has changed, or not.
+    fn permit_still(&self, range: &KeyRange) -> Result<(), ApiError>;
+}
+
+/// Serves the requests of one client.
+pub fn serve<I, E, V>(watches: Watches, requests: I, viewer: V) -> Responses<E>
 where
     I: Stream<Item = Result<WatchRequest, E>> + Send + Unpin + 'static,
     E: Send + 'static,
-    H: Fn() -> ResponseHeader + Send + Sync + 'static,
+    V: Viewer,
 {
     let outbox = Outbox::default();
     let serving = {
         let outbox = Arc::clone(&outbox);
         Box::pin(async move {
-            match run(watches, requests, header, outbox).await {
+            match run(watches, requests, viewer, outbox).await {
                 Ok(never) => match never {},
                 Err(end) => end,
             }
@@ -125,15 +142,15 @@ impl<E> From<Closed> for End<E> {
 
 enum Never {}
 
-async fn run<I, E, H>(
+async fn run<I, E, V>(
     watches: Watches,
     mut requests: I,
-    header: H,
+    viewer: V,
     outbox: Outbox,
 ) -> Result<Never, End<E>>
 where
     I: Stream<Item = Result<WatchRequest, E>> + Send + Unpin + 'static,
-    H: Fn() -> ResponseHeader + Send + Sync + 'static,
+    V: Viewer,
 {
     let settings = watches.shared.settings;
     let (clock, seed) = (Arc::clone(&watches.clock), Arc::clone(&watches.seed));
@@ -145,7 +162,8 @@ where
         allowance: Allowance::new(Arc::clone(&watches.shared.pack_stock)),
         watches,
         session: Session::new(Limits::new(&settings)),
-        header,
+        judged: viewer.mark(),
+        viewer,
         outbox,
         must_join: false,
         newest_first: false,
@@ -158,7 +176,7 @@ where
         // Usually the hub wakes a stream. So one message is received before the other sources are
         // polled, but not a second, or a busy hub would keep the client's requests from being read.
         if may_look_first && let Some(message) = serving.port.try_recv() {
-            serving.message(message);
+            serving.message(message).await?;
             may_look_first = false;
             continue;
         }
@@ -170,7 +188,7 @@ where
                 Some(Err(error)) => return Err(End::Client(error)),
                 None => has_requests = false,
             },
-            message = serving.port.recv() => serving.message(message?),
+            message = serving.port.recv() => serving.message(message?).await?,
             () = &mut tick => {
                 tick = clock.sleep(pause());
                 serving.tick().await?;
@@ -182,14 +200,16 @@ where
     }
 }
 
-struct Serving<H> {
+struct Serving<V> {
     port: Port,
     gauges: Gauges,
     watches: Watches,
     session: Session,
     /// Allowance for events that the session packs from one step of history to the next.
     allowance: Allowance,
-    header: H,
+    viewer: V,
+    /// The mark under which all watchers were permitted.
+    judged: AuthMark,
     outbox: Outbox,
     /// True if there are lagging watchers that the hub may accept.
     must_join: bool,
@@ -197,10 +217,18 @@ struct Serving<H> {
     newest_first: bool,
 }
 
-impl<H: Fn() -> ResponseHeader> Serving<H> {
+impl<V: Viewer> Serving<V> {
     async fn request<E>(&mut self, request: WatchRequest) -> Result<(), End<E>> {
         match request.request_union {
             Some(RequestUnion::CreateRequest(request)) => {
+                // etcd refuses a negative start before it asks for permission.
+                let range = index::range_of(&request.key, &request.range_end);
+                if request.start_revision >= 0
+                    && let Err(error) = self.viewer.permit(&range).await
+                {
+                    self.session.refuse(error.go_text(), self.now());
+                    return Ok(());
+                }
                 let applied = self.watches.reader.applied();
                 self.session
                     .create(request, applied.revision, applied.compacted);
@@ -228,7 +256,26 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
         Ok(())
     }
 
-    fn message(&mut self, message: Message) {
+    /// Ends the watchers that the client may not have any longer. Called with events at hand: what
+    /// was revoked before them is known by now.
+    async fn end_forbidden(&mut self) -> Result<(), Closed> {
+        let mark = self.viewer.mark();
+        if mark == self.judged {
+            return Ok(());
+        }
+        for (id, range) in self.session.ranges() {
+            if let Err(error) = self.viewer.permit_still(&range) {
+                let now = self.now();
+                let tag = self.session.end(id, error.go_text().into(), now);
+                self.port.forget(tag).await?;
+            }
+        }
+        self.judged = mark;
+        Ok(())
+    }
+
+    async fn message(&mut self, message: Message) -> Result<(), Closed> {
+        self.end_forbidden().await?;
         match message {
             Message::Deliveries(deliveries) => {
                 let now = self.now();
@@ -244,6 +291,7 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
                 self.must_join = true;
             }
         }
+        Ok(())
     }
 
     async fn tick<E>(&mut self) -> Result<(), End<E>> {
@@ -272,6 +320,7 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
                 next,
                 is_last,
             } => {
+                self.end_forbidden().await?;
                 let applied = self.watches.reader.applied();
                 let now = applied.revision;
                 self.session
@@ -317,7 +366,7 @@ impl<H: Fn() -> ResponseHeader> Serving<H> {
             .stats
             .events
             .fetch_add(events as u64, Ordering::Relaxed);
-        let header = (self.header)();
+        let header = self.viewer.header();
         lock(&self.outbox).extend(responses.into_iter().map(|response| EncodedWatchResponse {
             header: ResponseHeader {
                 revision: response.revision.0,

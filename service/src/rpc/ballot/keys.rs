@@ -25,7 +25,7 @@ pub(in crate::rpc) fn prefix(name: &Bytes) -> Bytes {
 }
 
 /// Returns the key of a contender.
-pub(super) fn key(name: &Bytes, lease: LeaseId) -> Bytes {
+pub(in crate::rpc) fn key(name: &Bytes, lease: LeaseId) -> Bytes {
     let mut key = prefix(name).to_vec();
     key.extend_from_slice(format!("{:x}", lease.0).as_bytes());
     key.into()

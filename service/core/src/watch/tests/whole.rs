@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use conclave_proto::ApiError;
 use conclave_proto::command::{Batch, Command, Header, Member, command::Body};
 use conclave_proto::etcdserverpb::watch_request::RequestUnion;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, DeleteRangeRequest, PutRequest, ResponseHeader, WatchCreateRequest,
     WatchProgressRequest, WatchRequest, WatchResponse,
 };
+use conclave_storage::auth::{Auth, AuthMark};
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use conclave_storage::reader::Reader;
@@ -26,7 +28,7 @@ use crate::clock::SystemClock;
 use crate::long_reads::LongReads;
 use crate::observe::Unobserved;
 use crate::seed::sequence;
-use crate::watch::{self, End, Publisher, Responses, Settings, WatchError, Watches};
+use crate::watch::{self, End, Publisher, Responses, Settings, Viewer, WatchError, Watches};
 use crate::workers::Threads;
 
 /// A member's state and its watches.
@@ -125,16 +127,36 @@ struct Client {
     responses: Responses<Infallible>,
 }
 
-impl Client {
-    fn new(watches: &Watches) -> Client {
-        let (requests, received) = mpsc::channel(10_000);
-        let header = || ResponseHeader {
+/// A client that may watch everything.
+struct Anybody;
+
+impl Viewer for Anybody {
+    fn header(&self) -> ResponseHeader {
+        ResponseHeader {
             cluster_id: 7,
             member_id: 1,
             raft_term: 3,
             revision: 0,
-        };
-        let responses = watch::serve(watches.clone(), ReceiverStream::new(received), header);
+        }
+    }
+
+    fn mark(&self) -> AuthMark {
+        Auth::default().mark()
+    }
+
+    async fn permit(&self, _: &KeyRange) -> Result<(), ApiError> {
+        Ok(())
+    }
+
+    fn permit_still(&self, _: &KeyRange) -> Result<(), ApiError> {
+        Ok(())
+    }
+}
+
+impl Client {
+    fn new(watches: &Watches) -> Client {
+        let (requests, received) = mpsc::channel(10_000);
+        let responses = watch::serve(watches.clone(), ReceiverStream::new(received), Anybody);
         Client {
             requests,
             responses,

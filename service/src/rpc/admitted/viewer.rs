@@ -1,0 +1,57 @@
+//! The client of a watch stream.
+
+use std::sync::Arc;
+
+use conclave_proto::ApiError;
+use conclave_proto::etcdserverpb::ResponseHeader;
+use conclave_storage::auth::AuthMark;
+use conclave_storage::{KeyRange, Revision};
+use parking_lot::Mutex;
+
+use conclave_core::watch::Viewer;
+
+use super::Gate;
+
+/// The client of a watch stream.
+pub(super) struct StreamViewer {
+    gate: Gate,
+    /// The user for whom the last watcher was created. A watcher outlives the token of its user.
+    user: Mutex<Option<Arc<str>>>,
+}
+
+impl StreamViewer {
+    pub(super) fn new(gate: Gate) -> StreamViewer {
+        StreamViewer {
+            gate,
+            user: Mutex::default(),
+        }
+    }
+}
+
+impl Viewer for StreamViewer {
+    fn header(&self) -> ResponseHeader {
+        self.gate.entrance.handle.header(Revision::default())
+    }
+
+    fn mark(&self) -> AuthMark {
+        self.gate.entrance.mark()
+    }
+
+    async fn permit(&self, range: &KeyRange) -> Result<(), ApiError> {
+        if !self.mark().is_enabled() {
+            return Ok(());
+        }
+        // There may be very many streams, and their futures must be small.
+        let access = Box::pin(self.gate.judge(range)).await?;
+        let caller = access.guard.and_then(|guard| guard.caller.clone());
+        *self.user.lock() = caller.map(|caller| caller.user);
+        Ok(())
+    }
+
+    fn permit_still(&self, range: &KeyRange) -> Result<(), ApiError> {
+        let auth = self.gate.entrance.handle.reader().auth();
+        let user = self.user.lock().clone();
+        auth.permits_now(user.as_deref().unwrap_or_default())?
+            .read(range)
+    }
+}

@@ -1,0 +1,129 @@
+//! Who makes a call: the token or the certificate that comes with it, and the user that it stands
+//! for.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use conclave_proto::ApiError;
+use conclave_storage::Index;
+use ring::digest;
+use tonic::Extensions;
+use tonic::metadata::MetadataMap;
+
+use conclave_core::handle::Handle;
+use conclave_core::logins::TokenDigest;
+
+use super::authenticator::Authenticator;
+use crate::auth::simple_tokens;
+
+/// etcd's names of the field with the token, the preferred one first.
+const TOKEN_FIELDS: [&str; 2] = ["token", "authorization"];
+
+/// The other end of a connection, as far as services need it. In the extensions of requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peer {
+    /// Its address; `None` over a Unix socket.
+    pub(crate) remote: Option<IpAddr>,
+    /// The common name in its certificate, if it has shown one that was verified.
+    pub(crate) common_name: Option<Arc<str>>,
+}
+
+impl Peer {
+    /// Returns the other end of the request's connection, if the edge has recorded it.
+    pub(super) fn of(extensions: &Extensions) -> Option<&Arc<Peer>> {
+        extensions.get::<Arc<Peer>>()
+    }
+}
+
+/// Proof of who makes a call.
+#[derive(Clone, Debug)]
+pub(super) enum Credential {
+    /// A token that the client has.
+    Token(Arc<str>),
+    /// The common name of a certificate that was verified when the connection was opened.
+    CommonName(Arc<str>),
+}
+
+/// The user that a credential stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Identified {
+    pub(super) user: Arc<str>,
+    /// The auth revision in the token, if the token has one: the user must log in again after
+    /// every change of users and roles.
+    pub(super) auth_revision: Option<u64>,
+}
+
+impl Credential {
+    /// Returns the credential of a call. A token has precedence over a certificate, as in etcd.
+    pub(super) fn of(metadata: &MetadataMap, extensions: &Extensions) -> Option<Credential> {
+        Credential::token_of(metadata).or_else(|| {
+            let name = Peer::of(extensions)?.common_name.clone()?;
+            Some(Credential::CommonName(name))
+        })
+    }
+
+    fn token_of(metadata: &MetadataMap) -> Option<Credential> {
+        let fields = metadata.as_ref();
+        let value = TOKEN_FIELDS.iter().find_map(|field| fields.get(*field))?;
+        // A token that is not text is no token of ours, and must not count as none.
+        let text = value.to_str().unwrap_or_default();
+        let token = text.strip_prefix("Bearer ").unwrap_or(text);
+        Some(Credential::Token(token.into()))
+    }
+
+    /// Returns the index of the login that gave the token, if this member has not applied it yet.
+    pub(super) fn is_ahead_of(&self, handle: &Handle) -> Option<Index> {
+        match self {
+            Credential::CommonName(_) => None,
+            Credential::Token(token) => {
+                let index = simple_tokens::index_of(token).map(Index)?;
+                (index > handle.reader().applied().index).then_some(index)
+            }
+        }
+    }
+
+    /// Returns the user that the credential stands for.
+    pub(super) fn identify(
+        &self,
+        handle: &Handle,
+        authenticator: &Authenticator,
+    ) -> Result<Identified, ApiError> {
+        match self {
+            Credential::CommonName(user) => Ok(Identified {
+                user: Arc::clone(user),
+                auth_revision: None,
+            }),
+            Credential::Token(token) => match &authenticator.jwt {
+                Some(jwt) => {
+                    let verified = jwt.verify(token, handle.clock().wall_ms());
+                    let claims = verified.map_err(|reason| {
+                        tracing::debug!(%reason, "a token was refused");
+                        ApiError::InvalidAuthToken
+                    })?;
+                    Ok(Identified {
+                        user: claims.username,
+                        auth_revision: Some(claims.revision),
+                    })
+                }
+                None => identify_simple(token, handle).ok_or(ApiError::InvalidAuthToken),
+            },
+        }
+    }
+}
+
+/// Returns the user of a simple token.
+fn identify_simple(token: &str, handle: &Handle) -> Option<Identified> {
+    let index = simple_tokens::index_of(token).map(Index)?;
+    let (prefix, _) = token.split_once('.')?;
+    Some(Identified {
+        user: handle.logins().user_of(&token_digest(prefix), index)?,
+        auth_revision: None,
+    })
+}
+
+/// Returns the digest of the random part of a token.
+pub(super) fn token_digest(prefix: &str) -> TokenDigest {
+    let digest = digest::digest(&digest::SHA256, prefix.as_bytes());
+    let digest = digest.as_ref().try_into();
+    digest.expect("SHA-256 has 32 bytes")
+}
