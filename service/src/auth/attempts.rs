@@ -220,81 +220,83 @@ mod tests {
         answer.err().map(|refused| refused.seconds_left)
     }
 
+    /// Logins from one address: when, which, and the seconds for which it is refused, if it is.
+    type Case = (&'static str, &'static [(u64, Login, Option<u64>)]);
+
+    const CASES: &[Case] = &[
+        (
+            "the failure after the last one that is allowed is not answered",
+            &[
+                (0, Wrong, None),
+                (1, Wrong, None),
+                (2, Wrong, None),
+                (2, Wrong, Some(30)),
+                (3, Wrong, Some(30)),
+                (1_002, Wrong, Some(29)),
+                (30_001, Wrong, Some(1)),
+                (30_002, Wrong, None),
+            ],
+        ),
+        (
+            "the right password is refused, too",
+            &[
+                (0, Wrong, None),
+                (0, Wrong, None),
+                (0, Wrong, None),
+                (5, Right, Some(30)),
+                (29_999, Right, Some(1)),
+                (30_000, Right, None),
+            ],
+        ),
+        (
+            "after the refusal the count begins at zero",
+            &[
+                (0, Wrong, None),
+                (0, Wrong, None),
+                (0, Wrong, None),
+                (30_000, Wrong, None),
+                (30_000, Wrong, None),
+                (30_000, Wrong, None),
+                (30_000, Wrong, Some(30)),
+            ],
+        ),
+        (
+            "a success does not reset the count",
+            &[
+                (0, Wrong, None),
+                (1, Wrong, None),
+                (2, Right, None),
+                (3, Wrong, None),
+                (4, Right, Some(30)),
+            ],
+        ),
+        (
+            "a failure is forgotten with its window",
+            &[
+                (0, Wrong, None),
+                (9_998, Wrong, None),
+                (10_000, Wrong, None),
+                (10_000, Wrong, None),
+                (10_000, Right, None),
+                (10_000, Wrong, None),
+                (10_000, Wrong, Some(30)),
+            ],
+        ),
+        (
+            "successes are not bounded",
+            &[
+                (0, Right, None),
+                (0, Right, None),
+                (0, Right, None),
+                (0, Right, None),
+                (0, Right, None),
+            ],
+        ),
+    ];
+
     #[test]
     fn guesses_are_bounded() {
-        // Logins from one address: when, which, and the seconds for which it is refused, if it is.
-        type Case = (&'static str, &'static [(u64, Login, Option<u64>)]);
-        let cases: &[Case] = &[
-            (
-                "the failure after the last one that is allowed is not answered",
-                &[
-                    (0, Wrong, None),
-                    (1, Wrong, None),
-                    (2, Wrong, None),
-                    (2, Wrong, Some(30)),
-                    (3, Wrong, Some(30)),
-                    (1_002, Wrong, Some(29)),
-                    (30_001, Wrong, Some(1)),
-                    (30_002, Wrong, None),
-                ],
-            ),
-            (
-                "the right password is refused, too",
-                &[
-                    (0, Wrong, None),
-                    (0, Wrong, None),
-                    (0, Wrong, None),
-                    (5, Right, Some(30)),
-                    (29_999, Right, Some(1)),
-                    (30_000, Right, None),
-                ],
-            ),
-            (
-                "after the refusal the count begins at zero",
-                &[
-                    (0, Wrong, None),
-                    (0, Wrong, None),
-                    (0, Wrong, None),
-                    (30_000, Wrong, None),
-                    (30_000, Wrong, None),
-                    (30_000, Wrong, None),
-                    (30_000, Wrong, Some(30)),
-                ],
-            ),
-            (
-                "a success does not reset the count",
-                &[
-                    (0, Wrong, None),
-                    (1, Wrong, None),
-                    (2, Right, None),
-                    (3, Wrong, None),
-                    (4, Right, Some(30)),
-                ],
-            ),
-            (
-                "a failure is forgotten with its window",
-                &[
-                    (0, Wrong, None),
-                    (9_998, Wrong, None),
-                    (10_000, Wrong, None),
-                    (10_000, Wrong, None),
-                    (10_000, Right, None),
-                    (10_000, Wrong, None),
-                    (10_000, Wrong, Some(30)),
-                ],
-            ),
-            (
-                "successes are not bounded",
-                &[
-                    (0, Right, None),
-                    (0, Right, None),
-                    (0, Right, None),
-                    (0, Right, None),
-                    (0, Right, None),
-                ],
-            ),
-        ];
-        for (name, logins) in cases {
+        for (name, logins) in CASES {
             let mut attempts = Attempts::new(LIMITS);
             for (now, which, refused) in *logins {
                 let found = login(&mut attempts, "10.0.0.7", *which, *now);

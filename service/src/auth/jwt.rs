@@ -263,7 +263,9 @@ impl Verified {
         };
         let end = time("exp").unwrap_or(Err(InvalidToken::Claim("exp")))?;
         let begin = time("nbf").transpose()?;
+        // An empty name could be taken for no user.
         let username = claims.get("username").and_then(Value::as_str);
+        let username = username.filter(|name| !name.is_empty());
         let revision = claims.get("revision").and_then(whole);
         let claims = Claims {
             username: username.ok_or(InvalidToken::Claim("username"))?.into(),

@@ -190,6 +190,7 @@ fn claims_decide() {
         ("exp-text", Err(Claim("exp"))),
         ("no-username", Err(Claim("username"))),
         ("username-number", Err(Claim("username"))),
+        ("username-empty", Err(Claim("username"))),
         ("no-revision", Err(Claim("revision"))),
         ("revision-text", Err(Claim("revision"))),
         ("revision-negative", Err(Claim("revision"))),
@@ -312,114 +313,85 @@ fn text_that_is_no_token_is_refused() {
     }
 }
 
+/// The files are refused with this text.
+#[track_caller]
+fn refused(method: &str, public: &str, private: &str, expected: &str) {
+    let error = open(method, public, private).expect_err(method);
+    assert_eq!(error, format!("--auth-token: {expected}"));
+}
+
 #[test]
-fn keys_that_cannot_be_used_are_named() {
-    let rsa = "an RSA key of 2048 to 4096 bits";
-    let none = "needs priv-key=FILE to sign tokens, or pub-key=FILE to verify them";
-    let missing = "auth: missing key data";
-    let (p256, p384) = ("a key of the curve P-256", "a key of the curve P-384");
-    let key = |option: &str, name: &str, problem: &str| {
-        format!(
-            "auth: invalid key: {option}={} {problem}",
-            file(name).display()
-        )
-    };
-    let private = |name, what: &str| key("priv-key", name, &format!("is not {what}"));
-    let public = |name, what: &str| key("pub-key", name, &format!("is not {what}"));
-    let no_private = |name| key("priv-key", name, "has no private key in PEM");
-    let no_public = |name| {
-        key(
-            "pub-key",
-            name,
-            "has no public key and no certificate in PEM",
-        )
-    };
-    let cases = [
-        ("RS256", "", "", format!("{missing}: RS256 {none}")),
-        ("ES256", "", "", format!("{missing}: ES256 {none}")),
-        (
-            "HS256",
-            "rsa.pub.pem",
-            "",
-            format!("{missing}: HS256 needs priv-key=FILE, a file with the secret"),
-        ),
-        (
-            "RS256",
-            "rsa.key.pem",
-            "rsa.key.pem",
-            no_public("rsa.key.pem"),
-        ),
-        (
-            "RS256",
-            "rsa.pub.pem",
-            "rsa.pub.pem",
-            no_private("rsa.pub.pem"),
-        ),
-        ("RS256", "", "secret", no_private("secret")),
-        (
-            "EdDSA",
-            "",
-            "encrypted.key.pem",
-            key("priv-key", "encrypted.key.pem", "is encrypted: decrypt it"),
-        ),
-        // Keys of another kind.
-        ("RS256", "", "p256.key.pem", private("p256.key.pem", rsa)),
-        ("RS256", "p256.pub.pem", "", public("p256.pub.pem", rsa)),
-        (
-            "PS256",
-            "ed25519.pub.pem",
-            "",
-            public("ed25519.pub.pem", rsa),
-        ),
-        ("ES256", "", "rsa.key.pem", private("rsa.key.pem", p256)),
-        ("ES256", "rsa.cert.pem", "", public("rsa.cert.pem", p256)),
-        ("ES256", "", "p384.key.pem", private("p384.key.pem", p256)),
-        ("ES256", "p384.pub.pem", "", public("p384.pub.pem", p256)),
-        (
-            "ES384",
-            "",
-            "p256.sec1.key.pem",
-            private("p256.sec1.key.pem", p384),
-        ),
-        ("ES384", "p256.pub.pem", "", public("p256.pub.pem", p384)),
-        (
-            "EdDSA",
-            "",
-            "rsa.key.pem",
-            private("rsa.key.pem", "a key of the curve Ed25519"),
-        ),
-        (
-            "EdDSA",
-            "p256.pub.pem",
-            "",
-            public("p256.pub.pem", "a key of the curve Ed25519"),
-        ),
-        // Keys that can be broken.
-        (
-            "RS256",
-            "",
-            "short-rsa.key.pem",
-            private("short-rsa.key.pem", rsa),
-        ),
-        (
-            "RS256",
-            "short-rsa.pub.pem",
-            "",
-            public("short-rsa.pub.pem", rsa),
-        ),
-        (
-            "RS256",
-            "other-rsa.pub.pem",
-            "rsa.key.pem",
-            "auth: public and private keys don't match: give the public key of priv-key as \
-             pub-key, or leave pub-key out"
-                .to_owned(),
-        ),
-    ];
-    for (method, public, private, expected) in cases {
-        let error = open(method, public, private).expect_err(method);
-        assert_eq!(error, format!("--auth-token: {expected}"));
+fn a_missing_key_is_named() {
+    for method in ["RS256", "PS512", "ES256", "EdDSA"] {
+        let text = format!(
+            "auth: missing key data: {method} needs priv-key=FILE to sign tokens, or pub-key=FILE \
+             to verify them"
+        );
+        refused(method, "", "", &text);
     }
+    let text = "auth: missing key data: HS256 needs priv-key=FILE, a file with the secret";
+    refused("HS256", "", "", text);
+    refused("HS256", "rsa.pub.pem", "", text);
+}
+
+#[test]
+fn a_file_without_a_key_is_named() {
+    let private = "has no private key in PEM";
+    let public = "has no public key and no certificate in PEM";
+    let cases = [
+        ("RS256", "", "secret", private),
+        ("RS256", "", "rsa.pub.pem", private),
+        ("EdDSA", "", "encrypted.key.pem", "is encrypted: decrypt it"),
+        ("RS256", "rsa.key.pem", "", public),
+        ("ES256", "secret", "", public),
+    ];
+    for (method, public, private, problem) in cases {
+        let (option, name) = match private {
+            "" => ("pub-key", public),
+            _ => ("priv-key", private),
+        };
+        let path = file(name);
+        let text = format!("auth: invalid key: {option}={} {problem}", path.display());
+        refused(method, public, private, &text);
+    }
+}
+
+#[test]
+fn a_key_of_another_kind_is_refused() {
+    let rsa = "an RSA key of 2048 to 4096 bits";
+    let (p256, p384) = ("a key of the curve P-256", "a key of the curve P-384");
+    let ed25519 = "a key of the curve Ed25519";
+    let cases = [
+        ("RS256", "p256", rsa),
+        ("PS256", "ed25519", rsa),
+        // It can be broken.
+        ("RS256", "short-rsa", rsa),
+        ("ES256", "rsa", p256),
+        ("ES256", "p384", p256),
+        ("ES384", "p256", p384),
+        ("ES384", "ed25519", p384),
+        ("EdDSA", "rsa", ed25519),
+        ("EdDSA", "p256", ed25519),
+    ];
+    for (method, name, kind) in cases {
+        let text = |option: &str, name: &str| {
+            let path = file(name);
+            format!(
+                "auth: invalid key: {option}={} is not {kind}",
+                path.display()
+            )
+        };
+        let (private, public) = (format!("{name}.key.pem"), format!("{name}.pub.pem"));
+        refused(method, "", &private, &text("priv-key", &private));
+        refused(method, &public, "", &text("pub-key", &public));
+    }
+}
+
+#[test]
+fn keys_must_belong_together() {
+    let text = "auth: public and private keys don't match: give the public key of priv-key as \
+                pub-key, or leave pub-key out";
+    refused("RS256", "other-rsa.pub.pem", "rsa.key.pem", text);
 }
 
 /// Everyone has a public key, so everyone could sign tokens with it.
@@ -436,6 +408,35 @@ fn a_public_key_is_no_secret() {
             error.contains("which is no secret: give a file of random bytes"),
             "{error}"
         );
+    }
+}
+
+/// With an empty secret everyone could sign tokens, too.
+#[test]
+fn an_empty_secret_is_refused_at_the_start_and_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    let value = format!("jwt,sign-method=HS256,priv-key={}", path.display());
+    fs::write(&path, "").unwrap();
+    let error = open_value(&value).unwrap_err();
+    assert!(
+        error.contains("auth: missing key data: HS256 needs priv-key=FILE"),
+        "{error}"
+    );
+    fs::copy(file("secret"), &path).unwrap();
+    let jwt = open_value(&value).unwrap();
+    let token = jwt.sign("alice", 7, NOW).unwrap();
+    for (n, public) in ["", "rsa.pub.pem", "rsa.cert.pem"].into_iter().enumerate() {
+        let bytes = if public.is_empty() {
+            Vec::new()
+        } else {
+            fs::read(file(public)).unwrap()
+        };
+        fs::write(&path, bytes).unwrap();
+        let now = NOW + 1_000 * (n as i64 + 1);
+        assert_eq!(jwt.verify(&token, now), Ok(alice()), "{public}");
+        let forged = &golden()["hmac-with-public-key"];
+        assert_eq!(jwt.verify(forged, now), Err(InvalidToken::WrongSignature));
     }
 }
 
