@@ -31,6 +31,7 @@ pub(super) struct Network {
 struct Inside {
     inboxes: BTreeMap<MemberId, Inbox>,
     handles: BTreeMap<MemberId, Handle>,
+    fatals: BTreeMap<MemberId, Fatal>,
     cut_off: BTreeSet<MemberId>,
     /// For each member, the members it knows to be removed.
     removed: BTreeMap<MemberId, Vec<MemberId>>,
@@ -54,7 +55,9 @@ impl Network {
 
     /// Connects a member to the others.
     fn join(&self, own_id: MemberId, inbox: Inbox, fatal: Fatal) -> Arc<dyn Peers> {
-        self.lock().inboxes.insert(own_id, inbox);
+        let mut inside = self.lock();
+        inside.inboxes.insert(own_id, inbox);
+        inside.fatals.insert(own_id, fatal.clone());
         Arc::new(Ways {
             own_id,
             fatal,
@@ -106,10 +109,17 @@ impl Peers for Ways {
 
     fn end_snapshots(&self) {}
 
-    /// A removed member is informed by any member that knows, as soon as it contacts one.
+    /// A removed member is informed by any member that knows: at once, since that member ends its
+    /// connections and refuses new ones, or when it contacts one that it could not reach before.
     fn set_members(&self, _members: &[command::Member], removed: &[MemberId]) {
         let mut inside = self.network.lock();
         inside.removed.insert(self.own_id, removed.to_vec());
+        let others = removed.iter().filter(|gone| **gone != self.own_id);
+        for gone in others.filter(|gone| inside.is_whole(self.own_id, **gone)) {
+            if let Some(fatal) = inside.fatals.get(gone) {
+                fatal.report(FatalError::Removed);
+            }
+        }
     }
 
     fn ask(&self, to: MemberId, question: question::Question) -> Asking {
