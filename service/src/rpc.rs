@@ -1,8 +1,8 @@
 //! The public API: one file per etcd service, each thin.
 //!
 //! A handler does four things: it has the call admitted ([`Context::admit`]: counters, metadata,
-//! the caller and its permission), checks the request (pure, no state), lets [`Access`] do the work,
-//! and completes the response's header. Whatever takes longer to say than that does not belong in a
+//! the caller and its permission), checks the request (pure, no state), lets [`Access`] do the
+//! work, and completes the response's header. Whatever takes longer to say than that does not belong in a
 //! handler: the order of things is below the core's handle, the rules of requests are in
 //! [`validate`] and the state machine, the texts of errors in the table of `conclave_proto` and in
 //! [`status`].

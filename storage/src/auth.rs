@@ -7,8 +7,8 @@
 //! For example, the role `app` may read and write `app/` to `app0`, and the role `all` may read
 //! everything. A user with both may put `app/1` and get `z`, and may not put `z`.
 //!
-//! [`Auth`] is all of it, in memory and in the space `auth`. [`permits`] decides what a user may do;
-//! the state machine and the server use the same code.
+//! [`Auth`] is all of it, in memory and in the space `auth`. [`permits`] decides what a user may
+//! do; the state machine and the server use the same code.
 //!
 //! Invariants:
 //!

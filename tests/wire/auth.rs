@@ -24,7 +24,7 @@ suite![
     a_hash_is_as_good_as_a_password ["--bcrypt-cost=4"] => "3.4 has no such field",
     a_grant_counts_at_once_and_so_does_its_end ["--bcrypt-cost=4"],
     a_watcher_ends_with_its_permission ["--bcrypt-cost=4"] => "etcd goes on",
-    a_watcher_outlives_its_token ["--bcrypt-cost=4", "--auth-token-ttl=1"] => "3.4 has no such flag",
+    a_watcher_outlives_its_token ["--bcrypt-cost=4", "--auth-token-ttl=1"] => "as the next",
     an_unused_token_ends ["--bcrypt-cost=4", "--auth-token-ttl=1"] => "3.4 has no such flag",
     disabling_opens_everything_again ["--bcrypt-cost=4"],
     guesses_are_bounded ["--bcrypt-cost=4"] => "etcd has no bound",

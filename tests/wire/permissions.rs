@@ -243,6 +243,7 @@ impl World<'_> {
         rows.extend(cluster_rows());
         rows.extend(self.queue_rows());
         rows.extend(auth_rows());
+        rows.extend(administration_rows());
         rows
     }
 
@@ -498,15 +499,18 @@ fn txn_rows() -> Vec<Row> {
     rows
 }
 
+fn admin(path: &'static str, message: &dyn Encoded) -> Row {
+    Row {
+        path,
+        message: message.encoded(),
+        needs: Needs::Administrator,
+    }
+}
+
 fn cluster_rows() -> Vec<Row> {
     let alarm = |action: AlarmAction| pb::AlarmRequest {
         action: action as i32,
         ..pb::AlarmRequest::default()
-    };
-    let admin = |path, message: &dyn Encoded| Row {
-        path,
-        message: message.encoded(),
-        needs: Needs::Administrator,
     };
     vec![
         row(
@@ -572,23 +576,13 @@ fn cluster_rows() -> Vec<Row> {
     ]
 }
 
-/// Requests about users and roles, most of which ask for what is not there. The last one disables
-/// authentication, if root makes it.
+/// Requests of users about themselves, and logins.
 fn auth_rows() -> Vec<Row> {
-    let admin = |path, message: &dyn Encoded| Row {
-        path,
-        message: message.encoded(),
-        needs: Needs::Administrator,
-    };
     let user = |name: &str| pb::AuthUserGetRequest {
         name: name.to_owned(),
     };
     let role = |name: &str| pb::AuthRoleGetRequest {
         role: name.to_owned(),
-    };
-    let new_user = pb::AuthUserAddRequest {
-        name: "someone".to_owned(),
-        ..pb::AuthUserAddRequest::default()
     };
     let login = pb::AuthenticateRequest {
         name: "bob".to_owned(),
@@ -624,6 +618,17 @@ fn auth_rows() -> Vec<Row> {
         admin("/etcdserverpb.Auth/UserGet", &user("root")),
         admin("/etcdserverpb.Auth/UserGet", &user("")),
         admin("/etcdserverpb.Auth/RoleGet", &role("app")),
+    ]
+}
+
+/// Requests that change users and roles, or list them. The last one disables authentication, if
+/// root makes it.
+fn administration_rows() -> Vec<Row> {
+    let new_user = pb::AuthUserAddRequest {
+        name: "someone".to_owned(),
+        ..pb::AuthUserAddRequest::default()
+    };
+    vec![
         admin("/etcdserverpb.Auth/UserList", &pb::AuthUserListRequest {}),
         admin("/etcdserverpb.Auth/RoleList", &pb::AuthRoleListRequest {}),
         admin("/etcdserverpb.Auth/UserAdd", &new_user),

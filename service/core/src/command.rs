@@ -73,13 +73,16 @@ log_commands! {
     AuthDisableRequest => AuthDisable(reply), AuthDisableResponse = reply;
     AuthUserAddRequest => UserAdd(reply), AuthUserAddResponse = reply;
     AuthUserDeleteRequest => UserDelete(reply), AuthUserDeleteResponse = reply;
-    AuthUserChangePasswordRequest => UserChangePassword(reply), AuthUserChangePasswordResponse = reply;
+    AuthUserChangePasswordRequest => UserChangePassword(reply),
+        AuthUserChangePasswordResponse = reply;
     AuthUserGrantRoleRequest => UserGrantRole(reply), AuthUserGrantRoleResponse = reply;
     AuthUserRevokeRoleRequest => UserRevokeRole(reply), AuthUserRevokeRoleResponse = reply;
     AuthRoleAddRequest => RoleAdd(reply), AuthRoleAddResponse = reply;
     AuthRoleDeleteRequest => RoleDelete(reply), AuthRoleDeleteResponse = reply;
-    AuthRoleGrantPermissionRequest => RoleGrantPermission(reply), AuthRoleGrantPermissionResponse = reply;
-    AuthRoleRevokePermissionRequest => RoleRevokePermission(reply), AuthRoleRevokePermissionResponse = reply;
+    AuthRoleGrantPermissionRequest => RoleGrantPermission(reply),
+        AuthRoleGrantPermissionResponse = reply;
+    AuthRoleRevokePermissionRequest => RoleRevokePermission(reply),
+        AuthRoleRevokePermissionResponse = reply;
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Step two: parses the strings, and checks values that depend on each other.
 
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
 use super::auto_compaction::check_auto_compaction;
-use super::gates::{check_feature_gates, peer_local_address};
+use super::gates::{Gates, check_feature_gates, peer_local_address};
 use super::raw::Raw;
 use super::security::check_security;
 use super::skipped::check_skipped_entries;
@@ -52,8 +53,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let mut peer_urls = vec![&*urls.listen_peer, &*urls.initial_advertise_peer];
     peer_urls.extend(new_members.into_iter().flatten().map(|of| &*of.peer_urls));
     let gates = check_feature_gates(&features.feature_gates, notices)?;
-    let local_address = || peer_local_address(&urls.initial_advertise_peer, notices);
-    let local_address = gates.set_member_local_addr.then(local_address).flatten();
+    let local_address = check_local_address(&gates, &urls, notices);
     let [peer_tls, client_tls] = check_security(&raw.security, &urls, &peer_urls, notices)?;
     Ok(Config {
         initial_cluster,
@@ -102,6 +102,15 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
     })
+}
+
+/// Returns the local address of connections to other members, if the gate asks for one.
+fn check_local_address(gates: &Gates, urls: &Urls, notices: &mut Vec<Notice>) -> Option<IpAddr> {
+    let own = &urls.initial_advertise_peer;
+    let is_wanted = gates.set_member_local_addr;
+    is_wanted
+        .then(|| peer_local_address(own, notices))
+        .flatten()
 }
 
 /// Returns the data directory, and the directory for the raft log if that is elsewhere.

@@ -1,11 +1,11 @@
 //! `etcdserverpb.Auth`: users, roles, permissions, and logins.
 //!
-//! Changes go through the log. Users and roles are in the memory of every member, so they are looked
-//! up there, after the member has caught up.
+//! Changes go through the log. Users and roles are in the memory of every member, so they are
+//! looked up there, after the member has caught up.
 //!
 //! No password leaves the member that receives it: it is hashed here, and the log has the hash. A
-//! login is checked here as well, and goes into the log so that every member learns of the token. If
-//! users or roles changed meanwhile, the password may have changed too, and is checked again.
+//! login is checked here as well, and goes into the log so that every member learns of the token.
+//! If users or roles changed meanwhile, the password may have changed too, and is checked again.
 
 use std::net::IpAddr;
 

@@ -62,8 +62,8 @@ impl Auth {
         }
     }
 
-    /// Checks that this user has the role `root`. The auth revision does not matter, as in etcd: the
-    /// role is looked up now.
+    /// Checks that this user has the role `root`. The auth revision does not matter, as in etcd:
+    /// the role is looked up now.
     pub fn check_administrator(&self, name: &str) -> Result<(), ApiError> {
         match self.user(name) {
             _ if !self.enabled => Ok(()),

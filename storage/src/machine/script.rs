@@ -16,11 +16,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use conclave_proto::command::command::Body;
 use conclave_proto::command::{Batch, Command, Header};
+use conclave_proto::errors::ApiError;
 use prost::Message;
 
 use super::{Effects, Limits, Machine};
 use crate::engine::memory::MemoryEngine;
 use crate::ids::{Index, LeaseId, Revision, Term};
+use crate::mvcc::range::KeyRange;
 use crate::reader::Reader;
 
 mod auth;
@@ -126,13 +128,7 @@ impl Stage {
     fn run(&mut self, line: Line, out: &mut String) {
         match line {
             Line::Entry(bodies) => self.entry(bodies, out),
-            Line::InTheName(header, body) => {
-                self.index = self.index.next();
-                let entry = entry_of(&header, vec![body]);
-                let done = self.machine.apply(self.index, Term(1), &entry);
-                print::outcome(out, &done.expect("applies")[0].outcome);
-                self.commit_unless_held(out);
-            }
+            Line::InTheName(header, body) => self.in_the_name_of(&header, body, out),
             Line::Noop => {
                 self.index = self.index.next();
                 self.machine
@@ -191,15 +187,25 @@ impl Stage {
             Line::Status => print::status(out, &self.reader),
             Line::Dump(space) => print::dump(out, &self.engine, space),
             Line::Auth => print::auth(out, &self.reader.auth()),
-            Line::May(user, writes, range) => {
-                let auth = self.reader.auth();
-                let permits = auth.permits_now(&user);
-                let may = permits.and_then(|permits| match writes {
-                    true => permits.write(&range),
-                    false => permits.read(&range),
-                });
-                print::may(out, may);
-            }
+            Line::May(user, writes, range) => print::may(out, self.may(&user, writes, &range)),
+        }
+    }
+
+    /// Applies an entry of one command with this header.
+    fn in_the_name_of(&mut self, header: &Header, body: Body, out: &mut String) {
+        self.index = self.index.next();
+        let entry = entry_of(header, vec![body]);
+        let done = self.machine.apply(self.index, Term(1), &entry);
+        print::outcome(out, &done.expect("applies")[0].outcome);
+        self.commit_unless_held(out);
+    }
+
+    fn may(&self, user: &str, writes: bool, range: &KeyRange) -> Result<(), ApiError> {
+        let auth = self.reader.auth();
+        let permits = auth.permits_now(user)?;
+        match writes {
+            true => permits.write(range),
+            false => permits.read(range),
         }
     }
 
