@@ -22,6 +22,8 @@
 //! * Fields added since (`hash_revision`, `dbSizeQuota`, `storageVersion`, `downgradeInfo`). Not
 //!   compared.
 //! * A negative start revision of a watch: compacted in 3.4, refused by 3.7. Not generated.
+//! * `RoleGet` of the role root: 3.4 shows no permission, 3.7 one for everything. A compaction: any
+//!   user may request it in 3.4, and only root in 3.7. Not requested.
 //! * The order of lease ids and of a lease's keys: any in 3.4, by expiry and by key here. Sorted.
 
 use conclave_proto::ApiError;

@@ -10,6 +10,7 @@ mod keys;
 mod leases;
 mod running;
 mod servers;
+mod users;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
