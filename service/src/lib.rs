@@ -8,7 +8,8 @@
 //!
 //! One token stops everything. A signal, [`Server::shutdown`] or a fault cancels it. First the edge
 //! finishes or aborts the clients' calls. Then the driver's mailbox is closed, and each owner ends
-//! when its queue is closed and empty. Every thread and task is joined.
+//! when its queue is closed and empty. Every thread and task is joined, but for the threads that
+//! check the files of certificates ([`net`]): a file may be on a server that does not answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -123,7 +124,10 @@ impl Server {
         let listeners = Listeners::bind(&config, &raft).await?;
         let client_addresses = listeners.client_addresses();
         let stopping = CancellationToken::new();
-        let certificates = Certificates::open(&config)?;
+        let certificates = {
+            let config = config.clone();
+            blocking(move || Certificates::open(&config)).await?
+        };
         let tls = certificates.peers.clone();
         let opened = {
             let config = config.clone();

@@ -11,6 +11,8 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -24,6 +26,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
+
+use conclave_core::limits::LOG_FILE_OPEN_MAX;
 
 use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
 
@@ -156,7 +160,24 @@ where
 /// Opens a file for appending. Each line is one write at the end of the file, even if another
 /// process has truncated the file, as log rotation does.
 fn open(path: &Path) -> Result<File, LogFileError> {
-    let opened = OpenOptions::new().create(true).append(true).open(path);
+    let (result, opened) = mpsc::sync_channel(1);
+    let owned = path.to_owned();
+    // On a thread of its own, because to open a pipe that nothing reads, or a file on a server that
+    // does not answer, takes for ever: then the member ends with an error, and does not join it.
+    let open = move || {
+        let file = OpenOptions::new().create(true).append(true).open(owned);
+        drop(result.send(file));
+    };
+    let thread = thread::Builder::new().name("log-file".to_owned());
+    let opened = thread.spawn(open).and_then(|_| {
+        opened.recv_timeout(LOG_FILE_OPEN_MAX).unwrap_or_else(|_| {
+            let text = format!(
+                "it did not open within {} s: if it is a pipe, does anything read it?",
+                LOG_FILE_OPEN_MAX.as_secs()
+            );
+            Err(io::Error::new(io::ErrorKind::TimedOut, text))
+        })
+    });
     opened.map_err(|error| LogFileError {
         path: path.to_owned(),
         error,

@@ -50,7 +50,7 @@ pub(crate) struct Certificates {
 impl Certificates {
     /// Opens the configured certificates.
     pub(crate) fn open(config: &Config) -> Result<Certificates, StartError> {
-        let open = |files| Tls::open(files, &config.data_dir, &SystemClock::new()).map(Arc::new);
+        let open = |files| Tls::open(files, &config.data_dir).map(Arc::new);
         Ok(Certificates {
             peers: config.peer_tls.clone().map(open).transpose()?,
             clients: config.client_tls.clone().map(open).transpose()?,

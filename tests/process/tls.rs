@@ -250,10 +250,10 @@ fn a_revoked_client_is_refused() {
         Secrets::of(&one).put(process.endpoint()).await.unwrap_err();
         Secrets::of(&other).put(process.endpoint()).await.unwrap();
         authority.revoke(&[&one, &other]);
-        Secrets::of(&other)
-            .put(process.endpoint())
-            .await
-            .unwrap_err();
+        eventually("the new list", || async {
+            Secrets::of(&other).put(process.endpoint()).await.err()
+        })
+        .await;
         Secrets::of(&server).put(process.endpoint()).await.unwrap();
     });
 }
@@ -367,9 +367,8 @@ fn certificates_are_replaced_while_clients_connect() {
         let endpoint = process.endpoint().to_owned();
         let metrics = address_in(&process.child().line("ready to serve metrics").unwrap());
         let expect_failed = async |failed: f64| {
-            let answer = http1::get(&metrics, "/metrics").await;
             let gauge = r#"conclave_tls_reload_failed{connections="clients"}"#;
-            assert_eq!(answer.metric(gauge), Some(failed));
+            let answer = expect_metric(&metrics, gauge, failed).await;
             for flag in ["cert-file", "trusted-ca-file"] {
                 let days = format!(r#"conclave_tls_certificate_expiry_days{{flag="{flag}"}}"#);
                 assert!(answer.metric(&days).unwrap() > 365.0, "{flag}");
@@ -380,7 +379,10 @@ fn certificates_are_replaced_while_clients_connect() {
         Secrets::of(&second).put(&endpoint).await.unwrap_err();
         server.replace_by(&renewed);
         // This client trusts the new authority alone.
-        Secrets::of(&second).put(&endpoint).await.unwrap();
+        eventually("the new certificate", || async {
+            Secrets::of(&second).put(&endpoint).await.ok()
+        })
+        .await;
         load.goes_on().await;
 
         expect_failed(0.0).await;
@@ -399,9 +401,94 @@ fn certificates_are_replaced_while_clients_connect() {
             own: Some(&first),
             trusted: renewed.trusted(),
         };
-        of_old.put(&endpoint).await.unwrap_err();
+        eventually("the old authority to be gone", || async {
+            of_old.put(&endpoint).await.err()
+        })
+        .await;
         Secrets::of(&second).put(&endpoint).await.unwrap();
     });
+}
+
+/// Reading it would never end.
+#[test]
+fn a_pipe_instead_of_a_certificate_stops_nobody() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let renewed = authority.issue("renewed", Validity::Good);
+        let mut flags = server.client_flags();
+        flags.push("--listen-metrics-urls=http://127.0.0.1:0".to_owned());
+        let mut process = start(LISTEN, &flags);
+        let metrics = address_in(&process.child().line("ready to serve metrics").unwrap());
+        let gauge = r#"conclave_tls_reload_failed{connections="clients"}"#;
+        let trusted = tempfile::NamedTempFile::new().unwrap();
+        fs::copy(server.trusted(), trusted.path()).unwrap();
+        let known = Secrets {
+            own: Some(&renewed),
+            trusted: trusted.path(),
+        };
+        for file in [server.cert(), server.key(), server.trusted()] {
+            let text = fs::read(file).unwrap();
+            fs::remove_file(file).unwrap();
+            make_pipe(file);
+            expect_metric(&metrics, gauge, 1.0).await;
+            known.put(process.endpoint()).await.unwrap();
+            fs::remove_file(file).unwrap();
+            fs::write(file, text).unwrap();
+            expect_metric(&metrics, gauge, 0.0).await;
+        }
+        fs::remove_file(server.cert()).unwrap();
+        make_pipe(server.cert());
+        let line = expect_line(&mut process, "it is a pipe").await;
+        assert!(line.contains("the former ones stay"), "{line}");
+        process.child().terminate();
+        assert!(process.child().wait().success());
+    });
+}
+
+/// The process ends with a text, and does not wait.
+#[test]
+fn a_file_that_would_hang_is_an_error_at_start() {
+    let authority = Authority::new("the authority");
+    let server = authority.issue("server", Validity::Good);
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    make_pipe(&pipe);
+    for (flag, text) in [
+        ("cert-file", "it is a pipe"),
+        ("key-file", "it is a pipe"),
+        ("trusted-ca-file", "it is a pipe"),
+        ("client-crl-file", "it is a pipe"),
+        ("log-outputs", "does anything read it?"),
+    ] {
+        let mut arguments = own_place(dir.path(), "https://127.0.0.1:0");
+        let name = format!("--{flag}=");
+        let others = server.client_flags().into_iter();
+        arguments.extend(others.filter(|other| !other.starts_with(&name)));
+        arguments.push(format!("{name}{}", pipe.display()));
+        let output = Command::new(binary()).args(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let named = pipe.display().to_string();
+        assert!(
+            said.contains(text) && said.contains(&named),
+            "{flag}: {said}"
+        );
+    }
+}
+
+fn make_pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
+/// Waits until a metric has a value, and returns the answer that has it.
+async fn expect_metric(address: &str, metric: &str, value: f64) -> http1::Answer {
+    eventually(&format!("{metric} to be {value}"), || async {
+        let answer = http1::get(address, "/metrics").await;
+        (answer.metric(metric) == Some(value)).then_some(answer)
+    })
+    .await
 }
 
 /// Connections that are made one after the other, each with a request.

@@ -145,3 +145,20 @@ pub const HAND_OVER_MAX: Duration = Duration::from_millis(500);
 
 /// Time that client calls get to end when the server stops.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_millis(700);
+
+/// Bytes of a file with certificates, a key or lists of revoked certificates. The largest lists of
+/// public authorities have some MiB.
+pub const TLS_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Lists of revoked certificates of one issuer. Each is a check of a chain's signatures at every
+/// handshake.
+pub const TLS_ISSUER_LISTS_MAX: usize = 8;
+
+/// Time between two checks of the files with certificates.
+pub const TLS_FILES_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time that reading the files with certificates may take until it counts as failed.
+pub const TLS_FILES_READ_MAX: Duration = Duration::from_secs(10);
+
+/// Time that a file of `--log-outputs` may take to open.
+pub const LOG_FILE_OPEN_MAX: Duration = Duration::from_secs(5);

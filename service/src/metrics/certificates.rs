@@ -1,5 +1,5 @@
-//! Gauges of the certificates, read at each scrape. A scrape also reads files that have changed, so
-//! that an unusable file is reported before the next connection.
+//! Gauges of the certificates, read at each scrape. They show unusable files also while nobody
+//! connects, since the files are checked at all times.
 
 use std::sync::Arc;
 

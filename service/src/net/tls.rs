@@ -1,10 +1,10 @@
 //! TLS: rustls with ring, and certificates that can be renewed while the member runs.
 //!
 //! [`Tls`] holds one configuration for accepted connections and one for dialled ones. Both are made
-//! from files, and the files are checked before each connection: when one has changed, all are read
-//! again ([`files`]). If that fails, as it does for a moment while a certificate is already new and
-//! its key is not, the previous configuration stays, with a warning. So to renew a certificate, an
-//! operator copies two files. Open connections are not affected.
+//! from files ([`files`]), and a thread checks the files every second ([`watch`]): when one has
+//! changed, it reads all of them again. If that fails, as it does for a moment while a certificate
+//! is already new and its key is not, the previous configuration stays, with a warning. So to renew
+//! a certificate, an operator copies two files. Open connections are not affected.
 //!
 //! One implementation serves both sets of flags ([`settings`]): `--peer-cert-file` and its siblings
 //! for connections between members, `--cert-file` and its siblings for clients.
@@ -27,14 +27,11 @@
 //! Sessions are not resumed. A resumed session skips the check of the certificate, which may have
 //! expired or been revoked meanwhile, and handshakes are rare: connections live long.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use parking_lot::{Mutex, MutexGuard};
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -42,17 +39,22 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
 use conclave_core::clock::{Clock, SystemClock};
+use conclave_core::limits::TLS_FILES_READ_MAX;
 
 mod address;
+mod chain;
 mod files;
+mod read;
 mod self_signed;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
+mod watch;
 mod x509;
 
-use files::Made;
+use files::{Files, Made};
+use watch::{Failed, Watched};
 
 pub(crate) use settings::cipher_suites;
 pub use settings::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
@@ -82,17 +84,7 @@ pub struct TlsError {
 #[derive(Debug)]
 pub struct Tls {
     settings: TlsSettings,
-    identity: TlsFiles,
-    loaded: Mutex<Loaded>,
-}
-
-/// The configurations, and the state of the files they were made from.
-#[derive(Debug)]
-struct Loaded {
-    stamps: Vec<Stamp>,
-    made: Made,
-    /// Whether the present files cannot be used, so that `made` is of former ones.
-    has_failed: bool,
+    watched: Watched<Made>,
 }
 
 /// The state of one set of certificates, for the operator.
@@ -106,19 +98,12 @@ pub(crate) struct Condition {
     pub(crate) has_failed: bool,
 }
 
-/// Modification time and length of a file; `None` for a file that is not there.
-type Stamp = Option<(SystemTime, u64)>;
-
 impl Tls {
     /// Reads the files, or makes a certificate below `data_dir` if that is configured. A
     /// certificate that only its dates make invalid causes a warning instead of an error: the clock
-    /// may be wrong.
-    pub fn open(
-        settings: TlsSettings,
-        data_dir: &Path,
-        clock: &dyn Clock,
-    ) -> Result<Tls, TlsError> {
-        let now = clock.wall_ms().div_euclid(1_000);
+    /// may be wrong. Blocks until the files have been read, for at most [`TLS_FILES_READ_MAX`].
+    pub fn open(settings: TlsSettings, data_dir: &Path) -> Result<Tls, TlsError> {
+        let now = SystemClock::new().wall_ms().div_euclid(1_000);
         let identity = match &settings.identity {
             TlsIdentity::Files(files) => files.clone(),
             TlsIdentity::SelfSigned {
@@ -126,17 +111,26 @@ impl Tls {
                 hosts,
             } => self_signed::provide(settings.flags, data_dir, (*validity_years, hosts), now)?,
         };
-        let stamps = stamps(&settings, &identity);
-        let made = files::load(&settings, &identity, now)?;
-        Ok(Tls {
-            settings,
-            identity,
-            loaded: Mutex::new(Loaded {
-                stamps,
-                made,
-                has_failed: false,
-            }),
-        })
+        let users = settings.flags.users;
+        let on_files = |problem: String| TlsError {
+            flag: settings.flags.cert_file,
+            file: identity.cert.clone(),
+            problem,
+        };
+        let mut files = Files::new(settings.clone(), identity.clone());
+        let watched = Watched::start(users, TLS_FILES_READ_MAX, move |must_read| {
+            files.check(must_read)
+        });
+        let watched = watched.map_err(|failed| match failed {
+            Failed::Unusable(error) => error,
+            Failed::Late => on_files(format!(
+                "it, its key, the CA or the list of revoked certificates could not be read within \
+                 {} s: does the server that has the files answer?",
+                TLS_FILES_READ_MAX.as_secs()
+            )),
+            Failed::NoThread(error) => on_files(format!("no thread can be made for it: {error}")),
+        })?;
+        Ok(Tls { settings, watched })
     }
 
     /// Begins TLS on a connection that this member made to `host`.
@@ -176,54 +170,23 @@ impl Tls {
 
     /// Returns the configurations for accepted and for dialled connections.
     fn current(&self) -> (Arc<ServerConfig>, Arc<ClientConfig>) {
-        let Made { server, client, .. } = &self.loaded().made;
-        (Arc::clone(server), Arc::clone(client))
+        let (made, _) = self.watched.latest();
+        (Arc::clone(&made.server), Arc::clone(&made.client))
     }
 
     /// Returns the state of the certificates.
     pub(crate) fn condition(&self) -> Condition {
-        let loaded = self.loaded();
+        let (made, has_failed) = self.watched.latest();
         Condition {
             users: self.settings.flags.users,
-            ends: loaded.made.ends.clone(),
-            has_failed: loaded.has_failed,
+            ends: made.ends.clone(),
+            has_failed,
         }
     }
 
-    /// Returns what was made of the files, after reading them again if they have changed.
-    fn loaded(&self) -> MutexGuard<'_, Loaded> {
-        let mut loaded = self.loaded.lock();
-        if stamps(&self.settings, &self.identity) != loaded.stamps {
-            self.read_again(&mut loaded);
-        }
-        loaded
-    }
-
-    /// Reads the files again, whether they have changed or not.
+    /// Reads the files again soon, whether they have changed or not.
     pub(crate) fn reload(&self) {
-        self.read_again(&mut self.loaded.lock());
-    }
-
-    fn read_again(&self, loaded: &mut Loaded) {
-        // Kept even if the files cannot be used, so that each change is logged once.
-        loaded.stamps = stamps(&self.settings, &self.identity);
-        let now = SystemClock::new().wall_ms().div_euclid(1_000);
-        let users = self.settings.flags.users;
-        match files::load(&self.settings, &self.identity, now) {
-            Ok(made) => {
-                tracing::info!("the certificates for {users} were read again");
-                (loaded.made, loaded.has_failed) = (made, false);
-            }
-            Err(error) => {
-                loaded.has_failed = true;
-                let error = error.to_string();
-                tracing::warn!(
-                    error,
-                    "the certificates for {users} cannot be used as they are now: the former ones \
-                     stay"
-                );
-            }
-        }
+        self.watched.read_again();
     }
 }
 
@@ -231,15 +194,28 @@ impl Tls {
 pub(crate) fn reason(failed: &io::Error) -> String {
     let cause = failed.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
-        Some(rustls::Error::InvalidCertificate(error)) => match of_time(error) {
-            // rustls adds the present time, which would make the text different each second.
-            Some(text) => format!("invalid peer certificate: {text}"),
-            None => failed.to_string(),
-        },
+        Some(rustls::Error::InvalidCertificate(error)) => {
+            match of_ours(error).or_else(|| of_time(error).map(str::to_owned)) {
+                // rustls adds the present time, which would make the text different each second.
+                Some(text) => format!("invalid peer certificate: {text}"),
+                None => failed.to_string(),
+            }
+        }
         Some(rustls::Error::InvalidMessage(_)) => "the other side does not speak TLS: is one URL \
              http:// where the other is https://?"
             .to_owned(),
         _ => failed.to_string(),
+    }
+}
+
+/// The text of a refusal that is not rustls'.
+fn of_ours(error: &rustls::CertificateError) -> Option<String> {
+    match error {
+        rustls::CertificateError::Other(other) => {
+            let refused = other.0.downcast_ref::<verify::Refused>();
+            refused.map(ToString::to_string)
+        }
+        _ => None,
     }
 }
 
@@ -253,21 +229,6 @@ fn of_time(error: &rustls::CertificateError) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-/// Returns the state of every file, in a fixed order.
-fn stamps(settings: &TlsSettings, identity: &TlsFiles) -> Vec<Stamp> {
-    let client = settings.client_identity.iter();
-    let others = [&settings.trusted_ca_file, &settings.crl_file];
-    std::iter::once(identity)
-        .chain(client)
-        .flat_map(|files| [&files.cert, &files.key])
-        .chain(others.into_iter().flatten())
-        .map(|path| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        })
-        .collect()
 }
 
 /// Returns the common name of a certificate's subject.

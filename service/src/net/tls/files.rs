@@ -1,21 +1,24 @@
 //! Makes configurations from files. An error names the flag that named the file.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use time::OffsetDateTime;
+use webpki::{CertRevocationList, OwnedCertRevocationList};
 
-use super::verify::{Anybody, NamedClient, NamedServer, Names};
+use conclave_core::clock::{Clock as _, SystemClock};
+
+use super::chain::{Authority, Chain};
+use super::read::{Stamp, problem, read};
+use super::verify::{Anybody, Names, Trusted};
 use super::x509::facts;
 use super::{TlsError, TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
 
@@ -23,23 +26,11 @@ use super::{TlsError, TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
 const HTTP2: &[u8] = b"h2";
 pub(super) const HTTP1: &[u8] = b"http/1.1";
 
-fn problem(flag: &'static str, file: &Path, problem: impl ToString) -> TlsError {
-    TlsError {
-        flag,
-        file: file.to_owned(),
-        problem: problem.to_string(),
-    }
-}
-
 /// The accepted certificates of others.
 struct Trust {
-    roots: Arc<RootCertStore>,
-    crls: Vec<CertificateRevocationListDer<'static>>,
-    names: Names,
-    /// When the first of the roots expires.
+    verifier: Arc<Trusted>,
+    /// When the first of the CAs expires.
     end: Option<i64>,
-    /// The flag and the file of the roots, for errors.
-    ca: (&'static str, PathBuf),
 }
 
 /// The result of reading all files.
@@ -51,28 +42,66 @@ pub(super) struct Made {
     pub(super) ends: Vec<(&'static str, i64)>,
 }
 
-/// Reads all files. Warns about certificates that have expired by `now`.
-pub(super) fn load(
-    settings: &TlsSettings,
-    identity: &TlsFiles,
-    now: i64,
-) -> Result<Made, TlsError> {
+/// The files of one set of certificates, and their state when they were read last.
+#[derive(Debug)]
+pub(super) struct Files {
+    settings: TlsSettings,
+    identity: TlsFiles,
+    stamps: Vec<Stamp>,
+}
+
+impl Files {
+    pub(super) fn new(settings: TlsSettings, identity: TlsFiles) -> Files {
+        Files {
+            settings,
+            identity,
+            stamps: Vec::new(),
+        }
+    }
+
+    /// Reads all files if one has changed since the last call, or if they must be read.
+    pub(super) fn check(&mut self, must_read: bool) -> Option<Result<Made, TlsError>> {
+        let stamps = self.stamps();
+        if stamps == self.stamps && !must_read {
+            return None;
+        }
+        // Kept even if the files cannot be used, so that each change is logged once.
+        self.stamps = stamps;
+        let now = SystemClock::new().wall_ms().div_euclid(1_000);
+        Some(load(&self.settings, &self.identity, now))
+    }
+
+    /// Returns the state of every file, in a fixed order.
+    fn stamps(&self) -> Vec<Stamp> {
+        let client = self.settings.client_identity.iter();
+        let others = [&self.settings.trusted_ca_file, &self.settings.crl_file];
+        std::iter::once(&self.identity)
+            .chain(client)
+            .flat_map(|files| [&files.cert, &files.key])
+            .chain(others.into_iter().flatten())
+            .map(|path| Stamp::of(path))
+            .collect()
+    }
+}
+
+/// Reads all files. Warns about certificates that are not valid at `now`.
+fn load(settings: &TlsSettings, identity: &TlsFiles, now: i64) -> Result<Made, TlsError> {
     let provider = Arc::new(provider(settings));
     let flags = settings.flags;
-    let trust = trust(settings)?;
-    let own = Shown::read(identity, flags.cert_file, flags.key_file)?;
+    let trust = trust(settings, &provider, now)?;
+    let (own_flag, own_key_flag) = match &settings.identity {
+        TlsIdentity::Files(_) => (flags.cert_file, flags.key_file),
+        TlsIdentity::SelfSigned { .. } => (flags.auto_tls, flags.auto_tls),
+    };
+    let own = Shown::read(identity, own_flag, own_key_flag)?;
     let dialling = match &settings.client_identity {
         None => own.clone(),
         Some(files) => Shown::read(files, flags.client_cert_file, flags.client_key_file)?,
     };
-    own.warn_if_ended(now, flags);
+    own.warn_of_dates(now, flags);
     if settings.client_identity.is_some() {
-        dialling.warn_if_ended(now, flags);
+        dialling.warn_of_dates(now, flags);
     }
-    let own_flag = match &settings.identity {
-        TlsIdentity::Files(_) => flags.cert_file,
-        TlsIdentity::SelfSigned { .. } => flags.auto_tls,
-    };
     let mut ends = vec![(own_flag, first_end(&own.chain))];
     if settings.client_identity.is_some() {
         ends.push((flags.client_cert_file, first_end(&dialling.chain)));
@@ -121,22 +150,9 @@ fn server(
         .map_err(refuse)?;
     let builder = match trust {
         None => builder.with_no_client_auth(),
-        Some(trust) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(
-                Arc::clone(&trust.roots),
-                Arc::clone(provider),
-            )
-            .with_crls(trust.crls.clone())
-            .only_check_end_entity_revocation()
-            .allow_unknown_revocation_status()
-            .build()
-            .map_err(|error| trust.problem(error))?;
-            builder.with_client_cert_verifier(Arc::new(NamedClient {
-                chain: verifier,
-                names: trust.names.clone(),
-            }))
-        }
+        Some(trust) => builder.with_client_cert_verifier(Arc::clone(&trust.verifier) as _),
     };
+    own.warn_of_suites(settings, provider);
     let mut server = builder
         .with_single_cert(own.chain.clone(), own.key.clone_key())
         .map_err(|error| own.unfit(&error))?;
@@ -156,27 +172,13 @@ fn client(
         None => Arc::new(Anybody {
             provider: Arc::clone(provider),
         }),
-        Some(trust) => {
-            let verifier = WebPkiServerVerifier::builder_with_provider(
-                Arc::clone(&trust.roots),
-                Arc::clone(provider),
-            )
-            .with_crls(trust.crls.clone())
-            .only_check_end_entity_revocation()
-            .allow_unknown_revocation_status()
-            .build()
-            .map_err(|error| trust.problem(error))?;
-            Arc::new(NamedServer {
-                chain: verifier,
-                names: trust.names.clone(),
-            })
-        }
+        Some(trust) => Arc::clone(&trust.verifier) as _,
     };
     let mut client = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&versions(settings))
         .map_err(|error| problem(own.flags.0, &own.files.cert, error))?
-        // Custom verifiers are dangerous because they could be wrong. NamedServer only adds a check
-        // to rustls' verifier; Anybody accepts everything and is for self-signed certificates.
+        // Custom verifiers are dangerous because they could be wrong. Trusted calls webpki, as
+        // rustls' own does; Anybody accepts everything and is for self-signed certificates.
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_auth_cert(own.chain.clone(), own.key.clone_key())
@@ -195,45 +197,58 @@ fn versions(settings: &TlsSettings) -> Vec<&'static SupportedProtocolVersion> {
 }
 
 /// Reads the CA and its list of revoked certificates. `None` if every certificate is accepted.
-fn trust(settings: &TlsSettings) -> Result<Option<Trust>, TlsError> {
+fn trust(
+    settings: &TlsSettings,
+    provider: &Arc<CryptoProvider>,
+    now: i64,
+) -> Result<Option<Trust>, TlsError> {
     let Some(ca_file) = &settings.trusted_ca_file else {
         return Ok(None);
     };
     let flags = settings.flags;
-    let mut roots = RootCertStore::empty();
+    let on_ca = |text: String| problem(flags.trusted_ca_file, ca_file, text);
+    let (mut roots, mut authorities) = (RootCertStore::empty(), Vec::new());
     let certificates = certificates(flags.trusted_ca_file, ca_file)?;
     let end = first_end(&certificates);
     for certificate in certificates {
-        roots
-            .add(certificate)
-            .map_err(|error| problem(flags.trusted_ca_file, ca_file, error))?;
+        let authority = Authority::read(&certificate).map_err(on_ca)?;
+        warn_of_authority(&authority, now, flags);
+        authorities.push(authority);
+        let added = roots.add(certificate);
+        added.map_err(|error| on_ca(error.to_string()))?;
     }
-    let crls = match &settings.crl_file {
+    let lists = match &settings.crl_file {
         None => Vec::new(),
         Some(file) => revocations(flags.crl_file, file)?,
     };
-    Ok(Some(Trust {
-        roots: Arc::new(roots),
-        crls,
+    let chain = Chain::new(Arc::clone(provider), roots, authorities, lists);
+    // Only the lists can be wrong by now.
+    let crl_file = settings.crl_file.as_ref().unwrap_or(ca_file);
+    let chain = chain.map_err(|text| problem(flags.crl_file, crl_file, text))?;
+    let verifier = Arc::new(Trusted {
+        provider: Arc::clone(provider),
+        subjects: chain.subjects(),
+        chain,
         names: Names {
             flags,
             common_names: settings.allowed_cns.clone(),
             hostnames: settings.allowed_hostnames.clone(),
         },
-        end,
-        ca: (flags.trusted_ca_file, ca_file.clone()),
-    }))
+    });
+    Ok(Some(Trust { verifier, end }))
 }
 
-impl Trust {
-    fn problem(&self, error: impl ToString) -> TlsError {
-        let (flag, file) = &self.ca;
-        problem(flag, file, error)
+fn warn_of_authority(authority: &Authority, now: i64, flags: &TlsFlags) {
+    let (name, flag) = (&authority.name, flags.trusted_ca_file);
+    if authority.ends.unix_timestamp() < now {
+        let ended = authority.ends.date();
+        tracing::warn!(%ended, "the CA {name:?} of --{flag} has expired: no certificate that it \
+                                signed is accepted");
+    } else if authority.begins.unix_timestamp() > now {
+        let begins = authority.begins.date();
+        tracing::warn!(%begins, "the CA {name:?} of --{flag} is not valid yet: no certificate that \
+                                 it signed is accepted until then");
     }
-}
-
-fn read(flag: &'static str, file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|error| problem(flag, file, error))
 }
 
 fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -246,17 +261,49 @@ fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'s
     Ok(found)
 }
 
-/// Reads a list of revoked certificates: PEM or, as etcd's tools write it, DER.
+/// Reads lists of revoked certificates: PEM, or one in DER, as etcd's tools write it. A file
+/// without a list is an error, and so is one with anything else: what it should have said would be
+/// lost, and revoked certificates accepted.
 fn revocations(
     flag: &'static str,
     file: &Path,
-) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
     let bytes = read(flag, file)?;
-    if !bytes.starts_with(b"-----") {
-        return Ok(vec![bytes.into()]);
-    }
-    let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-    found.map_err(|error| problem(flag, file, format!("it is not PEM: {error}")))
+    let parts = bytes.windows(BEGIN.len()).filter(|part| *part == BEGIN);
+    let lists: Vec<CertificateRevocationListDer<'_>> = match parts.count() {
+        0 if bytes.is_empty() => {
+            let text = "it is empty: give a list, which may have no certificate in it";
+            return Err(problem(flag, file, text));
+        }
+        0 => vec![bytes.into()],
+        parts => {
+            let found: Result<Vec<_>, _> =
+                CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
+            let found =
+                found.map_err(|error| problem(flag, file, format!("it is not PEM: {error}")))?;
+            let lists = found.len();
+            if lists != parts {
+                let text = format!(
+                    "of its {parts} parts in PEM, {lists} are lists of revoked certificates \
+                     (BEGIN X509 CRL): give a file of such lists alone"
+                );
+                return Err(problem(flag, file, text));
+            }
+            found
+        }
+    };
+    let parsed = lists
+        .iter()
+        .map(|list| OwnedCertRevocationList::from_der(list));
+    let parsed: Result<Vec<_>, _> = parsed.map(|list| list.map(Into::into)).collect();
+    parsed.map_err(|error| {
+        let text = format!(
+            "a list of revoked certificates in it cannot be used: {error}; give lists of version \
+             2, in PEM or DER"
+        );
+        problem(flag, file, text)
+    })
 }
 
 /// A certificate with its key, presented to others.
@@ -282,8 +329,20 @@ impl Shown {
     fn read(files: &TlsFiles, cert: &'static str, key: &'static str) -> Result<Shown, TlsError> {
         let chain = certificates(cert, &files.cert)?;
         let text = read(key, &files.key)?;
-        let secret = PrivateKeyDer::from_pem_slice(&text)
-            .map_err(|_| problem(key, &files.key, "it has no private key in PEM"))?;
+        let secret = PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
+            // PKCS #8, and the older form of OpenSSL.
+            let is_encrypted = [
+                &b"BEGIN ENCRYPTED PRIVATE KEY"[..],
+                b"Proc-Type: 4,ENCRYPTED",
+            ]
+            .iter()
+            .any(|mark| text.windows(mark.len()).any(|part| part == *mark));
+            let text = match is_encrypted {
+                true => "it is encrypted: Conclave needs a key without a passphrase",
+                false => "it has no private key in PEM",
+            };
+            problem(key, &files.key, text)
+        })?;
         Ok(Shown {
             flags: (cert, key),
             files: files.clone(),
@@ -299,20 +358,56 @@ impl Shown {
                 let text = format!("it is not the key of {}", self.files.cert.display());
                 problem(self.flags.1, &self.files.key, text)
             }
+            rustls::Error::InvalidCertificate(_) => problem(self.flags.0, &self.files.cert, error),
+            rustls::Error::General(text) => {
+                let text = format!("{text}: {KEY_KINDS}");
+                problem(self.flags.1, &self.files.key, text)
+            }
             other => problem(self.flags.1, &self.files.key, other),
         }
     }
 
-    fn warn_if_ended(&self, now: i64, flags: &TlsFlags) {
-        let ends = self.chain.first().and_then(|first| facts(first).ends);
-        if let Some(ends) = ends.filter(|ends| ends.unix_timestamp() < now) {
+    fn warn_of_dates(&self, now: i64, flags: &TlsFlags) {
+        let facts = self.chain.first().map(|first| facts(first));
+        let facts = facts.unwrap_or_default();
+        let (file, flag) = (self.files.cert.display(), self.flags.0);
+        if let Some(ends) = facts.ends.filter(|ends| ends.unix_timestamp() < now) {
             tracing::warn!(
-                file = %self.files.cert.display(),
+                %file,
                 ended = %ends.date(),
-                "the certificate of --{} has expired: {} will not accept it",
-                self.flags.0,
+                "the certificate of --{flag} has expired: {} will not accept it",
+                flags.verifiers,
+            );
+        }
+        if let Some(begins) = facts.begins.filter(|begins| begins.unix_timestamp() > now) {
+            tracing::warn!(
+                %file,
+                begins = %begins,
+                "the certificate of --{flag} is not valid yet: {} will not accept it until then",
                 flags.verifiers,
             );
         }
     }
+
+    /// Warns if no suite of TLS 1.2 that the operator chose works with the key.
+    fn warn_of_suites(&self, settings: &TlsSettings, provider: &CryptoProvider) {
+        let is_offered = settings.min_version == TlsVersion::Tls12;
+        let key = provider.key_provider.load_private_key(self.key.clone_key());
+        let Ok(key) = key.map(|key| key.algorithm()) else {
+            return;
+        };
+        let suites = provider.cipher_suites.iter();
+        let mut suites = suites.filter(|suite| suite.version() == &TLS12);
+        if is_offered && !suites.any(|suite| suite.usable_for_signature_algorithm(key)) {
+            tracing::warn!(
+                "no suite of --cipher-suites works with the key of --{}, which is {key:?}: nobody \
+                 can connect to it with TLS 1.2",
+                self.flags.1,
+            );
+        }
+    }
 }
+
+/// The keys that ring can use.
+const KEY_KINDS: &str = "give a key of RSA with 2048 to 4096 bits, of ECDSA on P-256 or P-384, or \
+                         of Ed25519";

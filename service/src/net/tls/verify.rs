@@ -1,19 +1,21 @@
-//! Verification of certificates: rustls' verification of the chain, and the allowed names.
+//! Verification of certificates: their chain ([`super::chain`]), and the allowed names.
 
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use webpki::EndEntityCert;
+use webpki::{EndEntityCert, KeyUsage};
 
 use super::TlsFlags;
+use super::chain::Chain;
 use super::x509::facts;
 
 /// The names that certificates may have. At most one of the two lists has entries.
@@ -24,24 +26,24 @@ pub(super) struct Names {
     pub(super) hostnames: Vec<String>,
 }
 
-/// A valid certificate whose names are not allowed.
+/// Why a certificate that is valid for webpki is refused.
 #[derive(Debug)]
-struct NotAllowed(String);
+pub(super) struct Refused(String);
 
-impl fmt::Display for NotAllowed {
+impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NotAllowed {}
+impl std::error::Error for Refused {}
 
 impl Names {
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), Error> {
         if !self.common_names.is_empty() {
             let name = facts(certificate).common_name.unwrap_or_default();
             if !self.common_names.contains(&name) {
-                return Err(not_allowed(format!(
+                return Err(refused(format!(
                     "the common name {name:?} is not one of --{}",
                     self.flags.allowed_cn.unwrap_or_default()
                 )));
@@ -55,7 +57,7 @@ impl Names {
             })
         };
         if !self.hostnames.is_empty() && !self.hostnames.iter().any(is_valid_for) {
-            return Err(not_allowed(format!(
+            return Err(refused(format!(
                 "it is not valid for a name of --{}",
                 self.flags.allowed_hostname
             )));
@@ -64,14 +66,14 @@ impl Names {
     }
 }
 
-fn not_allowed(text: String) -> Error {
-    let other = OtherError(Arc::new(NotAllowed(text)));
+/// The error of a certificate that is refused for a reason of our own.
+pub(super) fn refused(text: String) -> Error {
+    let other = OtherError(Arc::new(Refused(text)));
     Error::InvalidCertificate(CertificateError::Other(other))
 }
 
-/// Delegates the signatures to the verifier of the chain. The two verifier traits have only these
-/// methods in common.
-macro_rules! signatures_are_for_the_chain {
+/// Checks the signatures of handshakes. The two verifier traits have only these methods in common.
+macro_rules! signatures_are_for_the_provider {
     () => {
         fn verify_tls12_signature(
             &self,
@@ -79,7 +81,8 @@ macro_rules! signatures_are_for_the_chain {
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.chain.verify_tls12_signature(message, cert, dss)
+            let algorithms = &self.provider.signature_verification_algorithms;
+            verify_tls12_signature(message, cert, dss, algorithms)
         }
 
         fn verify_tls13_signature(
@@ -88,25 +91,30 @@ macro_rules! signatures_are_for_the_chain {
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.chain.verify_tls13_signature(message, cert, dss)
+            let algorithms = &self.provider.signature_verification_algorithms;
+            verify_tls13_signature(message, cert, dss, algorithms)
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.chain.supported_verify_schemes()
+            let algorithms = &self.provider.signature_verification_algorithms;
+            algorithms.supported_schemes()
         }
     };
 }
 
-/// Verifies certificates on connections that are accepted.
+/// Verifies the certificates of others by the trusted CAs and the allowed names, on connections
+/// that are accepted and on those that are dialled.
 #[derive(Debug)]
-pub(super) struct NamedClient {
-    pub(super) chain: Arc<dyn ClientCertVerifier>,
+pub(super) struct Trusted {
+    pub(super) provider: Arc<CryptoProvider>,
+    pub(super) subjects: Vec<DistinguishedName>,
+    pub(super) chain: Chain,
     pub(super) names: Names,
 }
 
-impl ClientCertVerifier for NamedClient {
+impl ClientCertVerifier for Trusted {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.chain.root_hint_subjects()
+        &self.subjects
     }
 
     fn verify_client_cert(
@@ -115,44 +123,32 @@ impl ClientCertVerifier for NamedClient {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self
-            .chain
-            .verify_client_cert(end_entity, intermediates, now)?;
+        let usage = KeyUsage::client_auth();
+        self.chain.verify(end_entity, intermediates, now, usage)?;
         self.names.check(end_entity)?;
-        Ok(verified)
+        Ok(ClientCertVerified::assertion())
     }
 
-    signatures_are_for_the_chain!();
+    signatures_are_for_the_provider!();
 }
 
-/// Verifies certificates on connections that are dialled.
-#[derive(Debug)]
-pub(super) struct NamedServer {
-    pub(super) chain: Arc<WebPkiServerVerifier>,
-    pub(super) names: Names,
-}
-
-impl ServerCertVerifier for NamedServer {
+impl ServerCertVerifier for Trusted {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.chain.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        )?;
+        let usage = KeyUsage::server_auth();
+        self.chain.verify(end_entity, intermediates, now, usage)?;
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
         self.names.check(end_entity)?;
-        Ok(verified)
+        Ok(ServerCertVerified::assertion())
     }
 
-    signatures_are_for_the_chain!();
+    signatures_are_for_the_provider!();
 }
 
 /// Verifies only that the other end has the key of the certificate it presents: for self-signed
@@ -174,29 +170,5 @@ impl ServerCertVerifier for Anybody {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
-    }
+    signatures_are_for_the_provider!();
 }

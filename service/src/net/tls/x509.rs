@@ -1,10 +1,10 @@
-//! Reads the two fields of a certificate that rustls does not expose: the subject's common name,
-//! and the end of its validity.
+//! Reads the fields of a certificate that rustls does not expose: the subject's common name, its
+//! validity, and whether it is a CA's.
 //!
 //! This is a DER reader that follows the one path it needs (RFC 5280, section 4.1). A full parser
 //! would add a dozen crates, and `x509-parser` accepts fewer kinds of strings as a common name.
-//! Little depends on the result: the name is compared after the chain has been verified, and the
-//! date is only displayed.
+//! Nothing that a stranger sends depends on it alone: the name is compared after the chain has been
+//! verified, and the other fields are used of the operator's own files.
 
 use time::{Date, Month, OffsetDateTime};
 
@@ -13,11 +13,19 @@ use time::{Date, Month, OffsetDateTime};
 pub(super) struct Facts {
     /// Common name of the subject: the last one, which is the most specific.
     pub(super) common_name: Option<String>,
+    /// Begin of its validity.
+    pub(super) begins: Option<OffsetDateTime>,
     /// End of its validity.
     pub(super) ends: Option<OffsetDateTime>,
+    /// Whether it may sign others, and how many CAs may be between it and the certificate of an
+    /// end; `None` for no limit.
+    pub(super) is_ca: bool,
+    pub(super) path_len: Option<usize>,
 }
 
+const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -25,30 +33,76 @@ const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 /// The version of a certificate, which may be missing.
 const VERSION: u8 = 0xa0;
+/// The extensions, which are the last field.
+const EXTENSIONS: u8 = 0xa3;
 
 /// 2.5.4.3.
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+/// 2.5.29.19.
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 
 /// Reads a certificate.
 pub(super) fn facts(certificate: &[u8]) -> Facts {
-    let Some((validity, subject)) = validity_and_subject(certificate) else {
-        return Facts::default();
-    };
-    Facts {
-        common_name: common_name(subject),
-        ends: end(validity),
-    }
+    read(certificate).unwrap_or_default()
 }
 
-fn validity_and_subject(certificate: &[u8]) -> Option<(Der<'_>, Der<'_>)> {
+fn read(certificate: &[u8]) -> Option<Facts> {
     let mut signed = Der(certificate).expect(SEQUENCE)?.expect(SEQUENCE)?;
     let first = signed.next()?;
-    if first.0 == VERSION {
+    let has_version = first.0 == VERSION;
+    if has_version {
         signed.next().filter(|(tag, _)| *tag == INTEGER)?;
     }
     let _algorithm = signed.expect(SEQUENCE)?;
     let _issuer = signed.expect(SEQUENCE)?;
-    Some((signed.expect(SEQUENCE)?, signed.expect(SEQUENCE)?))
+    let mut validity = signed.expect(SEQUENCE)?;
+    let subject = signed.expect(SEQUENCE)?;
+    // Version 1 is not written, and has no extensions: an old CA's certificate can have it.
+    let (is_ca, path_len) = match has_version {
+        true => basic_constraints(signed).unwrap_or_default(),
+        false => (true, None),
+    };
+    Some(Facts {
+        common_name: common_name(subject),
+        begins: time(&mut validity),
+        ends: time(&mut validity),
+        is_ca,
+        path_len,
+    })
+}
+
+/// Reads what follows the subject.
+fn basic_constraints(mut rest: Der<'_>) -> Option<(bool, Option<usize>)> {
+    let mut extensions = loop {
+        let (tag, content) = rest.next()?;
+        if tag == EXTENSIONS {
+            break Der(content).expect(SEQUENCE)?;
+        }
+    };
+    while let Some(mut extension) = extensions.expect(SEQUENCE) {
+        if extension.expect(OBJECT_IDENTIFIER)?.0 != BASIC_CONSTRAINTS {
+            continue;
+        }
+        let (mut tag, mut content) = extension.next()?;
+        if tag == BOOLEAN {
+            // Whether the extension is critical.
+            (tag, content) = extension.next()?;
+        }
+        let mut constraints = Der(content)
+            .expect(SEQUENCE)
+            .filter(|_| tag == OCTET_STRING)?;
+        let is_ca = constraints
+            .expect(BOOLEAN)
+            .is_some_and(|value| value.0 != [0]);
+        let path_len = constraints.expect(INTEGER);
+        // A length that does not fit into a byte is longer than any chain.
+        let path_len = path_len.and_then(|length| match length.0 {
+            [length] => Some(usize::from(*length)),
+            _ => None,
+        });
+        return Some((is_ca, path_len));
+    }
+    None
 }
 
 fn common_name(mut subject: Der<'_>) -> Option<String> {
@@ -64,8 +118,7 @@ fn common_name(mut subject: Der<'_>) -> Option<String> {
     found
 }
 
-fn end(mut validity: Der<'_>) -> Option<OffsetDateTime> {
-    let _begin = validity.next()?;
+fn time(validity: &mut Der<'_>) -> Option<OffsetDateTime> {
     let (tag, text) = validity.next()?;
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     let (year, rest) = match tag {
@@ -83,8 +136,8 @@ fn end(mut validity: Der<'_>) -> Option<OffsetDateTime> {
     let part = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
     let month = Month::try_from(part(0)?).ok()?;
     let date = Date::from_calendar_date(year, month, part(2)?).ok()?;
-    let end = date.with_hms(part(4)?, part(6)?, part(8)?).ok()?;
-    Some(end.assume_utc())
+    let time = date.with_hms(part(4)?, part(6)?, part(8)?).ok()?;
+    Some(time.assume_utc())
 }
 
 /// The part of a DER encoding that has not been read.
@@ -123,7 +176,7 @@ impl<'a> Der<'a> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
 
@@ -135,6 +188,7 @@ mod tests {
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
+        params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(year, 3, 1);
         let key = KeyPair::generate().expect("a key");
         params.self_signed(&key).expect("signed").der().to_vec()
@@ -150,7 +204,25 @@ mod tests {
         ] {
             let facts = facts(&certificate("member-1", year));
             assert_eq!(facts.common_name.as_deref(), Some("member-1"));
-            assert_eq!(facts.ends.map(OffsetDateTime::unix_timestamp), Some(ends));
+            let seconds = [facts.begins, facts.ends].map(|at| at.expect("a time").unix_timestamp());
+            assert_eq!(seconds, [1_577_836_800, ends]);
+        }
+    }
+
+    #[test]
+    fn who_is_a_ca_is_found() {
+        for (constraints, expected) in [
+            (IsCa::NoCa, (false, None)),
+            (IsCa::ExplicitNoCa, (false, None)),
+            (IsCa::Ca(BasicConstraints::Unconstrained), (true, None)),
+            (IsCa::Ca(BasicConstraints::Constrained(0)), (true, Some(0))),
+            (IsCa::Ca(BasicConstraints::Constrained(3)), (true, Some(3))),
+        ] {
+            let mut params = CertificateParams::new(vec!["a.example".to_owned()]).expect("a name");
+            params.is_ca = constraints;
+            let key = KeyPair::generate().expect("a key");
+            let facts = facts(params.self_signed(&key).expect("signed").der());
+            assert_eq!((facts.is_ca, facts.path_len), expected);
         }
     }
 

@@ -2,9 +2,15 @@
 
 use rcgen::{CertificateParams, SanType, date_time_ymd};
 
+use conclave_proto::peer::{
+    Hello, IntroduceRequest, Question, SnapshotChunk, SnapshotStart, snapshot_chunk,
+};
+
 use super::super::dial::Dialling;
+use super::super::hello::PROTOCOL_VERSION;
+use super::super::queue::tests::closed;
 use super::*;
-use crate::net::tls::tests::{Authority, open, touch};
+use crate::net::tls::tests::{Authority, open};
 use crate::net::tls::{TlsIdentity, TlsSettings};
 
 /// A member with a certificate of `ca` and some changed settings.
@@ -125,8 +131,9 @@ async fn a_renewal_needs_no_restart() {
     let good = ca.issue("good", |_| {});
     std::fs::copy(&good.cert, &files.cert).expect("copied");
     std::fs::copy(&good.key, &files.key).expect("copied");
-    touch(&files.cert);
-    assert_eq!(knock(&b, shown(&ca, |_| {})).await, Ok(2));
+    let noticed = async { while knock(&b, shown(&ca, |_| {})).await != Ok(2) {} };
+    let noticed = tokio::time::timeout(PATIENCE, noticed).await;
+    noticed.expect("the files are read again");
     b.stop().await;
 }
 
@@ -142,6 +149,52 @@ async fn without_tls_there_is_no_way_in() {
     }
     let error = knock(&b, None).await.expect_err("no certificate");
     assert!(error.contains("https://"), "{error}");
+    b.stop().await;
+}
+
+/// A stranger who knows the cluster's id, the members' ids and the CA, which are no secrets, has
+/// none of the calls: it becomes no member, no message of its gets to raft, and no snapshot.
+#[tokio::test]
+async fn a_stranger_reaches_no_call() {
+    let (ca, other) = (Authority::new(), Authority::new());
+    let b = secured(2, &ca, |_| {}).await;
+    let impostor = open(ca.settings(other.issue("member1", |_| {}))).expect("good files");
+    let plain = b.url.replace("https", "http");
+    let hello = Hello {
+        protocol_version: PROTOCOL_VERSION,
+        cluster_id: CLUSTER,
+        member_id: 1,
+        boot_id: 7,
+        to_member_id: 2,
+        peer_urls: vec!["https://127.0.0.1:9".to_owned()],
+    };
+    for (url, tls) in [(plain, None), (b.url.clone(), Some(impostor))] {
+        let dialling = Dialling::new(tls, PATIENCE, MESSAGE_BYTES_MAX);
+        // With TLS 1.3 the end that dials has opened the connection before the other one refuses.
+        let Ok(connection) = dialling.dial(&url).await else {
+            continue;
+        };
+        let frames = closed().start(hello.clone());
+        let greeted = async {
+            let answers = connection.client().stream(frames).await?;
+            answers.into_inner().message().await
+        };
+        assert!(!matches!(greeted.await, Ok(Some(_))));
+        let mut client = connection.client();
+        let start = SnapshotStart {
+            hello: Some(hello.clone()),
+            ..SnapshotStart::default()
+        };
+        let chunk = SnapshotChunk {
+            chunk: Some(snapshot_chunk::Chunk::Start(start)),
+        };
+        let chunks = tokio_stream::iter([chunk]);
+        assert!(client.snapshot(chunks).await.is_err());
+        assert!(client.ask(Question::default()).await.is_err());
+        assert!(client.introduce(IntroduceRequest {}).await.is_err());
+    }
+    assert!(b.heard.is_empty());
+    assert!(b.network.link(MemberId(1)).is_none());
     b.stop().await;
 }
 

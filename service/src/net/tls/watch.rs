@@ -1,0 +1,230 @@
+//! The thread that reads the files of one set of certificates, at first and then when they change.
+//!
+//! It is the only one that touches the files, because a file may be on a server that does not
+//! answer. Then no connection waits: each takes what was read last. The process does not wait for
+//! the thread either when it ends, so nobody joins it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use conclave_core::clock::{Clock as _, Moment, SystemClock};
+use conclave_core::limits::TLS_FILES_CHECK_INTERVAL;
+
+/// What was made of the files that were read last.
+pub(super) struct Watched<T> {
+    latest: Arc<Latest<T>>,
+    /// Makes the thread read the files now. Its end is the end of the thread.
+    again: mpsc::SyncSender<()>,
+}
+
+struct Latest<T> {
+    /// The kind of connections, for log lines.
+    users: &'static str,
+    /// How long a check may take until it counts as failed.
+    patience: Duration,
+    clock: SystemClock,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    made: Arc<T>,
+    /// Whether the present files cannot be used, so that `made` is of former ones.
+    has_failed: bool,
+    /// The end of the last check.
+    checked: Moment,
+    /// Whether the log says that the check after that one takes too long.
+    is_late: bool,
+}
+
+/// The first read has not been made.
+#[derive(Debug)]
+pub(super) enum Failed<E> {
+    /// The files cannot be used.
+    Unusable(E),
+    /// The files were not read in time.
+    Late,
+    /// The system has no thread to read them.
+    NoThread(std::io::Error),
+}
+
+impl<T: Send + Sync + 'static> Watched<T> {
+    /// Starts the thread, and returns when it has read the files. `check` returns what it made of
+    /// them if they have changed since its last call, or if its argument is true.
+    pub(super) fn start<E: fmt::Display + Send + 'static>(
+        users: &'static str,
+        patience: Duration,
+        mut check: impl FnMut(bool) -> Option<Result<T, E>> + Send + 'static,
+    ) -> Result<Watched<T>, Failed<E>> {
+        let (again, wanted) = mpsc::sync_channel(1);
+        let (first, opened) = mpsc::sync_channel(1);
+        let watch = move || {
+            let latest = match check(true) {
+                Some(Ok(made)) => Arc::new(Latest::new(users, patience, made)),
+                Some(Err(error)) => return drop(first.send(Err(error))),
+                None => return,
+            };
+            if first.send(Ok(Arc::clone(&latest))).is_err() {
+                return;
+            }
+            loop {
+                match wanted.recv_timeout(TLS_FILES_CHECK_INTERVAL) {
+                    Ok(()) => latest.checked(check(true)),
+                    Err(RecvTimeoutError::Timeout) => latest.checked(check(false)),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("tls-files".to_owned());
+        thread.spawn(watch).map_err(Failed::NoThread)?;
+        match opened.recv_timeout(patience) {
+            Ok(Ok(latest)) => Ok(Watched { latest, again }),
+            Ok(Err(error)) => Err(Failed::Unusable(error)),
+            Err(_) => Err(Failed::Late),
+        }
+    }
+
+    /// Makes the thread read the files now, whether they have changed or not.
+    pub(super) fn read_again(&self) {
+        // If the queue is full, the thread is about to read them.
+        let _ = self.again.try_send(());
+    }
+
+    /// Returns what was made of the files, and whether the present ones cannot be used.
+    pub(super) fn latest(&self) -> (Arc<T>, bool) {
+        let latest = &self.latest;
+        let mut state = latest.state.lock();
+        let is_late = latest.clock.now().since(state.checked) >= latest.patience;
+        let must_log = is_late && !state.is_late;
+        state.is_late |= is_late;
+        let found = (Arc::clone(&state.made), state.has_failed || is_late);
+        drop(state);
+        if must_log {
+            tracing::warn!(
+                "the certificate files for {} could not be checked for {} s, perhaps because the \
+                 server that has them does not answer: the former ones stay",
+                latest.users,
+                latest.patience.as_secs(),
+            );
+        }
+        found
+    }
+}
+
+impl<T> Latest<T> {
+    fn new(users: &'static str, patience: Duration, made: T) -> Latest<T> {
+        let clock = SystemClock::new();
+        Latest {
+            users,
+            patience,
+            clock,
+            state: Mutex::new(State {
+                made: Arc::new(made),
+                has_failed: false,
+                checked: clock.now(),
+                is_late: false,
+            }),
+        }
+    }
+
+    fn checked<E: fmt::Display>(&self, outcome: Option<Result<T, E>>) {
+        let users = self.users;
+        let mut state = self.state.lock();
+        state.checked = self.clock.now();
+        state.is_late = false;
+        match outcome {
+            None => {}
+            Some(Ok(made)) => {
+                (state.made, state.has_failed) = (Arc::new(made), false);
+                drop(state);
+                tracing::info!("the certificates for {users} were read again");
+            }
+            Some(Err(error)) => {
+                state.has_failed = true;
+                drop(state);
+                let error = error.to_string();
+                tracing::warn!(
+                    error,
+                    "the certificates for {users} cannot be used as they are now: the former ones \
+                     stay"
+                );
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("users", &self.latest.users)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// A check that hangs for as long as the sender lives, from call number `from` on.
+    fn hangs(
+        from: u32,
+    ) -> (
+        mpsc::Sender<()>,
+        mpsc::Receiver<()>,
+        impl FnMut(bool) -> Option<Result<u32, Infallible>> + Send,
+    ) {
+        let (held, hang) = mpsc::channel::<()>();
+        let (hanging, hangs) = mpsc::channel();
+        let mut calls = 0;
+        let check = move |_| {
+            calls += 1;
+            if calls >= from {
+                let _ = hanging.send(());
+                let _ = hang.recv();
+            }
+            Some(Ok(calls))
+        };
+        (held, hangs, check)
+    }
+
+    #[test]
+    fn files_that_hang_keep_no_connection_waiting() {
+        let (held, hanging, check) = hangs(2);
+        let watched = Watched::start("tests", LONG, check).expect("it is read");
+        hanging.recv().expect("the second check begins");
+        let (made, has_failed) = watched.latest();
+        assert_eq!((*made, has_failed), (1, false));
+        drop(watched);
+        drop(held);
+    }
+
+    #[test]
+    fn a_check_that_takes_too_long_is_a_failure() {
+        for (patience, is_late) in [(LONG, false), (Duration::ZERO, true)] {
+            let watched = Watched {
+                latest: Arc::new(Latest::new("tests", patience, 1)),
+                again: mpsc::sync_channel(1).0,
+            };
+            assert_eq!(watched.latest().1, is_late);
+            assert_eq!(watched.latest.state.lock().is_late, is_late);
+            watched.latest.checked(None::<Result<u32, Infallible>>);
+            assert!(!watched.latest.state.lock().is_late);
+        }
+    }
+
+    #[test]
+    fn files_that_hang_at_first_are_an_error() {
+        let (held, _hanging, check) = hangs(1);
+        let failed = Watched::start("tests", Duration::from_millis(1), check);
+        assert!(matches!(failed, Err(Failed::Late)), "{failed:?}");
+        drop(held);
+    }
+}
