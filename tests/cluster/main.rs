@@ -28,6 +28,7 @@ mod quorum;
 mod refused;
 mod rejoin;
 mod rolling;
+mod rotation;
 mod sequences;
 mod sessions;
 
