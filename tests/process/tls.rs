@@ -299,6 +299,21 @@ fn versions_and_cipher_suites_can_be_restricted() {
     });
 }
 
+#[test]
+fn suites_that_do_not_work_with_the_key_are_warned_of() {
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let mut flags = server.client_flags();
+        flags.push("--cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".to_owned());
+        let mut process = start(LISTEN, &flags);
+        let line = expect_line(&mut process, "no suite of --cipher-suites works").await;
+        assert!(line.contains("--key-file, which is ECDSA"), "{line}");
+        // TLS 1.3 does not depend on it.
+        Secrets::of(&server).put(process.endpoint()).await.unwrap();
+    });
+}
+
 /// A limit of 1,024 open files leaves 349 places for clients.
 #[test]
 fn connections_that_never_open_keep_no_client_out() {

@@ -139,12 +139,14 @@ bA==
 -----END PRIVATE KEY-----
 ";
 
+/// Puts a path into the settings.
+type Place = fn(&mut TlsSettings, PathBuf);
+
+/// Makes the file at a path unusable.
+type Spoil<'a> = Box<dyn Fn(&Path) + 'a>;
+
 /// The error of a file in the place of a good one. `put` makes the file at this path.
-fn problem_with(
-    ca: &Authority,
-    place: fn(&mut TlsSettings, PathBuf),
-    put: impl FnOnce(&Path),
-) -> String {
+fn problem_with(ca: &Authority, place: Place, put: impl FnOnce(&Path)) -> String {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("file");
     put(&file);
@@ -231,7 +233,7 @@ fn only_regular_files_of_a_bounded_size_are_read() {
         let file = File::create(file).expect("made");
         file.set_len((16 << 20) + 1).expect("there is room");
     };
-    let places: [(fn(&mut TlsSettings, PathBuf), &str); 4] = [
+    let places: [(Place, &str); 4] = [
         (cert, "cert-file"),
         (key, "key-file"),
         (ca_file, "trusted-ca-file"),
@@ -390,7 +392,7 @@ fn a_certificate_of_ones_own_is_made_once_and_again_if_a_part_is_unusable() {
     assert_eq!(start(), last);
     let other = KeyPair::generate().expect("a key").serialize_pem();
     let half = &fs::read_to_string(&key).expect("there")[..100];
-    let spoil: [(&str, Box<dyn Fn(&Path)>); 5] = [
+    let spoil: [(&str, Spoil<'_>); 5] = [
         (
             "gone",
             Box::new(|path| fs::remove_file(path).expect("gone")),

@@ -171,16 +171,13 @@ mod tests {
 
     use super::*;
 
+    type Check = Box<dyn FnMut(bool) -> Option<Result<u32, Infallible>> + Send>;
+
     const LONG: Duration = Duration::from_secs(600);
 
-    /// A check that hangs for as long as the sender lives, from call number `from` on.
-    fn hangs(
-        from: u32,
-    ) -> (
-        mpsc::Sender<()>,
-        mpsc::Receiver<()>,
-        impl FnMut(bool) -> Option<Result<u32, Infallible>> + Send,
-    ) {
+    /// Returns a sender, and a receiver that hears of a check that begins to hang. Checks hang from
+    /// call number `from` on, for as long as the sender lives.
+    fn hangs(from: u32) -> (mpsc::Sender<()>, mpsc::Receiver<()>, Check) {
         let (held, hang) = mpsc::channel::<()>();
         let (hanging, hangs) = mpsc::channel();
         let mut calls = 0;
@@ -192,7 +189,7 @@ mod tests {
             }
             Some(Ok(calls))
         };
-        (held, hangs, check)
+        (held, hangs, Box::new(check))
     }
 
     #[test]
