@@ -2,10 +2,10 @@
 //!
 //! A handler does four things: it has the call admitted ([`Context::admit`]: counters, metadata,
 //! the caller and its permission), checks the request (pure, no state), lets [`Access`] do the
-//! work, and completes the response's header. Whatever takes longer to say than that does not belong in a
-//! handler: the order of things is below the core's handle, the rules of requests are in
-//! [`validate`] and the state machine, the texts of errors in the table of `conclave_proto` and in
-//! [`status`].
+//! work, and completes the response's header. Whatever takes longer to say than that does not
+//! belong in a handler: the order of things is below the core's handle, the rules of requests are
+//! in [`validate`] and the state machine, the texts of errors in the table of `conclave_proto` and
+//! in [`status`].
 //!
 //! The edge calls the services, each with the requests for its path.
 //!

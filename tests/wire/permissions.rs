@@ -30,8 +30,11 @@ const APP: (&str, &str) = ("app/", "app0");
 /// Only a part of them.
 const HALF: (&str, &str) = ("app/", "app/m");
 
+/// A kind of permission, for the keys from the first to the second.
+type Grant = (Type, (&'static str, &'static str));
+
 /// The callers: name, and permission.
-const CALLERS: &[(&str, Option<(Type, (&str, &str))>)] = &[
+const CALLERS: &[(&str, Option<Grant>)] = &[
     // Without a token, and with one that nobody was given.
     ("nobody", None),
     ("forger", None),

@@ -31,7 +31,7 @@
 //! | [`consensus`] | one member's part in raft, without I/O |
 //! | [`caller`], [`outcome`], `admission`, `order`, `proposal` | a command on its way |
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
-//! | `progress`, [`lease`], [`logins`] | what driver and applier publish; the ends of leases, logins |
+//! | `progress`, [`lease`], [`logins`] | what the owners publish; the ends of leases; logins |
 //! | [`long_reads`], [`watch`] | reads that may be long; watchers |
 //! | [`command`], [`proposer`], [`handle`], [`pipeline`] | what a front may ask for |
 //! | [`leader_queries`], `expiry` | queries that only the leader can answer; the end of leases |

@@ -44,11 +44,8 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let compaction_batch = &features.compaction_batch_limit;
     let streams = &member.max_concurrent_streams;
     let has_run = has_run(&data_dir, wal_dir.as_deref());
-    let initial_cluster = match check_initial_cluster(raw, &name, &urls.initial_advertise_peer) {
-        Err(error) if has_run => Err(error.to_string()),
-        Err(error) => return Err(error),
-        Ok(members) => Ok(members),
-    };
+    let initial_cluster = check_initial_cluster(raw, &name, &urls.initial_advertise_peer);
+    let initial_cluster = excused_if(has_run, initial_cluster)?;
     let new_members = initial_cluster.as_ref().ok().filter(|_| !has_run);
     let mut peer_urls = vec![&*urls.listen_peer, &*urls.initial_advertise_peer];
     peer_urls.extend(new_members.into_iter().flatten().map(|of| &*of.peer_urls));
@@ -102,6 +99,17 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
     })
+}
+
+/// Returns the error of a flag that does not count any longer as a text.
+fn excused_if<T>(
+    is_outdated: bool,
+    checked: Result<T, ConfigError>,
+) -> Result<Result<T, String>, ConfigError> {
+    match checked {
+        Err(error) if is_outdated => Ok(Err(error.to_string())),
+        checked => checked.map(Ok),
+    }
 }
 
 /// Returns the local address of connections to other members, if the gate asks for one.

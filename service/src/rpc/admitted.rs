@@ -2,9 +2,9 @@
 //!
 //! [`Context::admit`] is the only source of an [`Access`], which is the only way to propose, to
 //! read, to watch and to touch leases: the core's [`Handle`] is private to this module. `admit`
-//! takes the request itself and judges it ([`super::authorization`]), so no handler can do anything for a
-//! caller that may not, and every command carries its caller into the log. A stream is opened with
-//! [`Context::open`], and has its [`Gate`] judge each of its messages.
+//! takes the request itself and judges it ([`super::authorization`]), so no handler can do anything
+//! for a caller that may not, and every command carries its caller into the log. A stream is opened
+//! with [`Context::open`], and has its [`Gate`] judge each of its messages.
 //!
 //! # While permissions change
 //!

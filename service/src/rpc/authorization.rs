@@ -2,9 +2,9 @@
 //!
 //! This is the one place that says it, and it denies by default: the table of methods
 //! ([`crate::method`]) has a column for the permission, and where that depends on the request,
-//! [`Guarded::judge`] decides by its keys. A request without its own rule is for administrators, and
-//! a message that is not [`Guarded`] cannot be admitted. [`conclave_storage::auth`] compares keys
-//! with permissions; the state machine judges commands with the same code once more.
+//! [`Guarded::judge`] decides by its keys. A request without its own rule is for administrators,
+//! and a message that is not [`Guarded`] cannot be admitted. [`conclave_storage::auth`] compares
+//! keys with permissions; the state machine judges commands with the same code once more.
 //!
 //! The keys of a lease are not in a request, and are judged where they are read: see
 //! [`super::admitted`].
