@@ -334,6 +334,10 @@ fn read(options: &JwtOptions) -> Result<KeyFiles, AuthTokenError> {
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // To open a pipe waits for a writer, and a device may have no end.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?
         .take(FILE_BYTES_MAX + 1)

@@ -465,6 +465,11 @@ fn files_that_cannot_be_read_are_named() {
         error.ends_with("/key cannot be read: it is too long for a key"),
         "{error}"
     );
+    let error = open_value("jwt,sign-method=HS256,pub-key=/dev/zero").unwrap_err();
+    assert!(
+        error.ends_with("cannot be read: it is not a regular file"),
+        "{error}"
+    );
 }
 
 /// A member whose files are in a folder of their own, to be changed.
