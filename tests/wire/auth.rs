@@ -347,6 +347,10 @@ async fn a_token_ends_with_the_password_and_the_user(node: Node) {
 const HASH: &str =
     "JDJiJDA0JDEyMzQ1Njc4OTAxMjM0NTY3ODkwMXUvL2g4eTd0cTNTTktVM1cwaVE5TnJreVQ4bjVmWFBT";
 
+/// The same with the cost 31: to compare it takes a day.
+const COSTLY_HASH: &str =
+    "JDJiJDMxJDEyMzQ1Njc4OTAxMjM0NTY3ODkwMXUvL2g4eTd0cTNTTktVM1cwaVE5TnJreVQ4bjVmWFBT";
+
 async fn a_hash_is_as_good_as_a_password(node: Node) {
     let root = enabled(&node).await;
     let add = |hash: &str, no_password| {
@@ -364,6 +368,8 @@ async fn a_hash_is_as_good_as_a_password(node: Node) {
             "not the base64 of a bcrypt hash",
         );
     }
+    let added = node.auth().user_add(add(COSTLY_HASH, false)).await;
+    fails(added, Code::InvalidArgument, "has a cost of 31");
     let added = node.auth().user_add(add(HASH, true)).await;
     added.expect("the hash does not matter then");
     refused(

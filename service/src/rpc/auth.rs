@@ -29,6 +29,9 @@ use conclave_core::handle::{ProposeError, Rejected};
 
 /// Times that a password is checked while users and roles keep changing.
 const CHECKS_MAX: usize = 4;
+/// Highest bcrypt cost of a hash that a client brings: to compare it takes three seconds, and each
+/// step more doubles that.
+const HASH_COST_MAX: u32 = 16;
 
 #[derive(Clone)]
 pub(crate) struct Service {
@@ -180,12 +183,20 @@ async fn hash(access: &Access, password: String) -> Result<String, Status> {
 fn check_hash(hashed_password: &str) -> Result<(), Status> {
     let hash = BASE64.decode(hashed_password).ok();
     let hash = hash.and_then(|hash| String::from_utf8(hash).ok());
-    if hash.is_some_and(|hash| hash.parse::<bcrypt::HashParts>().is_ok()) {
-        return Ok(());
+    let Some(hash) = hash.and_then(|hash| hash.parse::<bcrypt::HashParts>().ok()) else {
+        return Err(Status::invalid_argument(
+            "conclave: hashedPassword is not the base64 of a bcrypt hash: give the password \
+             instead",
+        ));
+    };
+    let cost = hash.get_cost();
+    if cost > HASH_COST_MAX {
+        return Err(Status::invalid_argument(format!(
+            "conclave: hashedPassword has a cost of {cost}, and one login would keep all others \
+             waiting: at most {HASH_COST_MAX}"
+        )));
     }
-    Err(Status::invalid_argument(
-        "conclave: hashedPassword is not the base64 of a bcrypt hash: give the password instead",
-    ))
+    Ok(())
 }
 
 fn of_password(error: PasswordError) -> Status {
