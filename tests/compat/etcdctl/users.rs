@@ -81,7 +81,6 @@ const SESSION: &[&str] = &[
     "--user=user1:b del b d",
     "--user=user1:b del a d",
     "--user=user1:b del c --prev-kv",
-    "--user=user1:b member list -w fields",
     "--user=root:a role revoke-permission ranges a c",
     "--user=root:a role revoke-permission ranges a c",
     "--user=root:a role revoke-permission ranges k/ --prefix=true",
