@@ -18,6 +18,7 @@ mod failover;
 mod forced;
 mod full_disks;
 mod large_reads;
+mod logins;
 mod membership;
 mod metrics;
 mod namespaces;
