@@ -179,6 +179,7 @@ fn certificates_authorities_and_lists_are_replaced_under_load() {
 
         // Members that connect to each other anew do so with what is new.
         for number in cluster.numbers() {
+            cluster.terminate(number);
             cluster.restart(number);
             cluster.wait_writable(&cluster.numbers()).await;
         }
