@@ -7,11 +7,15 @@ use super::Pair;
 fn the_guide_to_role_based_access_control() {
     harness::run(async {
         let both = Pair::start().await;
+        let mut denied = 0;
         for command in SESSION {
-            both.same(command);
+            let said = both.same(command);
+            denied += usize::from(said.err.contains("permission denied"));
         }
-        let denied = both.same("--user=user0:a get foo1");
-        assert!(!denied.success && denied.err.contains("permission denied"));
+        assert!(
+            denied > 10,
+            "{denied}: the session was not about permissions"
+        );
     });
 }
 
