@@ -179,6 +179,8 @@ impl Drop for Machine {
             let output = self.output("journalctl --no-pager --lines=60 --unit='conclave*'");
             eprintln!("{}", String::from_utf8_lossy(&output.stdout));
         }
+        // All processes of the machine end with its first one. They outlive a killed nspawn.
+        let _ = Command::new("kill").args(["-KILL", &self.init]).status();
     }
 }
 
