@@ -157,10 +157,10 @@ impl Auth {
         Ok(found.permissions().to_vec())
     }
 
-    /// Enables authentication. Returns false if it was enabled already.
-    pub(crate) fn enable(&mut self, batch: &mut Batch) -> Result<bool, ApiError> {
+    /// Enables authentication, unless it is enabled already.
+    pub(crate) fn enable(&mut self, batch: &mut Batch) -> Result<(), ApiError> {
         if self.enabled {
-            return Ok(false);
+            return Ok(());
         }
         let root = self.user(ROOT).ok_or(ApiError::RootUserNotExist)?;
         if !root.is_root() {
@@ -168,16 +168,15 @@ impl Auth {
         }
         self.enabled = true;
         self.put_settings(batch);
-        Ok(true)
+        Ok(())
     }
 
-    /// Disables authentication. Returns false if it was not enabled.
-    pub(crate) fn disable(&mut self, batch: &mut Batch) -> bool {
-        let was_enabled = std::mem::replace(&mut self.enabled, false);
-        if was_enabled {
+    /// Disables authentication, unless it is disabled already. Never refused.
+    pub(crate) fn disable(&mut self, batch: &mut Batch) -> Result<(), ApiError> {
+        if std::mem::replace(&mut self.enabled, false) {
             self.changed(batch);
         }
-        was_enabled
+        Ok(())
     }
 
     pub(crate) fn user_add(
@@ -225,24 +224,24 @@ impl Auth {
         Ok(())
     }
 
-    /// Grants a role. Returns false if the user had it already. The role `root` need not exist.
+    /// Grants a role, unless the user has it already. The role `root` need not exist.
     pub(crate) fn user_grant_role(
         &mut self,
         request: &api::AuthUserGrantRoleRequest,
         batch: &mut Batch,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<(), ApiError> {
         let api::AuthUserGrantRoleRequest { user: name, role } = request;
         let mut user = self.existing_user(name)?;
         if role != ROOT && !self.roles.contains_key(role) {
             return Err(ApiError::RoleNotFound);
         }
         let Err(position) = user.roles.binary_search(role) else {
-            return Ok(false);
+            return Ok(());
         };
         user.roles.insert(position, role.clone());
         self.put_user(name, user, batch);
         self.changed(batch);
-        Ok(true)
+        Ok(())
     }
 
     pub(crate) fn user_revoke_role(

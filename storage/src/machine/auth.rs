@@ -79,42 +79,33 @@ impl Machine {
 
     /// Executes a command about users and roles.
     pub(super) fn change_auth(&mut self, body: Body) -> Result<Reply, ApiError> {
-        macro_rules! change {
-            ($kind:ident, $response:ident, $change:expr) => {{
-                self.change($change)?;
-                Ok(Reply::$kind(api::$response {
-                    header: self.header(),
-                }))
-            }};
-        }
         match body {
             Body::AuthEnable(_) => {
-                change!(AuthEnable, AuthEnableResponse, |auth, batch| auth
-                    .enable(batch))
+                let header = self.change(|auth, batch| auth.enable(batch))?;
+                Ok(Reply::AuthEnable(api::AuthEnableResponse { header }))
             }
             Body::AuthDisable(_) => {
-                let was_enabled = self.change(|auth, batch| Ok(auth.disable(batch)))?;
-                if was_enabled {
+                if self.auth.is_enabled() {
                     self.effects.logins.push(LoginEffect::AllEnded);
                 }
-                let header = self.header();
+                let header = self.change(|auth, batch| auth.disable(batch))?;
                 Ok(Reply::AuthDisable(api::AuthDisableResponse { header }))
             }
             Body::Authenticate(request) => self.authenticate(request).map(Reply::Authenticate),
-            Body::UserAdd(request) => change!(UserAdd, AuthUserAddResponse, |auth, batch| {
-                auth.user_add(&request, batch)
-            }),
+            Body::UserAdd(request) => {
+                let header = self.change(|auth, batch| auth.user_add(&request, batch))?;
+                Ok(Reply::UserAdd(api::AuthUserAddResponse { header }))
+            }
             Body::UserDelete(api::AuthUserDeleteRequest { name: user }) => {
-                self.change(|auth, batch| auth.user_delete(&user, batch))?;
+                let header = self.change(|auth, batch| auth.user_delete(&user, batch))?;
                 self.effects.logins.push(LoginEffect::Ended { user });
-                let header = self.header();
                 Ok(Reply::UserDelete(api::AuthUserDeleteResponse { header }))
             }
             Body::UserChangePassword(request) => {
-                self.change(|auth, batch| auth.user_change_password(&request, batch))?;
+                let header =
+                    self.change(|auth, batch| auth.user_change_password(&request, batch))?;
                 let user = request.name;
                 self.effects.logins.push(LoginEffect::Ended { user });
-                let header = self.header();
                 let response = api::AuthUserChangePasswordResponse { header };
                 Ok(Reply::UserChangePassword(response))
             }
@@ -124,58 +115,56 @@ impl Machine {
 
     /// Executes a command about roles.
     fn change_roles(&mut self, body: Body) -> Result<Reply, ApiError> {
-        macro_rules! change {
-            ($kind:ident, $response:ident, $change:expr) => {{
-                self.change($change)?;
-                Ok(Reply::$kind(api::$response {
-                    header: self.header(),
-                }))
-            }};
-        }
         match body {
             Body::UserGrantRole(request) => {
-                change!(UserGrantRole, AuthUserGrantRoleResponse, |auth, batch| {
-                    auth.user_grant_role(&request, batch)
-                })
+                let header = self.change(|auth, batch| auth.user_grant_role(&request, batch))?;
+                let response = api::AuthUserGrantRoleResponse { header };
+                Ok(Reply::UserGrantRole(response))
             }
             Body::UserRevokeRole(request) => {
-                change!(UserRevokeRole, AuthUserRevokeRoleResponse, |auth, batch| {
-                    auth.user_revoke_role(&request, batch)
-                })
+                let header = self.change(|auth, batch| auth.user_revoke_role(&request, batch))?;
+                let response = api::AuthUserRevokeRoleResponse { header };
+                Ok(Reply::UserRevokeRole(response))
             }
-            Body::RoleAdd(request) => change!(RoleAdd, AuthRoleAddResponse, |auth, batch| {
-                auth.role_add(&request.name, batch)
-            }),
+            Body::RoleAdd(request) => {
+                let header = self.change(|auth, batch| auth.role_add(&request.name, batch))?;
+                Ok(Reply::RoleAdd(api::AuthRoleAddResponse { header }))
+            }
             Body::RoleDelete(request) => {
-                change!(RoleDelete, AuthRoleDeleteResponse, |auth, batch| {
-                    auth.role_delete(&request.role, batch)
-                })
+                let header = self.change(|auth, batch| auth.role_delete(&request.role, batch))?;
+                Ok(Reply::RoleDelete(api::AuthRoleDeleteResponse { header }))
             }
-            Body::RoleGrantPermission(request) => change!(
-                RoleGrantPermission,
-                AuthRoleGrantPermissionResponse,
-                |auth, batch| auth.role_grant_permission(&request, batch)
-            ),
-            Body::RoleRevokePermission(request) => change!(
-                RoleRevokePermission,
-                AuthRoleRevokePermissionResponse,
-                |auth, batch| auth.role_revoke_permission(&request, batch)
-            ),
+            Body::RoleGrantPermission(request) => {
+                let grant = |auth: &mut Auth, batch: &mut Batch| {
+                    auth.role_grant_permission(&request, batch)
+                };
+                let header = self.change(grant)?;
+                let response = api::AuthRoleGrantPermissionResponse { header };
+                Ok(Reply::RoleGrantPermission(response))
+            }
+            Body::RoleRevokePermission(request) => {
+                let revoke = |auth: &mut Auth, batch: &mut Batch| {
+                    auth.role_revoke_permission(&request, batch)
+                };
+                let header = self.change(revoke)?;
+                let response = api::AuthRoleRevokePermissionResponse { header };
+                Ok(Reply::RoleRevokePermission(response))
+            }
             other => unreachable!("not about users and roles: {other:?}"),
         }
     }
 
-    /// Applies a change, which changes nothing if it is refused.
-    fn change<T>(
+    /// Applies a change, which changes nothing if it is refused. Returns the reply's header.
+    fn change(
         &mut self,
-        change: impl FnOnce(&mut Auth, &mut Batch) -> Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
+        change: impl FnOnce(&mut Auth, &mut Batch) -> Result<(), ApiError>,
+    ) -> Result<Option<api::ResponseHeader>, ApiError> {
         // Readers keep the state from before the change.
         let auth = Arc::make_mut(&mut self.auth);
         let before = auth.mark();
         let changed = change(auth, &mut self.pending.batch);
         self.effects.auth_changed |= auth.mark() != before;
-        changed
+        changed.map(|()| self.header())
     }
 
     /// Logs a user in whose password the proposer has checked.
