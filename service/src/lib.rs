@@ -39,6 +39,7 @@ pub mod version;
 mod auth;
 mod compactor;
 mod duration;
+mod files;
 mod grpc;
 mod leader_watchdog;
 mod member;

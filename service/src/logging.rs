@@ -8,7 +8,7 @@
 //! logged below `info`, since at `debug` a connection alone logs dozens of lines.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -30,6 +30,7 @@ use tracing_subscriber::{Layer, Registry, reload};
 use conclave_core::limits::LOG_FILE_OPEN_MAX;
 
 use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
+use crate::files::{self, Unreadable};
 
 /// Names of our crates, which the targets of their events begin with.
 const OWN_TARGETS: &[&str] = &[
@@ -40,6 +41,9 @@ const OWN_TARGETS: &[&str] = &[
     "conclave_proto",
     "conclave",
 ];
+
+/// Longest file of `--log-level-file`: a word.
+const LEVEL_BYTES_MAX: u64 = 1 << 10;
 
 /// The level of log lines, which can be changed while the process runs.
 #[derive(Debug)]
@@ -109,11 +113,12 @@ impl Verbosity {
 
 /// Returns the level in a file, or the configured one if the file is empty or missing.
 fn level_in(file: &Path, configured: LogLevel) -> Result<LogLevel, String> {
-    let text = match fs::read_to_string(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error.to_string()),
+    let text = match files::read(file, LEVEL_BYTES_MAX) {
+        Err(Unreadable::System(error)) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(unreadable) => return Err(unreadable.to_string()),
         Ok(text) => text,
     };
+    let text = String::from_utf8_lossy(&text);
     match text.trim() {
         "" => Ok(configured),
         word => LogLevel::parse(word).map_err(|reason| format!("{word:?} is no level: {reason}")),
@@ -500,10 +505,15 @@ mod tests {
                 Err("\"loud\" is no level: write debug, info, warn, error, panic or fatal"),
             ),
         ] {
-            fs::write(&file, text).expect("written");
+            std::fs::write(&file, text).expect("written");
             assert_eq!(level(), expected.map_err(str::to_owned), "{text:?}");
         }
         assert!(level_in(dir.path(), LogLevel::Info).is_err(), "no file");
+        let device = level_in(Path::new("/dev/zero"), LogLevel::Info);
+        assert_eq!(
+            device,
+            Err("it is a device: give a regular file".to_owned())
+        );
     }
 
     #[test]

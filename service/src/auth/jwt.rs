@@ -32,8 +32,6 @@
 //! as when one of two has been copied, the former keys stay, and a warning is logged.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,6 +45,8 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+use crate::files::{self, Unreadable};
+
 use keys::{KeyFiles, Keys};
 
 pub(crate) use options::{AuthToken, AuthTokenError, JwtOptions};
@@ -58,7 +58,7 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 /// Verified tokens that are remembered. With the usual length of 400 bytes they take 2 MiB.
 const VERIFIED_MAX: usize = 4096;
 
-/// What a valid token says.
+/// The claims of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub(crate) username: Arc<str>,
@@ -333,17 +333,10 @@ fn read(options: &JwtOptions) -> Result<KeyFiles, AuthTokenError> {
     })
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // To open a pipe waits for a writer, and a device may have no end.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::other("it is too long for a key"));
-    }
-    Ok(bytes)
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    files::read(path, FILE_BYTES_MAX).map_err(|unreadable| match unreadable {
+        Unreadable::System(error) => error.to_string(),
+        Unreadable::NotRegular(_) => "it is not a regular file".to_owned(),
+        Unreadable::TooLong(_) => "it is too long for a key".to_owned(),
+    })
 }
