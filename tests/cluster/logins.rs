@@ -3,14 +3,11 @@
 use conclave_proto::ApiError;
 use conclave_proto::authpb::permission::Type;
 use harness::api::{get, put};
-use harness::login::{Administrator, PASSWORD, log_in, with_token};
+use harness::login::{Administrator, CHEAP_HASHES, PASSWORD, log_in, with_token};
 use harness::{Cluster, refused};
 use tonic::Status;
 
 use crate::on_three;
-
-/// Hashes that cost little.
-const FLAGS: &[&str] = &["--bcrypt-cost=4"];
 
 async fn enabled(cluster: &Cluster) -> Administrator {
     let mut root = Administrator::new(cluster.channel(0));
@@ -34,7 +31,7 @@ async fn read(cluster: &Cluster, through: usize, token: &str) -> Result<(), Stat
 /// it by the time of the answer, however far they are behind.
 #[test]
 fn what_one_member_did_all_members_know() {
-    on_three(FLAGS, |cluster| async move {
+    on_three(&[CHEAP_HASHES], |cluster| async move {
         let root = enabled(&cluster).await;
         for through in cluster.numbers() {
             let user = format!("user{through}");

@@ -104,15 +104,7 @@ impl Administrator {
     /// # Panics
     /// If that fails.
     pub async fn add_user(&self, name: &str, roles: &[&str]) {
-        let request = self.request(pb::AuthUserAddRequest {
-            name: name.to_owned(),
-            password: PASSWORD.to_owned(),
-            ..pb::AuthUserAddRequest::default()
-        });
-        self.stub().user_add(request).await.expect("a new user");
-        for role in roles {
-            self.grant(name, role).await;
-        }
+        self.add(name, PASSWORD, roles).await;
     }
 
     /// Adds a user that can identify itself with a certificate only.
@@ -120,9 +112,15 @@ impl Administrator {
     /// # Panics
     /// If that fails.
     pub async fn add_user_without_password(&self, name: &str, roles: &[&str]) {
-        let no_password = true;
+        self.add(name, "", roles).await;
+    }
+
+    /// Adds a user; an empty password stands for none.
+    async fn add(&self, name: &str, password: &str, roles: &[&str]) {
+        let no_password = password.is_empty();
         let request = self.request(pb::AuthUserAddRequest {
             name: name.to_owned(),
+            password: password.to_owned(),
             options: Some(UserAddOptions { no_password }),
             ..pb::AuthUserAddRequest::default()
         });

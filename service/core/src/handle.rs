@@ -539,7 +539,7 @@ impl Handle {
                 "the storage quota is used up: writes are refused until space is freed and the \
                  alarm is disarmed"
             );
-            // The alarm is the member's, whoever asked for the write.
+            // The member raises the alarm in its own name, not in that of the client.
             let member = self.in_the_name_of(Caller::Member);
             let alarm = proposer::no_space_alarm(member_id);
             if let Err(error) = member.propose_prepared(alarm).await {

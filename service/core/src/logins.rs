@@ -65,7 +65,7 @@ impl Logins {
         }
     }
 
-    /// Returns the user of a token, and begins the token's time anew.
+    /// Returns the user of a token, and restarts the TTL of the token.
     pub fn user_of(&self, digest: &TokenDigest, index: Index) -> Option<Arc<str>> {
         let Shared { table, clock, ttl } = &*self.shared;
         table.lock().user_of(digest, index, clock.now(), *ttl)

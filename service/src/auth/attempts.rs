@@ -225,7 +225,7 @@ mod tests {
 
     const CASES: &[Case] = &[
         (
-            "the failure after the last one that is allowed is not answered",
+            "after the last failure that is allowed, answers are withheld",
             &[
                 (0, Wrong, None),
                 (1, Wrong, None),

@@ -11,7 +11,7 @@ use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
 use super::auto_compaction::check_auto_compaction;
 use super::gates::{Gates, check_feature_gates, peer_local_address};
 use super::raw::Raw;
-use super::security::check_security;
+use super::security::{check_security, file};
 use super::skipped::check_skipped_entries;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
 use crate::auth::jwt::AuthToken;
@@ -95,7 +95,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
         skip_log_entries: check_skipped_entries(&raw.unsafe_features.skip_log_entry)?,
         log_level: check_log_level(&raw.logging.log_level)?,
-        log_level_file: file(&raw.logging.log_level_file),
+        log_level_file: file(Some(&raw.logging.log_level_file)),
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
     })
@@ -157,13 +157,6 @@ fn directory(flag: &'static str, dir: &str) -> Result<PathBuf, ConfigError> {
         return Err(ConfigError::invalid(flag, dir, "name a directory"));
     }
     Ok(PathBuf::from(dir))
-}
-
-/// Returns the path of a file; `None` if the flag was not given.
-fn file(path: &str) -> Option<PathBuf> {
-    Some(path)
-        .filter(|path| !path.is_empty())
-        .map(PathBuf::from)
 }
 
 /// Returns the heartbeat interval and the election timeout, in milliseconds.

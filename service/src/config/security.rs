@@ -360,7 +360,7 @@ fn pair(
 }
 
 /// Returns a path; an empty text is the same as none.
-fn file(text: Option<&str>) -> Option<PathBuf> {
+pub(super) fn file(text: Option<&str>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 

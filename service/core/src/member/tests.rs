@@ -390,9 +390,9 @@ async fn a_command_is_in_the_log_in_its_callers_name() {
         .map(|put| put.header.expect("it has one"))
         .map(|header| (header.user, header.auth_revision, header.by_member))
         .collect();
-    let nobody = |by_member| (String::new(), 0, by_member);
+    let no_user = |by_member| (String::new(), 0, by_member);
     let alice = ("alice".to_owned(), 3, false);
-    assert_eq!(callers, [nobody(true), nobody(false), alice]);
+    assert_eq!(callers, [no_user(true), no_user(false), alice]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,7 +50,7 @@ pub struct Responses<E> {
     end: Option<End<E>>,
 }
 
-/// What a front knows of the client of a stream.
+/// The client of a watch stream, as its front sees it: its header and its permissions.
 pub trait Viewer: Send + Sync + 'static {
     /// Returns the member's fields of a response's header.
     fn header(&self) -> ResponseHeader;

@@ -71,13 +71,13 @@ enum Kind {
 struct Scheme {
     sign: SignatureScheme,
     verify: &'static dyn SignatureVerificationAlgorithm,
-    /// What such a key is called.
+    /// The name of such a key, for errors.
     key: &'static str,
     spki_bytes_min: usize,
 }
 
-/// What differs from TLS: a token has the two numbers of a signature one after the other, without
-/// ASN.1.
+/// The form of a signature in a token: two numbers of a fixed length, one after the other. (TLS has
+/// them in ASN.1.)
 #[derive(Clone, Copy, Debug)]
 struct Curve {
     number_bytes: usize,
@@ -296,6 +296,15 @@ fn check_secret<'a>(file: &Path, secret: &'a [u8]) -> Result<&'a [u8], AuthToken
     Ok(secret)
 }
 
+/// Returns what `read` makes of the first PEM block that it knows by its tag.
+fn first_block<T>(text: &[u8], read: impl Fn(&str, Vec<u8>) -> Option<T>) -> Option<T> {
+    let blocks = pem::parse_many(text).unwrap_or_default();
+    blocks.into_iter().find_map(|block| {
+        let tag = block.tag().to_owned();
+        read(&tag, block.into_contents())
+    })
+}
+
 /// Reads a private key. Returns its public key as well.
 fn private_key(
     file: &Path,
@@ -306,19 +315,13 @@ fn private_key(
         let file = file.display();
         AuthTokenError::key(format!("priv-key={file} {text}"))
     };
-    let blocks = pem::parse_many(bytes).unwrap_or_default();
-    let mut keys = blocks.into_iter().filter_map(|block| {
-        let tag = block.tag().to_owned();
-        let der = block.into_contents();
-        match tag.as_str() {
-            "PRIVATE KEY" => Some(Ok(PrivateKeyDer::Pkcs8(der.into()))),
-            "RSA PRIVATE KEY" => Some(Ok(PrivateKeyDer::Pkcs1(der.into()))),
-            "EC PRIVATE KEY" => Some(Ok(PrivateKeyDer::Sec1(der.into()))),
-            "ENCRYPTED PRIVATE KEY" => Some(Err(problem("is encrypted: decrypt it"))),
-            _ => None,
-        }
+    let key = first_block(bytes, |tag, der| match tag {
+        "PRIVATE KEY" => Some(Ok(PrivateKeyDer::Pkcs8(der.into()))),
+        "RSA PRIVATE KEY" => Some(Ok(PrivateKeyDer::Pkcs1(der.into()))),
+        "EC PRIVATE KEY" => Some(Ok(PrivateKeyDer::Sec1(der.into()))),
+        "ENCRYPTED PRIVATE KEY" => Some(Err(problem("is encrypted: decrypt it"))),
+        _ => None,
     });
-    let key = keys.next();
     let key = key.ok_or_else(|| problem("has no private key in PEM"))??;
     // The text of the error is about TLS.
     let key = any_supported_type(&key).ok();
@@ -338,23 +341,17 @@ fn public_key(
         let file = file.display();
         AuthTokenError::key(format!("pub-key={file} {text}"))
     };
-    let blocks = pem::parse_many(bytes).unwrap_or_default();
-    let mut keys = blocks.into_iter().filter_map(|block| {
-        let tag = block.tag().to_owned();
-        let der = block.into_contents();
-        match tag.as_str() {
-            "PUBLIC KEY" => Some(Ok(SubjectPublicKeyInfoDer::from(der))),
-            "RSA PUBLIC KEY" => Some(Ok(public_key_to_spki(&alg_id::RSA_ENCRYPTION, der))),
-            "CERTIFICATE" => {
-                let certificate = CertificateDer::from(der);
-                let parsed = ParsedCertificate::try_from(&certificate);
-                let key = parsed.map(|parsed| parsed.subject_public_key_info());
-                Some(key.map_err(|error| problem(&format!("cannot be read: {error}"))))
-            }
-            _ => None,
+    let key = first_block(bytes, |tag, der| match tag {
+        "PUBLIC KEY" => Some(Ok(SubjectPublicKeyInfoDer::from(der))),
+        "RSA PUBLIC KEY" => Some(Ok(public_key_to_spki(&alg_id::RSA_ENCRYPTION, der))),
+        "CERTIFICATE" => {
+            let certificate = CertificateDer::from(der);
+            let parsed = ParsedCertificate::try_from(&certificate);
+            let key = parsed.map(|parsed| parsed.subject_public_key_info());
+            Some(key.map_err(|error| problem(&format!("cannot be read: {error}"))))
         }
+        _ => None,
     });
-    let key = keys.next();
     let key = key.ok_or_else(|| problem("has no public key and no certificate in PEM"))??;
     // Nothing is no signature of nothing. Any other error is about the key.
     let found = verify(&key, scheme, b"", b"");
