@@ -285,6 +285,13 @@ impl Node {
                 });
             }
             MessageType::MsgTimeoutNow if self.must_not_stand() => return Ok(()),
+            // A rejection says what the other member knows to be committed, and it can be the only
+            // source: a removed leader does not send its entries, and rejects a member whose log is
+            // shorter, though its removal may be all that this member still has to learn. The
+            // library ignores the rejection if the other member has not heard of this term.
+            MessageType::MsgRequestPreVoteResponse if message.reject => {
+                message.term = message.term.max(local.term.0);
+            }
             MessageType::MsgAppend if !self.takes_entries => return Ok(()),
             MessageType::MsgReadIndex => match self.answer_question(message) {
                 Some(question) => message = question,
