@@ -35,6 +35,7 @@ fn a_thousand_seeds_violate_no_rule() {
     assert!(count(|run| run.half_installed > 0) > 1);
     assert!(count(|run| run.changes > 0) > 100);
     assert!(count(|run| run.refused_logs > 0) > 20);
+    assert!(count(|run| run.denied > 0) > 100);
 }
 
 /// The first word of each line of `seeds.txt` is a seed; the rest is its story.

@@ -3,9 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use conclave_core::handle::{Handle, ProposeError};
+use conclave_core::caller::{Caller, User};
+use conclave_core::command::LogCommand;
+use conclave_core::handle::Handle;
 use conclave_core::leader_queries;
+use conclave_core::outcome::{ProposeError, Rejected};
 use conclave_core::watch::WatchError;
+use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, LeaseGrantRequest, PutRequest, RangeRequest,
@@ -14,8 +18,41 @@ use conclave_storage::machine::Changes;
 use conclave_storage::membership as rules;
 use conclave_storage::{KeyRange, LeaseId, MemberId, Revision};
 
+use crate::administration::{self, Administration};
+
 /// Keys that clients write to.
 pub const KEYS: u32 = 6;
+
+/// Who asks, if the cluster has users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// May do everything.
+    Root,
+    /// May do what the administrators grant, and later revoke.
+    Clerk,
+}
+
+impl By {
+    /// The user's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            By::Root => "root",
+            By::Clerk => "clerk",
+        }
+    }
+
+    /// The caller of what this user proposes now through a member, as the service has it.
+    fn caller(self, handle: &Handle) -> Caller {
+        let auth = handle.reader().auth();
+        match auth.is_enabled() {
+            false => Caller::Anonymous,
+            true => Caller::User(Arc::new(User {
+                name: self.name().to_owned(),
+                auth_revision: auth.revision(),
+            })),
+        }
+    }
+}
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -28,6 +65,8 @@ pub enum Ask {
         value: Bytes,
         /// The lease that the key is attached to; 0 for none.
         lease: i64,
+        /// Who writes.
+        by: By,
     },
     /// A linearizable read of this key.
     Read {
@@ -53,6 +92,8 @@ pub enum Ask {
     },
     /// Changes the members.
     Change(Change),
+    /// Changes users and roles.
+    Administer(Administration),
 }
 
 /// What became of it.
@@ -68,10 +109,23 @@ pub enum Answer {
     Compacted,
     /// The members were changed.
     Changed,
+    /// Users and roles are as asked for.
+    Administered,
+    /// The user may not do it, so it was not done and will not be.
+    Denied,
     /// It was not done, and will not be.
     Refused,
     /// It may have been done, or may be done later.
     Unknown,
+}
+
+/// What a question comes after.
+#[derive(Clone, Copy, Debug)]
+pub struct Floor {
+    /// The greatest revision in a reply.
+    pub revision: i64,
+    /// The greatest auth revision that any member had.
+    pub auth_revision: u64,
 }
 
 /// A question that was answered.
@@ -81,8 +135,8 @@ pub struct Answered {
     pub number: u64,
     /// What was asked.
     pub ask: Ask,
-    /// The greatest revision in a reply when it was asked.
-    pub floor: i64,
+    /// What it came after.
+    pub floor: Floor,
     /// The world's time when it was asked.
     pub asked_at_ms: u64,
     /// What became of it.
@@ -134,7 +188,7 @@ impl Heard {
 pub async fn ask(
     handle: Handle,
     (number, ask): (u64, Ask),
-    floor: i64,
+    floor: Floor,
     asked_at_ms: u64,
     heard: Heard,
 ) {
@@ -151,14 +205,22 @@ pub async fn ask(
 
 async fn answer(handle: &Handle, ask: &Ask) -> Answer {
     match ask {
-        Ask::Put { key, value, lease } => {
+        Ask::Put {
+            key,
+            value,
+            lease,
+            by,
+        } => {
             let put = PutRequest {
                 key: key.clone(),
                 value: value.clone(),
                 lease: *lease,
                 ..PutRequest::default()
             };
-            match handle.propose(put).await {
+            if !may_put(handle, &put, *by).await {
+                return Answer::Denied;
+            }
+            match propose(handle, put, *by).await {
                 Ok(reply) => Answer::Written(reply.header.map_or(0, |h| h.revision)),
                 Err(error) => not_done(error),
             }
@@ -168,7 +230,7 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
                 id: *lease,
                 ttl: *ttl,
             };
-            match handle.propose(grant).await {
+            match propose(handle, grant, By::Root).await {
                 Ok(reply) => Answer::Lives(reply.ttl),
                 Err(error) => not_done(error),
             }
@@ -178,7 +240,7 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
                 revision: *revision,
                 physical: false,
             };
-            match handle.propose(compaction).await {
+            match propose(handle, compaction, By::Root).await {
                 Ok(_) => Answer::Compacted,
                 Err(error) => not_done(error),
             }
@@ -188,6 +250,10 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
             Ok(None) | Err(_) => Answer::Unknown,
         },
         Ask::Change(change) => change_members(handle, change).await,
+        Ask::Administer(what) => match administration::administer(handle, *what).await {
+            Ok(()) => Answer::Administered,
+            Err(error) => not_done(error),
+        },
         Ask::Read { key } => {
             if handle.linearize().await.is_err() {
                 return Answer::Unknown;
@@ -205,6 +271,26 @@ async fn answer(handle: &Handle, ask: &Ask) -> Answer {
             }
         }
     }
+}
+
+/// Proposes a command in the name of a user.
+pub(crate) async fn propose<C: LogCommand>(
+    handle: &Handle,
+    command: C,
+    by: By,
+) -> Result<C::Reply, ProposeError> {
+    let handle = handle.in_the_name_of(by.caller(handle));
+    handle.propose(command).await
+}
+
+/// What the service does before it proposes: a member that denies a request catches up first.
+async fn may_put(handle: &Handle, put: &PutRequest, by: By) -> bool {
+    let may_now = || {
+        let auth = handle.reader().auth();
+        let permits = auth.permits_now(by.name());
+        permits.and_then(|permits| permits.put(put)).is_ok()
+    };
+    may_now() || handle.linearize().await.is_err() || may_now()
 }
 
 /// What the service does below its front, but for the rules that ask who is up: the cluster has to
@@ -233,6 +319,7 @@ async fn change_members(handle: &Handle, change: &Change) -> Answer {
 
 fn not_done(error: ProposeError) -> Answer {
     match error {
+        ProposeError::Rejected(Rejected(ApiError::PermissionDenied)) => Answer::Denied,
         ProposeError::Refused(_) | ProposeError::Rejected(_) => Answer::Refused,
         ProposeError::Unknown(_) => Answer::Unknown,
     }

@@ -20,6 +20,7 @@
 //! answers a write, those that were removed have ended, and members and watchers come to the same
 //! revision.
 
+pub mod administration;
 pub mod clients;
 pub mod member;
 pub mod network;

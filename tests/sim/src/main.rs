@@ -39,6 +39,7 @@ struct Sum {
     changes: u64,
     half_installed: u64,
     refused_logs: u64,
+    denied: u64,
     /// Seeds with an installed snapshot, and with a changed member.
     with_installed: u64,
     with_changes: u64,
@@ -54,6 +55,7 @@ impl Sum {
         self.changes += run.changes;
         self.half_installed += run.half_installed;
         self.refused_logs += run.refused_logs;
+        self.denied += run.denied;
         self.with_installed += u64::from(one.installed > 0);
         self.with_changes += u64::from(run.changes > 0);
     }
@@ -71,12 +73,13 @@ impl fmt::Display for Sum {
             f,
             "snapshots: {begun} begun, {received} received ({torn} cut short), {installed} in \
              place in {} seeds ({} half done at a start); {} changes of the members in {} seeds; \
-             {} damaged logs",
+             {} damaged logs; {} writes denied to a user",
             self.with_installed,
             self.half_installed,
             self.changes,
             self.with_changes,
-            self.refused_logs
+            self.refused_logs,
+            self.denied
         )
     }
 }

@@ -13,22 +13,41 @@
 //! * *Watches.* A watcher gets every revision, once, in order, as the history has it, but for those
 //!   that were compacted before it came to them.
 //! * *Removals.* A member that ends because it was removed was removed.
+//! * *Permissions.* Members at the same auth revision have the same users and roles. What a user
+//!   wrote was permitted, and what it was denied was not, at an auth revision between the last that
+//!   any member had at the question, and the last at the answer.
 //! * *Leases.* A lease does not end before the time that an acknowledged grant or keep-alive gave
 //!   it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use conclave_proto::command::{LeaseRecord, Member};
+use conclave_storage::auth::Auth;
 use conclave_storage::machine::{Change, ChangeKind, Changes};
 use conclave_storage::membership::Membership;
 use conclave_storage::{Index, MemberId, Term};
+
+use crate::administration::may_clerk_write;
+use crate::clients::Floor;
 
 /// A violated rule, in words.
 pub type Violation = String;
 
 /// One key after a change: its value, or `None` if it was deleted.
 type Row = (Bytes, Option<Bytes>);
+
+/// What members must have in common after the same entry, beside their history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// The hash of keys and versions.
+    pub hash: u32,
+    /// The leases.
+    pub leases: Vec<LeaseRecord>,
+    /// The auth revision.
+    pub auth_revision: u64,
+}
 
 /// The truth so far.
 #[derive(Debug, Default)]
@@ -42,6 +61,8 @@ pub struct Oracle {
     refused: BTreeSet<Bytes>,
     /// The greatest revision in a reply.
     acknowledged: i64,
+    /// Users and roles, by the auth revision and whether they count.
+    auth: BTreeMap<(u64, bool), Arc<Auth>>,
     /// By lease: the world's time before which it may not end.
     alive_until_ms: BTreeMap<i64, u64>,
     /// By lease: when its end was seen first.
@@ -51,8 +72,8 @@ pub struct Oracle {
     removed: BTreeSet<MemberId>,
     /// Members that ended because they were removed.
     ended: BTreeSet<MemberId>,
-    /// Hash and leases after an entry, under a compact revision.
-    states: BTreeMap<(Index, i64), (u32, Vec<LeaseRecord>)>,
+    /// The state after an entry, under a compact revision.
+    states: BTreeMap<(Index, i64), State>,
 }
 
 /// A key that is attached to this lease and nothing else.
@@ -61,9 +82,12 @@ pub fn leased_key(lease: i64) -> Bytes {
 }
 
 impl Oracle {
-    /// The greatest revision in a reply so far.
-    pub fn acknowledged(&self) -> i64 {
-        self.acknowledged
+    /// What a question that is asked now comes after.
+    pub fn floor(&self) -> Floor {
+        Floor {
+            revision: self.acknowledged,
+            auth_revision: self.newest_users().map_or(0, Auth::revision),
+        }
     }
 
     /// The last revision that any member has applied.
@@ -131,15 +155,13 @@ impl Oracle {
         }
     }
 
-    /// A member has this hash and these leases after an entry, under a compact revision.
+    /// A member has this state after an entry, under a compact revision.
     pub fn has_state(
         &mut self,
         member: MemberId,
         at: (Index, i64),
-        hash: u32,
-        leases: Vec<LeaseRecord>,
+        state: State,
     ) -> Result<(), Violation> {
-        let state = (hash, leases);
         match self.states.get(&at) {
             Some(known) if *known != state => Err(format!(
                 "after entry {} {member} has the state {state:?}, and another member {known:?}",
@@ -150,6 +172,47 @@ impl Oracle {
                 self.states.insert(at, state);
                 Ok(())
             }
+        }
+    }
+
+    /// A member has these users and roles.
+    pub fn has_users(&mut self, member: MemberId, auth: &Arc<Auth>) -> Result<(), Violation> {
+        let at = (auth.revision(), auth.is_enabled());
+        let known = self.auth.entry(at).or_insert_with(|| Arc::clone(auth));
+        match known == auth {
+            true => Ok(()),
+            false => Err(format!(
+                "at auth revision {at:?} {member} has {auth:?}, and another member {known:?}"
+            )),
+        }
+    }
+
+    /// The users and roles that are newest on any member.
+    pub fn newest_users(&self) -> Option<&Auth> {
+        self.auth.values().next_back().map(Arc::as_ref)
+    }
+
+    /// The clerk wrote to a key, or was denied to. `floor` is what its question came after.
+    pub fn judged_clerk(
+        &self,
+        key: &Bytes,
+        may_write: bool,
+        floor: Floor,
+    ) -> Result<(), Violation> {
+        let first = (floor.auth_revision, false);
+        let mut auths = self.auth.range(first..).map(|(_, auth)| auth);
+        let revisions: BTreeSet<u64> = auths.clone().map(|auth| auth.revision()).collect();
+        let newest = revisions.last().copied().unwrap_or(0);
+        // Nobody has seen what a member held that has applied several changes in one turn.
+        let is_known = (floor.auth_revision..=newest).all(|at| revisions.contains(&at));
+        let is_just = auths.any(|auth| may_clerk_write(auth, key) == may_write);
+        match is_just || !is_known {
+            true => Ok(()),
+            false => Err(format!(
+                "the clerk {} {key:?}, against all permissions from auth revision {} to {newest}",
+                if may_write { "wrote to" } else { "was denied" },
+                floor.auth_revision
+            )),
         }
     }
 

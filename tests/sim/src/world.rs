@@ -29,6 +29,9 @@ mod weights;
 /// Steps with faults.
 const STEPS: u32 = 5_000;
 
+/// Of so many seeds one has a cluster with users.
+const SEEDS_PER_USERS: u64 = 5;
+
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Run {
@@ -42,6 +45,8 @@ pub struct Run {
     pub answered: u64,
     /// Changes of the members that were acknowledged.
     pub changes: u64,
+    /// Writes that a user was denied.
+    pub denied: u64,
     /// Snapshots.
     pub snapshots: Counts,
     /// Starts that found the installation of a snapshot half done.
@@ -77,6 +82,7 @@ pub struct World {
     questions: u64,
     answered: u64,
     changes: u64,
+    denied: u64,
     /// Starts that found the installation of a snapshot half done.
     half_installed: u64,
     progress: finish::Progress,
@@ -102,7 +108,7 @@ impl World {
         };
         let runtime = Builder::new_current_thread().build().expect("a runtime");
         let mut world = World {
-            weights: Weights::draw(&mut rng),
+            weights: Weights::draw(&mut rng, seed.is_multiple_of(SEEDS_PER_USERS)),
             loss: [0, 0, 20, 150][rng.random_range(0..4)],
             repetition: [0, 20, 150][rng.random_range(0..3)],
             broken: [0, 20, 150][rng.random_range(0..3)],
@@ -123,6 +129,7 @@ impl World {
             questions: 0,
             answered: 0,
             changes: 0,
+            denied: 0,
             half_installed: 0,
             progress: finish::Progress::default(),
             trace: Trace::new(is_printed),
@@ -160,6 +167,9 @@ impl World {
     }
 
     fn run(&mut self) -> Result<Run, Violation> {
+        if self.has_users() {
+            self.set_up_users()?;
+        }
         for step in 0..STEPS {
             self.trace.step = step;
             self.step()?;
@@ -172,6 +182,7 @@ impl World {
             revisions: self.oracle.last_revision() - 1,
             answered: self.answered,
             changes: self.changes,
+            denied: self.denied,
             snapshots: self.network.counts(),
             half_installed: self.half_installed,
             refused_logs: self.refused_logs(),
@@ -182,7 +193,7 @@ impl World {
     fn step(&mut self) -> Result<(), Violation> {
         type Step = fn(&mut World) -> Result<(), Violation>;
         let weights = self.weights;
-        let steps: [(u32, Step); 20] = [
+        let steps: [(u32, Step); 21] = [
             (weights.deliver, World::deliver),
             (weights.piece, World::deliver_piece),
             (weights.drive, |world| world.turn("drives", World::drive)),
@@ -209,6 +220,7 @@ impl World {
             (weights.heal, World::heal),
             (weights.pause, World::pause),
             (weights.start, World::start_one),
+            (weights.administer, World::administer),
         ];
         let all: u32 = steps.iter().map(|(weight, _)| weight).sum();
         let mut drawn = self.rng.random_range(0..all);
@@ -224,6 +236,10 @@ impl World {
     fn refused_logs(&self) -> u64 {
         let members = self.members.iter();
         members.filter(|member| member.is_damaged).count() as u64
+    }
+
+    fn has_users(&self) -> bool {
+        self.weights.administer > 0
     }
 
     fn pick(&mut self) -> usize {

@@ -1,4 +1,5 @@
-//! The end of a run: all faults end, and then the cluster must make progress.
+//! Time without faults: the end of a run, when the cluster must make progress, and the beginning if
+//! the cluster has users.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,9 +7,11 @@ use bytes::Bytes;
 use conclave_core::driven::Driven;
 use conclave_proto::command::member_change::Change;
 use conclave_storage::MemberId;
+use conclave_storage::auth::Auth;
 
 use super::World;
-use crate::clients::{Answer, Ask};
+use crate::administration::Administration;
+use crate::clients::{Answer, Ask, By};
 use crate::member::{Member, introduced};
 use crate::network::Fate;
 use crate::network::transfers::PieceFate;
@@ -38,6 +41,21 @@ impl Progress {
 }
 
 impl World {
+    /// Adds users and roles and enables authentication.
+    pub(super) fn set_up_users(&mut self) -> Result<(), Violation> {
+        let mut asked_ms = None;
+        while !self.oracle.newest_users().is_some_and(Auth::is_enabled) {
+            let now_ms = self.time.now_ms();
+            if asked_ms.is_none_or(|asked| now_ms > asked + ASKED_AGAIN_MS) {
+                asked_ms = Some(now_ms);
+                self.ask_of(0, Ask::Administer(Administration::SetUp));
+            }
+            self.network.dial();
+            self.all_act()?;
+        }
+        Ok(())
+    }
+
     /// All faults end; then the cluster has to answer, and its members to become equal.
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
         self.trace.note(format_args!("all faults end"));
@@ -93,7 +111,7 @@ impl World {
             let member = &self.members[position];
             let id = member.id;
             if member.driven.is_some() && !self.progress.answered.contains(&id) {
-                let put = self.put(Bytes::from_static(b"key/0"), 0);
+                let put = self.put(Bytes::from_static(b"key/0"), 0, By::Root);
                 let number = self.ask_of(position, put);
                 self.progress.asked.insert(number, id);
             }

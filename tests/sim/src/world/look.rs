@@ -9,7 +9,7 @@ use conclave_storage::log::entry_checksum;
 use conclave_storage::{Index, MemberId, Revision};
 
 use super::{World, fault};
-use crate::oracle::{Oracle, Violation};
+use crate::oracle::{Oracle, State, Violation};
 
 /// Bytes of history that are compared at a time.
 const HISTORY_BYTES: usize = 1 << 20;
@@ -119,12 +119,17 @@ fn compare_states(
     let reader = driven.handle().reader();
     let (index, membership) = (reader.applied().index, reader.membership());
     oracle.has_members(id, index, &membership)?;
+    oracle.has_users(id, &reader.auth())?;
     if is_compared {
         let failed = |error: &dyn std::fmt::Display| format!("{id}: {error}");
         let hash = reader.hash_kv(0).map_err(|error| failed(&error))?;
-        let leases = reader.leases().map_err(|error| failed(&error))?;
         let at = (index, hash.compact_revision);
-        oracle.has_state(id, at, hash.hash, leases)?;
+        let state = State {
+            hash: hash.hash,
+            leases: reader.leases().map_err(|error| failed(&error))?,
+            auth_revision: reader.auth().revision(),
+        };
+        oracle.has_state(id, at, state)?;
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use rand::Rng as _;
 use tokio::task::JoinHandle;
 
 use super::World;
-use crate::clients::{self, Answer, Answered, Ask, KEYS, Watched};
+use crate::administration::Administration;
+use crate::clients::{self, Answer, Answered, Ask, By, KEYS, Watched};
 use crate::member::introduced;
 use crate::oracle::{Violation, leased_key};
 use crate::time::RATE_MAX;
@@ -35,7 +36,8 @@ impl World {
     fn draw_question(&mut self) -> Ask {
         let key = Bytes::from(format!("key/{}", self.rng.random_range(0..KEYS)));
         match self.rng.random_range(0..10) {
-            0..5 => self.put(key, 0),
+            0..5 if self.has_users() && self.rng.random_bool(0.8) => self.put(key, 0, By::Clerk),
+            0..5 => self.put(key, 0, By::Root),
             5..8 => Ask::Read { key },
             8 if self.rng.random_range(0..4) == 0 => Ask::Compact {
                 revision: self.rng.random_range(1..=self.oracle.last_revision()),
@@ -59,9 +61,14 @@ impl World {
     }
 
     /// A put of a value that was not used before.
-    pub(super) fn put(&mut self, key: Bytes, lease: i64) -> Ask {
+    pub(super) fn put(&mut self, key: Bytes, lease: i64, by: By) -> Ask {
         let value = Bytes::from(format!("value {}", self.next_value()));
-        Ask::Put { key, value, lease }
+        Ask::Put {
+            key,
+            value,
+            lease,
+            by,
+        }
     }
 
     /// Asks a member that lives. Returns the number of the question.
@@ -70,7 +77,7 @@ impl World {
         let handle = member.driven.as_ref().expect("it lives").handle().clone();
         self.trace
             .note(format_args!("a client asks {}: {ask:?}", member.id));
-        let (floor, now_ms) = (self.oracle.acknowledged(), self.time.now_ms());
+        let (floor, now_ms) = (self.oracle.floor(), self.time.now_ms());
         self.questions += 1;
         let question = (self.questions, ask);
         let asking = clients::ask(handle, question, floor, now_ms, self.heard.clone());
@@ -109,6 +116,20 @@ impl World {
         Ok(())
     }
 
+    /// Asks for a change of users and roles.
+    pub(super) fn administer(&mut self) -> Result<(), Violation> {
+        let position = self.pick();
+        if self.members[position].driven.is_none() {
+            return Ok(());
+        }
+        let what = match self.rng.random_range(0..6) {
+            drawn @ 0..4 => Administration::Permission(drawn < 2),
+            drawn => Administration::Role(drawn < 5),
+        };
+        self.ask_of(position, Ask::Administer(what));
+        Ok(())
+    }
+
     pub(super) fn judge(&mut self, answered: Answered) -> Result<(), Violation> {
         let Answered {
             number,
@@ -122,13 +143,22 @@ impl World {
         self.answered += u64::from(!matches!(answer, Answer::Unknown));
         self.progress.answered(number, &answer);
         match (ask, answer) {
-            (Ask::Put { value, .. }, Answer::Written(revision)) => {
-                self.oracle.acknowledge_write(&value, revision, floor)
+            (Ask::Put { key, value, by, .. }, Answer::Written(revision)) => {
+                if by == By::Clerk {
+                    self.oracle.judged_clerk(&key, true, floor)?;
+                }
+                self.oracle
+                    .acknowledge_write(&value, revision, floor.revision)
             }
             (Ask::Put { value, .. }, Answer::Refused) => self.oracle.refuse_write(&value),
+            (Ask::Put { key, value, .. }, Answer::Denied) => {
+                self.denied += 1;
+                self.oracle.judged_clerk(&key, false, floor)?;
+                self.oracle.refuse_write(&value)
+            }
             (Ask::Read { key }, Answer::Read(value, revision)) => {
                 self.oracle
-                    .acknowledge_read(&key, value.as_ref(), revision, floor)
+                    .acknowledge_read(&key, value.as_ref(), revision, floor.revision)
             }
             (Ask::Grant { lease, .. }, Answer::Lives(ttl)) => {
                 self.leases.push(lease);
@@ -158,7 +188,7 @@ impl World {
             .iter()
             .position(|member| member.driven.is_some());
         if let Some(position) = alive {
-            let put = self.put(leased_key(lease), lease);
+            let put = self.put(leased_key(lease), lease, By::Root);
             self.ask_of(position, put);
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Weights {
     pub(super) time: u32,
     pub(super) ask: u32,
     pub(super) change: u32,
+    /// Changes of users and roles; 0 in a cluster without users.
+    pub(super) administer: u32,
     pub(super) crash: u32,
     pub(super) fail_disk: u32,
     pub(super) damage: u32,
@@ -30,7 +32,7 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    pub(super) fn draw(rng: &mut StdRng) -> Weights {
+    pub(super) fn draw(rng: &mut StdRng, has_users: bool) -> Weights {
         let mut sometimes = |most: u32| match rng.random_range(0..3) {
             0 => 0,
             _ => rng.random_range(1..=most),
@@ -52,6 +54,7 @@ impl Weights {
             time: rng.random_range(30..150),
             ask: rng.random_range(10..80),
             change,
+            administer: if has_users { 60 } else { 0 },
             crash,
             fail_disk,
             damage,
