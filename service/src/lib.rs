@@ -48,6 +48,7 @@ mod raft_runtime;
 mod stalls;
 mod start;
 mod supervisor;
+mod watched;
 
 #[cfg(test)]
 mod server_tests;

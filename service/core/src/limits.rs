@@ -154,11 +154,11 @@ pub const TLS_FILE_BYTES_MAX: u64 = 16 << 20;
 /// handshake.
 pub const TLS_ISSUER_LISTS_MAX: usize = 8;
 
-/// Time between two checks of the files with certificates.
-pub const TLS_FILES_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two checks of the files with certificates and keys.
+pub const WATCHED_FILES_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time that reading the files with certificates may take until it counts as failed.
-pub const TLS_FILES_READ_MAX: Duration = Duration::from_secs(10);
+/// Time that reading the files with certificates or keys may take until it counts as failed.
+pub const WATCHED_FILES_READ_MAX: Duration = Duration::from_secs(10);
 
 /// Time that a file of `--log-outputs` may take to open.
 pub const LOG_FILE_OPEN_MAX: Duration = Duration::from_secs(5);

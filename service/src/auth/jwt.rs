@@ -27,9 +27,9 @@
 //!
 //! # Changed keys
 //!
-//! At most once per second, when a token is signed or verified, the files are read and compared.
-//! From a change on only the new key counts; clients log in again. If the new files cannot be used,
-//! as when one of two has been copied, the former keys stay, and a warning is logged.
+//! Once per second a thread reads the files and compares them ([`crate::watched`]). From a change on
+//! only the new key counts; clients log in again. If the new files cannot be used, as when one of
+//! two has been copied, the former keys stay, and a warning is logged.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 mod keys;
@@ -46,6 +46,7 @@ mod options;
 mod tests;
 
 use crate::files::{self, Unreadable};
+use crate::watched::Watched;
 
 use keys::{KeyFiles, Keys};
 
@@ -103,18 +104,22 @@ pub(crate) enum Unsigned {
 /// Signs and verifies tokens.
 pub(crate) struct Jwt {
     options: JwtOptions,
-    loaded: Mutex<Loaded>,
+    watched: Watched<Keys>,
+    known: Mutex<Known>,
 }
 
-struct Loaded {
-    /// The second, since 1970, in which the files were last read.
-    second: i64,
-    /// Their contents then, or the problem with them.
-    files: Result<KeyFiles, AuthTokenError>,
-    /// Made of these files, or of former ones.
+/// Tokens whose signatures are known to be right.
+struct Known {
+    /// The keys of the signatures.
     keys: Arc<Keys>,
-    /// Tokens with a signature of these keys.
-    verified: HashMap<String, Verified>,
+    tokens: HashMap<String, Verified>,
+}
+
+/// The files that the options name.
+struct Source {
+    options: JwtOptions,
+    /// Their contents when they were read last, or the problem with them.
+    files: Option<Result<KeyFiles, AuthTokenError>>,
 }
 
 /// The claims of a token whose signature is right, and when it is valid. Times are in seconds since
@@ -127,18 +132,21 @@ struct Verified {
 }
 
 impl Jwt {
-    /// Reads the keys.
+    /// Reads the keys. Blocks until the files have been read, for at most ten seconds.
     pub(crate) fn open(options: JwtOptions) -> Result<Jwt, AuthTokenError> {
-        let files = read(&options)?;
-        let keys = Keys::new(&options, &files)?;
+        let mut source = Source::new(options.clone());
+        let what = "the keys of --auth-token".to_owned();
+        let watched = Watched::start(what, move |must_read| source.check(must_read));
+        let watched = watched.map_err(|failed| {
+            failed.into_error(|problem| {
+                AuthTokenError::options(format!("the files with keys {problem}"))
+            })
+        })?;
+        let known = Mutex::new(Known::with(watched.latest().0));
         Ok(Jwt {
             options,
-            loaded: Mutex::new(Loaded {
-                second: i64::MIN,
-                files: Ok(files),
-                keys: Arc::new(keys),
-                verified: HashMap::new(),
-            }),
+            watched,
+            known,
         })
     }
 
@@ -156,7 +164,7 @@ impl Jwt {
         let claims = json!({"exp": end, "revision": revision, "username": username});
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", encode(&header), encode(&claims));
-        let keys = Arc::clone(&self.loaded(wall_ms).keys);
+        let (keys, _) = self.watched.latest();
         let signed = keys.sign(message.as_bytes());
         let signature = signed
             .ok_or(Unsigned::VerifyOnly)?
@@ -169,20 +177,13 @@ impl Jwt {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(InvalidToken::TooLong);
         }
-        let keys = {
-            let loaded = self.loaded(wall_ms);
-            if let Some(known) = loaded.verified.get(token) {
-                return known.at(wall_ms);
-            }
-            Arc::clone(&loaded.keys)
-        };
+        let (keys, _) = self.watched.latest();
+        if let Some(known) = self.known.lock().find(&keys, token) {
+            return known.at(wall_ms);
+        }
         let verified = self.verify_with(&keys, token)?;
         let claims = verified.at(wall_ms)?;
-        let mut loaded = self.loaded.lock();
-        // Another request may have found new keys meanwhile.
-        if Arc::ptr_eq(&loaded.keys, &keys) {
-            loaded.remember(token, verified, wall_ms);
-        }
+        self.known.lock().remember(&keys, token, verified, wall_ms);
         Ok(claims)
     }
 
@@ -201,57 +202,59 @@ impl Jwt {
         }
         Verified::read(&object(claims)?)
     }
+}
 
-    /// Locks what is loaded, after reading the files if that was not done in this second.
-    fn loaded(&self, wall_ms: i64) -> MutexGuard<'_, Loaded> {
-        let second = wall_ms.div_euclid(1_000);
-        let mut loaded = self.loaded.lock();
-        // Any other second: a clock that goes back must not stop this.
-        if loaded.second != second {
-            loaded.second = second;
-            self.refresh(&mut loaded);
+impl Source {
+    fn new(options: JwtOptions) -> Source {
+        Source {
+            options,
+            files: None,
         }
-        loaded
     }
 
-    fn refresh(&self, loaded: &mut Loaded) {
-        let files = read(&self.options);
-        if files == loaded.files {
-            return;
+    /// Reads the files. Returns the keys in them if they have changed since the last call, or if
+    /// `must_read` is true.
+    fn check(&mut self, must_read: bool) -> Option<Result<Keys, AuthTokenError>> {
+        let files = Some(read(&self.options));
+        if files == self.files && !must_read {
+            return None;
         }
-        let keys = match &files {
+        // Kept even if the files cannot be used, so that each change is logged once.
+        self.files = files;
+        self.files.as_ref().map(|files| match files {
             Ok(files) => Keys::new(&self.options, files),
             Err(error) => Err(error.clone()),
-        };
-        // Also if the files cannot be used, so that each change is logged once.
-        loaded.files = files;
-        match keys {
-            Ok(keys) => {
-                tracing::info!("the keys of --auth-token have changed and were read again");
-                loaded.keys = Arc::new(keys);
-                loaded.verified.clear();
-            }
-            Err(error) => {
-                let error = error.to_string();
-                tracing::warn!(
-                    error,
-                    "the keys of --auth-token have changed and cannot be used: the former ones stay"
-                );
-            }
-        }
+        })
     }
 }
 
-impl Loaded {
-    fn remember(&mut self, token: &str, verified: Verified, wall_ms: i64) {
-        if self.verified.len() >= VERIFIED_MAX {
-            self.verified.retain(|_, known| known.at(wall_ms).is_ok());
+impl Known {
+    fn with(keys: Arc<Keys>) -> Known {
+        Known {
+            keys,
+            tokens: HashMap::new(),
         }
-        if self.verified.len() >= VERIFIED_MAX {
+    }
+
+    /// Returns what a token says, if one of these keys has signed it.
+    fn find(&self, keys: &Arc<Keys>, token: &str) -> Option<&Verified> {
+        let is_of_these = Arc::ptr_eq(&self.keys, keys);
+        self.tokens.get(token).filter(|_| is_of_these)
+    }
+
+    fn remember(&mut self, keys: &Arc<Keys>, token: &str, verified: Verified, wall_ms: i64) {
+        if !Arc::ptr_eq(&self.keys, keys) {
+            *self = Known::with(Arc::clone(keys));
+        }
+        let tokens = &mut self.tokens;
+        if tokens.len() >= VERIFIED_MAX {
+            tokens.retain(|_, known| known.at(wall_ms).is_ok());
+        }
+        if tokens.len() >= VERIFIED_MAX {
             // Each costs its client one verification.
-            self.verified.clear();
+            tokens.clear();
         }
-        self.verified.insert(token.to_owned(), verified);
+        tokens.insert(token.to_owned(), verified);
     }
 }
 

@@ -38,8 +38,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+use crate::watched::Watched;
 use conclave_core::clock::{Clock, SystemClock};
-use conclave_core::limits::TLS_FILES_READ_MAX;
 
 mod address;
 mod chain;
@@ -50,11 +50,9 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod verify;
-mod watch;
 mod x509;
 
 use files::{Files, Made};
-use watch::{Failed, Watched};
 
 pub(crate) use settings::cipher_suites;
 pub use settings::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
@@ -101,7 +99,7 @@ pub(crate) struct Condition {
 impl Tls {
     /// Reads the files, or makes a certificate below `data_dir` if that is configured. A
     /// certificate that only its dates make invalid causes a warning instead of an error: the clock
-    /// may be wrong. Blocks until the files have been read, for at most [`TLS_FILES_READ_MAX`].
+    /// may be wrong. Blocks until the files have been read, for at most ten seconds.
     pub fn open(settings: TlsSettings, data_dir: &Path) -> Result<Tls, TlsError> {
         let now = SystemClock::new().wall_ms().div_euclid(1_000);
         let identity = match &settings.identity {
@@ -111,24 +109,17 @@ impl Tls {
                 hosts,
             } => self_signed::provide(settings.flags, data_dir, (*validity_years, hosts), now)?,
         };
-        let users = settings.flags.users;
-        let on_files = |problem: String| TlsError {
-            flag: settings.flags.cert_file,
-            file: identity.cert.clone(),
-            problem,
-        };
         let mut files = Files::new(settings.clone(), identity.clone());
-        let watched = Watched::start(users, TLS_FILES_READ_MAX, move |must_read| {
-            files.check(must_read)
-        });
-        let watched = watched.map_err(|failed| match failed {
-            Failed::Unusable(error) => error,
-            Failed::Late => on_files(format!(
-                "it, its key, the CA or the list of revoked certificates could not be read within \
-                 {} s: does the server that has the files answer?",
-                TLS_FILES_READ_MAX.as_secs()
-            )),
-            Failed::NoThread(error) => on_files(format!("no thread can be made for it: {error}")),
+        let what = format!("the certificates for {}", settings.flags.users);
+        let watched = Watched::start(what, move |must_read| files.check(must_read));
+        let watched = watched.map_err(|failed| {
+            failed.into_error(|problem| TlsError {
+                flag: settings.flags.cert_file,
+                file: identity.cert.clone(),
+                problem: format!(
+                    "it, its key, the CA or the list of revoked certificates {problem}"
+                ),
+            })
         })?;
         Ok(Tls { settings, watched })
     }

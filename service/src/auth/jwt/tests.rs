@@ -46,6 +46,13 @@ fn open_value(value: &str) -> Result<Jwt, String> {
     opened.map_err(|error| error.to_string())
 }
 
+fn source(value: &str) -> Source {
+    match AuthToken::parse(value).unwrap() {
+        AuthToken::Jwt(options) => Source::new(options),
+        AuthToken::Simple => unreachable!("the value begins with jwt"),
+    }
+}
+
 fn alice() -> Claims {
     Claims {
         username: "alice".into(),
@@ -130,7 +137,7 @@ fn a_token_lives_from_its_login_to_its_end() {
 #[test]
 fn the_verified_tokens_that_are_remembered_are_bounded() {
     let jwt = open("HS256", "", "secret").unwrap();
-    let len = || jwt.loaded.lock().verified.len();
+    let len = || jwt.known.lock().tokens.len();
     let sign_and_verify = |n: usize, now| {
         let token = jwt.sign("alice", n as u64, now).unwrap();
         assert!(jwt.verify(&token, now).is_ok());
@@ -424,19 +431,16 @@ fn an_empty_secret_is_refused_at_the_start_and_later() {
         "{error}"
     );
     fs::copy(file("secret"), &path).unwrap();
-    let jwt = open_value(&value).unwrap();
-    let token = jwt.sign("alice", 7, NOW).unwrap();
-    for (n, public) in ["", "rsa.pub.pem", "rsa.cert.pem"].into_iter().enumerate() {
+    let mut source = source(&value);
+    assert!(matches!(source.check(false), Some(Ok(_))));
+    for public in ["", "rsa.pub.pem", "rsa.cert.pem"] {
         let bytes = if public.is_empty() {
             Vec::new()
         } else {
             fs::read(file(public)).unwrap()
         };
         fs::write(&path, bytes).unwrap();
-        let now = NOW + 1_000 * (n as i64 + 1);
-        assert_eq!(jwt.verify(&token, now), Ok(alice()), "{public}");
-        let forged = &golden()["hmac-with-public-key"];
-        assert_eq!(jwt.verify(forged, now), Err(InvalidToken::WrongSignature));
+        assert!(matches!(source.check(false), Some(Err(_))), "{public}");
     }
 }
 
@@ -472,77 +476,67 @@ fn files_that_cannot_be_read_are_named() {
     );
 }
 
-/// A member whose files are in a folder of their own, to be changed.
+/// Files in a folder of their own, to be changed.
 struct Changing {
     dir: tempfile::TempDir,
-    jwt: Jwt,
+    value: String,
 }
 
 impl Changing {
-    fn start() -> Changing {
+    fn new() -> Changing {
         let dir = tempfile::tempdir().unwrap();
-        let copy = |from, to| fs::copy(file(from), dir.path().join(to)).unwrap();
-        copy("rsa.pub.pem", "public");
-        copy("rsa.key.pem", "private");
         let path = dir.path().display();
-        let jwt = open_value(&format!(
-            "jwt,sign-method=RS256,pub-key={path}/public,priv-key={path}/private"
-        ));
-        let jwt = jwt.unwrap();
-        Changing { dir, jwt }
+        let value = format!("jwt,sign-method=RS256,pub-key={path}/public,priv-key={path}/private");
+        let files = Changing { dir, value };
+        files.change("public", "rsa.pub.pem");
+        files.change("private", "rsa.key.pem");
+        files
     }
 
     fn change(&self, to: &str, from: &str) {
         fs::copy(file(from), self.dir.path().join(to)).unwrap();
     }
-
-    /// Which key signs at this second, and whether its tokens are accepted.
-    fn signs_with(&self, second: i64) -> &'static str {
-        let now = NOW + second * 1_000;
-        let token = self.jwt.sign("alice", 7, now).unwrap();
-        assert!(self.jwt.verify(&token, now).is_ok());
-        for name in ["rsa.pub.pem", "other-rsa.pub.pem"] {
-            if open("RS256", name, "").unwrap().verify(&token, now).is_ok() {
-                return name;
-            }
-        }
-        unreachable!("one of two keys signs")
-    }
 }
 
 #[test]
 fn a_changed_key_is_used() {
-    let member = Changing::start();
-    let old = member.jwt.sign("alice", 7, NOW).unwrap();
+    let files = Changing::new();
+    let jwt = open_value(&files.value).unwrap();
+    let old = jwt.sign("alice", 7, NOW).unwrap();
     // Also a token that is remembered.
-    assert_eq!(member.jwt.verify(&old, NOW), Ok(alice()));
-    assert_eq!(member.signs_with(0), "rsa.pub.pem");
-    member.change("public", "other-rsa.pub.pem");
-    member.change("private", "other-rsa.key.pem");
-    // The files are not read twice in a second.
-    assert_eq!(member.signs_with(0), "rsa.pub.pem");
-    assert_eq!(member.signs_with(1), "other-rsa.pub.pem");
-    let refused = member.jwt.verify(&old, NOW + 1_000);
-    assert_eq!(refused, Err(InvalidToken::WrongSignature));
-    // The clock may go back.
-    member.change("public", "rsa.pub.pem");
-    member.change("private", "rsa.key.pem");
-    assert_eq!(member.signs_with(-5), "rsa.pub.pem");
+    assert_eq!(jwt.verify(&old, NOW), Ok(alice()));
+    files.change("public", "other-rsa.pub.pem");
+    files.change("private", "other-rsa.key.pem");
+    while jwt.verify(&old, NOW).is_ok() {
+        jwt.watched.read_again();
+        std::thread::yield_now();
+    }
+    assert_eq!(jwt.verify(&old, NOW), Err(InvalidToken::WrongSignature));
+    let new = jwt.sign("alice", 7, NOW).unwrap();
+    assert_eq!(jwt.verify(&new, NOW), Ok(alice()));
+    let other = open("RS256", "other-rsa.pub.pem", "").unwrap();
+    assert_eq!(other.verify(&new, NOW), Ok(alice()));
 }
 
 #[test]
-fn a_key_that_cannot_be_used_changes_nothing() {
-    let member = Changing::start();
+fn a_change_is_read_once_and_a_key_that_cannot_be_used_is_an_error() {
+    let files = Changing::new();
+    let mut source = source(&files.value);
+    let mut check = |must_read| source.check(must_read).map(|keys| keys.is_ok());
+    assert_eq!(check(false), Some(true));
+    assert_eq!(check(false), None);
+    assert_eq!(check(true), Some(true));
     // Only one of two files is new.
-    member.change("public", "other-rsa.pub.pem");
-    assert_eq!(member.signs_with(1), "rsa.pub.pem");
+    files.change("public", "other-rsa.pub.pem");
+    assert_eq!(check(false), Some(false));
+    assert_eq!(check(false), None);
     // A file that is half written, of another kind, or not there.
-    member.change("private", "secret");
-    assert_eq!(member.signs_with(2), "rsa.pub.pem");
-    member.change("private", "p256.key.pem");
-    assert_eq!(member.signs_with(3), "rsa.pub.pem");
-    fs::remove_file(member.dir.path().join("private")).unwrap();
-    assert_eq!(member.signs_with(4), "rsa.pub.pem");
-    member.change("private", "other-rsa.key.pem");
-    assert_eq!(member.signs_with(5), "other-rsa.pub.pem");
+    files.change("private", "secret");
+    assert_eq!(check(false), Some(false));
+    files.change("private", "p256.key.pem");
+    assert_eq!(check(false), Some(false));
+    fs::remove_file(files.dir.path().join("private")).unwrap();
+    assert_eq!(check(false), Some(false));
+    files.change("private", "other-rsa.key.pem");
+    assert_eq!(check(false), Some(true));
 }

@@ -1,4 +1,5 @@
-//! The thread that reads the files of one set of certificates, at first and then when they change.
+//! A thread that reads files which flags name, such as certificates or keys: at first, and then when
+//! they change.
 //!
 //! It is the only one that touches the files, because a file may be on a server that does not
 //! answer. Then no connection waits: each takes what was read last. The process does not wait for
@@ -13,18 +14,18 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use conclave_core::clock::{Clock as _, Moment, SystemClock};
-use conclave_core::limits::TLS_FILES_CHECK_INTERVAL;
+use conclave_core::limits::{WATCHED_FILES_CHECK_INTERVAL, WATCHED_FILES_READ_MAX};
 
 /// What was made of the files that were read last.
-pub(super) struct Watched<T> {
+pub(crate) struct Watched<T> {
     latest: Arc<Latest<T>>,
     /// Makes the thread read the files now. Its end is the end of the thread.
     again: mpsc::SyncSender<()>,
 }
 
 struct Latest<T> {
-    /// The kind of connections, for log lines.
-    users: &'static str,
+    /// What the files have, for log lines: "the certificates for clients".
+    what: String,
     /// How long a check may take until it counts as failed.
     patience: Duration,
     clock: SystemClock,
@@ -41,9 +42,9 @@ struct State<T> {
     is_late: bool,
 }
 
-/// The first read has not been made.
+/// The reason why the first read has not been made.
 #[derive(Debug)]
-pub(super) enum Failed<E> {
+pub(crate) enum Failed<E> {
     /// The files cannot be used.
     Unusable(E),
     /// The files were not read in time.
@@ -52,19 +53,43 @@ pub(super) enum Failed<E> {
     NoThread(std::io::Error),
 }
 
+impl<E> Failed<E> {
+    /// Makes it the error of the caller. `other` makes one of a text about the files.
+    pub(crate) fn into_error(self, other: impl FnOnce(String) -> E) -> E {
+        match self {
+            Failed::Unusable(error) => error,
+            Failed::Late => other(format!(
+                "could not be read within {} s: does the server that has the files answer?",
+                WATCHED_FILES_READ_MAX.as_secs()
+            )),
+            Failed::NoThread(error) => other(format!(
+                "cannot be read, because no thread can be made: {error}"
+            )),
+        }
+    }
+}
+
 impl<T: Send + Sync + 'static> Watched<T> {
-    /// Starts the thread, and returns when it has read the files. `check` returns what it made of
-    /// them if they have changed since its last call, or if its argument is true.
-    pub(super) fn start<E: fmt::Display + Send + 'static>(
-        users: &'static str,
+    /// Starts the thread, and returns when it has read the files. `what` says what they have, for
+    /// log lines. `check` returns what it made of them if they have changed since its last call, or
+    /// if its argument is true.
+    pub(crate) fn start<E: fmt::Display + Send + 'static>(
+        what: String,
+        check: impl FnMut(bool) -> Option<Result<T, E>> + Send + 'static,
+    ) -> Result<Watched<T>, Failed<E>> {
+        Watched::start_within(WATCHED_FILES_READ_MAX, what, check)
+    }
+
+    fn start_within<E: fmt::Display + Send + 'static>(
         patience: Duration,
+        what: String,
         mut check: impl FnMut(bool) -> Option<Result<T, E>> + Send + 'static,
     ) -> Result<Watched<T>, Failed<E>> {
         let (again, wanted) = mpsc::sync_channel(1);
         let (first, opened) = mpsc::sync_channel(1);
         let watch = move || {
             let latest = match check(true) {
-                Some(Ok(made)) => Arc::new(Latest::new(users, patience, made)),
+                Some(Ok(made)) => Arc::new(Latest::new(what, patience, made)),
                 Some(Err(error)) => return drop(first.send(Err(error))),
                 None => return,
             };
@@ -72,14 +97,14 @@ impl<T: Send + Sync + 'static> Watched<T> {
                 return;
             }
             loop {
-                match wanted.recv_timeout(TLS_FILES_CHECK_INTERVAL) {
+                match wanted.recv_timeout(WATCHED_FILES_CHECK_INTERVAL) {
                     Ok(()) => latest.checked(check(true)),
                     Err(RecvTimeoutError::Timeout) => latest.checked(check(false)),
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         };
-        let thread = thread::Builder::new().name("tls-files".to_owned());
+        let thread = thread::Builder::new().name("watched-files".to_owned());
         thread.spawn(watch).map_err(Failed::NoThread)?;
         match opened.recv_timeout(patience) {
             Ok(Ok(latest)) => Ok(Watched { latest, again }),
@@ -89,13 +114,13 @@ impl<T: Send + Sync + 'static> Watched<T> {
     }
 
     /// Makes the thread read the files now, whether they have changed or not.
-    pub(super) fn read_again(&self) {
+    pub(crate) fn read_again(&self) {
         // If the queue is full, the thread is about to read them.
         let _ = self.again.try_send(());
     }
 
     /// Returns what was made of the files, and whether the present ones cannot be used.
-    pub(super) fn latest(&self) -> (Arc<T>, bool) {
+    pub(crate) fn latest(&self) -> (Arc<T>, bool) {
         let latest = &self.latest;
         let mut state = latest.state.lock();
         let is_late = latest.clock.now().since(state.checked) >= latest.patience;
@@ -105,9 +130,9 @@ impl<T: Send + Sync + 'static> Watched<T> {
         drop(state);
         if must_log {
             tracing::warn!(
-                "the certificate files for {} could not be checked for {} s, perhaps because the \
-                 server that has them does not answer: the former ones stay",
-                latest.users,
+                "the files with {} could not be checked for {} s, perhaps because the server that \
+                 has them does not answer: the former ones stay",
+                latest.what,
                 latest.patience.as_secs(),
             );
         }
@@ -116,10 +141,10 @@ impl<T: Send + Sync + 'static> Watched<T> {
 }
 
 impl<T> Latest<T> {
-    fn new(users: &'static str, patience: Duration, made: T) -> Latest<T> {
+    fn new(what: String, patience: Duration, made: T) -> Latest<T> {
         let clock = SystemClock::new();
         Latest {
-            users,
+            what,
             patience,
             clock,
             state: Mutex::new(State {
@@ -132,7 +157,7 @@ impl<T> Latest<T> {
     }
 
     fn checked<E: fmt::Display>(&self, outcome: Option<Result<T, E>>) {
-        let users = self.users;
+        let what = &self.what;
         let mut state = self.state.lock();
         state.checked = self.clock.now();
         state.is_late = false;
@@ -141,7 +166,7 @@ impl<T> Latest<T> {
             Some(Ok(made)) => {
                 (state.made, state.has_failed) = (Arc::new(made), false);
                 drop(state);
-                tracing::info!("the certificates for {users} were read again");
+                tracing::info!("{what} were read again");
             }
             Some(Err(error)) => {
                 state.has_failed = true;
@@ -149,8 +174,7 @@ impl<T> Latest<T> {
                 let error = error.to_string();
                 tracing::warn!(
                     error,
-                    "the certificates for {users} cannot be used as they are now: the former ones \
-                     stay"
+                    "{what} cannot be used as they are now: the former ones stay"
                 );
             }
         }
@@ -160,7 +184,7 @@ impl<T> Latest<T> {
 impl<T> fmt::Debug for Watched<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watched")
-            .field("users", &self.latest.users)
+            .field("what", &self.latest.what)
             .finish_non_exhaustive()
     }
 }
@@ -195,7 +219,7 @@ mod tests {
     #[test]
     fn files_that_hang_keep_no_connection_waiting() {
         let (held, hanging, check) = hangs(2);
-        let watched = Watched::start("tests", LONG, check).expect("it is read");
+        let watched = Watched::start_within(LONG, "tests".to_owned(), check).expect("it is read");
         hanging.recv().expect("the second check begins");
         let (made, has_failed) = watched.latest();
         assert_eq!((*made, has_failed), (1, false));
@@ -207,7 +231,7 @@ mod tests {
     fn a_check_that_takes_too_long_is_a_failure() {
         for (patience, is_late) in [(LONG, false), (Duration::ZERO, true)] {
             let watched = Watched {
-                latest: Arc::new(Latest::new("tests", patience, 1)),
+                latest: Arc::new(Latest::new("tests".to_owned(), patience, 1)),
                 again: mpsc::sync_channel(1).0,
             };
             assert_eq!(watched.latest().1, is_late);
@@ -220,7 +244,7 @@ mod tests {
     #[test]
     fn files_that_hang_at_first_are_an_error() {
         let (held, _hanging, check) = hangs(1);
-        let failed = Watched::start("tests", Duration::from_millis(1), check);
+        let failed = Watched::start_within(Duration::from_millis(1), "tests".to_owned(), check);
         assert!(matches!(failed, Err(Failed::Late)), "{failed:?}");
         drop(held);
     }
