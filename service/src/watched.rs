@@ -1,5 +1,5 @@
-//! A thread that reads files which flags name, such as certificates or keys: at first, and then when
-//! they change.
+//! A thread that reads files which flags name, such as certificates or keys: at first, and then
+//! when they change.
 //!
 //! It is the only one that touches the files, because a file may be on a server that does not
 //! answer. Then no connection waits: each takes what was read last. The process does not wait for

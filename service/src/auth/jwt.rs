@@ -27,9 +27,9 @@
 //!
 //! # Changed keys
 //!
-//! Once per second a thread reads the files and compares them ([`crate::watched`]). From a change on
-//! only the new key counts; clients log in again. If the new files cannot be used, as when one of
-//! two has been copied, the former keys stay, and a warning is logged.
+//! Once per second a thread reads the files and compares them ([`crate::watched`]). From a change
+//! on only the new key counts; clients log in again. If the new files cannot be used, as when one
+//! of two has been copied, the former keys stay, and a warning is logged.
 
 use std::collections::HashMap;
 use std::path::Path;
