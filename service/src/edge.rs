@@ -6,7 +6,7 @@
 //! that reads slowly.
 //!
 //! gRPC over HTTP/2 shares the port with health checks and metrics over HTTP/1.1 and HTTP/2. The
-//! headers and the path of a request select the service that answers it ([`front`]). The
+//! headers of a request select what answers it ([`front`]). The
 //! `:authority` of HTTP/2 requests is ignored ([`authority`]). Responses to many streams of one
 //! connection are sent in one write ([`gather`]).
 //!
@@ -37,7 +37,6 @@ use conclave_core::handle::Handle;
 mod authority;
 mod front;
 mod gather;
-mod gzip;
 pub mod monitoring;
 pub mod places;
 

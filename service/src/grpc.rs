@@ -26,6 +26,12 @@ fn has_content_type<B>(request: &Request<B>) -> bool {
     matches!(rest, Some([] | [b'+' | b';', ..]))
 }
 
+/// The first part of a path, which names the service of a call. Empty for paths that have only one.
+pub(crate) fn service_of(path: &str) -> &str {
+    let parts = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    parts.map_or("", |(service, _)| service)
+}
+
 /// The answer to a request for the path of a gRPC service that is not a call. etcd's: HTTP/1 does
 /// not know the path, and HTTP/2 gets a status of HTTP that browsers understand beside gRPC's.
 pub(crate) fn refuse<B>(request: &Request<B>) -> Response<Body> {
@@ -95,6 +101,14 @@ mod tests {
                 assert_eq!(refuse(&refused).status(), StatusCode::METHOD_NOT_ALLOWED);
             }
         }
+    }
+
+    #[test]
+    fn a_path_names_its_service() {
+        assert_eq!(service_of("/etcdserverpb.KV/Range"), "etcdserverpb.KV");
+        assert_eq!(service_of("/health"), "");
+        assert_eq!(service_of("/livez/serializable_read"), "livez");
+        assert_eq!(service_of("*"), "");
     }
 
     #[test]

@@ -85,6 +85,14 @@ macro_rules! methods {
                 }
             }
 
+            /// Returns the method with this path, if there is one.
+            pub(crate) fn of_path(path: &str) -> Option<Method> {
+                match path {
+                    $(concat!("/", $service, "/", $name) => Some(Method::$variant),)+
+                    _ => None,
+                }
+            }
+
             /// Returns its name within the service.
             pub(crate) const fn name(self) -> &'static str {
                 match self {

@@ -2,7 +2,7 @@
 //!
 //! There are three kinds, by what changes them:
 //!
-//! - [`Calls`] and [`Clients`]: gRPC calls, counted by the handlers.
+//! - [`Calls`] and [`Clients`]: gRPC calls, counted by the layers around the services.
 //! - [`Stats`]: counts of the core, and [`PeerStats`]: counts of the network for each other member.
 //!   Their parts are plain counters and histograms, looked up once; updating one is an atomic
 //!   addition.

@@ -1,13 +1,14 @@
 //! The public API: one file per etcd service, each thin.
 //!
-//! A handler does four things: it has the call admitted ([`Context::admit`]: counters, metadata,
-//! the caller and its permission), checks the request (pure, no state), lets [`Access`] do the
-//! work, and completes the response's header. Whatever takes longer to say than that does not
+//! A handler does four things: it has the call admitted ([`Context::admit`]: the caller and its
+//! permission), checks the request (pure, no state), lets [`Access`] do the work, and completes the
+//! response's header. What is the same for all calls is in the layers around the services
+//! ([`stack`]). Whatever takes longer to say than that does not
 //! belong in a handler: the order of things is below the core's handle, the rules of requests are
 //! in [`validate`] and the state machine, the texts of errors in the table of `conclave_proto` and
 //! in [`status`].
 //!
-//! The edge calls the services, each with the requests for its path.
+//! The edge gives the stack all gRPC calls.
 //!
 //! # Invariants
 //!
@@ -20,10 +21,9 @@
 //!   disconnects.
 //! - Every response stream ends by itself when the server stops.
 
-use tonic::{Code, Response, Status};
+use tonic::{Response, Status};
 
 use crate::method::Method;
-use crate::metrics::Call;
 
 pub(crate) mod auth;
 pub(crate) mod ballot;
@@ -36,6 +36,7 @@ pub(crate) mod lease;
 pub(crate) mod lock;
 pub(crate) mod maintenance;
 pub(crate) mod reflection;
+pub(crate) mod stack;
 pub(crate) mod status;
 pub(crate) mod stream;
 pub(crate) mod validate;
@@ -49,8 +50,8 @@ mod credential;
 mod extent;
 mod range_stream;
 
+use admitted::Access;
 pub(crate) use admitted::Context;
-use admitted::{Access, Admitted, Opened};
 pub(crate) use credential::Peer;
 
 /// Extent of a read, which decides where it runs.
@@ -63,23 +64,13 @@ pub(crate) enum Length {
     Long,
 }
 
-/// Ends a unary call: counts its outcome and makes the response.
-pub(crate) fn reply<T>(mut call: Call, result: Result<T, Status>) -> Result<Response<T>, Status> {
-    match result {
-        Ok(message) => {
-            call.end(Code::Ok);
-            Ok(Response::new(message))
-        }
-        Err(status) => {
-            call.end(status.code());
-            Err(status)
-        }
-    }
+/// Makes the response of a unary call.
+pub(crate) fn reply<T>(result: Result<T, Status>) -> Result<Response<T>, Status> {
+    result.map(Response::new)
 }
 
-/// Ends a call of a method that etcd has and this version does not.
-pub(crate) fn not_yet<T>(mut call: Call, method: Method) -> Result<Response<T>, Status> {
-    call.end(Code::Unimplemented);
+/// Answers a call of a method that etcd has and this version does not.
+pub(crate) fn not_yet<T>(method: Method) -> Result<Response<T>, Status> {
     Err(Status::unimplemented(format!(
         "conclave: {}/{} is not available in this version",
         method.service(),

@@ -1,6 +1,6 @@
-//! gRPC calls with raw bytes in place of the message.
+//! gRPC calls with raw bytes in place of the message, and of a client without a clock.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -18,6 +18,44 @@ pub async fn call(channel: Channel, path: &'static str, message: Bytes) -> Resul
         .unary(Request::new(message), path, Unchanged)
         .await?
         .into_inner())
+}
+
+/// Makes a unary call with these headers, of a client that leaves it to the server to end it.
+/// Returns the status that the server gives.
+pub async fn status_of(
+    address: &str,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    message: &impl prost::Message,
+) -> Status {
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut requests, connection) = h2::client::handshake(socket).await.unwrap();
+    // Ends with the call, when the sender of requests is dropped.
+    tokio::spawn(connection);
+    let mut request = http::Request::post(format!("http://{address}{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let (response, mut body) = requests
+        .send_request(request.body(()).unwrap(), false)
+        .unwrap();
+    let mut frame = BytesMut::new();
+    frame.put_u8(0);
+    frame.put_u32(u32::try_from(message.encoded_len()).unwrap());
+    message.encode(&mut frame).unwrap();
+    body.send_data(frame.freeze(), true).unwrap();
+    let (head, mut body) = response.await.unwrap().into_parts();
+    if let Some(status) = Status::from_header_map(&head.headers) {
+        return status;
+    }
+    while let Some(data) = body.data().await {
+        let count = data.unwrap().len();
+        body.flow_control().release_capacity(count).unwrap();
+    }
+    let trailers = body.trailers().await.unwrap().expect("trailers");
+    Status::from_header_map(&trailers).expect("a status")
 }
 
 /// An encoded `TxnRequest`: a put inside `depth` nested transactions. Built from the inside out in

@@ -133,10 +133,6 @@ const NOT_ON_THE_WIRE: &[(ApiError, &str)] = &[
         ApiError::Canceled,
         "a client that canceled does not see the answer",
     ),
-    (
-        ApiError::DeadlineExceeded,
-        "the client's own clock answers first",
-    ),
     (ApiError::NotCapable, "there is one cluster version so far"),
     (ApiError::WrongDowngradeVersionFormat, DOWNGRADE),
     (ApiError::InvalidDowngradeTargetVersion, DOWNGRADE),

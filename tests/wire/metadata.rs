@@ -3,9 +3,9 @@
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::{StatusRequest, WatchRequest, watch_request::RequestUnion};
 use harness::api::{get, put, watch};
-use harness::{Node, refused, within};
-use tonic::Request;
+use harness::{Node, raw, refused, within};
 use tonic::metadata::MetadataValue;
+use tonic::{Code, Request, Status};
 
 suite![
     requiring_a_leader_is_fine_when_there_is_one,
@@ -15,6 +15,8 @@ suite![
     a_token_plays_no_part_while_auth_is_off => "3.4 still checks it",
     unknown_metadata_is_ignored,
     a_deadline_is_kept,
+    the_server_ends_a_call_at_its_deadline => "3.4 leaves it to the client",
+    a_stream_ends_with_its_deadline => "3.4 leaves it to the client",
 ];
 
 async fn requiring_a_leader_is_fine_when_there_is_one(node: Node) {
@@ -107,6 +109,62 @@ async fn a_deadline_is_kept(node: Node) {
         node.get("l/2").await.is_none().then_some(())
     })
     .await;
+}
+
+/// A client that keeps no clock, or whose reset is lost.
+async fn the_server_ends_a_call_at_its_deadline(node: Node) {
+    use conclave_proto::v3lockpb::LockRequest;
+    node.grant(1, 600).await;
+    node.grant(2, 600).await;
+    let lock = |lease| LockRequest {
+        name: "l".into(),
+        lease,
+    };
+    let request = lock(2);
+    let call = |timeout: &'static str| {
+        let (address, request) = (node.address(), &request);
+        async move {
+            let headers = [("grpc-timeout", timeout)];
+            let called = raw::status_of(address, "/v3lockpb.Lock/Lock", &headers, request);
+            within("a status", called).await
+        }
+    };
+    node.locks().lock(lock(1)).await.unwrap();
+    for timeout in ["300m", "1n", "0S"] {
+        let status = call(timeout).await;
+        let expected = Status::from(ApiError::DeadlineExceeded);
+        assert_eq!(
+            (status.code(), status.message()),
+            (expected.code(), expected.message())
+        );
+        harness::eventually("the waiter to leave the queue", || async {
+            node.get("l/2").await.is_none().then_some(())
+        })
+        .await;
+    }
+    node.locks()
+        .unlock(conclave_proto::v3lockpb::UnlockRequest { key: "l/1".into() })
+        .await
+        .unwrap();
+    assert_eq!(call("20S").await.code(), Code::Ok);
+}
+
+async fn a_stream_ends_with_its_deadline(node: Node) {
+    let create = WatchRequest {
+        request_union: Some(RequestUnion::CreateRequest(watch("a"))),
+    };
+    let requests =
+        tokio_stream::StreamExt::chain(tokio_stream::iter([create]), tokio_stream::pending());
+    let mut stub = node.watches();
+    let stream = stub.watch(with("grpc-timeout", "2S", requests));
+    let mut responses = within("a watch", stream).await.unwrap().into_inner();
+    assert!(responses.message().await.unwrap().unwrap().created);
+    node.put("a", "1").await;
+    let mut last = within("an event or the end", responses.message()).await;
+    if last.is_ok() {
+        last = within("the end", responses.message()).await;
+    }
+    refused(last, ApiError::DeadlineExceeded);
 }
 
 fn with<T>(name: &'static str, value: &'static str, message: T) -> Request<T> {

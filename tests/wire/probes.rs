@@ -1,10 +1,12 @@
 //! Plain HTTP on the gRPC port, and gRPC's own health service.
 
+use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
 use conclave_proto::etcdserverpb::{AlarmRequest, AlarmType};
 use harness::http1::{self, Answer};
-use harness::{Node, within};
-use tonic::Code;
+use harness::{Node, Watching, api, raw, refused, within};
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -20,6 +22,7 @@ suite![
     the_version_is_the_api_level => "it reports its own",
     metrics_are_prometheus_text,
     metrics_count_puts,
+    metrics_count_how_calls_end => "3.4 leaves deadlines to the client",
     metrics_count_bytes_of_clients,
     the_quota_counts_what_the_size_says,
     any_host_is_as_good => "Go requires a host, and checks it",
@@ -28,6 +31,7 @@ suite![
     grpc_health_is_serving => "not registered in 3.4",
     grpc_health_of_an_unknown_service_is_not_found => "not registered in 3.4",
     grpc_health_can_be_watched => "not registered in 3.4",
+    a_deadline_ends_a_watch_of_grpc_health => "not registered in 3.4",
 ];
 
 async fn health_is_true(node: Node) {
@@ -172,6 +176,47 @@ async fn metrics_count_puts(node: Node) {
     assert_eq!(metric(&after, &handled), 2.0);
 }
 
+async fn metrics_count_how_calls_end(node: Node) {
+    let count = |answer: &Answer, family: &str, code: &str, method: &str| {
+        let code = match code {
+            "" => String::new(),
+            code => format!(r#"grpc_code="{code}","#),
+        };
+        let (service, method) = method.split_once('/').unwrap();
+        let kind = if method == "Watch" {
+            "bidi_stream"
+        } else {
+            "unary"
+        };
+        let service = format!(r#"grpc_service="etcdserverpb.{service}""#);
+        let labels = format!(r#"{code}grpc_method="{method}",{service},grpc_type="{kind}""#);
+        metric(answer, &format!("grpc_server_{family}_total{{{labels}}}"))
+    };
+    let metrics = || http1::get(node.address(), "/metrics");
+    node.kv().put(api::put("", "1")).await.unwrap_err();
+    let headers = [("grpc-timeout", "0S")];
+    let path = "/etcdserverpb.KV/Put";
+    raw::status_of(node.address(), path, &headers, &api::put("a", "1")).await;
+    let answer = metrics().await;
+    assert_eq!(count(&answer, "started", "", "KV/Put"), 2.0);
+    assert_eq!(count(&answer, "handled", "InvalidArgument", "KV/Put"), 1.0);
+    assert_eq!(count(&answer, "handled", "DeadlineExceeded", "KV/Put"), 1.0);
+
+    // A stream ends when its client leaves it.
+    let watching = Watching::on(&node, api::watch("a")).await;
+    let answer = metrics().await;
+    assert_eq!(count(&answer, "started", "", "Watch/Watch"), 1.0);
+    assert_eq!(count(&answer, "msg_received", "", "Watch/Watch"), 1.0);
+    assert_eq!(count(&answer, "msg_sent", "", "Watch/Watch"), 1.0);
+    assert_eq!(count(&answer, "handled", "Canceled", "Watch/Watch"), 0.0);
+    drop(watching);
+    harness::eventually("the end of the stream", || async {
+        let answer = metrics().await;
+        (count(&answer, "handled", "Canceled", "Watch/Watch") == 1.0).then_some(())
+    })
+    .await;
+}
+
 /// etcd's alert divides the first by the second.
 async fn the_quota_counts_what_the_size_says(node: Node) {
     node.put("a", "x".repeat(100_000)).await;
@@ -264,6 +309,21 @@ async fn grpc_health_can_be_watched(node: Node) {
         .unwrap()
         .unwrap();
     assert_eq!(first.status(), ServingStatus::Serving);
+}
+
+async fn a_deadline_ends_a_watch_of_grpc_health(node: Node) {
+    let mut request = Request::new(HealthCheckRequest {
+        service: String::new(),
+    });
+    let timeout = MetadataValue::from_static("2S");
+    request.metadata_mut().insert("grpc-timeout", timeout);
+    let watch = HealthClient::new(node.channel()).watch(request).await;
+    let mut changes = watch.unwrap().into_inner();
+    let mut next = within("the status", changes.message()).await;
+    while next.is_ok() {
+        next = within("the end", changes.message()).await;
+    }
+    refused(next, ApiError::DeadlineExceeded);
 }
 
 async fn raise(node: &Node, alarm: AlarmType) {

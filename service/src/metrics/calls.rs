@@ -4,6 +4,9 @@
 //! present at zero from the first scrape, as in etcd: a rate over a series that appears with its
 //! first error would miss that error.
 //!
+//! A call counts as started when its headers arrive, and as handled when its client gets its
+//! status, or goes away. So a message that cannot be decoded counts too, unlike in etcd.
+//!
 //! Messages are counted for streams only. A unary call has one request, and one response if it
 //! succeeds, so its numbers of messages follow from the other counters and are set at a scrape
 //! ([`Calls::settle`]). The duration of calls is measured with `--metrics=extensive`, as in etcd.
@@ -133,6 +136,23 @@ impl Calls {
         self.methods[method as usize].received.clone()
     }
 
+    /// Returns the counter of messages to clients on streams of this method.
+    pub(crate) fn sent(&self, method: Method) -> IntCounter {
+        self.methods[method as usize].sent.clone()
+    }
+
+    /// Returns the number of calls that began.
+    #[cfg(test)]
+    pub(crate) fn started(&self, method: Method) -> u64 {
+        self.methods[method as usize].started.get()
+    }
+
+    /// Returns the number of calls that ended with this code.
+    #[cfg(test)]
+    pub(crate) fn ended(&self, method: Method, code: Code) -> u64 {
+        self.methods[method as usize].handled[code as usize].get()
+    }
+
     fn handled(&self, method: Method, code: Code) {
         self.methods[method as usize].handled[code as usize].inc();
     }
@@ -159,11 +179,6 @@ impl Call {
             open: true,
             begun: counted.handling.is_some().then(Stopwatch::start),
         }
-    }
-
-    /// Counts a message to the client of a stream.
-    pub(crate) fn sent(&self) {
-        self.calls.methods[self.method as usize].sent.inc();
     }
 
     /// Counts the end of the call. Only the first end counts.
@@ -232,9 +247,8 @@ mod tests {
         let calls = Arc::new(calls);
         Call::start(&calls, Method::Put).end(Code::Ok);
         Call::start(&calls, Method::Put).end(Code::Unavailable);
-        let stream = Call::start(&calls, Method::RangeStream);
-        stream.sent();
-        stream.sent();
+        let _stream = Call::start(&calls, Method::RangeStream);
+        calls.sent(Method::RangeStream).inc_by(2);
         for _ in 0..2 {
             calls.settle();
             let messages = |method: Method| {

@@ -43,10 +43,10 @@ use conclave_core::watch::{self, Responses};
 use super::authenticator::Authenticator;
 use super::authorization::{Asker, Guarded};
 use super::credential::{Credential, Identified};
-use super::stream::{Counted, Ending};
+use super::stream::{Ended, Ending};
 use super::{status, validate};
 use crate::method::{Method, Permission};
-use crate::metrics::{Call, Calls, Clients, Metrics, Stats};
+use crate::metrics::{Calls, Metrics, Stats};
 
 mod access;
 mod viewer;
@@ -68,23 +68,7 @@ struct Entrance {
     handle: Handle,
     authenticator: Arc<Authenticator>,
     calls: Arc<Calls>,
-    clients: Arc<Clients>,
     stats: Arc<Stats>,
-}
-
-/// A call that was admitted.
-pub(super) struct Admitted {
-    /// Counts the call's end.
-    pub(super) call: Call,
-    /// What the call may use.
-    pub(super) access: Access,
-}
-
-/// A stream that was opened. Its messages are judged one by one.
-pub(super) struct Opened {
-    /// Counts the stream's end.
-    pub(super) call: Call,
-    pub(super) gate: Gate,
 }
 
 /// Judges the messages of a stream. Cheap to clone.
@@ -114,90 +98,37 @@ impl Context {
                 handle,
                 authenticator,
                 calls: Arc::clone(metrics.calls()),
-                clients: Arc::clone(metrics.clients()),
                 stats: Arc::clone(metrics.stats()),
             }),
         }
     }
 
-    /// Counts the call, checks what is common to all methods, finds out who makes it, and judges
-    /// the request.
+    /// Finds out who makes a call, and judges its request.
     pub(super) async fn admit<T: Guarded + Clone>(
         &self,
         method: Method,
         request: &Request<T>,
-    ) -> Result<Admitted, Status> {
-        let mut call = Call::start(&self.entrance.calls, method);
-        let (metadata, extensions) = (request.metadata(), request.extensions());
-        let admitted = match self.entrance.check(method, metadata) {
-            Ok(()) => {
-                let credential = self.entrance.credential(metadata, extensions).await;
-                let entrance = Arc::clone(&self.entrance);
-                let gate = Gate {
-                    entrance,
-                    permission: method.permission(),
-                    credential,
-                };
-                gate.judge(request.get_ref()).await
-            }
-            Err(error) => Err(error),
-        };
-        match admitted {
-            Ok(access) => Ok(Admitted { call, access }),
-            Err(error) => {
-                let status = status::of_api(error);
-                call.end(status.code());
-                Err(status)
-            }
-        }
+    ) -> Result<Access, Status> {
+        let gate = self.open(method, request.extensions()).await;
+        let judged = gate.judge(request.get_ref()).await;
+        judged.map_err(status::of_api)
     }
 
-    /// Counts a stream, and checks what is common to all methods. Who opens it is found out with
-    /// each message.
-    pub(super) async fn open(
-        &self,
-        method: Method,
-        metadata: &MetadataMap,
-        extensions: &Extensions,
-    ) -> Result<Opened, Status> {
-        let mut call = Call::start(&self.entrance.calls, method);
-        if let Err(error) = self.entrance.check(method, metadata) {
-            let status = status::of_api(error);
-            call.end(status.code());
-            return Err(status);
-        }
-        let credential = self.entrance.credential(metadata, extensions).await;
-        let gate = Gate {
+    /// Opens a stream. Who sends its messages is found out with each of them.
+    pub(super) async fn open(&self, method: Method, extensions: &Extensions) -> Gate {
+        Gate {
             entrance: Arc::clone(&self.entrance),
             permission: method.permission(),
-            credential,
-        };
-        Ok(Opened { call, gate })
+            credential: self.entrance.credential(extensions).await,
+        }
     }
 }
 
 impl Entrance {
-    fn check(&self, method: Method, metadata: &MetadataMap) -> Result<(), ApiError> {
-        let version = validate::client_version(metadata)?;
-        self.clients.count(version, method.shape());
-        let raft_status = self.handle.status();
-        if raft_status.is_learner && !serves_as_learner(method) {
-            return Err(ApiError::NotSupportedForLearner);
-        }
-        if raft_status.leader == MemberId::NONE && validate::requires_leader(metadata) {
-            return Err(ApiError::NoLeader);
-        }
-        Ok(())
-    }
-
     /// Returns the credential of a call. Waits until this member has applied the login that gave
     /// it: authentication may have been enabled in an entry just before.
-    async fn credential(
-        &self,
-        metadata: &MetadataMap,
-        extensions: &Extensions,
-    ) -> Option<Credential> {
-        let credential = Credential::of(metadata, extensions)?;
+    async fn credential(&self, extensions: &Extensions) -> Option<Credential> {
+        let credential = extensions.get::<Credential>()?.clone();
         if let Some(index) = credential.is_ahead_of(&self.handle) {
             // The future is large, and rarely needed. Without the login, the token is unknown.
             let limit = self.handle.settings().request_timeout;
@@ -218,9 +149,9 @@ impl Entrance {
     }
 
     /// Makes the stream of a call's responses from `items`.
-    fn stream<S>(&self, call: Call, metadata: &MetadataMap, items: S) -> Response<Counted<S>> {
-        let ending = self.ending(validate::requires_leader(metadata));
-        Response::new(Counted::new(items, call, ending))
+    fn stream<S>(&self, method: Method, metadata: &MetadataMap, items: S) -> Response<Ended<S>> {
+        let ending = self.ending(validate::requires_leader(metadata.as_ref()));
+        Response::new(Ended::new(items, self.calls.sent(method), ending))
     }
 
     /// Returns a future that resolves when a response stream must end early, with its status.
@@ -239,12 +170,6 @@ impl Entrance {
             }
         })
     }
-}
-
-/// Returns true if a learner, which has no vote and may be far behind, serves this method. Of
-/// ranges it serves only serializable ones, which the handler checks.
-fn serves_as_learner(method: Method) -> bool {
-    matches!(method, Method::Status | Method::Snapshot | Method::Range)
 }
 
 impl Gate {
@@ -314,11 +239,11 @@ impl Gate {
     /// Makes `items` the response stream of a call.
     pub(super) fn stream<S>(
         &self,
-        call: Call,
+        method: Method,
         metadata: &MetadataMap,
         items: S,
-    ) -> Response<Counted<S>> {
-        self.entrance.stream(call, metadata, items)
+    ) -> Response<Ended<S>> {
+        self.entrance.stream(method, metadata, items)
     }
 
     /// Returns the counters of what calls ask for.

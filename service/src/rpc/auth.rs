@@ -20,7 +20,7 @@ use conclave_storage::auth::User;
 use tonic::{Request, Response, Status};
 
 use super::authorization::Guarded;
-use super::{Access, Admitted, Context, Peer, reply, status};
+use super::{Access, Context, Peer, reply, status};
 use crate::auth::passwords::PasswordError;
 use crate::auth::simple_tokens;
 use crate::method::Method;
@@ -52,8 +52,8 @@ impl Service {
     where
         C: LogCommand + Guarded + Clone,
     {
-        let Admitted { call, access } = self.context.admit(method, &request).await?;
-        reply(call, access.propose(request.into_inner()).await)
+        let access = self.context.admit(method, &request).await?;
+        reply(access.propose(request.into_inner()).await)
     }
 }
 
@@ -268,11 +268,10 @@ macro_rules! auth_service {
                 &self,
                 request: Request<pb::$request>,
             ) -> Result<Response<pb::$response>, Status> {
-                let admitted = self.context.admit(Method::$method, &request).await?;
-                let Admitted { call, access: $access } = admitted;
+                let $access = self.context.admit(Method::$method, &request).await?;
                 let $remote = Peer::of(request.extensions()).and_then(|peer| peer.remote);
                 let $message = request.into_inner();
-                reply(call, $work.await)
+                reply($work.await)
             })+
         }
     };

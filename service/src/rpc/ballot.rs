@@ -15,9 +15,9 @@
 //! # Nothing stays behind
 //!
 //! [`contend`] runs in a task of its own, which outlives the call: it notices that the client has
-//! disconnected, and then removes its key from the queue. The call's own future could not, since it
-//! is dropped at that moment. A key that was there before the call (the same lease, a second
-//! attempt) stays: this call did not create it.
+//! disconnected, or that the time of the call is up, and then removes its key from the queue. The
+//! call's own future could not, since it is dropped at that moment. A key that was there before the
+//! call (the same lease, a second attempt) stays: this call did not create it.
 //!
 //! # Invariants
 //!
@@ -61,8 +61,6 @@ pub(super) struct Wish {
     pub(super) lease: LeaseId,
     /// Value of the key. `None` to keep the value of a key that exists.
     pub(super) value: Option<Bytes>,
-    /// Longest time to wait.
-    pub(super) patience: Option<Duration>,
 }
 
 /// A place in a queue.
@@ -90,7 +88,6 @@ pub(super) async fn contend(access: &Access, wish: Wish) -> Result<Place, Status
 
 /// The task behind [`contend`].
 async fn run(access: Access, wish: Wish, mut answer: oneshot::Sender<Result<Place, Status>>) {
-    let patience = passed(wish.patience);
     let contender = match Contender::enter(&access, wish).await {
         Ok(contender) => contender,
         Err(status) => {
@@ -104,7 +101,6 @@ async fn run(access: Access, wish: Wish, mut answer: oneshot::Sender<Result<Plac
         biased;
         turn = contender.wait() => turn,
         () = answer.closed() => Err(Status::cancelled("context canceled")),
-        () = patience => Err(Status::deadline_exceeded("context deadline exceeded")),
         () = stopping.cancelled() => Err(status::of_api(ApiError::Stopped)),
         () = contender.keep_lease_alive() => Err(session_expired()),
     };
@@ -124,17 +120,6 @@ async fn run(access: Access, wish: Wish, mut answer: oneshot::Sender<Result<Plac
     };
     if lost {
         contender.leave().await;
-    }
-}
-
-/// Resolves when this much time has passed since the call, if a time is given.
-fn passed(time: Option<Duration>) -> impl Future<Output = ()> {
-    let sleep = time.map(tokio::time::sleep);
-    async {
-        match sleep {
-            Some(sleep) => sleep.await,
-            None => std::future::pending().await,
-        }
     }
 }
 

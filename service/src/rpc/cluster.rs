@@ -6,7 +6,7 @@ use conclave_proto::etcdserverpb::cluster_server::Cluster;
 use conclave_storage::{MemberId, Revision};
 use tonic::{Request, Response, Status};
 
-use super::{Access, Admitted, Context, reply, status};
+use super::{Access, Context, reply, status};
 use crate::method::Method;
 use crate::reconfiguration::Changed;
 
@@ -77,48 +77,48 @@ impl Cluster for Service {
         &self,
         request: Request<pb::MemberListRequest>,
     ) -> Result<Response<pb::MemberListResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::MemberList, &request).await?;
-        reply(call, list(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::MemberList, &request).await?;
+        reply(list(&access, request.into_inner()).await)
     }
 
     async fn member_add(
         &self,
         request: Request<pb::MemberAddRequest>,
     ) -> Result<Response<pb::MemberAddResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::MemberAdd, &request).await?;
-        reply(call, add(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::MemberAdd, &request).await?;
+        reply(add(&access, request.into_inner()).await)
     }
 
     async fn member_remove(
         &self,
         request: Request<pb::MemberRemoveRequest>,
     ) -> Result<Response<pb::MemberRemoveResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::MemberRemove, &request).await?;
+        let access = self.context.admit(Method::MemberRemove, &request).await?;
         let changed = access
             .remove_member(MemberId(request.into_inner().id))
             .await;
         let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberRemoveResponse { header, members });
-        reply(call, answer)
+        reply(answer)
     }
 
     async fn member_update(
         &self,
         request: Request<pb::MemberUpdateRequest>,
     ) -> Result<Response<pb::MemberUpdateResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::MemberUpdate, &request).await?;
+        let access = self.context.admit(Method::MemberUpdate, &request).await?;
         let pb::MemberUpdateRequest { id, peer_urls } = request.into_inner();
         let changed = access.update_member(MemberId(id), &peer_urls).await;
         let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberUpdateResponse { header, members });
-        reply(call, answer)
+        reply(answer)
     }
 
     async fn member_promote(
         &self,
         request: Request<pb::MemberPromoteRequest>,
     ) -> Result<Response<pb::MemberPromoteResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::MemberPromote, &request).await?;
+        let access = self.context.admit(Method::MemberPromote, &request).await?;
         let changed = access
             .promote_member(MemberId(request.into_inner().id))
             .await;
@@ -132,6 +132,6 @@ impl Cluster for Service {
         }
         let answer = members_after(&access, changed)
             .map(|(header, members)| pb::MemberPromoteResponse { header, members });
-        reply(call, answer)
+        reply(answer)
     }
 }

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use conclave_proto::ApiError;
 use conclave_storage::Index;
+use http::{Extensions, HeaderMap};
 use ring::digest;
-use tonic::Extensions;
-use tonic::metadata::MetadataMap;
 
 use conclave_core::handle::Handle;
 use conclave_core::logins::TokenDigest;
@@ -29,7 +28,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Returns the other end of the request's connection, if the edge has recorded it.
+    /// Returns the other end of the request's connection, which the edge has recorded.
     pub(super) fn of(extensions: &Extensions) -> Option<&Arc<Peer>> {
         extensions.get::<Arc<Peer>>()
     }
@@ -55,16 +54,15 @@ pub(super) struct Identified {
 
 impl Credential {
     /// Returns the credential of a call. A token has precedence over a certificate, as in etcd.
-    pub(super) fn of(metadata: &MetadataMap, extensions: &Extensions) -> Option<Credential> {
-        Credential::token_of(metadata).or_else(|| {
+    pub(super) fn of(headers: &HeaderMap, extensions: &Extensions) -> Option<Credential> {
+        Credential::token_of(headers).or_else(|| {
             let name = Peer::of(extensions)?.common_name.clone()?;
             Some(Credential::CommonName(name))
         })
     }
 
-    fn token_of(metadata: &MetadataMap) -> Option<Credential> {
-        let fields = metadata.as_ref();
-        let value = TOKEN_FIELDS.iter().find_map(|field| fields.get(*field))?;
+    fn token_of(headers: &HeaderMap) -> Option<Credential> {
+        let value = TOKEN_FIELDS.iter().find_map(|field| headers.get(*field))?;
         // A token that is not text is no token of ours, and must not count as none.
         let text = value.to_str().unwrap_or_default();
         let token = text.strip_prefix("Bearer ").unwrap_or(text);

@@ -19,8 +19,8 @@ use conclave_storage::{KeyRange, LeaseId, Revision};
 use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
-use super::stream::{Counted, Unfold};
-use super::{Access, Admitted, Context, reply, status, validate};
+use super::stream::{Ended, Unfold};
+use super::{Access, Context, reply, status};
 use crate::method::Method;
 use conclave_core::watch::{Subscription, WatchError};
 
@@ -236,57 +236,51 @@ impl Election for Service {
         &self,
         request: Request<CampaignRequest>,
     ) -> Result<Response<CampaignResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Campaign, &request).await?;
-        let patience = validate::timeout(request.metadata());
+        let access = self.context.admit(Method::Campaign, &request).await?;
         let CampaignRequest { name, lease, value } = request.into_inner();
         let wish = Wish {
             name,
             lease: LeaseId(lease),
             value: Some(value),
-            patience,
         };
-        reply(call, campaign(&access, wish).await)
+        reply(campaign(&access, wish).await)
     }
 
     async fn proclaim(
         &self,
         request: Request<ProclaimRequest>,
     ) -> Result<Response<ProclaimResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Proclaim, &request).await?;
-        reply(call, proclaim(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Proclaim, &request).await?;
+        reply(proclaim(&access, request.into_inner()).await)
     }
 
     async fn leader(
         &self,
         request: Request<LeaderRequest>,
     ) -> Result<Response<LeaderResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Leader, &request).await?;
-        reply(call, leader(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Leader, &request).await?;
+        reply(leader(&access, request.into_inner()).await)
     }
 
-    type ObserveStream = Counted<Leaders>;
+    type ObserveStream = Ended<Leaders>;
 
     async fn observe(
         &self,
         request: Request<LeaderRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let Admitted { mut call, access } = self.context.admit(Method::Observe, &request).await?;
+        let access = self.context.admit(Method::Observe, &request).await?;
         let (metadata, _, request) = request.into_parts();
         // Afterwards the local state will do: it has every event seen on the way.
-        if let Err(refused) = access.linearize().await {
-            let status = status::of_refused(refused);
-            call.end(status.code());
-            return Err(status);
-        }
+        access.linearize().await.map_err(status::of_refused)?;
         let leaders = leaders(access.clone(), request.name);
-        Ok(access.stream(call, &metadata, leaders))
+        Ok(access.stream(Method::Observe, &metadata, leaders))
     }
 
     async fn resign(
         &self,
         request: Request<ResignRequest>,
     ) -> Result<Response<ResignResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Resign, &request).await?;
-        reply(call, resign(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Resign, &request).await?;
+        reply(resign(&access, request.into_inner()).await)
     }
 }

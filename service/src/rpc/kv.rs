@@ -22,9 +22,9 @@ use conclave_storage::reader::{ReadError, Reader, pages};
 use tonic::{Request, Response, Status};
 
 use super::large::{self, Reply};
-use super::stream::Counted;
+use super::stream::Ended;
 use super::validate::ReadOnly;
-use super::{Access, Admitted, Context, Length, extent, range_stream, reply, status, validate};
+use super::{Access, Context, Length, extent, range_stream, reply, status, validate};
 use crate::method::Method;
 use crate::metrics::Durations;
 use conclave_core::clock::Stopwatch;
@@ -214,51 +214,45 @@ impl Kv for Service {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Range, &request).await?;
-        large::reply(call, range(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Range, &request).await?;
+        large::reply(range(&access, request.into_inner()).await)
     }
 
-    type RangeStreamStream = Counted<range_stream::Pieces>;
+    type RangeStreamStream = Ended<range_stream::Pieces>;
 
     async fn range_stream(
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
-        let Admitted { mut call, access } =
-            self.context.admit(Method::RangeStream, &request).await?;
+        let access = self.context.admit(Method::RangeStream, &request).await?;
         let (metadata, _, request) = request.into_parts();
-        match range_stream::start(&access, request).await {
-            Ok(pieces) => Ok(access.stream(call, &metadata, pieces)),
-            Err(status) => {
-                call.end(status.code());
-                Err(status)
-            }
-        }
+        let pieces = range_stream::start(&access, request).await?;
+        Ok(access.stream(Method::RangeStream, &metadata, pieces))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Put, &request).await?;
-        reply(call, put(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Put, &request).await?;
+        reply(put(&access, request.into_inner()).await)
     }
 
     async fn delete_range(
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::DeleteRange, &request).await?;
-        large::reply(call, delete_range(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::DeleteRange, &request).await?;
+        large::reply(delete_range(&access, request.into_inner()).await)
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Txn, &request).await?;
-        large::reply(call, txn(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Txn, &request).await?;
+        large::reply(txn(&access, request.into_inner()).await)
     }
 
     async fn compact(
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Compact, &request).await?;
-        reply(call, compact(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Compact, &request).await?;
+        reply(compact(&access, request.into_inner()).await)
     }
 }

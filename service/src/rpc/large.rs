@@ -2,8 +2,8 @@
 //!
 //! tonic encodes a message whole, where it is sent: 300 MiB keep one of two workers for as long as
 //! an election takes. So a large reply is encoded elsewhere ([`conclave_core::long_reads`]) and
-//! comes as pieces of one message. What tonic is given in its place is an empty message, and the
-//! edge puts the body made here over tonic's ([`Replacement`]): a reply that is not large pays for
+//! comes as pieces of one message. What tonic is given in its place is an empty message, and a
+//! layer puts the body made here over tonic's ([`Replacement`]): a reply that is not large pays for
 //! one look at the response's extensions.
 
 use std::pin::Pin;
@@ -22,9 +22,8 @@ use http::{HeaderMap, HeaderValue};
 use hyper::body::Frame;
 use prost::Message;
 use tonic::body::Body;
-use tonic::{Code, Response, Status};
+use tonic::{Response, Status};
 
-use crate::metrics::Call;
 use conclave_core::long_reads::pieces::{BrokenOff, Pieces};
 use conclave_core::long_reads::{BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES};
 
@@ -178,28 +177,18 @@ impl super::Access {
     }
 }
 
-/// Ends a unary call whose reply may be large: as [`super::reply`] does, or when its last piece has
-/// been taken.
-pub(crate) fn reply<T: Default>(
-    mut call: Call,
-    result: Result<Reply<T>, Status>,
-) -> Result<Response<T>, Status> {
-    match result {
-        Ok(Reply::Small(message)) => super::reply(call, Ok(message)),
-        Ok(Reply::Large(pieces)) => {
-            let body = LargeBody {
-                pieces,
-                call,
-                done: false,
-            };
+/// Makes the response of a unary call whose reply may be large.
+pub(crate) fn reply<T: Default>(result: Result<Reply<T>, Status>) -> Result<Response<T>, Status> {
+    match result? {
+        Reply::Small(message) => Ok(Response::new(message)),
+        Reply::Large(pieces) => {
             let mut response = Response::new(T::default());
-            let replacement = Replacement::new(Body::new(body));
-            response.extensions_mut().insert(replacement);
+            let body = Body::new(LargeBody {
+                pieces,
+                done: false,
+            });
+            response.extensions_mut().insert(Replacement::new(body));
             Ok(response)
-        }
-        Err(status) => {
-            call.end(status.code());
-            Err(status)
         }
     }
 }
@@ -232,7 +221,6 @@ impl Replacement {
 /// The pieces of one message, and gRPC's trailers.
 struct LargeBody {
     pieces: Pieces,
-    call: Call,
     done: bool,
 }
 
@@ -255,21 +243,14 @@ impl hyper::body::Body for LargeBody {
         this.done = true;
         Poll::Ready(Some(match next {
             Some(Ok(_)) | None => {
-                this.call.end(Code::Ok);
                 let mut trailers = HeaderMap::with_capacity(1);
                 trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
                 Ok(Frame::trailers(trailers))
             }
             // A message that is not whole has no status of its own. The reset tells the client:
             // RESOURCE_EXHAUSTED and INTERNAL in gRPC's words.
-            Some(Err(BrokenOff::Stalled)) => {
-                this.call.end(Code::ResourceExhausted);
-                Err(h2::Reason::ENHANCE_YOUR_CALM.into())
-            }
-            Some(Err(BrokenOff::Failed)) => {
-                this.call.end(Code::Internal);
-                Err(h2::Reason::INTERNAL_ERROR.into())
-            }
+            Some(Err(BrokenOff::Stalled)) => Err(h2::Reason::ENHANCE_YOUR_CALM.into()),
+            Some(Err(BrokenOff::Failed)) => Err(h2::Reason::INTERNAL_ERROR.into()),
         }))
     }
 }

@@ -14,8 +14,8 @@ use conclave_storage::reader::Reader;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::admitted::Gate;
-use super::stream::{Counted, Unfold, is_unreadable};
-use super::{Access, Admitted, Context, Opened, large, reply, status};
+use super::stream::{Ended, Unfold, is_unreadable};
+use super::{Access, Context, large, reply, status};
 use crate::method::Method;
 
 #[derive(Clone)]
@@ -153,49 +153,46 @@ impl Lease for Service {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::LeaseGrant, &request).await?;
-        reply(call, grant(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::LeaseGrant, &request).await?;
+        reply(grant(&access, request.into_inner()).await)
     }
 
     async fn lease_revoke(
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::LeaseRevoke, &request).await?;
-        reply(call, revoke(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::LeaseRevoke, &request).await?;
+        reply(revoke(&access, request.into_inner()).await)
     }
 
-    type LeaseKeepAliveStream = Counted<KeepAlives>;
+    type LeaseKeepAliveStream = Ended<KeepAlives>;
 
     async fn lease_keep_alive(
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Self::LeaseKeepAliveStream>, Status> {
         let (metadata, extensions, requests) = request.into_parts();
-        let opened = self
-            .context
-            .open(Method::LeaseKeepAlive, &metadata, &extensions);
-        let Opened { call, gate } = opened.await?;
+        let gate = self.context.open(Method::LeaseKeepAlive, &extensions).await;
         let answers = keep_alives(gate.clone(), requests);
-        Ok(gate.stream(call, &metadata, answers))
+        Ok(gate.stream(Method::LeaseKeepAlive, &metadata, answers))
     }
 
     async fn lease_time_to_live(
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
-        let Admitted { call, access } = self
+        let access = self
             .context
             .admit(Method::LeaseTimeToLive, &request)
             .await?;
-        large::reply(call, time_to_live(&access, request.into_inner()).await)
+        large::reply(time_to_live(&access, request.into_inner()).await)
     }
 
     async fn lease_leases(
         &self,
         request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::LeaseLeases, &request).await?;
-        large::reply(call, leases(&access).await)
+        let access = self.context.admit(Method::LeaseLeases, &request).await?;
+        large::reply(leases(&access).await)
     }
 }

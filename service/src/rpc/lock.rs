@@ -8,7 +8,7 @@ use conclave_storage::machine::validate as rules;
 use tonic::{Request, Response, Status};
 
 use super::ballot::{self, Wish};
-use super::{Access, Admitted, Context, reply, status, validate};
+use super::{Access, Context, reply, status};
 use crate::method::Method;
 
 #[derive(Clone)]
@@ -46,23 +46,21 @@ async fn unlock(access: &Access, request: UnlockRequest) -> Result<UnlockRespons
 #[tonic::async_trait]
 impl Lock for Service {
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Lock, &request).await?;
-        let patience = validate::timeout(request.metadata());
+        let access = self.context.admit(Method::Lock, &request).await?;
         let LockRequest { name, lease } = request.into_inner();
         let wish = Wish {
             name,
             lease: LeaseId(lease),
             value: None,
-            patience,
         };
-        reply(call, lock(&access, wish).await)
+        reply(lock(&access, wish).await)
     }
 
     async fn unlock(
         &self,
         request: Request<UnlockRequest>,
     ) -> Result<Response<UnlockResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Unlock, &request).await?;
-        reply(call, unlock(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Unlock, &request).await?;
+        reply(unlock(&access, request.into_inner()).await)
     }
 }

@@ -10,7 +10,7 @@ use conclave_storage::reader::{ReadError, Reader};
 use prometheus::HistogramTimer;
 use tonic::{Request, Response, Status};
 
-use super::{Access, Admitted, Context, not_yet, reply, status};
+use super::{Access, Context, not_yet, reply, status};
 use crate::method::Method;
 use crate::version::{API_VERSION, CLUSTER_VERSION};
 
@@ -157,40 +157,40 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::AlarmRequest>,
     ) -> Result<Response<pb::AlarmResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Alarm, &request).await?;
-        reply(call, alarm(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::Alarm, &request).await?;
+        reply(alarm(&access, request.into_inner()).await)
     }
 
     async fn status(
         &self,
         request: Request<pb::StatusRequest>,
     ) -> Result<Response<pb::StatusResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Status, &request).await?;
-        reply(call, Ok(status(&access)))
+        let access = self.context.admit(Method::Status, &request).await?;
+        reply(Ok(status(&access)))
     }
 
     async fn defragment(
         &self,
         request: Request<pb::DefragmentRequest>,
     ) -> Result<Response<pb::DefragmentResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Defragment, &request).await?;
-        reply(call, defragment(&access).await)
+        let access = self.context.admit(Method::Defragment, &request).await?;
+        reply(defragment(&access).await)
     }
 
     async fn hash(
         &self,
         request: Request<pb::HashRequest>,
     ) -> Result<Response<pb::HashResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::Hash, &request).await?;
-        reply(call, hash(&access).await)
+        let access = self.context.admit(Method::Hash, &request).await?;
+        reply(hash(&access).await)
     }
 
     async fn hash_kv(
         &self,
         request: Request<pb::HashKvRequest>,
     ) -> Result<Response<pb::HashKvResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::HashKv, &request).await?;
-        reply(call, hash_kv(&access, request.into_inner()).await)
+        let access = self.context.admit(Method::HashKv, &request).await?;
+        reply(hash_kv(&access, request.into_inner()).await)
     }
 
     type SnapshotStream = tokio_stream::Empty<Result<pb::SnapshotResponse, Status>>;
@@ -199,27 +199,27 @@ impl Maintenance for Service {
         &self,
         request: Request<pb::SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
-        let admitted = self.context.admit(Method::Snapshot, &request).await?;
-        not_yet(admitted.call, Method::Snapshot)
+        self.context.admit(Method::Snapshot, &request).await?;
+        not_yet(Method::Snapshot)
     }
 
     async fn move_leader(
         &self,
         request: Request<pb::MoveLeaderRequest>,
     ) -> Result<Response<pb::MoveLeaderResponse>, Status> {
-        let Admitted { call, access } = self.context.admit(Method::MoveLeader, &request).await?;
+        let access = self.context.admit(Method::MoveLeader, &request).await?;
         let to = MemberId(request.into_inner().target_id);
         let moved = access.transfer_leadership(to).await;
         let answer = moved.map(|()| pb::MoveLeaderResponse { header: None });
-        reply(call, answer.map_err(status::of_api))
+        reply(answer.map_err(status::of_api))
     }
 
     async fn downgrade(
         &self,
         request: Request<pb::DowngradeRequest>,
     ) -> Result<Response<pb::DowngradeResponse>, Status> {
-        let admitted = self.context.admit(Method::Downgrade, &request).await?;
-        not_yet(admitted.call, Method::Downgrade)
+        self.context.admit(Method::Downgrade, &request).await?;
+        not_yet(Method::Downgrade)
     }
 }
 

@@ -1,17 +1,16 @@
 //! Response streams.
 //!
-//! [`Unfold`] makes a stream of an async step; [`Counted`] is what every streaming method returns:
-//! it counts the call's end, and ends the stream when the server stops or, for clients that asked
-//! for it, when there is no leader.
+//! [`Unfold`] makes a stream of an async step; [`Ended`] is what every streaming method returns: it
+//! counts the messages, and ends the stream when the server stops or, for clients that asked for
+//! it, when there is no leader.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use prometheus::IntCounter;
 use tokio_stream::Stream;
 use tokio_util::sync::ReusableBoxFuture;
 use tonic::{Code, Status};
-
-use crate::metrics::Call;
 
 /// Result of a step: an item and the state for the next step, or the end.
 type Step<S, T> = Option<(T, S)>;
@@ -81,27 +80,28 @@ pub(crate) fn is_unreadable(status: &Status) -> bool {
 /// A future that resolves to the reason for which streams must end early.
 pub(crate) type Ending = Pin<Box<dyn Future<Output = Status> + Send>>;
 
-/// A response stream with the bookkeeping of its call.
-pub(crate) struct Counted<S> {
+/// A response stream that may end early.
+pub(crate) struct Ended<S> {
     items: S,
-    call: Call,
+    /// Counts the items.
+    sent: IntCounter,
     ending: Ending,
     done: bool,
 }
 
-impl<S> Counted<S> {
+impl<S> Ended<S> {
     /// Wraps `items`, which end when `ending` resolves.
-    pub(crate) fn new(items: S, call: Call, ending: Ending) -> Counted<S> {
-        Counted {
+    pub(crate) fn new(items: S, sent: IntCounter, ending: Ending) -> Ended<S> {
+        Ended {
             items,
-            call,
+            sent,
             ending,
             done: false,
         }
     }
 }
 
-impl<S, T> Stream for Counted<S>
+impl<S, T> Stream for Ended<S>
 where
     S: Stream<Item = Result<T, Status>> + Unpin,
 {
@@ -117,15 +117,8 @@ where
             Poll::Pending => Some(Err(ready!(this.ending.as_mut().poll(cx)))),
         };
         match &item {
-            Some(Ok(_)) => this.call.sent(),
-            Some(Err(status)) => {
-                this.done = true;
-                this.call.end(status.code());
-            }
-            None => {
-                this.done = true;
-                this.call.end(Code::Ok);
-            }
+            Some(Ok(_)) => this.sent.inc(),
+            Some(Err(_)) | None => this.done = true,
         }
         Poll::Ready(item)
     }

@@ -5,14 +5,12 @@
 //! [`conclave_storage::machine::validate`]: they are applied here, before anything is proposed, and
 //! a client never finds a difference between the two.
 
-use std::time::Duration;
-
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::request_op::Request;
 use conclave_proto::etcdserverpb::{RangeRequest, TxnRequest};
 use conclave_storage::machine::validate as rules;
-use tonic::metadata::MetadataMap;
+use http::HeaderMap;
 
 /// Ways to stream a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,45 +73,24 @@ pub(crate) fn read_only(request: &TxnRequest) -> ReadOnly {
 }
 
 /// Returns the API version that the client states, if it does. It must be text.
-pub(crate) fn client_version(metadata: &MetadataMap) -> Result<Option<&str>, ApiError> {
-    let version = metadata.as_ref().get("client-api-version");
+pub(crate) fn client_version(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let version = headers.get("client-api-version");
     let text = version.map(|version| std::str::from_utf8(version.as_bytes()));
     text.transpose()
         .map_err(|_| ApiError::InvalidClientAPIVersion)
 }
 
 /// Returns true if the client prefers an error to waiting for a leader.
-pub(crate) fn requires_leader(metadata: &MetadataMap) -> bool {
-    metadata
-        .as_ref()
+pub(crate) fn requires_leader(headers: &HeaderMap) -> bool {
+    headers
         .get("hasleader")
         .is_some_and(|value| value.as_bytes() == b"true")
-}
-
-/// Returns the time that the client gives the call: at most eight digits and a unit. A time that
-/// does not parse counts as absent, since the client keeps its own clock anyway.
-pub(crate) fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.as_ref().get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(count * 3600)),
-        "M" => Some(Duration::from_secs(count * 60)),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use conclave_proto::etcdserverpb::{PutRequest, RequestOp};
-    use tonic::metadata::MetadataValue;
+    use http::HeaderValue;
 
     use super::*;
 
@@ -196,32 +173,15 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_read_as_grpc_writes_them() {
-        let with = |value: &'static str| {
-            let mut metadata = MetadataMap::new();
-            metadata.insert("grpc-timeout", MetadataValue::from_static(value));
-            timeout(&metadata)
-        };
-        assert_eq!(with("7S"), Some(Duration::from_secs(7)));
-        assert_eq!(with("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(with("99999999n"), Some(Duration::from_nanos(99_999_999)));
-        for bad in ["", "S", "123456789S", "-1S", "5x"] {
-            assert_eq!(with(bad), None, "{bad}");
-        }
-        assert_eq!(timeout(&MetadataMap::new()), None);
-    }
-
-    #[test]
     fn the_api_version_must_be_text() {
-        let mut metadata = MetadataMap::new();
-        assert_eq!(client_version(&metadata), Ok(None));
-        metadata.insert("client-api-version", MetadataValue::from_static("3.7"));
-        assert_eq!(client_version(&metadata), Ok(Some("3.7")));
-        let mut headers = http::HeaderMap::new();
-        let bytes = http::HeaderValue::from_bytes(&[0xff, 0xfe]).expect("opaque bytes are allowed");
+        let mut headers = HeaderMap::new();
+        assert_eq!(client_version(&headers), Ok(None));
+        headers.insert("client-api-version", HeaderValue::from_static("3.7"));
+        assert_eq!(client_version(&headers), Ok(Some("3.7")));
+        let bytes = HeaderValue::from_bytes(&[0xff, 0xfe]).expect("opaque bytes are allowed");
         headers.insert("client-api-version", bytes);
         assert_eq!(
-            client_version(&MetadataMap::from_headers(headers)),
+            client_version(&headers),
             Err(ApiError::InvalidClientAPIVersion)
         );
     }

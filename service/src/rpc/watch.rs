@@ -19,8 +19,8 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 
 use super::admitted::Gate;
-use super::stream::{Counted, is_unreadable};
-use super::{Context, Opened, status};
+use super::stream::{Ended, is_unreadable};
+use super::{Context, status};
 use crate::method::Method;
 use conclave_core::watch::{EncodedWatchResponse, End, Responses};
 
@@ -89,7 +89,7 @@ struct Watch {
 
 impl StreamingService<WatchRequest> for Watch {
     type Response = EncodedWatchResponse;
-    type ResponseStream = Counted<WatchResponses>;
+    type ResponseStream = Ended<WatchResponses>;
     type Future = BoxFuture<Response<Self::ResponseStream>, Status>;
 
     fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
@@ -100,12 +100,11 @@ impl StreamingService<WatchRequest> for Watch {
 async fn open(
     context: Context,
     request: Request<Streaming<WatchRequest>>,
-) -> Result<Response<Counted<WatchResponses>>, Status> {
+) -> Result<Response<Ended<WatchResponses>>, Status> {
     let (metadata, extensions, requests) = request.into_parts();
-    let opened = context.open(Method::Watch, &metadata, &extensions);
-    let Opened { call, gate } = opened.await?;
+    let gate = context.open(Method::Watch, &extensions).await;
     let responses = gate.watch(counted(&gate, requests));
-    Ok(gate.stream(call, &metadata, WatchResponses(responses)))
+    Ok(gate.stream(Method::Watch, &metadata, WatchResponses(responses)))
 }
 
 /// Returns the same requests, and counts them.

@@ -23,12 +23,13 @@ use conclave_core::long_reads::{BuildTurn, Unread};
 use conclave_core::watch::{Subscription, WatchError};
 
 use super::{Entrance, Guard};
-use crate::metrics::{Call, Stats};
+use crate::method::Method;
+use crate::metrics::Stats;
 use crate::reconfiguration::{self, Changed};
 use crate::rpc::authenticator::Authenticator;
 use crate::rpc::credential::Identified;
 use crate::rpc::status;
-use crate::rpc::stream::Counted;
+use crate::rpc::stream::Ended;
 
 /// Times that a command is proposed whose permission changed on its way.
 const PROPOSALS_MAX: usize = 4;
@@ -381,10 +382,10 @@ impl Access {
     /// Makes `items` the response stream of a call.
     pub(in crate::rpc) fn stream<S>(
         &self,
-        call: Call,
+        method: Method,
         metadata: &MetadataMap,
         items: S,
-    ) -> Response<Counted<S>> {
-        self.entrance.stream(call, metadata, items)
+    ) -> Response<Ended<S>> {
+        self.entrance.stream(method, metadata, items)
     }
 }

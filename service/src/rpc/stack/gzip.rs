@@ -27,7 +27,7 @@ const PREFIX_BYTES: usize = 5;
 const COMPRESSED: u8 = 1;
 
 /// The body of a request, without compressed messages.
-pub(super) enum Decompressed<B> {
+pub(crate) enum Decompressed<B> {
     /// An uncompressed body, unchanged.
     Plain(B),
     /// The body of a request that may have compressed messages.
@@ -56,7 +56,7 @@ pub(super) fn decompressed<B>(
 }
 
 /// A body with its compressed messages replaced.
-pub(super) struct Gunzip<B> {
+pub(crate) struct Gunzip<B> {
     body: B,
     message_bytes_max: usize,
     /// Received, but not passed on.

@@ -1,0 +1,110 @@
+//! The layers around the services: what is the same for every call.
+//!
+//! The edge gives the stack each request that is a gRPC call. The function [`stack`] lists the
+//! layers in the order in which a request passes them; a response passes them the other way. A
+//! layer knows a call by what is in the extensions of its request: its [`Method`], if the public
+//! API has one of that path, the [`Peer`] that the edge recorded, and, below the layer of identity,
+//! the credential that came with it.
+//!
+//! ```text
+//!   edge ─▶ name ─▶ count ─▶ deadline ─▶ identity ─▶ check ─▶ decompress ─▶ answer ─▶ services
+//!                                                                                         │
+//!   edge ◀───────── count ◀─ deadline ◀───────────── refusal or response ◀── answer ◀─────┘
+//! ```
+//!
+//! Who may do what is no layer: that depends on the keys in the request, so the handlers have
+//! parsed requests judged ([`super::Context::admit`]).
+//!
+//! # Cost
+//!
+//! A layer is called through a shared reference, so the stack is not cloned for a call: each
+//! implements [`Service`] for `&Layer`. Nothing is boxed but a timer, for a call that has a
+//! deadline and has to wait, and the map of the request's extensions.
+//!
+//! # Invariants
+//!
+//! - Every call of the public API counts once as started and once by its outcome, whatever ends it.
+//! - What a layer refuses is answered like a refusal of a handler: without a body, with the status
+//!   in the headers.
+//! - A layer does not wait before it calls the next one. So no call can pile up in the stack.
+//!
+//! [`Service`]: tower::Service
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use tonic::body::Body;
+use tower::{Service, ServiceBuilder};
+
+use super::authenticator::Authenticator;
+use crate::method::Method;
+use crate::metrics::Metrics;
+use conclave_core::handle::Handle;
+
+mod answer;
+mod check;
+mod count;
+mod deadline;
+mod decompress;
+mod gzip;
+mod identity;
+mod name;
+mod refusal;
+mod services;
+#[cfg(test)]
+mod tests;
+
+use answer::{Answer, AnswerLayer};
+use check::{Check, CheckLayer};
+use count::{Count, CountBody, CountLayer};
+use deadline::{Deadline, DeadlineBody, DeadlineLayer};
+use decompress::{Decompress, DecompressLayer};
+use identity::{Identity, IdentityLayer};
+use name::{Name, NameLayer};
+use services::Services;
+
+/// The services inside their layers.
+pub(crate) type Stack = Name<Count<Deadline<Identity<Check<Decompress<Answer<Services>>>>>>>;
+
+/// The body of a response.
+pub(crate) type StackBody = CountBody<DeadlineBody<Body>>;
+
+/// The future of a response.
+pub(crate) type StackFuture = <&'static Stack as Service<http::Request<Incoming>>>::Future;
+
+/// Puts the layers around the services. Fails only if the descriptors we ship cannot be read.
+pub(crate) async fn stack(
+    handle: Handle,
+    metrics: &Metrics,
+    authenticator: Arc<Authenticator>,
+) -> Result<Stack, tonic_reflection::server::Error> {
+    let services = Services::new(handle.clone(), metrics, authenticator).await?;
+    let message_bytes_max = services.message_bytes_max();
+    Ok(ServiceBuilder::new()
+        // Finds the method, once, for all layers below.
+        .layer(NameLayer)
+        // Here is the place of the layer that traces calls: it needs the method, and what it
+        // measures includes all that follows.
+        //
+        // Counts the call, its outcome and its duration.
+        .layer(CountLayer::new(metrics))
+        // Ends the call when the time is up that its client gave it.
+        .layer(DeadlineLayer)
+        // Finds the token or the certificate that comes with the call.
+        .layer(IdentityLayer)
+        // Here is the place of layers that need to know who calls, like limits of use, or a record
+        // of calls.
+        //
+        // Refuses what this member cannot serve now, whatever the request.
+        .layer(CheckLayer::new(handle, metrics))
+        // Decompresses messages, and bounds their size before and after.
+        .layer(DecompressLayer::new(message_bytes_max))
+        // Puts large replies in place, and gRPC's words in place of tonic's.
+        .layer(AnswerLayer)
+        .service(services))
+}
+
+/// Returns the method that the outermost layer found, if it is one of the public API.
+fn method_of<B>(request: &http::Request<B>) -> Option<Method> {
+    request.extensions().get::<Method>().copied()
+}
