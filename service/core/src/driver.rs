@@ -286,7 +286,9 @@ impl Driver {
         }
         self.add_commands(mail.commands);
         self.changes.extend(mail.changes);
-        self.add_reads(mail.reads);
+        let reads_max = limits::WAITING_READS_MAX;
+        self.add_reads(mail.lease_reads, reads_max + limits::WAITING_READS_RESERVED);
+        self.add_reads(mail.reads, reads_max);
         Ok(())
     }
 
@@ -301,9 +303,9 @@ impl Driver {
         Ok(())
     }
 
-    fn add_reads(&mut self, mut slots: Vec<ReadSlot>) {
+    fn add_reads(&mut self, mut slots: Vec<ReadSlot>, reads_max: usize) {
         // Without a leader, reads gather here until their callers stop waiting.
-        let room = limits::WAITING_READS_MAX.saturating_sub(self.parts.reads.len());
+        let room = reads_max.saturating_sub(self.parts.reads.len());
         for slot in slots.drain(room.min(slots.len())..) {
             let _ = slot.send(Err(Refused(ApiError::RequestTooManyRequests)));
         }

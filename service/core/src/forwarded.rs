@@ -123,7 +123,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::admission::Admission;
+    use crate::admission::{Admission, Priority};
     use crate::mailbox::Waiting;
     use crate::order::Order;
     use crate::proposal::{Payload, Slot};
@@ -133,7 +133,9 @@ mod tests {
     /// A command with this request id, and the receiver of its answer.
     fn proposal(request_id: u64) -> (Proposal, Caller) {
         let (reply, caller) = oneshot::channel();
-        let permit = Admission::new(RequestId(0)).admit(1).expect("the first");
+        let permit = Admission::new(RequestId(0))
+            .admit(1, Priority::Ordinary)
+            .expect("the first");
         let proposal = Proposal {
             payload: Payload::Command(Bytes::new()),
             slot: Some(Slot::new(RequestId(request_id), reply, permit)),

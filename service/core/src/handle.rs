@@ -34,7 +34,7 @@ use conclave_storage::machine::{CommandKind, Reply};
 use conclave_storage::reader::Reader;
 use conclave_storage::{ClusterId, Fault, Index, LeaseId, MemberId, Revision, Term};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Priority};
 use crate::caller::Caller;
 use crate::clock::{self, Clock, Moment, Stopwatch};
 use crate::command::LogCommand;
@@ -236,11 +236,16 @@ impl Handle {
     /// Returns when every view taken from now on includes everything that any member acknowledged
     /// before the call.
     pub async fn linearize(&self) -> Result<(), Refused> {
+        self.linearize_with(Priority::Ordinary).await
+    }
+
+    /// Does the same for a read of this priority.
+    pub(crate) async fn linearize_with(&self, priority: Priority) -> Result<(), Refused> {
         if self.shared.progress.may_read_at_once() {
             return Ok(());
         }
         let begun = Stopwatch::start();
-        let result = self.ask_for_turn().await;
+        let result = self.ask_for_turn(priority).await;
         if begun.elapsed() > SLOW_READ {
             self.observe(Observation::SlowRead);
         }
@@ -250,10 +255,10 @@ impl Handle {
         result
     }
 
-    async fn ask_for_turn(&self) -> Result<(), Refused> {
+    async fn ask_for_turn(&self, priority: Priority) -> Result<(), Refused> {
         let round_trip = async {
             let (slot, index) = oneshot::channel();
-            self.shared.mailbox.read(slot)?;
+            self.shared.mailbox.read(slot, priority)?;
             let index = index.await.map_err(|_| Refused(ApiError::Stopped))??;
             self.shared.progress.applied_through(index).await;
             Ok(())
@@ -463,7 +468,8 @@ impl Handle {
         place: Option<Place>,
         body: Body,
     ) -> Result<oneshot::Receiver<Answer>, Refused> {
-        self.submit(place, |header| {
+        let priority = proposer::priority(&body);
+        self.submit((place, priority), |header| {
             let command = Command {
                 header: Some(header),
                 body: Some(body),
@@ -478,7 +484,7 @@ impl Handle {
     }
 
     fn enqueue_change(&self, change: Change) -> Result<oneshot::Receiver<Answer>, Refused> {
-        self.submit(None, |header| {
+        self.submit((None, Priority::Ordinary), |header| {
             let change = MemberChange {
                 header: Some(header),
                 change: Some(change),
@@ -492,7 +498,7 @@ impl Handle {
     /// header and returns its size in bytes.
     fn submit(
         &self,
-        place: Option<Place>,
+        (place, priority): (Option<Place>, Priority),
         payload: impl FnOnce(Header) -> Result<(Payload, usize), Refused>,
     ) -> Result<oneshot::Receiver<Answer>, Refused> {
         let shared = &self.shared;
@@ -508,7 +514,7 @@ impl Handle {
         };
         self.caller.sign(&mut header);
         let (payload, bytes) = payload(header)?;
-        let permit = shared.admission.admit(bytes);
+        let permit = shared.admission.admit(bytes, priority);
         let permit = permit.ok_or(Refused(ApiError::RequestTooManyRequests))?;
         let (reply, waiting) = oneshot::channel();
         let slot = Some(Slot::new(request_id, reply, permit).in_place(place));

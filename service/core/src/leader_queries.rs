@@ -20,6 +20,7 @@ use conclave_proto::peer::{HashKvReply, Introduction, TimeToLive, answer, questi
 use conclave_storage::reader::ReadError;
 use conclave_storage::{Index, LeaseId, MemberId};
 
+use crate::admission::Priority;
 use crate::consensus::RaftStatus;
 use crate::handle::{Handle, Refused};
 use crate::lease::{LeaseError, Remaining};
@@ -151,7 +152,7 @@ async fn confirm(handle: &Handle) -> Result<(), LeaseError> {
         biased;
         // Waits for the applied index, too: a lease whose grant was answered by another member must
         // be known here.
-        confirmed = handle.linearize() => {
+        confirmed = handle.linearize_with(Priority::Lease) => {
             confirmed.map_err(|Refused(error)| LeaseError::Refused(error))?;
         }
         // Without this, a leader that has lost its majority would wait until the timeout.

@@ -18,6 +18,13 @@ pub(crate) const IN_FLIGHT_COMMANDS_MAX: usize = 20_000;
 /// are refused after 170 of them, not after 20,000.
 pub(crate) const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 
+/// Places beyond [`IN_FLIGHT_COMMANDS_MAX`] for commands that end leases. A member that is flooded
+/// with writes must be able to end what their owners have given up, such as locks. Few, since such
+/// a command is small and soon done, and beyond them it is refused like all others.
+pub(crate) const IN_FLIGHT_COMMANDS_RESERVED: usize = 1_000;
+/// The same reserve in bytes.
+pub(crate) const IN_FLIGHT_BYTES_RESERVED: usize = 1 << 20;
+
 /// A pack of commands is closed when it has reached this size, so an entry is at most this and one
 /// command. Raft clones entries in its ready list and sends whole entries, so an entry must fit
 /// into a message.
@@ -44,6 +51,9 @@ pub(crate) const READ_PATIENCE_TICKS: u32 = 2;
 /// Read-index requests that wait for the driver or in it. A linearizable read costs the driver only
 /// a queue slot, so this is a guard against leaks more than a limit on use.
 pub(crate) const WAITING_READS_MAX: usize = 100_000;
+/// Places beyond [`WAITING_READS_MAX`] for keep-alives, each of which waits until the leadership is
+/// confirmed: a flood of reads must not end leases.
+pub(crate) const WAITING_READS_RESERVED: usize = 10_000;
 
 /// Messages from peers that wait for the driver. Raft repeats a dropped message.
 pub const PEER_MESSAGES_MAX: usize = 4_096;

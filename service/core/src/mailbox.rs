@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use conclave_proto::ApiError;
 use conclave_storage::{Index, MemberId};
 
+use crate::admission::Priority;
 use crate::consensus::Node;
 use crate::limits;
 use crate::outcome::Refused;
@@ -98,6 +99,8 @@ pub(crate) struct Mail {
     pub(crate) commands: VecDeque<Proposal>,
     pub(crate) changes: Vec<Proposal>,
     pub(crate) reads: Vec<ReadSlot>,
+    /// Reads for leases, which have a bound of their own.
+    pub(crate) lease_reads: Vec<ReadSlot>,
     pub(crate) closed: bool,
 }
 
@@ -149,15 +152,19 @@ impl Mailbox {
     }
 
     /// Adds a read. Refuses it when the mailbox is closed or too many reads wait.
-    pub(crate) fn read(&self, slot: ReadSlot) -> Result<(), Refused> {
+    pub(crate) fn read(&self, slot: ReadSlot, priority: Priority) -> Result<(), Refused> {
         let mut inside = self.compartments.lock();
         if inside.mail.closed {
             return Err(Refused(ApiError::Stopped));
         }
-        if inside.mail.reads.len() >= limits::WAITING_READS_MAX {
+        let (reads, reads_max) = match priority {
+            Priority::Ordinary => (&mut inside.mail.reads, limits::WAITING_READS_MAX),
+            Priority::Lease => (&mut inside.mail.lease_reads, limits::WAITING_READS_RESERVED),
+        };
+        if reads.len() >= reads_max {
             return Err(Refused(ApiError::RequestTooManyRequests));
         }
-        inside.mail.reads.push(slot);
+        reads.push(slot);
         self.wake_if(&mut inside, |waiting| waiting.reads);
         Ok(())
     }
@@ -217,7 +224,7 @@ impl Compartments {
         mail.closed
             || !mail.control.is_empty()
             || (waiting.commands && !(mail.commands.is_empty() && mail.changes.is_empty()))
-            || (waiting.reads && !mail.reads.is_empty())
+            || (waiting.reads && !(mail.reads.is_empty() && mail.lease_reads.is_empty()))
     }
 }
 
@@ -250,11 +257,11 @@ mod tests {
     #[test]
     fn whoever_is_awake_takes_everything() {
         let mailbox = Mailbox::default();
-        mailbox.read(read_slot()).expect("open");
+        mailbox.read(read_slot(), Priority::Ordinary).expect("open");
         mailbox.control(Control::Persisted(1));
         let mail = mailbox.take(Waiting::CONTROL, LONG);
         assert_eq!((mail.control.len(), mail.reads.len()), (1, 1));
-        mailbox.read(read_slot()).expect("open");
+        mailbox.read(read_slot(), Priority::Ordinary).expect("open");
         assert_eq!(mailbox.take(Waiting::CONTROL, NO_TIME).reads.len(), 1);
     }
 
@@ -263,7 +270,7 @@ mod tests {
         let mailbox = Mailbox::default();
         let is_asleep = || mailbox.compartments.lock().sleeping.is_some();
         mailbox.compartments.lock().sleeping = Some(Waiting::CONTROL);
-        mailbox.read(read_slot()).expect("open");
+        mailbox.read(read_slot(), Priority::Ordinary).expect("open");
         assert!(is_asleep());
         mailbox.control(Control::Persisted(1));
         assert!(!is_asleep());
@@ -271,21 +278,37 @@ mod tests {
         let proposal = Proposal::of_another(Bytes::new());
         mailbox.propose(proposal).expect("open");
         assert!(is_asleep());
-        mailbox.read(read_slot()).expect("open");
+        mailbox.read(read_slot(), Priority::Ordinary).expect("open");
         assert!(!is_asleep());
     }
 
     #[test]
     fn closing_hands_everything_out_and_lets_nothing_in() {
         let mailbox = Mailbox::default();
-        mailbox.read(read_slot()).expect("open");
+        mailbox.read(read_slot(), Priority::Ordinary).expect("open");
         mailbox.close();
         let mail = mailbox.take(Waiting::CONTROL, LONG);
         assert!(mail.closed);
         assert_eq!(mail.reads.len(), 1);
-        let refused = mailbox.read(read_slot());
+        let refused = mailbox.read(read_slot(), Priority::Ordinary);
         assert_eq!(refused, Err(Refused(ApiError::Stopped)));
         assert!(mailbox.take(READS, NO_TIME).closed);
+    }
+
+    #[test]
+    fn reads_are_refused_above_the_bound_and_keep_alives_later() {
+        let mailbox = Mailbox::default();
+        for _ in 0..limits::WAITING_READS_MAX {
+            mailbox.read(read_slot(), Priority::Ordinary).expect("room");
+        }
+        let refused = Err(Refused(ApiError::RequestTooManyRequests));
+        assert_eq!(mailbox.read(read_slot(), Priority::Ordinary), refused);
+        for _ in 0..limits::WAITING_READS_RESERVED {
+            mailbox
+                .read(read_slot(), Priority::Lease)
+                .expect("reserved");
+        }
+        assert_eq!(mailbox.read(read_slot(), Priority::Lease), refused);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use conclave_storage::MemberId;
 use conclave_storage::machine::Reply;
 use conclave_storage::reader::Reader;
 
+use crate::admission::Priority;
 use crate::limits;
 use crate::seed::Seed;
 
@@ -60,6 +61,14 @@ pub(crate) fn prepare(mut body: Body, settings: &Settings, seed: &dyn Seed) -> B
         grant.ttl = grant.ttl.max(settings.lease_ttl_seconds_min);
     }
     body
+}
+
+/// Returns the priority of a command.
+pub(crate) fn priority(body: &Body) -> Priority {
+    match body {
+        Body::LeaseRevoke(_) | Body::LeaseExpire(_) => Priority::Lease,
+        _ => Priority::Ordinary,
+    }
 }
 
 /// Returns how much a command may add to the logical size, by etcd's rule of thumb. Zero for a
