@@ -24,6 +24,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::fair_use::Settings as FairUse;
 use crate::net::tls::TlsSettings;
 
 mod addresses;
@@ -31,6 +32,7 @@ pub mod arguments;
 mod auto_compaction;
 mod check;
 mod error;
+mod fair_use;
 mod foreign;
 mod former;
 mod gates;
@@ -133,6 +135,8 @@ pub struct Config {
     pub grpc_keepalive_interval: Option<Duration>,
     /// Time to wait for the answer to a ping before the connection is closed.
     pub grpc_keepalive_timeout: Duration,
+    /// Limits on what one user and one address may use.
+    pub fair_use: FairUse,
     /// Whether a member asks for pre-votes before it starts an election.
     pub pre_vote: bool,
     /// Whether membership changes that would endanger the quorum are refused.

@@ -22,6 +22,7 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
+use crate::fair_use::FairUse;
 use crate::metrics::Metrics;
 use crate::net;
 use crate::net::drain::drive;
@@ -95,12 +96,12 @@ impl Default for Settings {
 
 /// Serves clients on `listener` until `shutdown` is cancelled and the last connection has ended.
 /// With `tls` every connection must begin with its handshake.
-/// Several listeners are served by as many calls, with the same `metrics` and `places`.
+/// Several listeners are served by as many calls, with the same `metrics`, `places` and `fair_use`.
 pub(crate) async fn serve(
     listener: Listener,
     (handle, metrics, authenticator): (Handle, Arc<Metrics>, Arc<Authenticator>),
     settings: Settings,
-    places: Arc<ClientPlaces>,
+    (places, fair_use): (Arc<ClientPlaces>, Option<Arc<FairUse>>),
     tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
@@ -108,7 +109,7 @@ pub(crate) async fn serve(
         received: metrics.stats().client_received_bytes.clone(),
         sent: metrics.stats().client_sent_bytes.clone(),
     };
-    let front = Front::new(handle, metrics, authenticator)
+    let front = Front::new(handle, metrics, authenticator, fair_use)
         .await
         .map_err(io::Error::other)?;
     let clients = Arc::new(Clients {

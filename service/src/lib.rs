@@ -26,6 +26,7 @@ pub mod banner;
 pub mod config;
 pub mod descriptors;
 pub mod edge;
+pub mod fair_use;
 pub mod http;
 pub mod logging;
 pub mod metrics;

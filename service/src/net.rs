@@ -47,6 +47,7 @@ pub mod tls;
 pub(crate) mod drain;
 pub(crate) mod endpoint;
 pub(crate) mod newcomers;
+pub(crate) mod origin;
 pub(crate) mod preface;
 pub(crate) mod read_through;
 pub(crate) mod serve;

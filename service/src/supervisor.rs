@@ -19,6 +19,7 @@ use crate::config::{Config, MemberUrl};
 use crate::descriptors::{self, Budget};
 use crate::edge::places::ClientPlaces;
 use crate::edge::{self, monitoring};
+use crate::fair_use::FairUse;
 use crate::member::{self, Certificates, Running};
 use crate::metrics::Metrics;
 use crate::net::listener::{Listener, bind_tcp};
@@ -159,10 +160,12 @@ fn serve(
     budget.report();
     let refused = &metrics.stats().client_connections_refused;
     let places = ClientPlaces::new(budget.clients, refused.clone());
+    let fair_use = FairUse::new(&config.fair_use, &metrics.stats().refused_by_limit);
+    let fair_use = fair_use.map(Arc::new);
     for (url, listener) in listeners {
         let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
         let authenticator = Arc::clone(authenticator);
-        let places = Arc::clone(&places);
+        let places = (Arc::clone(&places), fair_use.clone());
         let tls = tls.clone().filter(|_| url.is_tls());
         let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
         // With port 0, the log is the only place that has the address.

@@ -1,5 +1,7 @@
 //! One member to test, of any backend.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use conclave_proto::etcdserverpb as pb;
 use conclave_proto::mvccpb::KeyValue;
@@ -95,6 +97,13 @@ impl Node {
     /// A new connection.
     pub fn another_channel(&self) -> Channel {
         connect(self.endpoint())
+    }
+
+    /// A new connection from this local address.
+    pub fn channel_from(&self, address: IpAddr) -> Channel {
+        endpoint(self.endpoint())
+            .local_address(Some(address))
+            .connect_lazy()
     }
 
     /// The stub of KV.
@@ -230,9 +239,12 @@ impl Running {
 }
 
 /// A connection that is established when first used.
-pub fn connect(endpoint: &str) -> Channel {
-    Endpoint::from_shared(endpoint.to_owned())
+pub fn connect(url: &str) -> Channel {
+    endpoint(url).connect_lazy()
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::from_shared(url.to_owned())
         .expect("the harness makes valid URLs")
         .tcp_nodelay(true)
-        .connect_lazy()
 }

@@ -51,6 +51,7 @@ mod compressed;
 mod delete;
 mod election;
 mod etcd_client;
+mod fair_use;
 mod lease;
 mod lease_keys;
 mod lock;

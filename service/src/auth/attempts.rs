@@ -15,9 +15,8 @@
 //! A successful login does not reset the count; otherwise someone with a user of their own could
 //! guess the passwords of others without bound.
 //!
-//! An address is an IPv4 address or a /64 network of IPv6, which is what one customer gets. The
-//! clients of all Unix sockets count as one address. There is no bound for each user, because with
-//! it anyone could lock users out.
+//! An address is an [`Origin`]. There is no bound for each user, because with it anyone could lock
+//! users out.
 //!
 //! # Memory
 //!
@@ -25,10 +24,10 @@
 //! [`Limits::addresses_max`] are kept; beyond it the one that would be forgotten first is.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::net::origin::Origin;
 use conclave_core::clock::Moment;
 
 /// The bounds.
@@ -53,40 +52,6 @@ impl Default for Limits {
             window: Duration::from_secs(60),
             refusal: Duration::from_secs(60),
             addresses_max: 1 << 16,
-        }
-    }
-}
-
-/// Where clients come from, as far as they are counted together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Origin {
-    UnixSocket,
-    Address(IpAddr),
-    /// The first address of a /64.
-    Network(Ipv6Addr),
-}
-
-impl Origin {
-    fn of(remote: Option<IpAddr>) -> Origin {
-        match remote.map(|address| address.to_canonical()) {
-            None => Origin::UnixSocket,
-            // Every process of this machine can have it, and no network is behind it.
-            Some(address) if address.is_loopback() => Origin::Address(address),
-            Some(address @ IpAddr::V4(_)) => Origin::Address(address),
-            Some(IpAddr::V6(address)) => {
-                let network = address.to_bits() & !u128::from(u64::MAX);
-                Origin::Network(Ipv6Addr::from_bits(network))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::UnixSocket => write!(f, "Unix sockets"),
-            Origin::Address(address) => write!(f, "{address}"),
-            Origin::Network(network) => write!(f, "{network}/64"),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
 use super::auto_compaction::check_auto_compaction;
+use super::fair_use::check_fair_use;
 use super::gates::{Gates, check_feature_gates, peer_local_address};
 use super::raw::Raw;
 use super::security::{check_security, file};
@@ -78,6 +79,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         grpc_keepalive_interval: Some(duration("grpc-keepalive-interval", keepalive)?)
             .filter(|interval| !interval.is_zero()),
         grpc_keepalive_timeout: duration("grpc-keepalive-timeout", keepalive_timeout)?,
+        fair_use: check_fair_use(&raw.fair_use)?,
         pre_vote: clustering.pre_vote,
         strict_reconfig_check: clustering.strict_reconfig_check,
         max_learners: number("max-learners", &clustering.max_learners, 1..=usize::MAX)?,
@@ -288,7 +290,11 @@ fn check_log_outputs(text: &str) -> Result<Vec<LogOutput>, ConfigError> {
     Ok(outputs)
 }
 
-fn number<N>(flag: &'static str, text: &str, range: RangeInclusive<N>) -> Result<N, ConfigError>
+pub(super) fn number<N>(
+    flag: &'static str,
+    text: &str,
+    range: RangeInclusive<N>,
+) -> Result<N, ConfigError>
 where
     N: FromStr + PartialOrd + Display,
 {

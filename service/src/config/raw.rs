@@ -40,6 +40,8 @@ pub struct Raw {
     #[command(flatten)]
     pub(super) auth: AuthFlags,
     #[command(flatten)]
+    pub(super) fair_use: FairUseFlags,
+    #[command(flatten)]
     pub(super) monitoring: MonitoringFlags,
     #[command(flatten)]
     pub(super) logging: LoggingFlags,
@@ -286,6 +288,36 @@ pub(super) struct AuthFlags {
     /// Seconds without use after which a simple token ends; 0 means 300
     #[arg(long, value_name = "SECONDS", default_value = "300")]
     pub(super) auth_token_ttl: String,
+}
+
+/// Limits on what one client may use of this member; etcd has no such flags.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Fair use")]
+pub(super) struct FairUseFlags {
+    /// Calls that each user may begin in a second; 0 means no limit
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(super) max_requests_per_second_per_user: String,
+    /// Bytes of requests and replies that each user may move in a second; 0 means no limit
+    #[arg(long, value_name = "BYTES", default_value = "0")]
+    pub(super) max_bytes_per_second_per_user: String,
+    /// Streaming calls that each user may have open; 0 means no limit
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(super) max_streams_per_user: String,
+    /// Watchers that each user may have; 0 means no limit
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(super) max_watches_per_user: String,
+    /// Calls that each address may begin in a second; 0 means no limit
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(super) max_requests_per_second_per_address: String,
+    /// Bytes of requests and replies that each address may move in a second; 0 means no limit
+    #[arg(long, value_name = "BYTES", default_value = "0")]
+    pub(super) max_bytes_per_second_per_address: String,
+    /// Streaming calls that each address may have open; 0 means no limit
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(super) max_streams_per_address: String,
+    /// Watchers that each address may have; 0 means no limit
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(super) max_watches_per_address: String,
 }
 
 /// Metrics and health checks.

@@ -17,6 +17,7 @@ use pin_project_lite::pin_project;
 use tonic::body::Body;
 use tower::Service as _;
 
+use crate::fair_use::FairUse;
 use crate::grpc::service_of;
 use crate::metrics::Metrics;
 use crate::net::ConnectionInfo;
@@ -45,8 +46,9 @@ impl Front {
         handle: Handle,
         metrics: Arc<Metrics>,
         authenticator: Arc<Authenticator>,
+        fair_use: Option<Arc<FairUse>>,
     ) -> Result<Front, tonic_reflection::server::Error> {
-        let calls = stack(handle.clone(), &metrics, authenticator).await?;
+        let calls = stack(handle.clone(), &metrics, authenticator, fair_use).await?;
         let plain = plain::routes(handle, metrics).fallback(not_found);
         Ok(Front {
             sites: Arc::new(Sites { calls, plain }),

@@ -36,6 +36,8 @@ macro_rules! declare {
             pub keep_alive_streams_failed: IntCounter,
             /// Promotions requested of this member that failed, by the reason.
             pub promotions_failed: IntCounterVec,
+            /// Calls and watchers that were refused by a limit of fair use, by the limit's flag.
+            pub refused_by_limit: IntCounterVec,
         }
 
         impl Stats {
@@ -50,9 +52,11 @@ macro_rules! declare {
                     watch_streams_failed: failed("watch"),
                     keep_alive_streams_failed: failed("lease-keepalive"),
                     promotions_failed: promotions_failed()?,
+                    refused_by_limit: refused_by_limit()?,
                 };
                 $(collectors.push(Box::new(stats.$field.clone()));)*
                 collectors.push(Box::new(stats.promotions_failed.clone()));
+                collectors.push(Box::new(stats.refused_by_limit.clone()));
                 collectors.push(Box::new(stream_failures));
                 Ok((stats, collectors))
             }
@@ -182,6 +186,14 @@ fn promotions_failed() -> prometheus::Result<IntCounterVec> {
         "Promotions asked of this member in vain.",
     );
     IntCounterVec::new(opts, &["Reason"])
+}
+
+fn refused_by_limit() -> prometheus::Result<IntCounterVec> {
+    let opts = Opts::new(
+        "conclave_refused_by_limit_total",
+        "Calls and watchers that were refused because a user or an address has reached a limit.",
+    );
+    IntCounterVec::new(opts, &["limit"])
 }
 
 /// A histogram with this many buckets from the first on, each twice as long as the one before.

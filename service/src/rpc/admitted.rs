@@ -45,6 +45,7 @@ use super::authorization::{Asker, Guarded};
 use super::credential::{Credential, Identified};
 use super::stream::{Ended, Ending};
 use super::{status, validate};
+use crate::fair_use::Watches;
 use crate::method::{Method, Permission};
 use crate::metrics::{Calls, Metrics, Stats};
 
@@ -227,13 +228,14 @@ impl Gate {
         }
     }
 
-    /// Serves the watchers of a stream, each of which is judged.
-    pub(super) fn watch<I>(&self, requests: I) -> Responses<Status>
+    /// Serves the watchers of a stream, each of which is judged, and has a place in `watches` if
+    /// those of its client are limited.
+    pub(super) fn watch<I>(&self, requests: I, watches: Option<Watches>) -> Responses<Status>
     where
         I: Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + 'static,
     {
-        let watches = self.entrance.handle.watches().clone();
-        watch::serve(watches, requests, StreamViewer::new(self.clone()))
+        let viewer = StreamViewer::new(self.clone(), watches);
+        watch::serve(self.entrance.handle.watches().clone(), requests, viewer)
     }
 
     /// Makes `items` the response stream of a call.

@@ -7,9 +7,10 @@
 //! the credential that came with it.
 //!
 //! ```text
-//!   edge ─▶ name ─▶ count ─▶ deadline ─▶ identity ─▶ check ─▶ decompress ─▶ answer ─▶ services
-//!                                                                                         │
-//!   edge ◀───────── count ◀─ deadline ◀───────────── refusal or response ◀── answer ◀─────┘
+//!   edge ─▶ name ─▶ count ─▶ deadline ─▶ identity ─▶ limit ─▶ check ─▶ decompress ─▶ answer
+//!                                                                                     │   ▲
+//!                                                                                     ▼   │
+//!   edge ◀───────── count ◀─ deadline ◀──────────── limit ◀── refusal or response ── services
 //! ```
 //!
 //! Who may do what is no layer: that depends on the keys in the request, so the handlers have
@@ -19,7 +20,8 @@
 //!
 //! A layer is called through a shared reference, so the stack is not cloned for a call: each
 //! implements [`Service`] for `&Layer`. Nothing is boxed but a timer, for a call that has a
-//! deadline and has to wait, and the map of the request's extensions.
+//! deadline and has to wait, and the map of the request's extensions; and with limits, what a call
+//! uses.
 //!
 //! # Invariants
 //!
@@ -37,6 +39,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
 use super::authenticator::Authenticator;
+use crate::fair_use::FairUse;
 use crate::method::Method;
 use crate::metrics::Metrics;
 use conclave_core::handle::Handle;
@@ -48,6 +51,7 @@ mod deadline;
 mod decompress;
 mod gzip;
 mod identity;
+mod limit;
 mod name;
 mod refusal;
 mod services;
@@ -60,14 +64,17 @@ use count::{Count, CountBody, CountLayer};
 use deadline::{Deadline, DeadlineBody, DeadlineLayer};
 use decompress::{Decompress, DecompressLayer};
 use identity::{Identity, IdentityLayer};
+use limit::{Limit, LimitLayer, Metered};
 use name::{Name, NameLayer};
 use services::Services;
 
+pub(super) use limit::Meter;
+
 /// The services inside their layers.
-pub(crate) type Stack = Name<Count<Deadline<Identity<Check<Decompress<Answer<Services>>>>>>>;
+pub(crate) type Stack = Name<Count<Deadline<Identity<Limit<Check<Decompress<Answer<Services>>>>>>>>;
 
 /// The body of a response.
-pub(crate) type StackBody = CountBody<DeadlineBody<Body>>;
+pub(crate) type StackBody = CountBody<DeadlineBody<Metered<Body>>>;
 
 /// The future of a response.
 pub(crate) type StackFuture = <&'static Stack as Service<http::Request<Incoming>>>::Future;
@@ -77,7 +84,9 @@ pub(crate) async fn stack(
     handle: Handle,
     metrics: &Metrics,
     authenticator: Arc<Authenticator>,
+    fair_use: Option<Arc<FairUse>>,
 ) -> Result<Stack, tonic_reflection::server::Error> {
+    let limit = LimitLayer::new(fair_use, handle.clone(), Arc::clone(&authenticator));
     let services = Services::new(handle.clone(), metrics, authenticator).await?;
     let message_bytes_max = services.message_bytes_max();
     Ok(ServiceBuilder::new()
@@ -92,9 +101,11 @@ pub(crate) async fn stack(
         .layer(DeadlineLayer)
         // Finds the token or the certificate that comes with the call.
         .layer(IdentityLayer)
-        // Here is the place of layers that need to know who calls, like limits of use, or a record
-        // of calls.
+        // Here is the place of a layer that records calls: it needs to know who calls, and calls
+        // that are refused below are to be recorded.
         //
+        // Refuses the calls of a user or an address that has used up its limits.
+        .layer(limit)
         // Refuses what this member cannot serve now, whatever the request.
         .layer(CheckLayer::new(handle, metrics))
         // Decompresses messages, and bounds their size before and after.

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{self, Poll};
 
 use conclave_proto::ApiError;
@@ -19,6 +20,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 
 use super::admitted::Gate;
+use super::stack::Meter;
 use super::stream::{Ended, is_unreadable};
 use super::{Context, status};
 use crate::method::Method;
@@ -103,7 +105,9 @@ async fn open(
 ) -> Result<Response<Ended<WatchResponses>>, Status> {
     let (metadata, extensions, requests) = request.into_parts();
     let gate = context.open(Method::Watch, &extensions).await;
-    let responses = gate.watch(counted(&gate, requests));
+    let meter = extensions.get::<Arc<Meter>>();
+    let watches = meter.map(|meter| meter.watches());
+    let responses = gate.watch(counted(&gate, requests), watches);
     Ok(gate.stream(Method::Watch, &metadata, WatchResponses(responses)))
 }
 

@@ -61,6 +61,12 @@ pub trait Viewer: Send + Sync + 'static {
     /// Permits a new watcher of these keys, or not.
     fn permit(&self, range: &KeyRange) -> impl Future<Output = Result<(), ApiError>> + Send;
 
+    /// Takes a place for another watcher, or returns the reason why there is none.
+    fn add_watcher(&self) -> Result<(), String>;
+
+    /// Gives back all places but those of this many watchers.
+    fn keep_watchers(&self, count: usize);
+
     /// Permits a watcher of these keys to go on after the mark has changed, or not.
     fn permit_still(&self, range: &KeyRange) -> Result<(), ApiError>;
 }
@@ -229,6 +235,11 @@ impl<V: Viewer> Serving<V> {
                     self.session.refuse(error.go_text(), self.now());
                     return Ok(());
                 }
+                // If the session refuses it, the place is given back with the next flush.
+                if let Err(reason) = self.viewer.add_watcher() {
+                    self.session.refuse(reason, self.now());
+                    return Ok(());
+                }
                 let applied = self.watches.reader.applied();
                 self.session
                     .create(request, applied.revision, applied.compacted);
@@ -356,6 +367,7 @@ impl<V: Viewer> Serving<V> {
     /// Puts all responses into the outbox and waits until they are taken.
     async fn flush(&mut self) {
         self.gauges.set(self.session.len(), self.session.lagging());
+        self.viewer.keep_watchers(self.session.len());
         let responses = self.session.take_responses();
         if responses.is_empty() {
             return;

@@ -11,19 +11,23 @@ use parking_lot::Mutex;
 use conclave_core::watch::Viewer;
 
 use super::Gate;
+use crate::fair_use::Watches;
 
 /// The client of a watch stream.
 pub(super) struct StreamViewer {
     gate: Gate,
     /// The user for whom the last watcher was created. A watcher outlives the token of its user.
     user: Mutex<Option<Arc<str>>>,
+    /// The places of the watchers; `None` if they are not limited.
+    watches: Option<Mutex<Watches>>,
 }
 
 impl StreamViewer {
-    pub(super) fn new(gate: Gate) -> StreamViewer {
+    pub(super) fn new(gate: Gate, watches: Option<Watches>) -> StreamViewer {
         StreamViewer {
             gate,
             user: Mutex::default(),
+            watches: watches.map(Mutex::new),
         }
     }
 }
@@ -46,6 +50,20 @@ impl Viewer for StreamViewer {
         let caller = access.guard.and_then(|guard| guard.caller.clone());
         *self.user.lock() = caller.map(|caller| caller.user);
         Ok(())
+    }
+
+    fn add_watcher(&self) -> Result<(), String> {
+        let added = self.watches.as_ref().map(|watches| watches.lock().add());
+        added.unwrap_or(Ok(())).map_err(|refused| {
+            // In the words of Go's gRPC, like other refusals of watchers.
+            format!("rpc error: code = ResourceExhausted desc = {refused}")
+        })
+    }
+
+    fn keep_watchers(&self, count: usize) {
+        if let Some(watches) = &self.watches {
+            watches.lock().keep(count);
+        }
     }
 
     fn permit_still(&self, range: &KeyRange) -> Result<(), ApiError> {
