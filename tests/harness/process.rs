@@ -25,16 +25,25 @@ impl Process {
     /// Starts a process on a fresh directory, with these additional flags, and waits until it
     /// serves.
     pub fn start(flags: &[&str]) -> Self {
+        Self::start_at("http://127.0.0.1:0", flags)
+    }
+
+    /// The same with another client URL, whose port it keeps when it is restarted.
+    pub fn start_at(client_url: &str, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let mut process = Self::start_in(dir.path(), flags);
+        let mut process = Self::start_with(dir.path(), client_url, flags);
         process._owned_dir = Some(dir);
         process
     }
 
     /// Starts a process on the caller's directory.
     pub fn start_in(data_dir: &Path, flags: &[&str]) -> Self {
+        Self::start_with(data_dir, "http://127.0.0.1:0", flags)
+    }
+
+    fn start_with(data_dir: &Path, client_url: &str, flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let (child, endpoint) = serve(data_dir, "http://127.0.0.1:0", &flags);
+        let (child, endpoint) = serve(data_dir, client_url, &flags);
         Self {
             child,
             endpoint,

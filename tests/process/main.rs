@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod auto_compaction;
+mod client;
 mod data_dir;
 mod disk_full;
 mod failed_sync;

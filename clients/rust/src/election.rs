@@ -4,11 +4,14 @@ use bytes::Bytes;
 use tonic::Streaming;
 
 use crate::api::KeyValue;
+use crate::api::v3electionpb::election_client::ElectionClient;
 use crate::api::v3electionpb::{
     CampaignRequest, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest, ResignRequest,
 };
 use crate::lease::KeptLease;
-use crate::{Client, Error};
+use crate::{Client, Error, Transport};
+
+type Elections = ElectionClient<Transport>;
 
 impl Client {
     /// Waits until this candidate is elected in the election `name`. Other clients see `value` as
@@ -24,7 +27,11 @@ impl Client {
             lease: lease.id(),
             value: value.into(),
         };
-        let response = self.elections().campaign(request).await?.into_inner();
+        let send = |mut stub: Elections, request| async move { stub.campaign(request).await };
+        let response = self
+            .call(self.elections(), request, send)
+            .await?
+            .into_inner();
         let key = response
             .leader
             .ok_or(Error::Protocol("a campaign ended without a leader key"))?;
@@ -37,7 +44,11 @@ impl Client {
     /// Returns the current leader's key and value, or the API's "no leader" error.
     pub async fn leader(&self, name: impl Into<Bytes>) -> Result<KeyValue, Error> {
         let request = LeaderRequest { name: name.into() };
-        let response = self.elections().leader(request).await?.into_inner();
+        let send = |mut stub: Elections, request| async move { stub.leader(request).await };
+        let response = self
+            .call(self.elections(), request, send)
+            .await?
+            .into_inner();
         response.kv.ok_or(Error::Protocol("a leader without a key"))
     }
 
@@ -46,9 +57,10 @@ impl Client {
         &self,
         name: impl Into<Bytes>,
     ) -> Result<Streaming<LeaderResponse>, Error> {
+        let request = LeaderRequest { name: name.into() };
+        let send = |mut stub: Elections, request| async move { stub.observe(request).await };
         Ok(self
-            .elections()
-            .observe(LeaderRequest { name: name.into() })
+            .call(self.elections(), request, send)
             .await?
             .into_inner())
     }
@@ -73,7 +85,10 @@ impl Leadership {
             leader: Some(self.key.clone()),
             value: value.into(),
         };
-        self.client.elections().proclaim(request).await?;
+        let send = |mut stub: Elections, request| async move { stub.proclaim(request).await };
+        self.client
+            .call(self.client.elections(), request, send)
+            .await?;
         Ok(())
     }
 
@@ -82,7 +97,10 @@ impl Leadership {
         let request = ResignRequest {
             leader: Some(self.key.clone()),
         };
-        self.client.elections().resign(request).await?;
+        let send = |mut stub: Elections, request| async move { stub.resign(request).await };
+        self.client
+            .call(self.client.elections(), request, send)
+            .await?;
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Errors, by what the caller can do about them.
 
+use std::path::PathBuf;
+
 use conclave_proto::errors::ApiError;
 use tonic::{Code, Status};
 
@@ -9,6 +11,14 @@ pub enum Error {
     /// The endpoints cannot be used: a mistake in the caller's configuration.
     #[error("bad endpoint: {0}")]
     Endpoint(String),
+    /// A file of certificates or keys cannot be used.
+    #[error("{}: {problem}", file.display())]
+    Tls {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The server answered with an error of the API. The request had no effect, unless the error is
     /// a timeout.
     #[error("{0}")]
@@ -44,6 +54,7 @@ impl Error {
             }
             Self::Api(error) => error.code() == conclave_proto::errors::Code::Unavailable,
             Self::Endpoint(_)
+            | Self::Tls { .. }
             | Self::Compacted { .. }
             | Self::WatchCanceled(_)
             | Self::Protocol(_) => false,

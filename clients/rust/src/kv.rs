@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 
+use crate::api::kv_client::KvClient;
 use crate::api::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse,
     RangeRequest, RangeResponse, TxnRequest, TxnResponse,
 };
-use crate::{Client, Error, Keys};
+use crate::{Client, Error, Keys, Transport};
+
+type Kv = KvClient<Transport>;
 
 impl Client {
     /// Sets a key.
@@ -25,7 +28,8 @@ impl Client {
 
     /// Sets a key, with every option of the API: lease, previous value, keep value or lease.
     pub async fn put_with(&self, request: PutRequest) -> Result<PutResponse, Error> {
-        Ok(self.kv().put(request).await?.into_inner())
+        let send = |mut kv: Kv, request| async move { kv.put(request).await };
+        Ok(self.call(self.kv(), request, send).await?.into_inner())
     }
 
     /// Returns the key (linearizable), or `None` if it does not exist.
@@ -51,7 +55,8 @@ impl Client {
     /// Returns a range, with every option of the API: limit, revision, order, filters,
     /// serializable.
     pub async fn range_with(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
-        Ok(self.kv().range(request).await?.into_inner())
+        let send = |mut kv: Kv, request| async move { kv.range(request).await };
+        Ok(self.call(self.kv(), request, send).await?.into_inner())
     }
 
     /// Deletes the keys in `keys`; the response has their number.
@@ -65,21 +70,23 @@ impl Client {
             range_end,
             prev_kv: false,
         };
-        Ok(self.kv().delete_range(request).await?.into_inner())
+        let send = |mut kv: Kv, request| async move { kv.delete_range(request).await };
+        Ok(self.call(self.kv(), request, send).await?.into_inner())
     }
 
     /// Runs a transaction: evaluates the comparisons, then runs one of two lists of operations, all
     /// at one revision.
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
-        Ok(self.kv().txn(request).await?.into_inner())
+        let send = |mut kv: Kv, request| async move { kv.txn(request).await };
+        Ok(self.call(self.kv(), request, send).await?.into_inner())
     }
 
     /// Compacts the history before `revision`. With `physical`, returns when its space has been
     /// freed.
     pub async fn compact(&self, revision: i64, physical: bool) -> Result<(), Error> {
-        self.kv()
-            .compact(CompactionRequest { revision, physical })
-            .await?;
+        let request = CompactionRequest { revision, physical };
+        let send = |mut kv: Kv, request| async move { kv.compact(request).await };
+        self.call(self.kv(), request, send).await?;
         Ok(())
     }
 }

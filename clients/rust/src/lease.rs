@@ -7,11 +7,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::api::lease_client::LeaseClient;
 use crate::api::{
     LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest,
     LeaseTimeToLiveResponse,
 };
-use crate::{Client, Error};
+use crate::{Client, Error, Transport};
+
+type Leases = LeaseClient<Transport>;
 
 /// Number of renewals per TTL: two in a row may be lost.
 const RENEWALS_PER_TTL: u32 = 3;
@@ -26,7 +29,8 @@ impl Client {
             ttl: ttl_seconds,
             id: 0,
         };
-        let granted = self.leases().lease_grant(request).await?.into_inner();
+        let send = |mut stub: Leases, request| async move { stub.lease_grant(request).await };
+        let granted = self.call(self.leases(), request, send).await?.into_inner();
         let (alive_sender, alive) = watch::channel(true);
         let keeper = tokio::spawn(keep(self.clone(), granted.id, granted.ttl, alive_sender));
         Ok(KeptLease {
@@ -46,18 +50,16 @@ impl Client {
         keys: bool,
     ) -> Result<LeaseTimeToLiveResponse, Error> {
         let request = LeaseTimeToLiveRequest { id, keys };
-        Ok(self
-            .leases()
-            .lease_time_to_live(request)
-            .await?
-            .into_inner())
+        let send =
+            |mut stub: Leases, request| async move { stub.lease_time_to_live(request).await };
+        Ok(self.call(self.leases(), request, send).await?.into_inner())
     }
 
     /// Revokes a lease, which deletes its keys.
     pub async fn revoke(&self, id: i64) -> Result<(), Error> {
-        self.leases()
-            .lease_revoke(LeaseRevokeRequest { id })
-            .await?;
+        let send = |mut stub: Leases, request| async move { stub.lease_revoke(request).await };
+        let request = LeaseRevokeRequest { id };
+        self.call(self.leases(), request, send).await?;
         Ok(())
     }
 }
@@ -139,16 +141,23 @@ async fn renew_on_one_stream(
         return Renewals::Broken;
     }
     let opening = leases.lease_keep_alive(ReceiverStream::new(receiver));
-    let mut replies = match timeout_at(*deadline, opening).await {
-        Ok(Ok(replies)) => replies.into_inner(),
+    let opened = match timeout_at(*deadline, opening).await {
+        Ok(Ok(opened)) => opened,
+        // If the token was refused, the transport has forgotten it.
         Ok(Err(_)) => return Renewals::Broken,
         Err(_) => return Renewals::Lost,
     };
+    let (_, mut replies, used) = opened.into_parts();
     loop {
         match timeout_at(*deadline, replies.message()).await {
             Ok(Ok(Some(reply))) if reply.ttl > 0 => *deadline = sent + ttl,
             Ok(Ok(Some(_))) | Err(_) => return Renewals::Lost,
-            Ok(Ok(None) | Err(_)) => return Renewals::Broken,
+            Ok(Ok(None)) => return Renewals::Broken,
+            Ok(Err(status)) => {
+                // The next stream has a new token, if it was for the token.
+                client.forget_refused(&used, status.message()).await;
+                return Renewals::Broken;
+            }
         }
         tokio::time::sleep(ttl / RENEWALS_PER_TTL).await;
         sent = Instant::now();

@@ -22,25 +22,57 @@
 //! [`lock::Lock`] and an [`election::Leadership`] have the key that proves ownership, so that a
 //! transaction can be guarded by it.
 //!
-//! Writes are never retried. After a broken connection only the caller can know whether a second
-//! attempt would do the write twice. The error says whether the write may have happened.
+//! Writes are never retried, with one exception. After a broken connection only the caller can know
+//! whether a second attempt would do the write twice. The error says whether the write may have
+//! happened. The exception is a call that a server refused for its token: it was not executed.
+//!
+//! # TLS and users
+//!
+//! ```no_run
+//! # async fn tour(password: &str) -> Result<(), conclave_client::Error> {
+//! use conclave_client::{Options, TlsFiles};
+//!
+//! let tls = TlsFiles::trusting("ca.pem").presenting("client.pem", "client.key");
+//! let client = Options::new()
+//!     .tls(tls)
+//!     .user("alice", password)
+//!     .connect(["https://127.0.0.1:2379"])
+//!     .await?;
+//! # Ok(()) }
+//! ```
+//!
+//! The certificate files are read for every new connection. With a user the client logs in before
+//! its first call, and again when a server has refused its token: because the token has expired,
+//! the server was restarted, or users and roles have changed since the login (with JSON Web
+//! Tokens). All calls share one login, and a call that was refused for its token is sent once more,
+//! or twice if users and roles change at that moment. Watches and leases go on in the same way.
 
-use std::time::Duration;
+use std::future::Future;
 
 use conclave_proto::v3electionpb::election_client::ElectionClient;
 use conclave_proto::v3lockpb::lock_client::LockClient;
-use tonic::transport::{Channel, Endpoint};
+use tonic::{Extensions, Response, Status};
 
+mod connections;
 pub mod election;
 pub mod error;
 mod keys;
 pub mod kv;
 pub mod lease;
 pub mod lock;
+mod session;
+mod tls;
+mod transport;
 pub mod watch;
 
 pub use error::Error;
 pub use keys::Keys;
+pub use tls::TlsFiles;
+pub use transport::Transport;
+
+use connections::Connections;
+use session::{Session, User, is_refused_token};
+use tls::Tls;
 
 /// The API's messages, as generated from its `.proto` files.
 pub mod api {
@@ -49,89 +81,153 @@ pub mod api {
     pub use conclave_proto::{v3electionpb, v3lockpb};
 }
 
+use api::auth_client::AuthClient;
 use api::cluster_client::ClusterClient;
 use api::kv_client::KvClient;
 use api::lease_client::LeaseClient;
 use api::maintenance_client::MaintenanceClient;
 use api::watch_client::WatchClient;
 
-/// Time limit of a connection attempt, after which another endpoint is tried.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Interval of probes on an idle connection, so that a dead machine is detected without traffic.
-/// etcd refuses clients that ping more often than every 5 s.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// Time to wait for the answer to a probe.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a call is sent again that was refused for its token. Users and roles may change
+/// between a login and the next call; if they do so all the time, the caller gets the error.
+const REPEATS_MAX: usize = 2;
 
-/// A connection to a cluster. Cheap to clone; clones share the connection.
+/// How to connect to a cluster.
+#[derive(Debug, Default)]
+pub struct Options {
+    tls: Option<TlsFiles>,
+    user: Option<User>,
+}
+
+impl Options {
+    /// Plain connections, without a user.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Uses TLS for endpoints that begin with `https://`.
+    #[must_use]
+    pub fn tls(mut self, files: TlsFiles) -> Self {
+        self.tls = Some(files);
+        self
+    }
+
+    /// Logs in with this user and password.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        let (name, password) = (name.into(), password.into());
+        self.user = Some(User { name, password });
+        self
+    }
+
+    /// Creates a client for the servers at `endpoints`: `http://host:port`, `https://host:port`, or
+    /// `unix:///path` of a socket. Requests are spread over the servers. Connections are made when
+    /// first needed, so this succeeds even if a server is down, and the first request reports the
+    /// error.
+    ///
+    /// # Errors
+    /// [`Error::Endpoint`] if an endpoint is not a URL, or if the list is empty; [`Error::Tls`] if
+    /// a file cannot be used.
+    pub async fn connect<I, E>(self, endpoints: I) -> Result<Client, Error>
+    where
+        I: IntoIterator<Item = E>,
+        E: AsRef<str>,
+    {
+        let tls = self.tls.map(Tls::open).transpose()?;
+        let connections = Connections::new(endpoints, tls)?;
+        let user = self.user;
+        let session = user.map(|user| Session::new(user, connections.clone()));
+        Ok(Client {
+            transport: Transport::new(connections, session),
+        })
+    }
+}
+
+/// A connection to a cluster. Cheap to clone; clones share the connection and the login.
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
+    transport: Transport,
 }
 
 impl Client {
-    /// Creates a client for the servers at `endpoints` (`http://host:port`). Requests are spread
-    /// over the servers that answer. Connections are made when first needed, so this succeeds even
-    /// if a server is down, and the first request reports the error.
+    /// Creates a client with plain connections and without a user: [`Options::connect`].
     ///
     /// # Errors
-    /// [`Error::Endpoint`] if an endpoint is not a URL, or if the list is empty.
+    /// As [`Options::connect`].
     pub async fn connect<I, E>(endpoints: I) -> Result<Self, Error>
     where
         I: IntoIterator<Item = E>,
         E: AsRef<str>,
     {
-        let endpoints = endpoints
-            .into_iter()
-            .map(|url| endpoint(url.as_ref()))
-            .collect::<Result<Vec<_>, Error>>()?;
-        let channel = match endpoints.as_slice() {
-            [] => return Err(Error::Endpoint("no endpoint was given".into())),
-            [only] => only.connect_lazy(),
-            _ => Channel::balance_list(endpoints.into_iter()),
-        };
-        Ok(Self { channel })
+        Options::new().connect(endpoints).await
     }
 
-    /// Returns the generated key-value stub, without a size limit on replies.
-    pub fn kv(&self) -> KvClient<Channel> {
-        KvClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+    /// Sends a call; sends it again if it was refused for its token, which the transport has
+    /// forgotten by then.
+    pub(crate) async fn call<S, M, R, F>(
+        &self,
+        stub: S,
+        message: M,
+        send: impl Fn(S, M) -> F,
+    ) -> Result<Response<R>, Error>
+    where
+        S: Clone,
+        M: Clone,
+        F: Future<Output = Result<Response<R>, Status>>,
+    {
+        let repeats = if self.transport.logs_in() {
+            REPEATS_MAX
+        } else {
+            0
+        };
+        for _ in 0..repeats {
+            match send(stub.clone(), message.clone()).await {
+                Err(status) if is_refused_token(status.message()) => {}
+                answer => return Ok(answer?),
+            }
+        }
+        Ok(send(stub, message).await?)
+    }
+
+    async fn forget_refused(&self, used: &Extensions, reason: &str) -> bool {
+        self.transport.forget_refused(used, reason).await
+    }
+
+    /// Returns the generated key-value stub, without a size limit on replies. Calls of the stubs
+    /// have the client's token, but are not sent again when it was refused; the next call logs in.
+    pub fn kv(&self) -> KvClient<Transport> {
+        KvClient::new(self.transport.clone()).max_decoding_message_size(usize::MAX)
     }
 
     /// Returns the generated lease stub.
-    pub fn leases(&self) -> LeaseClient<Channel> {
-        LeaseClient::new(self.channel.clone())
+    pub fn leases(&self) -> LeaseClient<Transport> {
+        LeaseClient::new(self.transport.clone())
     }
 
     /// Returns the generated maintenance stub.
-    pub fn maintenance(&self) -> MaintenanceClient<Channel> {
-        MaintenanceClient::new(self.channel.clone())
+    pub fn maintenance(&self) -> MaintenanceClient<Transport> {
+        MaintenanceClient::new(self.transport.clone())
     }
 
     /// Returns the generated cluster stub.
-    pub fn cluster(&self) -> ClusterClient<Channel> {
-        ClusterClient::new(self.channel.clone())
+    pub fn cluster(&self) -> ClusterClient<Transport> {
+        ClusterClient::new(self.transport.clone())
     }
 
-    fn watches(&self) -> WatchClient<Channel> {
-        WatchClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX)
+    /// Returns the generated auth stub.
+    pub fn auth(&self) -> AuthClient<Transport> {
+        AuthClient::new(self.transport.clone())
     }
 
-    fn locks(&self) -> LockClient<Channel> {
-        LockClient::new(self.channel.clone())
+    fn watches(&self) -> WatchClient<Transport> {
+        WatchClient::new(self.transport.clone()).max_decoding_message_size(usize::MAX)
     }
 
-    fn elections(&self) -> ElectionClient<Channel> {
-        ElectionClient::new(self.channel.clone())
+    fn locks(&self) -> LockClient<Transport> {
+        LockClient::new(self.transport.clone())
     }
-}
 
-fn endpoint(url: &str) -> Result<Endpoint, Error> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|error| Error::Endpoint(format!("{url:?} is not a URL: {error}")))?;
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT))
+    fn elections(&self) -> ElectionClient<Transport> {
+        ElectionClient::new(self.transport.clone())
+    }
 }

@@ -2,9 +2,12 @@
 
 use bytes::Bytes;
 
+use crate::api::v3lockpb::lock_client::LockClient;
 use crate::api::v3lockpb::{LockRequest, UnlockRequest};
 use crate::lease::KeptLease;
-use crate::{Client, Error};
+use crate::{Client, Error, Transport};
+
+type Locks = LockClient<Transport>;
 
 impl Client {
     /// Waits until the lock `name` is held under `lease`. Dropping the future leaves the queue.
@@ -13,7 +16,8 @@ impl Client {
             name: name.into(),
             lease: lease.id(),
         };
-        let response = self.locks().lock(request).await?.into_inner();
+        let send = |mut locks: Locks, request| async move { locks.lock(request).await };
+        let response = self.call(self.locks(), request, send).await?.into_inner();
         Ok(Lock {
             client: self.clone(),
             key: response.key,
@@ -38,11 +42,10 @@ impl Lock {
 
     /// Releases the lock, which passes to the next in the queue.
     pub async fn unlock(self) -> Result<(), Error> {
-        self.client
-            .locks()
-            .unlock(UnlockRequest {
-                key: self.key.clone(),
-            })
+        let Lock { client, key } = self;
+        let send = |mut locks: Locks, request| async move { locks.unlock(request).await };
+        client
+            .call(client.locks(), UnlockRequest { key }, send)
             .await?;
         Ok(())
     }

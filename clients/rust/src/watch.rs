@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::{Extensions, Streaming};
 
 use crate::api::{
     Event, WatchCreateRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
 };
-use crate::{Client, Error, Keys};
+use crate::{Client, Error, Keys, REPEATS_MAX};
 
 /// Pause before a broken watch is opened again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
@@ -82,6 +82,8 @@ struct OpenStream {
     /// Kept open, because the server ends the stream when this side closes.
     _requests: mpsc::Sender<WatchRequest>,
     responses: Streaming<WatchResponse>,
+    /// Names the token that the stream was opened with.
+    used: Extensions,
 }
 
 /// Changes up to and including `revision`.
@@ -99,7 +101,8 @@ impl Watch {
     ///
     /// # Errors
     /// [`Error::Compacted`] if the next events have been compacted, [`Error::WatchCanceled`] if the
-    /// server cancels the watch. The watch has ended then.
+    /// server cancels the watch. The watch has ended then. Other errors are those of a login or of
+    /// a connection; after them the next call tries again, from the same revision.
     pub async fn next(&mut self) -> Result<Option<Batch>, Error> {
         while !self.ended {
             let Some(stream) = &mut self.stream else {
@@ -112,6 +115,13 @@ impl Watch {
                 continue;
             };
             match stream.responses.message().await {
+                Ok(Some(response)) if response.canceled => {
+                    let reason = &response.cancel_reason;
+                    match self.client.forget_refused(&stream.used, reason).await {
+                        true => self.stream = None,
+                        false => drop(self.accept(response)?),
+                    }
+                }
                 Ok(Some(response)) => {
                     if let Some(batch) = self.accept(response)? {
                         return Ok(Some(batch));
@@ -119,8 +129,10 @@ impl Watch {
                 }
                 Ok(None) => self.stream = None,
                 Err(status) => {
+                    let reason = status.message();
+                    let is_refused = self.client.forget_refused(&stream.used, reason).await;
                     let error = Error::from(status);
-                    if !error.is_unavailable() {
+                    if !is_refused && !error.is_unavailable() {
                         self.ended = true;
                         return Err(error);
                     }
@@ -131,8 +143,20 @@ impl Watch {
         Ok(None)
     }
 
-    /// Opens a stream and waits for the acknowledgement.
+    /// Opens a stream and waits for the acknowledgement. A watch that was refused for its token is
+    /// opened with another one.
     async fn connect(&mut self) -> Result<(), Error> {
+        for _ in 0..REPEATS_MAX {
+            if self.open_stream().await? {
+                return Ok(());
+            }
+        }
+        self.open_stream().await?;
+        Ok(())
+    }
+
+    /// Returns false if the watch was refused for its token, which is forgotten.
+    async fn open_stream(&mut self) -> Result<bool, Error> {
         let (requests, receiver) = mpsc::channel(1);
         let create = RequestUnion::CreateRequest(self.request.clone());
         let first = WatchRequest {
@@ -141,18 +165,20 @@ impl Watch {
         requests
             .try_send(first)
             .expect("the channel is new and holds one");
-        let responses = self
-            .client
-            .watches()
-            .watch(ReceiverStream::new(receiver))
-            .await?;
-        let mut responses = responses.into_inner();
+        let mut watches = self.client.watches();
+        let opened = watches.watch(ReceiverStream::new(receiver)).await?;
+        let (_, mut responses, used) = opened.into_parts();
         let created = responses.message().await?;
         let created = created.ok_or(Error::Protocol("the watch ended before it was created"))?;
+        let reason = &created.cancel_reason;
+        if created.canceled && self.client.forget_refused(&used, reason).await {
+            return Ok(false);
+        }
         let revision = created.header.as_ref().map_or(0, |header| header.revision);
         self.stream = Some(OpenStream {
             _requests: requests,
             responses,
+            used,
         });
         self.accept(created)?;
         if self.request.start_revision == 0 {
@@ -160,7 +186,7 @@ impl Watch {
             // the meantime.
             self.request.start_revision = revision + 1;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Records the last revision of a response, and returns its changes.
