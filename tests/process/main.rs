@@ -9,6 +9,7 @@ mod failed_sync;
 mod flags;
 mod foreign;
 mod kills;
+mod load_generator;
 mod log_files;
 mod metrics;
 mod monitoring;

@@ -555,7 +555,7 @@ impl Load {
 }
 
 /// The URLs of two listeners, from the lines that announce them.
-async fn two_endpoints(child: &Child, announced: &str) -> [String; 2] {
+pub(crate) async fn two_endpoints(child: &Child, announced: &str) -> [String; 2] {
     eventually("two listeners", || {
         let lines = child.lines();
         let found = lines.iter().filter(|line| line.contains(announced));

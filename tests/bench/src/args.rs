@@ -1,10 +1,15 @@
 //! The command line, and its checked values.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use conclave_client::TlsFiles;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use serde::Serialize;
 
 use crate::compare::Which;
@@ -13,6 +18,7 @@ use crate::data::Order;
 use crate::drive::Load;
 use crate::failover::Kind;
 use crate::pace::Plan;
+use crate::target::{Access, Login, Target, Tls, User};
 use crate::wire::Failure;
 use crate::workload::watch::Streams;
 
@@ -46,6 +52,8 @@ pub(crate) enum Command {
     LeaseGrant(LeaseGrantArgs),
     /// Keep leases alive.
     KeepAlive(KeepAliveArgs),
+    /// Log in, each time with the password.
+    Login(LoadArgs),
     /// Fill a server, kill and stop it, and time its recovery. Starts the server itself.
     Restart(RestartArgs),
     /// Start Conclave and etcd, run everything on both in turn, and print the ratios.
@@ -62,7 +70,7 @@ pub(crate) enum Command {
 /// Common to all workloads.
 #[derive(Args, Debug)]
 pub(crate) struct LoadArgs {
-    /// Endpoints, clear text; connections are spread over them.
+    /// Endpoints, `http://` or `https://`; connections are spread over them.
     #[arg(
         long,
         alias = "endpoints",
@@ -70,6 +78,8 @@ pub(crate) struct LoadArgs {
         default_value = "http://127.0.0.1:2379"
     )]
     endpoint: Vec<String>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// Allow endpoints on other machines.
     #[arg(long)]
     allow_remote: bool,
@@ -108,6 +118,48 @@ pub(crate) struct LoadArgs {
     /// Show no progress bar. (It is never shown if standard error is not a terminal.)
     #[arg(long)]
     quiet: bool,
+}
+
+/// What the servers of a workload require, by the names of etcdctl's flags.
+#[derive(Args)]
+struct AccessArgs {
+    /// CA of the servers' certificates, in PEM; needed for `https://`.
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// Certificate to present to the servers.
+    #[arg(long, value_name = "FILE", requires = "key", requires = "cacert")]
+    cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Log in as this user. All connections share one login.
+    #[arg(long, value_name = "NAME[:PASSWORD]")]
+    user: Option<String>,
+    /// Password of the user, if it is not in --user.
+    #[arg(long, requires = "user")]
+    password: Option<String>,
+}
+
+impl fmt::Debug for AccessArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the user, whose name may contain the password.
+        f.debug_struct("AccessArgs")
+            .field("cacert", &self.cacert)
+            .field("cert", &self.cert)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How servers that are started here are protected.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct SecurityArgs {
+    /// TLS 1.3 for clients and peers, with certificates on both sides, made for this run.
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Enable authentication; requests have a simple token of root, whose password is random.
+    #[arg(long)]
+    pub(crate) auth: bool,
 }
 
 /// The data of a workload.
@@ -220,6 +272,8 @@ pub(crate) struct BenchArgs {
     /// Parent of the data directories, on the disk to be measured.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
     /// Additional argument for the servers; may be repeated.
     #[arg(long = "server-arg", allow_hyphen_values = true)]
     pub(crate) server_args: Vec<String>,
@@ -288,6 +342,8 @@ pub(crate) struct ContenderArgs {
     /// Parent of the data directories.
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) security: SecurityArgs,
     /// Additional argument for the servers; may be repeated.
     #[arg(long = "server-arg", allow_hyphen_values = true)]
     pub(crate) server_args: Vec<String>,
@@ -361,10 +417,16 @@ pub(crate) enum Scale {
 impl LoadArgs {
     /// Checks the arguments and returns the load.
     pub(crate) fn load(&self) -> Result<Load, Failure> {
-        let endpoints: Result<Vec<SocketAddr>, Failure> = self
+        let config = self.access.config()?;
+        let login = self.access.user()?.map(Login::of);
+        let endpoints: Result<Vec<Target>, Failure> = self
             .endpoint
             .iter()
-            .map(|endpoint| address(endpoint, self.allow_remote))
+            .map(|endpoint| {
+                let mut target = target(endpoint, config.as_ref(), self.allow_remote)?;
+                target.access.login.clone_from(&login);
+                Ok(target)
+            })
             .collect();
         let total = match (self.total, self.duration) {
             (None, None) => Some(TOTAL_DEFAULT),
@@ -389,15 +451,69 @@ impl LoadArgs {
     }
 }
 
-/// Parses `http://host:port` or `host:port`, on this machine unless `allow_remote`.
-fn address(endpoint: &str, allow_remote: bool) -> Result<SocketAddr, Failure> {
-    let bare = endpoint
-        .strip_prefix("http://")
-        .unwrap_or(endpoint)
-        .trim_end_matches('/');
-    if bare.contains("://") {
-        return Err(Failure(format!("{endpoint}: only http:// is supported")));
+impl AccessArgs {
+    fn config(&self) -> Result<Option<Arc<ClientConfig>>, Failure> {
+        let Some(cacert) = &self.cacert else {
+            return Ok(None);
+        };
+        let mut files = TlsFiles::trusting(cacert);
+        if let (Some(cert), Some(key)) = (&self.cert, &self.key) {
+            files = files.presenting(cert, key);
+        }
+        let config = files.read().map_err(|error| Failure(error.to_string()))?;
+        Ok(Some(Arc::new(config)))
     }
+
+    fn user(&self) -> Result<Option<User>, Failure> {
+        let Some(user) = &self.user else {
+            return Ok(None);
+        };
+        let (name, password) = match (&self.password, user.split_once(':')) {
+            (Some(password), _) => (user.as_str(), password.as_str()),
+            (None, Some(both)) => both,
+            (None, None) => {
+                let missing = "--user has no password: give --user NAME:PASSWORD, or --password";
+                return Err(Failure::new(missing));
+            }
+        };
+        Ok(Some(User {
+            name: name.to_owned(),
+            password: password.to_owned(),
+        }))
+    }
+}
+
+/// Parses `http://host:port`, `https://host:port` or `host:port`, on this machine unless
+/// `allow_remote`.
+fn target(
+    endpoint: &str,
+    config: Option<&Arc<ClientConfig>>,
+    allow_remote: bool,
+) -> Result<Target, Failure> {
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("http", endpoint));
+    let bare = rest.trim_end_matches('/');
+    let tls = match (scheme, config) {
+        ("http", _) => None,
+        ("https", Some(config)) => {
+            let (host, _) = bare.rsplit_once(':').unwrap_or((bare, ""));
+            let host = host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned();
+            let server_name = ServerName::try_from(host)
+                .map_err(|_| Failure(format!("{endpoint}: no certificate can be for this host")))?;
+            Some(Tls {
+                config: Arc::clone(config),
+                server_name,
+                version: None,
+            })
+        }
+        ("https", None) => return Err(Failure(format!("{endpoint}: https:// needs --cacert"))),
+        _ => {
+            let known = "only http:// and https:// are supported";
+            return Err(Failure(format!("{endpoint}: {known}")));
+        }
+    };
     let address = bare
         .to_socket_addrs()
         .map_err(|error| Failure(format!("{endpoint}: {error}")))?
@@ -409,7 +525,8 @@ fn address(endpoint: &str, allow_remote: bool) -> Result<SocketAddr, Failure> {
             "{endpoint} is another machine; see --allow-remote"
         )));
     }
-    Ok(address)
+    let access = Access { tls, login: None };
+    Ok(Target { address, access })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -451,13 +568,38 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_are_of_this_machine_and_in_clear_text() {
+    fn endpoints_are_of_this_machine() {
         let local: SocketAddr = "127.0.0.1:2379".parse().expect("an address");
+        let address = |endpoint, remote| target(endpoint, None, remote).map(|it| it.address);
         assert_eq!(address("http://127.0.0.1:2379/", false), Ok(local));
         assert_eq!(address("127.0.0.1:2379", false), Ok(local));
+        // Without a CA.
         assert!(address("https://127.0.0.1:2379", false).is_err());
+        assert!(address("unix://127.0.0.1:2379", false).is_err());
         assert!(address("192.0.2.1:2379", false).is_err());
         assert!(address("192.0.2.1:2379", true).is_ok());
+    }
+
+    #[test]
+    fn a_user_is_given_as_to_etcdctl() {
+        let user = |arguments: &[&str]| {
+            let all = ["conclave-bench", "login"].iter().chain(arguments);
+            let cli = Cli::try_parse_from(all).expect("a command line");
+            assert!(!format!("{cli:?}").contains("hunter2"), "it is shown");
+            let Command::Login(load) = cli.command else {
+                unreachable!("that is the command");
+            };
+            let user = load.access.user();
+            user.map(|user| user.map(|user| (user.name, user.password)))
+        };
+        let alice = |password: &str| Ok(Some(("alice".to_owned(), password.to_owned())));
+        assert_eq!(user(&[]), Ok(None));
+        assert_eq!(user(&["--user=alice:hunter2:"]), alice("hunter2:"));
+        assert_eq!(
+            user(&["--user=alice", "--password=hunter2"]),
+            alice("hunter2")
+        );
+        assert!(user(&["--user=alice"]).is_err());
     }
 
     #[test]

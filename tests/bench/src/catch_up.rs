@@ -8,7 +8,6 @@
 //! A run in which the follower has received no snapshot measures something else, and fails: the
 //! leader's log still reached back.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -22,6 +21,7 @@ use crate::failover::writer::Writer;
 use crate::failover::{MEMBERS, fill, in_step, quantile, start};
 use crate::host::Host;
 use crate::report;
+use crate::target::Target;
 use crate::wire::Failure;
 use crate::workload::put::Put;
 
@@ -121,14 +121,14 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
     let mut server = start(which, &args.contenders, root, more)?;
     let leader = server.leader_number()?;
     let follower = (leader + 1) % MEMBERS;
-    let address = server.members[leader].address;
+    let target = server.members[leader].target.clone();
     let interval = Duration::from_secs_f64(1.0 / args.rate);
-    let writer = Writer::start(vec![address], interval, DEADLINE)?;
+    let writer = Writer::start(vec![target.clone()], interval, DEADLINE)?;
     let begin = Instant::now();
     std::thread::sleep(BEFORE);
     let before = writer.latencies(begin + BEFORE / 5, Instant::now());
     server.members[follower].stop()?;
-    miss(args, address)?;
+    miss(args, target)?;
     if server.leader_number_without(follower)? != leader {
         return Err(Failure(format!(
             "{}: the leader changed meanwhile",
@@ -143,7 +143,7 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
     in_step(&server, follower)?;
     let seconds = back.elapsed().as_secs_f64();
     let meanwhile = writer.latencies(back, Instant::now());
-    let snapshots = snapshots_received(server.members[follower].address)?;
+    let snapshots = snapshots_received(server.members[follower].metrics)?;
     if snapshots == 0 {
         return Err(Failure(format!(
             "{}: the follower was sent no snapshot, its leader's log reached back to it: put more \
@@ -165,7 +165,7 @@ fn one(which: Which, args: &CatchUpArgs, root: &Directory) -> Result<CaughtUp, F
 }
 
 /// The number of snapshots a member has received since it was started.
-fn snapshots_received(member: SocketAddr) -> Result<u64, Failure> {
+fn snapshots_received(member: std::net::SocketAddr) -> Result<u64, Failure> {
     let begin = Instant::now();
     loop {
         let received = exposition::sum(member, SNAPSHOTS_RECEIVED)?;
@@ -177,7 +177,7 @@ fn snapshots_received(member: SocketAddr) -> Result<u64, Failure> {
 }
 
 /// Puts the values that the follower misses.
-fn miss(args: &CatchUpArgs, leader: SocketAddr) -> Result<(), Failure> {
+fn miss(args: &CatchUpArgs, leader: Target) -> Result<(), Failure> {
     let count = (args.mebibytes << 20) / args.value_size.max(1) as u64;
     let keys = Keys::new("conclave-bench-missed", KEY_BYTES, count, Order::Sequential)?;
     let values = Values::new(args.value_size);

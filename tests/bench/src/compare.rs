@@ -12,6 +12,7 @@
 pub(crate) mod member;
 pub(crate) mod restart;
 pub(crate) mod scenario;
+pub(crate) mod security;
 pub(crate) mod server;
 pub(crate) mod verdict;
 
@@ -22,7 +23,8 @@ use serde::Serialize;
 use crate::args::{CompareArgs, ProgramArgs, Scale};
 use crate::cleanup::Directory;
 use crate::compare::scenario::{Contender, Scenario};
-use crate::compare::server::Server;
+use crate::compare::security::Security;
+use crate::compare::server::{Server, Setup};
 use crate::compare::verdict::Row;
 use crate::host::Host;
 use crate::report;
@@ -36,6 +38,10 @@ pub(crate) struct Comparison {
     pub(crate) members: u32,
     /// Percentage of one processor, for each member.
     pub(crate) cpu_percent: Option<u32>,
+    /// TLS 1.3 for clients and peers, both of which show certificates.
+    pub(crate) tls: bool,
+    /// Authentication is enabled, and requests have root's simple token.
+    pub(crate) auth: bool,
     pub(crate) connections: usize,
     pub(crate) clients: usize,
     pub(crate) key_size: usize,
@@ -49,13 +55,19 @@ pub(crate) struct Comparison {
 pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
     let root = Directory::make(&args.bench.dir)?;
     let host = Host::look(root.path())?;
+    let security = Security::make(&args.bench.security, root.path())?;
     let mut contenders = Vec::new();
     for &which in &args.programs.servers {
         let binary = which.binary(&args.programs)?;
         let directory = root.path().join(which.name());
-        let (extra, members) = (&args.bench.server_args, args.members as usize);
+        let setup = Setup {
+            extra: &args.bench.server_args,
+            members: args.members as usize,
+            cpu_percent: args.cpu_percent,
+            security: &security,
+        };
         let name = which.name();
-        let server = Server::start(name, &binary, &directory, extra, members, args.cpu_percent)?;
+        let server = Server::start(name, &binary, &directory, &setup)?;
         report::note(&format!(
             "{name}: {} (processes {:?})",
             server.version,
@@ -84,6 +96,8 @@ pub(crate) fn run(args: &CompareArgs) -> Result<bool, Failure> {
         scale: args.scale,
         members: args.members,
         cpu_percent: args.cpu_percent,
+        tls: args.bench.security.tls,
+        auth: args.bench.security.auth,
         connections: args.bench.connections as usize,
         clients: args.bench.clients as usize,
         key_size: args.bench.key_size,

@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -21,6 +20,7 @@ use crate::meter::{Cost, Meter};
 use crate::pace::{Pacer, Plan, Schedule};
 use crate::progress::Progress;
 use crate::stats::{Measured, Recorder};
+use crate::target::Target;
 use crate::wire::{Failure, Wire};
 
 /// Pause after a failed request, so that clients of a dead server do not spin.
@@ -32,7 +32,7 @@ const AWAKE_AFTER: Duration = Duration::from_millis(500);
 /// The requests to send, and the processes to measure. Checked by `args.rs`.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    pub(crate) endpoints: Vec<SocketAddr>,
+    pub(crate) endpoints: Vec<Target>,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) plan: Plan,
@@ -43,6 +43,17 @@ pub(crate) struct Load {
     /// Longest wait for the server to become idle after the run.
     pub(crate) settle: Duration,
     pub(crate) progress: bool,
+}
+
+impl Load {
+    /// Makes the run log in, if it has a user.
+    pub(crate) fn forget_tokens(&self) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        for target in &self.endpoints {
+            runtime.block_on(target.forget_token());
+        }
+        Ok(())
+    }
 }
 
 /// A kind of request, sent by many independent clients.
@@ -92,6 +103,8 @@ struct Room<W> {
 
 /// Runs `workload` under `load` from beginning to end.
 pub(crate) fn drive<W: Workload>(workload: Arc<W>, load: &Load) -> Result<Measured, Failure> {
+    // A token may have expired since the last run.
+    load.forget_tokens()?;
     let (signals, inbox) = mpsc::channel();
     let (go, going) = watch::channel(None);
     let done = Arc::new(AtomicU64::new(0));
@@ -263,7 +276,7 @@ impl<W: Workload> Room<W> {
         } = &self.load;
         let mut clients = Vec::new();
         for connection in (self.thread..*connections).step_by(*threads) {
-            let wire = Wire::connect(endpoints[connection % endpoints.len()]).await?;
+            let wire = Wire::connect(&endpoints[connection % endpoints.len()]).await?;
             for client in (connection..plan.clients).step_by(*connections) {
                 clients.push((client, self.workload.open(&wire, client).await?));
             }

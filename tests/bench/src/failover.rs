@@ -9,7 +9,6 @@
 
 pub(crate) mod writer;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,12 +19,14 @@ use crate::args::FailoverArgs;
 use crate::cleanup::Directory;
 use crate::compare::Which;
 use crate::compare::member::{Member, PATIENCE};
-use crate::compare::server::Server;
+use crate::compare::security::Security;
+use crate::compare::server::{Server, Setup};
 use crate::drive::{Load, Workload, drive};
 use crate::failover::writer::Writer;
 use crate::host::Host;
 use crate::pace::Plan;
 use crate::report;
+use crate::target::Target;
 use crate::wire::Failure;
 use crate::workload::grant::Grant;
 
@@ -97,10 +98,10 @@ pub(crate) fn run(args: &FailoverArgs) -> Result<(), Failure> {
         let server = start(which, &args.contenders, &root, &[])?;
         if args.leases > 0 {
             let ttl_seconds = TTL_SECONDS;
-            let leader = server.leader()?.address;
+            let leader = server.leader()?.target.clone();
             fill(Grant { ttl_seconds }, leader, args.leases)?;
         }
-        let writer = Writer::start(server.addresses(), INTERVAL, DEADLINE)?;
+        let writer = Writer::start(server.targets(), INTERVAL, DEADLINE)?;
         let gaps = Vec::new();
         contenders.push(Contender {
             server,
@@ -146,17 +147,20 @@ pub(crate) fn start(
     let binary = which.binary(&args.programs)?;
     let directory = root.path().join(which.name());
     let extra: Vec<_> = more.iter().chain(&args.server_args).cloned().collect();
-    let server = Server::start(which.name(), &binary, &directory, &extra, MEMBERS, None)?;
+    let security = Security::make(&args.security, root.path())?;
+    let setup = Setup {
+        extra: &extra,
+        members: MEMBERS,
+        cpu_percent: None,
+        security: &security,
+    };
+    let server = Server::start(which.name(), &binary, &directory, &setup)?;
     report::note(&format!("{}: {}", server.name, server.version));
     Ok(server)
 }
 
 /// Sends `count` requests to a member, each of which must succeed.
-pub(crate) fn fill(
-    workload: impl Workload,
-    endpoint: SocketAddr,
-    count: u64,
-) -> Result<(), Failure> {
+pub(crate) fn fill(workload: impl Workload, endpoint: Target, count: u64) -> Result<(), Failure> {
     let load = Load {
         endpoints: vec![endpoint],
         connections: CONNECTIONS,

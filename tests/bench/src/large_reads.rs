@@ -6,7 +6,6 @@
 //! the puts is compared with the latency before; a change of term means that the followers took the
 //! leader for dead. The peak memory is the kernel's figure, from the start of the process.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -25,6 +24,7 @@ use crate::failover::{fill, quantile, start};
 use crate::host::Host;
 use crate::processes;
 use crate::report;
+use crate::target::Target;
 use crate::wire::{Failure, Wire};
 use crate::workload::path;
 use crate::workload::put::Put;
@@ -114,7 +114,7 @@ fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome,
     // Larger than etcd's default, so that a larger store fits.
     let quota = format!("--quota-backend-bytes={}", (args.mebibytes << 20) * 4);
     let server = start(which, &args.contenders, root, &[quota])?;
-    let leader = server.leader()?.address;
+    let leader = server.leader()?.target.clone();
     let value_size = args.value_size;
     let count = (args.mebibytes << 20) / value_size.max(1) as u64;
     let put = Put {
@@ -125,9 +125,9 @@ fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome,
     fill(put, leader, count)?;
     // The fill may have caused a change of leader, which is not part of the measurement.
     let member = server.leader()?;
-    let (leader, term) = (member.address, member.status()?.raft_term);
+    let (leader, term) = (member.target.clone(), member.status()?.raft_term);
     let interval = Duration::from_secs_f64(1.0 / args.rate);
-    let writer = Writer::start(vec![leader], interval, DEADLINE)?;
+    let writer = Writer::start(vec![leader.clone()], interval, DEADLINE)?;
     let phase = |readers: Option<Readers>, time: Duration| -> Result<(Puts, f64), Failure> {
         let begin = Instant::now();
         std::thread::sleep(time);
@@ -144,7 +144,7 @@ fn one(which: Which, args: &LargeReadsArgs, root: &Directory) -> Result<Outcome,
         Ok((puts, read_bytes as f64 / MEBIBYTE / seconds))
     };
     let (before, _) = phase(None, BEFORE)?;
-    let readers = Readers::start(leader, args.clients, true)?;
+    let readers = Readers::start(leader.clone(), args.clients, true)?;
     let (reading, mebibytes_per_second) = phase(Some(readers), args.seconds)?;
     let readers = Readers::start(leader, args.clients, false)?;
     let (stalled, _) = phase(Some(readers), args.seconds)?;
@@ -172,7 +172,7 @@ struct Readers {
 }
 
 impl Readers {
-    fn start(address: SocketAddr, clients: usize, reads: bool) -> Result<Readers, Failure> {
+    fn start(target: Target, clients: usize, reads: bool) -> Result<Readers, Failure> {
         let (stop, read_bytes) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -182,7 +182,7 @@ impl Readers {
             runtime.block_on(async {
                 let mut asking = tokio::task::JoinSet::new();
                 for _ in 0..clients {
-                    asking.spawn(ask(address, reads, Arc::clone(&counts)));
+                    asking.spawn(ask(target.clone(), reads, Arc::clone(&counts)));
                 }
                 while !stops.load(Ordering::Relaxed) {
                     tokio::time::sleep(POLL).await;
@@ -210,8 +210,8 @@ impl Readers {
 }
 
 /// Reads everything, repeatedly; or once, without consuming the reply.
-async fn ask(address: SocketAddr, reads: bool, read_bytes: Arc<AtomicU64>) -> Result<(), Failure> {
-    let wire = Wire::connect(address).await?;
+async fn ask(target: Target, reads: bool, read_bytes: Arc<AtomicU64>) -> Result<(), Failure> {
+    let wire = Wire::connect(&target).await?;
     let mut range = wire.method(path::RANGE)?;
     let everything = RangeRequest {
         key: Bytes::from_static(b"\0"),

@@ -2,7 +2,8 @@
 //! etcd in one command. `README.md` describes its use and its figures.
 //!
 //! - [`args`] the command line; [`report`] tables and JSON.
-//! - [`wire`] gRPC over h2; [`data`] keys and values; [`workload`] the kinds of requests.
+//! - [`target`] servers, TLS and tokens; [`wire`] gRPC over h2; [`data`] keys and values;
+//!   [`workload`] the kinds of requests.
 //! - [`pace`] closed and open loop; [`drive`] threads and clients; [`stats`] the measurements.
 //! - [`processes`], [`meter`], [`exposition`] and [`host`] observe the server and the machine
 //!   meanwhile.
@@ -27,6 +28,7 @@ mod progress;
 mod quota;
 mod report;
 mod stats;
+mod target;
 mod wire;
 mod workload;
 
@@ -39,7 +41,8 @@ use clap::Parser as _;
 use crate::args::{Cli, Command, GetArgs, LoadArgs, PutArgs, RangeArgs, RestartArgs, WatchArgs};
 use crate::cleanup::Directory;
 use crate::compare::scenario;
-use crate::compare::server::Server;
+use crate::compare::security::Security;
+use crate::compare::server::{Server, Setup};
 use crate::data::{Keys, Order, Values};
 use crate::drive::{Load, Workload, drive};
 use crate::pace::Plan;
@@ -48,6 +51,7 @@ use crate::wire::Failure;
 use crate::workload::get::Get;
 use crate::workload::grant::Grant;
 use crate::workload::keep_alive::KeepAlive;
+use crate::workload::login::LogIn;
 use crate::workload::put::Put;
 use crate::workload::range::Range;
 use crate::workload::txn::Txn;
@@ -90,6 +94,7 @@ fn run(command: &Command) -> Result<bool, Failure> {
             };
             (&args.load, start(keep_alive, &args.load)?)
         }
+        Command::Login(load) => (load, log_in(load)?),
         Command::Restart(args) => return restart(args).map(|()| true),
         Command::Compare(args) => return compare::run(args),
         Command::Failover(args) => return failover::run(args).map(|()| true),
@@ -102,6 +107,16 @@ fn run(command: &Command) -> Result<bool, Failure> {
 
 fn start(workload: impl Workload, load: &LoadArgs) -> Result<Measured, Failure> {
     drive(Arc::new(workload), &load.load()?)
+}
+
+fn log_in(args: &LoadArgs) -> Result<Measured, Failure> {
+    let load = args.load()?;
+    let user = load.endpoints.iter().find_map(|target| {
+        let login = target.access.login.as_ref()?;
+        Some(login.user().clone())
+    });
+    let user = user.ok_or_else(|| Failure::new("a login needs --user"))?;
+    drive(Arc::new(LogIn { user }), &load)
 }
 
 fn put(args: &PutArgs) -> Result<Measured, Failure> {
@@ -238,14 +253,14 @@ fn watch(name: &'static str, space: u64, args: &WatchArgs) -> Result<Measured, F
 fn restart(args: &RestartArgs) -> Result<(), Failure> {
     let bench = &args.bench;
     let root = Directory::make(&bench.dir)?;
-    let server = Server::start(
-        "server",
-        &args.binary,
-        root.path(),
-        &bench.server_args,
-        1,
-        None,
-    )?;
+    let security = Security::make(&bench.security, root.path())?;
+    let setup = Setup {
+        extra: &bench.server_args,
+        members: 1,
+        cpu_percent: None,
+        security: &security,
+    };
+    let server = Server::start("server", &args.binary, root.path(), &setup)?;
     let contender = scenario::restart_only(server, args.keys, bench)?;
     match &contender.restart {
         Some(restarted) => report::restarted(restarted, bench.json.as_deref()),

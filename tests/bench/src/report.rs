@@ -190,6 +190,12 @@ fn comparison_text(comparison: &Comparison) -> String {
     if let Some(percent) = comparison.cpu_percent {
         text += &format!("each member limited to {percent} % of a processor\n");
     }
+    if comparison.tls {
+        text += "TLS 1.3 for clients and peers, with certificates on both sides\n";
+    }
+    if comparison.auth {
+        text += "authentication enabled, requests with a simple token of root\n";
+    }
     for contender in &comparison.contenders {
         text += &format!("{}: {}\n", contender.name, contender.version);
     }

@@ -1,4 +1,5 @@
-//! The gRPC client of this program: framed messages over h2, without further layers.
+//! The gRPC client of this program: framed messages over h2, and TLS below it if the target has it,
+//! without further layers.
 //!
 //! The generator shares its processors with the server it measures, so each microsecond it spends
 //! on a request is taken from the server. A general client has a buffering task, a load balancer
@@ -12,16 +13,19 @@
 //!   nothing that differs between requests.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::target::{Target, Tls};
 
 /// One byte "not compressed", four bytes of length.
 const FRAME_HEADER_BYTES: usize = 5;
@@ -40,6 +44,13 @@ pub(crate) struct Failure(pub(crate) String);
 impl Failure {
     pub(crate) fn new(text: impl Into<String>) -> Failure {
         Failure(text.into())
+    }
+}
+
+impl Failure {
+    /// Returns true if a server does not know the token of a call.
+    pub(crate) fn is_of_token(&self) -> bool {
+        self.0.starts_with("grpc 16:")
     }
 }
 
@@ -63,41 +74,54 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// One TCP connection. A clone is another handle to the same connection.
+/// One connection. A clone is another handle to the same connection.
 #[derive(Clone)]
 pub(crate) struct Wire {
     sender: SendRequest<Bytes>,
-    address: SocketAddr,
+    origin: String,
+    token: Option<HeaderValue>,
 }
 
 impl Wire {
-    /// Connects in clear text, HTTP/2 with prior knowledge, and spawns a task on the current
-    /// runtime that drives the connection until its last handle is dropped.
-    pub(crate) async fn connect(address: SocketAddr) -> Result<Wire, Failure> {
-        let opening = async {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            let (sender, connection) = h2::client::Builder::new()
-                .initial_window_size(STREAM_WINDOW_BYTES)
-                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                .max_frame_size(1 << 20)
-                .enable_push(false)
-                .handshake::<_, Bytes>(stream)
-                .await?;
-            // A connection's end shows as the failure of the calls on it.
-            tokio::spawn(async move { drop(connection.await) });
-            Ok(sender.ready().await?)
-        };
-        match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
-            Ok(Ok(sender)) => Ok(Wire { sender, address }),
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::new("connect: timeout")),
+    /// Connects, HTTP/2 with prior knowledge or agreed on by TLS, and spawns a task on the current
+    /// runtime that drives the connection until its last handle is dropped. If the target has a
+    /// user, calls on the connection have the user's token.
+    pub(crate) async fn connect(target: &Target) -> Result<Wire, Failure> {
+        let mut wire = Wire::connect_without_token(target).await?;
+        if let Some(login) = &target.access.login {
+            wire.token = Some(login.token(&wire).await?);
         }
+        Ok(wire)
+    }
+
+    /// Connects in nobody's name.
+    pub(crate) async fn connect_without_token(target: &Target) -> Result<Wire, Failure> {
+        let opening = async {
+            let stream = TcpStream::connect(target.address).await?;
+            stream.set_nodelay(true)?;
+            match &target.access.tls {
+                None => handshake(stream).await,
+                Some(tls) => handshake(tls.connect(stream).await?).await,
+            }
+        };
+        let sender = match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
+            Ok(sender) => sender?,
+            Err(_) => return Err(Failure::new("connect: timeout")),
+        };
+        let scheme = match &target.access.tls {
+            None => "http",
+            Some(_) => "https",
+        };
+        Ok(Wire {
+            sender,
+            origin: format!("{scheme}://{}", target.address),
+            token: None,
+        })
     }
 
     /// A method on this connection, for example `/etcdserverpb.KV/Put`.
     pub(crate) fn method(&self, path: &'static str) -> Result<Method, Failure> {
-        let request = Request::post(format!("http://{}{path}", self.address))
+        let mut request = Request::post(format!("{}{path}", self.origin))
             .version(http::Version::HTTP_2)
             .header("content-type", "application/grpc")
             .header("te", "trailers")
@@ -107,10 +131,45 @@ impl Wire {
             )
             .body(())
             .map_err(|error| Failure(format!("request: {error}")))?;
+        if let Some(token) = &self.token {
+            request.headers_mut().insert("token", token.clone());
+        }
         Ok(Method {
             sender: self.sender.clone(),
             request,
         })
+    }
+}
+
+/// Begins HTTP/2 on a stream.
+async fn handshake<S>(stream: S) -> Result<SendRequest<Bytes>, Failure>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(1 << 20)
+        .enable_push(false)
+        .handshake::<_, Bytes>(stream)
+        .await?;
+    // A connection's end shows as the failure of the calls on it.
+    tokio::spawn(async move { drop(connection.await) });
+    Ok(sender.ready().await?)
+}
+
+impl Tls {
+    async fn connect(
+        &self,
+        stream: TcpStream,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Failure> {
+        let connector = TlsConnector::from(std::sync::Arc::clone(&self.config));
+        let stream = connector.connect(self.server_name.clone(), stream).await?;
+        let version = stream.get_ref().1.protocol_version();
+        if self.version.is_some() && version != self.version {
+            return Err(Failure(format!("check: {version:?} instead of TLS 1.3")));
+        }
+        Ok(stream)
     }
 }
 

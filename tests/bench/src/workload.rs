@@ -4,6 +4,7 @@
 pub(crate) mod get;
 pub(crate) mod grant;
 pub(crate) mod keep_alive;
+pub(crate) mod login;
 pub(crate) mod put;
 pub(crate) mod range;
 pub(crate) mod txn;
@@ -21,6 +22,10 @@ pub(crate) mod path {
     pub(crate) const WATCH: &str = "/etcdserverpb.Watch/Watch";
     pub(crate) const LEASE_GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
     pub(crate) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
+    pub(crate) const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
+    pub(crate) const AUTH_ENABLE: &str = "/etcdserverpb.Auth/AuthEnable";
+    pub(crate) const USER_ADD: &str = "/etcdserverpb.Auth/UserAdd";
+    pub(crate) const USER_GRANT_ROLE: &str = "/etcdserverpb.Auth/UserGrantRole";
     pub(crate) const LEASE_KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use conclave_proto::etcdserverpb::{RangeRequest, RangeResponse, StatusRequest, S
 
 use crate::cleanup::Process;
 use crate::quota::Quota;
+use crate::target::{Login, Target, User, enable_auth};
 use crate::wire::{Failure, Wire};
 use crate::workload::path;
 
@@ -26,7 +28,9 @@ const LOG_TAIL_BYTES: usize = 2000;
 /// A member, running or not.
 pub(crate) struct Member {
     pub(crate) name: String,
-    pub(crate) address: SocketAddr,
+    pub(crate) target: Target,
+    /// The address that serves `/metrics`, without TLS.
+    pub(crate) metrics: SocketAddr,
     pub(crate) data: PathBuf,
     process: Option<Process>,
     /// Declared after the process, so that it is dropped after the process has ended.
@@ -40,7 +44,8 @@ impl Member {
     /// Creates a member that is not started yet. It owns `directory`.
     pub(crate) fn new(
         name: String,
-        address: SocketAddr,
+        target: Target,
+        metrics: SocketAddr,
         binary: &Path,
         directory: &Path,
         arguments: Vec<String>,
@@ -48,7 +53,8 @@ impl Member {
         fs::create_dir_all(directory)?;
         Ok(Member {
             name,
-            address,
+            target,
+            metrics,
             data: directory.join("data"),
             process: None,
             quota: None,
@@ -91,7 +97,7 @@ impl Member {
         let begin = Instant::now();
         let runtime = runtime()?;
         loop {
-            let error = match runtime.block_on(read(self.address, key, false)) {
+            let error = match runtime.block_on(read(&self.target, key, false)) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -104,21 +110,35 @@ impl Member {
         }
     }
 
+    /// Adds the user root and enables authentication.
+    pub(crate) fn enable_auth(&self, root: &User) -> Result<(), Failure> {
+        runtime()?.block_on(async {
+            let wire = Wire::connect(&self.target).await?;
+            enable_auth(&wire, root).await
+        })
+    }
+
+    /// Makes all requests in the name of a user from now on.
+    pub(crate) fn log_in_as(&mut self, login: &Arc<Login>) {
+        self.target.access.login = Some(Arc::clone(login));
+    }
+
     /// The member's answer to `Status`.
     pub(crate) fn status(&self) -> Result<StatusResponse, Failure> {
         runtime()?.block_on(async {
             let asked = async {
-                let wire = Wire::connect(self.address).await?;
+                let wire = Wire::connect(&self.target).await?;
                 wire.method(path::STATUS)?.call(&StatusRequest {}).await
             };
             let answer = tokio::time::timeout(ANSWER, asked).await;
-            answer.unwrap_or_else(|_| Err(Failure::new("status: timeout")))
+            let answer = answer.unwrap_or_else(|_| Err(Failure::new("status: timeout")));
+            known(&self.target, answer).await
         })
     }
 
     /// The revision of the member's own state.
     pub(crate) fn revision(&self) -> Result<i64, Failure> {
-        let answer = runtime()?.block_on(read(self.address, b"conclave-bench-nothing", true))?;
+        let answer = runtime()?.block_on(read(&self.target, b"conclave-bench-nothing", true))?;
         Ok(answer.header.map_or(0, |header| header.revision))
     }
 
@@ -169,22 +189,29 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .build()?)
 }
 
-async fn read(
-    address: SocketAddr,
-    key: &[u8],
-    serializable: bool,
-) -> Result<RangeResponse, Failure> {
-    let wire = Wire::connect(address).await?;
+async fn read(target: &Target, key: &[u8], serializable: bool) -> Result<RangeResponse, Failure> {
     let request = RangeRequest {
         key: Bytes::copy_from_slice(key),
         serializable,
         ..Default::default()
     };
-    let mut method = wire.method(path::RANGE)?;
-    match tokio::time::timeout(PATIENCE, method.call(&request)).await {
+    let asked = async {
+        let wire = Wire::connect(target).await?;
+        wire.method(path::RANGE)?.call(&request).await
+    };
+    let answer = match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answer) => answer,
         Err(_) => Err(Failure::new("read: timeout")),
+    };
+    known(target, answer).await
+}
+
+/// Forgets the token if the member does not know it, so that the next attempt logs in.
+async fn known<A>(target: &Target, answer: Result<A, Failure>) -> Result<A, Failure> {
+    if answer.as_ref().is_err_and(Failure::is_of_token) {
+        target.forget_token().await;
     }
+    answer
 }
 
 fn tail(log: &Path) -> String {

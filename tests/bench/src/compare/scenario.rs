@@ -213,7 +213,7 @@ impl Contender {
             Scenario::GetAfterPut | Scenario::Get => get(any_key()?, false, &load, bench),
             Scenario::GetSerializable => get(any_key()?, true, &load, bench),
             Scenario::GetOfLeader => {
-                let endpoints = vec![self.server.leader()?.address];
+                let endpoints = vec![self.server.leader()?.target.clone()];
                 get(any_key()?, false, &Load { endpoints, ..load }, bench)
             }
             Scenario::Range => {
@@ -296,7 +296,7 @@ impl Contender {
     fn load(&self, bench: &BenchArgs, total: u64) -> Load {
         let connections = bench.connections.min(bench.clients);
         Load {
-            endpoints: self.server.addresses(),
+            endpoints: self.server.targets(),
             connections: connections as usize,
             threads: bench.threads.min(connections) as usize,
             plan: Plan {

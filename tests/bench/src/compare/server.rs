@@ -9,10 +9,25 @@ use std::time::{Duration, Instant};
 use conclave_proto::etcdserverpb::RangeResponse;
 
 use crate::compare::member::{Member, PATIENCE, POLL};
+use crate::compare::security::Security;
+use crate::target::{Login, Target};
 use crate::wire::Failure;
 
 /// Large enough that no run raises an alarm.
 const QUOTA_BYTES: u64 = 32 << 30;
+
+/// How a cluster is started.
+pub(crate) struct Setup<'a> {
+    /// Additional arguments.
+    pub(crate) extra: &'a [String],
+    pub(crate) members: usize,
+    /// Percentage of a processor that each member is limited to.
+    pub(crate) cpu_percent: Option<u32>,
+    pub(crate) security: &'a Security,
+}
+
+/// A member's name, and its addresses for clients, for peers and for metrics.
+type Place = (String, [SocketAddr; 3]);
 
 pub(crate) struct Server {
     pub(crate) name: &'static str,
@@ -21,16 +36,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts `binary` as a cluster of `count` members with their data in `directory`, each limited
-    /// to `cpu_percent` of a processor if given, and waits until all members answer.
+    /// Starts `binary` as a cluster with its data in `directory`, and waits until all members
+    /// answer. Then enables authentication, if that is part of the setup.
     pub(crate) fn start(
         name: &'static str,
         binary: &Path,
         directory: &Path,
-        extra: &[String],
-        count: usize,
-        cpu_percent: Option<u32>,
+        setup: &Setup<'_>,
     ) -> Result<Server, Failure> {
+        let (count, security) = (setup.members, setup.security);
         let mut places = Vec::new();
         for number in 0..count {
             let member = if count == 1 {
@@ -38,22 +52,25 @@ impl Server {
             } else {
                 format!("{name}-{number}")
             };
-            places.push((member, free_address()?, free_address()?));
+            places.push((member, [free_address()?, free_address()?, free_address()?]));
         }
-        let entry =
-            |(name, _, peer): &(String, SocketAddr, SocketAddr)| format!("{name}=http://{peer}");
+        let entry = |(name, [_, peer, _]): &Place| format!("{name}={}://{peer}", security.scheme());
         let all = places.iter().map(entry).collect::<Vec<_>>().join(",");
         let mut members = Vec::new();
-        for (member, client, peer) in places {
+        for (member, addresses) in places {
             let directory = if count == 1 {
                 directory.to_owned()
             } else {
                 directory.join(&member)
             };
-            let mut arguments = arguments(&member, client, peer, &directory.join("data"), &all);
-            arguments.extend_from_slice(extra);
-            let mut member = Member::new(member, client, binary, &directory, arguments)?;
-            if let Some(percent) = cpu_percent {
+            let data = directory.join("data");
+            let mut arguments = arguments(&member, addresses, security, &data, &all);
+            arguments.extend_from_slice(setup.extra);
+            let [address, _, metrics] = addresses;
+            let access = security.access()?;
+            let target = Target { address, access };
+            let mut member = Member::new(member, target, metrics, binary, &directory, arguments)?;
+            if let Some(percent) = setup.cpu_percent {
                 member.limit(percent)?;
             }
             members.push(member);
@@ -65,6 +82,13 @@ impl Server {
             members,
         };
         server.launch(b"conclave-bench-nothing")?;
+        if let Some(root) = security.root() {
+            server.members[0].enable_auth(&root)?;
+            let login = Login::of(root);
+            for member in &mut server.members {
+                member.log_in_as(&login);
+            }
+        }
         Ok(server)
     }
 
@@ -73,9 +97,10 @@ impl Server {
         self.members.iter().map(Member::id).collect()
     }
 
-    /// The client addresses.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.members.iter().map(|member| member.address).collect()
+    /// Where clients send requests.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let members = self.members.iter();
+        members.map(|member| member.target.clone()).collect()
     }
 
     /// The size of all data directories.
@@ -140,10 +165,10 @@ impl Server {
                     header.is_some_and(|header| header.member_id == leader)
                 });
                 if let (true, Some(found)) = (agree, found) {
-                    let address = asked[found].address;
+                    let address = asked[found].target.address;
                     let mut members = self.members.iter();
                     return members
-                        .position(|member| member.address == address)
+                        .position(|member| member.target.address == address)
                         .ok_or_else(|| Failure::new("the leader is not a member"));
                 }
             }
@@ -162,25 +187,29 @@ fn free_address() -> Result<SocketAddr, Failure> {
 
 fn arguments(
     name: &str,
-    client: SocketAddr,
-    peer: SocketAddr,
+    [client, peer, metrics]: [SocketAddr; 3],
+    security: &Security,
     data: &Path,
     all: &str,
 ) -> Vec<String> {
-    vec![
+    let scheme = security.scheme();
+    let mut arguments = vec![
         format!("--name={name}"),
         format!("--data-dir={}", data.display()),
-        format!("--listen-client-urls=http://{client}"),
-        format!("--advertise-client-urls=http://{client}"),
-        format!("--listen-peer-urls=http://{peer}"),
-        format!("--initial-advertise-peer-urls=http://{peer}"),
+        format!("--listen-client-urls={scheme}://{client}"),
+        format!("--advertise-client-urls={scheme}://{client}"),
+        format!("--listen-peer-urls={scheme}://{peer}"),
+        format!("--initial-advertise-peer-urls={scheme}://{peer}"),
         format!("--initial-cluster={all}"),
         "--initial-cluster-token=conclave-bench".into(),
         "--initial-cluster-state=new".into(),
         format!("--quota-backend-bytes={QUOTA_BYTES}"),
         "--logger=zap".into(),
         "--log-level=warn".into(),
-    ]
+        format!("--listen-metrics-urls=http://{metrics}"),
+    ];
+    arguments.extend(security.flags());
+    arguments
 }
 
 /// The first line of `--version`.

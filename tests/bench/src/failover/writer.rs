@@ -6,7 +6,6 @@
 //! so the first instant at which a put can be acknowledged is seen to within one interval.
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +17,7 @@ use conclave_proto::etcdserverpb::{PutRequest, PutResponse};
 use tokio::task::LocalSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::target::Target;
 use crate::wire::{Failure, Method, Wire};
 use crate::workload::path;
 
@@ -48,7 +48,7 @@ pub(crate) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub(crate) fn start(
-        addresses: Vec<SocketAddr>,
+        targets: Vec<Target>,
         interval: Duration,
         deadline: Duration,
     ) -> Result<Writer, Failure> {
@@ -63,7 +63,7 @@ impl Writer {
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
-                LocalSet::new().block_on(&runtime, write(addresses, interval, deadline, shared));
+                LocalSet::new().block_on(&runtime, write(targets, interval, deadline, shared));
             }
         });
         Ok(Writer {
@@ -132,25 +132,20 @@ impl Drop for Writer {
 
 /// A connection that is reopened when it is lost.
 struct Link {
-    address: SocketAddr,
+    target: Target,
     method: RefCell<Option<Method>>,
     connecting: Cell<bool>,
 }
 
-async fn write(
-    addresses: Vec<SocketAddr>,
-    interval: Duration,
-    deadline: Duration,
-    shared: Arc<Shared>,
-) {
-    let link = |address| {
+async fn write(targets: Vec<Target>, interval: Duration, deadline: Duration, shared: Arc<Shared>) {
+    let link = |target| {
         Rc::new(Link {
-            address,
+            target,
             method: RefCell::new(None),
             connecting: Cell::new(false),
         })
     };
-    let links: Vec<_> = addresses.into_iter().map(link).collect();
+    let links: Vec<_> = targets.into_iter().map(link).collect();
     let mut ticks = tokio::time::interval(interval);
     // A late put does not delay the next one, which is due at its own time.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -204,6 +199,11 @@ async fn attempt(
                 .unwrap_or_else(PoisonError::into_inner);
             all.push(Acknowledged { due, at });
         }
+        // The member was restarted.
+        Ok(Err(failure)) if failure.is_of_token() => {
+            link.target.forget_token().await;
+            link.lose();
+        }
         // An error of the connection, not an answer of the server.
         Ok(Err(failure)) if !failure.0.starts_with("grpc") => link.lose(),
         Ok(_) | Err(_) => {}
@@ -216,7 +216,7 @@ impl Link {
         if made.is_some() || self.connecting.replace(true) {
             return made;
         }
-        let wire = Wire::connect(self.address).await;
+        let wire = Wire::connect(&self.target).await;
         self.connecting.set(false);
         let method = wire.and_then(|wire| wire.method(path::PUT)).ok();
         self.method.borrow_mut().clone_from(&method);

@@ -19,7 +19,6 @@
 mod reader;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,6 +34,7 @@ use crate::meter::Meter;
 use crate::pace::{Pacer, Plan, Schedule};
 use crate::progress::Progress;
 use crate::stats::{Measured, Recorder};
+use crate::target::Target;
 use crate::wire::{Failure, Method, Wire};
 use crate::workload::watch::reader::{Reader, Share};
 use crate::workload::{path, put_once};
@@ -159,6 +159,7 @@ impl WatchRun {
                 "the number of watchers must be a multiple of the number of keys",
             ));
         }
+        load.forget_tokens()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -177,7 +178,7 @@ impl WatchRun {
     }
 
     async fn measure(&self, load: &Load, board: &Arc<Board>) -> Result<Measured, Failure> {
-        let writer_wire = Wire::connect(load.endpoints[0]).await?;
+        let writer_wire = Wire::connect(&load.endpoints[0]).await?;
         let mut put = writer_wire.method(path::PUT)?;
         let opening = self.open(&load.endpoints, load.connections, board);
         let readers = match tokio::time::timeout(load.timeout * 3, opening).await {
@@ -303,13 +304,13 @@ impl WatchRun {
     /// Opens all streams and their watchers, each acknowledged.
     async fn open(
         &self,
-        endpoints: &[SocketAddr],
+        endpoints: &[Target],
         connections: usize,
         board: &Arc<Board>,
     ) -> Result<Vec<Reader>, Failure> {
         let mut readers = Vec::new();
         for connection in 0..connections {
-            let wire = Wire::connect(endpoints[connection % endpoints.len()]).await?;
+            let wire = Wire::connect(&endpoints[connection % endpoints.len()]).await?;
             let mine: Vec<u64> = (connection as u64..self.watchers)
                 .step_by(connections)
                 .collect();
