@@ -6,12 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use conclave_client::{Client, Options, TlsFiles};
 use conclave_proto::etcdserverpb::kv_client::KvClient;
 use conclave_proto::etcdserverpb::{CompactionRequest, DefragmentRequest, StatusRequest};
+use harness::certificates::{Authority, Certificate, Validity};
 use harness::wait::DEADLINE;
-use harness::{Cluster, api, eventually, http1, within};
+use harness::{Cluster, Process, api, eventually, http1, within};
 use rand::distr::{Alphanumeric, SampleString as _};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -230,4 +234,97 @@ fn strangers_on_the_peer_port_keep_no_member_out() {
         let is_said = |line: &&String| line.contains("too many connections to the peer endpoint");
         assert_eq!(lines.iter().filter(is_said).count(), 1, "{lines:#?}");
     });
+}
+
+/// Half-open connections: in all, and those that are open at the same time.
+const HALF_OPEN: usize = 10_000;
+const WAVE: usize = 2_500;
+/// How much the member may grow while the waves come and go.
+const GROWTH_MIB_MAX: u64 = 256;
+
+/// Connections that begin a TLS handshake and stop: before their first message, in the middle of
+/// it, or after it. Each wave stays until the next one is complete, so up to two are open, and the
+/// member closes those that are too many or too old.
+#[test]
+fn half_open_tls_connections_harm_no_client() {
+    if !may_have_crowds() {
+        return;
+    }
+    harness::run(async {
+        let authority = Authority::new("the authority");
+        let server = authority.issue("server", Validity::Good);
+        let mut flags = server.client_flags();
+        flags.push("--listen-client-urls=https://127.0.0.1:0".to_owned());
+        flags.push("--listen-metrics-urls=http://127.0.0.1:0".to_owned());
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        let mut process = Process::start(&flags);
+        let endpoint = process.endpoint().to_owned();
+        let address = endpoint.replace("https://", "");
+        let earlier = secure(&endpoint, &server).await;
+        earlier.put("k", "before").await.unwrap();
+        let before = process.child().memory_kib() >> 10;
+        let hello = client_hello(&server);
+        let says: [Arc<[u8]>; 3] = [
+            Arc::new([]),
+            Arc::from(&hello[..hello.len() / 2]),
+            Arc::from(&hello[..]),
+        ];
+        let mut slowest = Duration::ZERO;
+        let mut last_wave = Vec::new();
+        for wave in 0..HALF_OPEN / WAVE {
+            let coming = (0..WAVE).map(|number| {
+                let says = Arc::clone(&says[number % says.len()]);
+                half_open(address.clone(), says)
+            });
+            let coming = coming.collect::<JoinSet<_>>().join_all();
+            last_wave = within("a wave to come", coming).await;
+            // One that was connected before, and one that comes now.
+            for client in [&earlier, &secure(&endpoint, &server).await] {
+                let since = Instant::now();
+                within("a put", client.put("k", format!("{wave}")))
+                    .await
+                    .unwrap();
+                slowest = slowest.max(since.elapsed());
+            }
+        }
+        let during = process.child().memory_kib() >> 10;
+        drop(last_wave);
+        let line = process.child().line("ready to serve metrics").unwrap();
+        let metrics = harness::process::address_in(&line);
+        let answer = http1::get(&metrics, "/metrics").await;
+        let refused = answer.metric("conclave_client_connections_refused_total");
+        eprintln!(
+            "{HALF_OPEN} half-open connections: from {before} to {during} MiB, slowest put \
+             {slowest:?}, {refused:?} closed for others"
+        );
+        assert!(
+            during < before + GROWTH_MIB_MAX,
+            "{before} MiB, then {during}"
+        );
+        let found = earlier.get("k").await.unwrap().unwrap();
+        assert_eq!(found.version, 1 + 2 * (HALF_OPEN / WAVE) as i64);
+    });
+}
+
+async fn secure(endpoint: &str, certificate: &Certificate) -> Client {
+    let files = TlsFiles::trusting(certificate.trusted());
+    let files = files.presenting(certificate.cert(), certificate.key());
+    Options::new().tls(files).connect([endpoint]).await.unwrap()
+}
+
+/// The first message of a TLS client.
+fn client_hello(certificate: &Certificate) -> Vec<u8> {
+    let config = TlsFiles::trusting(certificate.trusted()).read().unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
+async fn half_open(address: String, says: Arc<[u8]>) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    // The member may have closed it already.
+    let _ = stream.write_all(&says).await;
+    stream
 }

@@ -9,7 +9,7 @@ use tonic::Status;
 
 use crate::on_three;
 
-async fn enabled(cluster: &Cluster) -> Administrator {
+pub(crate) async fn enabled(cluster: &Cluster) -> Administrator {
     let mut root = Administrator::new(cluster.channel(0));
     root.add_role("app", Type::Readwrite, "app/", "app0").await;
     root.add_user("alice", &["app"]).await;
@@ -17,12 +17,12 @@ async fn enabled(cluster: &Cluster) -> Administrator {
     root
 }
 
-async fn write(cluster: &Cluster, through: usize, token: &str) -> Result<(), Status> {
+pub(crate) async fn write(cluster: &Cluster, through: usize, token: &str) -> Result<(), Status> {
     let request = with_token(token, put("app/a", "1"));
     cluster.kv(through).put(request).await.map(drop)
 }
 
-async fn read(cluster: &Cluster, through: usize, token: &str) -> Result<(), Status> {
+pub(crate) async fn read(cluster: &Cluster, through: usize, token: &str) -> Result<(), Status> {
     let request = with_token(token, get("app/a"));
     cluster.kv(through).range(request).await.map(drop)
 }

@@ -5,6 +5,7 @@
 //! themselves are tested. A test that 3.4 cannot pass says so ([`not_on_etcd`]).
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod accounts;
 mod basics;
 mod behind;
 mod certificates;
@@ -32,6 +33,7 @@ mod rolling;
 mod rotation;
 mod sequences;
 mod sessions;
+mod web_tokens;
 
 use std::future::Future;
 

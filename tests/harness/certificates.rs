@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, DnValue,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
     SerialNumber, date_time_ymd,
 };
@@ -56,11 +56,24 @@ impl Authority {
 
     /// Issues a certificate for a member on this machine that trusts this authority.
     pub fn issue(&self, name: &str, validity: Validity) -> Certificate {
+        self.issue_as(name, name, validity)
+    }
+
+    /// Issues a certificate with any common name, in files of another name.
+    pub fn issue_for(&self, file: &str, common_name: &str) -> Certificate {
+        let name = format!("{file}-{}", rand::random::<u32>());
+        self.issue_as(&name, common_name, Validity::Good)
+    }
+
+    fn issue_as(&self, name: &str, common_name: &str, validity: Validity) -> Certificate {
         // The addresses the member is dialled at, and its own connections come from.
         let addresses = [own_address(), Ipv4Addr::LOCALHOST.into()];
         let mut params = CertificateParams::default();
         params.subject_alt_names = addresses.map(SanType::IpAddress).into();
-        params.distinguished_name.push(DnType::CommonName, name);
+        let common_name = DnValue::Utf8String(common_name.to_owned());
+        params
+            .distinguished_name
+            .push(DnType::CommonName, common_name);
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

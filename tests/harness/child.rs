@@ -67,6 +67,17 @@ impl Child {
         self.child.id()
     }
 
+    /// The resident memory, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).expect("the child runs");
+        let mut lines = status.lines();
+        let kib = lines.find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = kib.expect("a process that runs has memory");
+        let kib = kib.trim().trim_end_matches(" kB").parse();
+        kib.expect("a number")
+    }
+
     /// Everything written so far.
     pub fn lines(&self) -> Vec<String> {
         self.log.lock().lines.clone()

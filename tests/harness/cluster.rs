@@ -25,11 +25,13 @@ mod reconfigure;
 use std::time::{Duration, Instant};
 
 use conclave_proto::etcdserverpb as pb;
+use tonic::Request;
 use tonic::transport::Channel;
 
 pub use self::member::Member;
 use crate::certificates::Certificate;
 use crate::child::Child;
+use crate::login::with_token;
 use crate::node::connect;
 use crate::proxy::Network;
 use crate::wait::{DEADLINE, eventually_by};
@@ -51,6 +53,8 @@ pub struct Cluster {
     members: Vec<Member>,
     network: Network,
     flags: Vec<String>,
+    /// The token of calls that the harness makes itself; empty for none.
+    token: String,
 }
 
 impl Cluster {
@@ -85,6 +89,7 @@ impl Cluster {
             members,
             network,
             flags,
+            token: String::new(),
         };
         cluster.found();
         cluster
@@ -105,6 +110,17 @@ impl Cluster {
         }
         // The scheme of the peer URLs has changed.
         self.found();
+    }
+
+    /// Has the harness make its own calls with this token, once authentication is enabled. A member
+    /// that restarts may forget a simple token.
+    pub fn use_token(&mut self, token: &str) {
+        token.clone_into(&mut self.token);
+    }
+
+    /// A request with the token of the harness.
+    fn request<T>(&self, message: T) -> Request<T> {
+        with_token(&self.token, message)
     }
 
     /// Returns true if the members are real etcd.
@@ -276,7 +292,10 @@ impl Cluster {
     /// A member's answer to `Status`.
     pub async fn status(&self, number: usize) -> Result<pb::StatusResponse, tonic::Status> {
         let mut stub = self.maintenance(number);
-        Ok(stub.status(pb::StatusRequest {}).await?.into_inner())
+        Ok(stub
+            .status(self.request(pb::StatusRequest {}))
+            .await?
+            .into_inner())
     }
 
     /// Waits until a put through each of these members is acknowledged, which takes a leader known

@@ -14,8 +14,9 @@
 //!
 //! Disks can fill up ([`disk`]), fail to sync ([`syncs`]) and lose data ([`damage`]); logs can have
 //! entries that cannot be applied ([`poison`]); members can have [`certificates`] and [`clocks`] of
-//! their own. The metrics exported for Prometheus are compared with etcd's ([`exposition`]). A test
-//! that needs something this user may not do prints `skipped` with the reason and passes.
+//! their own, and tokens can be made outside of any server ([`jwt`]). The metrics exported for
+//! Prometheus are compared with etcd's ([`exposition`]). A test that needs something this user may
+//! not do prints `skipped` with the reason and passes.
 //!
 //! Every node has its own directory and its own ports, chosen by the system. Nothing waits for time
 //! to pass: a test waits for an answer, a log line or a condition, each with a deadline
@@ -38,6 +39,7 @@ pub mod etcd;
 pub mod exposition;
 pub mod history;
 pub mod http1;
+pub mod jwt;
 pub mod login;
 pub mod netns;
 pub mod node;

@@ -64,6 +64,14 @@ impl Administrator {
         }
     }
 
+    /// An administrator with a token of root.
+    pub fn with_token(channel: Channel, token: &str) -> Administrator {
+        Administrator {
+            channel,
+            token: token.to_owned(),
+        }
+    }
+
     /// The token of the user root.
     pub fn token(&self) -> &str {
         &self.token

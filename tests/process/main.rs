@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod auto_compaction;
+mod certificate_users;
 mod client;
 mod data_dir;
 mod disk_full;
@@ -21,3 +22,4 @@ mod stalled;
 mod start_lines;
 mod stop;
 mod tls;
+mod web_tokens;

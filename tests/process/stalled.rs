@@ -26,7 +26,7 @@ fn streams_that_are_never_read_hurt_nobody() {
         }
         let client = Client::connect([process.endpoint()]).await.unwrap();
         let mut lively = client.watch(Keys::prefix("k")).open().await.unwrap();
-        let before = memory_kib(&mut process);
+        let before = process.child().memory_kib();
         for _ in 0..REVISIONS {
             let puts = (0..PUTS).map(|index| op(put(format!("k{index}"), vec![7; VALUE_BYTES])));
             let revision = client
@@ -42,7 +42,7 @@ fn streams_that_are_never_read_hurt_nobody() {
                 .unwrap();
             assert_eq!(told.revision, revision, "others are not held up");
         }
-        let growth = memory_kib(&mut process).saturating_sub(before);
+        let growth = process.child().memory_kib().saturating_sub(before);
         assert!(growth < GROWTH_MAX_KIB, "grew by {growth} KiB");
         process.child().terminate();
         let status = process
@@ -72,15 +72,4 @@ async fn stalled_watch(endpoint: &str) -> Streaming<WatchResponse> {
         .into_inner();
     assert!(responses.message().await.unwrap().unwrap().created);
     responses
-}
-
-/// The resident memory of the process.
-fn memory_kib(process: &mut Process) -> u64 {
-    let path = format!("/proc/{}/status", process.child().pid());
-    let status = std::fs::read_to_string(path).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

@@ -59,7 +59,10 @@ impl Cluster {
         key: impl Into<Bytes>,
         value: impl Into<Bytes>,
     ) -> Result<i64, Status> {
-        let reply = self.kv(number).put(api::put(key, value)).await?;
+        let reply = self
+            .kv(number)
+            .put(self.request(api::put(key, value)))
+            .await?;
         Ok(revision_of(&reply.into_inner().header))
     }
 
@@ -74,7 +77,10 @@ impl Cluster {
 
     /// A linearizable read of one key through a member; the value as text.
     pub async fn get(&self, number: usize, key: &str) -> Result<Option<String>, Status> {
-        let reply = self.kv(number).range(api::get(key.to_owned())).await?;
+        let reply = self
+            .kv(number)
+            .range(self.request(api::get(key.to_owned())))
+            .await?;
         Ok(api::values(&reply.into_inner().kvs).pop())
     }
 
@@ -84,7 +90,7 @@ impl Cluster {
             serializable: true,
             ..api::get(key.to_owned())
         };
-        let reply = self.kv(number).range(request).await?;
+        let reply = self.kv(number).range(self.request(request)).await?;
         Ok(api::values(&reply.into_inner().kvs).pop())
     }
 
@@ -94,13 +100,16 @@ impl Cluster {
             serializable: true,
             ..api::get("no such key")
         };
-        let reply = self.kv(number).range(request).await?;
+        let reply = self.kv(number).range(self.request(request)).await?;
         Ok(revision_of(&reply.into_inner().header))
     }
 
     /// The cluster's revision, by a linearizable read.
     pub async fn revision(&self, number: usize) -> Result<i64, Status> {
-        let reply = self.kv(number).range(api::get("no such key")).await?;
+        let reply = self
+            .kv(number)
+            .range(self.request(api::get("no such key")))
+            .await?;
         Ok(revision_of(&reply.into_inner().header))
     }
 
@@ -136,7 +145,7 @@ impl Cluster {
             .await;
             let request = pb::HashKvRequest { revision };
             let mut stub = self.maintenance(number);
-            let answer = match within("a hash", stub.hash_kv(request)).await {
+            let answer = match within("a hash", stub.hash_kv(self.request(request))).await {
                 // A learner has the revision, but refuses to hash.
                 Err(status) if status.message().ends_with("for learner") => continue,
                 answer => answer.expect("a member hashes its history").into_inner(),

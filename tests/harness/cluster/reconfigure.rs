@@ -43,7 +43,7 @@ impl Cluster {
         };
         let added = retried("a member to be added", || async {
             let mut stub = self.cluster(through);
-            let answer = stub.member_add(request.clone()).await;
+            let answer = stub.member_add(self.request(request.clone())).await;
             // The first attempt may have succeeded although its answer was lost.
             let exists = "Peer URLs already exists";
             match answer {
@@ -74,7 +74,8 @@ impl Cluster {
         let id = self.id(through, number).await;
         retried("a learner to be promoted", || async {
             let mut stub = self.cluster(through);
-            stub.member_promote(pb::MemberPromoteRequest { id }).await
+            stub.member_promote(self.request(pb::MemberPromoteRequest { id }))
+                .await
         })
         .await;
     }
@@ -84,7 +85,10 @@ impl Cluster {
         let id = self.id(through, number).await;
         retried("a member to be removed", || async {
             let mut stub = self.cluster(through);
-            match stub.member_remove(pb::MemberRemoveRequest { id }).await {
+            match stub
+                .member_remove(self.request(pb::MemberRemoveRequest { id }))
+                .await
+            {
                 // The first attempt succeeded, but its answer was lost.
                 Err(status) if status.message() == "etcdserver: member not found" => Ok(()),
                 other => other.map(drop),
@@ -102,7 +106,7 @@ impl Cluster {
         retried("a peer URL to be changed", || async {
             let peer_urls = peer_urls.clone();
             let mut stub = self.cluster(through);
-            stub.member_update(pb::MemberUpdateRequest { id, peer_urls })
+            stub.member_update(self.request(pb::MemberUpdateRequest { id, peer_urls }))
                 .await
         })
         .await;
@@ -118,7 +122,7 @@ impl Cluster {
         let target_id = self.id(leader, number).await;
         let mut stub = self.maintenance(leader);
         let request = pb::MoveLeaderRequest { target_id };
-        let moved = tokio::time::timeout(DEADLINE, stub.move_leader(request)).await;
+        let moved = tokio::time::timeout(DEADLINE, stub.move_leader(self.request(request))).await;
         moved
             .expect("an answer in time")
             .expect("a healthy follower takes over");
@@ -133,7 +137,7 @@ impl Cluster {
         retried("a list of members", || async {
             let mut stub = self.cluster(through);
             let request = pb::MemberListRequest { linearizable: true };
-            stub.member_list(request).await
+            stub.member_list(self.request(request)).await
         })
         .await
         .into_inner()
