@@ -228,7 +228,9 @@ impl Clients {
             stream,
             info,
         } = connection;
-        let front = self.front.on(&info);
+        let tls = self.opening.tls.as_ref();
+        let user = tls.filter(|tls| tls.certificates_name_users());
+        let front = self.front.on(&info, user.and_then(|_| info.common_name()));
         match protocol {
             Protocol::Http1 => {
                 let io = TokioIo::new(stream);

@@ -219,6 +219,9 @@ fn color_is_welcome() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Longest text in a line.
+const TEXT_BYTES_MAX: usize = 4 << 10;
+
 /// The format of a line.
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -313,6 +316,10 @@ impl Line {
     }
 
     fn add(&mut self, field: &Field, value: Value) {
+        let value = match value {
+            Value::String(text) => Value::String(bounded(text)),
+            other => other,
+        };
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
             ("message", value) => self.message = value.to_string(),
@@ -377,6 +384,17 @@ fn short_path(path: &str) -> &str {
     &path[start..]
 }
 
+/// Cuts a long text. Some texts are what a client sent, such as a user's name, and strangers must
+/// not fill the disk with them.
+fn bounded(mut text: String) -> String {
+    let bytes = text.len();
+    if bytes > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push_str(&format!("… ({bytes} bytes)"));
+    }
+    text
+}
+
 fn one_line(text: &str) -> String {
     text.replace('\n', "\\n")
 }
@@ -390,6 +408,17 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut() {
+        let long = "ä".repeat(TEXT_BYTES_MAX);
+        let cut = bounded(long);
+        assert!(
+            cut.len() < TEXT_BYTES_MAX + 20 && cut.ends_with("… (8192 bytes)"),
+            "{cut}"
+        );
+        assert_eq!(bounded("short".to_owned()), "short");
+    }
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);

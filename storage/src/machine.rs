@@ -77,6 +77,7 @@ mod auth;
 mod kind;
 mod kv;
 mod lease;
+mod lease_permits;
 mod outcome;
 mod state;
 mod txn;
@@ -92,6 +93,7 @@ mod script;
 
 use alarm::Alarms;
 pub use kind::CommandKind;
+use lease_permits::LeasePermits;
 pub use outcome::{
     Authenticated, Done, Effects, LeaseEffect, LoginEffect, Outcome, Rejected, Reply,
 };
@@ -146,6 +148,7 @@ pub struct Machine {
     effects: Effects,
     /// True if entries were applied since the last commit.
     dirty: bool,
+    lease_permits: LeasePermits,
     /// The member whose replies are complete, if not all are: see [`Machine::answer_only`].
     answers: Option<MemberId>,
 }
@@ -178,6 +181,7 @@ impl Machine {
             pending: Pending::default(),
             effects: Effects::default(),
             dirty: false,
+            lease_permits: LeasePermits::default(),
             answers: None,
         };
         machine.publish_all();

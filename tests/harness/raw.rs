@@ -29,8 +29,10 @@ pub async fn status_of(
     headers: &[(&'static str, &str)],
     message: &impl prost::Message,
 ) -> Status {
-    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let (mut requests, connection) = h2::client::handshake(socket).await.unwrap();
+    let socket = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("it listens");
+    let (mut requests, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
     // Ends with the call, when the sender of requests is dropped.
     tokio::spawn(connection);
     let mut request = http::Request::post(format!("http://{address}{path}"))
@@ -40,22 +42,24 @@ pub async fn status_of(
         request = request.header(*name, *value);
     }
     let (response, mut body) = requests
-        .send_request(request.body(()).unwrap(), false)
-        .unwrap();
+        .send_request(request.body(()).expect("a request"), false)
+        .expect("the connection is open");
     let mut frame = BytesMut::new();
     frame.put_u8(0);
-    frame.put_u32(u32::try_from(message.encoded_len()).unwrap());
-    message.encode(&mut frame).unwrap();
-    body.send_data(frame.freeze(), true).unwrap();
-    let (head, mut body) = response.await.unwrap().into_parts();
+    frame.put_u32(u32::try_from(message.encoded_len()).expect("a short message"));
+    message.encode(&mut frame).expect("in memory");
+    // The server may have answered already.
+    let _ = body.send_data(frame.freeze(), true);
+    let (head, mut body) = response.await.expect("a response").into_parts();
     if let Some(status) = Status::from_header_map(&head.headers) {
         return status;
     }
     while let Some(data) = body.data().await {
-        let count = data.unwrap().len();
-        body.flow_control().release_capacity(count).unwrap();
+        let count = data.expect("data").len();
+        let released = body.flow_control().release_capacity(count);
+        released.expect("it was received");
     }
-    let trailers = body.trailers().await.unwrap().expect("trailers");
+    let trailers = body.trailers().await.expect("an end").expect("trailers");
     Status::from_header_map(&trailers).expect("a status")
 }
 

@@ -26,9 +26,15 @@ impl Member {
     /// Starts it, with alice, who may do everything below `app/` and has no password, and bob, who
     /// may do everything below `other/`.
     async fn start() -> (Member, Administrator) {
+        Member::start_without(&[]).await
+    }
+
+    /// Starts it without these flags.
+    async fn start_without(left_out: &[&str]) -> (Member, Administrator) {
         let authority = Authority::new("the authority");
         let server = authority.issue("server", Validity::Good);
         let mut flags = server.client_flags();
+        flags.retain(|flag| !left_out.contains(&flag.as_str()));
         flags.push("--listen-client-urls=https://127.0.0.1:0,http://127.0.0.1:0".to_owned());
         flags.push(CHEAP_HASHES.to_owned());
         let flags: Vec<_> = flags.iter().map(String::as_str).collect();
@@ -90,6 +96,18 @@ fn a_user_has_exactly_its_permissions() {
         // Without TLS there is no certificate.
         let anyone = Client::connect([&member.plain]).await.unwrap();
         expect_error(anyone.get("app/a").await, ApiError::UserEmpty);
+    });
+}
+
+/// As in etcd, certificates may be for encryption alone.
+#[test]
+fn a_trusted_ca_alone_makes_no_users() {
+    harness::run(async {
+        let (member, _root) = Member::start_without(&["--client-cert-auth"]).await;
+        for name in ["alice", "root"] {
+            let client = member.client(name).await;
+            expect_error(client.put("app/a", "1").await, ApiError::UserEmpty);
+        }
     });
 }
 

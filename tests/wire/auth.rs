@@ -1,5 +1,7 @@
 //! Users, roles, permissions and logins. `permissions` has who may call what.
 
+use std::time::Duration;
+
 use conclave_proto::ApiError;
 use conclave_proto::authpb::permission::Type;
 use conclave_proto::authpb::{Permission, UserAddOptions};
@@ -28,6 +30,7 @@ suite![
     an_unused_token_ends ["--bcrypt-cost=4", "--auth-token-ttl=1"] => "3.4 has no such flag",
     disabling_opens_everything_again ["--bcrypt-cost=4"],
     guesses_are_bounded ["--bcrypt-cost=4"] => "etcd has no bound",
+    guesses_that_are_given_up_count ["--bcrypt-cost=12"] => "etcd has no bound",
 ];
 
 fn user(name: &str) -> pb::AuthUserAddRequest {
@@ -521,4 +524,21 @@ async fn guesses_are_bounded(node: Node) {
     // The right password is refused as well for now.
     let login = log_in(node.channel(), "alice", PASSWORD).await;
     fails(login, Code::ResourceExhausted, "too many failed logins");
+}
+
+/// A client that does not wait for the answer makes the member work as well.
+async fn guesses_that_are_given_up_count(node: Node) {
+    let _root = enabled(&node).await;
+    // Less than it takes to check a password.
+    let patience = Duration::from_millis(50);
+    for _ in 0..500 {
+        let guess = log_in(node.channel(), "alice", "guess");
+        let given_up = tokio::time::timeout(patience, guess).await;
+        if let Ok(Err(status)) = given_up
+            && status.message().contains("too many failed logins")
+        {
+            return;
+        }
+    }
+    panic!("no bound on guesses");
 }

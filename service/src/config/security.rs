@@ -281,6 +281,8 @@ fn check_tls(
         client_identity,
         trusted_ca_file,
         crl_file: file(arguments.crl_file),
+        // As in etcd, a CA alone makes no users: its certificates may be for encryption only.
+        certificates_name_users: arguments.client_cert_auth,
         allowed_cns: list(arguments.allowed_cn),
         allowed_hostnames: list(arguments.allowed_hostname),
         skip_client_san_verification: arguments.skip_client_san_verification,

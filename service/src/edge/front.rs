@@ -56,13 +56,13 @@ impl Front {
         })
     }
 
-    /// Returns the front for a connection.
-    pub(super) fn on(&self, info: &ConnectionInfo) -> Front {
+    /// Returns the front for a connection. `user` is the one that its certificate stands for.
+    pub(super) fn on(&self, info: &ConnectionInfo, user: Option<String>) -> Front {
         Front {
             sites: Arc::clone(&self.sites),
             peer: Arc::new(rpc::Peer {
                 remote: info.remote.map(|remote| remote.ip()),
-                common_name: info.common_name().map(Arc::from),
+                common_name: user.map(Arc::from),
             }),
         }
     }

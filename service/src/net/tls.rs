@@ -165,6 +165,11 @@ impl Tls {
         (Arc::clone(&made.server), Arc::clone(&made.client))
     }
 
+    /// Returns true if a client that sends no token is the user in its certificate's common name.
+    pub(crate) fn certificates_name_users(&self) -> bool {
+        self.settings.certificates_name_users
+    }
+
     /// Returns the state of the certificates.
     pub(crate) fn condition(&self) -> Condition {
         let (made, has_failed) = self.watched.latest();

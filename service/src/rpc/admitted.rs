@@ -126,15 +126,14 @@ impl Context {
 }
 
 impl Entrance {
-    /// Returns the credential of a call. Waits until this member has applied the login that gave
-    /// it: authentication may have been enabled in an entry just before.
+    /// Returns the credential of a call. If this member has not applied the login that gave it, it
+    /// catches up with the leader first: authentication may have been enabled in an entry just
+    /// before. A token with an index that no login has costs no more than that.
     async fn credential(&self, extensions: &Extensions) -> Option<Credential> {
         let credential = extensions.get::<Credential>()?.clone();
-        if let Some(index) = credential.is_ahead_of(&self.handle) {
+        if credential.is_ahead_of(&self.handle) {
             // The future is large, and rarely needed. Without the login, the token is unknown.
-            let limit = self.handle.settings().request_timeout;
-            let caught_up = tokio::time::timeout(limit, self.handle.applied_through(index));
-            let _ = Box::pin(caught_up).await;
+            let _ = Box::pin(self.handle.linearize()).await;
         }
         Some(credential)
     }
@@ -183,6 +182,7 @@ impl Gate {
                 handle: entrance.handle.in_the_name_of(Caller::Anonymous),
                 entrance: Arc::clone(entrance),
                 mark,
+                permission: self.permission,
                 guard: None,
             });
         }
@@ -208,6 +208,7 @@ impl Gate {
             handle: entrance.handle.in_the_name_of(guard.caller_at(&auth)),
             entrance: Arc::clone(entrance),
             mark: auth.mark(),
+            permission: self.permission,
             guard: Some(Arc::new(guard)),
         })
     }

@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status};
 
 use super::authorization::Guarded;
 use super::{Access, Context, Peer, reply, status};
+use crate::auth::attempts::Refused;
 use crate::auth::passwords::PasswordError;
 use crate::auth::simple_tokens;
 use crate::method::Method;
@@ -123,14 +124,17 @@ async fn check_password(
     may_try.map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
     let hash = auth.user(name).and_then(User::password);
     let hash = hash.and_then(|hash| BASE64.decode(hash).ok());
+    let checking = Checking {
+        access,
+        remote,
+        is_counted: false,
+    };
     let checked = authenticator
         .hasher
         .verify(password.to_owned(), hash.as_deref());
-    let fits = checked.await.map_err(of_password)?;
-    let settled = authenticator
-        .attempts
-        .lock()
-        .settle(remote, fits, access.clock().now());
+    let checked = checked.await;
+    let settled = checking.end(checked.as_ref().ok().copied());
+    let fits = checked.map_err(of_password)?;
     settled.map_err(|refused| Status::resource_exhausted(refused.to_string()))?;
     if !fits {
         tracing::warn!(
@@ -141,6 +145,38 @@ async fn check_password(
         return Err(status::of_api(ApiError::AuthFailed));
     }
     Ok(auth.revision())
+}
+
+/// A password that is being checked. If its client goes away meanwhile, it counts as a wrong one:
+/// the work is done all the same, and clients that never wait must not have it for nothing.
+struct Checking<'a> {
+    access: &'a Access,
+    remote: Option<IpAddr>,
+    is_counted: bool,
+}
+
+impl Checking<'_> {
+    /// Counts the result; `None` if the password was not checked. Returns whether the client may
+    /// know it.
+    fn end(mut self, fits: Option<bool>) -> Result<(), Refused> {
+        self.is_counted = true;
+        fits.map_or(Ok(()), |fits| self.count(fits))
+    }
+
+    fn count(&self, fits: bool) -> Result<(), Refused> {
+        let now = self.access.clock().now();
+        let mut attempts = self.access.authenticator().attempts.lock();
+        attempts.settle(self.remote, fits, now)
+    }
+}
+
+impl Drop for Checking<'_> {
+    fn drop(&mut self) {
+        if !self.is_counted {
+            // Nobody waits for the answer.
+            let _ = self.count(false);
+        }
+    }
 }
 
 async fn user_add(

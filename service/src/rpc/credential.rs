@@ -23,7 +23,7 @@ const TOKEN_FIELDS: [&str; 2] = ["token", "authorization"];
 pub(crate) struct Peer {
     /// Its address; `None` over a Unix socket.
     pub(crate) remote: Option<IpAddr>,
-    /// The common name in its certificate, if it has shown one that was verified.
+    /// The common name in its certificate, if that was verified and stands for a user.
     pub(crate) common_name: Option<Arc<str>>,
 }
 
@@ -69,14 +69,12 @@ impl Credential {
         Some(Credential::Token(token.into()))
     }
 
-    /// Returns the index of the login that gave the token, if this member has not applied it yet.
-    pub(super) fn is_ahead_of(&self, handle: &Handle) -> Option<Index> {
+    /// Returns true if this member has not applied the login that gave the token.
+    pub(super) fn is_ahead_of(&self, handle: &Handle) -> bool {
         match self {
-            Credential::CommonName(_) => None,
-            Credential::Token(token) => {
-                let index = simple_tokens::index_of(token).map(Index)?;
-                (index > handle.reader().applied().index).then_some(index)
-            }
+            Credential::CommonName(_) => false,
+            Credential::Token(token) => simple_tokens::index_of(token)
+                .is_some_and(|index| Index(index) > handle.reader().applied().index),
         }
     }
 

@@ -21,7 +21,7 @@ impl Machine {
     /// Judges a command by the user in whose name it was proposed. A member's own commands need no
     /// permission.
     pub(super) fn permit(
-        &self,
+        &mut self,
         read: &dyn Read,
         header: &Header,
         body: &Body,
@@ -30,20 +30,31 @@ impl Machine {
             return Ok(());
         }
         let user = &header.user;
-        let permits = || self.auth.permits(user, header.auth_revision);
+        let auth = Arc::clone(&self.auth);
+        let permits = || auth.permits(user, header.auth_revision);
         match body {
             Body::Put(request) => {
                 permits()?.put(request)?;
-                self.permit_lease(read, permits()?, LeaseId(request.lease))
+                let lease = LeaseId(request.lease);
+                self.permit_lease(read, (user, permits()?), lease)?;
+                self.lease_permits
+                    .attached(&auth, lease, user, |other| other.put(request).is_ok());
+                Ok(())
             }
             Body::DeleteRange(request) => Ok(permits()?.delete_range(request)?),
             Body::Txn(request) => {
                 permits()?.txn(request)?;
-                let mut leases = leases_of(request).into_iter();
-                leases.try_for_each(|lease| self.permit_lease(read, permits()?, lease))
+                for lease in leases_of(request) {
+                    self.permit_lease(read, (user, permits()?), lease)?;
+                    self.lease_permits
+                        .attached(&auth, lease, user, |other| other.txn(request).is_ok());
+                }
+                Ok(())
             }
             Body::LeaseGrant(_) => Ok(permits().map(drop)?),
-            Body::LeaseRevoke(request) => self.permit_lease(read, permits()?, LeaseId(request.id)),
+            Body::LeaseRevoke(request) => {
+                self.permit_lease(read, (user, permits()?), LeaseId(request.id))
+            }
             // Proposed by members only.
             Body::LeaseExpire(_) | Body::LeaseCheckpoint(_) | Body::MemberAttributes(_) => Ok(()),
             // The proposer has checked the password.
@@ -60,21 +71,24 @@ impl Machine {
             | Body::RoleAdd(_)
             | Body::RoleDelete(_)
             | Body::RoleGrantPermission(_)
-            | Body::RoleRevokePermission(_) => Ok(self.auth.check_administrator(user)?),
+            | Body::RoleRevokePermission(_) => Ok(auth.check_administrator(user)?),
         }
     }
 
     /// Judges the use of a lease: its keys must all be writable.
     fn permit_lease(
-        &self,
+        &mut self,
         read: &dyn Read,
-        permits: Permits<'_>,
+        (user, permits): (&str, Permits<'_>),
         id: LeaseId,
     ) -> Result<(), ReadError> {
-        if id == LeaseId::NONE || permits.is_everything() {
+        let is_known = || self.lease_permits.is_known(self.auth.revision(), id, user);
+        if id == LeaseId::NONE || permits.is_everything() || is_known() {
             return Ok(());
         }
-        Ok(permits.write_all(self.pending.lease_keys(read, id)?)?)
+        permits.write_all(self.pending.lease_keys(read, id)?)?;
+        self.lease_permits.found(self.auth.revision(), id, user);
+        Ok(())
     }
 
     /// Executes a command about users and roles.

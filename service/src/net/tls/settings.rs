@@ -22,6 +22,8 @@ pub struct TlsSettings {
     pub trusted_ca_file: Option<PathBuf>,
     /// The list of revoked certificates.
     pub crl_file: Option<PathBuf>,
+    /// A client that sends no token is the user in its certificate's common name.
+    pub certificates_name_users: bool,
     /// The common names that certificates of others may have; empty for any.
     pub allowed_cns: Vec<String>,
     /// The host names for one of which the certificates of others must be valid; empty for any.

@@ -105,6 +105,7 @@ impl Authority {
             client_identity: None,
             trusted_ca_file: Some(self.dir.path().join("ca.pem")),
             crl_file: None,
+            certificates_name_users: false,
             allowed_cns: Vec::new(),
             allowed_hostnames: Vec::new(),
             skip_client_san_verification: false,
