@@ -29,6 +29,7 @@ use crate::net::tls::TlsSettings;
 
 mod addresses;
 pub mod arguments;
+mod audit;
 mod auto_compaction;
 mod check;
 mod error;
@@ -43,10 +44,12 @@ mod skipped;
 mod tests;
 mod url;
 
+pub use audit::{AuditLevel, AuditLog, AuditOutput};
 pub use auto_compaction::AutoCompaction;
 pub use check::check;
 pub use conclave_core::applier::SkippedEntry;
 pub use error::ConfigError;
+pub(crate) use url::without_userinfo;
 pub use url::{InitialMember, MemberUrl};
 
 use crate::version::version_text;
@@ -179,6 +182,8 @@ pub struct Config {
     pub log_format: Option<LogFormat>,
     /// Outputs of log lines, without duplicates. Never empty.
     pub log_outputs: Vec<LogOutput>,
+    /// The audit log; `None` for none.
+    pub audit_log: Option<AuditLog>,
 }
 
 /// The meaning of an empty data directory.

@@ -22,8 +22,6 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
-use crate::fair_use::FairUse;
-use crate::metrics::Metrics;
 use crate::net;
 use crate::net::drain::drive;
 use crate::net::endpoint::Stream;
@@ -32,8 +30,7 @@ use crate::net::newcomers::Newcomer;
 use crate::net::preface::Protocol;
 use crate::net::tls::{Offer, Tls};
 use crate::net::{Accepted, Connection, Endpoint, Opening, OpeningError};
-use crate::rpc::authenticator::Authenticator;
-use conclave_core::handle::Handle;
+pub(crate) use crate::rpc::stack::Parts;
 
 mod authority;
 mod front;
@@ -96,22 +93,20 @@ impl Default for Settings {
 
 /// Serves clients on `listener` until `shutdown` is cancelled and the last connection has ended.
 /// With `tls` every connection must begin with its handshake.
-/// Several listeners are served by as many calls, with the same `metrics`, `places` and `fair_use`.
+/// Several listeners are served by as many calls, with the same `parts` and `places`.
 pub(crate) async fn serve(
     listener: Listener,
-    (handle, metrics, authenticator): (Handle, Arc<Metrics>, Arc<Authenticator>),
+    parts: Parts,
     settings: Settings,
-    (places, fair_use): (Arc<ClientPlaces>, Option<Arc<FairUse>>),
+    places: Arc<ClientPlaces>,
     tls: Option<Arc<Tls>>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let traffic = Traffic {
-        received: metrics.stats().client_received_bytes.clone(),
-        sent: metrics.stats().client_sent_bytes.clone(),
+        received: parts.metrics.stats().client_received_bytes.clone(),
+        sent: parts.metrics.stats().client_sent_bytes.clone(),
     };
-    let front = Front::new(handle, metrics, authenticator, fair_use)
-        .await
-        .map_err(io::Error::other)?;
+    let front = Front::new(parts).await.map_err(io::Error::other)?;
     let clients = Arc::new(Clients {
         opening: Opening {
             tls,

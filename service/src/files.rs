@@ -1,4 +1,4 @@
-//! Reads files that flags name.
+//! Opens files that flags name.
 //!
 //! Any file may be named: a pipe that blocks its reader for good, a device without an end, a file
 //! on a server that does not answer. The first two are refused before they are opened. Against the
@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// The reason why a file was not read.
@@ -55,4 +55,27 @@ fn check_length(length: u64, bytes_max: u64) -> Result<(), Unreadable> {
         true => Ok(()),
         false => Err(Unreadable::TooLong(bytes_max)),
     }
+}
+
+/// Opens a regular file for appending, and for reading. If there is none, it is created for the
+/// process's user alone.
+pub(crate) fn open_to_append(file: &Path) -> io::Result<File> {
+    let refuse = |unreadable| match unreadable {
+        Unreadable::System(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidInput, other.to_string()),
+    };
+    match fs::metadata(file) {
+        Ok(found) => check(&found, u64::MAX).map_err(refuse)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut options = File::options();
+    let opened = options
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(file)?;
+    check(&opened.metadata()?, u64::MAX).map_err(refuse)?;
+    Ok(opened)
 }

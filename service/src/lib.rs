@@ -13,6 +13,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ pub mod rpc;
 pub mod service_manager;
 pub mod version;
 
+mod audit;
 mod auth;
 mod compactor;
 mod duration;
@@ -59,6 +61,7 @@ pub use config::Config;
 
 pub use start::join::JoinError;
 
+use crate::audit::{Audit, Output};
 use crate::member::Certificates;
 use crate::raft_runtime::RaftRuntime;
 use crate::start::stores;
@@ -93,6 +96,14 @@ pub enum StartError {
     /// The owners cannot be started.
     #[error("cannot start: {0}")]
     Member(#[from] conclave_core::member::StartError),
+    /// The audit log that was asked for cannot be written.
+    #[error("cannot write the audit log to {output}: {error}")]
+    AuditLog {
+        /// Where it was to be written.
+        output: config::AuditOutput,
+        /// The system's error.
+        error: io::Error,
+    },
     /// The system cannot create a thread, or two metrics have the same name.
     #[error("cannot start: {0}")]
     System(String),
@@ -113,6 +124,7 @@ pub struct Server {
     handle: Handle,
     client_addresses: Vec<SocketAddr>,
     certificates: Certificates,
+    audit: Option<Arc<Audit>>,
     ready: signal::Receiver<bool>,
     /// The outcome of the server; `None` while it runs.
     ended: signal::Receiver<Option<Result<(), FatalError>>>,
@@ -124,6 +136,7 @@ impl Server {
     /// once the member is ready.
     pub async fn start(config: Config) -> Result<Server, StartError> {
         let raft = RaftRuntime::start().map_err(|error| StartError::System(error.to_string()))?;
+        let audit_output = config.audit_log.as_ref().map(Output::open).transpose()?;
         let listeners = Listeners::bind(&config, &raft).await?;
         let client_addresses = listeners.client_addresses();
         let stopping = CancellationToken::new();
@@ -151,6 +164,10 @@ impl Server {
         let watched = running.metrics.watch_certificates(sets);
         watched.map_err(|error| StartError::System(error.to_string()))?;
         let handle = running.member.handle().clone();
+        let audit = audit_output.map(|output| {
+            Audit::start(output, handle.identity().member_id, &running.metrics).map(Arc::new)
+        });
+        let audit = audit.transpose().map_err(StartError::System)?;
         let (is_ready, ready) = signal::channel(false);
         let (end, ended) = signal::channel(None);
         let supervisor = Supervisor {
@@ -159,6 +176,7 @@ impl Server {
             raft,
             certificates: certificates.clone(),
             listeners,
+            audit: audit.clone(),
             is_ready,
             end,
         };
@@ -167,6 +185,7 @@ impl Server {
             handle,
             client_addresses,
             certificates,
+            audit,
             ready,
             ended,
             stopping,
@@ -189,6 +208,13 @@ impl Server {
         let Certificates { peers, clients } = &self.certificates;
         for tls in [clients, peers].into_iter().flatten() {
             tls.reload();
+        }
+    }
+
+    /// Opens the file of the audit log anew, as after it was moved.
+    pub fn reopen_audit_log(&self) {
+        if let Some(audit) = &self.audit {
+            audit.reopen();
         }
     }
 

@@ -101,7 +101,8 @@ fn hangups() -> io::Result<Option<Signal>> {
     }
 }
 
-/// Reads the certificates and the log level again at each of these signals.
+/// Reads the certificates and the log level again at each of these signals, and opens the audit log
+/// anew.
 async fn reload(
     server: &Server,
     mut verbosity: Verbosity,
@@ -117,6 +118,7 @@ async fn reload(
                 "certificates and log level are read again"
             );
             server.reload_certificates();
+            server.reopen_audit_log();
         });
     }
     std::future::pending().await

@@ -30,6 +30,7 @@ use crate::net::tls::Tls;
 use crate::version::{API_VERSION, CLUSTER_VERSION};
 use conclave_core::handle::{Handle, Identity};
 
+mod audit;
 mod calls;
 mod certificates;
 mod clients;
@@ -40,7 +41,8 @@ mod process;
 mod renderings;
 mod stats;
 
-pub(crate) use calls::{Call, Calls};
+pub(crate) use audit::AuditStats;
+pub(crate) use calls::{Call, Calls, code_name};
 pub(crate) use clients::Clients;
 pub use durations::Durations;
 pub(crate) use peers::OfPeer;
@@ -160,6 +162,15 @@ impl Metrics {
         }
         let gauges = Certificates::new(sets)?;
         self.registry.register(Box::new(gauges))
+    }
+
+    /// Adds the counts of an audit log, and returns them.
+    pub(crate) fn count_audit_lines(&self) -> prometheus::Result<AuditStats> {
+        let stats = AuditStats::new()?;
+        for collector in stats.collectors() {
+            self.registry.register(collector)?;
+        }
+        Ok(stats)
     }
 
     /// The counters of gRPC calls.

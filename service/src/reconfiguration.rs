@@ -18,7 +18,7 @@ use conclave_proto::peer::{answer, question};
 use conclave_storage::MemberId;
 use conclave_storage::membership as rules;
 
-use crate::config::MemberUrl;
+use crate::config::{MemberUrl, without_userinfo};
 use crate::start::ids;
 use conclave_core::handle::{Handle, ProposeError, Refused};
 use conclave_core::leader_queries::is_learner_ready;
@@ -99,6 +99,7 @@ pub(crate) async fn update(handle: &Handle, id: MemberId, peer_urls: &[String]) 
 /// client has no room for it.
 fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, Refused> {
     let refuse = |reason: String| {
+        let reason = without_userinfo(&reason);
         tracing::warn!(reason, "refused the peer URLs of a member");
         Refused(ApiError::MemberBadURLs)
     };

@@ -45,6 +45,7 @@ pub(crate) mod watch;
 pub(crate) mod authenticator;
 
 mod admitted;
+mod audited;
 mod authorization;
 mod credential;
 mod extent;

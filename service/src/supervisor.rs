@@ -15,6 +15,7 @@ use conclave_core::member::Member;
 use conclave_storage::layout;
 
 use crate::StartError;
+use crate::audit::Audit;
 use crate::config::{Config, MemberUrl};
 use crate::descriptors::{self, Budget};
 use crate::edge::places::ClientPlaces;
@@ -25,7 +26,6 @@ use crate::metrics::Metrics;
 use crate::net::listener::{Listener, bind_tcp};
 use crate::net::tls::Tls;
 use crate::raft_runtime::RaftRuntime;
-use crate::rpc::authenticator::Authenticator;
 use crate::start::publish;
 
 /// The listeners of a member, bound before its data is opened.
@@ -66,6 +66,7 @@ pub(crate) struct Supervisor {
     pub(crate) raft: RaftRuntime,
     pub(crate) certificates: Certificates,
     pub(crate) listeners: Listeners,
+    pub(crate) audit: Option<Arc<Audit>>,
     /// Becomes true when clients are served.
     pub(crate) is_ready: signal::Sender<bool>,
     /// Takes the outcome when everything has ended.
@@ -80,6 +81,7 @@ impl Supervisor {
             raft,
             certificates,
             listeners,
+            audit,
             is_ready,
             end,
         } = self;
@@ -110,8 +112,15 @@ impl Supervisor {
         serve_metrics(&mut edges, listeners.metrics, &member, &metrics, &tls);
         tokio::select! {
             () = publish::publish(&handle, &config) => {
-                let front = (&metrics, &authenticator);
-                serve(&mut edges, listeners.clients, &member, front, &config, &tls);
+                let stats = metrics.stats();
+                let parts = edge::Parts {
+                    handle: handle.clone(),
+                    metrics: Arc::clone(&metrics),
+                    authenticator,
+                    fair_use: FairUse::new(&config.fair_use, &stats.refused_by_limit).map(Arc::new),
+                    audit: audit.clone(),
+                };
+                serve(&mut edges, listeners.clients, &member, parts, &config, &tls);
                 is_ready.send_replace(true);
                 stopping.cancelled().await;
             }
@@ -126,6 +135,10 @@ impl Supervisor {
         network.stop().await;
         while peers.join_next().await.is_some() {}
         raft.stop().await;
+        // No call is left that could add a line.
+        if let Some(audit) = audit {
+            audit.stop().await;
+        }
         // Both hold the state open, and a caller that waits for the end may start another server on
         // the same data.
         drop((handle, network));
@@ -147,7 +160,7 @@ fn serve(
     edges: &mut JoinSet<()>,
     listeners: Vec<(MemberUrl, Listener)>,
     member: &Member,
-    (metrics, authenticator): (&Arc<Metrics>, &Arc<Authenticator>),
+    parts: edge::Parts,
     config: &Config,
     tls: &Option<Arc<Tls>>,
 ) {
@@ -158,21 +171,16 @@ fn serve(
     };
     let budget = Budget::current();
     budget.report();
-    let refused = &metrics.stats().client_connections_refused;
+    let refused = &parts.metrics.stats().client_connections_refused;
     let places = ClientPlaces::new(budget.clients, refused.clone());
-    let fair_use = FairUse::new(&config.fair_use, &metrics.stats().refused_by_limit);
-    let fair_use = fair_use.map(Arc::new);
     for (url, listener) in listeners {
-        let (handle, metrics) = (member.handle().clone(), Arc::clone(metrics));
-        let authenticator = Arc::clone(authenticator);
-        let places = (Arc::clone(&places), fair_use.clone());
+        let (parts, places) = (parts.clone(), Arc::clone(&places));
         let tls = tls.clone().filter(|_| url.is_tls());
-        let (stopping, fatal) = (handle.stopping().clone(), member.fatal().clone());
+        let (stopping, fatal) = (parts.handle.stopping().clone(), member.fatal().clone());
         // With port 0, the log is the only place that has the address.
         let address = listener.local_address();
         tracing::info!(%url, address, "ready to serve client requests");
         edges.spawn(member.fatal().guard("client-listener", async move {
-            let parts = (handle, metrics, authenticator);
             let served = edge::serve(listener, parts, settings, places, tls, stopping);
             if let Err(error) = served.await {
                 fatal.report(FatalError::Process(format!(

@@ -1,6 +1,7 @@
 //! The real binary: killed, stopped, misconfigured, on damaged and on full disks.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod audit;
 mod auto_compaction;
 mod certificate_users;
 mod client;
@@ -16,6 +17,7 @@ mod metrics;
 mod monitoring;
 mod poisoned;
 mod reload;
+mod secrets;
 mod service_manager;
 mod socket;
 mod stalled;

@@ -267,7 +267,7 @@ async fn a_greedy_client_takes_nothing_from_a_modest_one(node: Node) {
     let beside = time_puts(&node).await;
     // For people. Both clients and their 1,000 tasks share this process, so most of the difference
     // is the clients' own.
-    println!("puts, median and worst: {alone:?} alone, {beside:?} beside a greedy client");
+    eprintln!("puts, median and worst: {alone:?} alone, {beside:?} beside a greedy client");
     assert!(refusals(&node, "max-requests-per-second-per-address").await > 0.0);
     flood.shutdown().await;
     drop(open);

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::addresses::{Urls, check_cluster_state, check_initial_cluster};
+use super::audit::check_audit;
 use super::auto_compaction::check_auto_compaction;
 use super::fair_use::check_fair_use;
 use super::gates::{Gates, check_feature_gates, peer_local_address};
@@ -100,6 +101,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         log_level_file: file(Some(&raw.logging.log_level_file)),
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
+        audit_log: check_audit(&raw.audit)?,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::arguments::environment_name;
+use super::url::without_userinfo;
 
 /// A configuration that a member cannot start with.
 #[derive(Debug)]
@@ -82,7 +83,17 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        // No URL here has a user or a password, so one that has is an error, and errors are logged.
+        f.write_str(&without_userinfo(&Whole(self).to_string()))
+    }
+}
+
+/// The error as it is, with every secret that was given.
+struct Whole<'a>(&'a ConfigError);
+
+impl fmt::Display for Whole<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             ConfigError::Usage(error) => {
                 let text = error.render().to_string();
                 f.write_str(text.trim_end().trim_start_matches("error: "))

@@ -46,6 +46,8 @@ pub struct Raw {
     #[command(flatten)]
     pub(super) logging: LoggingFlags,
     #[command(flatten)]
+    pub(super) audit: AuditFlags,
+    #[command(flatten)]
     pub(super) features: FeatureFlags,
     #[command(flatten)]
     pub(super) unsafe_features: UnsafeFlags,
@@ -361,6 +363,32 @@ pub(super) struct LoggingFlags {
     /// path of a file, which is appended to
     #[arg(long, value_name = "OUTPUTS", default_value = "default")]
     pub(super) log_outputs: String,
+}
+
+/// A record of who did what; etcd has no such flags.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Audit")]
+pub(super) struct AuditFlags {
+    /// Record calls in this file, which is appended to, or in journald, or on stderr [default: no
+    /// audit log]
+    #[arg(
+        long,
+        value_name = "OUTPUT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) audit_log: String,
+    /// Calls to record. metadata: changes of users, roles, members and alarms, logins,
+    /// maintenance, and every refused call; writes: also changes of keys and leases; all: also
+    /// reads, watches and keep-alives
+    #[arg(long, value_name = "LEVEL", default_value = "metadata")]
+    pub(super) audit_level: String,
+    /// Size of the file at which it is renamed to FILE.1 and a new one is begun; 0 means never
+    #[arg(long, value_name = "BYTES", default_value = "104857600")]
+    pub(super) audit_log_max_bytes: String,
+    /// Number of renamed files to keep
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(super) audit_log_keep: String,
 }
 
 /// Settings of single features.

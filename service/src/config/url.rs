@@ -201,6 +201,24 @@ fn split_authority(authority: &str) -> Option<(&str, &str)> {
     (!port.contains(':') && !host.contains('@')).then_some((host, port))
 }
 
+/// Hides what stands before an `@` in every URL of a text: a user and a password.
+pub(crate) fn without_userinfo(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(char::is_whitespace).unwrap_or(part.len());
+        shown.push_str("://");
+        match part[..end].rfind('@') {
+            None => shown.push_str(part),
+            Some(at) => {
+                shown.push_str("(hidden)");
+                shown.push_str(&part[at..]);
+            }
+        }
+    }
+    shown
+}
+
 /// Parses a list of URLs, separated by commas; at least one. Duplicates are dropped, as in etcd,
 /// since an address can be bound only once.
 pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
@@ -417,6 +435,25 @@ mod tests {
         let (long_label, long_name) = ("a".repeat(64), ["a"; 128].join("."));
         assert!(!is_host(&long_label) && !is_host(&long_name));
         assert!(MemberUrl::parse("unix:///run/a\nb").is_err());
+    }
+
+    #[test]
+    fn passwords_in_urls_are_hidden() {
+        for (text, shown) in [
+            ("http://a:1,https://b:2", "http://a:1,https://b:2"),
+            ("user@host", "user@host"),
+            ("http://u:p@a:1", "http://(hidden)@a:1"),
+            (
+                "\"a=http://u:p/@q@a:1,b=http://b:1\": no",
+                "\"a=http://(hidden)@a:1,b=http://b:1\": no",
+            ),
+            (
+                "http://a:1 and http://p@b @c",
+                "http://a:1 and http://(hidden)@b @c",
+            ),
+        ] {
+            assert_eq!(without_userinfo(text), shown);
+        }
     }
 
     #[test]

@@ -17,14 +17,10 @@ use pin_project_lite::pin_project;
 use tonic::body::Body;
 use tower::Service as _;
 
-use crate::fair_use::FairUse;
 use crate::grpc::service_of;
-use crate::metrics::Metrics;
 use crate::net::ConnectionInfo;
-use crate::rpc::authenticator::Authenticator;
-use crate::rpc::stack::{Stack, StackBody, StackFuture, stack};
+use crate::rpc::stack::{Parts, Stack, StackBody, StackFuture, stack};
 use crate::{grpc, http as plain, rpc};
-use conclave_core::handle::Handle;
 
 /// Answers the requests of one connection.
 #[derive(Clone)]
@@ -42,13 +38,9 @@ struct Sites {
 
 impl Front {
     /// Builds the services; fails only if the descriptors we ship cannot be read.
-    pub(super) async fn new(
-        handle: Handle,
-        metrics: Arc<Metrics>,
-        authenticator: Arc<Authenticator>,
-        fair_use: Option<Arc<FairUse>>,
-    ) -> Result<Front, tonic_reflection::server::Error> {
-        let calls = stack(handle.clone(), &metrics, authenticator, fair_use).await?;
+    pub(super) async fn new(parts: Parts) -> Result<Front, tonic_reflection::server::Error> {
+        let (handle, metrics) = (parts.handle.clone(), Arc::clone(&parts.metrics));
+        let calls = stack(parts).await?;
         let plain = plain::routes(handle, metrics).fallback(not_found);
         Ok(Front {
             sites: Arc::new(Sites { calls, plain }),
@@ -61,7 +53,7 @@ impl Front {
         Front {
             sites: Arc::clone(&self.sites),
             peer: Arc::new(rpc::Peer {
-                remote: info.remote.map(|remote| remote.ip()),
+                remote: info.remote,
                 common_name: user.map(Arc::from),
             }),
         }

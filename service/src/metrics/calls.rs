@@ -41,6 +41,11 @@ const CODES: [(Code, &str); 17] = [
     (Code::Unauthenticated, "Unauthenticated"),
 ];
 
+/// Returns Go's name of a code.
+pub(crate) fn code_name(code: Code) -> &'static str {
+    CODES[code as usize].1
+}
+
 struct OfMethod {
     started: IntCounter,
     /// Indexed by the number of the code.

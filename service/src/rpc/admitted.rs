@@ -45,6 +45,7 @@ use super::authorization::{Asker, Guarded};
 use super::credential::{Credential, Identified};
 use super::stream::{Ended, Ending};
 use super::{status, validate};
+use crate::audit::{Note, Outcome, Proof};
 use crate::fair_use::Watches;
 use crate::method::{Method, Permission};
 use crate::metrics::{Calls, Metrics, Stats};
@@ -78,6 +79,8 @@ pub(super) struct Gate {
     entrance: Arc<Entrance>,
     permission: Permission,
     credential: Option<Credential>,
+    /// What the audit log is to know of the call.
+    note: Option<Arc<Note>>,
 }
 
 /// A request that was judged, and its caller.
@@ -121,6 +124,7 @@ impl Context {
             entrance: Arc::clone(&self.entrance),
             permission: method.permission(),
             credential: self.entrance.credential(extensions).await,
+            note: extensions.get::<Arc<Note>>().cloned(),
         }
     }
 }
@@ -175,7 +179,10 @@ impl Entrance {
 impl Gate {
     /// Judges a request.
     pub(super) async fn judge<T: Guarded + Clone>(&self, request: &T) -> Result<Access, ApiError> {
-        let Gate { entrance, .. } = self;
+        let Gate { entrance, note, .. } = self;
+        if let Some(note) = note {
+            note.describe(|content| request.describe(content));
+        }
         let mark = entrance.mark();
         if !mark.is_enabled() {
             return Ok(Access {
@@ -184,6 +191,7 @@ impl Gate {
                 mark,
                 permission: self.permission,
                 guard: None,
+                note: note.clone(),
             });
         }
         match self.judge_now(request) {
@@ -210,6 +218,7 @@ impl Gate {
             mark: auth.mark(),
             permission: self.permission,
             guard: Some(Arc::new(guard)),
+            note: self.note.clone(),
         })
     }
 
@@ -223,10 +232,21 @@ impl Gate {
                     authenticator,
                     ..
                 } = &*self.entrance;
-                credential.identify(handle, authenticator).map(Some)
+                let identified = credential.identify(handle, authenticator);
+                if let Some(note) = &self.note {
+                    let user = identified.as_ref().ok().map(|found| found.user.clone());
+                    note.identify(self.proof(), user);
+                }
+                identified.map(Some)
             }
             Some(_) | None => Ok(None),
         }
+    }
+
+    /// Returns how the caller proves who it is.
+    fn proof(&self) -> Proof {
+        let proof = |of: &Credential| of.proof(&self.entrance.authenticator);
+        self.credential.as_ref().map_or(Proof::None, proof)
     }
 
     /// Serves the watchers of a stream, each of which is judged, and has a place in `watches` if
@@ -237,6 +257,13 @@ impl Gate {
     {
         let viewer = StreamViewer::new(self.clone(), watches);
         watch::serve(self.entrance.handle.watches().clone(), requests, viewer)
+    }
+
+    /// Records a message of a stream, which was judged before, as it ended.
+    pub(super) fn record<T>(&self, ended: &Result<T, Status>) {
+        if let Some(note) = &self.note {
+            note.end(ended.as_ref().err().map_or(Outcome::OK, Outcome::of));
+        }
     }
 
     /// Makes `items` the response stream of a call.

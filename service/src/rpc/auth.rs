@@ -19,13 +19,13 @@ use conclave_proto::etcdserverpb::auth_server::Auth;
 use conclave_storage::auth::User;
 use tonic::{Request, Response, Status};
 
+use super::audited::AuditedCommand;
 use super::authorization::Guarded;
 use super::{Access, Context, Peer, reply, status};
 use crate::auth::attempts::Refused;
 use crate::auth::passwords::PasswordError;
 use crate::auth::simple_tokens;
 use crate::method::Method;
-use conclave_core::command::LogCommand;
 use conclave_core::handle::{ProposeError, Rejected};
 
 /// Times that a password is checked while users and roles keep changing.
@@ -51,7 +51,7 @@ impl Service {
         request: Request<C>,
     ) -> Result<Response<C::Reply>, Status>
     where
-        C: LogCommand + Guarded + Clone,
+        C: AuditedCommand + Guarded + Clone,
     {
         let access = self.context.admit(method, &request).await?;
         reply(access.propose(request.into_inner()).await)
@@ -306,6 +306,7 @@ macro_rules! auth_service {
             ) -> Result<Response<pb::$response>, Status> {
                 let $access = self.context.admit(Method::$method, &request).await?;
                 let $remote = Peer::of(request.extensions()).and_then(|peer| peer.remote);
+                let $remote = $remote.map(|remote| remote.ip());
                 let $message = request.into_inner();
                 reply($work.await)
             })+

@@ -20,6 +20,7 @@ use conclave_storage::auth::Auth;
 use conclave_storage::auth::permits::Permits;
 use conclave_storage::{KeyRange, LeaseId};
 
+use super::audited::Audited;
 use super::ballot;
 use crate::method::Permission;
 
@@ -71,7 +72,7 @@ impl<'a> Asker<'a> {
 }
 
 /// A request, whose content may decide what its caller needs.
-pub(super) trait Guarded: Send + Sync + 'static {
+pub(super) trait Guarded: Audited + Send + Sync + 'static {
     /// Judges the request.
     fn judge(&self, asker: Asker<'_>) -> Result<(), ApiError> {
         asker.is_administrator()

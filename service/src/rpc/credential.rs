@@ -1,7 +1,7 @@
 //! Who makes a call: the token or the certificate that comes with it, and the user that it stands
 //! for.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use conclave_proto::ApiError;
@@ -13,6 +13,7 @@ use conclave_core::handle::Handle;
 use conclave_core::logins::TokenDigest;
 
 use super::authenticator::Authenticator;
+use crate::audit::Proof;
 use crate::auth::simple_tokens;
 
 /// etcd's names of the field with the token, the preferred one first.
@@ -22,7 +23,7 @@ const TOKEN_FIELDS: [&str; 2] = ["token", "authorization"];
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Peer {
     /// Its address; `None` over a Unix socket.
-    pub(crate) remote: Option<IpAddr>,
+    pub(crate) remote: Option<SocketAddr>,
     /// The common name in its certificate, if that was verified and stands for a user.
     pub(crate) common_name: Option<Arc<str>>,
 }
@@ -75,6 +76,15 @@ impl Credential {
             Credential::CommonName(_) => false,
             Credential::Token(token) => simple_tokens::index_of(token)
                 .is_some_and(|index| Index(index) > handle.reader().applied().index),
+        }
+    }
+
+    /// Returns the kind of proof, for the audit log.
+    pub(super) fn proof(&self, authenticator: &Authenticator) -> Proof {
+        match self {
+            Credential::CommonName(_) => Proof::Certificate,
+            Credential::Token(_) if authenticator.jwt.is_some() => Proof::Jwt,
+            Credential::Token(_) => Proof::SimpleToken,
         }
     }
 

@@ -129,10 +129,12 @@ fn keep_alives(gate: Gate, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAl
             let answer = match requests.message().await {
                 Ok(Some(request)) => {
                     gate.received(Method::LeaseKeepAlive).inc();
-                    match gate.judge(&request).await {
+                    let answer = match gate.judge(&request).await {
                         Ok(access) => keep_alive(&access, request).await,
                         Err(refused) => Err(status::of_api(refused)),
-                    }
+                    };
+                    gate.record(&answer);
+                    answer
                 }
                 Ok(None) => return None,
                 Err(status) => {

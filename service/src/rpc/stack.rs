@@ -7,10 +7,9 @@
 //! the credential that came with it.
 //!
 //! ```text
-//!   edge ─▶ name ─▶ count ─▶ deadline ─▶ identity ─▶ limit ─▶ check ─▶ decompress ─▶ answer
-//!                                                                                     │   ▲
-//!                                                                                     ▼   │
-//!   edge ◀───────── count ◀─ deadline ◀──────────── limit ◀── refusal or response ── services
+//!   edge ─▶ name ─▶ count ─▶ deadline ─▶ identity ─▶ record ─▶ limit ─▶ check ─▶ decompress ─▶ answer
+//!                                                                                               │
+//!   edge ◀───────── count ◀─ deadline ◀──────────── record ◀─ limit ◀─ refusal or response ◀─ services
 //! ```
 //!
 //! Who may do what is no layer: that depends on the keys in the request, so the handlers have
@@ -39,6 +38,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceBuilder};
 
 use super::authenticator::Authenticator;
+use crate::audit::Audit;
 use crate::fair_use::FairUse;
 use crate::method::Method;
 use crate::metrics::Metrics;
@@ -53,6 +53,7 @@ mod gzip;
 mod identity;
 mod limit;
 mod name;
+mod record;
 mod refusal;
 mod services;
 #[cfg(test)]
@@ -66,28 +67,44 @@ use decompress::{Decompress, DecompressLayer};
 use identity::{Identity, IdentityLayer};
 use limit::{Limit, LimitLayer, Metered};
 use name::{Name, NameLayer};
+use record::{Record, RecordBody, RecordLayer};
 use services::Services;
 
 pub(super) use limit::Meter;
 
 /// The services inside their layers.
-pub(crate) type Stack = Name<Count<Deadline<Identity<Limit<Check<Decompress<Answer<Services>>>>>>>>;
+pub(crate) type Stack =
+    Name<Count<Deadline<Identity<Record<Limit<Check<Decompress<Answer<Services>>>>>>>>>;
 
 /// The body of a response.
-pub(crate) type StackBody = CountBody<DeadlineBody<Metered<Body>>>;
+pub(crate) type StackBody = CountBody<DeadlineBody<RecordBody<Metered<Body>>>>;
 
 /// The future of a response.
 pub(crate) type StackFuture = <&'static Stack as Service<http::Request<Incoming>>>::Future;
 
+/// What calls are served with. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) handle: Handle,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    /// `None` without limits.
+    pub(crate) fair_use: Option<Arc<FairUse>>,
+    /// `None` without an audit log.
+    pub(crate) audit: Option<Arc<Audit>>,
+}
+
 /// Puts the layers around the services. Fails only if the descriptors we ship cannot be read.
-pub(crate) async fn stack(
-    handle: Handle,
-    metrics: &Metrics,
-    authenticator: Arc<Authenticator>,
-    fair_use: Option<Arc<FairUse>>,
-) -> Result<Stack, tonic_reflection::server::Error> {
+pub(crate) async fn stack(parts: Parts) -> Result<Stack, tonic_reflection::server::Error> {
+    let Parts {
+        handle,
+        metrics,
+        authenticator,
+        fair_use,
+        audit,
+    } = parts;
     let limit = LimitLayer::new(fair_use, handle.clone(), Arc::clone(&authenticator));
-    let services = Services::new(handle.clone(), metrics, authenticator).await?;
+    let services = Services::new(handle.clone(), &metrics, authenticator).await?;
     let message_bytes_max = services.message_bytes_max();
     Ok(ServiceBuilder::new()
         // Finds the method, once, for all layers below.
@@ -96,18 +113,17 @@ pub(crate) async fn stack(
         // measures includes all that follows.
         //
         // Counts the call, its outcome and its duration.
-        .layer(CountLayer::new(metrics))
+        .layer(CountLayer::new(&metrics))
         // Ends the call when the time is up that its client gave it.
         .layer(DeadlineLayer)
         // Finds the token or the certificate that comes with the call.
         .layer(IdentityLayer)
-        // Here is the place of a layer that records calls: it needs to know who calls, and calls
-        // that are refused below are to be recorded.
-        //
+        // Records the call in the audit log, also if it is refused below.
+        .layer(RecordLayer::new(audit))
         // Refuses the calls of a user or an address that has used up its limits.
         .layer(limit)
         // Refuses what this member cannot serve now, whatever the request.
-        .layer(CheckLayer::new(handle, metrics))
+        .layer(CheckLayer::new(handle, &metrics))
         // Decompresses messages, and bounds their size before and after.
         .layer(DecompressLayer::new(message_bytes_max))
         // Puts large replies in place, and gRPC's words in place of tonic's.

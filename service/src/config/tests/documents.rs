@@ -35,7 +35,8 @@ const MANUAL_TAIL: &str = "\
 The member hands over leadership, answers the calls in progress and ends with status 0.
 .TP
 .B SIGHUP
-The certificates and \\fB\\-\\-log\\-level\\-file\\fR are read again, without ending a connection.
+The certificates and \\fB\\-\\-log\\-level\\-file\\fR are read again, and the file of
+\\fB\\-\\-audit\\-log\\fR is opened anew, without ending a connection.
 A member that was started in a terminal ends instead: there the signal means that the terminal is
 closed.
 .SH \"EXIT STATUS\"

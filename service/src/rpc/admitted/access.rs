@@ -23,9 +23,11 @@ use conclave_core::long_reads::{BuildTurn, Unread};
 use conclave_core::watch::{Subscription, WatchError};
 
 use super::{Entrance, Guard};
+use crate::audit::Note;
 use crate::method::{Method, Permission};
 use crate::metrics::Stats;
 use crate::reconfiguration::{self, Changed};
+use crate::rpc::audited::{AuditedCommand, Replied};
 use crate::rpc::authenticator::Authenticator;
 use crate::rpc::credential::Identified;
 use crate::rpc::status;
@@ -46,15 +48,23 @@ pub(in crate::rpc) struct Access {
     pub(super) permission: Permission,
     /// What it takes to judge the request again. `None` if authentication was disabled.
     pub(super) guard: Option<Arc<Guard>>,
+    /// What the audit log is to know of the call.
+    pub(super) note: Option<Arc<Note>>,
 }
 
 impl Access {
     /// Proposes a command and waits for its outcome. If users or roles have changed meanwhile,
     /// judges the request again, and then proposes the command again.
-    pub(in crate::rpc) async fn propose<C: LogCommand + Clone>(
+    pub(in crate::rpc) async fn propose<C: AuditedCommand + Clone>(
         &self,
         command: C,
     ) -> Result<C::Reply, Status> {
+        let proposed = self.propose_again(command).await;
+        self.note_reply(proposed.as_ref().ok());
+        proposed
+    }
+
+    async fn propose_again<C: LogCommand + Clone>(&self, command: C) -> Result<C::Reply, Status> {
         let Some(guard) = &self.guard else {
             let proposed = self.handle.propose(command).await;
             return proposed.map_err(status::of_proposal);
@@ -72,11 +82,19 @@ impl Access {
     }
 
     /// Proposes a command once, whatever its outcome.
-    pub(in crate::rpc) async fn propose_once<C: LogCommand>(
+    pub(in crate::rpc) async fn propose_once<C: AuditedCommand>(
         &self,
         command: C,
     ) -> Result<C::Reply, ProposeError> {
-        self.handle.propose(command).await
+        let proposed = self.handle.propose(command).await;
+        self.note_reply(proposed.as_ref().ok());
+        proposed
+    }
+
+    fn note_reply(&self, reply: Option<&impl Replied>) {
+        if let (Some(note), Some(reply)) = (&self.note, reply) {
+            note.add(|facts| reply.add_to(facts));
+        }
     }
 
     /// Judges the request again, and returns a handle in the name of the caller as it is now. The
@@ -368,6 +386,9 @@ impl Access {
 
     /// Builds a header with this revision.
     pub(in crate::rpc) fn header(&self, revision: Revision) -> ResponseHeader {
+        if let Some(note) = &self.note {
+            note.add(|facts| facts.revision = revision.0);
+        }
         self.handle.header(revision)
     }
 

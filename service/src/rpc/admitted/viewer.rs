@@ -11,7 +11,10 @@ use parking_lot::Mutex;
 use conclave_core::watch::Viewer;
 
 use super::Gate;
+use crate::audit::Outcome;
 use crate::fair_use::Watches;
+use crate::rpc::audited::Audited as _;
+use crate::rpc::status;
 
 /// The client of a watch stream.
 pub(super) struct StreamViewer {
@@ -42,12 +45,14 @@ impl Viewer for StreamViewer {
     }
 
     async fn permit(&self, range: &KeyRange) -> Result<(), ApiError> {
-        if !self.mark().is_enabled() {
+        if !self.mark().is_enabled() && self.gate.note.is_none() {
             return Ok(());
         }
         // There may be very many streams, and their futures must be small.
-        let access = Box::pin(self.gate.judge(range)).await?;
-        let caller = access.guard.and_then(|guard| guard.caller.clone());
+        let judged = Box::pin(self.gate.judge(range)).await;
+        self.gate
+            .record(&judged.as_ref().map_err(|error| status::of_api(*error)));
+        let caller = judged?.guard.and_then(|guard| guard.caller.clone());
         *self.user.lock() = caller.map(|caller| caller.user);
         Ok(())
     }
@@ -69,7 +74,13 @@ impl Viewer for StreamViewer {
     fn permit_still(&self, range: &KeyRange) -> Result<(), ApiError> {
         let auth = self.gate.entrance.handle.reader().auth();
         let user = self.user.lock().clone();
-        auth.permits_now(user.as_deref().unwrap_or_default())?
-            .read(range)
+        let permits = auth.permits_now(user.as_deref().unwrap_or_default());
+        let judged = permits.and_then(|permits| permits.read(range));
+        if let (Some(note), Err(error)) = (&self.gate.note, &judged) {
+            note.describe(|content| range.describe(content));
+            note.identify(self.gate.proof(), user);
+            note.end(Outcome::of(&status::of_api(*error)));
+        }
+        judged
     }
 }

@@ -76,7 +76,7 @@ pub(crate) struct Limit<S> {
 impl Limiter {
     fn begin<B>(&self, method: Method, request: &Request<B>) -> Result<Meter, Refused> {
         let peer = Peer::of(request.extensions());
-        let origin = Origin::of(peer.and_then(|peer| peer.remote));
+        let origin = Origin::of(peer.and_then(|peer| peer.remote).map(|remote| remote.ip()));
         let user = self.user(request);
         let now = self.handle.clock().now();
         let ticket = self.fair_use.begin(method, origin, user.as_ref(), now)?;
