@@ -40,7 +40,8 @@ use crate::logins::Logins;
 use crate::mailbox::Mailbox;
 use crate::observe::{AppliedCommand, Observation, Observer};
 use crate::progress::Progress;
-use crate::proposal::{Answer, Proposal, Slot};
+use crate::proposal::{Answer, Proposal, Replying, Slot};
+use crate::trace::Span;
 use crate::watch::Publisher;
 
 pub(crate) mod entry;
@@ -104,7 +105,16 @@ struct Batch {
     index: Index,
     commands: Vec<AppliedCommand>,
     bytes: usize,
-    answers: Vec<(Slot, Outcome)>,
+    answers: Vec<Applied>,
+}
+
+/// A command of this member that was applied, until it is answered.
+struct Applied {
+    slot: Slot,
+    outcome: Outcome,
+    /// The span of its way to the outcome, and in it the one of its being applied.
+    span: Span,
+    applying: Span,
 }
 
 impl Applier {
@@ -237,13 +247,24 @@ impl Applier {
                 Some(proposal) => Some(proposal),
                 None => self.forwarded.take(RequestId(done.header.request_id)),
             };
-            if let Some(slot) = proposal.and_then(|proposal| proposal.slot) {
+            let Some(Proposal { slot, span, .. }) = proposal else {
+                continue;
+            };
+            if let Some(slot) = slot {
                 assert_eq!(
                     slot.request_id(),
                     RequestId(done.header.request_id),
                     "the commands of entry {index} are applied in the order they were packed",
                 );
-                batch.answers.push((slot, done.outcome));
+                // The slot is found only after the entry was applied.
+                let applying = span.child_since("apply", begun);
+                applying.set("index", index.0);
+                batch.answers.push(Applied {
+                    slot,
+                    outcome: done.outcome,
+                    span,
+                    applying,
+                });
             }
         }
         Ok(())
@@ -337,8 +358,15 @@ impl Applier {
             commit_took,
         });
         // Return each command's outcome to its caller.
-        answers::answer_each(&self.runtime, batch.answers, |(slot, outcome)| {
-            slot.answer(Answer::Outcome(outcome));
+        answers::answer_each(&self.runtime, batch.answers, |applied| {
+            let Applied {
+                slot,
+                outcome,
+                span,
+                applying,
+            } = applied;
+            drop(applying);
+            slot.answer(Answer::Outcome(outcome, Replying::begin(span)));
         });
         Ok(effects.compacted.is_some())
     }

@@ -42,6 +42,12 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
+
+    /// Returns the start by the machine's wall clock, for people to read.
+    pub fn started_at(&self) -> SystemTime {
+        let now = SystemTime::now();
+        now.checked_sub(self.elapsed()).unwrap_or(now)
+    }
 }
 
 /// A future that is ready when its time is up.

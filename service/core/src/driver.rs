@@ -71,6 +71,7 @@ use crate::workers::Workers;
 mod membership;
 mod proposals;
 mod snapshots;
+mod traces;
 mod transfer;
 
 /// Everything the driver works with.
@@ -132,6 +133,7 @@ pub(crate) struct Driver {
     membership: membership::Followed,
     snapshots: snapshots::Traffic,
     transfer: transfer::Transfer,
+    traces: traces::Traces,
     /// Rate limit for the log lines about refused raft messages.
     refusals: LogOnce,
 }
@@ -164,6 +166,7 @@ impl Driver {
             membership,
             snapshots: snapshots::Traffic::default(),
             transfer: transfer::Transfer::default(),
+            traces: traces::Traces::default(),
             refusals: LogOnce::default(),
         }
     }
@@ -191,6 +194,7 @@ impl Driver {
             self.log_removal();
         }
         self.announce_members();
+        self.trace_election();
         if self.parts.node.raft_status().is_sole_voter {
             // No other member could win, so there is no reason to wait for an election timeout.
             self.parts.node.campaign();
@@ -356,6 +360,7 @@ impl Driver {
         if !still_leads {
             self.parts.progress.close_reads();
             self.leader_changed(before.is_leader);
+            self.trace_election();
         }
         if raft_status.is_leader && !still_leads {
             tracing::info!(term = raft_status.term.0, "this member is the leader now");
@@ -438,6 +443,7 @@ impl Driver {
                 .progress
                 .set_committed(self.parts.node.committed_index());
         }
+        self.follow_traces();
         Ok(())
     }
 
@@ -446,12 +452,14 @@ impl Driver {
         if cfg!(conclave_bug = "answer_before_sync") {
             append.sync = false;
         }
+        let spans = self.trace_append(&append);
         if self.raft_status.is_sole_voter && !self.is_writing() {
             log_writer::timed(&self.parts.log, &append, &*self.parts.observer)?;
+            drop(spans);
             self.parts.node.persisted(number);
             return Ok(());
         }
-        self.write(number, Job::Append(number, append));
+        self.write(number, Job::Append(number, append, spans));
         Ok(())
     }
 

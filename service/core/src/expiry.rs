@@ -158,8 +158,8 @@ impl Expiry {
     /// leader may extend leases slightly more than necessary.
     fn settle(&self, due: &[LeaseId], answer: Answer, now: Moment) {
         let failed = match answer {
-            Answer::Outcome(Ok(_)) => None,
-            Answer::Outcome(Err(Rejected(error)))
+            Answer::Outcome(Ok(_), _) => None,
+            Answer::Outcome(Err(Rejected(error)), _)
             | Answer::Refused(Refused(error))
             | Answer::Lost(Unknown(error)) => Some(error),
         };

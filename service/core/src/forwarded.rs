@@ -127,6 +127,7 @@ mod tests {
     use crate::mailbox::Waiting;
     use crate::order::Order;
     use crate::proposal::{Payload, Slot};
+    use crate::trace::Span;
 
     type Caller = oneshot::Receiver<Answer>;
 
@@ -136,10 +137,9 @@ mod tests {
         let permit = Admission::new(RequestId(0))
             .admit(1, Priority::Ordinary)
             .expect("the first");
-        let proposal = Proposal {
-            payload: Payload::Command(Bytes::new()),
-            slot: Some(Slot::new(RequestId(request_id), reply, permit)),
-        };
+        let slot = Slot::new(RequestId(request_id), reply, permit);
+        let payload = Payload::Command(Bytes::new());
+        let proposal = Proposal::new(payload, Some(slot), Span::none());
         (proposal, caller)
     }
 

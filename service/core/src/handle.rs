@@ -51,6 +51,7 @@ use crate::progress::Progress;
 use crate::proposal::{Answer, Payload, Proposal, Slot};
 use crate::proposer;
 use crate::seed::Seed;
+use crate::trace::Span;
 use crate::watch::Watches;
 
 pub use crate::consensus::RaftStatus;
@@ -97,6 +98,8 @@ pub struct Status {
 pub struct Handle {
     shared: Arc<Shared>,
     caller: Caller,
+    /// What is done through the handle is inside this span.
+    span: Span,
 }
 
 pub(crate) struct Shared {
@@ -125,6 +128,7 @@ impl Handle {
         Handle {
             shared: Arc::new(shared),
             caller: Caller::Member,
+            span: Span::none(),
         }
     }
 
@@ -133,7 +137,18 @@ impl Handle {
         Handle {
             shared: Arc::clone(&self.shared),
             caller,
+            span: self.span.clone(),
         }
+    }
+
+    /// Returns the same handle, with what is done through it inside this span.
+    pub fn inside(self, span: Span) -> Handle {
+        Handle { span, ..self }
+    }
+
+    /// Returns the span that what is done through this handle is inside of.
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Proposes a command and waits for its outcome, up to [`Settings::request_timeout`]. Fills in
@@ -198,11 +213,17 @@ impl Handle {
     ) -> Result<Reply, ProposeError> {
         let begun = self.shared.clock.now();
         match self.in_time(waiting).await {
-            Some(Ok(Answer::Outcome(Ok(mut reply)))) => {
-                proposer::fill_header(&mut reply, |header| self.fill(header));
+            Some(Ok(Answer::Outcome(Ok(mut reply), on_its_way))) => {
+                proposer::fill_header(&mut reply, |header| {
+                    on_its_way.span.set("revision", header.revision as u64);
+                    self.fill(header);
+                });
                 Ok(reply)
             }
-            Some(Ok(Answer::Outcome(Err(rejected)))) => Err(rejected.into()),
+            Some(Ok(Answer::Outcome(Err(rejected), on_its_way))) => {
+                on_its_way.span.fail();
+                Err(rejected.into())
+            }
             Some(Ok(Answer::Refused(refused))) => Err(refused.into()),
             Some(Ok(Answer::Lost(unknown))) => Err(unknown.into()),
             // The slot was dropped: a fault, or the server stopped between log and reply.
@@ -244,8 +265,13 @@ impl Handle {
         if self.shared.progress.may_read_at_once() {
             return Ok(());
         }
+        let span = self.span.child("linearize");
         let begun = Stopwatch::start();
         let result = self.ask_for_turn(priority).await;
+        if result.is_err() {
+            span.fail();
+        }
+        drop(span);
         if begun.elapsed() > SLOW_READ {
             self.observe(Observation::SlowRead);
         }
@@ -518,7 +544,10 @@ impl Handle {
         let permit = permit.ok_or(Refused(ApiError::RequestTooManyRequests))?;
         let (reply, waiting) = oneshot::channel();
         let slot = Some(Slot::new(request_id, reply, permit).in_place(place));
-        let proposed = shared.mailbox.propose(Proposal { payload, slot });
+        let span = self.span.child("propose");
+        span.set("request.bytes", bytes);
+        let proposed = Proposal::new(payload, slot, span);
+        let proposed = shared.mailbox.propose(proposed);
         proposed.map_err(|_| Refused(ApiError::Stopped))?;
         Ok(waiting)
     }

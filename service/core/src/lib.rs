@@ -17,7 +17,7 @@
 //!
 //! This crate knows no front: no gRPC, HTTP, TLS, command line or Prometheus is in its manifest.
 //! What it needs of the world comes through seams: [`clock::Clock`], [`seed::Seed`],
-//! [`workers::Workers`], [`peers::Peers`], [`observe::Observer`], and the storage crate's `Engine`
+//! [`workers::Workers`], [`peers::Peers`], [`observe::Observer`] with [`trace::Recorder`], and the storage crate's `Engine`
 //! and `StateStore`.
 //!
 //! # Rooms
@@ -27,7 +27,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`limits`], [`log_once`], [`fatal`], `turns` | bounds, log lines, the end, counted turns |
-//! | [`clock`], [`seed`], [`workers`], [`observe`] | the seams to the process |
+//! | [`clock`], [`seed`], [`workers`], [`trace`], [`observe`] | the seams to the process |
 //! | [`consensus`] | one member's part in raft, without I/O |
 //! | [`caller`], [`outcome`], `admission`, `order`, `proposal` | a command on its way |
 //! | [`peers`], `mailbox` | other members, and the driver's queue |
@@ -61,6 +61,7 @@ pub mod pipeline;
 pub mod proposer;
 pub mod seed;
 pub mod stores;
+pub mod trace;
 pub mod watch;
 pub mod workers;
 

@@ -21,12 +21,13 @@ use crate::consensus::{Position, Restore};
 use crate::limits;
 use crate::mailbox::{Control, Mailbox};
 use crate::observe::{Observation, Observer};
+use crate::trace::Span;
 
 /// A job for the disk, with the number of the work it is part of.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Writes to the log; see [`Append`].
-    Append(u64, Append),
+    /// Writes to the log; see [`Append`]. With the spans of the commands in it that are traced.
+    Append(u64, Append, Vec<Span>),
     /// Replaces state and log by a received snapshot.
     Restore {
         number: u64,
@@ -69,16 +70,18 @@ impl LogWriter {
         let mut next = Some(job);
         while let Some(job) = next.take() {
             let number = match job {
-                Job::Append(mut number, mut append) => {
+                Job::Append(mut number, mut append, mut spans) => {
                     while let Ok(later) = self.jobs.try_recv() {
-                        let Job::Append(later_number, later) = later else {
+                        let Job::Append(later_number, later, later_spans) = later else {
                             next = Some(later);
                             break;
                         };
                         number = later_number;
                         append = merge(append, later);
+                        spans.extend(later_spans);
                     }
                     timed(&self.log, &append, &*self.observer)?;
+                    drop(spans);
                     number
                 }
                 Job::Restore {
@@ -206,7 +209,7 @@ mod tests {
             term: Term(2),
         };
         for job in [
-            Job::Append(1, append(1..=3, 1, true)),
+            Job::Append(1, append(1..=3, 1, true), Vec::new()),
             Job::Restore {
                 number: 2,
                 dir: state,
@@ -216,7 +219,7 @@ mod tests {
                 },
                 append: Some(append(11..=12, 2, true)),
             },
-            Job::Append(3, append(13..=13, 2, true)),
+            Job::Append(3, append(13..=13, 2, true), Vec::new()),
         ] {
             jobs.send(job).expect("there is room");
         }

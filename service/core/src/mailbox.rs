@@ -234,6 +234,7 @@ mod tests {
     use conclave_proto::peer::Parcel;
 
     use super::*;
+    use crate::trace::Span;
 
     const NO_TIME: Duration = Duration::ZERO;
     const LONG: Duration = Duration::from_secs(60);
@@ -275,7 +276,7 @@ mod tests {
         mailbox.control(Control::Persisted(1));
         assert!(!is_asleep());
         mailbox.compartments.lock().sleeping = Some(READS);
-        let proposal = Proposal::of_another(Bytes::new());
+        let proposal = Proposal::of_another(Bytes::new(), Span::none());
         mailbox.propose(proposal).expect("open");
         assert!(is_asleep());
         mailbox.read(read_slot(), Priority::Ordinary).expect("open");

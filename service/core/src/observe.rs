@@ -1,16 +1,33 @@
-//! What the core reports while it runs, for metrics.
+//! What the core reports while it runs, for metrics and traces.
 //!
 //! The core knows no metrics library. It reports each event to the [`Observer`] it was given, which
-//! counts it, under whatever name.
+//! counts it, under whatever name. The observer also decides which of the core's own actions have
+//! spans ([`crate::trace`]), those that no client's request is the cause of.
 
 use std::time::Duration;
 
+use conclave_proto::peer::TraceContext;
 use conclave_storage::machine::CommandKind;
+
+use crate::trace::Span;
 
 /// Takes reports. Called by the owners' threads, so it must neither block nor take long.
 pub trait Observer: Send + Sync + 'static {
     /// Something has happened.
     fn observe(&self, observation: Observation<'_>);
+
+    /// An action of this member begins. Returns its span.
+    fn begin(&self, action: &'static str) -> Span {
+        let _ = action;
+        Span::none()
+    }
+
+    /// This member begins its part of an action that is traced on another member. Returns the
+    /// part's span.
+    fn resume(&self, action: &'static str, context: &TraceContext) -> Span {
+        let _ = (action, context);
+        Span::none()
+    }
 }
 
 /// Something that has happened.

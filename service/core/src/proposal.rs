@@ -10,6 +10,7 @@ use conclave_storage::{RequestId, Term};
 use crate::admission::Permit;
 use crate::order::Place;
 use crate::outcome::{Refused, Unknown};
+use crate::trace::Span;
 
 /// A command or membership change to be put into the log, encoded once by the task that proposes
 /// it.
@@ -18,6 +19,10 @@ pub(crate) struct Proposal {
     pub(crate) payload: Payload,
     /// The slot for the outcome. `None` for a command of another member, which tracks it by itself.
     pub(crate) slot: Option<Slot>,
+    /// The span of its way to the outcome.
+    pub(crate) span: Span,
+    /// The span of its way to the leader and back, while it is forwarded.
+    pub(crate) forwarding: Span,
 }
 
 /// The content of a proposal.
@@ -30,18 +35,21 @@ pub(crate) enum Payload {
 }
 
 impl Proposal {
-    pub(crate) fn of_another(framed: Bytes) -> Proposal {
+    pub(crate) fn new(payload: Payload, slot: Option<Slot>, span: Span) -> Proposal {
         Proposal {
-            payload: Payload::Command(framed),
-            slot: None,
+            payload,
+            slot,
+            span,
+            forwarding: Span::none(),
         }
     }
 
+    pub(crate) fn of_another(framed: Bytes, span: Span) -> Proposal {
+        Proposal::new(Payload::Command(framed), None, span)
+    }
+
     pub(crate) fn change_of_another(change: MemberChange) -> Proposal {
-        Proposal {
-            payload: Payload::Change(Box::new(change)),
-            slot: None,
-        }
+        Proposal::new(Payload::Change(Box::new(change)), None, Span::none())
     }
 
     /// Returns the framed command. Membership changes have a separate queue.
@@ -107,11 +115,28 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// The state machine's outcome.
-    Outcome(Outcome),
+    Outcome(Outcome, Replying),
     /// Refused before it was proposed.
     Refused(Refused),
     /// Dropped without a known outcome: a snapshot replaced the entries that would have brought it.
     Lost(Unknown),
+}
+
+/// The span of an outcome on its way to its caller. The span that it is inside of ends after it.
+#[derive(Debug, Default)]
+pub(crate) struct Replying {
+    pub(crate) span: Span,
+    _around: Span,
+}
+
+impl Replying {
+    /// Begins the span inside that of the proposal.
+    pub(crate) fn begin(proposal: Span) -> Replying {
+        Replying {
+            span: proposal.child("reply"),
+            _around: proposal,
+        }
+    }
 }
 
 impl Slot {
@@ -142,7 +167,7 @@ impl Slot {
     /// Sends the answer. The caller may have given up; that is not an error.
     pub(crate) fn answer(mut self, answer: Answer) {
         if let Some(place) = self.place.take()
-            && matches!(answer, Answer::Outcome(_))
+            && matches!(answer, Answer::Outcome(..))
         {
             place.vacate();
         }

@@ -274,6 +274,7 @@ fn forward(source: &mut Source, view: View) -> Forward {
             header: None,
             change: Some(member_change::Change::Remove(source.near(view.id))),
         }),
+        ..Forward::default()
     }
 }
 

@@ -32,6 +32,13 @@ impl Followed {
     pub(super) fn new(membership: Membership) -> Followed {
         Followed { membership }
     }
+
+    /// Returns the ids of the members other than this one.
+    pub(super) fn others(&self, id: MemberId) -> Vec<MemberId> {
+        let members = self.membership.members();
+        let ids = members.into_iter().map(|member| MemberId(member.id));
+        ids.filter(|other| *other != id).collect()
+    }
 }
 
 /// Logs a change. Every member logs every change, so that an operator can find the cause of a

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use conclave_proto::ApiError;
 use conclave_proto::command::member_change::Change;
 use conclave_proto::peer::refusal::Reason;
-use conclave_proto::peer::{Forward, Parcel, Refusal, parcel::Content};
+use conclave_proto::peer::{Forward, Parcel, Refusal, TracedCommand, parcel::Content};
 use conclave_storage::{Fault, Index, MemberId, RequestId, Term};
 
 use super::{Driver, Placed};
@@ -16,6 +16,7 @@ use crate::limits;
 use crate::observe::Observation;
 use crate::outcome::Refused;
 use crate::proposal::{Answer, Payload, Proposal, Slot};
+use crate::trace::Span;
 
 impl Driver {
     /// Takes a parcel that a member sent.
@@ -64,11 +65,19 @@ impl Driver {
         {
             Reason::Busy
         } else {
-            let taken = forward.commands.extract_if(.., |one| codec::is_known(one));
-            for command in taken {
+            let mut traces = forward.traces.iter().peekable();
+            let mut unknown = Vec::new();
+            for (index, command) in (0..).zip(std::mem::take(&mut forward.commands)) {
+                let trace = traces.next_if(|trace| trace.command == index);
+                if !codec::is_known(&command) {
+                    unknown.push(command);
+                    continue;
+                }
                 self.forwarded_bytes += command.len();
-                self.pending.push_back(Proposal::of_another(command));
+                let span = self.resume(from, trace);
+                self.pending.push_back(Proposal::of_another(command, span));
             }
+            forward.commands = unknown;
             self.changes
                 .extend(forward.change.take().map(Proposal::change_of_another));
             if forward.commands.is_empty() {
@@ -87,6 +96,16 @@ impl Driver {
             codec::request_ids(&forward),
             reason,
         );
+    }
+
+    /// Begins this member's part of a command's trace.
+    fn resume(&self, from: MemberId, trace: Option<&TracedCommand>) -> Span {
+        let Some(context) = trace.and_then(|trace| trace.context.as_ref()) else {
+            return Span::none();
+        };
+        let span = self.parts.observer.resume("lead", context);
+        span.set("member", from);
+        span
     }
 
     /// Notifies a member which of its commands will not be proposed.
@@ -204,6 +223,7 @@ impl Driver {
     }
 
     fn place(&mut self, position: Position, mut proposals: Vec<Proposal>) {
+        self.trace(position, &proposals);
         // Commands of other members are tracked by those members.
         proposals.retain(|proposal| proposal.slot.is_some());
         if !proposals.is_empty() {
@@ -217,33 +237,37 @@ impl Driver {
     fn forward(&mut self) {
         while !self.pending.is_empty() {
             let (count, _) = next_pack(&self.pending);
-            let proposals: Vec<_> = self.pending.drain(..count).collect();
-            let commands = proposals.iter().map(|p| p.framed().clone()).collect();
-            self.forward_to_leader(commands, None, proposals);
+            let mut proposals: Vec<_> = self.pending.drain(..count).collect();
+            let mut forward = Forward {
+                commands: proposals.iter().map(|p| p.framed().clone()).collect(),
+                ..Forward::default()
+            };
+            for (command, proposal) in (0..).zip(&mut proposals) {
+                proposal.forwarding = proposal.span.child("forward");
+                proposal.forwarding.set("member", self.raft_status.leader);
+                if let context @ Some(_) = proposal.forwarding.context() {
+                    forward.traces.push(TracedCommand { command, context });
+                }
+            }
+            self.forward_to_leader(forward, proposals);
         }
         while let Some(proposal) = self.changes.pop_front() {
-            let change = proposal.change().clone();
-            self.forward_to_leader(Vec::new(), Some(change), vec![proposal]);
+            let forward = Forward {
+                change: Some(proposal.change().clone()),
+                ..Forward::default()
+            };
+            self.forward_to_leader(forward, vec![proposal]);
         }
     }
 
-    fn forward_to_leader(
-        &mut self,
-        commands: Vec<bytes::Bytes>,
-        change: Option<conclave_proto::command::MemberChange>,
-        proposals: Vec<Proposal>,
-    ) {
+    fn forward_to_leader(&mut self, mut forward: Forward, proposals: Vec<Proposal>) {
         let term = self.raft_status.term;
         let slots = proposals.iter().filter_map(|p| p.slot.as_ref());
         let request_ids: Vec<_> = slots.map(Slot::request_id).collect();
         // The applier must have the proposals before an entry can bring their outcome.
         self.tell_applier(vec![ToApply::Forwarded { term, proposals }]);
         self.forwarded_unanswered = true;
-        let forward = Forward {
-            term: term.0,
-            commands,
-            change,
-        };
+        forward.term = term.0;
         if !self.send(self.raft_status.leader, Content::Forward(forward)) {
             // The leader is still the leader and this member will soon reach it again, so a retry
             // at the next tick is early enough.
@@ -272,6 +296,7 @@ impl Driver {
             self.tell_applier(forwarded);
         }
         if led {
+            self.end_traces();
             // These were sent to the leader of that term only and are not in the log. The members
             // that forwarded them propose them again.
             self.pending.retain(|proposal| proposal.slot.is_some());
@@ -283,7 +308,8 @@ impl Driver {
     }
 
     pub(super) fn release_held_back(&mut self) {
-        for proposal in self.held_back.drain(..) {
+        for mut proposal in self.held_back.drain(..) {
+            proposal.forwarding = Span::none();
             match proposal.payload {
                 Payload::Command(_) => self.pending.push_back(proposal),
                 Payload::Change(_) => self.changes.push_back(proposal),

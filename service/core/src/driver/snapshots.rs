@@ -47,6 +47,7 @@ use crate::log_writer::Job;
 use crate::mailbox::Control;
 use crate::observe::Observation;
 use crate::peers::{ReceivedSnapshot, SnapshotFiles, Taken};
+use crate::trace::Span;
 
 /// Snapshots being made, sent, received and installed.
 #[derive(Default)]
@@ -55,7 +56,7 @@ pub(super) struct Traffic {
     taken_so_far: u64,
     offered: Option<Arc<SnapshotFiles>>,
     /// Receiving members, each with its files: the current offer or an earlier one.
-    receiving: Vec<(MemberId, Arc<SnapshotFiles>)>,
+    receiving: Vec<Receiving>,
     /// Members whose transfer failed, and the ticks until raft may retry.
     failed: Vec<(MemberId, u32)>,
     /// Ticks for which no member has been receiving the offer.
@@ -72,10 +73,17 @@ pub(super) struct Traffic {
 impl Traffic {
     fn is_offer_taken_up(&self) -> bool {
         self.offered.as_ref().is_some_and(|offered| {
-            let mut received = self.receiving.iter().map(|(_, files)| files);
-            received.any(|files| Arc::ptr_eq(files, offered))
+            let mut received = self.receiving.iter();
+            received.any(|one| Arc::ptr_eq(&one.files, offered))
         })
     }
+}
+
+/// A member that is receiving a snapshot.
+struct Receiving {
+    member: MemberId,
+    files: Arc<SnapshotFiles>,
+    span: Span,
 }
 
 /// A member that has been sent a snapshot.
@@ -91,6 +99,7 @@ struct Arrived {
     snapshot: ReceivedSnapshot,
     engine: Arc<dyn Engine>,
     membership: Membership,
+    span: Span,
 }
 
 /// Ticks after which an offer that no member receives ends.
@@ -126,6 +135,7 @@ impl Driver {
         let (states, workers) = (Arc::clone(&parts.states), Arc::clone(&parts.workers));
         let (reader, mailbox) = (parts.reader.clone(), Arc::clone(&parts.mailbox));
         let dir = states.outgoing(traffic.taken_so_far);
+        let span = parts.observer.begin("make snapshot");
         let take = self.parts.fatal.guarded("snapshot", move || {
             let engine = reader.engine();
             let taken = states.checkpoint(&*engine, &dir).map(|taken| {
@@ -133,6 +143,10 @@ impl Driver {
                 let files = SnapshotFiles::new(dir, taken, states, workers);
                 (Arc::new(files), members)
             });
+            if taken.is_err() {
+                span.fail();
+            }
+            drop(span);
             mailbox.control(Control::SnapshotTaken(taken));
         });
         if let Err(error) = self.parts.workers.start("snapshot", Box::new(take)) {
@@ -205,7 +219,7 @@ impl Driver {
         } = outgoing;
         // The offer may have changed since raft looked at it, and a transfer from an earlier term
         // may still be running.
-        let is_receiving = self.snapshots.receiving.iter().any(|(one, _)| *one == to);
+        let is_receiving = self.snapshots.receiving.iter().any(|one| one.member == to);
         let offered = self.snapshots.offered.clone().filter(|_| !is_receiving);
         let announced = (position.index, position.term);
         let Some(files) = offered.filter(|files| (files.index, files.term) == announced) else {
@@ -213,14 +227,25 @@ impl Driver {
             return;
         };
         self.snapshots.failed.retain(|(member, _)| *member != to);
-        self.snapshots.receiving.push((to, Arc::clone(&files)));
+        let span = self.parts.observer.begin("send snapshot");
+        span.set("member", to);
+        span.set("index", files.index.0);
+        self.snapshots.receiving.push(Receiving {
+            member: to,
+            files: Arc::clone(&files),
+            span,
+        });
         self.parts.peers.send_snapshot(to, message, files);
     }
 
     pub(super) fn snapshot_sent(&mut self, to: MemberId, arrived: bool) {
         let traffic = &mut self.snapshots;
         let was_taken_up = traffic.is_offer_taken_up();
-        traffic.receiving.retain(|(receiver, _)| *receiver != to);
+        for done in traffic.receiving.extract_if(.., |one| one.member == to) {
+            if !arrived {
+                done.span.fail();
+            }
+        }
         if !arrived {
             // The retry will send the snapshot that is offered then.
             traffic.failed.push((to, RETRY_TICKS));
@@ -248,7 +273,7 @@ impl Driver {
             ..
         } = &self.snapshots;
         let needed = |one: &CatchingUp| self.parts.node.matched(one.member);
-        let sent = receiving.iter().map(|(_, files)| files).chain(offered);
+        let sent = receiving.iter().map(|one| &one.files).chain(offered);
         let sent = sent.map(|files| files.index);
         catching_up.iter().filter_map(needed).chain(sent).min()
     }
@@ -260,6 +285,9 @@ impl Driver {
     }
 
     pub(super) fn snapshot_received(&mut self, snapshot: ReceivedSnapshot) -> Result<(), Fault> {
+        let span = self.parts.observer.begin("install snapshot");
+        span.set("index", snapshot.index.0);
+        span.set("term", snapshot.term.0);
         let opened = match self.snapshots.installing {
             None => open(&*self.parts.states, &snapshot)?,
             Some(_) => None,
@@ -277,6 +305,7 @@ impl Driver {
             stepped.is_ok()
         });
         let Some((engine, membership)) = taken else {
+            span.fail();
             let _ = snapshot.installed.send(false);
             return Ok(());
         };
@@ -284,6 +313,7 @@ impl Driver {
             snapshot,
             engine,
             membership,
+            span,
         });
         self.do_work()?;
         if let Some(Arrived {
@@ -322,8 +352,10 @@ impl Driver {
             snapshot,
             engine,
             membership,
+            span,
         } = arrived;
         self.parts.observer.observe(Observation::InstallEnded);
+        drop(span);
         tracing::info!(index = snapshot.index.0, "a snapshot is put in place");
         self.tell_applier(vec![ToApply::Install {
             engine,

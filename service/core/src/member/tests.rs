@@ -33,6 +33,7 @@ use crate::workers::Threads;
 mod cluster;
 mod network;
 mod pipelines;
+mod traces;
 mod turns;
 mod wild;
 

@@ -33,6 +33,7 @@ use super::response::EncodedWatchResponse;
 use super::session::{Limits, Session};
 use super::{Shared, Watches, lock};
 use crate::seed::with_jitter;
+use crate::trace::Span;
 
 /// Capacity for responses that a quiet stream keeps.
 const READY_KEPT: usize = 16;
@@ -69,6 +70,11 @@ pub trait Viewer: Send + Sync + 'static {
 
     /// Permits a watcher of these keys to go on after the mark has changed, or not.
     fn permit_still(&self, range: &KeyRange) -> Result<(), ApiError>;
+
+    /// Returns the span of the stream.
+    fn span(&self) -> Span {
+        Span::none()
+    }
 }
 
 /// Serves the requests of one client.
@@ -173,6 +179,7 @@ where
         outbox,
         must_join: false,
         newest_first: false,
+        catching_up: Span::none(),
     };
     let mut tick = clock.sleep(pause());
     let mut has_requests = true;
@@ -221,6 +228,8 @@ struct Serving<V> {
     must_join: bool,
     /// Selects the lagging watcher to read for next, see [`Serving::catch_up`].
     newest_first: bool,
+    /// The span of reading history, until no watcher lags.
+    catching_up: Span,
 }
 
 impl<V: Viewer> Serving<V> {
@@ -322,6 +331,10 @@ impl<V: Viewer> Serving<V> {
         let Some((oldest, newest)) = self.session.needed() else {
             return Ok(());
         };
+        if !self.catching_up.is_recording() {
+            self.catching_up = self.viewer.span().child("catch up");
+            self.catching_up.set("revision", oldest.0 as u64);
+        }
         let from = if self.newest_first { newest } else { oldest };
         self.newest_first = !self.newest_first;
         match self.watches.read(from).await.map_err(End::Read)? {
@@ -368,6 +381,9 @@ impl<V: Viewer> Serving<V> {
     async fn flush(&mut self) {
         self.gauges.set(self.session.len(), self.session.lagging());
         self.viewer.keep_watchers(self.session.len());
+        if self.session.lagging() == 0 {
+            self.catching_up = Span::none();
+        }
         let responses = self.session.take_responses();
         if responses.is_empty() {
             return;

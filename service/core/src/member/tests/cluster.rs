@@ -16,7 +16,7 @@ use super::*;
 use crate::leader_queries;
 
 /// Timeouts short enough for a test, and long enough for a busy machine.
-fn quick() -> Settings {
+pub(super) fn quick() -> Settings {
     Settings {
         heartbeat_interval: Duration::from_millis(20),
         election_timeout: Duration::from_millis(400),
@@ -104,7 +104,7 @@ async fn what_no_member_knows_does_not_get_into_the_log() {
     let forward = Forward {
         term: leader.status().term.0,
         commands: vec![Bytes::from_static(b"nonsense")],
-        change: None,
+        ..Forward::default()
     };
     let content = Some(Content::Forward(forward));
     let (from, to) = (id(follower), id(leader));

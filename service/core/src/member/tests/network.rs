@@ -9,14 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use conclave_proto::peer::{Parcel, question};
+use conclave_proto::peer::{Parcel, TraceContext, question};
 
+use super::traces::Book;
 use super::*;
 use crate::clock::Moment;
 use crate::handle::RaftStatus;
 use crate::leader_queries;
 use crate::observe::Observation;
 use crate::peers::{Asking, PeerEvent, SnapshotFiles, Unreachable};
+use crate::trace::Span;
 
 /// Timeout, longer than any step takes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,21 +145,32 @@ impl Peers for Ways {
     }
 }
 
-/// Counts the raft messages that members refuse.
+/// Counts the raft messages that members refuse, and keeps the spans of what they do by themselves.
 #[derive(Default)]
-pub(super) struct RefusedMessages(AtomicUsize);
+pub(super) struct RefusedMessages {
+    count: AtomicUsize,
+    pub(super) book: Book,
+}
 
 impl RefusedMessages {
     pub(super) fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }
 
 impl Observer for RefusedMessages {
     fn observe(&self, observation: Observation<'_>) {
         if matches!(observation, Observation::MessageRefused) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn begin(&self, action: &'static str) -> Span {
+        self.book.begin(action, None)
+    }
+
+    fn resume(&self, action: &'static str, context: &TraceContext) -> Span {
+        self.book.resume(action, context)
     }
 }
 
