@@ -17,6 +17,8 @@
 //!   takes its value only after `=`. If a flag is given twice, the last value counts.
 //! * `--some-flag` is `ETCD_SOME_FLAG` in the environment. Giving both is an error, because one
 //!   value would be silently ignored. An empty variable counts as not given.
+//! * OpenTelemetry's own variables (`OTEL_*`) count where a flag of theirs is not given
+//!   ([`telemetry`]).
 //! * An unknown flag is an error. An unknown `ETCD_*` variable is a warning, because container
 //!   platforms put such variables into every process.
 
@@ -40,6 +42,7 @@ mod gates;
 pub mod raw;
 mod security;
 mod skipped;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -50,6 +53,7 @@ pub use check::check;
 pub use conclave_core::applier::SkippedEntry;
 pub use error::ConfigError;
 pub(crate) use url::without_userinfo;
+pub use telemetry::{Sampler, Telemetry};
 pub use url::{InitialMember, MemberUrl};
 
 use crate::version::version_text;
@@ -172,6 +176,8 @@ pub struct Config {
     pub force_new_cluster: bool,
     /// Whether the metrics include the duration of calls by method.
     pub extensive_metrics: bool,
+    /// What is sent to a collector of OpenTelemetry; `None` for nothing.
+    pub telemetry: Option<Telemetry>,
     /// Log entries to skip, because no member can apply them.
     pub skip_log_entries: Vec<SkippedEntry>,
     /// The lowest level of events that are logged.
@@ -264,7 +270,10 @@ pub fn parse(
     let arguments = arguments::collect(arguments, environment)?;
     let from_environment = arguments.from_environment;
     let raw = match raw::parse(&arguments.flags)? {
-        raw::Parsed::Raw(raw) => raw,
+        raw::Parsed::Raw(mut raw) => {
+            raw.otel = arguments.otel;
+            raw
+        }
         raw::Parsed::Help(text) => return Ok(Invocation::Print(text)),
     };
     if raw.version {

@@ -51,6 +51,7 @@ mod raft_runtime;
 mod stalls;
 mod start;
 mod supervisor;
+mod telemetry;
 mod watched;
 
 #[cfg(test)]
@@ -60,12 +61,14 @@ pub use conclave_core::{FatalError, Handle};
 pub use config::Config;
 
 pub use start::join::JoinError;
+pub use telemetry::ExportError;
 
 use crate::audit::{Audit, Output};
 use crate::member::Certificates;
 use crate::raft_runtime::RaftRuntime;
 use crate::start::stores;
 use crate::supervisor::{Listeners, Supervisor};
+use crate::telemetry::Exporting;
 
 /// The reason why a member cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,9 @@ pub enum StartError {
         /// The system's error.
         error: io::Error,
     },
+    /// Traces or metrics cannot be sent as configured.
+    #[error(transparent)]
+    Export(#[from] ExportError),
     /// The system cannot create a thread, or two metrics have the same name.
     #[error("cannot start: {0}")]
     System(String),
@@ -140,6 +146,7 @@ impl Server {
         let listeners = Listeners::bind(&config, &raft).await?;
         let client_addresses = listeners.client_addresses();
         let stopping = CancellationToken::new();
+        let exporting = Exporting::start(config.telemetry.as_ref())?;
         let certificates = {
             let config = config.clone();
             blocking(move || Certificates::open(&config)).await?
@@ -155,9 +162,9 @@ impl Server {
             false => None,
         };
         let running = {
-            let (config, stopping) = (config.clone(), stopping.clone());
-            let raft = raft.handle().clone();
-            blocking(move || member::start(opened, origin, &config, tls, stopping, &raft)).await?
+            let (config, raft) = (config.clone(), raft.handle().clone());
+            let common = (stopping.clone(), exporting);
+            blocking(move || member::start(opened, origin, &config, tls, common, &raft)).await?
         };
         let sets = [&certificates.peers, &certificates.clients];
         let sets = sets.into_iter().flatten().cloned().collect();

@@ -27,6 +27,7 @@ use crate::net::tls::Tls;
 use crate::peer::{self, Answers, BoxFuture, Network, Parts};
 use crate::rpc::authenticator::Authenticator;
 use crate::start::join::{self, Patience};
+use crate::telemetry::Exporting;
 use crate::{StartError, compactor, leader_watchdog, reconfiguration};
 
 /// The system's random numbers.
@@ -78,6 +79,7 @@ pub(crate) struct Running {
     pub(crate) member: Member,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) exporting: Exporting,
     pub(crate) network: Arc<Network>,
 }
 
@@ -89,7 +91,7 @@ pub(crate) fn start(
     origin: Option<Origin>,
     config: &Config,
     tls: Option<Arc<Tls>>,
-    stopping: CancellationToken,
+    (stopping, exporting): (CancellationToken, Exporting),
     raft: &runtime::Handle,
 ) -> Result<Running, StartError> {
     let message = match &origin {
@@ -114,7 +116,7 @@ pub(crate) fn start(
         clock: Arc::new(SystemClock::new()),
         seed: Arc::new(SystemSeed),
         workers: Arc::new(Threads),
-        observer: Arc::clone(metrics.stats()) as _,
+        observer: exporting.observer(Arc::clone(metrics.stats()) as _),
     };
     let seed = Arc::clone(&seams.seed);
     let authenticator = Authenticator::start(&config.auth_token, config.bcrypt_cost, seed)
@@ -127,6 +129,7 @@ pub(crate) fn start(
         member,
         metrics: Arc::new(metrics),
         authenticator: Arc::new(authenticator),
+        exporting,
         network: network.expect("a member that starts connects"),
     })
 }

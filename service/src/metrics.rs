@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::net::tls::Tls;
@@ -229,11 +230,23 @@ impl Metrics {
         text
     }
 
+    /// Returns all metrics, for another format. `None` if they cannot be read.
+    pub(crate) async fn families(self: &Arc<Self>, handle: &Handle) -> Option<Vec<MetricFamily>> {
+        let (metrics, handle) = (Arc::clone(self), handle.clone());
+        // To read them takes milliseconds, as for a scrape.
+        let gathering = tokio::task::spawn_blocking(move || metrics.gather(&handle));
+        gathering.await.ok()
+    }
+
     fn render(&self, handle: &Handle) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.gather(handle))
+    }
+
+    fn gather(&self, handle: &Handle) -> Vec<MetricFamily> {
         self.gauges.read(handle);
         self.process.read();
         self.calls.settle();
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        self.registry.gather()
     }
 }
 

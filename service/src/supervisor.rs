@@ -27,6 +27,7 @@ use crate::net::listener::{Listener, bind_tcp};
 use crate::net::tls::Tls;
 use crate::raft_runtime::RaftRuntime;
 use crate::start::publish;
+use crate::telemetry::Tracer;
 
 /// The listeners of a member, bound before its data is opened.
 pub(crate) struct Listeners {
@@ -89,10 +90,12 @@ impl Supervisor {
             member,
             metrics,
             authenticator,
+            mut exporting,
             network,
         } = running;
         let handle = member.handle().clone();
         let stopping = handle.stopping().clone();
+        exporting.report(&metrics, &handle);
         let mut edges = JoinSet::new();
         // Other members are served until the owners have stopped: the last calls of clients need
         // them.
@@ -119,6 +122,7 @@ impl Supervisor {
                     authenticator,
                     fair_use: FairUse::new(&config.fair_use, &stats.refused_by_limit).map(Arc::new),
                     audit: audit.clone(),
+                    tracer: exporting.tracer().cloned(),
                 };
                 serve(&mut edges, listeners.clients, &member, parts, &config, &tls);
                 is_ready.send_replace(true);
@@ -139,6 +143,7 @@ impl Supervisor {
         if let Some(audit) = audit {
             audit.stop().await;
         }
+        exporting.stop().await;
         // Both hold the state open, and a caller that waits for the end may start another server on
         // the same data.
         drop((handle, network));

@@ -15,8 +15,8 @@
 //! Disks can fill up ([`disk`]), fail to sync ([`syncs`]) and lose data ([`damage`]); logs can have
 //! entries that cannot be applied ([`poison`]); members can have [`certificates`] and [`clocks`] of
 //! their own, and tokens can be made outside of any server ([`jwt`]). The metrics exported for
-//! Prometheus are compared with etcd's ([`exposition`]). A test that needs something this user may
-//! not do prints `skipped` with the reason and passes.
+//! Prometheus are compared with etcd's ([`exposition`]), and a [`collector`] takes traces. A test
+//! that needs something this user may not do prints `skipped` with the reason and passes.
 //!
 //! Every node has its own directory and its own ports, chosen by the system. Nothing waits for time
 //! to pass: a test waits for an answer, a log line or a condition, each with a deadline
@@ -33,6 +33,7 @@ pub mod certificates;
 pub mod child;
 pub mod clocks;
 pub mod cluster;
+pub mod collector;
 pub mod damage;
 pub mod disk;
 pub mod etcd;

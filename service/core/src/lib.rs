@@ -17,8 +17,8 @@
 //!
 //! This crate knows no front: no gRPC, HTTP, TLS, command line or Prometheus is in its manifest.
 //! What it needs of the world comes through seams: [`clock::Clock`], [`seed::Seed`],
-//! [`workers::Workers`], [`peers::Peers`], [`observe::Observer`] with [`trace::Recorder`], and the storage crate's `Engine`
-//! and `StateStore`.
+//! [`workers::Workers`], [`peers::Peers`], [`observe::Observer`] with [`trace::Recorder`], and the
+//! storage crate's `Engine` and `StateStore`.
 //!
 //! # Rooms
 //!

@@ -56,7 +56,7 @@ pub(crate) const WAITING_READS_MAX: usize = 100_000;
 pub(crate) const WAITING_READS_RESERVED: usize = 10_000;
 
 /// Traced commands that a leader follows to the other members at a time; the oldest are forgotten.
-pub const TRACED_COMMANDS_MAX: usize = 1_024;
+pub(crate) const TRACED_COMMANDS_MAX: usize = 1_024;
 
 /// Messages from peers that wait for the driver. Raft repeats a dropped message.
 pub const PEER_MESSAGES_MAX: usize = 4_096;

@@ -9,6 +9,7 @@ use clap::{ArgAction, CommandFactory};
 use super::foreign::{self, Fate};
 use super::former::{self, Former};
 use super::raw::{Raw, parse_bool};
+use super::telemetry::Variables;
 use super::{ConfigError, Notice, NoticeLevel};
 
 const PREFIX: &str = "ETCD_";
@@ -31,6 +32,8 @@ pub struct Arguments {
     pub from_environment: Vec<String>,
     /// Messages for the operator.
     pub notices: Vec<Notice>,
+    /// OpenTelemetry's variables.
+    pub otel: Variables,
     /// Feature gates that were given as flags of their own, in the form of `--feature-gates`.
     gates: Vec<String>,
 }
@@ -64,6 +67,8 @@ pub fn collect(
         given.push(current_name(flag, former).to_owned());
         collected.add(flag, former, value, false)?;
     }
+    let environment: Vec<_> = environment.into_iter().collect();
+    collected.otel = Variables::of(&environment);
     // Sorted, so that the first error does not depend on the order of the variables.
     let mut environment: Vec<_> = environment
         .into_iter()

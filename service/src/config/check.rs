@@ -15,6 +15,7 @@ use super::gates::{Gates, check_feature_gates, peer_local_address};
 use super::raw::Raw;
 use super::security::{check_security, file};
 use super::skipped::check_skipped_entries;
+use super::telemetry::check_telemetry;
 use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
 use crate::auth::jwt::AuthToken;
 use crate::duration::parse_duration;
@@ -96,6 +97,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         auth_token_ttl: check_auth_token_ttl(&raw.auth.auth_token_ttl)?,
         force_new_cluster: raw.unsafe_features.force_new_cluster,
         extensive_metrics: check_metrics(&raw.monitoring.metrics)?,
+        telemetry: check_telemetry(raw, notices)?,
         skip_log_entries: check_skipped_entries(&raw.unsafe_features.skip_log_entry)?,
         log_level: check_log_level(&raw.logging.log_level)?,
         log_level_file: file(Some(&raw.logging.log_level_file)),

@@ -88,7 +88,6 @@ const fn refused_switch(name: &'static str, hint: &'static str) -> ForeignFlag {
 }
 
 const NO_BBOLT: &str = "the store is RocksDB";
-const NO_TRACING: &str = "tracing is not available";
 const NO_COMPARISON: &str = "the hashes of members are not compared yet";
 
 const NO_DISCOVERY: &str = "remove it and name the members in --initial-cluster";
@@ -184,12 +183,6 @@ const FOREIGN_FLAGS: &[ForeignFlag] = &[
         "warning-unary-request-duration",
         "slow requests are counted, not logged",
     ),
-    // Distributed tracing.
-    refused_switch("enable-distributed-tracing", "remove it"),
-    ignored("distributed-tracing-address", NO_TRACING),
-    ignored("distributed-tracing-service-name", NO_TRACING),
-    ignored("distributed-tracing-instance-id", NO_TRACING),
-    ignored("distributed-tracing-sampling-rate", NO_TRACING),
     // Features.
     ignored("corrupt-check-time", NO_COMPARISON),
     ignored("compact-hash-check-time", NO_COMPARISON),

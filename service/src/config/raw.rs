@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, error::Error
 use conclave_rocks::RocksOptions;
 
 use super::ConfigError;
+use super::telemetry::Variables;
 
 /// The result of parsing a command line.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub struct Raw {
     pub(super) logging: LoggingFlags,
     #[command(flatten)]
     pub(super) audit: AuditFlags,
+    pub(super) telemetry: TelemetryFlags,
     #[command(flatten)]
     pub(super) features: FeatureFlags,
     #[command(flatten)]
@@ -59,6 +61,9 @@ pub struct Raw {
         default_value = "false", default_missing_value = "true", value_parser = parse_bool,
         hide_default_value = true, help_heading = "Other")]
     pub(super) version: bool,
+    /// OpenTelemetry's variables, which have no flags.
+    #[arg(skip)]
+    pub(super) otel: Variables,
 }
 
 /// Identity of the member, and limits for clients.
@@ -389,6 +394,36 @@ pub(super) struct AuditFlags {
     /// Number of renamed files to keep
     #[arg(long, value_name = "N", default_value = "10")]
     pub(super) audit_log_keep: String,
+}
+
+/// Traces and metrics over OTLP.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Distributed tracing")]
+pub(super) struct TelemetryFlags {
+    /// Send traces of requests to a collector, with OTLP over gRPC
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) enable_distributed_tracing: bool,
+    /// Address of the collector [default: OTEL_EXPORTER_OTLP_ENDPOINT, else localhost:4317]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) distributed_tracing_address: Option<String>,
+    /// Name of the service in traces, the same on all members [default: OTEL_SERVICE_NAME, else
+    /// etcd]
+    #[arg(long, value_name = "NAME")]
+    pub(super) distributed_tracing_service_name: Option<String>,
+    /// Name of this member in traces [default: ${name}]
+    #[arg(long, value_name = "ID")]
+    pub(super) distributed_tracing_instance_id: Option<String>,
+    /// Of a million requests without a trace of their client's, how many begin one [default: what
+    /// OTEL_TRACES_SAMPLER says, else 0]
+    #[arg(long, value_name = "N")]
+    pub(super) distributed_tracing_sampling_rate: Option<String>,
+    /// Send the metrics to the collector as well; etcd has no such flag
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        action = ArgAction::Set, default_value = "false", default_missing_value = "true",
+        value_parser = parse_bool)]
+    pub(super) otel_metrics: bool,
 }
 
 /// Settings of single features.

@@ -12,6 +12,7 @@ mod client_tls;
 mod documents;
 mod manifests;
 mod spellings;
+mod telemetry;
 
 fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()

@@ -38,6 +38,7 @@ use tonic::{Extensions, Request, Response, Status};
 use conclave_core::caller::{Caller, User};
 use conclave_core::handle::Handle;
 use conclave_core::limits;
+use conclave_core::trace::Span;
 use conclave_core::watch::{self, Responses};
 
 use super::authenticator::Authenticator;
@@ -81,6 +82,8 @@ pub(super) struct Gate {
     credential: Option<Credential>,
     /// What the audit log is to know of the call.
     note: Option<Arc<Note>>,
+    /// What is done for the call is inside this span.
+    span: Span,
 }
 
 /// A request that was judged, and its caller.
@@ -125,6 +128,7 @@ impl Context {
             permission: method.permission(),
             credential: self.entrance.credential(extensions).await,
             note: extensions.get::<Arc<Note>>().cloned(),
+            span: span_of(extensions),
         }
     }
 }
@@ -185,8 +189,9 @@ impl Gate {
         }
         let mark = entrance.mark();
         if !mark.is_enabled() {
+            let handle = entrance.handle.in_the_name_of(Caller::Anonymous);
             return Ok(Access {
-                handle: entrance.handle.in_the_name_of(Caller::Anonymous),
+                handle: handle.inside(self.span.clone()),
                 entrance: Arc::clone(entrance),
                 mark,
                 permission: self.permission,
@@ -212,8 +217,9 @@ impl Gate {
             request: Box::new(request.clone()),
         };
         guard.judge(&auth)?;
+        let handle = entrance.handle.in_the_name_of(guard.caller_at(&auth));
         Ok(Access {
-            handle: entrance.handle.in_the_name_of(guard.caller_at(&auth)),
+            handle: handle.inside(self.span.clone()),
             entrance: Arc::clone(entrance),
             mark: auth.mark(),
             permission: self.permission,
@@ -315,6 +321,11 @@ impl Guard {
             })),
         }
     }
+}
+
+/// Returns the span of a call, which the edge has begun if the call is traced.
+fn span_of(extensions: &Extensions) -> Span {
+    extensions.get::<Span>().cloned().unwrap_or_default()
 }
 
 /// Resolves when there has been no leader for [`LEADERLESS_ELECTIONS`].

@@ -44,6 +44,7 @@ impl Service {
 
 async fn range(access: &Access, request: RangeRequest) -> Result<Reply<RangeResponse>, Status> {
     rules::check_range(&request).map_err(status::of_api)?;
+    access.span().set("key.bytes", request.key.len());
     let begun = Stopwatch::start();
     let answer = checked_range(access, request).await;
     let durations = &access.stats().durations;
@@ -62,6 +63,7 @@ async fn checked_range(
         access.linearize().await.map_err(status::of_refused)?;
     }
     access.stats().ranges.inc();
+    let _reading = access.span().child("read");
     if extent::length(&request) == Length::Short {
         let durations = &access.stats().durations;
         let mut response = access.look(|reader| timed(reader, &request, durations));
@@ -103,6 +105,7 @@ fn answer(
 async fn put(access: &Access, request: PutRequest) -> Result<PutResponse, Status> {
     rules::check_put(&request).map_err(status::of_api)?;
     access.stats().puts.inc();
+    access.span().set("key.bytes", request.key.len());
     access.propose(request).await
 }
 
@@ -112,6 +115,7 @@ async fn delete_range(
 ) -> Result<Reply<DeleteRangeResponse>, Status> {
     rules::check_delete(&request).map_err(status::of_api)?;
     access.stats().deletes.inc();
+    access.span().set("key.bytes", request.key.len());
     let turn = turn_for(access, extent::returned_by_delete(&request)).await?;
     let response = access.propose(request).await?;
     access.send(response, turn).await
@@ -121,6 +125,8 @@ async fn txn(access: &Access, request: TxnRequest) -> Result<Reply<TxnResponse>,
     let max_ops = access.settings().max_txn_ops;
     rules::check_txn(&request, max_ops).map_err(status::of_api)?;
     access.stats().txns.inc();
+    let operations = request.success.len().max(request.failure.len());
+    access.span().set("operations", operations);
     match validate::read_only(&request) {
         ReadOnly::No => write_txn(access, request).await,
         read_only @ (ReadOnly::Serializable | ReadOnly::Linearizable) => {
@@ -141,6 +147,7 @@ async fn read_only_txn(
     if read_only == ReadOnly::Linearizable {
         access.linearize().await.map_err(status::of_refused)?;
     }
+    let _reading = access.span().child("read");
     let of_read = access.clone();
     let length = extent::length_of_txn(&request);
     let request = Arc::new(request);

@@ -7,9 +7,9 @@
 //! the credential that came with it.
 //!
 //! ```text
-//!   edge ─▶ name ─▶ count ─▶ deadline ─▶ identity ─▶ record ─▶ limit ─▶ check ─▶ decompress ─▶ answer
+//!   edge ─▶ name ─▶ trace ─▶ count ─▶ deadline ─▶ identity ─▶ record ─▶ limit ─▶ check ─▶ decompress ─▶ answer
 //!                                                                                               │
-//!   edge ◀───────── count ◀─ deadline ◀──────────── record ◀─ limit ◀─ refusal or response ◀─ services
+//!   edge ◀───────── trace ◀─ count ◀─ deadline ◀──────────── record ◀─ limit ◀─ refusal or response ◀─ services
 //! ```
 //!
 //! Who may do what is no layer: that depends on the keys in the request, so the handlers have
@@ -42,6 +42,7 @@ use crate::audit::Audit;
 use crate::fair_use::FairUse;
 use crate::method::Method;
 use crate::metrics::Metrics;
+use crate::telemetry::Tracer;
 use conclave_core::handle::Handle;
 
 mod answer;
@@ -58,6 +59,7 @@ mod refusal;
 mod services;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use answer::{Answer, AnswerLayer};
 use check::{Check, CheckLayer};
@@ -69,15 +71,16 @@ use limit::{Limit, LimitLayer, Metered};
 use name::{Name, NameLayer};
 use record::{Record, RecordBody, RecordLayer};
 use services::Services;
+use trace::{Trace, TraceBody, TraceLayer};
 
 pub(super) use limit::Meter;
 
 /// The services inside their layers.
 pub(crate) type Stack =
-    Name<Count<Deadline<Identity<Record<Limit<Check<Decompress<Answer<Services>>>>>>>>>;
+    Name<Trace<Count<Deadline<Identity<Record<Limit<Check<Decompress<Answer<Services>>>>>>>>>>;
 
 /// The body of a response.
-pub(crate) type StackBody = CountBody<DeadlineBody<RecordBody<Metered<Body>>>>;
+pub(crate) type StackBody = TraceBody<CountBody<DeadlineBody<RecordBody<Metered<Body>>>>>;
 
 /// The future of a response.
 pub(crate) type StackFuture = <&'static Stack as Service<http::Request<Incoming>>>::Future;
@@ -92,6 +95,8 @@ pub(crate) struct Parts {
     pub(crate) fair_use: Option<Arc<FairUse>>,
     /// `None` without an audit log.
     pub(crate) audit: Option<Arc<Audit>>,
+    /// `None` without traces.
+    pub(crate) tracer: Option<Arc<Tracer>>,
 }
 
 /// Puts the layers around the services. Fails only if the descriptors we ship cannot be read.
@@ -102,6 +107,7 @@ pub(crate) async fn stack(parts: Parts) -> Result<Stack, tonic_reflection::serve
         authenticator,
         fair_use,
         audit,
+        tracer,
     } = parts;
     let limit = LimitLayer::new(fair_use, handle.clone(), Arc::clone(&authenticator));
     let services = Services::new(handle.clone(), &metrics, authenticator).await?;
@@ -109,9 +115,8 @@ pub(crate) async fn stack(parts: Parts) -> Result<Stack, tonic_reflection::serve
     Ok(ServiceBuilder::new()
         // Finds the method, once, for all layers below.
         .layer(NameLayer)
-        // Here is the place of the layer that traces calls: it needs the method, and what it
-        // measures includes all that follows.
-        //
+        // Traces the call, and what is done for it below.
+        .layer(TraceLayer::new(tracer))
         // Counts the call, its outcome and its duration.
         .layer(CountLayer::new(&metrics))
         // Ends the call when the time is up that its client gave it.

@@ -22,7 +22,6 @@ fn booleans_are_spelled_as_go_spells_them() {
         "socket-reuse-port",
         "enable-grpc-gateway",
         "enable-log-rotation",
-        "enable-distributed-tracing",
         "discovery-insecure-skip-tls-verify",
         "discovery-insecure-transport",
         "enable-v2",

@@ -20,6 +20,7 @@ use conclave_core::handle::{self, Handle, ProposeError, Refused, Rejected, Remai
 use conclave_core::leader_queries;
 use conclave_core::long_reads::pieces::{Pieces, Sending};
 use conclave_core::long_reads::{BuildTurn, Unread};
+use conclave_core::trace::Span;
 use conclave_core::watch::{Subscription, WatchError};
 
 use super::{Entrance, Guard};
@@ -116,7 +117,13 @@ impl Access {
         }
         let auth = handle.reader().auth();
         guard.judge(&auth).map_err(status::of_api)?;
-        Ok(handle.in_the_name_of(guard.caller_at(&auth)))
+        let handle = handle.in_the_name_of(guard.caller_at(&auth));
+        Ok(handle.inside(self.span().clone()))
+    }
+
+    /// Returns the call's span.
+    pub(in crate::rpc) fn span(&self) -> &Span {
+        self.handle.span()
     }
 
     /// Waits until the local state is as new as this call, and judges the request by it.

@@ -8,6 +8,7 @@ use conclave_storage::auth::AuthMark;
 use conclave_storage::{KeyRange, Revision};
 use parking_lot::Mutex;
 
+use conclave_core::trace::Span;
 use conclave_core::watch::Viewer;
 
 use super::Gate;
@@ -42,6 +43,10 @@ impl Viewer for StreamViewer {
 
     fn mark(&self) -> AuthMark {
         self.gate.entrance.mark()
+    }
+
+    fn span(&self) -> Span {
+        self.gate.span.clone()
     }
 
     async fn permit(&self, range: &KeyRange) -> Result<(), ApiError> {
