@@ -91,14 +91,6 @@ impl Default for Settings {
     }
 }
 
-/// What the services need, and the tracer if there are traces.
-pub(crate) type Parts = (
-    Handle,
-    Arc<Metrics>,
-    Arc<Authenticator>,
-    Option<Arc<Tracer>>,
-);
-
 /// Serves clients on `listener` until `shutdown` is cancelled and the last connection has ended.
 /// With `tls` every connection must begin with its handshake.
 /// Several listeners are served by as many calls, with the same `parts` and `places`.

@@ -33,6 +33,7 @@ mod rolling;
 mod rotation;
 mod sequences;
 mod sessions;
+mod traces;
 mod web_tokens;
 
 use std::future::Future;

@@ -24,4 +24,5 @@ mod stalled;
 mod start_lines;
 mod stop;
 mod tls;
+mod traces;
 mod web_tokens;

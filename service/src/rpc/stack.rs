@@ -7,9 +7,9 @@
 //! the credential that came with it.
 //!
 //! ```text
-//!   edge ─▶ name ─▶ trace ─▶ count ─▶ deadline ─▶ identity ─▶ record ─▶ limit ─▶ check ─▶ decompress ─▶ answer
-//!                                                                                               │
-//!   edge ◀───────── trace ◀─ count ◀─ deadline ◀──────────── record ◀─ limit ◀─ refusal or response ◀─ services
+//!   edge ─▶ name ─▶ trace ─▶ count ─▶ deadline ─▶ identity ─▶ record ─▶ limit ─▶ check
+//!                                                                                  │
+//!                                                services ◀─ answer ◀─ decompress ◀┘
 //! ```
 //!
 //! Who may do what is no layer: that depends on the keys in the request, so the handlers have
