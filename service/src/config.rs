@@ -52,8 +52,8 @@ pub use auto_compaction::AutoCompaction;
 pub use check::check;
 pub use conclave_core::applier::SkippedEntry;
 pub use error::ConfigError;
-pub(crate) use url::without_userinfo;
 pub use telemetry::{Sampler, Telemetry};
+pub(crate) use url::without_userinfo;
 pub use url::{InitialMember, MemberUrl};
 
 use crate::version::version_text;

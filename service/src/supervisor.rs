@@ -27,7 +27,6 @@ use crate::net::listener::{Listener, bind_tcp};
 use crate::net::tls::Tls;
 use crate::raft_runtime::RaftRuntime;
 use crate::start::publish;
-use crate::telemetry::Tracer;
 
 /// The listeners of a member, bound before its data is opened.
 pub(crate) struct Listeners {
@@ -96,19 +95,15 @@ impl Supervisor {
         let handle = member.handle().clone();
         let stopping = handle.stopping().clone();
         exporting.report(&metrics, &handle);
-        let mut edges = JoinSet::new();
+        let (mut edges, mut peers) = (JoinSet::new(), JoinSet::new());
         // Other members are served until the owners have stopped: the last calls of clients need
         // them.
-        let mut peers = JoinSet::new();
         let peers_stopping = CancellationToken::new();
-        for (url, listener) in listeners.peers {
-            let served = member::serve_peers(
-                (url, listener),
-                Arc::clone(&network),
-                certificates.peers.clone(),
-                &member,
-                peers_stopping.clone(),
-            );
+        let serve_peers = |listener| {
+            let (network, tls) = (Arc::clone(&network), certificates.peers.clone());
+            member::serve_peers(listener, network, tls, &member, peers_stopping.clone())
+        };
+        for served in listeners.peers.into_iter().map(serve_peers) {
             peers.spawn_on(member.fatal().guard("peer-listener", served), raft.handle());
         }
         let tls = certificates.clients;

@@ -42,10 +42,10 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let (heartbeat_interval_ms, election_timeout_ms) = check_raft_timing(raw)?;
     let (data_dir, wal_dir) = check_directories(raw, &name)?;
     let catchup = &features.snapshot_catchup_entries;
+    let streams = &member.max_concurrent_streams;
     let keepalive = &member.grpc_keepalive_interval;
     let keepalive_timeout = &member.grpc_keepalive_timeout;
     let compaction_batch = &features.compaction_batch_limit;
-    let streams = &member.max_concurrent_streams;
     let has_run = has_run(&data_dir, wal_dir.as_deref());
     let initial_cluster = check_initial_cluster(raw, &name, &urls.initial_advertise_peer);
     let initial_cluster = excused_if(has_run, initial_cluster)?;
@@ -53,9 +53,9 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
     let mut peer_urls = vec![&*urls.listen_peer, &*urls.initial_advertise_peer];
     peer_urls.extend(new_members.into_iter().flatten().map(|of| &*of.peer_urls));
     let gates = check_feature_gates(&features.feature_gates, notices)?;
-    let local_address = check_local_address(&gates, &urls, notices);
     let [peer_tls, client_tls] = check_security(&raw.security, &urls, &peer_urls, notices)?;
     Ok(Config {
+        peer_local_address: check_local_address(&gates, &urls, notices),
         initial_cluster,
         name,
         data_dir,
@@ -70,7 +70,6 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         snapshot_count: number("snapshot-count", &member.snapshot_count, 1..=u64::MAX)?,
         snapshot_catchup_entries: number("snapshot-catchup-entries", catchup, 0..=u64::MAX)?,
         lease_checkpoint: gates.lease_checkpoint,
-        peer_local_address: local_address,
         heartbeat_interval_ms,
         election_timeout_ms,
         quota_backend_bytes: check_quota(&member.quota_backend_bytes)?,

@@ -48,6 +48,7 @@ pub struct Raw {
     pub(super) logging: LoggingFlags,
     #[command(flatten)]
     pub(super) audit: AuditFlags,
+    #[command(flatten)]
     pub(super) telemetry: TelemetryFlags,
     #[command(flatten)]
     pub(super) features: FeatureFlags,

@@ -112,22 +112,6 @@ impl Future for Answer {
     }
 }
 
-/// Puts a large reply in its place, and gRPC's words in place of tonic's.
-fn completed(mut response: Response<Body>) -> Response<Body> {
-    if let Some(body) = Replacement::of(&mut response) {
-        *response.body_mut() = body;
-        return response;
-    }
-    // Only a call that failed before it had a response has its status in the headers.
-    if !response.headers().contains_key("grpc-status") {
-        return response;
-    }
-    let corrected = Status::from_header_map(response.headers())
-        .and_then(|status| rpc::status::of_message(&status))
-        .map(|status| status.into_http());
-    corrected.unwrap_or(response)
-}
-
 /// The answer of etcd's JSON gateway to an unknown path, in its format: a gRPC status, here
 /// NOT_FOUND.
 const NO_GATEWAY: &str = concat!(

@@ -1,8 +1,8 @@
 //! The layer that traces calls.
 //!
 //! The span of a call that is traced is in the extensions of its request, for what is done inside
-//! it, and ends with the last frame of the response or when nothing holds it any longer. A call that
-//! is not traced costs this layer a check of an `Option`, and with tracing on a lookup of
+//! it, and ends with the last frame of the response or when nothing holds it any longer. A call
+//! that is not traced costs this layer a check of an `Option`, and with tracing on a lookup of
 //! `traceparent`.
 
 use std::convert::Infallible;
