@@ -12,7 +12,7 @@
 //!                                                services ◀─ answer ◀─ decompress ◀┘
 //! ```
 //!
-//! Who may do what is no layer: that depends on the keys in the request, so the handlers have
+//! Authorization is not a layer, because it depends on the keys in the request: the handlers have
 //! parsed requests judged ([`super::Context::admit`]).
 //!
 //! # Cost
@@ -41,18 +41,21 @@ use super::authenticator::Authenticator;
 use crate::audit::Audit;
 use crate::fair_use::FairUse;
 use crate::method::Method;
-use crate::metrics::Metrics;
+use crate::metrics::{Call, Metrics};
 use crate::telemetry::Tracer;
 use conclave_core::handle::Handle;
+use conclave_core::trace::Span;
 
 mod answer;
 mod check;
 mod count;
 mod deadline;
 mod decompress;
+mod follow;
 mod gzip;
 mod identity;
 mod limit;
+mod map;
 mod name;
 mod record;
 mod refusal;
@@ -63,29 +66,36 @@ mod trace;
 
 use answer::{Answer, AnswerLayer};
 use check::{Check, CheckLayer};
-use count::{Count, CountBody, CountLayer};
+use count::Count;
 use deadline::{Deadline, DeadlineBody, DeadlineLayer};
-use decompress::{Decompress, DecompressLayer};
-use identity::{Identity, IdentityLayer};
+use decompress::Decompress;
+use follow::{FollowLayer, FollowedBody, Following};
+use identity::Identity;
 use limit::{Limit, LimitLayer, Metered};
-use name::{Name, NameLayer};
-use record::{Record, RecordBody, RecordLayer};
+use map::{Map, MapLayer};
+use name::Name;
+use record::{Record, Recorded};
 use services::Services;
-use trace::{Trace, TraceBody, TraceLayer};
+use trace::Trace;
 
 pub(super) use limit::Meter;
 
 /// The services inside their layers.
-pub(crate) type Stack =
-    Name<Trace<Count<Deadline<Identity<Record<Limit<Check<Decompress<Answer<Services>>>>>>>>>>;
+pub(crate) type Stack = Map<
+    Name,
+    Following<Trace, Following<Count, Deadline<Map<Identity, Following<Record, Inner>>>>>,
+>;
+/// The layers below the one that records.
+type Inner = Limit<Check<Map<Decompress, Answer<Services>>>>;
 
 /// The body of a response.
-pub(crate) type StackBody = TraceBody<CountBody<DeadlineBody<RecordBody<Metered<Body>>>>>;
+pub(crate) type StackBody =
+    FollowedBody<FollowedBody<DeadlineBody<FollowedBody<Metered<Body>, Recorded>>, Call>, Span>;
 
 /// The future of a response.
 pub(crate) type StackFuture = <&'static Stack as Service<http::Request<Incoming>>>::Future;
 
-/// What calls are served with. Cheap to clone.
+/// Dependencies of the services and their layers. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) handle: Handle,
@@ -114,23 +124,23 @@ pub(crate) async fn stack(parts: Parts) -> Result<Stack, tonic_reflection::serve
     let message_bytes_max = services.message_bytes_max();
     Ok(ServiceBuilder::new()
         // Finds the method, once, for all layers below.
-        .layer(NameLayer)
+        .layer(MapLayer(Name))
         // Traces the call, and what is done for it below.
-        .layer(TraceLayer::new(tracer))
+        .layer(FollowLayer(Trace { tracer }))
         // Counts the call, its outcome and its duration.
-        .layer(CountLayer::new(&metrics))
+        .layer(FollowLayer(Count::new(&metrics)))
         // Ends the call when the time is up that its client gave it.
         .layer(DeadlineLayer)
         // Finds the token or the certificate that comes with the call.
-        .layer(IdentityLayer)
+        .layer(MapLayer(Identity))
         // Records the call in the audit log, also if it is refused below.
-        .layer(RecordLayer::new(audit))
+        .layer(FollowLayer(Record { audit }))
         // Refuses the calls of a user or an address that has used up its limits.
         .layer(limit)
         // Refuses what this member cannot serve now, whatever the request.
         .layer(CheckLayer::new(handle, &metrics))
         // Decompresses messages, and bounds their size before and after.
-        .layer(DecompressLayer::new(message_bytes_max))
+        .layer(MapLayer(Decompress { message_bytes_max }))
         // Puts large replies in place, and gRPC's words in place of tonic's.
         .layer(AnswerLayer)
         .service(services))

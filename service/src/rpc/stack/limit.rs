@@ -32,7 +32,7 @@ pub(super) struct LimitLayer {
     limiter: Option<Arc<Limiter>>,
 }
 
-/// What it takes to limit a call.
+/// Dependencies of the layer, if there are limits.
 struct Limiter {
     fair_use: Arc<FairUse>,
     handle: Handle,

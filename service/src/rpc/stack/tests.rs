@@ -15,11 +15,13 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Service, ServiceBuilder};
 
-use super::count::{Count, CountLayer};
-use super::deadline::{Deadline, DeadlineLayer};
-use super::name::{Name, NameLayer};
+use super::count::Count;
+use super::deadline::{Deadline, DeadlineFuture, DeadlineLayer};
+use super::follow::{FollowLayer, FollowedFuture, Following};
+use super::map::{Map, MapLayer};
+use super::name::Name;
 use crate::method::Method;
-use crate::metrics::{Calls, Metrics, Settings};
+use crate::metrics::{Call, Calls, Metrics, Settings};
 use crate::rpc::status;
 use conclave_core::handle::Identity;
 
@@ -33,7 +35,7 @@ struct Stub {
 }
 
 struct Layered {
-    stack: Name<Count<Deadline<Stub>>>,
+    stack: Map<Name, Following<Count, Deadline<Stub>>>,
     /// Calls that reached the service.
     begun: Arc<AtomicUsize>,
     calls: Arc<Calls>,
@@ -67,8 +69,8 @@ fn layered(answer: impl Fn() -> Responding + 'static) -> Layered {
     };
     Layered {
         stack: ServiceBuilder::new()
-            .layer(NameLayer)
-            .layer(CountLayer::new(&metrics))
+            .layer(MapLayer(Name))
+            .layer(FollowLayer(Count::new(&metrics)))
             .layer(DeadlineLayer)
             .service(stub),
         begun,
@@ -81,7 +83,7 @@ impl Layered {
         &self,
         path: &str,
         timeout: Option<&str>,
-    ) -> super::count::CountFuture<super::deadline::DeadlineFuture<Responding>> {
+    ) -> FollowedFuture<DeadlineFuture<Responding>, Call> {
         let mut request = Request::builder().uri(path);
         if let Some(timeout) = timeout {
             request = request.header("grpc-timeout", timeout);
