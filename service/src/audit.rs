@@ -8,7 +8,7 @@
 //! - `metadata`: changes of users, roles, members and alarms, logins, maintenance (compactions,
 //!   snapshots and hand-overs of leadership among it), and every call that was *refused*: for who
 //!   its caller is, or for what that caller may do. A call that failed for another reason, such as
-//!   a missing leader, was refused to nobody, and counts as what it would have done.
+//!   a missing leader, is recorded at the level of its method.
 //! - `writes`: also everything that changes keys or leases, locks and elections with them.
 //! - `all`: also reads, watches and keep-alives.
 //!
@@ -67,7 +67,7 @@ const QUEUE_MAX: usize = 8192;
 /// How long the end of a member waits for the last lines. A disk may hang.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// What repeats, for [`LogOnce`].
+/// Keys for [`LogOnce`].
 const FULL: &str = "full";
 
 /// An output that is open, before anything is written.
@@ -87,14 +87,14 @@ pub(crate) struct Audit {
     clock: SystemClock,
 }
 
-/// What the queue carries.
+/// An item of the queue.
 enum Item {
     Record(Box<Record>),
     /// Lets the writer look at [`Shared`].
     Wake,
 }
 
-/// What the writer and the rest have in common.
+/// State that the writer shares with [`Audit`].
 struct Shared {
     stats: AuditStats,
     /// Lines lost since the audit log has last said so.
@@ -170,11 +170,11 @@ impl Audit {
     }
 
     /// Records the end of a call, if the level includes it. Never waits.
-    pub(crate) fn record(&self, facts: Facts, outcome: Outcome) {
+    pub(crate) fn record(&self, facts: &Facts, outcome: Outcome) {
         if facts.level(outcome) > self.level {
             return;
         }
-        let record = Item::Record(Box::new(Record::new(facts, outcome)));
+        let record = Item::Record(Box::new(Record::new(facts.clone(), outcome)));
         match self.queue.try_send(record) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn record(audit: &Audit, method: Method) {
-        audit.record(Facts::new(method, Origin::default()), Outcome::OK);
+        audit.record(&Facts::new(method, Origin::default()), Outcome::OK);
     }
 
     fn lines(path: &Path) -> Vec<Value> {

@@ -53,7 +53,7 @@ pub use check::check;
 pub use conclave_core::applier::SkippedEntry;
 pub use error::ConfigError;
 pub use telemetry::{Sampler, Telemetry};
-pub(crate) use url::without_userinfo;
+pub(crate) use url::url_without_userinfo;
 pub use url::{InitialMember, MemberUrl};
 
 use crate::version::version_text;
@@ -74,6 +74,13 @@ pub struct Notice {
     pub level: NoticeLevel,
     /// The message: one sentence.
     pub text: String,
+}
+
+impl Notice {
+    pub(crate) fn warning(text: String) -> Notice {
+        let level = NoticeLevel::Warn;
+        Notice { level, text }
+    }
 }
 
 /// The log level of a [`Notice`].

@@ -88,7 +88,7 @@ impl Limits {
     }
 }
 
-/// What is limited.
+/// A limited resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resource {
     Requests,
@@ -115,7 +115,7 @@ impl Resource {
     }
 }
 
-/// Whose use is limited.
+/// Scope of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scope {
     User,

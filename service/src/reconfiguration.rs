@@ -18,7 +18,7 @@ use conclave_proto::peer::{answer, question};
 use conclave_storage::MemberId;
 use conclave_storage::membership as rules;
 
-use crate::config::{MemberUrl, without_userinfo};
+use crate::config::{MemberUrl, url_without_userinfo};
 use crate::start::ids;
 use conclave_core::handle::{Handle, ProposeError, Refused};
 use conclave_core::leader_queries::is_learner_ready;
@@ -99,7 +99,6 @@ pub(crate) async fn update(handle: &Handle, id: MemberId, peer_urls: &[String]) 
 /// client has no room for it.
 fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, Refused> {
     let refuse = |reason: String| {
-        let reason = without_userinfo(&reason);
         tracing::warn!(reason, "refused the peer URLs of a member");
         Refused(ApiError::MemberBadURLs)
     };
@@ -110,7 +109,8 @@ fn parse_urls(peer_urls: &[String]) -> Result<Vec<MemberUrl>, Refused> {
     }
     let mut urls: Vec<MemberUrl> = Vec::new();
     for text in peer_urls {
-        let url = MemberUrl::parse(text).map_err(|reason| refuse(format!("{text:?}: {reason}")))?;
+        let url = MemberUrl::parse(text)
+            .map_err(|reason| refuse(format!("{:?}: {reason}", url_without_userinfo(text))))?;
         url.check_dialled_by_members()
             .map_err(|reason| refuse(format!("{url}: {reason}")))?;
         if urls.contains(&url) {

@@ -24,7 +24,7 @@ pub(crate) struct Watched<T> {
 }
 
 struct Latest<T> {
-    /// What the files have, for log lines: "the certificates for clients".
+    /// Contents of the files, for log lines: "the certificates for clients".
     what: String,
     /// How long a check may take until it counts as failed.
     patience: Duration,

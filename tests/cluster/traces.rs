@@ -1,9 +1,7 @@
 //! A request is one trace, whichever members work on it.
 
-use bytes::Bytes;
-use conclave_proto::etcdserverpb::PutRequest;
 use harness::collector::{self, Collector};
-use harness::{Cluster, within};
+use harness::{Cluster, api, within};
 use tonic::Request;
 
 use crate::not_on_etcd;
@@ -28,11 +26,7 @@ fn a_put_through_a_follower_is_one_trace() {
         cluster.start_all().await;
         let leader = cluster.leader().await;
         let follower = cluster.others(leader)[0];
-        let mut request = Request::new(PutRequest {
-            key: Bytes::from("secret-key"),
-            value: Bytes::from("secret-value"),
-            ..PutRequest::default()
-        });
+        let mut request = Request::new(api::put("secret-key", "secret-value"));
         let headers = request.metadata_mut();
         headers.insert("traceparent", TRACEPARENT.parse().unwrap());
         headers.insert("tracestate", "vendor=1".parse().unwrap());

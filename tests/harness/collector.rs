@@ -32,7 +32,7 @@ pub struct Collector {
     serving: JoinHandle<()>,
 }
 
-/// What a collector has taken.
+/// Spans and metrics that a collector has received.
 #[derive(Debug, Default)]
 struct Taken {
     spans: Mutex<Vec<Span>>,

@@ -22,7 +22,6 @@ pub async fn call(channel: Channel, path: &'static str, message: Bytes) -> Resul
 
 /// Makes a unary call with these headers, of a client that leaves it to the server to end it.
 /// Returns the status that the server gives.
-#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 pub async fn status_of(
     address: &str,
     path: &str,

@@ -1,5 +1,5 @@
-//! What is secret gets out nowhere: not into log lines, metrics, texts of errors or the audit log,
-//! however a member is used, misused or configured.
+//! What is secret gets out nowhere: not into log lines, metrics, traces, texts of errors or the
+//! audit log, however a member is used, misused or configured.
 //!
 //! Each secret is a canary: a text that nothing else contains, with the way it took in its name.
 //! They are sent through a real process with everything switched on that writes something. What the
@@ -10,6 +10,8 @@
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use conclave_proto::authpb::UserAddOptions;
 use conclave_proto::etcdserverpb as pb;
@@ -20,6 +22,7 @@ use conclave_proto::v3lockpb::lock_client::LockClient;
 use harness::api::{all, delete, get, op, put, put_leased, range, txn, value_is, watch};
 use harness::certificates::{Authority, Validity};
 use harness::child::Child;
+use harness::collector::Collector;
 use harness::login::{CHEAP_HASHES, log_in, with_token};
 use harness::node::connect;
 use harness::process::{READY, own_place, run_binary};
@@ -68,7 +71,7 @@ impl Canaries {
     }
 }
 
-/// What a process has written, by where.
+/// Output of a process, by destination.
 #[derive(Default)]
 struct Outputs(Vec<(&'static str, String)>);
 
@@ -127,14 +130,7 @@ fn forms(secret: &str) -> Vec<String> {
 
 /// Base64 of the whole groups of three bytes: without what depends on the bytes around them.
 fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = bytes.chunks_exact(3).flat_map(|group| {
-        let group = group
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        [18, 12, 6, 0].map(|shift| char::from(DIGITS[group >> shift & 63]))
-    });
-    digits.collect()
+    STANDARD_NO_PAD.encode(bytes.as_chunks::<3>().0.as_flattened())
 }
 
 #[test]
@@ -446,9 +442,8 @@ fn talkative(audit: &Path) -> Vec<String> {
     ]
 }
 
-/// Ends the process and gathers what it has written. Traces, which a process sends to a collector,
-/// belong here as soon as there are any.
-async fn outputs(mut process: Process, way: &Way, audit: &Path) -> Outputs {
+/// Ends the process and gathers what it has written and sent.
+async fn outputs(mut process: Process, way: &Way, audit: &Path, collector: &Collector) -> Outputs {
     let mut outputs = Outputs::default();
     let address = process.endpoint().trim_start_matches("http://").to_owned();
     outputs.add("metrics", http1::get(&address, "/metrics").await.body);
@@ -457,11 +452,20 @@ async fn outputs(mut process: Process, way: &Way, audit: &Path) -> Outputs {
     outputs.add_lines(process.child());
     outputs.add("errors", way.texts());
     outputs.add("audit log", fs::read_to_string(audit).unwrap());
+    let spans = collector.spans(|_| true, |spans| !spans.is_empty()).await;
+    outputs.add("traces", format!("{spans:#?}"));
     outputs
 }
 
-fn start(dir: &Path, more: &[String]) -> Process {
-    let flags = [&talkative(&dir.join("audit.log"))[..], more].concat();
+fn start(dir: &Path, collector: &Collector, more: &[String]) -> Process {
+    let mut flags = talkative(&dir.join("audit.log"));
+    flags.push("--enable-distributed-tracing".to_owned());
+    flags.push("--distributed-tracing-sampling-rate=1000000".to_owned());
+    flags.push(format!(
+        "--distributed-tracing-address={}",
+        collector.address()
+    ));
+    flags.extend_from_slice(more);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     Process::start(&flags)
 }
@@ -471,7 +475,8 @@ fn what_clients_send_gets_out_nowhere() {
     harness::run(async {
         let dir = tempfile::tempdir().unwrap();
         let audit = dir.path().join("audit.log");
-        let process = start(dir.path(), &[]);
+        let collector = Collector::start().await;
+        let process = start(dir.path(), &collector, &[]);
         let (mut canaries, mut keys) = (Canaries::default(), Canaries::default());
         let mut way = Way::new(process.endpoint());
         way.send_values(&mut canaries).await;
@@ -480,7 +485,7 @@ fn what_clients_send_gets_out_nowhere() {
         send_http(&process, &mut canaries).await;
         way.send_passwords(&mut canaries).await;
         way.send_metadata(&mut canaries).await;
-        let outputs = outputs(process, &way, &audit).await;
+        let outputs = outputs(process, &way, &audit, &collector).await;
         outputs.have_none_of(&canaries);
         outputs.have_none_but_in("audit log", &keys);
         // The search finds what is there.
@@ -512,7 +517,8 @@ fn keys_and_tokens_of_jwt_get_out_nowhere() {
             "--auth-token=jwt,sign-method=HS256,priv-key={}",
             key.display()
         );
-        let process = start(dir.path(), &[jwt]);
+        let collector = Collector::start().await;
+        let process = start(dir.path(), &collector, &[jwt]);
         let mut way = Way::new(process.endpoint());
         way.send_passwords(&mut canaries).await;
         way.send_metadata(&mut canaries).await;
@@ -521,7 +527,7 @@ fn keys_and_tokens_of_jwt_get_out_nowhere() {
         let outcome = way.kv().put(with_token(&forged, put("k", "v"))).await;
         way.fails(outcome);
         let audit = dir.path().join("audit.log");
-        let mut outputs = outputs(process, &way, &audit).await;
+        let mut outputs = outputs(process, &way, &audit, &collector).await;
         // A file that is no key.
         fs::write(&key, canaries.draw("no-jwt-key")).unwrap();
         let jwt = format!(

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use conclave_proto::etcdserverpb::watch_request::RequestUnion;
-use conclave_proto::etcdserverpb::{
-    PutRequest, RangeRequest, RequestOp, TxnRequest, WatchCreateRequest, WatchRequest, request_op,
-};
+use conclave_proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
+use harness::api::{all, get, op, put, watch};
 use harness::child::Child;
 use harness::collector::{Collector, Span};
 use harness::node::connect;
 use harness::process::{READY, endpoint_in, own_place, run_binary};
+use harness::watching::create_request;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -54,13 +52,6 @@ impl Traced {
     }
 }
 
-fn put(key: &'static str) -> PutRequest {
-    PutRequest {
-        key: Bytes::from(key),
-        ..PutRequest::default()
-    }
-}
-
 /// The names of spans, each with the names of those inside it.
 fn inside(spans: &[Span]) -> BTreeMap<&str, Vec<&str>> {
     let roots = spans
@@ -92,27 +83,15 @@ fn calls_of_every_kind_and_an_election_have_spans() {
         ];
         let member = Traced::start(&[ON], &environment);
         let mut kv = member.kv();
-        kv.put(put("a")).await.unwrap();
-        let range = RangeRequest {
-            key: Bytes::from("a"),
-            ..RangeRequest::default()
-        };
-        kv.range(range).await.unwrap();
-        let operation = RequestOp {
-            request: Some(request_op::Request::RequestPut(put("a"))),
-        };
-        let txn = TxnRequest {
-            success: vec![operation],
-            ..TxnRequest::default()
-        };
-        kv.txn(txn).await.unwrap();
-        let create = WatchCreateRequest {
-            key: Bytes::from("a"),
+        kv.put(put("a", "")).await.unwrap();
+        kv.range(get("a")).await.unwrap();
+        kv.txn(all([op(put("a", ""))])).await.unwrap();
+        let create = create_request(WatchCreateRequest {
             start_revision: 1,
-            ..WatchCreateRequest::default()
-        };
+            ..watch("a")
+        });
         let create = WatchRequest {
-            request_union: Some(RequestUnion::CreateRequest(create)),
+            request_union: Some(create),
         };
         let requests = tokio_stream::iter([create]);
         let mut watches = WatchClient::new(connect(&member.endpoint));
@@ -157,9 +136,9 @@ fn only_calls_that_a_client_traces_are_traced_by_default() {
         let address = format!("--distributed-tracing-address={}", collector.address());
         let member = Traced::start(&[ON, &address], &[SOON]);
         let mut kv = member.kv();
-        kv.put(put("a")).await.unwrap();
+        kv.put(put("a", "")).await.unwrap();
         for (flags, trace) in [("00", "1"), ("01", "2")] {
-            let mut request = Request::new(put("a"));
+            let mut request = Request::new(put("a", ""));
             let parent = format!("00-{}-b7ad6b7169203331-{flags}", trace.repeat(32));
             let headers = request.metadata_mut();
             headers.insert("traceparent", parent.parse().unwrap());
@@ -199,11 +178,11 @@ fn a_collector_that_is_away_or_silent_costs_nothing_but_spans() {
             let failed = "traces cannot be sent";
             // Many times what the queue holds, before and after it was noticed.
             for _ in 0..500 {
-                kv.put(put("a")).await.unwrap();
+                kv.put(put("a", "")).await.unwrap();
             }
             member.child.line(failed).expect("it is logged");
             for _ in 0..500 {
-                kv.put(put("a")).await.unwrap();
+                kv.put(put("a", "")).await.unwrap();
             }
             let ending = Instant::now();
             member.child.terminate();
@@ -252,7 +231,7 @@ fn nothing_is_sent_without_a_flag() {
             ("OTEL_TRACES_SAMPLER", "always_on"),
         ];
         let mut member = Traced::start(&[], &environment);
-        member.kv().put(put("a")).await.unwrap();
+        member.kv().put(put("a", "")).await.unwrap();
         member.child.terminate();
         assert!(member.child.wait().success());
         let connected = tokio::select! {

@@ -16,7 +16,7 @@ pub enum Error {
     Tls {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// Problem with it.
         problem: String,
     },
     /// The server answered with an error of the API. The request had no effect, unless the error is

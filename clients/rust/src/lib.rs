@@ -67,11 +67,12 @@ pub mod watch;
 
 pub use error::Error;
 pub use keys::Keys;
+pub use session::User;
 pub use tls::TlsFiles;
 pub use transport::Transport;
 
 use connections::Connections;
-use session::{Session, User, is_refused_token};
+use session::{Session, is_refused_token};
 use tls::Tls;
 
 /// The API's messages, as generated from its `.proto` files.

@@ -39,22 +39,24 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Longest pause while no server answers.
 const PAUSE_UNAVAILABLE_MAX: Duration = Duration::from_millis(500);
 
-/// A user and password.
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) password: String,
+/// A user and password. `Debug` does not show the password.
+#[derive(Clone)]
+pub struct User {
+    /// Name of the user.
+    pub name: String,
+    /// The user's password.
+    pub password: String,
 }
 
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the password.
         f.debug_struct("User")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }
 
-/// What a call shows to the server: a token, or nothing if the cluster has no authentication.
+/// Credential of a call: a token, or `None` if authentication is disabled.
 pub(crate) type Token = Option<HeaderValue>;
 
 /// The login of one client.

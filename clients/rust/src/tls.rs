@@ -76,7 +76,7 @@ impl TlsFiles {
     }
 }
 
-/// What is in the files.
+/// Contents of the files.
 #[derive(PartialEq)]
 struct Contents {
     trusted: Vec<u8>,
@@ -156,7 +156,8 @@ impl Tls {
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let contents = self.files.contents();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // A new configuration has no sessions to resume, so one that is still right is kept.
+        // Keep the present configuration unless the files differ: a new one has no TLS sessions to
+        // resume.
         if let Ok(contents) = contents
             && contents != current.0
             && let Ok(config) = contents.config(&self.files)

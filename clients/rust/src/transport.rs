@@ -1,4 +1,4 @@
-//! What the generated stubs send their calls through: connections, and the token of each call.
+//! The transport below the generated stubs: sends each call over a connection, with a token.
 
 use std::fmt;
 use std::future::Future;

@@ -98,7 +98,7 @@ pub struct Status {
 pub struct Handle {
     shared: Arc<Shared>,
     caller: Caller,
-    /// What is done through the handle is inside this span.
+    /// Parent of the spans of everything that is done through the handle.
     span: Span,
 }
 
@@ -141,12 +141,12 @@ impl Handle {
         }
     }
 
-    /// Returns the same handle, with what is done through it inside this span.
+    /// Returns the same handle; this span is the parent of what is done through it.
     pub fn inside(self, span: Span) -> Handle {
         Handle { span, ..self }
     }
 
-    /// Returns the span that what is done through this handle is inside of.
+    /// Returns the parent span of what is done through this handle.
     pub fn span(&self) -> &Span {
         &self.span
     }

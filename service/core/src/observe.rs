@@ -1,4 +1,4 @@
-//! What the core reports while it runs, for metrics and traces.
+//! Reports of the core while it runs, for metrics and traces.
 //!
 //! The core knows no metrics library. It reports each event to the [`Observer`] it was given, which
 //! counts it, under whatever name. The observer also decides which of the core's own actions have

@@ -13,8 +13,7 @@
 //! # What a span says
 //!
 //! Names, and numbers: a length or a count of keys, a revision, a member, an index, a term. Never a
-//! key, a value, a user or a token: whoever reads traces need not have the right to read the keys,
-//! and a key may be a name that is to be kept.
+//! key, a value, a user or a token: readers of traces may have no permission to read the keys.
 
 use std::fmt;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ pub trait Recorder: fmt::Debug + Send + Sync + 'static {
 pub enum Value {
     /// A length, a count, a revision, an index, a term.
     Number(u64),
-    /// Whether something was so.
+    /// A yes or no: whether an append was synced.
     Flag(bool),
     /// A member, in the form that operators see.
     Member(MemberId),

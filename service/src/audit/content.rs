@@ -1,4 +1,4 @@
-//! What a request is about, as far as a line shows it: keys, a lease, names. Never a value, a
+//! The part of a request that a line shows: keys, a lease, names. Never a value, a
 //! password, a hash or a token: there is no way to put one in but to name it here.
 //!
 //! Everything is copied and bounded. A line that waits for the writer costs no more than
@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::text::Cut;
-use crate::config::without_userinfo;
+use crate::config::url_without_userinfo;
 
 /// Keys and ranges of a request that a line shows.
 const KEYS_MAX: usize = 16;
@@ -27,7 +27,7 @@ pub(crate) enum Branch {
     Failure,
 }
 
-/// What a transaction does with a key.
+/// Operation of a transaction on a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     /// The operation.
@@ -45,7 +45,7 @@ struct Keys {
     lease: i64,
 }
 
-/// What a request is about.
+/// Keys, lease and names of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Content {
     keys: Vec<Keys>,
@@ -106,7 +106,7 @@ impl Content {
     /// Adds URLs. What stands before an `@` may be a password, and is left out.
     pub(crate) fn urls(&mut self, name: &'static str, urls: &[String]) {
         let shown = urls.iter().take(URLS_MAX);
-        let shown = shown.map(|url| self.cut(without_password(url).as_bytes()));
+        let shown = shown.map(|url| self.cut(url_without_userinfo(url).as_bytes()));
         let texts = Detail::Texts(shown.collect());
         self.details.push((name, texts));
     }
@@ -206,14 +206,6 @@ impl Detail {
 /// A lease's id as `etcdctl` prints it.
 fn hex(lease: i64) -> String {
     format!("{lease:016x}")
-}
-
-/// Hides a password, also in what is no URL for want of a scheme.
-fn without_password(url: &str) -> String {
-    match url.contains("://") {
-        true => without_userinfo(url),
-        false => without_userinfo(&format!("://{url}")),
-    }
 }
 
 #[cfg(test)]

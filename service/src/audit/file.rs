@@ -19,7 +19,7 @@ use crate::files;
 /// Time between two looks at whether the path still leads to the file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a writer could not write.
+/// A failed write, and how much was written before it.
 #[derive(Debug)]
 pub(super) struct Unwritten {
     /// Lines that were written whole before it failed.
@@ -47,7 +47,7 @@ struct Opened {
     file: File,
     device_and_inode: (u64, u64),
     size_bytes: u64,
-    /// Whether the file ends within a line.
+    /// True if the last line of the file is incomplete.
     is_torn: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What is known of a call while it runs.
+//! Facts about a call while it runs.
 //!
 //! The layer around the services makes a note when a call begins and ends it with the status that
 //! the client gets. In between, what judges the request and what works on it add what they know.
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::{Audit, Content, Facts, Origin, Outcome, Proof};
 use crate::method::Method;
 
-/// What is known of a call while it runs, or of a stream and its last message.
+/// The facts about a running call, or about a stream and its last message.
 pub(crate) struct Note {
     audit: Arc<Audit>,
     facts: Mutex<Facts>,
@@ -46,8 +46,7 @@ impl Note {
 
     /// Records the call, or the last message, as it ended.
     pub(crate) fn end(&self, outcome: Outcome) {
-        let facts = self.facts.lock().clone();
-        self.audit.record(facts, outcome);
+        self.audit.record(&self.facts.lock(), outcome);
     }
 
     /// Records the call if it was refused after it had been recorded as begun.

@@ -99,7 +99,7 @@ impl Outcome {
     }
 }
 
-/// What is known of a call before it ends.
+/// Facts about a call before it ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) method: Method,
@@ -149,7 +149,7 @@ impl Record {
     /// A call that has ended just now.
     pub(super) fn new(mut facts: Facts, outcome: Outcome) -> Record {
         if outcome != Outcome::OK {
-            // What was read on the way to an error is the revision of nothing.
+            // A call that failed has no revision of its own.
             facts.revision = 0;
         }
         Record {
@@ -198,12 +198,12 @@ impl Record {
     }
 }
 
-/// What the writer writes.
+/// A line to write.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
     /// A call.
     Call(Box<Record>),
-    /// So many lines were lost before this one.
+    /// Number of lines that were lost before this one.
     Lost(u64),
 }
 

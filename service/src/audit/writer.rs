@@ -19,7 +19,7 @@ use crate::config::{AuditLog, AuditOutput};
 /// Lines that are written together.
 const LINES_MAX: usize = 256;
 
-/// What repeats, for [`LogOnce`].
+/// Keys for [`LogOnce`].
 const NOT_WRITTEN: &str = "write";
 const NOT_ROTATED: &str = "rotate";
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::raw::Raw;
 use super::url::{InitialMember, MemberUrl, ONLY_CLIENTS, parse_initial_cluster, parse_urls};
-use super::{ConfigError, InitialClusterState, Notice, NoticeLevel};
+use super::{ConfigError, InitialClusterState, Notice};
 
 const DEFAULT_CLIENT_URL: &str = "http://localhost:2379";
 const DEFAULT_PEER_URL: &str = "http://localhost:2380";
@@ -97,10 +97,7 @@ fn warn_of_plain_peers(urls: &Urls, notices: &mut Vec<Notice>) {
          --peer-trusted-ca-file with https:// URLs, or let only members reach these addresses",
         open.join(", ")
     );
-    notices.push(Notice {
-        level: NoticeLevel::Warn,
-        text,
-    });
+    notices.push(Notice::warning(text));
 }
 
 /// Other members run on other machines; only clients may be on this one.
@@ -155,10 +152,7 @@ fn advertised_urls(
             ));
         }
         let text = format!("--{flag} has {url}, which other machines cannot connect to");
-        notices.push(Notice {
-            level: NoticeLevel::Warn,
-            text,
-        });
+        notices.push(Notice::warning(text));
     }
     Ok(urls)
 }

@@ -96,10 +96,7 @@ impl Arguments {
         if !known || environment_name(&flag) != name {
             if !KNOWN_VARIABLES.contains(&name) {
                 let text = format!("the environment variable {name} is unknown and is ignored");
-                self.notices.push(Notice {
-                    level: NoticeLevel::Warn,
-                    text,
-                });
+                self.notices.push(Notice::warning(text));
             }
             return Ok(());
         }

@@ -16,7 +16,7 @@ use super::raw::Raw;
 use super::security::{check_security, file};
 use super::skipped::check_skipped_entries;
 use super::telemetry::check_telemetry;
-use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel, log_dir};
+use super::{Config, ConfigError, LogFormat, LogLevel, LogOutput, Notice, log_dir};
 use crate::auth::jwt::AuthToken;
 use crate::duration::parse_duration;
 
@@ -202,10 +202,7 @@ fn check_request_bytes(text: &str, notices: &mut Vec<Notice>) -> Result<usize, C
         let text = format!(
             "--max-request-bytes is {bytes}, more than the recommended {RECOMMENDED_REQUEST_BYTES}"
         );
-        notices.push(Notice {
-            level: NoticeLevel::Warn,
-            text,
-        });
+        notices.push(Notice::warning(text));
     }
     Ok(bytes)
 }

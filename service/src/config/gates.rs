@@ -123,14 +123,11 @@ pub(super) fn peer_local_address(
                  {address}"
             ),
         },
-        None => Notice {
-            level: NoticeLevel::Warn,
-            text: format!(
-                "--{FLAG} has {SET_MEMBER_LOCAL_ADDR}, and no host in \
-                 --initial-advertise-peer-urls is an address that other machines can reach: the \
-                 system chooses the address to connect from"
-            ),
-        },
+        None => Notice::warning(format!(
+            "--{FLAG} has {SET_MEMBER_LOCAL_ADDR}, and no host in --initial-advertise-peer-urls \
+             is an address that other machines can reach: the system chooses the address to \
+             connect from"
+        )),
     });
     found
 }

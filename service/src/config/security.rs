@@ -13,7 +13,7 @@ use rustls::CipherSuite;
 use super::addresses::Urls;
 use super::raw::SecurityFlags;
 use super::url::MemberUrl;
-use super::{ConfigError, Notice, NoticeLevel};
+use super::{ConfigError, Notice};
 use crate::net::tls::{TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion, cipher_suites};
 
 /// Upper bound of a self-signed certificate's validity in years: the lifetime of a machine. It also
@@ -172,7 +172,7 @@ pub(super) fn check_security(
     if peers.is_some() && !urls.listen_peer.iter().any(MemberUrl::is_tls) {
         let text = "TLS between members is configured and no URL of --listen-peer-urls begins \
                     with https://: other members connect to this one without TLS";
-        warn(notices, text.to_owned());
+        notices.push(Notice::warning(text.to_owned()));
     }
     // Advertised URLs need no certificate: something in front of this member may have it.
     let client_urls = [&*urls.listen_client, &*urls.listen_metrics];
@@ -209,7 +209,7 @@ fn warn_of_plain_clients(
     if !client_urls.iter().copied().flatten().any(MemberUrl::is_tls) {
         let text = "TLS for clients is configured and no URL of --listen-client-urls begins with \
                     https://: clients connect without TLS";
-        return warn(notices, text.to_owned());
+        return notices.push(Notice::warning(text.to_owned()));
     }
     let is_open = |url: &&MemberUrl| !url.is_tls() && !url.is_loopback();
     let open = listen_client.iter().filter(is_open);
@@ -220,7 +220,7 @@ fn warn_of_plain_clients(
              connect there needs no certificate",
             open.join(", ")
         );
-        warn(notices, text);
+        notices.push(Notice::warning(text));
     }
 }
 
@@ -245,7 +245,9 @@ fn check_tls(
     let identity = match (files, arguments.auto_tls) {
         (Some(files), is_auto) => {
             if is_auto {
-                warn(notices, format!("--{auto} is ignored: --{cert} is given"));
+                notices.push(Notice::warning(format!(
+                    "--{auto} is ignored: --{cert} is given"
+                )));
             }
             TlsIdentity::Files(files)
         }
@@ -446,11 +448,4 @@ fn check_validity(text: &str) -> Result<u16, ConfigError> {
 
 fn conflict<T>(text: String) -> Result<T, ConfigError> {
     Err(ConfigError::Conflict(text))
-}
-
-fn warn(notices: &mut Vec<Notice>, text: String) {
-    notices.push(Notice {
-        level: NoticeLevel::Warn,
-        text,
-    });
 }

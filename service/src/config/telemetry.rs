@@ -1,4 +1,4 @@
-//! What is sent to a collector of OpenTelemetry: etcd's flags, and OpenTelemetry's own variables
+//! Traces and metrics for a collector of OpenTelemetry: etcd's flags, and OpenTelemetry's variables
 //! where a flag is not given.
 //!
 //! Only a flag turns sending on. Platforms put `OTEL_*` variables into every process, and a member
@@ -14,7 +14,7 @@ use http::Uri;
 
 use super::check::number;
 use super::raw::Raw;
-use super::{ConfigError, Notice, NoticeLevel};
+use super::{ConfigError, Notice};
 
 const PREFIX: &str = "OTEL_";
 
@@ -35,7 +35,7 @@ const MILLION: u32 = 1_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct Variables(BTreeMap<String, String>);
 
-/// What is sent to a collector.
+/// Traces and metrics for a collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
     /// URL of the collector for traces; `None` if none are sent.
@@ -55,13 +55,16 @@ pub struct Telemetry {
 /// Decides which requests have spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampler {
-    /// Whether a request of a client that decided before is traced as the client decided.
+    /// True if a client's own decision about a trace counts.
     pub parent_based: bool,
     /// Of a billion other requests, how many have spans.
     pub per_billion: u32,
 }
 
-const BILLION: u32 = 1_000_000_000;
+impl Sampler {
+    /// [`Sampler::per_billion`] if all requests have spans.
+    pub const ALL: u32 = 1_000_000_000;
+}
 
 impl Variables {
     /// Takes OpenTelemetry's variables out of an environment. An empty one counts as not given.
@@ -98,10 +101,8 @@ pub(super) fn check_telemetry(
     }
     let is_disabled = |value: &str| value.eq_ignore_ascii_case("true");
     if otel.get("OTEL_SDK_DISABLED").is_some_and(is_disabled) {
-        notices.push(Notice {
-            level: NoticeLevel::Warn,
-            text: "neither traces nor metrics are sent: OTEL_SDK_DISABLED is true".to_owned(),
-        });
+        let text = "neither traces nor metrics are sent: OTEL_SDK_DISABLED is true";
+        notices.push(Notice::warning(text.to_owned()));
         return Ok(None);
     }
     let address = |signal| given.clone().map_or_else(|| endpoint_of(otel, signal), Ok);
@@ -137,7 +138,7 @@ fn check_sampling_rate(rate: Option<&str>) -> Result<Option<Sampler>, ConfigErro
     let rate = number("distributed-tracing-sampling-rate", rate, 0..=MILLION)?;
     Ok(Some(Sampler {
         parent_based: true,
-        per_billion: rate * (BILLION / MILLION),
+        per_billion: rate * (Sampler::ALL / MILLION),
     }))
 }
 
@@ -151,10 +152,10 @@ fn sampler_of(otel: &Variables) -> Result<Sampler, ConfigError> {
     let name = otel.get("OTEL_TRACES_SAMPLER");
     Ok(match name {
         None | Some("parentbased_always_off") => sampler(true, 0),
-        Some("parentbased_always_on") => sampler(true, BILLION),
+        Some("parentbased_always_on") => sampler(true, Sampler::ALL),
         Some("parentbased_traceidratio") => sampler(true, ratio(otel)?),
         Some("always_off") => sampler(false, 0),
-        Some("always_on") => sampler(false, BILLION),
+        Some("always_on") => sampler(false, Sampler::ALL),
         Some("traceidratio") => sampler(false, ratio(otel)?),
         Some(other) => {
             return Err(ConfigError::Conflict(format!(
@@ -176,7 +177,7 @@ fn ratio(otel: &Variables) -> Result<u32, ConfigError> {
             "OTEL_TRACES_SAMPLER_ARG is {text:?}: give a number from 0 to 1"
         ))
     })?;
-    Ok((ratio * f64::from(BILLION)).round() as u32)
+    Ok((ratio * f64::from(Sampler::ALL)).round() as u32)
 }
 
 fn millis(otel: &Variables, name: &str, default: &str) -> Result<Duration, ConfigError> {

@@ -219,6 +219,15 @@ pub(crate) fn without_userinfo(text: &str) -> String {
     shown
 }
 
+/// Hides the user and the password in a text that stands for one URL, also if the text is no URL.
+pub(crate) fn url_without_userinfo(url: &str) -> String {
+    let Some(at) = url.rfind('@') else {
+        return url.to_owned();
+    };
+    let scheme = url[..at].split_once("://").map_or("", |(scheme, _)| scheme);
+    format!("{scheme}://(hidden){}", &url[at..])
+}
+
 /// Parses a list of URLs, separated by commas; at least one. Duplicates are dropped, as in etcd,
 /// since an address can be bound only once.
 pub(super) fn parse_urls(text: &str) -> Result<Vec<MemberUrl>, String> {
@@ -453,6 +462,15 @@ mod tests {
             ),
         ] {
             assert_eq!(without_userinfo(text), shown);
+        }
+        for (url, shown) in [
+            ("http://a:1", "http://a:1"),
+            ("a:1", "a:1"),
+            ("http://u:p@a:1", "http://(hidden)@a:1"),
+            ("u:p@a:1", "://(hidden)@a:1"),
+            ("http://u: p@q@a:1", "http://(hidden)@a:1"),
+        ] {
+            assert_eq!(url_without_userinfo(url), shown);
         }
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Front {
     peer: Arc<rpc::Peer>,
 }
 
-/// What a request can be for.
+/// Destinations of requests.
 struct Sites {
     calls: Stack,
     plain: Router,

@@ -80,9 +80,9 @@ pub(super) struct Gate {
     entrance: Arc<Entrance>,
     permission: Permission,
     credential: Option<Credential>,
-    /// What the audit log is to know of the call.
+    /// The call's record for the audit log; `None` without an audit log.
     note: Option<Arc<Note>>,
-    /// What is done for the call is inside this span.
+    /// Parent of the spans of all work for the call.
     span: Span,
 }
 

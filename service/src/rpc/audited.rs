@@ -1,4 +1,4 @@
-//! What the audit log shows of each request and of each reply.
+//! Fields of requests and replies in the audit log.
 //!
 //! A request is described field by field, so that no value, password, hash or token can get into a
 //! line by being part of a message. A request without a description cannot be admitted

@@ -33,7 +33,7 @@ pub enum ExportError {
     Url {
         /// The URL.
         url: String,
-        /// What is wrong.
+        /// The reason.
         error: tonic::transport::Error,
     },
     /// An environment variable of OpenTelemetry has a value that cannot be used.

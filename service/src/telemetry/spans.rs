@@ -27,13 +27,11 @@ const TRACESTATE: &str = "tracestate";
 /// into every span, and to the leader.
 const TRACESTATE_BYTES_MAX: usize = 512;
 
-const BILLION: f64 = 1e9;
-
 /// Decides what is traced, and begins its spans.
 pub(crate) struct Tracer {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
-    /// Whether anything is traced that no client traces.
+    /// True if calls that no client traces may be traced.
     has_roots: bool,
 }
 
@@ -111,11 +109,10 @@ fn recording(tracer: &SdkTracer, span: SpanBuilder, parent: &Context) -> Span {
 
 /// Returns the SDK's sampler.
 pub(super) fn sampler(sampler: Sampler) -> Decision {
-    let ratio = f64::from(sampler.per_billion) / BILLION;
     let decision = match sampler.per_billion {
         0 => Decision::AlwaysOff,
-        _ if ratio >= 1.0 => Decision::AlwaysOn,
-        _ => Decision::TraceIdRatioBased(ratio),
+        Sampler::ALL.. => Decision::AlwaysOn,
+        some => Decision::TraceIdRatioBased(f64::from(some) / f64::from(Sampler::ALL)),
     };
     match sampler.parent_based {
         true => Decision::ParentBased(Box::new(decision)),

@@ -34,18 +34,20 @@ impl Machine {
         let permits = || auth.permits(user, header.auth_revision);
         match body {
             Body::Put(request) => {
-                permits()?.put(request)?;
+                let permits = permits()?;
+                permits.put(request)?;
                 let lease = LeaseId(request.lease);
-                self.permit_lease(read, (user, permits()?), lease)?;
+                self.permit_lease(read, (user, permits), lease)?;
                 self.lease_permits
                     .attached(&auth, lease, user, |other| other.put(request).is_ok());
                 Ok(())
             }
             Body::DeleteRange(request) => Ok(permits()?.delete_range(request)?),
             Body::Txn(request) => {
-                permits()?.txn(request)?;
+                let permits = permits()?;
+                permits.txn(request)?;
                 for lease in leases_of(request) {
-                    self.permit_lease(read, (user, permits()?), lease)?;
+                    self.permit_lease(read, (user, permits), lease)?;
                     self.lease_permits
                         .attached(&auth, lease, user, |other| other.txn(request).is_ok());
                 }

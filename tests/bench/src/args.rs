@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use conclave_client::TlsFiles;
+use conclave_client::{TlsFiles, User};
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::data::Order;
 use crate::drive::Load;
 use crate::failover::Kind;
 use crate::pace::Plan;
-use crate::target::{Access, Login, Target, Tls, User};
+use crate::target::{Access, Login, Target, Tls};
 use crate::wire::Failure;
 use crate::workload::watch::Streams;
 
@@ -120,7 +120,7 @@ pub(crate) struct LoadArgs {
     quiet: bool,
 }
 
-/// What the servers of a workload require, by the names of etcdctl's flags.
+/// Flags for TLS and users, named as etcdctl names them.
 #[derive(Args)]
 struct AccessArgs {
     /// CA of the servers' certificates, in PEM; needed for `https://`.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use conclave_client::User;
 use conclave_proto::etcdserverpb::{
     AuthEnableRequest, AuthEnableResponse, AuthUserAddRequest, AuthUserAddResponse,
     AuthUserGrantRoleRequest, AuthUserGrantRoleResponse, AuthenticateRequest, AuthenticateResponse,
@@ -27,7 +28,7 @@ pub(crate) struct Target {
     pub(crate) access: Access,
 }
 
-/// What a client needs to be served. By default nothing.
+/// TLS and login of a client. The default is neither.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Access {
     pub(crate) tls: Option<Tls>,
@@ -49,22 +50,6 @@ impl fmt::Debug for Tls {
         // Without the key.
         f.debug_struct("Tls")
             .field("server_name", &self.server_name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A user and password.
-#[derive(Clone)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) password: String,
-}
-
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the password.
-        f.debug_struct("User")
-            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }

@@ -94,7 +94,7 @@ impl Wire {
         Ok(wire)
     }
 
-    /// Connects in nobody's name.
+    /// Connects without a token.
     pub(crate) async fn connect_without_token(target: &Target) -> Result<Wire, Failure> {
         let opening = async {
             let stream = TcpStream::connect(target.address).await?;

@@ -100,7 +100,7 @@ async fn set_up(handle: &Handle) -> Result<(), ProposeError> {
     change(handle, AuthEnableRequest {}).await
 }
 
-/// Whether the clerk may write a key, as the rules say.
+/// Returns true if the clerk may write a key.
 pub fn may_clerk_write(auth: &Auth, key: &[u8]) -> bool {
     let [first, end] = CLERKS_KEYS.map(str::as_bytes);
     let has_role = auth

@@ -119,7 +119,7 @@ pub enum Answer {
     Unknown,
 }
 
-/// What a question comes after.
+/// Lower bounds of the state that a question is answered from.
 #[derive(Clone, Copy, Debug)]
 pub struct Floor {
     /// The greatest revision in a reply.
@@ -135,7 +135,7 @@ pub struct Answered {
     pub number: u64,
     /// What was asked.
     pub ask: Ask,
-    /// What it came after.
+    /// Lower bounds when it was asked.
     pub floor: Floor,
     /// The world's time when it was asked.
     pub asked_at_ms: u64,
@@ -283,7 +283,8 @@ pub(crate) async fn propose<C: LogCommand>(
     handle.propose(command).await
 }
 
-/// What the service does before it proposes: a member that denies a request catches up first.
+/// Judges a put as the service does before it proposes: a member that would deny it catches up
+/// with the leader first.
 async fn may_put(handle: &Handle, put: &PutRequest, by: By) -> bool {
     let may_now = || {
         let auth = handle.reader().auth();

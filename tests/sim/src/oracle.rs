@@ -38,7 +38,7 @@ pub type Violation = String;
 /// One key after a change: its value, or `None` if it was deleted.
 type Row = (Bytes, Option<Bytes>);
 
-/// What members must have in common after the same entry, beside their history.
+/// State that is the same on all members after the same entry, apart from the history.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// The hash of keys and versions.
@@ -82,7 +82,7 @@ pub fn leased_key(lease: i64) -> Bytes {
 }
 
 impl Oracle {
-    /// What a question that is asked now comes after.
+    /// Returns the lower bounds for a question that is asked now.
     pub fn floor(&self) -> Floor {
         Floor {
             revision: self.acknowledged,
@@ -192,7 +192,7 @@ impl Oracle {
         self.auth.values().next_back().map(Arc::as_ref)
     }
 
-    /// The clerk wrote to a key, or was denied to. `floor` is what its question came after.
+    /// The clerk wrote to a key, or was denied to. `floor` is the lower bound of its question.
     pub fn judged_clerk(
         &self,
         key: &Bytes,

@@ -49,7 +49,7 @@ pub(in crate::rpc) struct Access {
     pub(super) permission: Permission,
     /// What it takes to judge the request again. `None` if authentication was disabled.
     pub(super) guard: Option<Arc<Guard>>,
-    /// What the audit log is to know of the call.
+    /// The call's record for the audit log; `None` without an audit log.
     pub(super) note: Option<Arc<Note>>,
 }
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use conclave_client::User;
 use conclave_proto::etcdserverpb::{RangeRequest, RangeResponse, StatusRequest, StatusResponse};
 
 use crate::cleanup::Process;
 use crate::quota::Quota;
-use crate::target::{Login, Target, User, enable_auth};
+use crate::target::{Login, Target, enable_auth};
 use crate::wire::{Failure, Wire};
 use crate::workload::path;
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use conclave_client::TlsFiles;
+use conclave_client::{TlsFiles, User};
 use rand::distr::{Alphanumeric, SampleString as _};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -13,7 +13,7 @@ use rustls::ProtocolVersion;
 use rustls_pki_types::ServerName;
 
 use crate::args::SecurityArgs;
-use crate::target::{Access, Tls, User};
+use crate::target::{Access, Tls};
 use crate::wire::Failure;
 
 /// Length of root's password. It is used once, and nobody needs to know it.

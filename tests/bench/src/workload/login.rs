@@ -1,7 +1,9 @@
 //! Logins. Each must give a token.
 
+use conclave_client::User;
+
 use crate::drive::Workload;
-use crate::target::{User, log_in};
+use crate::target::log_in;
 use crate::wire::{Failure, Wire};
 
 /// Logs in the same user again and again.
