@@ -14,6 +14,9 @@ use harness::{Node, Watching, fails, http1, refused, within};
 use pb::kv_client::KvClient;
 use pb::lease_client::LeaseClient;
 use pb::watch_client::WatchClient;
+use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
@@ -21,6 +24,8 @@ use tonic::{Code, Status};
 
 suite![
     requests_of_an_address_are_limited
+        ["--max-requests-per-second-per-address=5"] => "etcd has none",
+    a_refused_client_keeps_its_connection
         ["--max-requests-per-second-per-address=5"] => "etcd has none",
     requests_of_a_user_are_limited
         ["--max-requests-per-second-per-user=20", "--bcrypt-cost=4"] => "etcd has none",
@@ -271,4 +276,93 @@ async fn a_greedy_client_takes_nothing_from_a_modest_one(node: Node) {
     assert!(refusals(&node, "max-requests-per-second-per-address").await > 0.0);
     flood.shutdown().await;
     drop(open);
+}
+
+/// One end of a connection of HTTP/2 whose frames are written by hand, because a library sends no
+/// message to a stream that has been answered.
+struct Frames(TcpStream);
+
+impl Frames {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+    const END_STREAM: u8 = 1;
+    const END_HEADERS: u8 = 4;
+
+    async fn open(node: &Node) -> Frames {
+        let mut stream = TcpStream::connect(node.address()).await.unwrap();
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        stream.write_all(preface).await.unwrap();
+        Frames(stream)
+    }
+
+    async fn write(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = Vec::from(&(payload.len() as u32).to_be_bytes()[1..]);
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.0.write_all(&frame).await.unwrap();
+    }
+
+    /// The headers of a put, in HPACK, without names and values that both ends would remember.
+    fn headers_of_a_put() -> Vec<u8> {
+        // :method POST, :scheme http, then literals by the index of their name or with the name.
+        let mut headers = vec![0x83, 0x86];
+        for (index, value) in [(4, "/etcdserverpb.KV/Put"), (1, "localhost")] {
+            headers.extend([index, value.len() as u8]);
+            headers.extend(value.as_bytes());
+        }
+        for (name, value) in [("content-type", "application/grpc"), ("te", "trailers")] {
+            headers.push(0);
+            for text in [name, value] {
+                headers.push(text.len() as u8);
+                headers.extend(text.as_bytes());
+            }
+        }
+        headers
+    }
+
+    /// Waits until the server has read all that was sent before.
+    async fn ping(&mut self) {
+        self.write(Frames::PING, 0, 0, &[0; 8]).await;
+        loop {
+            let mut head = [0; 9];
+            self.0.read_exact(&mut head).await.expect("it is open");
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            self.0.read_exact(&mut payload).await.expect("it is open");
+            match head[3] {
+                Frames::PING => return,
+                Frames::GOAWAY => panic!("closed: {}", payload.escape_ascii()),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A client's messages can come after the refusals of their calls. That is no reason to close the
+/// connection, on which its leases are kept alive.
+async fn a_refused_client_keeps_its_connection(node: Node) {
+    let mut frames = Frames::open(&node).await;
+    let headers = Frames::headers_of_a_put();
+    let message = put("a", "1").encode_to_vec();
+    let mut data = vec![0];
+    data.extend((message.len() as u32).to_be_bytes());
+    data.extend(message);
+    let flag = "max-requests-per-second-per-address";
+    for batch in 0..30 {
+        let streams = (0..100).map(|n| 2 * (100 * batch + n) + 1);
+        for stream in streams.clone() {
+            let flags = Frames::END_HEADERS;
+            frames.write(Frames::HEADERS, flags, stream, &headers).await;
+        }
+        frames.ping().await;
+        for stream in streams {
+            let flags = Frames::END_STREAM;
+            frames.write(Frames::DATA, flags, stream, &data).await;
+        }
+        frames.ping().await;
+    }
+    assert!(refusals(&node, flag).await > 2_000.0);
 }

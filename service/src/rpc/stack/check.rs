@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use conclave_proto::ApiError;
 use conclave_storage::MemberId;
 use http::{HeaderMap, Request, Response};
+use hyper::body::Body;
 use tower::{Layer, Service};
 
 use super::method_of;
@@ -75,11 +76,12 @@ fn serves_as_learner(method: Method) -> bool {
 impl<'a, S, B, R> Service<Request<B>> for &'a Check<S>
 where
     &'a S: Service<Request<B>, Response = Response<R>, Error = Infallible>,
+    B: Body,
     R: Default,
 {
     type Response = Response<R>;
     type Error = Infallible;
-    type Future = Refusable<<&'a S as Service<Request<B>>>::Future>;
+    type Future = Refusable<<&'a S as Service<Request<B>>>::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         (&mut &self.inner).poll_ready(cx)
@@ -89,7 +91,7 @@ where
         if let Some(method) = method_of(&request)
             && let Err(error) = self.check(method, request.headers())
         {
-            return Refusable::refused(status::of_api(error));
+            return Refusable::refused(request, status::of_api(error));
         }
         Refusable::Admitted {
             response: (&mut &self.inner).call(request),

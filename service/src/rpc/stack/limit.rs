@@ -118,11 +118,12 @@ impl Meter {
 impl<'a, S, B, R> Service<Request<B>> for &'a Limit<S>
 where
     &'a S: Service<Request<Metered<B>>, Response = Response<R>, Error = Infallible>,
+    B: Body,
     R: Default,
 {
     type Response = Response<Metered<R>>;
     type Error = Infallible;
-    type Future = Refusable<MeteredFuture<<&'a S as Service<Request<Metered<B>>>>::Future>>;
+    type Future = Refusable<MeteredFuture<<&'a S as Service<Request<Metered<B>>>>::Future>, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         (&mut &self.inner).poll_ready(cx)
@@ -142,7 +143,7 @@ where
                 }
                 Err(refused) => {
                     let status = Status::resource_exhausted(refused.to_string());
-                    return Refusable::refused(status);
+                    return Refusable::refused(request, status);
                 }
             }
         }
