@@ -31,7 +31,7 @@
 //! While lines are written nothing is synced: a machine that loses power loses the last seconds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -54,14 +54,16 @@ mod record;
 mod text;
 mod writer;
 
-pub(crate) use content::{Branch, Content, Step};
+pub(crate) use content::{Branch, Content};
 pub(crate) use note::Note;
 pub(crate) use record::{Facts, Origin, Outcome, Proof};
 
 use record::Record;
 use writer::{Sink, Writer};
 
-/// Lines that wait for the writer. At their longest they take 20 MiB, usually 3.
+/// Lines that wait for the writer. At their longest they take 20 MiB, usually 3. Refused calls have
+/// half of the places: a stranger can make more of them than can be written, and must not push out
+/// the lines of what was done meanwhile.
 const QUEUE_MAX: usize = 8192;
 
 /// How long the end of a member waits for the last lines. A disk may hang.
@@ -81,6 +83,7 @@ pub(crate) struct Output {
 pub(crate) struct Audit {
     level: AuditLevel,
     queue: SyncSender<Item>,
+    refusals_max: usize,
     shared: Arc<Shared>,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
     log_once: LogOnce,
@@ -99,6 +102,8 @@ struct Shared {
     stats: AuditStats,
     /// Lines lost since the audit log has last said so.
     lost: AtomicU64,
+    /// Lines of refused calls in the queue.
+    refusals: AtomicUsize,
     reopen: AtomicBool,
     stopping: AtomicBool,
 }
@@ -147,6 +152,7 @@ impl Audit {
         let shared = Arc::new(Shared {
             stats,
             lost: AtomicU64::new(0),
+            refusals: AtomicUsize::new(0),
             reopen: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
@@ -161,6 +167,7 @@ impl Audit {
         let audit = Audit {
             level,
             queue,
+            refusals_max: queue_max / 2,
             shared,
             ended: Mutex::new(Some(ended)),
             log_once: LogOnce::default(),
@@ -174,19 +181,33 @@ impl Audit {
         if facts.level(outcome) > self.level {
             return;
         }
+        let refusals = &self.shared.refusals;
+        let is_refusal = outcome.is_refusal();
+        if is_refusal && refusals.fetch_add(1, Ordering::Relaxed) >= self.refusals_max {
+            refusals.fetch_sub(1, Ordering::Relaxed);
+            self.lose();
+            return;
+        }
         let record = Item::Record(Box::new(Record::new(facts.clone(), outcome)));
-        match self.queue.try_send(record) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.shared.lost.fetch_add(1, Ordering::Relaxed);
-                self.shared.stats.queue_full.inc();
-                if self.log_once.is_new(FULL, self.clock.now()) {
-                    tracing::error!(
-                        "lines of the audit log are lost, because there are more than can be \
-                         written: calls go on"
-                    );
-                }
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.queue.try_send(record)
+        {
+            if is_refusal {
+                refusals.fetch_sub(1, Ordering::Relaxed);
             }
+            self.lose();
+        }
+    }
+
+    /// Counts a line that has no place in the queue.
+    fn lose(&self) {
+        self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        self.shared.stats.queue_full.inc();
+        if self.log_once.is_new(FULL, self.clock.now()) {
+            tracing::error!(
+                "lines of the audit log are lost, because there are more than can be written: \
+                 calls go on"
+            );
         }
     }
 
@@ -221,6 +242,7 @@ impl Audit {
 mod tests {
     use std::path::Path;
 
+    use conclave_proto::ApiError;
     use serde_json::Value;
 
     use super::*;
@@ -276,6 +298,29 @@ mod tests {
         let stats = &audit.shared.stats;
         let counts = (stats.written.get(), stats.queue_full.get());
         assert_eq!((counts, stats.not_written.get()), ((2, 3), 0));
+    }
+
+    #[test]
+    fn refused_calls_leave_places_for_the_others() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("audit.log");
+        let (audit, mut writer) = audit(&path, 8);
+        let refused = Outcome::of(&ApiError::InvalidAuthToken.into());
+        for round in 1..3 {
+            for _ in 0..100 {
+                audit.record(&Facts::new(Method::Watch, Origin::default()), refused);
+            }
+            (0..4).for_each(|_| record(&audit, Method::Put));
+            writer.turn();
+            let lines = lines(&path);
+            let of = |method: &str| lines.iter().filter(|line| line["method"] == method).count();
+            let puts = of("etcdserverpb.KV/Put");
+            assert_eq!(
+                (puts, of("etcdserverpb.Watch/Watch")),
+                (4 * round, 4 * round)
+            );
+        }
+        assert_eq!(audit.shared.stats.queue_full.get(), 2 * 96);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use pb::lease_client::LeaseClient;
 use pb::watch_client::WatchClient;
 use pb::watch_request::RequestUnion;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 use tonic::transport::Channel;
 
@@ -153,7 +154,7 @@ fn a_line_says_who_did_what() {
                 "keys": [{"key": "a"}], "code": "OK", "revision": 1}),
             json!({"user": "alice", "auth": "simple", "method": put, "keys": [{"key": "a\\x00"}],
                 "code": "PermissionDenied", "reason": denied}),
-            json!({"auth": "simple", "method": put, "keys": [{"key": "a"}],
+            json!({"auth": "none", "method": put, "keys": [{"key": "a"}],
                 "code": "Unauthenticated", "reason": "etcdserver: invalid auth token"}),
             json!({"auth": "none", "method": put, "keys": [{"key": "a"}],
                 "code": "InvalidArgument", "reason": "etcdserver: user name is empty"}),
@@ -163,9 +164,9 @@ fn a_line_says_who_did_what() {
             json!({"auth": "none", "method": "etcdserverpb.Auth/Authenticate",
                 "details": {"user": "alice"}, "code": "InvalidArgument", "reason": wrong}),
             json!({"user": "root", "auth": "simple", "method": "etcdserverpb.KV/Txn", "keys": [
-                {"op": "compare", "key": "a"},
                 {"op": "put", "branch": "failure", "key": "b"},
                 {"op": "range", "branch": "failure", "key": "c"},
+                {"op": "compare", "key": "a"},
             ], "details": {"succeeded": false}, "code": "OK", "revision": 2}),
         ];
         assert_eq!(found, expected);
@@ -296,6 +297,44 @@ fn a_request_that_cannot_be_read_is_recorded() {
         let lines = member.end();
         assert_eq!((lines.len(), lines[0]["code"].as_str()), (1, Some(&*code)));
         assert!(lines[0].get("keys").is_none());
+    });
+}
+
+/// The log names it as well.
+#[test]
+fn a_call_beyond_a_limit_is_recorded_with_its_user() {
+    harness::run(async {
+        let limit = "--max-requests-per-second-per-user=5";
+        let mut member = Member::start_with("writes", &[limit]);
+        let mut root = Administrator::new(member.channel.clone());
+        root.add_user("alice", &["root"]).await;
+        root.enable().await;
+        let channel = member.channel.clone();
+        let alice = log_in(channel, "alice", PASSWORD).await.unwrap();
+        let mut calls = JoinSet::new();
+        for _ in 0..100 {
+            let (mut kv, put) = (member.kv(), with_token(&alice, put("a", "v")));
+            calls.spawn(async move { kv.put(put).await.map(drop) });
+        }
+        within("answers", calls.join_all()).await;
+        let line = member.process.child().line("a client has reached a limit");
+        let line = line.unwrap();
+        assert!(
+            line.contains("the user") && line.contains("alice"),
+            "{line}"
+        );
+        assert!(
+            line.contains("--max-requests-per-second-per-user"),
+            "{line}"
+        );
+        let lines = member.end();
+        let is_refused = |line: &&Value| line["code"] == "ResourceExhausted";
+        let refused: Vec<_> = lines.iter().filter(is_refused).collect();
+        assert!(!refused.is_empty());
+        for line in refused {
+            let caller = (&line["user"], &line["auth"]);
+            assert_eq!(caller, (&json!("alice"), &json!("simple")), "{line}");
+        }
     });
 }
 

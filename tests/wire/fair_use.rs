@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb as pb;
+use conclave_proto::v3electionpb::CampaignRequest;
+use conclave_proto::v3lockpb::{LockRequest, UnlockRequest};
 use harness::api::{get, put, range, watch};
 use harness::login::{Administrator, PASSWORD, log_in, with_token};
 use harness::watching::create_request;
@@ -31,11 +33,19 @@ suite![
         ["--max-requests-per-second-per-user=20", "--bcrypt-cost=4"] => "etcd has none",
     bytes_of_an_address_are_limited
         ["--max-bytes-per-second-per-address=20000"] => "etcd has none",
+    events_are_slowed_down_and_refuse_no_calls
+        ["--max-bytes-per-second-per-address=20000"] => "etcd has none",
+    bytes_of_a_streams_requests_are_slowed_down
+        ["--max-bytes-per-second-per-address=20000"] => "etcd has none",
+    messages_of_a_watch_stream_are_slowed_down
+        ["--max-requests-per-second-per-address=5"] => "etcd has none",
     streams_of_an_address_are_limited ["--max-streams-per-address=2"] => "etcd has none",
+    waits_for_locks_and_elections_count_as_streams
+        ["--max-streams-per-address=2"] => "etcd has none",
     watches_of_an_address_are_limited ["--max-watches-per-address=3"] => "etcd has none",
     watches_of_a_user_are_limited
         ["--max-watches-per-user=2", "--bcrypt-cost=4"] => "etcd has none",
-    leases_are_kept_and_revoked_beyond_the_limits [
+    leases_are_kept_and_locks_released_beyond_the_limits [
         "--max-requests-per-second-per-address=1",
         "--max-streams-per-address=1"
     ] => "etcd has none",
@@ -129,6 +139,84 @@ async fn bytes_of_an_address_are_limited(node: Node) {
     );
 }
 
+async fn events_are_slowed_down_and_refuse_no_calls(node: Node) {
+    let mut watching = Watching::on(&node, watch("a")).await;
+    for _ in 0..3 {
+        watching.create(watch("a")).await;
+    }
+    let begun = Instant::now();
+    let mut elsewhere = KvClient::new(node.channel_from(ELSEWHERE));
+    elsewhere.put(put("a", "x".repeat(15_000))).await.unwrap();
+    // Three seconds' worth, of which one comes at once.
+    for events in 0..4 {
+        let response = watching.next().await;
+        assert_eq!(response.events.len(), 1, "{events}");
+        node.put("b", "1").await;
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_500), "{took:?}");
+}
+
+async fn bytes_of_a_streams_requests_are_slowed_down(node: Node) {
+    let begun = Instant::now();
+    let creates = [(); 4].map(|()| create_request(watch("k".repeat(15_000))));
+    let mut watching = Watching::open(&node, creates).await;
+    for _ in 0..4 {
+        assert!(watching.next().await.created);
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_500), "{took:?}");
+}
+
+async fn messages_of_a_watch_stream_are_slowed_down(node: Node) {
+    let begun = Instant::now();
+    let creates = [(); 16].map(|()| create_request(watch("a")));
+    let mut watching = Watching::open(&node, creates).await;
+    for _ in 0..16 {
+        let response = watching.next().await;
+        assert!(response.created && !response.canceled, "{response:?}");
+    }
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    let revision = node.put("a", "1").await;
+    assert_eq!(watching.told().await, [format!("a=1@{revision}")]);
+}
+
+async fn waits_for_locks_and_elections_count_as_streams(node: Node) {
+    for id in 1..=4 {
+        node.grant(id, 600).await;
+    }
+    let lock = |lease| {
+        let mut locks = node.locks();
+        let name = "l".into();
+        async move { locks.lock(LockRequest { name, lease }).await }
+    };
+    let first = lock(1).await.unwrap().into_inner();
+    let mut waiting = JoinSet::new();
+    for lease in [2, 3] {
+        waiting.spawn(lock(lease));
+        let key = format!("l/{lease}");
+        harness::eventually("a waiter", || node.get(key.clone())).await;
+    }
+    let text = "the address 127.0.0.1 may have 2 open streams (--max-streams-per-address)";
+    fails(lock(4).await, Code::ResourceExhausted, text);
+    let campaign = CampaignRequest {
+        name: "e".into(),
+        lease: 4,
+        value: "v".into(),
+    };
+    let refused = node.elections().campaign(campaign.clone()).await;
+    fails(refused, Code::ResourceExhausted, text);
+    let key = first.key;
+    node.locks().unlock(UnlockRequest { key }).await.unwrap();
+    let won = within("the lock", waiting.join_next()).await;
+    won.unwrap().unwrap().unwrap();
+    harness::eventually("a place", || async {
+        node.elections().campaign(campaign.clone()).await.ok()
+    })
+    .await;
+}
+
 async fn streams_of_an_address_are_limited(node: Node) {
     let first = Watching::on(&node, watch("a")).await;
     let mut second = Watching::on(&node, watch("a")).await;
@@ -188,7 +276,7 @@ async fn watches_of_a_user_are_limited(node: Node) {
     }
 }
 
-async fn leases_are_kept_and_revoked_beyond_the_limits(node: Node) {
+async fn leases_are_kept_and_locks_released_beyond_the_limits(node: Node) {
     node.grant(7, 600).await;
     let _stream = harness::eventually("a stream", || async {
         let requests = tokio_stream::pending::<pb::WatchRequest>();
@@ -206,15 +294,24 @@ async fn leases_are_kept_and_revoked_beyond_the_limits(node: Node) {
             assert_eq!(renewed.unwrap().unwrap().ttl, 600);
         }
     }
+    // Revocations have a limit of their own.
+    let mut revoking = JoinSet::new();
     for _ in 0..20 {
-        let revoked = node
-            .leases()
-            .lease_revoke(pb::LeaseRevokeRequest { id: 8 })
-            .await;
-        refused(revoked, ApiError::LeaseNotFound);
+        let mut leases = node.leases();
+        revoking.spawn(async move { leases.lease_revoke(pb::LeaseRevokeRequest { id: 8 }).await });
     }
-    let revoke = pb::LeaseRevokeRequest { id: 7 };
-    node.leases().lease_revoke(revoke).await.unwrap();
+    let revoked = within("answers", revoking.join_all()).await;
+    let revoked = revoked.into_iter().filter_map(Result::err);
+    let (refused, missing): (Vec<_>, Vec<_>) =
+        revoked.partition(|status| status.code() == Code::ResourceExhausted);
+    assert!(!missing.is_empty());
+    let text = "the address 127.0.0.1 may make 1 releases per second";
+    assert!(refused[0].message().contains(text), "{refused:?}");
+    harness::eventually("a revocation", || async {
+        let revoke = pb::LeaseRevokeRequest { id: 7 };
+        node.leases().lease_revoke(revoke).await.ok()
+    })
+    .await;
 }
 
 /// Puts, and returns the median and the longest time that one took.

@@ -18,22 +18,39 @@ const BYTES_MAX: usize = 2048;
 /// URLs that a line shows.
 const URLS_MAX: usize = 8;
 
-/// The part of a transaction that a key is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Branch {
-    /// Executed if the comparisons hold.
-    Success,
-    /// Executed if they do not.
-    Failure,
+/// Nested transactions whose branches a line shows.
+const NESTING_MAX: usize = 8;
+/// Outcomes of nested transactions that a line shows.
+const FLAGS_MAX: usize = 16;
+
+/// The part of a transaction that a key is in: `success` if it is executed when the comparisons
+/// hold, `failure` if it is when they do not, `success.failure` in a nested one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Branch {
+    path: String,
+    depth: usize,
+}
+
+impl Branch {
+    /// Returns a branch of a transaction in this one.
+    pub(crate) fn of(&self, is_success: bool) -> Branch {
+        let mut path = self.path.clone();
+        if self.depth < NESTING_MAX {
+            path.push_str(if self.depth == 0 { "" } else { "." });
+            path.push_str(if is_success { "success" } else { "failure" });
+        } else if self.depth == NESTING_MAX {
+            path.push_str(".deeper");
+        }
+        let depth = self.depth + 1;
+        Branch { path, depth }
+    }
 }
 
 /// Operation of a transaction on a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    /// The operation.
-    pub(crate) op: &'static str,
-    /// `None` for a comparison.
-    pub(crate) branch: Option<Branch>,
+#[derive(Clone, Debug)]
+struct Step {
+    op: &'static str,
+    branch: Branch,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +81,7 @@ enum Detail {
     Number(i64),
     Word(&'static str),
     Flag(bool),
+    Flags(Vec<bool>),
 }
 
 impl Content {
@@ -73,17 +91,34 @@ impl Content {
     }
 
     /// Adds what a step of a transaction is about.
-    pub(crate) fn step(&mut self, step: Step, key: &[u8], end: &[u8], lease: i64) {
-        self.add_keys(Some(step), key, end, lease);
+    pub(crate) fn step(
+        &mut self,
+        op: &'static str,
+        branch: &Branch,
+        key: &[u8],
+        end: &[u8],
+        lease: i64,
+    ) {
+        self.add_keys(Some((op, branch)), key, end, lease);
     }
 
-    fn add_keys(&mut self, step: Option<Step>, key: &[u8], end: &[u8], lease: i64) {
+    fn add_keys(
+        &mut self,
+        step: Option<(&'static str, &Branch)>,
+        key: &[u8],
+        end: &[u8],
+        lease: i64,
+    ) {
         if self.keys.len() >= KEYS_MAX || self.bytes >= BYTES_MAX {
             self.more_keys += 1;
             return;
         }
         let key = self.cut(key);
         let end = (!end.is_empty()).then(|| self.cut(end));
+        let step = step.map(|(op, branch)| Step {
+            op,
+            branch: branch.clone(),
+        });
         self.keys.push(Keys {
             step,
             key,
@@ -132,6 +167,14 @@ impl Content {
         self.details.push((name, Detail::Flag(flag)));
     }
 
+    /// Adds several of them, if there are any.
+    pub(crate) fn flags(&mut self, name: &'static str, mut flags: Vec<bool>) {
+        flags.truncate(FLAGS_MAX);
+        if !flags.is_empty() {
+            self.details.push((name, Detail::Flags(flags)));
+        }
+    }
+
     /// Says that this request changes nothing, although others of its method do.
     pub(crate) fn reads_only(&mut self) {
         self.reads_only = true;
@@ -172,12 +215,10 @@ impl Keys {
     fn shown(&self) -> Value {
         let mut shown = Map::new();
         let mut add = |name: &str, text: String| shown.insert(name.to_owned(), text.into());
-        if let Some(step) = self.step {
-            add("op", step.op.to_owned());
-            match step.branch {
-                Some(Branch::Success) => drop(add("branch", "success".to_owned())),
-                Some(Branch::Failure) => drop(add("branch", "failure".to_owned())),
-                None => {}
+        if let Some(Step { op, branch }) = &self.step {
+            add("op", (*op).to_owned());
+            if branch.depth > 0 {
+                add("branch", branch.path.clone());
             }
         }
         add("key", self.key.to_string());
@@ -199,6 +240,7 @@ impl Detail {
             Detail::Number(number) => Value::from(*number),
             Detail::Word(word) => Value::from(*word),
             Detail::Flag(flag) => Value::from(*flag),
+            Detail::Flags(flags) => Value::from(flags.clone()),
         }
     }
 }
@@ -245,20 +287,21 @@ mod tests {
     #[test]
     fn a_transaction_shows_what_each_step_does() {
         let mut content = Content::default();
-        let compare = Step {
-            op: "compare",
-            branch: None,
-        };
-        let put = Step {
-            op: "put",
-            branch: Some(Branch::Success),
-        };
-        content.step(compare, b"a", b"", 0);
-        content.step(put, b"a", b"", 7);
+        let outermost = Branch::default();
+        let nested = outermost.of(true).of(false);
+        content.step("put", &outermost.of(true), b"a", b"", 7);
+        content.step("delete", &nested, b"b", b"", 0);
+        content.step("compare", &outermost, b"a", b"", 0);
+        content.flags("nested_succeeded", vec![true; 20]);
+        let mut deep = outermost;
+        (0..100).for_each(|_| deep = deep.of(true));
+        assert_eq!(deep.path.matches("success").count(), NESTING_MAX);
+        assert!(deep.path.ends_with(".success.deeper"), "{}", deep.path);
         let expected = serde_json::json!({"keys": [
-            {"op": "compare", "key": "a"},
             {"op": "put", "branch": "success", "key": "a", "lease": "0000000000000007"},
-        ]});
+            {"op": "delete", "branch": "success.failure", "key": "b"},
+            {"op": "compare", "key": "a"},
+        ], "details": {"nested_succeeded": vec![true; FLAGS_MAX]}});
         assert_eq!(shown(&content), expected);
     }
 

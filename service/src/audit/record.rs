@@ -110,6 +110,8 @@ pub(crate) struct Facts {
     pub(crate) content: Content,
     /// The revision in the reply's header; zero if it has none.
     pub(crate) revision: i64,
+    /// True while a command of the call is with the log and its outcome is not known.
+    pub(crate) is_proposed: bool,
 }
 
 impl Facts {
@@ -122,6 +124,7 @@ impl Facts {
             user: None,
             content: Content::default(),
             revision: 0,
+            is_proposed: false,
         }
     }
 
@@ -159,6 +162,10 @@ impl Record {
         }
     }
 
+    pub(super) fn is_refusal(&self) -> bool {
+        self.outcome.is_refusal()
+    }
+
     /// The fields of the line, in their order.
     fn fields(&self, member: &str) -> Vec<(&'static str, Value)> {
         let Facts {
@@ -168,6 +175,7 @@ impl Record {
             user,
             content,
             revision,
+            is_proposed,
         } = &self.facts;
         let name = |name: &str| Value::from(Cut::new(name.as_bytes(), NAME_BYTES_MAX).to_string());
         let mut fields = vec![
@@ -177,7 +185,13 @@ impl Record {
         if let Some(user) = user {
             fields.push(("user", name(user)));
         }
-        fields.push(("auth", Value::from(proof.name())));
+        // A credential proves something only if it was accepted.
+        let proof = if user.is_some() {
+            proof.name()
+        } else {
+            Proof::None.name()
+        };
+        fields.push(("auth", Value::from(proof)));
         if let Some(certificate) = &origin.certificate {
             fields.push(("certificate", name(certificate)));
         }
@@ -190,6 +204,9 @@ impl Record {
         fields.push(("code", Value::from(code_name(self.outcome.code))));
         if let Some(error) = self.outcome.error {
             fields.push(("reason", Value::from(error.text())));
+        }
+        if *is_proposed {
+            fields.push(("proposed", Value::from(true)));
         }
         if *revision != 0 {
             fields.push(("revision", Value::from(*revision)));
@@ -222,7 +239,7 @@ impl Entry {
     /// Returns true if an operator should look at the line.
     pub(super) fn is_notable(&self) -> bool {
         match self {
-            Entry::Call(record) => record.outcome.is_refusal(),
+            Entry::Call(record) => record.is_refusal(),
             Entry::Lost(_) => true,
         }
     }

@@ -48,10 +48,14 @@ impl fmt::Display for Cut {
     }
 }
 
+/// Letters and symbols that are blank: fillers of Hangul and an empty pattern of Braille.
+const BLANK: [char; 5] = ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}'];
+
 /// Returns true for characters that a reader sees. The others may hide in a line or turn it around,
 /// as those that change the direction of writing do.
 fn is_shown(c: char) -> bool {
-    matches!(c, '"' | '\'') || c.escape_debug().len() == 1
+    let is_plain = matches!(c, '"' | '\'') || c.escape_debug().len() == 1;
+    is_plain && !BLANK.contains(&c)
 }
 
 fn write_bytes(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
@@ -80,6 +84,7 @@ mod tests {
             (b"\"'", "\"'"),
             // Writes what follows from right to left.
             ("\u{202e}ab".as_bytes(), "\\xe2\\x80\\xaeab"),
+            ("a\u{3164}".as_bytes(), "a\\xe3\\x85\\xa4"),
             // The first two bytes of a character with three.
             ("€".as_bytes().split_at(2).0, "\\xe2\\x82"),
         ] {

@@ -109,7 +109,12 @@ impl Writer {
         let mut entries = Vec::new();
         while let Some(item) = next {
             match item {
-                Item::Record(record) => entries.push(Entry::Call(record)),
+                Item::Record(record) => {
+                    if record.is_refusal() {
+                        self.shared.refusals.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    entries.push(Entry::Call(record));
+                }
                 Item::Wake => {}
             }
             let has_room = entries.len() < LINES_MAX;

@@ -55,10 +55,16 @@ pub enum AuditLevel {
     All,
 }
 
+/// The level if none is given.
+const DEFAULT_LEVEL: &str = "metadata";
+
 /// Checks the flags. Returns `None` without an audit log.
-pub(super) fn check_audit(raw: &AuditFlags) -> Result<Option<AuditLog>, ConfigError> {
-    let (log, level) = (&raw.audit_log, &raw.audit_level);
-    let level = match level.as_str() {
+pub(super) fn check_audit(
+    raw: &AuditFlags,
+    log_outputs: &str,
+) -> Result<Option<AuditLog>, ConfigError> {
+    let level = raw.audit_level.as_deref().unwrap_or(DEFAULT_LEVEL);
+    let level = match level {
         "metadata" => AuditLevel::Metadata,
         "writes" => AuditLevel::Writes,
         "all" => AuditLevel::All,
@@ -80,12 +86,22 @@ pub(super) fn check_audit(raw: &AuditFlags) -> Result<Option<AuditLog>, ConfigEr
         ));
     }
     let keep = number("audit-log-keep", &raw.audit_log_keep, 1..=1000)?;
-    let output = match log.as_str() {
-        "" => return Ok(None),
+    let Some(log) = raw.audit_log.as_deref() else {
+        if raw.audit_level.is_some() {
+            let text = "--audit-level is given without --audit-log: say where calls are recorded";
+            return Err(ConfigError::Conflict(text.to_owned()));
+        }
+        return Ok(None);
+    };
+    let output = match log {
         "journald" => AuditOutput::Journal,
         "stderr" => AuditOutput::Stderr,
-        "stdout" | "systemd/journal" | "default" => {
+        "" | "stdout" | "systemd/journal" | "default" => {
             let reason = "write journald, stderr or the path of a file";
+            return Err(ConfigError::invalid("audit-log", log, reason));
+        }
+        path if log_outputs.split(',').any(|output| output.trim() == path) => {
+            let reason = "it is a file of --log-outputs as well: give the audit log a file alone";
             return Err(ConfigError::invalid("audit-log", log, reason));
         }
         path => AuditOutput::File(PathBuf::from(path)),
@@ -115,7 +131,6 @@ mod tests {
     #[test]
     fn an_audit_log_is_off_unless_it_has_an_output() {
         assert_eq!(checked(&[]), Ok(None));
-        assert_eq!(checked(&["--audit-log=", "--audit-level=all"]), Ok(None));
         let default = AuditLog {
             output: AuditOutput::File("a/b".into()),
             level: AuditLevel::Metadata,
@@ -143,8 +158,21 @@ mod tests {
     }
 
     #[test]
+    fn an_audit_log_that_would_not_be_kept_is_an_error() {
+        let error = checked(&["--audit-level=all"]).expect_err("no output");
+        assert!(error.contains("say where calls are recorded"), "{error}");
+        let same = ["--audit-log=a/b", "--log-outputs=stderr,a/b"];
+        let error = checked(&same).expect_err("one file for both");
+        assert!(error.contains("give the audit log a file alone"), "{error}");
+    }
+
+    #[test]
     fn a_wrong_flag_says_what_to_write() {
         for (flag, advice) in [
+            (
+                "--audit-log=",
+                "write journald, stderr or the path of a file",
+            ),
             (
                 "--audit-log=stdout",
                 "write journald, stderr or the path of a file",

@@ -102,7 +102,7 @@ pub fn check(raw: &Raw, notices: &mut Vec<Notice>) -> Result<Config, ConfigError
         log_level_file: file(Some(&raw.logging.log_level_file)),
         log_format: check_log_format(raw.logging.log_format.as_deref())?,
         log_outputs: check_log_outputs(&raw.logging.log_outputs)?,
-        audit_log: check_audit(&raw.audit)?,
+        audit_log: check_audit(&raw.audit, &raw.logging.log_outputs)?,
     })
 }
 

@@ -302,25 +302,31 @@ pub(super) struct AuthFlags {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Fair use")]
 pub(super) struct FairUseFlags {
-    /// Calls that each user may begin in a second; 0 means no limit
+    /// Calls that each user may begin in a second; as many messages of its watch streams
+    /// pass, and further ones wait; 0 means no limit
     #[arg(long, value_name = "N", default_value = "0")]
     pub(super) max_requests_per_second_per_user: String,
-    /// Bytes of requests and replies that each user may move in a second; 0 means no limit
+    /// Bytes of requests and replies that each user may move in a second; streams move as many,
+    /// and wait; 0 means no limit
     #[arg(long, value_name = "BYTES", default_value = "0")]
     pub(super) max_bytes_per_second_per_user: String,
-    /// Streaming calls that each user may have open; 0 means no limit
+    /// Streaming calls, and calls that wait for a lock or an election, that each user may have
+    /// open; 0 means no limit
     #[arg(long, value_name = "N", default_value = "0")]
     pub(super) max_streams_per_user: String,
     /// Watchers that each user may have; 0 means no limit
     #[arg(long, value_name = "N", default_value = "0")]
     pub(super) max_watches_per_user: String,
-    /// Calls that each address may begin in a second; 0 means no limit
+    /// Calls that each address may begin in a second; as many messages of its watch streams
+    /// pass, and further ones wait; 0 means no limit
     #[arg(long, value_name = "N", default_value = "0")]
     pub(super) max_requests_per_second_per_address: String,
-    /// Bytes of requests and replies that each address may move in a second; 0 means no limit
+    /// Bytes of requests and replies that each address may move in a second; streams move as many,
+    /// and wait; 0 means no limit
     #[arg(long, value_name = "BYTES", default_value = "0")]
     pub(super) max_bytes_per_second_per_address: String,
-    /// Streaming calls that each address may have open; 0 means no limit
+    /// Streaming calls, and calls that wait for a lock or an election, that each address may have
+    /// open; 0 means no limit
     #[arg(long, value_name = "N", default_value = "0")]
     pub(super) max_streams_per_address: String,
     /// Watchers that each address may have; 0 means no limit
@@ -377,18 +383,13 @@ pub(super) struct LoggingFlags {
 pub(super) struct AuditFlags {
     /// Record calls in this file, which is appended to, or in journald, or on stderr [default: no
     /// audit log]
-    #[arg(
-        long,
-        value_name = "OUTPUT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub(super) audit_log: String,
+    #[arg(long, value_name = "OUTPUT")]
+    pub(super) audit_log: Option<String>,
     /// Calls to record. metadata: changes of users, roles, members and alarms, logins,
     /// maintenance, and every refused call; writes: also changes of keys and leases; all: also
-    /// reads, watches and keep-alives
-    #[arg(long, value_name = "LEVEL", default_value = "metadata")]
-    pub(super) audit_level: String,
+    /// reads, watches and keep-alives [default: metadata]
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) audit_level: Option<String>,
     /// Size of the file at which it is renamed to FILE.1 and a new one is begun; 0 means never
     #[arg(long, value_name = "BYTES", default_value = "104857600")]
     pub(super) audit_log_max_bytes: String,

@@ -14,6 +14,7 @@ use http::Uri;
 
 use super::check::number;
 use super::raw::Raw;
+use super::url::url_without_userinfo;
 use super::{ConfigError, Notice};
 
 const PREFIX: &str = "OTEL_";
@@ -27,6 +28,9 @@ const DEFAULT_SERVICE: &str = "etcd";
 /// OpenTelemetry's.
 const DEFAULT_METRICS_INTERVAL_MS: &str = "60000";
 const DEFAULT_TIMEOUT_MS: &str = "10000";
+
+/// The longest time in a variable: a day.
+const MILLIS_MAX: u64 = 86_400_000;
 
 /// Spans of a million that `--distributed-tracing-sampling-rate` may choose.
 const MILLION: u32 = 1_000_000;
@@ -109,6 +113,7 @@ pub(super) fn check_telemetry(
     let (mut traces, mut metrics) = (None, None);
     if flags.enable_distributed_tracing {
         traces = Some(address("TRACES")?);
+        check_queue(otel)?;
     }
     if flags.otel_metrics {
         let name = "OTEL_METRIC_EXPORT_INTERVAL";
@@ -166,6 +171,34 @@ fn sampler_of(otel: &Variables) -> Result<Sampler, ConfigError> {
     })
 }
 
+/// Checks the variables that the exporter of traces reads by itself. It reserves memory for the
+/// whole queue, and takes any number.
+fn check_queue(otel: &Variables) -> Result<(), ConfigError> {
+    let spans = 1..=100_000;
+    let millis = 10..=3_600_000;
+    for (name, range) in [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", spans.clone()),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", spans),
+        ("OTEL_BSP_SCHEDULE_DELAY", millis.clone()),
+        ("OTEL_BSP_EXPORT_TIMEOUT", millis),
+    ] {
+        let Some(text) = otel.get(name) else {
+            continue;
+        };
+        if !text
+            .parse()
+            .is_ok_and(|number: u64| range.contains(&number))
+        {
+            return Err(ConfigError::Conflict(format!(
+                "{name} is {text:?}: give a whole number from {} to {}",
+                range.start(),
+                range.end()
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn ratio(otel: &Variables) -> Result<u32, ConfigError> {
     let text = otel.get("OTEL_TRACES_SAMPLER_ARG").unwrap_or("1");
     let ratio = text
@@ -183,9 +216,9 @@ fn ratio(otel: &Variables) -> Result<u32, ConfigError> {
 fn millis(otel: &Variables, name: &str, default: &str) -> Result<Duration, ConfigError> {
     let text = otel.get(name).unwrap_or(default);
     match text.parse() {
-        Ok(millis @ 1..) => Ok(Duration::from_millis(millis)),
-        Ok(0) | Err(_) => Err(ConfigError::Conflict(format!(
-            "{name} is {text:?}: give milliseconds above 0"
+        Ok(millis @ 1..=MILLIS_MAX) => Ok(Duration::from_millis(millis)),
+        Ok(_) | Err(_) => Err(ConfigError::Conflict(format!(
+            "{name} is {text:?}: give milliseconds from 1 to {MILLIS_MAX}"
         ))),
     }
 }
@@ -220,9 +253,12 @@ fn endpoint_of(otel: &Variables, signal: &str) -> Result<String, ConfigError> {
 /// Returns the URL of an address, which may be without a scheme as etcd's are.
 fn endpoint(name: &str, address: &str) -> Result<String, ConfigError> {
     let refuse = |reason: &str| {
-        let text = format!("{name} is {address:?}: {reason}");
+        let text = format!("{name} is {:?}: {reason}", url_without_userinfo(address));
         Err(ConfigError::Conflict(text))
     };
+    if address.contains('@') {
+        return refuse("a user and a password are not sent: use OTEL_EXPORTER_OTLP_HEADERS");
+    }
     let url = match address.contains("://") {
         true => address.to_owned(),
         false => format!("http://{address}"),

@@ -2,6 +2,7 @@ use std::net::IpAddr;
 
 use prometheus::Opts;
 
+use super::accounts::ACCOUNTS_MAX;
 use super::*;
 
 fn limit(limit: u64) -> Option<NonZeroU64> {
@@ -93,19 +94,48 @@ fn requests_have_a_mean_and_a_burst() {
 }
 
 #[test]
-fn keep_alives_and_revocations_are_exempt() {
+fn keep_alives_are_exempt() {
     let limits = Limits {
         requests_per_second: limit(1),
+        bytes_per_second: limit(1_000),
         streams: limit(1),
         ..Limits::default()
     };
     let member = member(Limits::default(), limits);
-    let _watch = member.begin(Method::Watch, A, 0).expect("the first");
+    let watch = member.begin(Method::Watch, A, 0).expect("the first");
     assert!(member.begin(Method::Put, A, 0).is_err());
+    watch.reserve(Amount::Bytes(100_000), Moment(0));
     for _ in 0..100 {
-        assert!(member.begin(Method::LeaseRevoke, A, 0).is_ok());
-        assert!(member.begin(Method::LeaseKeepAlive, A, 0).is_ok());
+        let keeping = member.begin(Method::LeaseKeepAlive, A, 0).expect("exempt");
+        let wait = keeping.reserve(Amount::Bytes(10), Moment(0));
+        assert_eq!(wait, Duration::ZERO, "events do not slow them down");
     }
+    let keeping = member.begin(Method::LeaseKeepAlive, A, 0).expect("exempt");
+    let wait = keeping.reserve(Amount::Bytes(100), Moment(0));
+    assert_eq!(wait, Duration::from_millis(100), "their own bytes do");
+}
+
+#[test]
+fn releases_have_a_pace_of_their_own() {
+    let limits = Limits {
+        requests_per_second: limit(3),
+        bytes_per_second: limit(1_000),
+        ..Limits::default()
+    };
+    let member = member(Limits::default(), limits);
+    let call = member.begin(Method::Put, A, 0).expect("the first");
+    call.moved(100_000, Moment(0));
+    assert!(member.begin(Method::Put, A, 0).is_err());
+    for method in [Method::LeaseRevoke, Method::Unlock, Method::Resign] {
+        assert!(member.begin(method, A, 0).is_ok(), "{method:?}");
+    }
+    let refused = member.begin(Method::LeaseRevoke, A, 0);
+    assert_eq!(
+        refused.expect_err("refused"),
+        "conclave: the address 10.0.0.1 may make 3 releases per second \
+         (--max-requests-per-second-per-address)"
+    );
+    assert!(member.begin(Method::Unlock, A, 334).is_ok());
 }
 
 #[test]
@@ -127,6 +157,85 @@ fn bytes_may_exceed_the_limit_once_and_are_paid_before_the_next_call() {
     );
     assert!(member.begin(Method::LeaseRevoke, A, 3_999).is_ok());
     assert!(member.begin(Method::Put, A, 4_001).is_ok());
+}
+
+#[test]
+fn the_debt_of_a_call_is_bounded() {
+    let limits = Limits {
+        bytes_per_second: limit(1_000),
+        ..Limits::default()
+    };
+    let member = member(Limits::default(), limits);
+    let call = member.begin(Method::Range, A, 0).expect("nothing used");
+    for _ in 0..3 {
+        call.moved(1_000_000_000, Moment(0));
+    }
+    assert!(member.begin(Method::Range, A, 9_000).is_err());
+    assert!(member.begin(Method::Range, A, 9_001).is_ok());
+}
+
+#[test]
+fn streams_wait_in_turn_and_refuse_no_calls() {
+    let limits = Limits {
+        bytes_per_second: limit(1_000),
+        ..Limits::default()
+    };
+    let member = member(Limits::default(), limits);
+    let one = member.begin(Method::Watch, A, 0).expect("a stream");
+    let other = member.begin(Method::Snapshot, A, 0).expect("a stream");
+    let wait = |stream: &Ticket, bytes, now| {
+        let wait = stream.reserve(Amount::Bytes(bytes), Moment(now));
+        wait.as_millis()
+    };
+    assert!(one.reserves_bytes() && other.reserves_bytes());
+    assert_eq!(wait(&one, 1_000, 0), 0, "a second's worth");
+    assert_eq!(wait(&one, 500, 0), 500);
+    assert_eq!(wait(&other, 500, 0), 1_000, "after the other stream");
+    other.give_back(Amount::Bytes(500));
+    assert_eq!(wait(&other, 500, 100), 900);
+    // More than a second's worth goes when all before it is paid, and is paid before the next.
+    assert_eq!(wait(&one, 5_000, 100), 1_900);
+    assert_eq!(wait(&one, 1, 100), 5_901);
+    assert_eq!(wait(&one, 1, 10_000), 0);
+    let call = member.begin(Method::Put, A, 100).expect("not refused");
+    assert!(!call.reserves_bytes());
+    assert!(member.begin(Method::Watch, A, 100).is_ok());
+}
+
+#[test]
+fn messages_on_streams_wait_in_turn_and_refuse_no_calls() {
+    let limits = Limits {
+        requests_per_second: limit(10),
+        ..Limits::default()
+    };
+    let member = member(Limits::default(), limits);
+    let stream = member.begin(Method::Watch, A, 0).expect("a stream");
+    let waits = |now| {
+        let waits = (0..12).map(|_| stream.reserve(Amount::Message, Moment(now)));
+        waits.map(|wait| wait.as_millis()).collect::<Vec<_>>()
+    };
+    assert_eq!(waits(0), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100, 200]);
+    assert_eq!(waits(200)[..2], [100, 200]);
+    let calls = (0..100).filter(|_| member.begin(Method::Put, A, 0).is_ok());
+    assert_eq!(calls.count(), 9);
+}
+
+#[test]
+fn waits_for_locks_and_elections_count_as_streams() {
+    let limits = Limits {
+        streams: limit(2),
+        ..Limits::default()
+    };
+    let member = member(Limits::default(), limits);
+    let lock = member.begin(Method::Lock, A, 0).expect("the first");
+    let _campaign = member.begin(Method::Campaign, A, 0).expect("the second");
+    for method in [Method::Lock, Method::Campaign, Method::Watch] {
+        assert!(member.begin(method, A, 0).is_err(), "{method:?}");
+    }
+    assert!(member.begin(Method::Unlock, A, 0).is_ok());
+    assert!(member.begin(Method::Leader, A, 0).is_ok());
+    drop(lock);
+    assert!(member.begin(Method::Campaign, A, 0).is_ok());
 }
 
 #[test]
@@ -159,18 +268,20 @@ fn watchers_of_all_streams_count() {
         let stream = member.begin(Method::Watch, A, 0).expect("no limit");
         stream.watches()
     });
-    assert!(one.add().is_ok() && one.add().is_ok() && other.add().is_ok());
-    let refused = other.add().expect_err("refused").to_string();
+    assert!(
+        one.add(Moment(0)).is_ok() && one.add(Moment(0)).is_ok() && other.add(Moment(0)).is_ok()
+    );
+    let refused = other.add(Moment(0)).expect_err("refused").to_string();
     let text = "conclave: the address 10.0.0.1 may have 3 watches (--max-watches-per-address)";
     assert_eq!(refused, text);
     assert_eq!(member.refusals("max-watches-per-address"), 1);
     // One was cancelled.
     one.keep(1);
-    assert!(other.add().is_ok());
-    assert!(other.add().is_err());
+    assert!(other.add(Moment(0)).is_ok());
+    assert!(other.add(Moment(0)).is_err());
     drop(other);
-    assert!(one.add().is_ok() && one.add().is_ok());
-    assert!(one.add().is_err());
+    assert!(one.add(Moment(0)).is_ok() && one.add(Moment(0)).is_ok());
+    assert!(one.add(Moment(0)).is_err());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use conclave_proto::authpb::permission::Type;
 use conclave_proto::etcdserverpb as pb;
 use conclave_proto::etcdserverpb::alarm_request::AlarmAction;
 use conclave_proto::etcdserverpb::request_op::Request as Op;
+use conclave_proto::etcdserverpb::response_op::Response;
 use conclave_proto::v3electionpb::{
     CampaignRequest, LeaderKey, LeaderRequest, ProclaimRequest, ResignRequest,
 };
@@ -17,7 +18,7 @@ use conclave_storage::KeyRange;
 use conclave_storage::machine::Authenticated;
 
 use super::validate::{self, ReadOnly};
-use crate::audit::{Branch, Content, Facts, Step};
+use crate::audit::{Branch, Content, Facts};
 use crate::method::Method;
 
 /// A request that the audit log can show.
@@ -59,7 +60,7 @@ described! {
     };
     pb::DeleteRangeRequest = |delete, content| content.keys(&delete.key, &delete.range_end);
     pb::TxnRequest = |txn, content| {
-        add_steps(txn, None, content);
+        add_steps(txn, content);
         match validate::read_only(txn) {
             ReadOnly::No => {}
             ReadOnly::Serializable | ReadOnly::Linearizable => content.reads_only(),
@@ -140,33 +141,38 @@ described! {
     LeaderRequest = |leader, content| content.keys(&leader.name, b"");
 }
 
-/// Adds what the steps of a transaction are about. Those of a nested one are in the branch of the
-/// outermost that leads to it.
-fn add_steps(txn: &pb::TxnRequest, outer: Option<Branch>, content: &mut Content) {
-    for compare in &txn.compare {
-        let step = Step {
-            op: "compare",
-            branch: outer,
-        };
-        content.step(step, &compare.key, &compare.range_end, 0);
+/// Operations of a transaction in the order in which a line shows them. There may be more than a
+/// line has place for, so what changes something comes first.
+const STEPS: [&str; 4] = ["delete", "put", "range", "compare"];
+
+fn add_steps(txn: &pb::TxnRequest, content: &mut Content) {
+    for op in STEPS {
+        add_steps_of(op, txn, &Branch::default(), content);
     }
-    let branches = [
-        (Branch::Success, &txn.success),
-        (Branch::Failure, &txn.failure),
-    ];
-    for (branch, ops) in branches {
-        let branch = outer.or(Some(branch));
-        let step = |op| Step { op, branch };
-        for op in ops.iter().filter_map(|op| op.request.as_ref()) {
-            match op {
-                Op::RequestRange(range) => {
-                    content.step(step("range"), &range.key, &range.range_end, 0);
+}
+
+/// Adds the steps with one operation, those of nested transactions as well.
+fn add_steps_of(op: &'static str, txn: &pb::TxnRequest, outer: &Branch, content: &mut Content) {
+    if op == "compare" {
+        for compare in &txn.compare {
+            content.step(op, outer, &compare.key, &compare.range_end, 0);
+        }
+    }
+    for (is_success, ops) in [(true, &txn.success), (false, &txn.failure)] {
+        let branch = outer.of(is_success);
+        for request in ops.iter().filter_map(|op| op.request.as_ref()) {
+            match request {
+                Op::RequestRange(range) if op == "range" => {
+                    content.step(op, &branch, &range.key, &range.range_end, 0);
                 }
-                Op::RequestPut(put) => content.step(step("put"), &put.key, b"", put.lease),
-                Op::RequestDeleteRange(delete) => {
-                    content.step(step("delete"), &delete.key, &delete.range_end, 0);
+                Op::RequestPut(put) if op == "put" => {
+                    content.step(op, &branch, &put.key, b"", put.lease);
                 }
-                Op::RequestTxn(nested) => add_steps(nested, branch, content),
+                Op::RequestDeleteRange(delete) if op == "delete" => {
+                    content.step(op, &branch, &delete.key, &delete.range_end, 0);
+                }
+                Op::RequestTxn(nested) => add_steps_of(op, nested, &branch, content),
+                Op::RequestRange(_) | Op::RequestPut(_) | Op::RequestDeleteRange(_) => {}
             }
         }
     }
@@ -237,6 +243,19 @@ impl Replied for pb::TxnResponse {
         // Locks and elections are made of transactions as well.
         if facts.method == Method::Txn {
             facts.content.flag("succeeded", self.succeeded);
+            let mut nested = Vec::new();
+            add_nested(self, &mut nested);
+            facts.content.flags("nested_succeeded", nested);
+        }
+    }
+}
+
+/// Adds whether the nested transactions that ran have succeeded, each before those that are in it.
+fn add_nested(txn: &pb::TxnResponse, succeeded: &mut Vec<bool>) {
+    for response in &txn.responses {
+        if let Some(Response::ResponseTxn(nested)) = &response.response {
+            succeeded.push(nested.succeeded);
+            add_nested(nested, succeeded);
         }
     }
 }

@@ -7,7 +7,7 @@
 //! the credential that came with it.
 //!
 //! ```text
-//!   edge ─▶ name ─▶ trace ─▶ count ─▶ deadline ─▶ identity ─▶ record ─▶ limit ─▶ check
+//!   edge ─▶ name ─▶ trace ─▶ count ─▶ record ─▶ deadline ─▶ identity ─▶ limit ─▶ check
 //!                                                                                  │
 //!                                                services ◀─ answer ◀─ decompress ◀┘
 //! ```
@@ -56,6 +56,7 @@ mod gzip;
 mod identity;
 mod limit;
 mod map;
+mod metered;
 mod name;
 mod record;
 mod refusal;
@@ -71,26 +72,27 @@ use deadline::{Deadline, DeadlineBody, DeadlineLayer};
 use decompress::Decompress;
 use follow::{FollowLayer, FollowedBody, Following};
 use identity::Identity;
-use limit::{Limit, LimitLayer, Metered};
+use limit::{Limit, LimitLayer};
 use map::{Map, MapLayer};
+use metered::Metered;
 use name::Name;
 use record::{Record, Recorded};
 use services::Services;
 use trace::Trace;
 
-pub(super) use limit::Meter;
+pub(super) use metered::{Messages, Meter};
 
 /// The services inside their layers.
 pub(crate) type Stack = Map<
     Name,
-    Following<Trace, Following<Count, Deadline<Map<Identity, Following<Record, Inner>>>>>,
+    Following<Trace, Following<Count, Following<Record, Deadline<Map<Identity, Inner>>>>>,
 >;
-/// The layers below the one that records.
+/// The layers below the one that finds the credential.
 type Inner = Limit<Check<Map<Decompress, Answer<Services>>>>;
 
 /// The body of a response.
 pub(crate) type StackBody =
-    FollowedBody<FollowedBody<DeadlineBody<FollowedBody<Metered<Body>, Recorded>>, Call>, Span>;
+    FollowedBody<FollowedBody<FollowedBody<DeadlineBody<Metered<Body>>, Recorded>, Call>, Span>;
 
 /// The future of a response.
 pub(crate) type StackFuture = <&'static Stack as Service<http::Request<Incoming>>>::Future;
@@ -129,13 +131,14 @@ pub(crate) async fn stack(parts: Parts) -> Result<Stack, tonic_reflection::serve
         .layer(FollowLayer(Trace { tracer }))
         // Counts the call, its outcome and its duration.
         .layer(FollowLayer(Count::new(&metrics)))
+        // Records the call in the audit log, also if it is refused or ended below.
+        .layer(FollowLayer(Record { audit }))
         // Ends the call when the time is up that its client gave it.
         .layer(DeadlineLayer)
         // Finds the token or the certificate that comes with the call.
         .layer(MapLayer(Identity))
-        // Records the call in the audit log, also if it is refused below.
-        .layer(FollowLayer(Record { audit }))
-        // Refuses the calls of a user or an address that has used up its limits.
+        // Refuses the calls of a user or an address that has used up its limits, and slows its
+        // streams down.
         .layer(limit)
         // Refuses what this member cannot serve now, whatever the request.
         .layer(CheckLayer::new(handle, &metrics))

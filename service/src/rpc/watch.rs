@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstDecoder;
 
 use super::admitted::Gate;
-use super::stack::Meter;
+use super::stack::{Messages, Meter};
 use super::stream::{Ended, is_unreadable};
 use super::{Context, status};
 use crate::method::Method;
@@ -105,9 +105,10 @@ async fn open(
 ) -> Result<Response<Ended<WatchResponses>>, Status> {
     let (metadata, extensions, requests) = request.into_parts();
     let gate = context.open(Method::Watch, &extensions).await;
-    let meter = extensions.get::<Arc<Meter>>();
-    let watches = meter.map(|meter| meter.watches());
-    let responses = gate.watch(counted(&gate, requests), watches);
+    let meter = extensions.get::<Arc<Meter>>().cloned();
+    let watches = meter.as_ref().map(|meter| meter.watches());
+    let requests = Messages::new(counted(&gate, requests), meter);
+    let responses = gate.watch(requests, watches);
     Ok(gate.stream(Method::Watch, &metadata, WatchResponses(responses)))
 }
 

@@ -185,8 +185,27 @@ impl<'a> Carried<'a> {
 
     /// Returns the position; the empty context if it cannot be parsed.
     fn context(&self) -> Context {
+        if !is_well_formed(self.traceparent) {
+            return Context::new();
+        }
         TraceContextPropagator::new().extract_with_context(&Context::new(), self)
     }
+}
+
+/// Returns true for a `traceparent` in the form of W3C Trace Context: version, trace, span and
+/// flags in lower-case hexadecimal. Later versions may add parts. The library's parser takes signs.
+fn is_well_formed(traceparent: &str) -> bool {
+    let is_hex = |part: &str| {
+        part.bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut parts = traceparent.split('-');
+    let lengths = [2, 32, 16, 2];
+    let are_right = lengths.iter().all(|&length| {
+        let part = parts.next();
+        part.is_some_and(|part| part.len() == length && is_hex(part))
+    });
+    are_right && (parts.next().is_none() || !traceparent.starts_with("00"))
 }
 
 fn text(value: &http::HeaderValue) -> &str {
@@ -306,6 +325,11 @@ mod tests {
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "+0-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331--1",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-+1",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-00",
         ] {
             let call = tracer.call(Method::Put, &headers(&[(TRACEPARENT, wrong)]));
             assert!(!call.is_recording(), "{wrong:?}");

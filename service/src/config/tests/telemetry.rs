@@ -118,10 +118,23 @@ fn what_cannot_be_used_is_refused() {
             "OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=2",
             "from 0 to 1",
         ),
-        ("--otel-metrics", "OTEL_METRIC_EXPORT_INTERVAL=0", "above 0"),
+        (
+            "--otel-metrics",
+            "OTEL_METRIC_EXPORT_INTERVAL=0",
+            "from 1 to",
+        ),
+        ("", "OTEL_BSP_MAX_QUEUE_SIZE=99999999999", "1 to 100000"),
+        ("", "OTEL_BSP_MAX_QUEUE_SIZE=0", "1 to 100000"),
+        ("", "OTEL_BSP_SCHEDULE_DELAY=0", "10 to 3600000"),
+        (
+            "--distributed-tracing-address=user:secret@a:1",
+            "",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+        ),
     ] {
         let (text, code) = error(&format!("{ON} {flags}"), variables);
         assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("secret"), "{text}");
         assert_eq!(code, 1);
     }
 }

@@ -67,19 +67,36 @@ impl Access {
 
     async fn propose_again<C: LogCommand + Clone>(&self, command: C) -> Result<C::Reply, Status> {
         let Some(guard) = &self.guard else {
-            let proposed = self.handle.propose(command).await;
+            let proposed = self.noted(self.handle.propose(command)).await;
             return proposed.map_err(status::of_proposal);
         };
         let old = ProposeError::Rejected(Rejected(ApiError::AuthOldRevision));
         let mut handle = self.handle.clone();
         for _ in 1..PROPOSALS_MAX {
-            match handle.propose(command.clone()).await {
+            match self.noted(handle.propose(command.clone())).await {
                 Err(error) if error == old => handle = self.renewed(guard)?,
                 proposed => return proposed.map_err(status::of_proposal),
             }
         }
-        let proposed = handle.propose(command).await;
+        let proposed = self.noted(handle.propose(command)).await;
         proposed.map_err(status::of_proposal)
+    }
+
+    /// Waits for the outcome of a proposal. A call that ends before it, or that does not learn it,
+    /// is recorded as one that may have been done.
+    async fn noted<T>(
+        &self,
+        proposal: impl Future<Output = Result<T, ProposeError>>,
+    ) -> Result<T, ProposeError> {
+        let Some(note) = &self.note else {
+            return proposal.await;
+        };
+        note.add(|facts| facts.is_proposed = true);
+        let outcome = proposal.await;
+        if !matches!(outcome, Err(ProposeError::Unknown(_))) {
+            note.add(|facts| facts.is_proposed = false);
+        }
+        outcome
     }
 
     /// Proposes a command once, whatever its outcome.
@@ -87,7 +104,7 @@ impl Access {
         &self,
         command: C,
     ) -> Result<C::Reply, ProposeError> {
-        let proposed = self.handle.propose(command).await;
+        let proposed = self.noted(self.handle.propose(command)).await;
         self.note_reply(proposed.as_ref().ok());
         proposed
     }
@@ -334,17 +351,18 @@ impl Access {
         peer_urls: &[String],
         is_learner: bool,
     ) -> Result<(Member, Vec<Member>), ProposeError> {
-        reconfiguration::add(&self.handle, peer_urls, is_learner).await
+        self.noted(reconfiguration::add(&self.handle, peer_urls, is_learner))
+            .await
     }
 
     /// Makes a learner a voter.
     pub(in crate::rpc) async fn promote_member(&self, id: MemberId) -> Changed {
-        reconfiguration::promote(&self.handle, id).await
+        self.noted(reconfiguration::promote(&self.handle, id)).await
     }
 
     /// Removes a member.
     pub(in crate::rpc) async fn remove_member(&self, id: MemberId) -> Changed {
-        reconfiguration::remove(&self.handle, id).await
+        self.noted(reconfiguration::remove(&self.handle, id)).await
     }
 
     /// Changes the URLs of a member.
@@ -353,7 +371,8 @@ impl Access {
         id: MemberId,
         peer_urls: &[String],
     ) -> Changed {
-        reconfiguration::update(&self.handle, id, peer_urls).await
+        self.noted(reconfiguration::update(&self.handle, id, peer_urls))
+            .await
     }
 
     /// Transfers leadership to this voter.

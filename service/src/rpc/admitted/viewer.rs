@@ -63,7 +63,8 @@ impl Viewer for StreamViewer {
     }
 
     fn add_watcher(&self) -> Result<(), String> {
-        let added = self.watches.as_ref().map(|watches| watches.lock().add());
+        let now = self.gate.entrance.handle.clock().now();
+        let added = self.watches.as_ref().map(|watches| watches.lock().add(now));
         added.unwrap_or(Ok(())).map_err(|refused| {
             // In the words of Go's gRPC, like other refusals of watchers.
             format!("rpc error: code = ResourceExhausted desc = {refused}")

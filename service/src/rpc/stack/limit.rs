@@ -1,4 +1,5 @@
-//! The layer that keeps one client from using what all need ([`crate::fair_use`]).
+//! The layer that keeps one client from using what all need ([`crate::fair_use`]): it refuses
+//! calls, and puts [`super::metered`] bodies around those that it admits.
 //!
 //! Without limits it does nothing but look at an option. With limits for users it identifies the
 //! caller, as the handler will once more: simple tokens are looked up, and the result for a JSON
@@ -6,20 +7,19 @@
 //! refused by the handler.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Frame, SizeHint};
-use pin_project_lite::pin_project;
+use hyper::body::Body;
 use tonic::Status;
 use tower::{Layer, Service};
 
+use super::metered::{Meter, Metered, MeteredFuture};
 use super::method_of;
 use super::refusal::Refusable;
-use crate::fair_use::{FairUse, Refused, Ticket, Watches};
+use crate::audit::Note;
+use crate::fair_use::{FairUse, Refused};
 use crate::method::Method;
 use crate::net::origin::Origin;
 use crate::rpc::authenticator::Authenticator;
@@ -79,39 +79,38 @@ impl Limiter {
         let origin = Origin::of(peer.and_then(|peer| peer.remote).map(|remote| remote.ip()));
         let user = self.user(request);
         let now = self.handle.clock().now();
-        let ticket = self.fair_use.begin(method, origin, user.as_ref(), now)?;
-        Ok(Meter {
-            ticket,
-            handle: self.handle.clone(),
-        })
+        let begun = self.fair_use.begin(method, origin, user.as_ref(), now);
+        let ticket = begun.inspect_err(|_| self.note_caller(request))?;
+        Ok(Meter::new(ticket, Arc::clone(self.handle.clock())))
     }
 
     /// Returns the user who calls, if that matters and there are users.
     fn user<B>(&self, request: &Request<B>) -> Option<Arc<str>> {
-        if !self.fair_use.limits_users() || !self.handle.reader().auth_mark().is_enabled() {
+        if !self.fair_use.limits_users() {
             return None;
         }
-        let credential = request.extensions().get::<Credential>()?;
+        self.user_of(self.credential(request)?)
+    }
+
+    /// Returns the credential of a caller, if there are users.
+    fn credential<'r, B>(&self, request: &'r Request<B>) -> Option<&'r Credential> {
+        let has_users = self.handle.reader().auth_mark().is_enabled();
+        has_users.then(|| request.extensions().get()).flatten()
+    }
+
+    fn user_of(&self, credential: &Credential) -> Option<Arc<str>> {
         let identified = credential.identify(&self.handle, &self.authenticator);
         identified.ok().map(|caller| caller.user)
     }
-}
 
-/// Counts what a call uses, until its request and its response are dropped.
-#[derive(Debug)]
-pub(crate) struct Meter {
-    ticket: Ticket,
-    handle: Handle,
-}
-
-impl Meter {
-    /// Returns the places for the watchers of a stream.
-    pub(crate) fn watches(&self) -> Watches {
-        self.ticket.watches()
-    }
-
-    fn moved(&self, bytes: usize) {
-        self.ticket.moved(bytes, self.handle.clock().now());
+    /// Notes who made a call that is refused, for the audit log. No handler will.
+    fn note_caller<B>(&self, request: &Request<B>) {
+        if let Some(note) = request.extensions().get::<Arc<Note>>()
+            && let Some(credential) = self.credential(request)
+        {
+            let proof = credential.proof(&self.authenticator);
+            note.identify(proof, self.user_of(credential));
+        }
     }
 }
 
@@ -147,74 +146,10 @@ where
                 }
             }
         }
-        let request = request.map(|body| Metered {
-            body,
-            meter: meter.clone(),
-        });
+        let request = request.map(|body| Metered::new(body, meter.clone()));
         let response = (&mut &self.inner).call(request);
         Refusable::Admitted {
-            response: MeteredFuture { response, meter },
+            response: MeteredFuture::new(response, meter),
         }
-    }
-}
-
-pin_project! {
-    /// The future of a response that is metered.
-    pub(crate) struct MeteredFuture<F> {
-        #[pin]
-        response: F,
-        meter: Option<Arc<Meter>>,
-    }
-}
-
-impl<F, R> Future for MeteredFuture<F>
-where
-    F: Future<Output = Result<Response<R>, Infallible>>,
-{
-    type Output = Result<Response<Metered<R>>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Ok(response) = ready!(this.response.poll(cx));
-        let meter = this.meter.take();
-        Poll::Ready(Ok(response.map(|body| Metered { body, meter })))
-    }
-}
-
-pin_project! {
-    /// The body of a request or a response, whose bytes count.
-    #[derive(Default)]
-    pub(crate) struct Metered<B> {
-        #[pin]
-        body: B,
-        meter: Option<Arc<Meter>>,
-    }
-}
-
-impl<B: Body<Data = Bytes>> Body for Metered<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.body.poll_frame(cx));
-        if let Some(meter) = this.meter
-            && let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            meter.moved(data.len());
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
