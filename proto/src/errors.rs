@@ -11,6 +11,10 @@
 //!   `Unknown`: etcd's server looks them up in the wrong table, and we follow it;
 //! - the last few have neither prefix nor code: etcd passes their raw text on as `Unknown`.
 //!
+//! After the text, `retry` marks errors after which another attempt can succeed, and `maybe` those
+//! after which the request may have been executed. `errors.tsv` is this table for the clients in
+//! other languages, which generate their errors from it.
+//!
 //! `Unavailable` makes clients retry a read. New errors must use it only for conditions that are
 //! temporary.
 
@@ -60,7 +64,13 @@ pub mod cancel_reason {
 macro_rules! api_errors {
     (@wire $code:ident) => { Code::$code };
     (@wire $code:ident $wire:ident) => { Code::$wire };
-    ($($name:ident = $code:ident $(on the wire $wire:ident)?, $text:literal;)+) => {
+    (@retry) => { false };
+    (@retry retry $(maybe)?) => { true };
+    (@retry maybe) => { false };
+    (@maybe) => { false };
+    (@maybe $(retry)? maybe) => { true };
+    (@maybe retry) => { false };
+    ($($name:ident = $code:ident $(on the wire $wire:ident)?, $text:literal $($flag:ident)*;)+) => {
         /// An error of the public API. The documentation of each variant is its text.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum ApiError {
@@ -83,6 +93,20 @@ macro_rules! api_errors {
             pub const fn wire_code(self) -> Code {
                 match self {
                     $(ApiError::$name => api_errors!(@wire $code $($wire)?),)+
+                }
+            }
+
+            /// True if another attempt, at this member or another one, can succeed.
+            pub const fn is_retriable(self) -> bool {
+                match self {
+                    $(ApiError::$name => api_errors!(@retry $($flag)*),)+
+                }
+            }
+
+            /// True if the request may have been executed. With most errors it was not.
+            pub const fn may_have_happened(self) -> bool {
+                match self {
+                    $(ApiError::$name => api_errors!(@maybe $($flag)*),)+
                 }
             }
 
@@ -132,7 +156,8 @@ api_errors! {
     TooManyLearners = FailedPrecondition, "etcdserver: too many learner members in cluster";
     ClusterIDMismatch = FailedPrecondition, "etcdserver: cluster ID mismatch";
     RequestTooLarge = InvalidArgument, "etcdserver: request is too large";
-    RequestTooManyRequests = ResourceExhausted on the wire Unknown, "etcdserver: too many requests";
+    RequestTooManyRequests = ResourceExhausted on the wire Unknown,
+        "etcdserver: too many requests" retry;
     RootUserNotExist = FailedPrecondition, "etcdserver: root user does not exist";
     RootRoleNotExist = FailedPrecondition, "etcdserver: root user does not have root role";
     UserAlreadyExist = FailedPrecondition, "etcdserver: user name already exists";
@@ -150,19 +175,19 @@ api_errors! {
     InvalidAuthToken = Unauthenticated, "etcdserver: invalid auth token";
     InvalidAuthMgmt = InvalidArgument, "etcdserver: invalid auth management";
     AuthOldRevision = InvalidArgument, "etcdserver: revision of auth store is old";
-    NoLeader = Unavailable, "etcdserver: no leader";
-    NotLeader = FailedPrecondition, "etcdserver: not leader";
-    LeaderChanged = Unavailable, "etcdserver: leader changed";
+    NoLeader = Unavailable, "etcdserver: no leader" retry;
+    NotLeader = FailedPrecondition, "etcdserver: not leader" retry;
+    LeaderChanged = Unavailable, "etcdserver: leader changed" retry maybe;
     NotCapable = FailedPrecondition, "etcdserver: not capable";
-    Stopped = Unavailable, "etcdserver: server stopped";
-    Timeout = Unavailable, "etcdserver: request timed out";
+    Stopped = Unavailable, "etcdserver: server stopped" retry maybe;
+    Timeout = Unavailable, "etcdserver: request timed out" retry maybe;
     TimeoutDueToLeaderFail = Unavailable,
-        "etcdserver: request timed out, possibly due to previous leader failure";
+        "etcdserver: request timed out, possibly due to previous leader failure" retry maybe;
     TimeoutDueToConnectionLost = Unavailable,
-        "etcdserver: request timed out, possibly due to connection lost";
+        "etcdserver: request timed out, possibly due to connection lost" retry maybe;
     TimeoutWaitAppliedIndex = Unavailable,
-        "etcdserver: request timed out, waiting for the applied index took too long";
-    Unhealthy = Unavailable, "etcdserver: unhealthy cluster";
+        "etcdserver: request timed out, waiting for the applied index took too long" retry maybe;
+    Unhealthy = Unavailable, "etcdserver: unhealthy cluster" retry;
     Corrupt = DataLoss, "etcdserver: corrupt cluster";
     NotSupportedForLearner = FailedPrecondition, "etcdserver: rpc not supported for learner";
     BadLeaderTransferee = FailedPrecondition, "etcdserver: bad leader transferee";
@@ -173,14 +198,14 @@ api_errors! {
         "etcdserver: cluster version not found during downgrade";
     DowngradeInProcess = FailedPrecondition, "etcdserver: cluster has a downgrade job in progress";
     NoInflightDowngrade = FailedPrecondition, "etcdserver: no inflight downgrade job";
-    Canceled = Canceled, "etcdserver: request canceled";
-    DeadlineExceeded = DeadlineExceeded, "etcdserver: context deadline exceeded";
+    Canceled = Canceled, "etcdserver: request canceled" maybe;
+    DeadlineExceeded = DeadlineExceeded, "etcdserver: context deadline exceeded" maybe;
 
     // Errors whose text the server passes on unchanged.
-    ElectionNoLeader = Unknown, "election: no leader";
+    ElectionNoLeader = Unknown, "election: no leader" retry;
     ElectionNotLeader = Unknown, "election: not leader";
     ElectionLeaderMissing = Unknown, "\"leader\" field must be provided";
-    NotPrimaryLessor = Unknown, "not a primary lessor";
+    NotPrimaryLessor = Unknown, "not a primary lessor" retry;
 }
 
 impl ApiError {
@@ -258,6 +283,36 @@ mod tests {
             ]
         );
         assert!(odd.iter().all(|e| e.wire_code() == Code::Unknown));
+    }
+
+    /// With `UPDATE_ERRORS=1` the file is rewritten instead.
+    #[test]
+    fn the_file_for_other_languages_has_the_same_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/errors.tsv");
+        let answer = |yes| if yes { "yes" } else { "no" };
+        let rows = ApiError::ALL.iter().map(|error| {
+            let (retry, maybe) = (error.is_retriable(), error.may_have_happened());
+            [
+                format!("{error:?}"),
+                error.code().to_string(),
+                error.wire_code().to_string(),
+                answer(retry).to_owned(),
+                answer(maybe).to_owned(),
+                error.text().to_owned(),
+            ]
+            .join("\t")
+        });
+        let head = "name\tcode\twire_code\tretry\tmaybe\ttext".to_owned();
+        let expected: Vec<String> = std::iter::once(head).chain(rows).collect();
+        if std::env::var_os("UPDATE_ERRORS").is_some() {
+            std::fs::write(path, expected.join("\n") + "\n").unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap();
+        let found: Vec<&str> = found.lines().collect();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected);
+        }
+        assert_eq!(found.len(), expected.len());
     }
 
     #[test]

@@ -309,7 +309,9 @@ fn half_open_tls_connections_harm_no_client() {
 async fn secure(endpoint: &str, certificate: &Certificate) -> Client {
     let files = TlsFiles::trusting(certificate.trusted());
     let files = files.presenting(certificate.cert(), certificate.key());
-    Options::new().tls(files).connect([endpoint]).await.unwrap()
+    // The crowd is served first.
+    let options = Options::new().tls(files).deadline(DEADLINE);
+    options.connect([endpoint]).await.unwrap()
 }
 
 /// The first message of a TLS client.

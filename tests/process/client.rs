@@ -225,7 +225,7 @@ fn a_lease_is_kept_while_tokens_end() {
         let flag = secret_tokens(dir.path(), "1s");
         let (process, _root) = enabled(&[&flag]).await;
         let client = alice(process.endpoint()).await;
-        let kept = client.grant(2).await.unwrap();
+        let kept = client.session(2).await.unwrap();
         let put = pb::PutRequest {
             lease: kept.id(),
             ..harness::api::put("app/kept", "1")
@@ -233,7 +233,6 @@ fn a_lease_is_kept_while_tokens_end() {
         client.put_with(put).await.unwrap();
         for id in 1..4 {
             eventually("a lease for a clock", || async {
-                // This stub sends nothing again, and logs in at the next attempt.
                 let grant = pb::LeaseGrantRequest { id, ttl: 2 };
                 client.leases().lease_grant(grant).await.ok()
             })

@@ -49,8 +49,10 @@ async fn write(endpoint: String, writer: usize) -> usize {
     let client = Client::connect([endpoint]).await.unwrap();
     let mut acknowledged = 0;
     for index in 0..10 {
-        let put = client.put(format!("{writer}/{index}"), "x").await;
-        acknowledged += usize::from(put.is_ok());
+        if client.put(format!("{writer}/{index}"), "x").await.is_err() {
+            break;
+        }
+        acknowledged += 1;
     }
     acknowledged
 }

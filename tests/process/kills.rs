@@ -224,7 +224,7 @@ fn compaction_and_leases_survive() {
         let client = Client::connect([process.endpoint()]).await.unwrap();
         let lease = client.grant(600).await.unwrap();
         let request = conclave_client::api::PutRequest {
-            lease: lease.id(),
+            lease: lease.id,
             ..put("leased", "1")
         };
         client.put_with(request).await.unwrap();
@@ -243,9 +243,9 @@ fn compaction_and_leases_survive() {
             error.to_string(),
             "etcdserver: mvcc: required revision has been compacted"
         );
-        let live = client.time_to_live(lease.id(), true).await.unwrap();
+        let live = client.time_to_live(lease.id, true).await.unwrap();
         assert_eq!((live.granted_ttl, live.keys.len()), (600, 1));
-        client.revoke(lease.id()).await.unwrap();
+        client.revoke(lease.id).await.unwrap();
         assert_eq!(client.get("leased").await.unwrap(), None);
     });
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use conclave_client::Client;
+use conclave_client::{Client, Options};
 use etcd_client::MemberAddOptions;
 use harness::child::Child;
 use harness::process::{READY, endpoint_in, own_place, run_binary};
 use harness::syncs::HeldSyncs;
+use harness::wait::DEADLINE;
 use harness::{ServiceManager, eventually, within};
 
 /// The manager's watchdog waits for two seconds, in which a member looks at its owners four times.
@@ -120,5 +121,7 @@ async fn expect_no_life(manager: &ServiceManager, child: &Child, owner: &str) {
 
 async fn connect(child: &Child) -> Client {
     let url = endpoint_in(&child.line(READY).unwrap());
-    Client::connect([url.as_str()]).await.unwrap()
+    // A call waits for as long as the member hangs.
+    let options = Options::new().deadline(DEADLINE);
+    options.connect([url.as_str()]).await.unwrap()
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use conclave_client::recipes::Mutex;
 use conclave_client::{Client, Keys};
+use conclave_proto::v3electionpb::LeaderRequest;
 use conclave_proto::v3lockpb::LockRequest;
 use conclave_proto::v3lockpb::lock_client::LockClient;
 use harness::node::connect;
@@ -28,11 +30,12 @@ fn open_streams_and_waiting_calls_do_not_keep_it() {
         let client = Client::connect([process.endpoint()]).await.unwrap();
         let watch = client.watch(Keys::prefix("")).open().await.unwrap();
         let (one, two) = (
-            client.grant(60).await.unwrap(),
-            client.grant(60).await.unwrap(),
+            client.session(60).await.unwrap(),
+            client.session(60).await.unwrap(),
         );
-        let held = client.lock("l", &one).await.unwrap();
-        let observed = client.observe("e").await;
+        let held = Mutex::new(&one, "l").lock().await.unwrap();
+        let election = LeaderRequest { name: "e".into() };
+        let observed = client.elections().observe(election).await;
         let mut locks = LockClient::new(connect(process.endpoint()));
         let request = LockRequest {
             name: "l".into(),

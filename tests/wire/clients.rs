@@ -1,7 +1,9 @@
 //! Our own client, in typical use.
 
+use conclave_client::recipes::{Election, Mutex};
 use conclave_client::{Error, Keys};
 use conclave_proto::ApiError;
+use conclave_proto::v3electionpb::LeaderRequest;
 use harness::api::{all, is_absent, op, put, txn, value_is};
 use harness::{Node, eventually, within};
 
@@ -55,7 +57,7 @@ async fn transactions(node: Node) {
 async fn errors_are_recognised(node: Node) {
     let client = node.client().await;
     let error = client.put("", "1").await.unwrap_err();
-    assert!(matches!(error, Error::Api(ApiError::EmptyKey)), "{error:?}");
+    assert!(matches!(error, Error::Invalid(_)), "{error:?}");
     assert!(!error.is_unavailable());
     let error = client
         .txn(all([op(put("a", "1")), op(put("a", "2"))]))
@@ -126,7 +128,7 @@ async fn a_watch_that_comes_too_late_says_so(node: Node) {
 /// must still exist.
 async fn a_lease_is_kept_alive(node: Node) {
     let client = node.client().await;
-    let kept = client.grant(2).await.unwrap();
+    let kept = client.session(2).await.unwrap();
     for round in 1..=2 {
         node.grant(round, 2).await;
         eventually("an unkept lease to end", || async {
@@ -136,13 +138,13 @@ async fn a_lease_is_kept_alive(node: Node) {
     }
     assert!(client.time_to_live(kept.id(), false).await.unwrap().ttl > 0);
     let id = kept.id();
-    kept.revoke().await.unwrap();
+    kept.close().await;
     assert_eq!(client.time_to_live(id, false).await.unwrap().ttl, -1);
 }
 
 async fn a_revoked_lease_is_lost(node: Node) {
     let client = node.client().await;
-    let kept = client.grant(2).await.unwrap();
+    let kept = client.session(2).await.unwrap();
     client.revoke(kept.id()).await.unwrap();
     within("the news", kept.lost()).await;
 }
@@ -150,43 +152,45 @@ async fn a_revoked_lease_is_lost(node: Node) {
 async fn a_lock_passes_on(node: Node) {
     let client = node.client().await;
     let (one, two) = (
-        client.grant(60).await.unwrap(),
-        client.grant(60).await.unwrap(),
+        client.session(60).await.unwrap(),
+        client.session(60).await.unwrap(),
     );
-    let first = client.lock("l", &one).await.unwrap();
+    let first = Mutex::new(&one, "l").lock().await.unwrap();
     let key = first.key().clone();
     assert!(client.get(key.clone()).await.unwrap().is_some());
-    first.unlock().await.unwrap();
-    let second = within("the lock", client.lock("l", &two)).await.unwrap();
+    first.release().await.unwrap();
+    let mutex = Mutex::new(&two, "l");
+    let second = within("the lock", mutex.lock()).await.unwrap();
     assert_ne!(*second.key(), key);
 }
 
+/// Our recipes and the API's own calls share elections.
 async fn an_election_is_observed(node: Node) {
     let client = node.client().await;
-    let lease = client.grant(60).await.unwrap();
-    assert!(matches!(
-        client.leader("e").await,
-        Err(Error::Api(ApiError::ElectionNoLeader))
-    ));
-    let leadership = client.campaign("e", "one", &lease).await.unwrap();
-    assert_eq!(client.leader("e").await.unwrap().value, "one");
-    let mut observed = client.observe("e").await.unwrap();
-    let first = within("the leader", observed.message())
+    let session = client.session(60).await.unwrap();
+    assert_eq!(Election::leader(&client, "e").await.unwrap(), None);
+    let election = Election::new(&session, "e");
+    let leadership = within("the election", election.campaign("one"))
         .await
-        .unwrap()
         .unwrap();
-    assert_eq!(first.kv.unwrap().value, "one");
-    leadership.proclaim("two").await.unwrap();
-    let second = within("the leader", observed.message())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(second.kv.unwrap().value, "two");
+    let leader = Election::leader(&client, "e").await.unwrap().unwrap();
+    assert_eq!(leader.value, "one");
+    let mut ours = Election::observe(&client, "e");
+    let request = LeaderRequest { name: "e".into() };
+    let observing = client.elections().observe(request).await;
+    let mut theirs = observing.unwrap().into_inner();
+    for value in ["one", "two"] {
+        let seen = within("the leader", ours.next()).await.unwrap();
+        assert_eq!(seen.value, value);
+        let seen = within("the leader", theirs.message())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(seen.kv.unwrap().value, value);
+        leadership.proclaim("two").await.unwrap();
+    }
     leadership.resign().await.unwrap();
-    assert!(matches!(
-        client.leader("e").await,
-        Err(Error::Api(ApiError::ElectionNoLeader))
-    ));
+    assert_eq!(Election::leader(&client, "e").await.unwrap(), None);
 }
 
 async fn several_endpoints_can_be_given(node: Node) {

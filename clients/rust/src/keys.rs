@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::api::RangeRequest;
+
 /// A single key or an interval of keys, in the API's encoding: `end` is exclusive. An empty `end`
 /// means the key alone, and a single zero byte means "to the last key".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,15 @@ impl Keys {
                 end,
             },
             false => Self { key: prefix, end },
+        }
+    }
+
+    /// The request that reads the keys.
+    pub(crate) fn into_range(self) -> RangeRequest {
+        RangeRequest {
+            key: self.key,
+            range_end: self.end,
+            ..Default::default()
         }
     }
 

@@ -2,17 +2,25 @@
 
 use bytes::Bytes;
 
+use crate::Error;
 use crate::api::kv_client::KvClient;
+use crate::api::request_op::Request as Op;
 use crate::api::{
     CompactionRequest, DeleteRangeRequest, DeleteRangeResponse, KeyValue, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
 };
-use crate::{Client, Error, Keys, Transport};
+use crate::client::Client;
+use crate::effect::Effect;
+use crate::keys::Keys;
+use crate::transport::Transport;
 
 type Kv = KvClient<Transport>;
 
 impl Client {
     /// Sets a key.
+    ///
+    /// # Errors
+    /// [`Error::Maybe`] if the answer was lost, as with all writes here.
     pub async fn put(
         &self,
         key: impl Into<Bytes>,
@@ -28,8 +36,9 @@ impl Client {
 
     /// Sets a key, with every option of the API: lease, previous value, keep value or lease.
     pub async fn put_with(&self, request: PutRequest) -> Result<PutResponse, Error> {
-        let send = |mut kv: Kv, request| async move { kv.put(request).await };
-        Ok(self.call(self.kv(), request, send).await?.into_inner())
+        not_empty(&request.key)?;
+        let send = async |mut kv: Kv, request| kv.put(request).await;
+        self.call(self.kv(), request, Effect::Write, send).await
     }
 
     /// Returns the key (linearizable), or `None` if it does not exist.
@@ -40,23 +49,15 @@ impl Client {
 
     /// Returns the keys in `keys`, in order (linearizable).
     pub async fn range(&self, keys: impl Into<Keys>) -> Result<RangeResponse, Error> {
-        let Keys {
-            key,
-            end: range_end,
-        } = keys.into();
-        self.range_with(RangeRequest {
-            key,
-            range_end,
-            ..Default::default()
-        })
-        .await
+        self.range_with(keys.into().into_range()).await
     }
 
     /// Returns a range, with every option of the API: limit, revision, order, filters,
     /// serializable.
     pub async fn range_with(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
-        let send = |mut kv: Kv, request| async move { kv.range(request).await };
-        Ok(self.call(self.kv(), request, send).await?.into_inner())
+        not_empty(&request.key)?;
+        let send = async |mut kv: Kv, request| kv.range(request).await;
+        self.call(self.kv(), request, Effect::Read, send).await
     }
 
     /// Deletes the keys in `keys`; the response has their number.
@@ -65,28 +66,71 @@ impl Client {
             key,
             end: range_end,
         } = keys.into();
+        not_empty(&key)?;
         let request = DeleteRangeRequest {
             key,
             range_end,
             prev_kv: false,
         };
-        let send = |mut kv: Kv, request| async move { kv.delete_range(request).await };
-        Ok(self.call(self.kv(), request, send).await?.into_inner())
+        let send = async |mut kv: Kv, request| kv.delete_range(request).await;
+        self.call(self.kv(), request, Effect::Write, send).await
     }
 
     /// Runs a transaction: evaluates the comparisons, then runs one of two lists of operations, all
-    /// at one revision.
+    /// at one revision. One that only reads is sent again like a read.
     pub async fn txn(&self, request: TxnRequest) -> Result<TxnResponse, Error> {
-        let send = |mut kv: Kv, request| async move { kv.txn(request).await };
-        Ok(self.call(self.kv(), request, send).await?.into_inner())
+        let effect = match only_reads(&request) {
+            true => Effect::Read,
+            false => Effect::Write,
+        };
+        self.txn_as(request, effect).await
+    }
+
+    /// Runs a transaction that has the same outcome however often it is executed.
+    pub(crate) async fn txn_as(
+        &self,
+        request: TxnRequest,
+        effect: Effect,
+    ) -> Result<TxnResponse, Error> {
+        let operations = request.success.iter().chain(&request.failure);
+        operations.filter_map(key).try_for_each(not_empty)?;
+        let send = async |mut kv: Kv, request| kv.txn(request).await;
+        self.call(self.kv(), request, effect, send).await
     }
 
     /// Compacts the history before `revision`. With `physical`, returns when its space has been
     /// freed.
     pub async fn compact(&self, revision: i64, physical: bool) -> Result<(), Error> {
         let request = CompactionRequest { revision, physical };
-        let send = |mut kv: Kv, request| async move { kv.compact(request).await };
-        self.call(self.kv(), request, send).await?;
+        let send = async |mut kv: Kv, request| kv.compact(request).await;
+        self.call(self.kv(), request, Effect::Write, send).await?;
         Ok(())
     }
+}
+
+fn not_empty(key: &[u8]) -> Result<(), Error> {
+    match key.is_empty() {
+        true => Err(Error::Invalid("the key is empty".into())),
+        false => Ok(()),
+    }
+}
+
+/// The key of an operation.
+fn key(op: &RequestOp) -> Option<&[u8]> {
+    match op.request.as_ref()? {
+        Op::RequestRange(range) => Some(&range.key),
+        Op::RequestPut(put) => Some(&put.key),
+        Op::RequestDeleteRange(delete) => Some(&delete.key),
+        Op::RequestTxn(_) => None,
+    }
+}
+
+/// True if no branch of a transaction writes.
+fn only_reads(request: &TxnRequest) -> bool {
+    let reads = |op: &RequestOp| match &op.request {
+        Some(Op::RequestRange(_)) => true,
+        Some(Op::RequestTxn(inner)) => only_reads(inner),
+        Some(Op::RequestPut(_) | Op::RequestDeleteRange(_)) | None => false,
+    };
+    request.success.iter().all(reads) && request.failure.iter().all(reads)
 }

@@ -1,225 +1,333 @@
-//! The login of a client, which all of its calls share.
+//! Sessions: a lease that is kept alive, with a state that its users can watch.
 //!
-//! A client logs in before its first call, and again when a server has refused its token. All calls
-//! that need a token at that time wait for the same login:
-//!
-//! ```text
-//! call A ── refused ──┐
-//! call B ── refused ──┼── one login ──┬── A again
-//! call C (new) ───────┘               ├── B again
-//!                                     └── C
-//! ```
-//!
-//! A call names the token it was refused with ([`Session::forget`]), so a late refusal of a former
-//! token does not end the present one. After a failed login the next one waits, longer after each
-//! failure; until then calls fail with the same error. So a client with a wrong password does not
-//! reach the server's bound on guesses, beyond which its whole address would be refused.
+//! One task for each session keeps its lease alive, on one stream after another, and watches the
+//! clock. The same task revokes the lease when the session is closed or dropped.
 
-use std::fmt;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
-use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
-use tonic::{Code, Status};
+use bytes::Bytes;
+use conclave_proto::ApiError;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::Status;
 
-use conclave_proto::errors::ApiError;
+use crate::Error;
+use crate::api::lease_client::LeaseClient;
+use crate::api::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest};
+use crate::backoff::Backoff;
+use crate::calls::Served;
+use crate::client::{Client, with_leader};
+use crate::clock::Moment;
+use crate::effect::Effect;
+use crate::session_state::{KEEP_ALIVES_PER_TTL, Lease, SessionState, SessionStates};
+use crate::transport::Transport;
 
-use crate::api::AuthenticateRequest;
-use crate::api::auth_client::AuthClient;
-use crate::connections::Connections;
+/// The TTL of a session for which nothing else is said, in seconds.
+pub const SESSION_TTL_SECONDS: i64 = 10;
 
-/// Time limit of a login. A login of bcrypt's cost 10 takes a twentieth of a second, and a server
-/// answers at most some dozens that wait.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause after the first failed login; each further failure doubles it.
-const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// Longest pause after a login that was refused. 20 wrong passwords in a minute are too many.
-const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// Longest pause while no server answers.
-const PAUSE_UNAVAILABLE_MAX: Duration = Duration::from_millis(500);
+/// With so many places, those that nothing uses are looked for.
+const PLACES_CHECKED: usize = 64;
 
-/// A user and password. `Debug` does not show the password.
-#[derive(Clone)]
-pub struct User {
-    /// Name of the user.
-    pub name: String,
-    /// The user's password.
-    pub password: String,
-}
-
-impl fmt::Debug for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+impl Client {
+    /// Opens a session with a TTL of at least this many seconds; the server may grant more. See
+    /// [`SESSION_TTL_SECONDS`] for a good default.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the TTL is not positive.
+    pub async fn session(&self, ttl_seconds: i64) -> Result<Session, Error> {
+        if ttl_seconds <= 0 {
+            return Err(Error::Invalid(format!(
+                "a TTL of {ttl_seconds} s is not positive"
+            )));
+        }
+        let request = LeaseGrantRequest {
+            ttl: ttl_seconds,
+            id: 0,
+        };
+        let mut granted = None;
+        let mut sent = Moment::now();
+        // Each attempt has its own time of sending, from which the lease's time counts.
+        let until = sent + self.deadline();
+        let mut pauses = Backoff::of_calls();
+        while granted.is_none() {
+            sent = Moment::now();
+            let send =
+                async |mut stub: LeaseClient<Transport>, request| stub.lease_grant(request).await;
+            let left = self.with_deadline(until.left());
+            match left.call(left.leases(), request, Effect::Write, send).await {
+                Ok(answer) => granted = Some(answer),
+                // A second lease is as good as the first, which nobody knows and which expires.
+                Err(error) if error.is_retriable() && !until.left().is_zero() => {
+                    sleep(pauses.next().min(until.left())).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let granted = granted.expect("the loop ends with a lease");
+        Ok(Session::keep(
+            self.clone(),
+            granted.id,
+            seconds(granted.ttl),
+            sent,
+        ))
     }
 }
 
-/// Credential of a call: a token, or `None` if authentication is disabled.
-pub(crate) type Token = Option<HeaderValue>;
-
-/// The login of one client.
-pub(crate) struct Session {
-    user: User,
-    connections: Connections,
-    state: Mutex<State>,
+/// A lease that is kept alive. Cheap to clone. When the last clone and all handles that depend on
+/// it are dropped, the lease is revoked; [`Session::close`] waits for that.
+#[derive(Clone, Debug)]
+pub struct Session {
+    shared: Arc<Shared>,
 }
 
-#[derive(Default)]
-struct State {
-    /// `None` until the first login, and after a refusal.
-    token: Option<Token>,
-    failure: Option<Failure>,
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    lease: Arc<Lease>,
+    places: Places,
+    next_number: AtomicU64,
+    end: CancellationToken,
+    _drop: DropGuard,
+    revoked: CancellationToken,
 }
 
-/// The last login, if it failed.
-struct Failure {
-    status: Status,
-    pause: Duration,
-    /// The next login is not before this.
-    until: Instant,
+/// By key, what the session has at it, or waits for. Locked by the one that is changing it.
+type Places = Mutex<HashMap<Bytes, Arc<tokio::sync::Mutex<Place>>>>;
+
+/// A session's place at a key: how often it was locked, with which token.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) token: i64,
+    pub(crate) count: usize,
 }
 
 impl Session {
-    /// A session that logs in by these connections.
-    pub(crate) fn new(user: User, connections: Connections) -> Self {
+    fn keep(client: Client, id: i64, ttl: Duration, sent: Moment) -> Self {
+        let lease = Lease::new(id, ttl, sent);
+        let end = CancellationToken::new();
+        let revoked = CancellationToken::new();
+        let keeper = Keeper {
+            client: client.clone(),
+            lease: Arc::clone(&lease),
+        };
+        client.spawn_farewell(keeper.run(end.clone(), revoked.clone().drop_guard()));
+        let shared = Shared {
+            client,
+            lease,
+            places: Places::default(),
+            next_number: AtomicU64::new(0),
+            _drop: end.clone().drop_guard(),
+            end,
+            revoked,
+        };
         Self {
-            user,
-            connections,
-            state: Mutex::default(),
+            shared: Arc::new(shared),
         }
     }
 
-    /// Returns the present token, after a login if there is none.
-    pub(crate) async fn token(&self) -> Result<Token, Status> {
-        // Locked during the login, so that other calls wait for it.
-        let mut state = self.state.lock().await;
-        if let Some(token) = &state.token {
-            return Ok(token.clone());
+    /// The lease's id, for requests.
+    pub fn id(&self) -> i64 {
+        self.shared.lease.id
+    }
+
+    /// The time to live that the server granted.
+    pub fn ttl(&self) -> Duration {
+        self.shared.lease.ttl()
+    }
+
+    /// The client that opened the session.
+    pub fn client(&self) -> &Client {
+        &self.shared.client
+    }
+
+    /// The present state, after a look at the clock. A closed session is lost.
+    pub fn state(&self) -> SessionState {
+        self.shared.lease.state()
+    }
+
+    /// True unless the session is lost or closed. Looks at the clock.
+    pub fn is_alive(&self) -> bool {
+        self.shared.lease.is_alive()
+    }
+
+    /// The changes of the state in order, the present state first.
+    pub fn states(&self) -> SessionStates {
+        self.shared.lease.states()
+    }
+
+    /// Returns when the session is lost: the server does not have the lease any more, or could not
+    /// be reached for so long that it may not have it. The caller must then stop anything that the
+    /// lease guards. Does not return if the session is closed.
+    pub async fn lost(&self) {
+        self.shared.lease.lost().await;
+    }
+
+    /// Closes the session: revokes its lease, so that all its keys go at once, for at most the
+    /// client's deadline. If no server answers, the lease expires by itself. Can be called twice.
+    pub async fn close(&self) {
+        self.shared.lease.close();
+        self.shared.end.cancel();
+        self.shared.revoked.cancelled().await;
+    }
+
+    /// Runs until the session is lost or closed, or its client is.
+    pub(crate) async fn until_ended<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        if !self.is_alive() {
+            return Err(self.shared.lease.ended().await);
         }
-        if let Some(failure) = &state.failure
-            && Instant::now() < failure.until
+        let work = self.shared.client.until_closing(work);
+        tokio::select! {
+            biased;
+            ended = self.shared.lease.ended() => Err(ended),
+            outcome = work => outcome,
+        }
+    }
+
+    /// The session's place at a key.
+    pub(crate) fn place(&self, key: &Bytes) -> Arc<tokio::sync::Mutex<Place>> {
+        let mut places = self
+            .shared
+            .places
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Places that nothing uses go, so that a session of many names does not grow.
+        if places.len() >= PLACES_CHECKED {
+            places.retain(|_, place| {
+                let is_held = place.try_lock().is_ok_and(|place| place.count > 0);
+                is_held || Arc::strong_count(place) > 1
+            });
+        }
+        Arc::clone(places.entry(key.clone()).or_default())
+    }
+
+    /// A number that the session gives once.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.shared.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The lease's id as it is written in keys.
+    pub(crate) fn in_hex(&self) -> String {
+        format!("{:x}", self.id())
+    }
+}
+
+/// The task of a session.
+struct Keeper {
+    client: Client,
+    lease: Arc<Lease>,
+}
+
+/// How a stream of keep-alives ended.
+enum Streamed {
+    /// The stream was refused, broke, or was not answered. The lease may still exist.
+    Broken,
+    /// The server answered that the lease does not exist.
+    Gone,
+}
+
+impl Keeper {
+    /// Keeps the lease until it is lost, or until the session ends and the lease is revoked.
+    async fn run(self, end: CancellationToken, _revoked: DropGuard) {
+        tokio::select! {
+            // The first thing after a pause is to look at the clock (S3).
+            biased;
+            () = self.lease.watch_clock() => return,
+            () = end.cancelled() => {}
+            () = self.client.closing() => {}
+            () = self.keep_alive() => {}
+        }
+        if self.lease.is_lost() {
+            return;
+        }
+        self.lease.close();
+        let request = LeaseRevokeRequest { id: self.lease.id };
+        let send =
+            async |mut stub: LeaseClient<Transport>, request| stub.lease_revoke(request).await;
+        let revoking =
+            self.client
+                .call_while_closing(self.client.leases(), request, Effect::Repeatable, send);
+        // If no server answers, the lease expires by itself.
+        let _ = revoking.await;
+    }
+
+    async fn keep_alive(&self) {
+        let mut avoid = None;
+        let mut pauses = Backoff::of_calls();
+        loop {
+            let mut confirmed = false;
+            match self.stream(&mut avoid, &mut confirmed).await {
+                Streamed::Gone => {
+                    self.lease.lose();
+                    return;
+                }
+                Streamed::Broken => self.lease.stream_broke(),
+            }
+            if confirmed {
+                pauses = Backoff::of_calls();
+            }
+            sleep(pauses.next()).await;
+        }
+    }
+
+    /// Keeps the lease alive on one stream.
+    async fn stream(&self, avoid: &mut Option<Served>, confirmed: &mut bool) -> Streamed {
+        let id = self.lease.id;
+        let interval = self.lease.ttl() / KEEP_ALIVES_PER_TTL;
+        let (requests, receiver) = mpsc::channel(1);
+        let mut sent = Moment::now();
+        if requests.try_send(LeaseKeepAliveRequest { id }).is_err() {
+            return Streamed::Broken;
+        }
+        let mut request = with_leader(ReceiverStream::new(receiver));
+        if let Some(served) = avoid.take() {
+            request.extensions_mut().insert(served);
+        }
+        let mut leases = self.client.leases();
+        let (_, mut answers, used) = match timeout(interval, leases.lease_keep_alive(request)).await
         {
-            return Err(failure.status.clone());
-        }
-        match self.log_in().await {
-            Ok(token) => {
-                *state = State {
-                    token: Some(token.clone()),
-                    failure: None,
-                };
-                Ok(token)
+            Ok(Ok(opened)) => opened.into_parts(),
+            Ok(Err(status)) => return broken(&status),
+            Err(_) => return Streamed::Broken,
+        };
+        *avoid = used.get().copied();
+        loop {
+            match timeout((sent + interval).left(), answers.message()).await {
+                Ok(Ok(Some(answer))) if answer.ttl > 0 => {
+                    self.lease.confirm(sent, seconds(answer.ttl));
+                    *confirmed = true;
+                }
+                Ok(Ok(Some(_))) => return Streamed::Gone,
+                Ok(Ok(None)) | Err(_) => return Streamed::Broken,
+                Ok(Err(status)) => {
+                    // The next stream has a new token, if it was for the token.
+                    self.client.forget_refused(&used, status.message()).await;
+                    return broken(&status);
+                }
             }
-            Err(status) => {
-                let last = state.failure.as_ref().map(|failure| failure.pause);
-                state.failure = Some(Failure::after(last, status.clone()));
-                Err(status)
+            sleep((sent + interval).left()).await;
+            sent = Moment::now();
+            if requests.send(LeaseKeepAliveRequest { id }).await.is_err() {
+                return Streamed::Broken;
             }
         }
     }
+}
 
-    /// A server has refused this token: the next call logs in, unless there is another token
-    /// already.
-    pub(crate) async fn forget(&self, refused: &Token) {
-        let mut state = self.state.lock().await;
-        if state.token.as_ref() == Some(refused) {
-            state.token = None;
-        }
-    }
-
-    async fn log_in(&self) -> Result<Token, Status> {
-        let request = AuthenticateRequest {
-            name: self.user.name.clone(),
-            password: self.user.password.clone(),
-        };
-        let mut stub = AuthClient::new(self.connections.clone());
-        let answer = match timeout(LOGIN_TIMEOUT, stub.authenticate(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Status::unavailable("the login was not answered")),
-        };
-        let mut token = match answer {
-            Ok(answer) => HeaderValue::try_from(answer.into_inner().token)
-                .map_err(|_| Status::internal("the server's token is not text"))?,
-            // As in etcd's own client: calls need no token, until authentication is enabled.
-            Err(status) if status.message() == ApiError::AuthNotEnabled.text() => return Ok(None),
-            Err(status) => return Err(status),
-        };
-        // Not shown by `Debug`, and not compressed in a way that reveals parts of it.
-        token.set_sensitive(true);
-        Ok(Some(token))
+fn broken(status: &Status) -> Streamed {
+    match ApiError::from_text(status.message()) {
+        Some(ApiError::LeaseNotFound) => Streamed::Gone,
+        _ => Streamed::Broken,
     }
 }
 
-impl Failure {
-    fn after(last: Option<Duration>, status: Status) -> Self {
-        let longest = match status.code() {
-            Code::Unavailable => PAUSE_UNAVAILABLE_MAX,
-            _ => PAUSE_MAX,
-        };
-        let pause = last.map_or(PAUSE_MIN, |pause| pause * 2).min(longest);
-        Self {
-            status,
-            pause,
-            until: Instant::now() + pause,
-        }
-    }
-}
-
-/// Returns true if a server refused a call for its token, or for having none. Such a call was not
-/// executed: the token is checked before a call begins, and the auth revision in it before the
-/// entry of the log takes effect.
-pub(crate) fn is_refused_token(message: &str) -> bool {
-    let reasons = [
-        ApiError::InvalidAuthToken,
-        ApiError::AuthOldRevision,
-        ApiError::UserEmpty,
-    ];
-    // A watcher that is refused has the reason in the form that Go prints.
-    let mut reasons = reasons.iter();
-    reasons.any(|reason| message == reason.text() || message == reason.go_text())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_password_is_not_tried_often() {
-        let mut last = None;
-        let mut after = Duration::ZERO;
-        let mut count = 0;
-        while after < Duration::from_secs(60) {
-            let pause = Failure::after(last, ApiError::AuthFailed.into()).pause;
-            (last, after, count) = (Some(pause), after + pause, count + 1);
-        }
-        assert!(count < 20, "{count} logins in a minute");
-        let unavailable = Failure::after(last, Status::unavailable("")).pause;
-        assert_eq!(unavailable, PAUSE_UNAVAILABLE_MAX);
-    }
-
-    #[test]
-    fn a_password_is_not_shown() {
-        let user = User {
-            name: "alice".to_owned(),
-            password: "hunter2".to_owned(),
-        };
-        let shown = format!("{user:?}");
-        assert!(
-            shown.contains("alice") && !shown.contains("hunter2"),
-            "{shown}"
-        );
-    }
-
-    #[test]
-    fn refusals_are_recognised_in_both_forms() {
-        for text in [
-            "etcdserver: invalid auth token",
-            "etcdserver: revision of auth store is old",
-            "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
-        ] {
-            assert!(is_refused_token(text), "{text}");
-        }
-        assert!(!is_refused_token("etcdserver: permission denied"));
-    }
+fn seconds(ttl: i64) -> Duration {
+    Duration::from_secs(ttl.max(1).unsigned_abs())
 }

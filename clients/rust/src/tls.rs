@@ -4,6 +4,7 @@
 //! restart. Files that cannot be used, for example a certificate whose key is not written yet,
 //! leave the former ones in use. Connections that are open keep the certificate they began with.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,9 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::crypto::ring::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::TlsConnector;
+use tower::BoxError;
 
 use crate::Error;
+use crate::endpoint::Target;
+use crate::stream::Stream;
 
 /// The protocol that a server must agree to: gRPC is HTTP/2.
 const HTTP2: &[u8] = b"h2";
@@ -76,7 +81,7 @@ impl TlsFiles {
     }
 }
 
-/// Contents of the files.
+/// What is in the files.
 #[derive(PartialEq)]
 struct Contents {
     trusted: Vec<u8>,
@@ -131,33 +136,70 @@ fn problem(file: &Path, problem: impl ToString) -> Error {
     }
 }
 
-/// TLS of one client.
-pub(crate) struct Tls {
+/// How a client's connections are made secure.
+#[derive(Default)]
+pub(crate) struct Security(Option<Tls>);
+
+struct Tls {
     files: TlsFiles,
     current: Mutex<(Contents, Arc<ClientConfig>)>,
 }
 
-impl Tls {
+impl Security {
     pub(crate) fn open(files: TlsFiles) -> Result<Self, Error> {
         let contents = files.contents()?;
         let config = Arc::new(contents.config(&files)?);
-        Ok(Self {
+        Ok(Self(Some(Tls {
             files,
             current: Mutex::new((contents, config)),
+        })))
+    }
+
+    /// True if `https://` can be used.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Checks that a certificate can be for the host of an endpoint.
+    pub(crate) fn check(&self, target: &Target) -> Result<(), Error> {
+        match &self.0 {
+            Some(tls) if target.is_secure => tls.server_name(target).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shakes hands on a new connection. Reads the files.
+    pub(crate) async fn secure(
+        self: &Arc<Self>,
+        target: &Target,
+        stream: Box<dyn Stream>,
+    ) -> Result<Box<dyn Stream>, BoxError> {
+        let tls = self.0.as_ref().ok_or("TLS is not configured")?;
+        let name = tls.server_name(target)?;
+        let security = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || security.0.as_ref().map(Tls::config));
+        let config = read.await?.ok_or("TLS is not configured")?;
+        let stream = TlsConnector::from(config).connect(name, stream).await?;
+        Ok(Box::new(stream))
+    }
+}
+
+impl Tls {
+    fn server_name(&self, target: &Target) -> Result<ServerName<'static>, Error> {
+        let name = self.files.server_name.as_deref();
+        let name = name.unwrap_or_else(|| target.host());
+        ServerName::try_from(name.to_owned()).map_err(|_| {
+            Error::Endpoint(format!(
+                "{name:?} is a host, or a server name, that no certificate can have"
+            ))
         })
     }
 
-    /// The name to expect in a server's certificate, if it is not the endpoint's host.
-    pub(crate) fn server_name(&self) -> Option<&str> {
-        self.files.server_name.as_deref()
-    }
-
     /// Returns the configuration of a new connection. Reads the files, and so may block.
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+    fn config(&self) -> Arc<ClientConfig> {
         let contents = self.files.contents();
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // Keep the present configuration unless the files differ: a new one has no TLS sessions to
-        // resume.
+        // A new configuration has no sessions to resume, so one that is still right is kept.
         if let Ok(contents) = contents
             && contents != current.0
             && let Ok(config) = contents.config(&self.files)
@@ -165,5 +207,13 @@ impl Tls {
             *current = (contents, Arc::new(config));
         }
         Arc::clone(&current.1)
+    }
+}
+
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Security")
+            .field(&self.is_configured())
+            .finish()
     }
 }

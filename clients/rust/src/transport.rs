@@ -1,27 +1,33 @@
-//! The transport below the generated stubs: sends each call over a connection, with a token.
+//! What the generated stubs send their calls through: endpoints in turn, attempts, and the token of
+//! each call.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
+use tokio::time::timeout_at;
 use tonic::body::Body;
 use tonic::{Extensions, Status};
-use tower::{BoxError, Service, ServiceExt as _};
+use tower::{BoxError, Service};
 
-use crate::connections::Connections;
-use crate::session::{Session, Token, is_refused_token};
+use crate::Error;
+use crate::calls::Calls;
+use crate::connection::Answering;
+use crate::effect::{Effect, Shape, shape};
+use crate::login::{Login, Token, is_refused_token};
 
 /// The name of the field with the token.
 const TOKEN: &str = "token";
+/// How often a call is sent again that was refused for its token. Users and roles may change
+/// between a login and the next call; if they do so all the time, the caller gets the error.
+pub(crate) const REPEATS_MAX: usize = 2;
 
 /// Sends calls to the servers, each with the client's token if the client logs in. Cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
-    connections: Connections,
-    session: Option<Arc<Session>>,
+    calls: Calls,
+    login: Option<Arc<Login>>,
 }
 
 /// The token that a call was made with, among the extensions of its response.
@@ -29,63 +35,99 @@ pub struct Transport {
 struct Used(Token);
 
 impl Transport {
-    pub(crate) fn new(connections: Connections, session: Option<Session>) -> Self {
+    pub(crate) fn new(calls: Calls, login: Option<Login>) -> Self {
         Self {
-            connections,
-            session: session.map(Arc::new),
+            calls,
+            login: login.map(Arc::new),
         }
-    }
-
-    /// Returns true if calls have a token.
-    pub(crate) fn logs_in(&self) -> bool {
-        self.session.is_some()
     }
 
     /// Forgets the token that a stream was opened with, if the stream ended for this token. Returns
     /// true if so.
     pub(crate) async fn forget_refused(&self, used: &Extensions, reason: &str) -> bool {
-        let (Some(session), Some(Used(token))) = (&self.session, used.get()) else {
+        let (Some(login), Some(Used(token))) = (&self.login, used.get()) else {
             return false;
         };
         let is_refused = is_refused_token(reason);
         if is_refused {
-            session.forget(token).await;
+            login.forget(token).await;
         }
         is_refused
+    }
+
+    /// Sends a call with a deadline. One that is refused for its token was not executed, and is
+    /// sent again with another token.
+    async fn unary(
+        &self,
+        request: Request<Body>,
+        effect: Effect,
+    ) -> Result<Response<Body>, BoxError> {
+        let mut call = self.calls.prepare(request, effect).await?;
+        let Some(login) = &self.login else {
+            return Ok(self.calls.unary(&call).await?);
+        };
+        let mut repeats = 0;
+        loop {
+            let token = match timeout_at(call.until, login.token()).await {
+                Ok(token) => token?,
+                Err(_) => return Err(Error::Unavailable("the login is not answered".into()).into()),
+            };
+            match &token {
+                Some(token) => call.parts.headers.insert(TOKEN, token.clone()),
+                None => call.parts.headers.remove(TOKEN),
+            };
+            let answer = self.calls.unary(&call).await?;
+            let status = answer.extensions().get::<Status>();
+            if !status.is_some_and(|status| is_refused_token(status.message())) {
+                return Ok(answer);
+            }
+            login.forget(&token).await;
+            if repeats == REPEATS_MAX {
+                return Ok(answer);
+            }
+            repeats += 1;
+        }
+    }
+
+    async fn long(&self, mut request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let Some(login) = &self.login else {
+            return Ok(self.calls.long(request).await?);
+        };
+        let token = login.token().await?;
+        if let Some(token) = &token {
+            request.headers_mut().insert(TOKEN, token.clone());
+        }
+        let mut answer = self.calls.long(request).await?;
+        // An error without any message comes as headers only.
+        let status = Status::from_header_map(answer.headers());
+        if status.is_some_and(|status| is_refused_token(status.message())) {
+            login.forget(&token).await;
+        }
+        answer.extensions_mut().insert(Used(token));
+        Ok(answer)
     }
 }
 
 impl Service<Request<Body>> for Transport {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+    type Future = Answering;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        match &self.session {
-            // A call that waits for a login must not hold a place that the login needs.
-            Some(_) => Poll::Ready(Ok(())),
-            None => self.connections.poll_ready(context),
-        }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let Some(session) = self.session.clone() else {
-            return Box::pin(self.connections.call(request));
-        };
-        let mut connections = self.connections.clone();
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let transport = self.clone();
         Box::pin(async move {
-            let token = session.token().await?;
-            if let Some(token) = &token {
-                request.headers_mut().insert(TOKEN, token.clone());
-            }
-            let mut response = connections.ready().await?.call(request).await?;
-            // An error without any message comes as headers only.
-            let status = Status::from_header_map(response.headers());
-            if status.is_some_and(|status| is_refused_token(status.message())) {
-                session.forget(&token).await;
-            }
-            response.extensions_mut().insert(Used(token));
-            Ok(response)
+            let sending = async {
+                match shape(request.uri().path()) {
+                    Shape::Unary(effect) => transport.unary(request, effect).await,
+                    Shape::Long => transport.long(request).await,
+                }
+            };
+            let closed = transport.calls.until_closed(async { Ok(sending.await) });
+            closed.await?
         })
     }
 }
@@ -94,7 +136,7 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Without the password.
         f.debug_struct("Transport")
-            .field("logs_in", &self.logs_in())
+            .field("logs_in", &self.login.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,52 @@
+//! What a call does to the store, which decides whether it may be sent twice.
+
+/// The effect of a call. As an extension of a request it overrides what the method's name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Changes nothing: sent to the next endpoint whenever an answer fails to come (R2).
+    Read,
+    /// Changes the store: sent again only if it was provably not executed (R3).
+    Write,
+    /// Changes the store in the same way however often it is executed, so it is repeated like a
+    /// read. Its error still says that it may have happened.
+    Repeatable,
+}
+
+impl Effect {
+    pub(crate) fn may_repeat(self) -> bool {
+        self != Self::Write
+    }
+}
+
+/// How a method is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// One message each way, with a deadline.
+    Unary(Effect),
+    /// Streams, and calls in which the server waits for other clients. They have no deadline.
+    Long,
+}
+
+/// The shape of a method of the API by its path.
+pub(crate) fn shape(path: &str) -> Shape {
+    match path {
+        "/etcdserverpb.KV/Range"
+        | "/etcdserverpb.Lease/LeaseTimeToLive"
+        | "/etcdserverpb.Lease/LeaseLeases"
+        | "/etcdserverpb.Cluster/MemberList"
+        | "/etcdserverpb.Maintenance/Status"
+        | "/etcdserverpb.Maintenance/HashKV"
+        | "/grpc.health.v1.Health/Check" => Shape::Unary(Effect::Read),
+        // A second token is as good as the first.
+        "/etcdserverpb.Auth/Authenticate" => Shape::Unary(Effect::Repeatable),
+        "/etcdserverpb.Watch/Watch"
+        | "/etcdserverpb.Lease/LeaseKeepAlive"
+        | "/etcdserverpb.KV/RangeStream"
+        | "/etcdserverpb.Maintenance/Snapshot"
+        | "/etcdserverpb.Maintenance/Defragment"
+        | "/v3lockpb.Lock/Lock"
+        | "/v3electionpb.Election/Campaign"
+        | "/v3electionpb.Election/Observe" => Shape::Long,
+        _ => Shape::Unary(Effect::Write),
+    }
+}

@@ -1,0 +1,277 @@
+//! Entering a line of contenders, and holding what is at its head.
+//!
+//! A session has at most one place at a key, which is locked while it changes: by the contender
+//! until it holds the key or has deleted it, and by the release of the key. So the deletion of one
+//! attempt cannot hit the next one.
+
+use bytes::Bytes;
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
+
+use super::owner_events::{OwnerEvent, OwnerEvents};
+use super::persist::persist_txn;
+use super::turn::{self, Line};
+use crate::Error;
+use crate::api::Compare;
+use crate::session::{Place, Session};
+use crate::txn;
+
+/// What a session holds: a lock, permits, or a leadership. It is held until it is released, or the
+/// session ends. If it is dropped, it is released in the background.
+#[derive(Debug)]
+pub struct Held {
+    session: Session,
+    key: Bytes,
+    token: i64,
+    released: bool,
+}
+
+/// A contender with a key of its own. If it is dropped, the key is deleted in the background.
+pub(super) struct Contender {
+    session: Session,
+    key: Bytes,
+    token: i64,
+    place: Option<OwnedMutexGuard<Place>>,
+    /// The put of the key, which goes on if the contender is dropped: a deletion beside it could be
+    /// executed before it.
+    putting: Option<JoinHandle<Option<Result<i64, Error>>>>,
+}
+
+/// What comes of entering a line.
+pub(super) enum Entered {
+    /// The session holds the key already, and now once more.
+    Again(Held),
+    /// The session waits for its turn.
+    Waiting(Contender),
+}
+
+impl Contender {
+    /// Puts the session's key, or holds it once more.
+    pub(super) async fn enter(
+        session: &Session,
+        key: Bytes,
+        value: Bytes,
+    ) -> Result<Entered, Error> {
+        Self::enter_if(session, key, value, None).await
+    }
+
+    /// [`Contender::enter`], if a comparison is true.
+    pub(super) async fn enter_if(
+        session: &Session,
+        key: Bytes,
+        value: Bytes,
+        compare: Option<Compare>,
+    ) -> Result<Entered, Error> {
+        let place = session.place(&key);
+        let locked = async { Ok(place.lock_owned().await) };
+        let mut place = session.until_ended(locked).await?;
+        if place.count > 0 {
+            place.count += 1;
+            let token = place.token;
+            return Ok(Entered::Again(Held::new(session, key, token)));
+        }
+        let putting = put(session.clone(), key.clone(), value, compare);
+        let mut contender = Self {
+            session: session.clone(),
+            key,
+            token: 0,
+            place: Some(place),
+            putting: Some(session.client().spawn_farewell(putting)),
+        };
+        contender.token = contender.entered().await?;
+        Ok(Entered::Waiting(contender))
+    }
+
+    /// Waits for the put, and returns the key's create revision.
+    async fn entered(&mut self) -> Result<i64, Error> {
+        let putting = self.putting.as_mut().expect("it was just begun");
+        let entered = putting.await;
+        self.putting = None;
+        entered
+            .ok()
+            .flatten()
+            .unwrap_or(Err(Error::Closed("the client")))
+    }
+
+    pub(super) fn key(&self) -> &Bytes {
+        &self.key
+    }
+
+    pub(super) fn token(&self) -> i64 {
+        self.token
+    }
+
+    /// Waits until it is at the head of a line.
+    pub(super) async fn wait(self, line: &Line) -> Result<Held, Error> {
+        turn::wait(&self.session, &self.key, self.token, line).await?;
+        Ok(self.hold())
+    }
+
+    /// Holds the key if it is at the head of a line, and deletes it if not.
+    pub(super) async fn hold_at_once(self, line: &Line) -> Result<Option<Held>, Error> {
+        let before = turn::before(&self.session, &self.key, self.token, line).await?;
+        if before.is_none() {
+            return Ok(Some(self.hold()));
+        }
+        self.withdraw().await?;
+        Ok(None)
+    }
+
+    /// It is at the head.
+    pub(super) fn hold(mut self) -> Held {
+        let mut place = self.place.take().expect("taken once, here or in withdraw");
+        (place.count, place.token) = (1, self.token);
+        Held::new(&self.session, self.key.clone(), self.token)
+    }
+
+    /// Deletes the key.
+    pub(super) async fn withdraw(mut self) -> Result<(), Error> {
+        delete(&self.session, &self.key, self.token).await?;
+        self.place = None;
+        Ok(())
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        let (session, key) = (self.session.clone(), self.key.clone());
+        let putting = self.putting.take();
+        self.session.client().spawn_farewell(async move {
+            if let Some(putting) = putting {
+                let _ = putting.await;
+            }
+            // Its create revision may be unknown, and it may be another session's.
+            let is_ours = txn::leased(key.clone(), session.id());
+            let request = txn::when([is_ours], [txn::delete(key)]);
+            // If the session ends, its keys go with it.
+            let _ = persist_txn(&session, &request).await;
+            drop(place);
+        });
+    }
+}
+
+impl Held {
+    fn new(session: &Session, key: Bytes, token: i64) -> Self {
+        Self {
+            session: session.clone(),
+            key,
+            token,
+            released: false,
+        }
+    }
+
+    /// The key that exists while this is held.
+    pub fn key(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// The fencing token: the key's create revision, which grows with every owner.
+    pub fn token(&self) -> i64 {
+        self.token
+    }
+
+    /// The session that holds it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// True unless the session is lost or closed. Looks at the clock, and asks no server: a write
+    /// that must not happen without the lock needs its [`Held::guard`].
+    pub fn is_held(&self) -> bool {
+        self.session.is_alive()
+    }
+
+    /// A comparison that is true while this is held, for a transaction (K1).
+    pub fn guard(&self) -> Compare {
+        txn::owner(self.key.clone(), self.token)
+    }
+
+    /// What happens to it from now on: that it is lost, or that someone asks for it.
+    pub fn events(&self) -> OwnerEvents {
+        OwnerEvents::new(self.session.clone(), self.key.clone(), self.token)
+    }
+
+    /// Returns when it is lost, or when its session is closed.
+    pub async fn lost(&self) {
+        let mut events = self.events();
+        while let Some(event) = events.next().await {
+            if event == OwnerEvent::Lost {
+                return;
+            }
+        }
+    }
+
+    /// Releases it. What was locked several times is released as often. After an error the release
+    /// goes on in the background.
+    pub async fn release(mut self) -> Result<(), Error> {
+        self.released = true;
+        let release = release(self.session.clone(), self.key.clone(), self.token);
+        let client = self.session.client().clone();
+        let releasing = client.spawn_farewell(release);
+        let released = async {
+            let released = releasing.await.ok().flatten();
+            released.unwrap_or(Err(Error::Closed("the client")))
+        };
+        super::within(client.deadline(), self.session.until_ended(released)).await
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.released {
+            let release = release(self.session.clone(), self.key.clone(), self.token);
+            self.session.client().spawn_farewell(release);
+        }
+    }
+}
+
+/// Puts a contender's key, and returns its create revision.
+async fn put(
+    session: Session,
+    key: Bytes,
+    value: Bytes,
+    compare: Option<Compare>,
+) -> Result<i64, Error> {
+    // If an attempt was executed without an answer, the next one finds the key, and keeps its
+    // create revision.
+    let is_of_key = compare.as_ref().is_some_and(|compare| compare.key == key);
+    let put = txn::put_leased(key.clone(), value, session.id());
+    let get = txn::get(key.clone());
+    let request = txn::when_else(compare, [put, get.clone()], [get]);
+    let response = persist_txn(&session, &request).await?;
+    let succeeded = response.succeeded;
+    let [own] = txn::reads(response)?;
+    let own = own.kvs.first();
+    // The comparison with the key itself fails after an attempt that was executed, too.
+    let is_ours = own.is_some_and(|kv| kv.lease == session.id());
+    let has_entered = succeeded || is_of_key && is_ours;
+    if !has_entered {
+        let text = match is_of_key {
+            true => "someone else has it",
+            false => "the session holds another part, and would wait for itself",
+        };
+        return Err(Error::Invalid(format!("{}: {text}", key.escape_ascii())));
+    }
+    let own = own.ok_or(Error::Protocol("a key that was just put is missing"))?;
+    Ok(own.create_revision)
+}
+
+async fn release(session: Session, key: Bytes, token: i64) -> Result<(), Error> {
+    let place = session.place(&key);
+    let mut place = place.lock().await;
+    place.count -= 1;
+    if place.count > 0 {
+        return Ok(());
+    }
+    delete(&session, &key, token).await
+}
+
+/// Deletes a contender's key. One that is gone already, or is someone's later key, stays.
+async fn delete(session: &Session, key: &Bytes, token: i64) -> Result<(), Error> {
+    let request = txn::when([txn::owner(key.clone(), token)], [txn::delete(key.clone())]);
+    persist_txn(session, &request).await?;
+    Ok(())
+}
