@@ -1,0 +1,197 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// callOf is what the client must know of a unary call to send it.
+type callOf struct {
+	method          string
+	isRead, isLogin bool
+	options         []grpc.CallOption
+}
+
+// errSilent cancels an attempt at an endpoint that is silent (C2).
+var errSilent = errors.New("the endpoint does not answer")
+
+// call sends a unary call until it is answered, as long as its deadline, R2 and R3 allow.
+func (c *Client) call(ctx context.Context, of callOf, request, reply any) error {
+	if ctx.Err() != nil {
+		return fromContext(ctx)
+	}
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	deadline, _ := ctx.Deadline()
+	patience := min(silentAfter, time.Until(deadline)/2)
+
+	var last *Error // the failure of the former attempt
+	resends := 0
+	for round := c.rotation.begin(); ; {
+		e := round.pick()
+		if e == nil {
+			if !pausing(ctx, round.again(), nil) {
+				return timeUp(ctx, of, attempt{err: ctx.Err()}, last)
+			}
+			continue
+		}
+		for {
+			token, err := c.token(ctx, of)
+			if err != nil {
+				return err
+			}
+			a := c.attempt(ctx, e, of, token, patience, request, reply)
+			if a.err == nil {
+				e.join()
+				return nil
+			}
+			if ctx.Err() != nil {
+				return timeUp(ctx, of, a, nil)
+			}
+			failure, canMove := judge(of, a)
+			if isRefusedToken(failure) && token != nil && resends < resendsMax {
+				resends++
+				c.login.forget(*token)
+				continue
+			}
+			if !canMove {
+				return failure
+			}
+			switch {
+			case failure.Kind == KindDeadline:
+				last = failure
+			case failure.Name == "":
+				e.leave()
+				fallthrough
+			default:
+				last = unavailable(e, failure, a.err)
+			}
+			break
+		}
+	}
+}
+
+// unavailable is the error of a call that one endpoint has failed, and that no other one could answer.
+func unavailable(e *endpoint, failure *Error, cause error) *Error {
+	u := *ErrUnavailable
+	u.Name, u.Code, u.cause = failure.Name, failure.Code, cause
+	u.Text = e.target.text + ": " + failure.Text
+	return &u
+}
+
+// token returns the token to send with a call: nil without a user.
+func (c *Client) token(ctx context.Context, of callOf) (*string, error) {
+	if c.login == nil || of.isLogin {
+		return nil, nil
+	}
+	token, err := c.login.get(ctx)
+	return &token, err
+}
+
+// attempt is what came of sending a call to one endpoint.
+type attempt struct {
+	err error
+	// sent says that the server may have seen the call.
+	sent bool
+	// isSilent says that the attempt was given up because the endpoint is silent.
+	isSilent bool
+}
+
+func (c *Client) attempt(ctx context.Context, e *endpoint, of callOf, token *string, patience time.Duration, request, reply any) attempt {
+	e.connect()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	state := &sending{}
+	stop := c.watchSilence(e, patience, func() {
+		// A write that was sent cannot go elsewhere: its answer may still come.
+		if of.isRead || !state.sent.Load() {
+			cancel(errSilent)
+		}
+	})
+	defer stop()
+	tagged := withToken(context.WithValue(ctx, sendingKey{}, state), token)
+	err := e.conn.Invoke(tagged, of.method, request, reply, of.options...)
+	return attempt{err: err, sent: state.sent.Load(), isSilent: context.Cause(ctx) == errSilent}
+}
+
+// watchSilence takes the endpoint out of the rotation and calls then, if nothing comes from it for
+// patience, counted from now. The returned function ends that.
+func (c *Client) watchSilence(e *endpoint, patience time.Duration, then func()) (stop func()) {
+	done := make(chan struct{})
+	var check func()
+	schedule := func(after time.Duration) {
+		time.AfterFunc(after, check)
+	}
+	check = func() {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		if silent := e.silentFor(); silent < patience {
+			schedule(patience - silent)
+			return
+		}
+		e.leave()
+		then()
+	}
+	schedule(patience)
+	return func() { close(done) }
+}
+
+// judge says what a failed attempt means for the call, and whether the call may go to another
+// endpoint: a read if its endpoint is unavailable or silent, a write if it was not executed.
+func judge(of callOf, a attempt) (failure *Error, canMove bool) {
+	if a.isSilent {
+		if a.sent && !of.isRead {
+			return ErrMaybeHappened.because(a.err, "%v", errSilent), false
+		}
+		return ErrUnavailable.because(a.err, "%v", errSilent), true
+	}
+	failure = fromStatus(a.err, !of.isRead)
+	code := status.Code(a.err)
+	switch {
+	case code == codes.DeadlineExceeded, code == codes.Canceled:
+		// The server counts the deadline, too, and may be first. Or it gives calls up as it ends.
+		late := lateError(of, a, a.err)
+		late.Name, late.Code = failure.Name, code
+		return late, of.isRead
+	case failure.Name != "" && of.isRead:
+		return failure, failure.Retry || failure.Code == codes.Unavailable
+	case failure.Name != "":
+		return failure, isNotExecuted(failure)
+	case !a.sent && failure.Kind == KindMaybe:
+		return ErrUnavailable.because(a.err, "%s", status.Convert(a.err).Message()), code == codes.Unavailable
+	}
+	return failure, of.isRead && code == codes.Unavailable
+}
+
+// timeUp is the error of a call whose context has ended during an attempt, or between attempts, the
+// last of which failed with last.
+func timeUp(ctx context.Context, of callOf, a attempt, last *Error) *Error {
+	end := fromContext(ctx)
+	if end.Kind == KindDeadline {
+		if last != nil {
+			return last
+		}
+		return lateError(of, a, ctx.Err())
+	}
+	end.Maybe = a.sent && !of.isRead
+	return end
+}
+
+// lateError is the error of a call that was not answered in time.
+func lateError(of callOf, a attempt, cause error) *Error {
+	switch {
+	case of.isRead:
+		return ErrDeadline.because(cause, "")
+	case a.sent:
+		return ErrMaybeHappened.because(cause, "not answered in time")
+	}
+	return ErrUnavailable.because(cause, "there was no connection in time")
+}

@@ -1,0 +1,169 @@
+package client
+
+import (
+	"context"
+
+	"conclave.dev/client/api"
+)
+
+// Compare is a condition of a transaction. Create, Mod, Version, Value and Owner make one.
+type Compare = *api.Compare
+
+// Operation is a step of a transaction. OpPut, OpGet and OpDelete make one.
+type Operation = *api.RequestOp
+
+// Relation is how a transaction compares.
+type Relation = api.Compare_CompareResult
+
+// Relations of what a key has to the operand of a comparison.
+const (
+	Equal    Relation = api.Compare_EQUAL
+	NotEqual Relation = api.Compare_NOT_EQUAL
+	Less     Relation = api.Compare_LESS
+	Greater  Relation = api.Compare_GREATER
+)
+
+// Create compares the revision at which a key was created: 0 if there is no such key.
+func Create(key string, is Relation, revision int64) Compare {
+	return &api.Compare{
+		Key: []byte(key), Target: api.Compare_CREATE, Result: is,
+		TargetUnion: &api.Compare_CreateRevision{CreateRevision: revision},
+	}
+}
+
+// Mod compares the revision at which a key was last written: 0 if there is no such key.
+func Mod(key string, is Relation, revision int64) Compare {
+	return &api.Compare{
+		Key: []byte(key), Target: api.Compare_MOD, Result: is,
+		TargetUnion: &api.Compare_ModRevision{ModRevision: revision},
+	}
+}
+
+// Version compares how often a key was written since its creation: 0 if there is no such key.
+func Version(key string, is Relation, version int64) Compare {
+	return &api.Compare{
+		Key: []byte(key), Target: api.Compare_VERSION, Result: is,
+		TargetUnion: &api.Compare_Version{Version: version},
+	}
+}
+
+// Value compares a key's value. It does not hold if there is no such key.
+func Value(key string, is Relation, value string) Compare {
+	return &api.Compare{
+		Key: []byte(key), Target: api.Compare_VALUE, Result: is, TargetUnion: &api.Compare_Value{Value: []byte(value)},
+	}
+}
+
+// Owner holds as long as the key of a lock or of a leader still is the one with this fencing token
+// (K1). A transaction with it takes effect only while the lock is held.
+func Owner(key string, token int64) Compare { return Create(key, Equal, token) }
+
+// overPrefix makes a comparison one of every key with the prefix; without any key, it is one of a key
+// that does not exist.
+func overPrefix(c Compare) Compare {
+	c.RangeEnd = prefixEnd(c.Key)
+	return c
+}
+
+// leaseIs compares the lease that a key is attached to: 0 for none.
+func leaseIs(key string, is Relation, lease int64) Compare {
+	return &api.Compare{
+		Key: []byte(key), Target: api.Compare_LEASE, Result: is, TargetUnion: &api.Compare_Lease{Lease: lease},
+	}
+}
+
+// OpPut is Put in a transaction.
+func OpPut(key, value string, options ...Option) Operation {
+	return &api.RequestOp{Request: &api.RequestOp_RequestPut{RequestPut: operate(key, options).putRequest(value)}}
+}
+
+// OpGet is Get in a transaction.
+func OpGet(key string, options ...Option) Operation {
+	return &api.RequestOp{Request: &api.RequestOp_RequestRange{RequestRange: operate(key, options).rangeRequest()}}
+}
+
+// OpDelete is Delete in a transaction.
+func OpDelete(key string, options ...Option) Operation {
+	request := operate(key, options).deleteRequest()
+	return &api.RequestOp{Request: &api.RequestOp_RequestDeleteRange{RequestDeleteRange: request}}
+}
+
+// Txn is a transaction: if all comparisons hold, one list of operations runs, else the other. All of
+// it is one step.
+type Txn struct {
+	client  *Client
+	request api.TxnRequest
+}
+
+// Txn begins a transaction. Nothing is sent before Commit.
+func (c *Client) Txn() *Txn { return &Txn{client: c} }
+
+// If adds comparisons.
+func (t *Txn) If(compares ...Compare) *Txn {
+	t.request.Compare = append(t.request.Compare, compares...)
+	return t
+}
+
+// Then adds operations to run if all comparisons hold.
+func (t *Txn) Then(operations ...Operation) *Txn {
+	t.request.Success = append(t.request.Success, operations...)
+	return t
+}
+
+// Else adds operations to run otherwise.
+func (t *Txn) Else(operations ...Operation) *Txn {
+	t.request.Failure = append(t.request.Failure, operations...)
+	return t
+}
+
+// Commit sends the transaction.
+func (t *Txn) Commit(ctx context.Context) (*api.TxnResponse, error) {
+	for _, compare := range t.request.Compare {
+		if len(compare.Key) == 0 {
+			return nil, invalid("a comparison's key is empty")
+		}
+	}
+	for _, list := range [][]Operation{t.request.Success, t.request.Failure} {
+		for _, operation := range list {
+			if hasEmptyKey(operation) {
+				return nil, invalid("an operation's key is empty")
+			}
+		}
+	}
+	return api.NewKVClient(t.client.Conn()).Txn(ctx, &t.request)
+}
+
+// hasEmptyKey reports whether OpPut, OpGet or OpDelete was given no key.
+func hasEmptyKey(operation Operation) bool {
+	switch operation := operation.Request.(type) {
+	case *api.RequestOp_RequestPut:
+		return len(operation.RequestPut.GetKey()) == 0
+	case *api.RequestOp_RequestRange:
+		return len(operation.RequestRange.GetKey()) == 0
+	case *api.RequestOp_RequestDeleteRange:
+		return len(operation.RequestDeleteRange.GetKey()) == 0
+	}
+	return false
+}
+
+// settle commits a transaction that can run twice with the same result, again and again until there
+// is an answer: an answer that was lost is no reason to fail.
+func (t *Txn) settle(ctx context.Context) (*api.TxnResponse, error) { return t.settleWhile(ctx, ctx) }
+
+// settleWhile is settle, but begins no new attempt after want has ended.
+func (t *Txn) settleWhile(ctx, want context.Context) (*api.TxnResponse, error) {
+	for pause := roundPauseMin; ; pause = min(2*pause, roundPauseMax) {
+		response, err := t.Commit(ctx)
+		if err == nil || !isWorthAnother(err) {
+			return response, err
+		}
+		if ctx.Err() != nil || t.client.ctx.Err() != nil || !pausing(want, pause, t.client.ctx.Done()) {
+			return nil, err
+		}
+	}
+}
+
+// kvsOf returns the keys that the operation number i of a transaction has read.
+func kvsOf(response *api.TxnResponse, i int) []*api.KeyValue {
+	return response.Responses[i].GetResponseRange().GetKvs()
+}
