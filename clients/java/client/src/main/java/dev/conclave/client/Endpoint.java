@@ -1,0 +1,56 @@
+package dev.conclave.client;
+
+import java.net.URI;
+import java.net.URISyntaxException;
+
+/** The address of a server (C1). */
+record Endpoint(String text, boolean tls, String host, int port, String path) {
+  /** Parses an endpoint. {@code withTls}: TLS is configured, so {@code host:port} is {@code https}. */
+  static Endpoint parse(String text, boolean withTls) {
+    if (text == null || text.isBlank()) {
+      throw ConclaveException.invalid("an endpoint is empty; give http://host:port");
+    }
+    Endpoint endpoint = parsed(text.strip(), withTls);
+    if (endpoint.tls && !withTls) {
+      throw bad(text, "needs the CA to trust: give the builder's tls a CA file");
+    }
+    return endpoint;
+  }
+
+  private static Endpoint parsed(String text, boolean withTls) {
+    for (String scheme : new String[] {"unix://", "unixs://"}) {
+      if (text.startsWith(scheme)) {
+        String path = text.substring(scheme.length());
+        if (!path.startsWith("/") || path.length() == 1) {
+          throw bad(text, "needs an absolute path: " + scheme + "/path");
+        }
+        return new Endpoint(text, scheme.equals("unixs://"), "localhost", 0, path);
+      }
+    }
+    String url = text.contains("://") ? text : (withTls ? "https://" : "http://") + text;
+    URI uri;
+    try {
+      uri = new URI(url);
+    } catch (URISyntaxException error) {
+      throw bad(text, "is not a URL: " + error.getReason());
+    }
+    String scheme = uri.getScheme();
+    if (!"http".equals(scheme) && !"https".equals(scheme)) {
+      throw bad(text, "does not begin with http://, https://, unix:// or unixs://");
+    }
+    if (uri.getHost() == null || uri.getPort() < 1 || uri.getPort() > 65535) {
+      throw bad(text, "needs a host and a port: http://host:port");
+    }
+    boolean more = uri.getRawUserInfo() != null || uri.getRawQuery() != null || uri.getRawFragment() != null;
+    if (more || !(uri.getRawPath().isEmpty() || uri.getRawPath().equals("/"))) {
+      throw bad(text, "has more than a host and a port");
+    }
+    // The brackets around an IPv6 address are the URL's.
+    String host = uri.getHost().replaceAll("[\\[\\]]", "");
+    return new Endpoint(text, scheme.equals("https"), host, uri.getPort(), null);
+  }
+
+  private static ConclaveException bad(String text, String problem) {
+    return ConclaveException.invalid("the endpoint \"" + text + "\" " + problem);
+  }
+}

@@ -1,0 +1,128 @@
+package dev.conclave.client;
+
+import com.google.protobuf.ByteString;
+import dev.conclave.client.api.KeyValue;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * A mutex (K2): fair, and reentrant for its session, which has one place in the queue. Shared with etcd's {@code concurrency}
+ * package and with the API's {@code Lock} call.
+ */
+public final class Mutex extends MutexView {
+  private final Session session;
+  private final Core core;
+  private final String id;
+  private final ByteString prefix;
+  private final ByteString key;
+
+  Mutex(Session session, String name) {
+    super(session.calls(), name);
+    this.session = session;
+    this.core = session.core();
+    this.prefix = Keys.bytes(name + "/");
+    this.id = "mutex " + name;
+    this.key = Keys.bytes(name + "/" + session.id());
+  }
+
+  private Place place() {
+    return session.place(id, () -> Place.queued(session, id, prefix, key, true));
+  }
+
+  /**
+   * Waits for the mutex.
+   *
+   * @return the lock; release it as often as it was taken
+   */
+  public Lock lock() {
+    return core.await(locking(null));
+  }
+
+  /**
+   * Waits for the mutex for at most a time.
+   *
+   * @param timeout the time, after which it fails with {@link ErrorKind#DEADLINE}
+   * @return the lock; release it as often as it was taken
+   */
+  public Lock lock(Duration timeout) {
+    return core.await(locking(timeout));
+  }
+
+  /**
+   * Waits for the mutex. Cancelling the future gives up the place in the queue.
+   *
+   * @return the lock; release it as often as it was taken
+   */
+  public CompletableFuture<Lock> lockAsync() {
+    return core.publish(locking(null));
+  }
+
+  /**
+   * Waits for the mutex for at most a time. Cancelling the future gives up the place in the queue.
+   *
+   * @param timeout the time, after which it fails with {@link ErrorKind#DEADLINE}
+   * @return the lock; release it as often as it was taken
+   */
+  public CompletableFuture<Lock> lockAsync(Duration timeout) {
+    return core.publish(locking(timeout));
+  }
+
+  /**
+   * Takes the mutex if it is free.
+   *
+   * @return the lock, if it was free
+   */
+  public Optional<Lock> tryLock() {
+    return core.await(trying());
+  }
+
+  /**
+   * Takes the mutex if it is free.
+   *
+   * @return the lock, if it was free
+   */
+  public CompletableFuture<Optional<Lock>> tryLockAsync() {
+    return core.publish(trying());
+  }
+
+  private Core.Running<Lock> locking(Duration timeout) {
+    return core.wait(
+        "waiting for a mutex",
+        timeout,
+        op -> place().acquire(op, ByteString.EMPTY).thenApply(Lock::new));
+  }
+
+  private Core.Running<Optional<Lock>> trying() {
+    return core.call(
+        "trying a mutex",
+        op -> place().tryAcquire(op, this::take).thenApply(taken -> taken.map(Lock::new)));
+  }
+
+  /** Queues the key only if there is no other, in one transaction: nobody waits behind a mere attempt. */
+  private CompletableFuture<Long> take(Op op) {
+    return take(session, op, prefix, key, ByteString.EMPTY);
+  }
+
+  static CompletableFuture<Long> take(
+      Session session, Op op, ByteString contenders, ByteString key, ByteString value) {
+    Txn take =
+        Txn.when(Compares.none(contenders), Compares.absent(key))
+            .then(Ops.put(key, value, session.lease()))
+            .otherwise(Ops.range(Contention.first(contenders)), Ops.get(key));
+    return Contention.txn(session, op, take)
+        .thenApply(
+            answer -> {
+              if (answer.getSucceeded()) {
+                return answer.getHeader().getRevision();
+              }
+              List<KeyValue> first = Kv.found(answer, 0);
+              List<KeyValue> own = Kv.found(answer, 1);
+              // Its own, from an attempt whose answer was lost.
+              boolean mine = !own.isEmpty() && (first.isEmpty() || first.get(0).getKey().equals(key)
+                  || first.get(0).getCreateRevision() > own.get(0).getCreateRevision());
+              return mine ? own.get(0).getCreateRevision() : 0L;
+            });
+  }
+}

@@ -1,0 +1,200 @@
+package dev.conclave.client;
+
+import com.google.protobuf.ByteString;
+import dev.conclave.client.api.Event;
+import dev.conclave.client.api.TxnResponse;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+
+/**
+ * A key that owns something, from its acquisition to its release or loss. Several handles share one if the owner is reentrant.
+ * Belongs to the core's thread, except for {@link #isValid()}.
+ */
+final class Ownership {
+  /** The value by which an owner is asked to release (K3). */
+  static final ByteString REVOKE = ByteString.copyFromUtf8("revoke");
+
+  /** A critical section shorter than this has no watch on its key, which costs a stream. */
+  private static final long WATCH_AFTER = TimeUnit.MILLISECONDS.toNanos(100);
+
+  private final Session session;
+  private final ByteString key;
+  private final long token;
+  private final boolean revocable;
+  private final Function<Op, CompletableFuture<Void>> release;
+  private final List<Runnable> lostListeners = new ArrayList<>();
+  private final List<Runnable> revokeListeners = new ArrayList<>();
+  private final Runnable sessionEnded = this::lose;
+  private final Future<?> watchLater;
+  private WatchStream watch;
+  private boolean asked;
+  private volatile boolean lost;
+  private volatile boolean released;
+
+  Ownership(
+      Session session,
+      ByteString key,
+      long token,
+      boolean revocable,
+      Function<Op, CompletableFuture<Void>> release) {
+    this.session = session;
+    this.key = key;
+    this.token = token;
+    this.revocable = revocable;
+    this.release = release;
+    this.watchLater = session.core().after(WATCH_AFTER, this::watch);
+    session.whenEnded(sessionEnded);
+  }
+
+  Session session() {
+    return session;
+  }
+
+  ByteString key() {
+    return key;
+  }
+
+  long token() {
+    return token;
+  }
+
+  boolean isValid() {
+    return !lost && !released && session.isAlive();
+  }
+
+  void onLost(Runnable listener) {
+    if (lost) {
+      session.core().callback(listener);
+      return;
+    }
+    session.core().execute(
+        () -> {
+          if (lost) {
+            session.core().callback(listener);
+          } else {
+            lostListeners.add(listener);
+            watch();
+          }
+        });
+  }
+
+  void onRevoke(Runnable listener) {
+    session.core().execute(
+        () -> {
+          revokeListeners.add(listener);
+          if (asked) {
+            session.core().callback(listener);
+          }
+          watch();
+        });
+  }
+
+  CompletableFuture<Void> release(Op op) {
+    return release.apply(op);
+  }
+
+  /** Ends it without a loss: its last handle is released. */
+  void released() {
+    released = true;
+    end();
+  }
+
+  private void end() {
+    watchLater.cancel(false);
+    session.forgetDependent(sessionEnded);
+    if (watch != null) {
+      watch.close();
+    }
+  }
+
+  void lose() {
+    if (lost || released) {
+      return;
+    }
+    lost = true;
+    end();
+    lostListeners.forEach(session.core()::callback);
+    lostListeners.clear();
+  }
+
+  /** Watches the key, from its creation on: nothing is missed, however late this is. */
+  private void watch() {
+    if (watch == null && !lost && !released) {
+      watch(token + 1);
+    }
+  }
+
+  private void watch(long from) {
+    watch =
+        WatchStream.open(
+            session.calls(),
+            WatchStream.Range.key(key),
+            from,
+            new WatchStream.Sink() {
+              @Override
+              public void events(List<Event> events) {
+                watch.consumed();
+                events.forEach(Ownership.this::happened);
+              }
+
+              @Override
+              public void ended(ConclaveException why) {
+                if (why.kind() == ErrorKind.COMPACTED) {
+                  rewatch();
+                } else {
+                  session.core().log("the key of a lock can no longer be watched", why);
+                }
+              }
+            });
+  }
+
+  /** The history since the creation is compacted: looks at the key itself, and watches from there. */
+  private void rewatch() {
+    Txn look = Txn.when(Compares.owner(key, token)).then(Ops.get(key));
+    Core.Running<TxnResponse> looking =
+        session.core()
+            .internal("looking at a lock", null, true, op -> {
+              session.bind(op);
+              return Contention.txn(session.calls(), op, look, Calls.Mode.READ)
+                  .whenComplete((answer, failure) -> session.unbind(op));
+            });
+    looking.result()
+        .thenAccept(
+            answer -> {
+              if (lost || released) {
+                return;
+              }
+              if (!answer.getSucceeded()) {
+                session.check();
+                lose();
+                return;
+              }
+              if (revocable && Kv.found(answer, 0).get(0).getValue().equals(REVOKE)) {
+                revoke();
+              }
+              watch(answer.getHeader().getRevision() + 1);
+            });
+  }
+
+  private void revoke() {
+    asked = true;
+    revokeListeners.forEach(session.core()::callback);
+  }
+
+  private void happened(Event event) {
+    if (lost || released) {
+      return;
+    }
+    if (event.getType() == Event.EventType.DELETE) {
+      // Either the lease is gone, of which the session should learn, or somebody deleted the key.
+      session.check();
+      lose();
+    } else if (revocable && event.getKv().getValue().equals(REVOKE)) {
+      revoke();
+    }
+  }
+}
