@@ -1,0 +1,204 @@
+"""Unary calls: attempts on one endpoint after the other, until the deadline (R1 to R3).
+
+A read goes on to the next endpoint when its endpoint is silent, and takes whichever answer comes
+first. A write has one attempt at a time, and a further one only if those before are known not to
+have been executed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from . import errors
+from ._background import End, cancel_and_wait
+from ._connection import Metadata, Unreachable, was_not_sent
+from ._method import Method, Request, Response
+from ._pause import Backoff
+from ._rotation import Endpoint, Rotation
+
+# A call that is unanswered for this long, with nothing else from its endpoint, makes it silent.
+SILENCE = 2.0
+
+
+class RefusedToken(Exception):
+    """The server refused the call's token, so the call was not executed."""
+
+    def __init__(self, error: grpc.aio.AioRpcError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Attempts:
+    """All attempts of one call."""
+
+    def __init__(
+        self,
+        rotation: Rotation,
+        closed: End,
+        method: Method[Any, Any],
+        request: Any,
+        metadata: Metadata,
+        *,
+        write: bool,
+        deadline: float,
+        timeout: float,
+    ) -> None:
+        self._rotation = rotation
+        self._closed = closed
+        self._method = method
+        self._request = request
+        self._metadata = metadata
+        self._write = write
+        self._deadline = deadline
+        self._silence = min(SILENCE, timeout / 2)
+        self._running: dict[asyncio.Task[Any], Endpoint] = {}
+        # Endpoints that the call was sent to and that are to answer it.
+        self._sent_to: set[Endpoint] = set()
+        self._was_sent = False
+        # Endpoints of the present round.
+        self._tried: set[Endpoint] = set()
+        self._last = "no endpoint was tried"
+
+    async def run(self) -> Any:
+        """Returns the response, or raises an error of this package or `RefusedToken`."""
+        backoff = Backoff()
+        try:
+            while True:
+                endpoint = self._rotation.next(self._tried | set(self._running.values()))
+                if endpoint is not None:
+                    self._tried.add(endpoint)
+                    done = await self._try(endpoint)
+                elif self._running:
+                    done = await self._wait(set(self._running))
+                else:
+                    self._tried.clear()
+                    done = await self._wait(set(), backoff.next())
+                for task in done:
+                    self._running.pop(task, None)
+                    if self._ends(task):
+                        return task.result()
+        except asyncio.CancelledError as error:
+            # For those who catch it: whether a write may have happened (R4).
+            error.maybe = self._write and self._was_sent  # type: ignore[attr-defined]
+            raise
+        finally:
+            for task in list(self._running):
+                await cancel_and_wait(task)
+
+    async def _try(self, endpoint: Endpoint) -> set[asyncio.Task[Any]]:
+        """Begins an attempt and waits until another one may begin, or any has ended."""
+        silent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = asyncio.ensure_future(self._attempt(endpoint, silent))
+        self._running[task] = endpoint
+        waiting: set[asyncio.Future[Any]] = set(self._running)
+        if not self._write:
+            waiting.add(silent)
+        return await self._wait(waiting)
+
+    async def _wait(self, futures: set[Any], pause: float | None = None) -> set[asyncio.Task[Any]]:
+        """Waits for one of the futures, for the end of a pause, the deadline, or `closed`."""
+        left = self._deadline - time.monotonic()
+        timeout = left if pause is None else min(pause, left)
+        if timeout > 0:
+            await asyncio.wait(
+                futures | {self._closed.future},
+                timeout=timeout,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        done = {task for task in self._running if task.done()}
+        if self._closed.is_set:
+            raise errors.ClosedError("the client is closed", maybe=self._write and self._was_sent)
+        if time.monotonic() >= self._deadline and not done:
+            raise self._too_late()
+        return done
+
+    def _too_late(self) -> errors.ConclaveError:
+        if self._sent_to:
+            return errors.time_was_up(write=self._write)
+        return errors.UnavailableError(
+            f"no endpoint was ready before the deadline; the last problem: {self._last}"
+        )
+
+    async def _attempt(self, endpoint: Endpoint, silent: asyncio.Future[None]) -> Any:
+        connection = await endpoint.connection()
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise Unreachable(f"{endpoint.url}: connected too late")
+        self._sent_to.add(endpoint)
+        self._was_sent = True
+        call = asyncio.ensure_future(
+            connection.unary(self._method, self._request, left, self._metadata)
+        )
+        began = time.monotonic()
+        try:
+            while not call.done():
+                quiet_until = max(began, connection.heard) + self._silence
+                if silent.done():
+                    await asyncio.wait({call})
+                elif time.monotonic() >= quiet_until:
+                    endpoint.leave()
+                    silent.set_result(None)
+                else:
+                    await asyncio.wait({call}, timeout=quiet_until - time.monotonic())
+            return call.result()
+        finally:
+            await cancel_and_wait(call)
+            self._sent_to.discard(endpoint)
+
+    def _ends(self, task: asyncio.Task[Any]) -> bool:
+        """Returns true if the attempt has a result; raises its error if it is the call's."""
+        error = task.exception()
+        if error is None:
+            return True
+        if isinstance(error, Unreachable):
+            self._last = str(error)
+            return False
+        if not isinstance(error, grpc.aio.AioRpcError):
+            raise error
+        details = errors.bare_text(error.details() or "")
+        if details in errors.REFUSED_TOKEN:
+            raise RefusedToken(error)
+        if self._may_try_again(error, details):
+            self._last = details
+            self._was_sent = bool(self._sent_to)
+            return False
+        raise errors.from_status(error.code(), details, write=self._write)
+
+    def _may_try_again(self, error: grpc.aio.AioRpcError, details: str) -> bool:
+        row = errors.table_row(details)
+        if row is not None:
+            return row.retry and not (self._write and row.maybe)
+        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+            return False
+        return not self._write or was_not_sent(error)
+
+
+async def call(
+    rotation: Rotation,
+    closed: End,
+    method: Method[Request, Response],
+    request: Request,
+    metadata: Metadata,
+    *,
+    write: bool,
+    deadline: float,
+    timeout: float,
+) -> Response:
+    """Sends a call until it has a result; see `Attempts`."""
+    attempts = Attempts(
+        rotation,
+        closed,
+        method,
+        request,
+        metadata,
+        write=write,
+        deadline=deadline,
+        timeout=timeout,
+    )
+    response: Response = await attempts.run()
+    return response

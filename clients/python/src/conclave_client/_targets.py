@@ -1,0 +1,57 @@
+"""Endpoints as users write them, and the gRPC targets that they mean (C1)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Iterable
+
+from ._tls import TlsFiles
+from .errors import InvalidError
+
+_HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s\[\]/:@?#]+):(\d{1,5})")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One server: the endpoint as written, gRPC's name for it, and its TLS files."""
+
+    url: str
+    address: str
+    tls: TlsFiles | None
+
+
+def parse_endpoints(endpoints: str | Iterable[str], tls: TlsFiles | None) -> list[Target]:
+    """Checks all endpoints. A string may have several, separated by commas."""
+    if isinstance(endpoints, str):
+        endpoints = endpoints.split(",")
+    targets = []
+    for url in endpoints:
+        if not isinstance(url, str):
+            raise InvalidError(f"the endpoint {url!r} is not a string")
+        target = _parse(url.strip(), tls)
+        if target not in targets:
+            targets.append(target)
+    if not targets:
+        raise InvalidError("no endpoint was given; for example http://127.0.0.1:2379")
+    return targets
+
+
+def _parse(url: str, tls: TlsFiles | None) -> Target:
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = ("http" if tls is None else "https"), url
+    secure = scheme in ("https", "unixs")
+    if secure and tls is None:
+        raise InvalidError(f"{url!r} needs the CA to trust: give `tls=Tls(ca=...)`")
+    if scheme in ("unix", "unixs") and separator:
+        if not rest.startswith("/") or len(rest) == 1:
+            raise InvalidError(f"{url!r} is not unix:///path")
+        return Target(url, f"unix://{rest}", tls if secure else None)
+    found = _HOST_PORT.fullmatch(rest) if scheme in ("http", "https") else None
+    if found is None or not 0 < int(found.group(1)) < 65536:
+        raise InvalidError(
+            f"{url!r} is not an endpoint: use http://host:port, https://host:port, "
+            "unix:///path, unixs:///path or host:port"
+        )
+    return Target(url, f"dns:///{rest}", tls if secure else None)

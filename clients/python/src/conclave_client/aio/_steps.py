@@ -1,0 +1,78 @@
+"""Steps of recipes, which are repeated while they fail for reasons that pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, Optional, TypeVar
+
+from .. import errors
+from .._background import until_first
+from .._core import Core, timeout_of
+from .._keys import prefix_range
+from .._pause import Backoff
+from .._proto import rpc_pb2
+from ..types import EventType
+from ._watch import Watch
+
+if TYPE_CHECKING:
+    from ._client import Client
+
+T = TypeVar("T")
+
+
+async def persist(core: Core, attempt: Callable[[], Awaitable[T]], *, wait: bool = True) -> T:
+    """Repeats a step that can be repeated although an earlier attempt may have happened.
+
+    Without `wait`, only attempts that may have happened are repeated, to find out their outcome.
+    """
+    backoff = Backoff()
+    while True:
+        try:
+            return await attempt()
+        except errors.ConclaveError as error:
+            if not (error.retry if wait else error.maybe):
+                raise
+        await core.pause(backoff.next())
+
+
+async def bounded(
+    client: Client, work: Coroutine[Any, Any, T], timeout: Optional[float], what: str
+) -> T:
+    """Runs what a recipe without a session waits for, until the client ends or the time is up."""
+    return await until_first(
+        work,
+        timeout_of(work, timeout),
+        lambda: errors.DeadlineError(f"{what}: the time was up"),
+        client._started().closed,
+    )
+
+
+async def wait_for_event(
+    core: Core, key: bytes, after: int, *kinds: EventType, prefix: bool = False
+) -> None:
+    """Waits for a put or delete of a key after a revision.
+
+    Returns, too, if the history since then is compacted: the caller looks again in any case.
+    """
+    start, end = prefix_range(key) if prefix else (key, b"")
+    filters = []
+    if EventType.PUT not in kinds:
+        filters.append(rpc_pb2.WatchCreateRequest.NOPUT)
+    if EventType.DELETE not in kinds:
+        filters.append(rpc_pb2.WatchCreateRequest.NODELETE)
+    create = rpc_pb2.WatchCreateRequest(
+        key=start,
+        range_end=end,
+        start_revision=after + 1,
+        progress_notify=True,
+        filters=filters,
+    )
+    try:
+        watch = await Watch._open(core, create)
+    except errors.CompactedError:
+        return
+    try:
+        await watch.__anext__()
+    except errors.CompactedError:
+        return
+    finally:
+        await watch.close()

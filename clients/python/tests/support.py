@@ -1,0 +1,120 @@
+"""Helpers of tests: waiting for conditions, and a proxy that makes faults."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Callable, Coroutine, List, Optional, Type, TypeVar
+
+from conclave_client._background import leftovers
+
+T = TypeVar("T")
+
+DEADLINE = 20.0
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs a test, and checks that it leaves nothing of the library behind."""
+
+    async def bounded() -> T:
+        return await asyncio.wait_for(work, 60)
+
+    before = leftovers()
+    result = asyncio.run(bounded())
+    # Threads of callbacks end by themselves.
+    give_up = time.monotonic() + DEADLINE
+    while leftovers() != before:
+        assert time.monotonic() < give_up, leftovers()
+        time.sleep(0.01)
+    return result
+
+
+def unique(name: str = "k") -> str:
+    """Returns a name that no other test uses."""
+    return f"{name}-{uuid.uuid4().hex}"
+
+
+async def until(condition: Callable[[], Any], what: str) -> None:
+    """Waits for a condition that comes from elsewhere."""
+    give_up = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < give_up, what
+        await asyncio.sleep(0.01)
+
+
+async def soon(work: Any) -> Any:
+    """Awaits something that comes within the deadline of tests."""
+    return await asyncio.wait_for(work, DEADLINE)
+
+
+class Proxy:
+    """A TCP proxy to a port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._server: Optional[asyncio.AbstractServer] = None
+        self._writers: List[asyncio.StreamWriter] = []
+        self._tasks: List[asyncio.Task[None]] = []
+        # While true, bytes are read and kept back in both directions.
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self.accepted = 0
+        # Parts of the stream that were kept back since `hold`.
+        self.kept = 0
+        self.url = ""
+
+    async def __aenter__(self) -> Proxy:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        self.cut()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def hold(self) -> None:
+        """Lets nothing through, in connections that stay open."""
+        self._gate.clear()
+        self.kept = 0
+
+    def pass_on(self) -> None:
+        self._gate.set()
+
+    def cut(self) -> None:
+        """Breaks all connections. New ones are accepted."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        try:
+            to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers += [writer, to_writer]
+        for source, sink in ((reader, to_writer), (to_reader, writer)):
+            self._tasks.append(asyncio.ensure_future(self._copy(source, sink)))
+
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(1 << 16):
+                self.kept += not self._gate.is_set()
+                await self._gate.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.transport.abort()

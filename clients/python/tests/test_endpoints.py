@@ -1,0 +1,129 @@
+"""Endpoints, TLS files and the environment (C1, C4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Mapping
+
+import pytest
+
+from conclave_client import Tls, errors
+from conclave_client._environment import duration, options_from_env
+from conclave_client._targets import parse_endpoints
+from conclave_client.aio import Client
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("http://10.0.0.1:2379", "dns:///10.0.0.1:2379"),
+        ("host.example:1", "dns:///host.example:1"),
+        ("http://[::1]:2379", "dns:///[::1]:2379"),
+        ("unix:///run/conclave.sock", "unix:///run/conclave.sock"),
+    ],
+)
+def test_forms(url: str, address: str) -> None:
+    (target,) = parse_endpoints(url, None)
+    assert target.address == address
+    assert target.tls is None
+
+
+def test_several_in_one_string() -> None:
+    targets = parse_endpoints("http://a:1, http://b:2,http://a:1", None)
+    assert [target.url for target in targets] == ["http://a:1", "http://b:2"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://",
+        "http://host",
+        "http://host:0",
+        "http://host:65536",
+        "http://host:port",
+        "http://host:1/path",
+        "http://user@host:1",
+        "ftp://host:1",
+        "unix://relative",
+        "unix:///",
+        "ho st:1",
+    ],
+)
+def test_other_forms_are_errors_that_name_the_endpoint(url: str) -> None:
+    with pytest.raises(errors.InvalidError) as caught:
+        Client([url])
+    assert repr(url) in str(caught.value)
+
+
+def test_no_endpoint() -> None:
+    with pytest.raises(errors.InvalidError, match="no endpoint"):
+        Client([])
+
+
+@pytest.mark.parametrize("url", ["https://host:1", "unixs:///path"])
+def test_tls_needs_trust(url: str) -> None:
+    with pytest.raises(errors.InvalidError, match="needs the CA"):
+        Client([url])
+
+
+def test_tls_files_are_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pem"
+    with pytest.raises(errors.InvalidError, match=r"missing\.pem"):
+        Client(["host:1"], tls=Tls(missing))
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    with pytest.raises(errors.InvalidError, match=r"wrong\.pem"):
+        Client(["host:1"], tls=Tls(wrong))
+    with pytest.raises(errors.InvalidError, match="both"):
+        Client(["host:1"], tls=Tls(wrong, cert=wrong))
+
+
+def test_environment() -> None:
+    options = options_from_env(
+        {
+            "ETCDCTL_ENDPOINTS": "http://a:1,http://b:2",
+            "ETCDCTL_USER": "alice:a:b",
+            "ETCDCTL_COMMAND_TIMEOUT": "1m1.5s",
+        }
+    )
+    assert options == {
+        "endpoints": "http://a:1,http://b:2",
+        "user": "alice",
+        "password": "a:b",
+        "timeout": 61.5,
+    }
+    assert options_from_env({}) == {}
+    named = options_from_env({"ETCDCTL_USER": "alice", "ETCDCTL_PASSWORD": "secret"})
+    assert named["password"] == "secret"
+    tls = options_from_env({"ETCDCTL_CACERT": "ca", "ETCDCTL_CERT": "cert", "ETCDCTL_KEY": "key"})
+    assert tls == {"tls": Tls("ca", "cert", "key")}
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ETCDCTL_INSECURE_SKIP_TLS_VERIFY": "true"},
+        {"ETCDCTL_COMMAND_TIMEOUT": "5"},
+        {"ETCDCTL_CERT": "cert"},
+    ],
+)
+def test_bad_environment(environ: Mapping[str, str]) -> None:
+    with pytest.raises(errors.InvalidError, match="ETCDCTL_"):
+        Client.from_env(environ)
+
+
+def test_durations() -> None:
+    assert duration("250ms") == 0.25
+    assert duration("1h") == 3600
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "5", None])
+def test_bad_timeout(timeout: float) -> None:
+    with pytest.raises(errors.InvalidError, match="timeout"):
+        Client(["host:1"], timeout=timeout)
+
+
+def test_the_password_is_not_printed() -> None:
+    client = Client(["host:1"], user="alice", password="secret")
+    assert "secret" not in repr(client) + repr(vars(client))

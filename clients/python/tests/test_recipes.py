@@ -1,0 +1,257 @@
+"""Read-write lock, semaphore, barriers, latch, counter, value, group, discovery (K4 to K14)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from servers import Cluster
+from support import run, soon, unique
+
+from conclave_client import errors
+from conclave_client.aio import Client
+
+
+async def keys(client: Client, prefix: str, count: int) -> None:
+    while len((await client.list(prefix)).kvs) != count:
+        pass
+
+
+def test_readers_share_and_writers_do_not(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            a, b, c = [await client.session(10) for _ in range(3)]
+            async with a.rwlock(name).read as first, b.rwlock(name).read as second:
+                assert first.held
+                assert second.held
+                assert not await c.rwlock(name).write.try_lock()
+                writer = c.rwlock(name).write
+                writing = asyncio.ensure_future(writer.lock())
+                await keys(client, name, 3)
+                # A later reader waits for the writer before it.
+                assert await client.session(10) is not None
+                late = (await client.session(10)).rwlock(name).read
+                assert not await late.try_lock()
+            await soon(writing)
+            assert writer.key == f"{name}/write/{c.lease_hex}".encode()
+            reading = asyncio.ensure_future(late.lock())
+            await keys(client, name, 2)
+            await writer.unlock()
+            await soon(reading)
+            await late.unlock()
+            assert (await client.list(name)).kvs == []
+
+    run(test())
+
+
+def test_downgrade_and_no_upgrade(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            lock = session.rwlock(name)
+            await lock.write.lock()
+            await soon(lock.read.lock())
+            await lock.write.unlock()
+            assert lock.read.held
+            with pytest.raises(errors.InvalidError, match="reader"):
+                await lock.write.lock()
+            await lock.read.unlock()
+
+    run(test())
+
+
+def test_semaphore(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            async with client.session(10) as one, client.session(10) as two:
+                semaphore = one.semaphore(name, 2)
+                first = await semaphore.acquire()
+                second = await semaphore.acquire()
+                assert first.key == f"{name}/{one.lease_hex}/0".encode()
+                assert second.key == f"{name}/{one.lease_hex}/1".encode()
+                assert await two.semaphore(name, 2).try_acquire() is None
+                with pytest.raises(errors.DeadlineError):
+                    await two.semaphore(name, 2).acquire(timeout=0.1)
+                with pytest.raises(errors.InvalidError, match="2 permits"):
+                    await two.semaphore(name, 3).acquire()
+                await keys(client, name, 2)
+                waiting = [
+                    asyncio.ensure_future(two.semaphore(name, 2)._acquire(None)) for _ in range(2)
+                ]
+                await keys(client, name, 4)
+                # Not the holder just before the waiters.
+                await first.release()
+                done, _ = await soon(asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))
+                assert len(done) == 1
+                await second.release()
+                third, fourth = await soon(asyncio.gather(*waiting))
+                assert third.held
+                assert fourth.held
+                await third.release()
+                async with semaphore.acquire() as permit:
+                    assert permit.token > fourth.token
+                await fourth.release()
+                assert (await client.list(name)).kvs == []
+                again = await semaphore.try_acquire()
+                assert again is not None
+                assert again.key == first.key
+
+    run(test())
+
+
+def test_barrier(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client:
+            barrier = client.barrier(unique())
+            await barrier.wait()
+            await barrier.hold()
+            await barrier.hold()
+            with pytest.raises(errors.DeadlineError):
+                await barrier.wait(timeout=0.1)
+            waiting = asyncio.ensure_future(barrier.wait())
+            await asyncio.sleep(0)
+            await barrier.release()
+            await soon(waiting)
+
+    run(test())
+
+
+def test_double_barrier_can_be_used_again(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            sessions = [await client.session(10) for _ in range(3)]
+            barriers = [session.double_barrier(name, 3) for session in sessions]
+            with pytest.raises(errors.DeadlineError):
+                await barriers[0].enter(timeout=0.1)
+            assert (await client.list(name)).kvs == []
+            for _ in range(2):
+                entering = [asyncio.ensure_future(b.enter()) for b in barriers[:2]]
+                await keys(client, name + "/waiters/", 2)
+                assert not any(task.done() for task in entering)
+                await soon(barriers[2].enter())
+                await soon(asyncio.gather(*entering))
+                leaving = [asyncio.ensure_future(b.leave()) for b in barriers[1:]]
+                await asyncio.sleep(0)
+                extra = (await client.session(10)).double_barrier(name, 1)
+                with pytest.raises(errors.InvalidError):
+                    await soon(extra.enter())
+                assert not any(task.done() for task in leaving)
+                await soon(barriers[0].leave())
+                await soon(asyncio.gather(*leaving))
+                assert (await client.list(name)).kvs == []
+
+    run(test())
+
+
+def test_latch(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client:
+            latch = client.latch(unique())
+            with pytest.raises(errors.InvalidError, match="create"):
+                await latch.count_down()
+            waiting = asyncio.ensure_future(latch.wait())
+            assert await latch.create(3)
+            assert not await latch.create(5)
+            left = await asyncio.gather(*(latch.count_down() for _ in range(2)))
+            assert sorted(left) == [1, 2]
+            assert not waiting.done()
+            assert await latch.count_down() == 0
+            assert await latch.count_down() == 0
+            await soon(waiting)
+
+    run(test())
+
+
+def test_counter(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            counter = client.counter(name)
+            assert await counter.get() == 0
+            await asyncio.gather(*(counter.add(1) for _ in range(10)))
+            assert await counter.add(-12) == -2
+            assert not await counter.compare_and_set(0, 5)
+            assert await counter.compare_and_set(-2, 5)
+            with pytest.raises(errors.InvalidError, match="64 bits"):
+                await counter.add((1 << 63) - 1)
+            await client.put(name, "five")
+            with pytest.raises(errors.InvalidError, match="decimal"):
+                await counter.get()
+
+    run(test())
+
+
+def test_value(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client:
+            value = client.value(unique())
+            assert await value.get() is None
+            first = await value.compare_and_set(0, "1")
+            assert first.swapped
+            assert not (await value.compare_and_set(0, "2")).swapped
+            async with value.listen(revision=first.revision) as watch:
+                second = await value.compare_and_set(first.revision, "2")
+                assert second.swapped
+                assert (
+                    await value.compare_and_set(first.revision, "3")
+                ).revision == second.revision
+                assert [(await soon(watch.__anext__())).events[0].value for _ in "12"] == [
+                    b"1",
+                    b"2",
+                ]
+            revision = await value.set("4")
+            got = await value.get()
+            assert got is not None
+            assert (got.value, got.revision) == (b"4", revision)
+
+    run(test())
+
+
+def test_group(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client:
+            group = client.group(unique())
+            async with client.session(10) as one:
+                async with client.session(10) as two, group.listen() as cache:
+                    events = cache.events()
+                    await group.join(one, "a", "1")
+                    member = await group.join(two, "b", "2")
+                    assert await group.members() == {"a": b"1", "b": b"2"}
+                    await member.update("3")
+                    assert (await group.members())["b"] == b"3"
+                    for _ in range(3):
+                        await soon(events.__anext__())
+                    assert len(cache.list()) == 2
+                assert await group.members() == {"a": b"1"}
+                async with group.join(one, "c"):
+                    assert len(await group.members()) == 2
+                assert len(await group.members()) == 1
+
+    run(test())
+
+
+def test_discovery(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            service = client.service(name)
+            async with service.register(session, "10.0.0.2:80", {"zone": "a"}):
+                await service.register(session, "10.0.0.1:80")
+                await client.put(f"{name}/wrong", "not JSON")
+                addresses = await service.list()
+                assert [a.address for a in addresses] == ["10.0.0.1:80", "10.0.0.2:80"]
+                assert addresses[1].metadata == {"zone": "a"}
+                got = await client.get(f"{name}/10.0.0.1:80")
+                assert got.kv is not None
+                assert json.loads(got.kv.value) == {
+                    "Op": 0,
+                    "Addr": "10.0.0.1:80",
+                    "Metadata": None,
+                }
+            assert [a.address for a in await service.list()] == ["10.0.0.1:80"]
+
+    run(test())
