@@ -1,0 +1,284 @@
+import type { Core } from '../core.js';
+import { closed, isConclaveError, sessionLost } from '../errors.js';
+import type { Range } from '../keys.js';
+import { compare, deleteOp, getOp, owner, putOp } from '../kv.js';
+import { Lifetime, Scope, type WaitOptions } from '../scope.js';
+import type { Session } from '../session.js';
+import { Steps, leaseIsGone } from './steps.js';
+
+/** What a contender waits for: a deletion in the range after the revision. */
+export interface Blocker {
+  readonly range: Range;
+  readonly revision: bigint;
+}
+
+/** How a recipe queues. */
+export interface Policy {
+  readonly key: string;
+  readonly value: string | Uint8Array;
+  /** If the contender's key is the oldest of this range, it has its turn. Saves a question. */
+  readonly head?: Range;
+  /** What keeps a contender with this create revision waiting; `undefined` if it has its turn, `gone` if its key is gone. */
+  blocker(steps: Steps, revision: bigint): Promise<Blocker | undefined | 'gone'>;
+  /** If the key must stay after the place was given up: resolves with what ends that. */
+  keepUntil?(steps: Steps, revision: bigint): Promise<Lifetime | undefined>;
+}
+
+/** Who gives up waiting waits this long for its key to be deleted. After that it is deleted in the background. */
+const CLEANUP_MS = 1_000;
+
+/**
+ * The place of a session in a queue: a key with the session's lease, whose create revision is its position and, when it has its
+ * turn, the fencing token (K1). It is shared by all who ask for it in the same session, and is given up by the last of them:
+ *
+ *     lock() ──┐                 ┌── unlock()
+ *     lock() ──┴── one key ──────┴── unlock(): the key is deleted
+ */
+export class Place {
+  readonly session: Session;
+  readonly policy: Policy;
+  /** Ends when the place is given up or lost. Then nothing that depends on it is held. */
+  readonly lifetime = new Lifetime();
+  #revision: bigint | undefined;
+  #isHeld = false;
+  #acquiring: Promise<void> | undefined;
+  /** The latest attempt to create the key. */
+  #entering: Promise<unknown> | undefined;
+  /** The place was given up: its users may go on, and the key is gone. */
+  #leaving: { readonly released: Promise<void>; readonly removed: Promise<void> } | undefined;
+  #isLeft = false;
+  #users = 0;
+  readonly #onLeft: () => void;
+
+  constructor(session: Session, policy: Policy, onLeft: () => void) {
+    this.session = session;
+    this.policy = policy;
+    this.#onLeft = onLeft;
+    const remove = session.lifetime.onEnd((reason) => {
+      this.#isHeld = false;
+      this.lifetime.end(reason);
+      onLeft();
+    });
+    this.lifetime.onEnd(remove);
+  }
+
+  get key(): string {
+    return this.policy.key;
+  }
+
+  /** Create revision of the key. Only a place that was acquired has one. */
+  get token(): bigint {
+    return this.#revision ?? 0n;
+  }
+
+  /** Whether it is certain that this place has its turn. Looks at the clock. */
+  get isHeld(): boolean {
+    return this.#isHeld && this.session.isAlive && this.lifetime.reason === undefined;
+  }
+
+  /** Whether the place was given up by its users. */
+  get isLeft(): boolean {
+    return this.#isLeft;
+  }
+
+  /** Resolves when the key is gone; `undefined` if the place was not given up. */
+  get removed(): Promise<void> | undefined {
+    return this.#leaving?.removed;
+  }
+
+  /** Waits for its turn. The place is given up if this fails and nobody else waits for it or holds it. */
+  async acquire(scope: Scope): Promise<void> {
+    this.#users += 1;
+    try {
+      this.#acquiring ??= this.#enterAndWait();
+      await scope.wait(this.#acquiring);
+      // Time may have passed between the answer and now (S3).
+      if (!this.isHeld) throw this.lifetime.reason ?? sessionLost('it ended while it waited');
+    } catch (error) {
+      await this.release().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Takes its turn if it is free now. Otherwise gives the place up and returns false. */
+  async tryAcquire(scope: Scope): Promise<boolean> {
+    this.#users += 1;
+    let isAcquired = false;
+    try {
+      if (this.#acquiring === undefined) {
+        const isFirst = (await scope.wait(this.#enter())) === 'first';
+        if (isFirst || (await scope.wait(this.#blocker())) === undefined) {
+          this.#isHeld = this.lifetime.reason === undefined;
+          this.#acquiring = Promise.resolve();
+        }
+      }
+      isAcquired = this.isHeld;
+      return isAcquired;
+    } finally {
+      if (!isAcquired) await this.release().catch(() => undefined);
+    }
+  }
+
+  #steps(): Steps {
+    return new Steps(this.session.core, this.lifetime);
+  }
+
+  async #enterAndWait(): Promise<void> {
+    if ((await this.#enter()) === 'queued') await this.#wait();
+  }
+
+  /** Creates the key, or finds it if the answer to an earlier attempt was lost. */
+  #enter(): Promise<'first' | 'queued'> {
+    const entering = this.#create();
+    this.#entering = entering.catch(() => undefined);
+    return entering;
+  }
+
+  async #create(): Promise<'first' | 'queued'> {
+    const { key, value, head } = this.policy;
+    const looks = [getOp(key, { keysOnly: true })];
+    if (head !== undefined) looks.push(getOp(head, { sortBy: 'createRevision', limit: 1, keysOnly: true }));
+    // An attempt that was sent is not cancelled: the key must not be created after it was deleted.
+    const steps = new Steps(this.session.core, this.session.lifetime);
+    try {
+      const { responses } = await steps.persist(() => {
+        this.lifetime.check();
+        return steps.txn({
+          if: [compare(key, 'createRevision', '=', 0n)],
+          then: [putOp(key, value, { lease: this.session.lease }), ...looks],
+          else: looks,
+        });
+      });
+      const [mine, first] = responses.slice(-looks.length).map((response) => response.kvs[0]);
+      this.#revision = mine?.createRevision;
+      if (head === undefined || first?.createRevision !== this.#revision) return 'queued';
+      this.#isHeld = this.lifetime.reason === undefined;
+      return 'first';
+    } catch (error) {
+      throw leaseIsGone(error) ?? error;
+    }
+  }
+
+  #blocker(): Promise<Blocker | undefined | 'gone'> {
+    const steps = this.#steps();
+    return steps.persist(() => this.policy.blocker(steps, this.token));
+  }
+
+  async #wait(): Promise<void> {
+    for (;;) {
+      const blocker = await this.#blocker();
+      if (blocker === undefined) {
+        this.#isHeld = this.lifetime.reason === undefined;
+        return;
+      }
+      if (blocker !== 'gone') await this.#steps().untilDeleted(blocker.range, blocker.revision + 1n);
+      // Someone else deleted the key. It is created again, at the end of the queue.
+      else if ((await this.#enter()) === 'first') return;
+    }
+  }
+
+  /** One user less. The last one gives the place up. Resolves when the key is deleted, after some time at the latest. */
+  async release(options: WaitOptions = { timeoutMs: CLEANUP_MS }): Promise<void> {
+    this.#users -= 1;
+    if (this.#users <= 0) await this.leave(options);
+  }
+
+  /**
+   * Gives the place up, whoever uses it. If no server answers within the time this fails, and the key is deleted in the background
+   * as long as the session lives.
+   */
+  async leave(options: WaitOptions = {}): Promise<void> {
+    this.#isHeld = false;
+    this.#isLeft = true;
+    this.#leaving ??= this.#startLeaving();
+    using scope = new Scope(`deleting the key ${this.key}`, options);
+    await scope.wait(this.#leaving.released);
+  }
+
+  #startLeaving(): { released: Promise<void>; removed: Promise<void> } {
+    this.lifetime.end(closed('lock'));
+    const kept = this.#kept();
+    const removed = kept.then((until) => this.#remove(until));
+    removed.catch(() => undefined);
+    return { removed, released: kept.then((until) => (until === undefined ? removed : undefined)) };
+  }
+
+  async #kept(): Promise<Lifetime | undefined> {
+    await this.#entering;
+    if (this.policy.keepUntil === undefined || this.#revision === undefined || this.session.lifetime.isOver()) return undefined;
+    const steps = new Steps(this.session.core, this.session.lifetime);
+    return await this.policy.keepUntil(steps, this.#revision);
+  }
+
+  async #remove(until: Lifetime | undefined): Promise<void> {
+    const steps = new Steps(this.session.core, this.session.lifetime);
+    try {
+      if (until !== undefined) await steps.scope.wait(new Promise<void>((resolve) => until.onEnd(() => resolve())));
+      const revision = this.#revision;
+      const guard = revision === undefined ? [] : [owner(this.key, revision)];
+      await steps.persist(() => steps.txn({ if: guard, then: [deleteOp(this.key)] }));
+    } catch (error) {
+      // The key goes with the session.
+      if (this.session.lifetime.reason === undefined) throw error;
+    } finally {
+      this.#onLeft();
+    }
+  }
+
+  /** The key was deleted by someone else. */
+  deleted(): void {
+    this.#isHeld = false;
+    this.lifetime.end(sessionLost('the key was deleted'));
+    this.#onLeft();
+  }
+}
+
+/** The places of a session, by key. A session has one place in each queue. */
+export function placesOf(session: Session): Map<string, Place> {
+  return session.places as Map<string, Place>;
+}
+
+/** The session's place, or a new one. Waits if a former one is being given up. */
+export async function placeIn(session: Session, scope: Scope, policy: Policy): Promise<Place> {
+  const places = placesOf(session);
+  for (;;) {
+    scope.check();
+    session.lifetime.check();
+    const place = places.get(policy.key);
+    if (place === undefined) break;
+    if (place.removed === undefined) return place;
+    await scope.wait(place.removed.catch(() => undefined));
+    if (places.get(policy.key) === place) places.delete(policy.key);
+  }
+  const place: Place = new Place(session, policy, () => {
+    if (places.get(policy.key) === place) places.delete(policy.key);
+  });
+  places.set(policy.key, place);
+  return place;
+}
+
+/** Runs an operation of a recipe in a scope that ends with the client. Without a timeout it waits without a limit. */
+export function inClient<T>(core: Core, what: string, options: WaitOptions, run: (scope: Scope) => Promise<T>): Promise<T> {
+  return inScope(what, options, [core.open], run);
+}
+
+/** Runs an operation of a recipe in a scope that ends with the session. */
+export function inSession<T>(session: Session, what: string, options: WaitOptions, run: (scope: Scope) => Promise<T>): Promise<T> {
+  return inScope(what, options, [session.lifetime, session.core.open], run);
+}
+
+/** The options with the client's deadline, unless they have their own. For operations that do not wait for others. */
+export function withDeadline(core: Core, options: WaitOptions): WaitOptions {
+  return { ...options, timeoutMs: options.timeoutMs ?? core.timeoutMs };
+}
+
+async function inScope<T>(what: string, options: WaitOptions, parents: Lifetime[], run: (scope: Scope) => Promise<T>): Promise<T> {
+  using scope = new Scope(what, options, ...parents);
+  try {
+    scope.check();
+    return await run(scope);
+  } catch (error) {
+    // If the scope has ended, its reason says more than that of the step which failed, but not that a write may have happened.
+    throw isConclaveError(error) && error.maybe ? error : (scope.reason ?? error);
+  }
+}

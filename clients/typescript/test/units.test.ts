@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { status as Code } from '@grpc/grpc-js';
+import { Clock } from '../src/clock.js';
+import { parseEndpoints } from '../src/endpoints.js';
+import { fromStatus, isConclaveError, isRefusedToken } from '../src/errors.js';
+import { Client, ConclaveError } from '../src/index.js';
+import { afterPrefix } from '../src/keys.js';
+import { Login } from '../src/login.js';
+import { optionsFromEnv, parseDuration } from '../src/options.js';
+import { Lifetime, Scope } from '../src/scope.js';
+import { lostAt } from '../src/session.js';
+
+const isInvalid = (text: RegExp) => (error: unknown) => isConclaveError(error, 'invalid') && text.test(error.message);
+
+suite('endpoints (C1)', () => {
+  test('all forms are understood', () => {
+    const targets = (urls: string[], hasTls = false) => parseEndpoints(urls, hasTls).map((address) => address.target);
+    assert.deepEqual(targets(['http://a:1', '127.0.0.1:2', 'http://[::1]:3', 'unix:///run/c.sock']), [
+      'dns:a:1',
+      'dns:127.0.0.1:2',
+      'ipv6:[::1]:3',
+      'unix:/run/c.sock',
+    ]);
+    assert.deepEqual(targets(['https://a:1', 'unixs:///run/c.sock'], true), ['dns:a:1', 'unix:/run/c.sock']);
+    assert.equal(parseEndpoints(['a:1'], false)[0]?.isSecure, false);
+    assert.equal(parseEndpoints(['a:1'], true)[0]?.isSecure, true);
+    assert.equal(parseEndpoints(['http://a:1'], true)[0]?.isSecure, false);
+  });
+
+  for (const url of ['', 'a', 'a:', 'a:0', 'a:65536', 'a:b', 'ftp://a:1', 'http://a', 'unix://a', 'http://[::g]:1', 'a:1/b', 'a b:1']) {
+    test(`"${url}" is refused by name`, () => {
+      assert.throws(() => new Client({ endpoints: ['http://ok:1', url] }), isInvalid(new RegExp(`"${url.replace(/[[\]]/g, '\\$&')}"`)));
+    });
+  }
+
+  test('no endpoint, https without trust and missing files are refused', () => {
+    assert.throws(() => new Client({ endpoints: [] }), isInvalid(/no endpoint/));
+    assert.throws(() => new Client({ endpoints: ['https://a:1'] }), isInvalid(/"https:\/\/a:1" needs a CA/));
+    assert.throws(() => new Client({ endpoints: ['unixs:///a'] }), isInvalid(/needs a CA/));
+    assert.throws(() => new Client({ endpoints: ['a:1'], tls: { caFile: '/none.pem' } }), isInvalid(/"\/none.pem"/));
+    assert.throws(() => new Client({ endpoints: ['a:1'], tls: { caFile: '/etc/passwd' } }), isInvalid(/passwd.*no certificate/));
+    assert.throws(() => new Client({ endpoints: ['a:1'], user: 'x' }), isInvalid(/password/));
+  });
+});
+
+suite('environment (C4)', () => {
+  test('etcdctl\'s variables are read', () => {
+    const options = optionsFromEnv({
+      ETCDCTL_ENDPOINTS: 'a:1,b:2',
+      ETCDCTL_CACERT: 'ca',
+      ETCDCTL_CERT: 'cert',
+      ETCDCTL_KEY: 'key',
+      ETCDCTL_USER: 'alice:pa:ss',
+      ETCDCTL_COMMAND_TIMEOUT: '1m1.5s',
+    });
+    assert.deepEqual(options, {
+      endpoints: ['a:1', 'b:2'],
+      tls: { caFile: 'ca', certFile: 'cert', keyFile: 'key' },
+      user: 'alice',
+      password: 'pa:ss',
+      timeoutMs: 61_500,
+    });
+    assert.equal(optionsFromEnv({ ETCDCTL_USER: 'alice', ETCDCTL_PASSWORD: 'pw' }).password, 'pw');
+    assert.deepEqual(optionsFromEnv({}).endpoints, ['127.0.0.1:2379']);
+  });
+
+  test('what cannot be right is refused', () => {
+    assert.throws(() => optionsFromEnv({ ETCDCTL_INSECURE_SKIP_TLS_VERIFY: 'true' }), isInvalid(/SKIP_TLS_VERIFY/));
+    assert.doesNotThrow(() => optionsFromEnv({ ETCDCTL_INSECURE_SKIP_TLS_VERIFY: 'false' }));
+    assert.throws(() => optionsFromEnv({ ETCDCTL_USER: 'alice' }), isInvalid(/ETCDCTL_PASSWORD/));
+    assert.throws(() => optionsFromEnv({ ETCDCTL_CERT: 'c' }), isInvalid(/ETCDCTL_CACERT/));
+    for (const text of ['5', '-1s', '', 'x', '0s']) assert.throws(() => parseDuration(text), isInvalid(/duration/), text);
+  });
+});
+
+suite('errors (R4)', () => {
+  test('an error of the table is known by its text, also in the form that Go prints', () => {
+    const text = 'etcdserver: permission denied';
+    for (const details of [text, `rpc error: code = PermissionDenied desc = ${text}`]) {
+      const error = fromStatus({ code: Code.PERMISSION_DENIED, details }, true);
+      assert.deepEqual([error.kind, error.apiName, error.retry, error.maybe], ['api', 'PermissionDenied', false, false]);
+    }
+    const timeout = fromStatus({ code: Code.UNAVAILABLE, details: 'etcdserver: request timed out' }, true);
+    assert.deepEqual([timeout.kind, timeout.apiName, timeout.maybe], ['api', 'Timeout', true]);
+  });
+
+  test('another status is judged by its code', () => {
+    const kind = (code: Code, isWrite: boolean) => fromStatus({ code, details: 'x' }, isWrite).kind;
+    for (const code of [Code.UNAVAILABLE, Code.UNKNOWN, Code.INTERNAL]) assert.deepEqual([kind(code, true), kind(code, false)], ['maybe', 'unavailable']);
+    assert.equal(kind(Code.RESOURCE_EXHAUSTED, true), 'api');
+  });
+
+  test('refused tokens are recognised', () => {
+    assert.ok(isRefusedToken('rpc error: code = Unauthenticated desc = etcdserver: invalid auth token'));
+    assert.ok(!isRefusedToken('etcdserver: permission denied'));
+  });
+
+  test('errors of another copy of the package are recognised', () => {
+    const other = Object.assign(new Error('x'), { kind: 'closed', [Symbol.for('@conclave/client.error')]: true });
+    assert.ok(isConclaveError(other, 'closed') && !(other instanceof ConclaveError));
+    assert.ok(!isConclaveError(new Error('x')) && !isConclaveError(null));
+  });
+});
+
+suite('clock (S2)', () => {
+  test('the time of a suspension counts, and the coarse clock\'s granularity does not', () => {
+    const time = { monotonic: 1000, boot: 71_230 };
+    const clock = new Clock({ monotonic: () => time.monotonic, boot: () => time.boot });
+    const start = clock.now();
+    Object.assign(time, { monotonic: 1100, boot: 71_340 });
+    assert.equal(clock.now() - start, 100);
+    Object.assign(time, { monotonic: 1200, boot: 131_430 });
+    assert.equal(clock.now() - start, 60_200);
+    Object.assign(time, { monotonic: 1300, boot: 131_525 });
+    assert.equal(clock.now() - start, 60_300, 'never back');
+  });
+
+  test('the margin is a twentieth of the TTL, and at least 100 ms', () => {
+    assert.equal(lostAt(500, 10_000), 500 + 10_000 - 500);
+    assert.equal(lostAt(0, 1_000), 900);
+  });
+});
+
+suite('scopes', () => {
+  test('a disposed scope leaves no listener and no timer', () => {
+    const parent = new Lifetime();
+    const { signal } = new AbortController();
+    const before = process.getActiveResourcesInfo().length;
+    const scope = new Scope('x', { signal, timeoutMs: 10_000 }, parent);
+    assert.equal(parent.size, 1);
+    assert.equal(process.getActiveResourcesInfo().length, before + 1);
+    scope[Symbol.dispose]();
+    assert.equal(parent.size, 0);
+    assert.equal(process.getActiveResourcesInfo().length, before);
+  });
+});
+
+test('the end of a prefix', () => {
+  assert.deepEqual([...afterPrefix(Buffer.from('ab'))], [0x61, 0x63]);
+  assert.deepEqual([...afterPrefix(Buffer.from([0x61, 0xff]))], [0x62]);
+  assert.deepEqual([...afterPrefix(Buffer.from([0xff]))], [0]);
+});
+
+suite('logins (C6)', () => {
+  test('a wrong password is not tried often', async () => {
+    let attempts = 0;
+    const login = new Login(() => {
+      attempts += 1;
+      return Promise.reject(new ConclaveError('api', 'no', { apiName: 'AuthFailed' }));
+    });
+    using scope = new Scope('x', {});
+    for (let call = 0; call < 50; call += 1) {
+      await assert.rejects(login.token(scope), (error) => isConclaveError(error, 'login'));
+    }
+    assert.equal(attempts, 1);
+  });
+
+  test('calls share a login, and a late refusal does not end the next token', async () => {
+    let logins = 0;
+    const login = new Login(() => Promise.resolve(`token ${(logins += 1)}`));
+    using scope = new Scope('x', {});
+    assert.deepEqual(await Promise.all([login.token(scope), login.token(scope)]), ['token 1', 'token 1']);
+    login.forget('token 1');
+    assert.equal(await login.token(scope), 'token 2');
+    login.forget('token 1');
+    assert.equal(await login.token(scope), 'token 2');
+  });
+});
