@@ -8,9 +8,9 @@
 //! * [`Etcd`], a real etcd, which is how the tests themselves are tested.
 //!
 //! A [`Cluster`] is several members, each a process of `conclave` or etcd, and the faults that can
-//! be injected into them and the links between them ([`proxy`], [`netns`]); [`Servers`] are several
-//! members in the test's own process. [`history`] checks the answers and events that a cluster's
-//! clients got.
+//! be injected into them and the links between them ([`proxy`], [`netns`]) and to clients
+//! ([`gate`]); [`Servers`] are several members in the test's own process. [`history`] checks the
+//! answers and events that a cluster's clients got.
 //!
 //! Disks can fill up ([`disk`]), fail to sync ([`syncs`]) and lose data ([`damage`]); logs can have
 //! entries that cannot be applied ([`poison`]); members can have [`certificates`] and [`clocks`] of
@@ -38,6 +38,7 @@ pub mod damage;
 pub mod disk;
 pub mod etcd;
 pub mod exposition;
+pub mod gate;
 pub mod history;
 pub mod http1;
 pub mod jwt;
