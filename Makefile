@@ -15,7 +15,8 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 # Tests use etcd's own client and compare the server with etcd. Another client, the crate `etcd-client`, compiles etcd's
 # proto files with protoc, which our own crates do not need. strace makes a process' system calls fail, as a bad disk
-# does. Go and Python build and run clients whose libraries send requests that no library in Rust sends. The units of
+# does. Go and Python build and run clients whose libraries send requests that no library in Rust sends; our clients are
+# tested where a toolchain for them is there. The units of
 # systemd are tested in a container, which debootstrap makes.
 TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace \
 	go:golang-go python3:python3-venv systemd-analyze:systemd systemd-nspawn:systemd-container :debootstrap
@@ -25,7 +26,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BIN ?= $(CARGO_TARGET_DIR)/release/conclave
 
-.PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt packages cargo
+.PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt stubs glassfish packages cargo
 
 help:
 	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
@@ -33,6 +34,9 @@ help:
 	@echo 'make build    build the server'
 	@echo 'make install  copy what make build has built, with systemd units and a manual; see deploy/RUNBOOK.md'
 	@echo 'make test     build everything and run every test'
+	@echo 'make client-go  build, test and pack a client, or client-java, client-python, client-rust, client-typescript'
+	@echo 'make glassfish  start three members and two application servers, to kill some and see another lead'
+	@echo 'make stubs    generate the code of the clients in other languages from proto/'
 	@echo 'make sim      simulate clusters under faults; SEEDS=1000, or SEED=7 to print one step by step'
 	@echo 'make fuzz     look for inputs that crash a member; TARGET=all SECONDS=3600, for each target'
 	@echo 'make bench    load an endpoint; see ARGS="--help"'
@@ -75,9 +79,25 @@ install:
 		if [[ -e "$$installed" ]]; then echo "$$installed is kept"; \
 		else install -D --mode=644 "$$file" "$$installed"; fi; done
 
+# CLIENTS names the languages whose clients are built; by default those whose toolchain is there.
+test: CLIENTS ?=
 test: cargo packages
 	cargo build --release --workspace --locked
+	.ci/clients build $(CLIENTS)
 	cargo test --release --workspace --locked
+
+# The clients. `make test` builds and tests those whose toolchain is there.
+client-%: cargo
+	@.ci/packages $(BUILD_PACKAGES)
+	cargo build --release --locked --workspace --bin conclave
+	.ci/clients build "$*"
+
+stubs:
+	.ci/clients stubs
+
+glassfish: build
+	@.ci/packages mvn:maven java:openjdk-17-jdk-headless curl:curl
+	@exec clients/java/examples/glassfish/run.sh
 
 # The simulator, whose short run is a part of `make test`. With BUG=answer_before_sync or BUG=read_context_twice it runs
 # on a core with that bug, which has its own target directory, and must find the bug. See tests/sim/README.md.
