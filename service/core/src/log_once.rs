@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use crate::clock::Moment;
 
 /// A failure that goes on for longer than this is logged again.
-const AGAIN_AFTER: Duration = Duration::from_secs(600);
+pub const AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// Different failures within that time. Strangers can make up any number.
 const FAILURES_MAX: usize = 64;
 

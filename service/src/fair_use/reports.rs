@@ -4,16 +4,12 @@ use std::array::from_fn;
 use std::num::NonZeroU64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use prometheus::{IntCounter, IntCounterVec};
 
 use super::{Resource, Scope};
 use conclave_core::clock::Moment;
-use conclave_core::log_once::LogOnce;
-
-/// Time until an account asks again whether to log a limit. [`LogOnce`] waits as long.
-const LOG_AGAIN_AFTER: Duration = Duration::from_secs(600);
+use conclave_core::log_once::{AGAIN_AFTER, LogOnce};
 
 /// Reports of all accounts.
 #[derive(Debug)]
@@ -86,7 +82,7 @@ impl Recent {
         let until = &self.0[resource as usize];
         let is_over = until.load(Relaxed) <= now.0;
         if is_over {
-            until.store(now.after(LOG_AGAIN_AFTER).0, Relaxed);
+            until.store(now.after(AGAIN_AFTER).0, Relaxed);
         }
         is_over
     }
@@ -114,7 +110,7 @@ mod tests {
         assert!(reports.is_new(alice, start) && reports.is_new(bob, start));
         assert!(!reports.is_new(alice, start));
         assert!(reports.is_new(reached("alice", Resource::Watches), start));
-        let later = start.after(LOG_AGAIN_AFTER);
+        let later = start.after(AGAIN_AFTER);
         assert!(reports.is_new(alice, later));
         // An account asks as often.
         let recent = Recent::default();

@@ -204,7 +204,8 @@ impl<B: Body<Data = Bytes>> Body for Metered<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if let Some(meter) = self.meter.clone().filter(|meter| meter.reserves_bytes) {
+        if let Some(meter) = self.meter.as_ref().filter(|meter| meter.reserves_bytes) {
+            let meter = Arc::clone(meter);
             return self.poll_slice(&meter, cx);
         }
         let this = self.project();
