@@ -122,7 +122,7 @@ func TestFilesAreReadForEveryConnection(t *testing.T) {
 	}
 	member.Kill()
 	member.Restart()
-	must(c.Put(patient(t), "a", "2"))(t)
+	must(c.Get(patient(t), "a"))(t)
 
 	stranger := testserver.NewCA(t)
 	other := connect(t, Options{
