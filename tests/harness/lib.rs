@@ -38,6 +38,7 @@ pub mod damage;
 pub mod disk;
 pub mod etcd;
 pub mod exposition;
+mod forward;
 pub mod gate;
 pub mod history;
 pub mod http1;

@@ -18,23 +18,18 @@
 //! * **slow**: bytes from one to the other pass at a limited rate, as over a thin line.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
 
-/// Maximum number of bytes in flight in a forwarder, for each direction of a connection.
-const BUFFER_BYTES: usize = 64 << 10;
+use crate::forward::{BUFFER_BYTES, Faults, Way, carry};
 
 /// How long a connection on a cut link stays open without an answer before it is closed.
 const REFUSAL: Duration = Duration::from_millis(200);
@@ -102,7 +97,7 @@ impl Network {
                     rules if rules.is_open => None,
                     rules => owner(dialler, address, &rules.processes),
                 };
-                tokio::spawn(carry(accepted, from, member, target, rules.clone()));
+                tokio::spawn(accept(accepted, (from, member), target, rules.clone()));
             }
         });
         let mut forwarders = self.lock_forwarders();
@@ -178,10 +173,32 @@ impl Drop for Network {
     }
 }
 
-impl Rules {
-    fn cuts(&self, one: Option<usize>, other: usize) -> bool {
-        one.is_some_and(|one| self.cut.contains(&pair(one, other)))
+/// The members at the ends of a connection: the one that dialled it, if it is one, and the one that
+/// accepted it.
+type Ends = (Option<usize>, usize);
+
+impl Faults for Rules {
+    type Ends = Ends;
+
+    fn cut(&self, (from, to): Ends) -> bool {
+        from.is_some_and(|from| self.cut.contains(&pair(from, to)))
     }
+
+    fn hold(&self, ends: Ends, way: Way) -> bool {
+        link(ends, way).is_some_and(|link| self.held.contains(&link))
+    }
+
+    fn bytes_per_second(&self, ends: Ends, way: Way) -> Option<u32> {
+        link(ends, way).and_then(|link| self.slow.get(&link).copied())
+    }
+}
+
+/// Which member the bytes come from, and which they go to.
+fn link((from, to): Ends, way: Way) -> Option<(usize, usize)> {
+    from.map(|from| match way {
+        Way::Requests => (from, to),
+        Way::Answers => (to, from),
+    })
 }
 
 fn pair(one: usize, other: usize) -> (usize, usize) {
@@ -227,67 +244,20 @@ fn own_listener() -> StdTcpListener {
     }
 }
 
-/// Forwards one connection until either end or a cut closes it.
-async fn carry(
+/// Forwards one connection, but not one on a cut link.
+async fn accept(
     dialled: TcpStream,
-    from: Option<usize>,
-    to: usize,
+    ends: Ends,
     target: SocketAddr,
     mut rules: watch::Receiver<Rules>,
 ) {
-    if rules.borrow_and_update().cuts(from, to) {
+    if rules.borrow_and_update().cut(ends) {
         // A peer that redials in a loop would make us search the kernel's table in a loop.
-        let healed = rules.wait_for(|rules| !rules.cuts(from, to));
+        let healed = rules.wait_for(|rules| !rules.cut(ends));
         let _ = tokio::time::timeout(REFUSAL, healed).await;
         return;
     }
-    let Ok(onward) = TcpStream::connect(target).await else {
-        return;
-    };
-    let _ = (dialled.set_nodelay(true), onward.set_nodelay(true));
-    let (dialler_out, dialler_in) = dialled.into_split();
-    let (member_out, member_in) = onward.into_split();
-    let there = pump(dialler_out, member_in, from, Some(to), rules.clone());
-    let back = pump(member_out, dialler_in, Some(to), from, rules.clone());
-    let cut = rules.wait_for(|rules| rules.cuts(from, to));
-    tokio::select! {
-        // The end of either direction ends the connection. gRPC and etcd's peer protocol, all that
-        // passes here, use both directions or none.
-        _ = there => {}
-        _ = back => {}
-        _ = cut => {}
-    }
-}
-
-/// Moves bytes in one direction, stopping while it is held, and at its limited rate if it is slow.
-async fn pump(
-    mut reader: OwnedReadHalf,
-    mut writer: OwnedWriteHalf,
-    from: Option<usize>,
-    to: Option<usize>,
-    mut rules: watch::Receiver<Rules>,
-) -> io::Result<()> {
-    let link = from.zip(to);
-    let mut buffer = vec![0; BUFFER_BYTES];
-    // When the bytes passed so far would have arrived on a slow line.
-    let mut due = Instant::now();
-    loop {
-        let length = reader.read(&mut buffer).await?;
-        if length == 0 {
-            return Ok(());
-        }
-        let free = |rules: &Rules| link.is_none_or(|link| !rules.held.contains(&link));
-        let slow = {
-            let rules = rules.wait_for(free).await.map_err(io::Error::other)?;
-            link.and_then(|link| rules.slow.get(&link).copied())
-        };
-        if let Some(bytes_per_second) = slow {
-            let share = length as f64 / f64::from(bytes_per_second);
-            due = due.max(Instant::now()) + Duration::from_secs_f64(share);
-            sleep_until(due).await;
-        }
-        writer.write_all(&buffer[..length]).await?;
-    }
+    carry(dialled, target, ends, rules).await;
 }
 
 /// The member whose process owns the socket bound to `dialler` and connected to `us`.

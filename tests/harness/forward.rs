@@ -1,0 +1,104 @@
+//! What the forwarders [`gate`](crate::gate) and [`proxy`](crate::proxy) do with a connection; they
+//! differ in the faults.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// Maximum number of bytes in flight in a forwarder, for each direction of a connection.
+pub(crate) const BUFFER_BYTES: usize = 64 << 10;
+
+/// A direction of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the side that dialled.
+    Requests,
+    /// To the side that dialled.
+    Answers,
+}
+
+/// The faults in effect.
+pub(crate) trait Faults {
+    /// Who is at the ends of a connection, as far as the faults depend on it.
+    type Ends: Copy;
+
+    /// The connection is to be closed.
+    fn cut(&self, ends: Self::Ends) -> bool;
+
+    /// Bytes in this direction are to wait.
+    fn hold(&self, ends: Self::Ends, way: Way) -> bool;
+
+    /// The rate of bytes in this direction, if it is limited.
+    fn bytes_per_second(&self, _ends: Self::Ends, _way: Way) -> Option<u32> {
+        None
+    }
+}
+
+/// Forwards one connection until either end or a cut closes it.
+pub(crate) async fn carry<F: Faults>(
+    dialled: TcpStream,
+    target: SocketAddr,
+    ends: F::Ends,
+    mut faults: watch::Receiver<F>,
+) {
+    let both = pump_both(dialled, target, ends, faults.clone());
+    tokio::select! {
+        // First, because nothing may pass where the link is cut already.
+        biased;
+        _ = faults.wait_for(|faults| faults.cut(ends)) => {}
+        _ = both => {}
+    }
+}
+
+async fn pump_both<F: Faults>(
+    dialled: TcpStream,
+    target: SocketAddr,
+    ends: F::Ends,
+    faults: watch::Receiver<F>,
+) -> io::Result<()> {
+    let onward = TcpStream::connect(target).await?;
+    let _ = (dialled.set_nodelay(true), onward.set_nodelay(true));
+    let (dialler_out, dialler_in) = dialled.into_split();
+    let (target_out, target_in) = onward.into_split();
+    // The end of either direction ends the connection. gRPC and etcd's peer protocol, all that
+    // passes here, use both directions or none.
+    tokio::select! {
+        ended = pump(dialler_out, target_in, ends, Way::Requests, faults.clone()) => ended,
+        ended = pump(target_out, dialler_in, ends, Way::Answers, faults.clone()) => ended,
+    }
+}
+
+/// Moves bytes in one direction, stopping while it is held, and at its limited rate if it is slow.
+async fn pump<F: Faults>(
+    mut reader: OwnedReadHalf,
+    mut writer: OwnedWriteHalf,
+    ends: F::Ends,
+    way: Way,
+    mut faults: watch::Receiver<F>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    // When the bytes passed so far would have arrived on a slow line.
+    let mut due = Instant::now();
+    loop {
+        let length = reader.read(&mut buffer).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        let slow = {
+            let free = faults.wait_for(|faults| !faults.hold(ends, way)).await;
+            free.map_err(io::Error::other)?.bytes_per_second(ends, way)
+        };
+        if let Some(bytes_per_second) = slow {
+            let share = length as f64 / f64::from(bytes_per_second);
+            due = due.max(Instant::now()) + Duration::from_secs_f64(share);
+            sleep_until(due).await;
+        }
+        writer.write_all(&buffer[..length]).await?;
+    }
+}
