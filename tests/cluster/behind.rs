@@ -22,6 +22,9 @@ pub(crate) const FLAGS: &[&str] = &[
 /// entries it compacts once at first, and then every ten seconds at most.
 const LARGE: usize = 64 << 10;
 
+/// Number of clients that put at the same time.
+pub(crate) const CLIENTS: usize = 128;
+
 /// Number of puts that need a snapshot. Concurrent puts share entries, so there are more puts than
 /// entries.
 pub(crate) fn enough(cluster: &Cluster) -> usize {
@@ -202,7 +205,6 @@ fn a_slow_line_carries_large_values() {
 /// Writes `count` puts of values of `size` bytes, by concurrent clients. The values cannot be
 /// compressed, so a snapshot is as large as they are.
 pub(crate) async fn fill(cluster: &Cluster, through: usize, count: usize, size: usize) {
-    const CLIENTS: usize = 128;
     const NOISE: usize = 1 << 20;
     let kv = cluster.kv(through);
     // Each value is a different slice of it.
