@@ -36,7 +36,7 @@ async fn ranges_and_deletes(node: Node) {
     }
     assert_eq!(client.range(Keys::prefix("a/")).await.unwrap().count, 2);
     assert_eq!(client.range(Keys::prefix("")).await.unwrap().count, 3);
-    assert_eq!(client.range(Keys::from("a/2")).await.unwrap().count, 2);
+    assert_eq!(client.range(Keys::from_key("a/2")).await.unwrap().count, 2);
     assert_eq!(
         client.range(Keys::range("a/1", "a/2")).await.unwrap().count,
         1

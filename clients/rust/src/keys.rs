@@ -53,8 +53,9 @@ impl Keys {
         }
     }
 
-    /// The key and all keys after it.
-    pub fn from(key: impl Into<Bytes>) -> Self {
+    /// The key and all keys after it. (`Keys::from(key)` is the key alone, as everywhere where a
+    /// key is given for keys.)
+    pub fn from_key(key: impl Into<Bytes>) -> Self {
         Self {
             key: key.into(),
             end: Bytes::from_static(&[0]),
@@ -96,8 +97,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_itself_alone() {
+        assert_eq!(Keys::from("a"), Keys::one("a"));
+        assert_eq!(Keys::from_key("a"), Keys::range("a", vec![0]));
+    }
+
+    #[test]
     fn a_prefix_nothing_can_follow_is_open() {
-        assert_eq!(Keys::prefix(vec![0xff, 0xff]), Keys::from(vec![0xff, 0xff]));
-        assert_eq!(Keys::prefix(""), Keys::from(vec![0]));
+        assert_eq!(
+            Keys::prefix(vec![0xff, 0xff]),
+            Keys::from_key(vec![0xff, 0xff])
+        );
+        assert_eq!(Keys::prefix(""), Keys::from_key(vec![0]));
     }
 }
