@@ -60,6 +60,8 @@ impl Tasks {
 /// The tasks of an HTTP/2 connection are among them.
 impl<F: Future<Output: Send + 'static> + Send + 'static> hyper::rt::Executor<F> for Tasks {
     fn execute(&self, future: F) {
-        self.spawn(future);
+        // Boxed, because hyper's futures are large, one belongs to each call, and starting a task
+        // moves its future several times.
+        self.spawn(Box::pin(future));
     }
 }
