@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -122,26 +123,31 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, of callOf, token *str
 // watchSilence takes the endpoint out of the rotation and calls then, if nothing comes from it for
 // patience, counted from now. The returned function ends that.
 func (c *Client) watchSilence(e *endpoint, patience time.Duration, then func()) (stop func()) {
-	done := make(chan struct{})
-	var check func()
-	schedule := func(after time.Duration) {
-		time.AfterFunc(after, check)
-	}
-	check = func() {
-		select {
-		case <-done:
+	var mu sync.Mutex
+	isOver := false
+	var timer *time.Timer
+	mu.Lock() // the timer may fire before it is assigned
+	defer mu.Unlock()
+	timer = time.AfterFunc(patience, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if isOver {
 			return
-		default:
 		}
 		if silent := e.silentFor(); silent < patience {
-			schedule(patience - silent)
+			timer.Reset(patience - silent)
 			return
 		}
 		e.leave()
 		then()
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		isOver = true
+		// Calls are much shorter than patience. Without this, a timer and what it refers to would outlive each.
+		timer.Stop()
 	}
-	schedule(patience)
-	return func() { close(done) }
 }
 
 // judge says what a failed attempt means for the call, and whether the call may go to another
