@@ -78,6 +78,9 @@ class End:
 
     def __init__(self, error: Callable[[], Exception]) -> None:
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Called when the end comes. Callbacks of `future` would do, but removing one of those looks
+        # at all others, and each call in flight has one.
+        self.callbacks: set[Callable[[], None]] = set()
         # Made for each raise: one exception raised twice would collect tracebacks.
         self._error = error
 
@@ -88,6 +91,8 @@ class End:
     def set(self) -> None:
         if not self.future.done():
             self.future.set_result(None)
+            for callback in list(self.callbacks):
+                callback()
 
     def check(self) -> None:
         """Raises the error if the end has come."""

@@ -16,7 +16,7 @@ import grpc.aio
 
 from . import errors
 from ._background import End, cancel_and_wait
-from ._connection import Metadata, Unreachable, was_not_sent
+from ._connection import Connection, Metadata, Unreachable, was_not_sent
 from ._method import Method, Request, Response
 from ._pause import Backoff
 from ._rotation import Endpoint, Rotation
@@ -59,10 +59,15 @@ class Attempts:
         self._running: dict[asyncio.Task[Any], Endpoint] = {}
         # Endpoints that the call was sent to and that are to answer it.
         self._sent_to: set[Endpoint] = set()
+        # Of those, the ones that are not silent yet, with the time at which the call was sent.
+        self._listening: dict[Endpoint, tuple[Connection, float]] = {}
         self._was_sent = False
         # Endpoints of the present round.
         self._tried: set[Endpoint] = set()
         self._last = "no endpoint was tried"
+        self._loop = asyncio.get_running_loop()
+        # Set to wake `_sleep`.
+        self._woken: asyncio.Future[None] | None = None
 
     async def run(self) -> Any:
         """Returns the response, or raises an error of this package or `RefusedToken`."""
@@ -74,10 +79,10 @@ class Attempts:
                     self._tried.add(endpoint)
                     done = await self._try(endpoint)
                 elif self._running:
-                    done = await self._wait(set(self._running))
+                    done = await self._wait()
                 else:
                     self._tried.clear()
-                    done = await self._wait(set(), backoff.next())
+                    done = await self._wait(backoff.next())
                 for task in done:
                     self._running.pop(task, None)
                     if self._ends(task):
@@ -92,30 +97,64 @@ class Attempts:
 
     async def _try(self, endpoint: Endpoint) -> set[asyncio.Task[Any]]:
         """Begins an attempt and waits until another one may begin, or any has ended."""
-        silent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        task = asyncio.ensure_future(self._attempt(endpoint, silent))
+        task = self._loop.create_task(self._attempt(endpoint))
         self._running[task] = endpoint
-        waiting: set[asyncio.Future[Any]] = set(self._running)
-        if not self._write:
-            waiting.add(silent)
-        return await self._wait(waiting)
+        task.add_done_callback(self._wake)
+        return await self._wait()
 
-    async def _wait(self, futures: set[Any], pause: float | None = None) -> set[asyncio.Task[Any]]:
-        """Waits for one of the futures, for the end of a pause, the deadline, or `closed`."""
-        left = self._deadline - time.monotonic()
-        timeout = left if pause is None else min(pause, left)
-        if timeout > 0:
-            await asyncio.wait(
-                futures | {self._closed.future},
-                timeout=timeout,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        done = {task for task in self._running if task.done()}
-        if self._closed.is_set:
-            raise errors.ClosedError("the client is closed", maybe=self._write and self._was_sent)
-        if time.monotonic() >= self._deadline and not done:
-            raise self._too_late()
-        return done
+    async def _wait(self, pause: float | None = None) -> set[asyncio.Task[Any]]:
+        """Waits for the end of an attempt or a pause, for a read's silence, or fails."""
+        until = self._deadline
+        if pause is not None:
+            until = min(until, time.monotonic() + pause)
+        self._closed.callbacks.add(self._wake)
+        try:
+            while True:
+                now = time.monotonic()
+                done = {task for task in self._running if task.done()}
+                if self._closed.is_set:
+                    maybe = self._write and self._was_sent
+                    raise errors.ClosedError("the client is closed", maybe=maybe)
+                if now >= self._deadline and not done:
+                    raise self._too_late()
+                if done or now >= until or (self._leave_silent(now) and not self._write):
+                    return done
+                await self._sleep(min(until, self._silent_at(now)) - now)
+        finally:
+            self._closed.callbacks.discard(self._wake)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleeps until `_wake`. Every call does: `asyncio.wait` would take twice the time."""
+        self._woken = self._loop.create_future()
+        timer = self._loop.call_later(seconds, self._wake)
+        try:
+            await self._woken
+        finally:
+            timer.cancel()
+
+    def _wake(self, *_: object) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def _silent_at(self, now: float) -> float:
+        """Returns when the next endpoint will be silent, at the earliest."""
+        # An attempt that is sent after now will be silent later than this.
+        at = now + self._silence
+        for connection, began in self._listening.values():
+            at = min(at, max(began, connection.heard) + self._silence)
+        return at
+
+    def _leave_silent(self, now: float) -> bool:
+        """Leaves endpoints that are silent. Returns true if there was one."""
+        silent = [
+            endpoint
+            for endpoint, (connection, began) in self._listening.items()
+            if now >= max(began, connection.heard) + self._silence
+        ]
+        for endpoint in silent:
+            del self._listening[endpoint]
+            endpoint.leave()
+        return bool(silent)
 
     def _too_late(self) -> errors.ConclaveError:
         if self._sent_to:
@@ -124,31 +163,20 @@ class Attempts:
             f"no endpoint was ready before the deadline; the last problem: {self._last}"
         )
 
-    async def _attempt(self, endpoint: Endpoint, silent: asyncio.Future[None]) -> Any:
+    async def _attempt(self, endpoint: Endpoint) -> Any:
         connection = await endpoint.connection()
-        left = self._deadline - time.monotonic()
+        now = time.monotonic()
+        left = self._deadline - now
         if left <= 0:
             raise Unreachable(f"{endpoint.url}: connected too late")
         self._sent_to.add(endpoint)
         self._was_sent = True
-        call = asyncio.ensure_future(
-            connection.unary(self._method, self._request, left, self._metadata)
-        )
-        began = time.monotonic()
+        self._listening[endpoint] = (connection, now)
         try:
-            while not call.done():
-                quiet_until = max(began, connection.heard) + self._silence
-                if silent.done():
-                    await asyncio.wait({call})
-                elif time.monotonic() >= quiet_until:
-                    endpoint.leave()
-                    silent.set_result(None)
-                else:
-                    await asyncio.wait({call}, timeout=quiet_until - time.monotonic())
-            return call.result()
+            return await connection.unary(self._method, self._request, left, self._metadata)
         finally:
-            await cancel_and_wait(call)
             self._sent_to.discard(endpoint)
+            self._listening.pop(endpoint, None)
 
     def _ends(self, task: asyncio.Task[Any]) -> bool:
         """Returns true if the attempt has a result; raises its error if it is the call's."""

@@ -18,7 +18,7 @@ from .._core import CLEANUP_WAIT, check_timeout
 from .._listeners import Listeners
 from .._pause import Backoff
 from .._proto import methods, rpc_pb2
-from ..types import EventType, KeyValue, ListResult
+from ..types import EventType, KeyValue, ListResult, list_result
 from ._steps import wait_for_event
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ class Place:
         )
         self._recipe = recipe
         self._suffix = b"/" + session.lease_hex.encode()
-        # No key was before this one when it was created, so there is nothing to wait for.
-        self._is_first = False
+        # The key to wait for, if any, and the revision, as read by the transaction that has created
+        # the own key. None if that is not known, or was used.
+        self._entered: Optional[tuple[Optional[KeyValue], int]] = None
         # The prefix of the keys that this contender waits for.
         self._before = before
         self._lock = asyncio.Lock()
@@ -117,10 +118,10 @@ class Place:
         session = self.session
         txn = rpc_pb2.TxnRequest(
             compare=[ops.owner(self.key, 0)],
-            success=[ops.put(self.key, value, lease=session.lease), self._range_first()],
+            success=[ops.put(self.key, value, lease=session.lease), self._range_last()],
             failure=[ops.get(self.key)],
         )
-        self._is_first = False
+        self._entered = None
 
         async def enter() -> None:
             # Not cancelled with the caller: a key that is created late would be left behind.
@@ -130,8 +131,8 @@ class Place:
             answer = await asyncio.shield(self._entering)
             if answer.succeeded:
                 self.token = answer.header.revision
-                first = answer.responses[1].response_range.kvs
-                self._is_first = not first or first[0].create_revision >= self.token
+                last = list_result(answer.responses[1].response_range).kvs
+                self._entered = self._previous(last), self.token
                 return
             kv = answer.responses[0].response_range.kvs[0]
             if kv.lease != session.lease:
@@ -143,18 +144,20 @@ class Place:
     async def _turn(self, wait: bool) -> Optional[bool]:
         """Returns true for the owner, false for another one if not to `wait`, None if the key of
         this contender is gone."""
-        if self._is_first:
-            return True
         while True:
-            found: list[Any] = []
+            if self._entered is not None:
+                previous, revision = self._entered
+                self._entered = None
+            else:
+                found: list[Any] = []
 
-            async def look(found: list[Any] = found) -> None:
-                found[:] = await self._look()
+                async def look(found: list[Any] = found) -> None:
+                    found[:] = await self._look()
 
-            await self.session._persist(look, wait)
-            own, previous, revision = found
-            if own is None or own.create_revision != self.token:
-                return None
+                await self.session._persist(look, wait)
+                own, previous, revision = found
+                if own is None or own.create_revision != self.token:
+                    return None
             if previous is None:
                 return True
             if not wait:
@@ -168,25 +171,26 @@ class Place:
         txn = await self.session._client.txn([], [ops.get(self.key), before])
         own, others = txn.results
         assert isinstance(others, ListResult)
+        return own.kv, self._previous(others.kvs), txn.revision  # type: ignore[union-attr]
+
+    def _previous(self, last: list[KeyValue]) -> Optional[KeyValue]:
+        """Returns the key to wait for, of the last ones up to the own."""
         # A session does not wait for itself: a writer may read, too.
-        previous = [kv for kv in others.kvs if not kv.key.endswith(self._suffix)]
-        return own.kv, previous[0] if previous else None, txn.revision  # type: ignore[union-attr]
+        return next((kv for kv in last if not kv.key.endswith(self._suffix)), None)
 
-    def _range_first(self) -> rpc_pb2.RequestOp:
+    def _range_last(self) -> rpc_pb2.RequestOp:
+        """Reads the last keys, in the transaction that creates the own key after them."""
         op = ops.get(self._before, prefix=True)
-        op.request_range.sort_target = rpc_pb2.RangeRequest.CREATE
-        op.request_range.keys_only = True
-        op.request_range.limit = 1
-        return op
-
-    def _range_before(self) -> rpc_pb2.RequestOp:
-        op = ops.get(self._before, prefix=True)
-        op.request_range.max_create_revision = self.token - 1
         op.request_range.sort_target = rpc_pb2.RangeRequest.CREATE
         op.request_range.sort_order = rpc_pb2.RangeRequest.DESCEND
         op.request_range.keys_only = True
-        # Two, of which one may be of this session.
-        op.request_range.limit = 2
+        # Three, of which two may be of this session: the own key, and that of the other side.
+        op.request_range.limit = 3
+        return op
+
+    def _range_before(self) -> rpc_pb2.RequestOp:
+        op = self._range_last()
+        op.request_range.max_create_revision = self.token - 1
         return op
 
     async def _deleted(self, key: bytes, after: int) -> None:
