@@ -16,8 +16,7 @@ BUILD_PACKAGES := clang:clang :libclang-dev g++:g++ make:make
 # Tests use etcd's own client and compare the server with etcd. Another client, the crate `etcd-client`, compiles etcd's
 # proto files with protoc, which our own crates do not need. strace makes a process' system calls fail, as a bad disk
 # does. Go and Python build and run clients whose libraries send requests that no library in Rust sends; our clients are
-# tested where a toolchain for them is there. The units of
-# systemd are tested in a container, which debootstrap makes.
+# tested where a toolchain for them is there. The units of systemd are tested in a container, which debootstrap makes.
 TEST_PACKAGES := etcdctl:etcd-client etcd:etcd-server protoc:protobuf-compiler :libprotobuf-dev strace:strace \
 	go:golang-go python3:python3-venv systemd-analyze:systemd systemd-nspawn:systemd-container :debootstrap
 
@@ -26,7 +25,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BIN ?= $(CARGO_TARGET_DIR)/release/conclave
 
-.PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt stubs glassfish packages cargo
+.PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt stubs \
+	glassfish packages cargo
 
 help:
 	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
@@ -84,6 +84,7 @@ test: CLIENTS ?=
 test: cargo packages
 	cargo build --release --workspace --locked
 	.ci/clients build $(CLIENTS)
+	clients/rust/packed.sh
 	cargo test --release --workspace --locked
 
 # The clients. `make test` builds and tests those whose toolchain is there.

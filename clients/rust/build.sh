@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Rust client, lints and tests it against the binary of CONCLAVE_BIN (or the one that the workspace has
-# built), and leaves the conformance subject ready to run. RocksDB is not needed.
+# built), packs it, and leaves the conformance subject ready to run. RocksDB is not needed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export PATH=$PATH:$HOME/.cargo/bin
@@ -12,3 +12,4 @@ cargo clippy --release --locked "${packages[@]}" --all-targets --all-features --
 cargo check --release --locked --package conclave-client
 cargo test --release --locked --package conclave-client --all-features
 cargo build --release --locked --package conclave-subject
+clients/rust/packed.sh
