@@ -25,7 +25,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 BIN ?= $(CARGO_TARGET_DIR)/release/conclave
 
-.PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt stubs \
+.PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt bench-clients stubs \
 	glassfish packages cargo
 
 help:
@@ -40,6 +40,7 @@ help:
 	@echo 'make sim      simulate clusters under faults; SEEDS=1000, or SEED=7 to print one step by step'
 	@echo 'make fuzz     look for inputs that crash a member; TARGET=all SECONDS=3600, for each target'
 	@echo 'make bench    load an endpoint; see ARGS="--help"'
+	@echo 'make bench-clients  measure the clients beside other libraries; see clients/README.md'
 	@echo 'make lint     run the checks of CI on the source, without the tests'
 	@echo 'make fmt      format the source'
 
@@ -92,6 +93,10 @@ client-%: cargo
 	@.ci/packages $(BUILD_PACKAGES)
 	cargo build --release --locked --workspace --bin conclave
 	.ci/clients build "$*"
+
+bench-clients: build
+	@.ci/packages curl:curl
+	@exec clients/bench.sh $(ARGS)
 
 stubs:
 	.ci/clients stubs

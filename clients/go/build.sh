@@ -15,7 +15,7 @@ mkdir -p "$cache/bin"
 unformatted="$(gofmt -l .)"
 [ -z "$unformatted" ] || { echo "gofmt -w $unformatted" >&2; exit 1; }
 (cd tools && go build -o "$cache/bin/" honnef.co/go/tools/cmd/staticcheck ./modzip)
-for module in . tools interop; do
+for module in . tools interop bench; do
 	(cd "$module" && go vet ./... && "$cache/bin/staticcheck" ./...)
 done
 # Tests wait more than they compute.

@@ -2,7 +2,7 @@ import { defineConfig } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  { ignores: ['dist', 'build', 'src/gen', 'node_modules', 'tools', '*.mjs', 'packing'] },
+  { ignores: ['dist', 'build', 'src/gen', 'node_modules', 'tools', '*.mjs', 'packing', 'bench/other'] },
   tseslint.configs.strictTypeChecked,
   tseslint.configs.stylisticTypeChecked,
   {
