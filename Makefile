@@ -26,7 +26,7 @@ DESTDIR ?=
 BIN ?= $(CARGO_TARGET_DIR)/release/conclave
 
 .PHONY: help build install run cluster cluster-member test sim fuzz fuzz-keep bench lint fmt bench-clients stubs \
-	glassfish packages cargo
+	glassfish test-glassfish packages cargo
 
 help:
 	@echo 'make run      build and start a member; its data is in default.conclave, its flags in ARGS="..."'
@@ -36,6 +36,7 @@ help:
 	@echo 'make test     build everything and run every test'
 	@echo 'make client-go  build, test and pack a client, or client-java, client-python, client-rust, client-typescript'
 	@echo 'make glassfish  start three members and two application servers, to kill some and see another lead'
+	@echo 'make test-glassfish  kill, cut off and pause them in tests, which takes eight minutes'
 	@echo 'make stubs    generate the code of the clients in other languages from proto/'
 	@echo 'make sim      simulate clusters under faults; SEEDS=1000, or SEED=7 to print one step by step'
 	@echo 'make fuzz     look for inputs that crash a member; TARGET=all SECONDS=3600, for each target'
@@ -104,6 +105,10 @@ stubs:
 glassfish: build
 	@.ci/packages mvn:maven java:openjdk-17-jdk-headless curl:curl
 	@exec clients/java/examples/glassfish/run.sh
+
+# Not a part of `make test`, since application servers take minutes to start and stop; CI runs it.
+test-glassfish: build
+	clients/java/examples/glassfish/test.sh $(ARGS)
 
 # The simulator, whose short run is a part of `make test`. With BUG=answer_before_sync or BUG=read_context_twice it runs
 # on a core with that bug, which has its own target directory, and must find the bug. See tests/sim/README.md.
