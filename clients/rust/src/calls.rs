@@ -28,7 +28,7 @@ use tower::{BoxError, Service};
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::connection::{Answering, Connection};
-use crate::effect::{Effect, Shape, shape};
+use crate::effect::{Effect, Sent, Shape, shape};
 use crate::rotation::{Endpoint, Rotation, SILENCE_MAX, chain};
 use crate::tasks::Tasks;
 
@@ -94,7 +94,7 @@ impl Calls {
         let limit = parts.headers.get(TIMEOUT).and_then(duration);
         let limit = limit.unwrap_or(self.deadline);
         Ok(Call {
-            effect: parts.extensions.get().copied().unwrap_or(effect),
+            effect,
             until: Instant::now() + limit,
             silence_max: SILENCE_MAX.min(limit / 2),
             parts,
@@ -127,6 +127,7 @@ impl Calls {
                 Ok(Attempt::Failed { text, sent }) => {
                     (failure, refusal) = (text, None);
                     may_have_happened |= sent;
+                    call.mark(may_have_happened);
                     if sent && !call.effect.may_repeat() {
                         break;
                     }
@@ -157,6 +158,7 @@ impl Calls {
             Err(text) => return failed(text, false),
         };
         *sent = true;
+        call.mark(true);
         let sending = exchange(&connection, call.request());
         tokio::pin!(sending);
         let answer = tokio::select! {
@@ -259,6 +261,13 @@ impl Service<Request<Body>> for Calls {
 }
 
 impl Call {
+    /// Notes for the caller whether the call may have been executed, if it should be closed now.
+    fn mark(&self, sent: bool) {
+        if let Some(mark) = self.parts.extensions.get::<Sent>() {
+            mark.set(sent);
+        }
+    }
+
     /// The request, with the time that is left.
     fn request(&self) -> Request<Body> {
         let mut parts = self.parts.clone();

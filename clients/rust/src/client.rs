@@ -19,9 +19,9 @@ use crate::api::v3electionpb::election_client::ElectionClient;
 use crate::api::v3lockpb::lock_client::LockClient;
 use crate::api::watch_client::WatchClient;
 use crate::calls::Calls;
-use crate::effect::Effect;
+use crate::effect::{Effect, Sent};
 use crate::login::Login;
-use crate::options::Options;
+use crate::options::{DEADLINE_MAX, Options};
 use crate::rotation::Rotation;
 use crate::tasks::Tasks;
 use crate::transport::Transport;
@@ -132,7 +132,7 @@ impl Client {
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            deadline,
+            deadline: deadline.min(DEADLINE_MAX),
         }
     }
 
@@ -182,8 +182,10 @@ impl Client {
         effect: Effect,
         send: impl AsyncFnOnce(S, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Error> {
-        self.until_closing(self.call_while_closing(stub, message, effect, send))
-            .await
+        let sent = Sent::default();
+        let calling = self.call_marked(stub, message, effect, sent.clone(), send);
+        let outcome = self.until_closing(calling).await;
+        outcome.map_err(|error| error.after(effect, &sent))
     }
 
     /// Makes a call that closing the client does not end.
@@ -194,9 +196,22 @@ impl Client {
         effect: Effect,
         send: impl AsyncFnOnce(S, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Error> {
+        self.call_marked(stub, message, effect, Sent::default(), send)
+            .await
+    }
+
+    async fn call_marked<S, M, R>(
+        &self,
+        stub: S,
+        message: M,
+        effect: Effect,
+        sent: Sent,
+        send: impl AsyncFnOnce(S, Request<M>) -> Result<Response<R>, Status>,
+    ) -> Result<R, Error> {
         let mut request = Request::new(message);
         request.set_timeout(self.deadline);
         request.extensions_mut().insert(effect);
+        request.extensions_mut().insert(sent);
         // Boxed, because the generated code's futures are large, and recipes nest them.
         match Box::pin(send(stub, request)).await {
             Ok(answer) => Ok(answer.into_inner()),

@@ -1,5 +1,8 @@
 //! What a call does to the store, which decides whether it may be sent twice.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// The effect of a call. As an extension of a request it overrides what the method's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -15,6 +18,21 @@ pub(crate) enum Effect {
 impl Effect {
     pub(crate) fn may_repeat(self) -> bool {
         self != Self::Write
+    }
+}
+
+/// As an extension of a request: whether the call may have been executed, for a caller who stops to
+/// wait for it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    pub(crate) fn set(&self, sent: bool) {
+        self.0.store(sent, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use conclave_proto::errors::ApiError;
 use tonic::{Code, Status};
 
-use crate::effect::Effect;
+use crate::effect::{Effect, Sent};
 
 /// The reason why a request failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,6 +50,9 @@ pub enum Error {
     /// The client, session or handle is closed. Create another one.
     #[error("{0} is closed")]
     Closed(&'static str),
+    /// The client was closed while a write was under way, which may have been executed.
+    #[error("{0} is closed, and the write may have happened")]
+    ClosedAfterWrite(&'static str),
     /// The session is lost, and with it all that was held by it. Open another session.
     #[error("the session is lost, and its keys with it: open another session")]
     SessionLost,
@@ -128,7 +131,7 @@ impl Error {
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Maybe(_) => ErrorKind::Maybe,
             Self::Deadline(_) => ErrorKind::Deadline,
-            Self::Closed(_) => ErrorKind::Closed,
+            Self::Closed(_) | Self::ClosedAfterWrite(_) => ErrorKind::Closed,
             Self::SessionLost => ErrorKind::SessionLost,
             Self::Compacted { .. } => ErrorKind::Compacted,
         }
@@ -156,7 +159,7 @@ impl Error {
     pub fn may_have_happened(&self) -> bool {
         match self {
             Self::Api(error) => error.may_have_happened(),
-            Self::Maybe(_) => true,
+            Self::Maybe(_) | Self::ClosedAfterWrite(_) => true,
             _ => false,
         }
     }
@@ -165,6 +168,16 @@ impl Error {
     /// succeed.
     pub fn is_unavailable(&self) -> bool {
         self.is_retriable() && self.api().is_none_or(|error| error.code() == UNAVAILABLE)
+    }
+
+    /// This error of a call that may have been `sent`.
+    pub(crate) fn after(self, effect: Effect, sent: &Sent) -> Self {
+        match self {
+            Self::Closed(what) if effect != Effect::Read && sent.is_set() => {
+                Self::ClosedAfterWrite(what)
+            }
+            error => error,
+        }
     }
 
     /// The error of a call with this effect that ended with `status`.

@@ -11,6 +11,8 @@ use crate::tls::TlsFiles;
 
 /// The deadline of a call for which nothing else is said.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// The longest deadline, ten years: `grpc-timeout` and the clock cannot represent every duration.
+pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// How to connect to a cluster.
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ impl Options {
     /// Sets the deadline of calls for which nothing else is said. It bounds all attempts together.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+        self.deadline = deadline.min(DEADLINE_MAX);
         self
     }
 

@@ -55,8 +55,8 @@ pub struct SessionStates {
 }
 
 impl SessionStates {
-    /// Returns the next state, or `None` after [`SessionState::Lost`], or if the session was
-    /// closed.
+    /// Returns the next state, or `None` after [`SessionState::Lost`], which is the state of a
+    /// closed session, too.
     pub async fn next(&mut self) -> Option<SessionState> {
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -140,8 +140,12 @@ impl Lease {
             // Nothing comes after it.
             changes = broadcast::channel(1).1;
         }
+        let first = match self.closed.is_cancelled() {
+            true => SessionState::Lost,
+            false => core.state,
+        };
         SessionStates {
-            first: Some(core.state),
+            first: Some(first),
             changes,
         }
     }
@@ -181,8 +185,11 @@ impl Lease {
 
     /// The owner ends the session.
     pub(crate) fn close(&self) {
+        let core = self.core();
+        if core.state != SessionState::Lost && !self.closed.is_cancelled() {
+            self.tell_lost();
+        }
         self.closed.cancel();
-        let _ = self.changes.send(None);
     }
 
     pub(crate) async fn lost(&self) {
@@ -236,12 +243,20 @@ impl Lease {
         core.state = state;
         if state == SessionState::Lost {
             self.lost.cancel();
+            // Those who listen to a closed session were told.
+            if !self.closed.is_cancelled() {
+                self.tell_lost();
+            }
+            return;
         }
         // An error means that nobody listens.
         let _ = self.changes.send(Some(state));
-        if state == SessionState::Lost {
-            let _ = self.changes.send(None);
-        }
+    }
+
+    /// Notifies the listeners for the last time.
+    fn tell_lost(&self) {
+        let _ = self.changes.send(Some(SessionState::Lost));
+        let _ = self.changes.send(None);
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
@@ -303,5 +318,19 @@ mod tests {
         let mut last = lease.states();
         assert_eq!(last.next().await, Some(SessionState::Lost));
         assert_eq!(last.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn listeners_of_a_closed_session_are_told_that_it_is_lost() {
+        let lease = Lease::new(1, TTL, Moment::now());
+        let mut states = lease.states();
+        lease.close();
+        lease.close();
+        lease.lose();
+        assert_eq!(states.next().await, Some(SessionState::Connected));
+        for mut states in [states, lease.states()] {
+            assert_eq!(states.next().await, Some(SessionState::Lost));
+            assert_eq!(states.next().await, None);
+        }
     }
 }

@@ -14,7 +14,7 @@ use tower::{BoxError, Service};
 use crate::Error;
 use crate::calls::Calls;
 use crate::connection::Answering;
-use crate::effect::{Effect, Shape, shape};
+use crate::effect::{Effect, Sent, Shape, shape};
 use crate::login::{Login, Token, is_refused_token};
 
 /// The name of the field with the token.
@@ -117,17 +117,25 @@ impl Service<Request<Body>> for Transport {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let transport = self.clone();
         Box::pin(async move {
+            let shape = shape(request.uri().path());
+            let extensions = request.extensions_mut();
+            let sent = extensions.get_or_insert_with(Sent::default).clone();
+            let effect = match (extensions.get(), shape) {
+                (Some(&effect), _) | (None, Shape::Unary(effect)) => effect,
+                (None, Shape::Long) => Effect::Read,
+            };
             let sending = async {
-                match shape(request.uri().path()) {
-                    Shape::Unary(effect) => transport.unary(request, effect).await,
+                match shape {
+                    Shape::Unary(_) => transport.unary(request, effect).await,
                     Shape::Long => transport.long(request).await,
                 }
             };
-            let closed = transport.calls.until_closed(async { Ok(sending.await) });
-            closed.await?
+            let until_closed = transport.calls.until_closed(async { Ok(sending.await) });
+            let outcome = until_closed.await;
+            outcome.map_err(|error| error.after(effect, &sent))?
         })
     }
 }

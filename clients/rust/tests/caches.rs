@@ -97,6 +97,24 @@ async fn a_service_has_the_addresses_of_its_instances() {
 }
 
 #[tokio::test]
+async fn a_latched_candidate_whose_key_was_deleted_is_one_again() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let session = client.session(10).await.unwrap();
+    let latch = LeaderLatch::start(&session, "e", "one");
+    // Kept, as a user may keep it.
+    let first = soon("the leadership", latch.wait()).await.unwrap();
+    let keys = conclave_client::Keys::prefix("e/");
+    client.delete(keys).await.unwrap();
+    until("another leadership", async || {
+        let leads = soon("the leadership", latch.wait()).await.unwrap();
+        leads.held().token() > first.held().token()
+    })
+    .await;
+    assert!(latch.is_leader());
+}
+
+#[tokio::test]
 async fn a_latched_candidate_leads_in_its_turn() {
     let server = Server::start().await;
     let client = server.client().await;

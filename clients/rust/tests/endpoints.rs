@@ -133,6 +133,68 @@ async fn a_write_that_breaks_off_fails_at_once() {
 }
 
 #[tokio::test]
+async fn a_write_that_is_under_way_at_the_close_may_have_happened() {
+    let server = Server::start().await;
+    let proxy = Proxy::before(&server.endpoint).await;
+    let client = Client::connect([&proxy.endpoint]).await.unwrap();
+    let direct = server.client().await;
+    client.put("k", "1").await.unwrap();
+    proxy.set(Mode::SwallowAnswers);
+    let put = tokio::spawn({
+        let client = client.clone();
+        async move { client.put("k", "2").await }
+    });
+    let stub = tokio::spawn({
+        let mut kv = client.kv();
+        let put = conclave_client::api::PutRequest {
+            key: "stub".into(),
+            ..Default::default()
+        };
+        async move { kv.put(put).await }
+    });
+    until("the puts", async || {
+        direct.get("k").await.unwrap().unwrap().value == "2"
+            && direct.get("stub").await.unwrap().is_some()
+    })
+    .await;
+    let get = tokio::spawn({
+        let client = client.clone();
+        async move { client.get("k").await }
+    });
+    tokio::task::yield_now().await;
+    soon("the end", client.close()).await;
+    let error = put.await.unwrap().unwrap_err();
+    assert!(error.may_have_happened(), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    let error = conclave_client::Error::from(stub.await.unwrap().unwrap_err());
+    assert!(error.may_have_happened(), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    let error = get.await.unwrap().unwrap_err();
+    assert!(!error.may_have_happened(), "{error}");
+    // Nothing of this one was sent.
+    let error = client.put("k", "3").await.unwrap_err();
+    assert!(!error.may_have_happened(), "{error}");
+}
+
+#[tokio::test]
+async fn a_deadline_may_be_as_long_as_one_likes() {
+    let server = Server::start().await;
+    let patient = server.client().await.with_deadline(Duration::MAX);
+    patient.put("k", "1").await.unwrap();
+    let options = Options::new().deadline(Duration::MAX);
+    let client = options.connect([&server.endpoint]).await.unwrap();
+    client.put("k", "2").await.unwrap();
+    client
+        .kv()
+        .range(conclave_client::api::RangeRequest {
+            key: "k".into(),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn close_ends_calls_and_can_be_repeated() {
     let server = Server::start().await;
     let client = server.client().await;

@@ -81,6 +81,53 @@ async fn a_session_of_many_mutexes_knows_each() {
 }
 
 #[tokio::test]
+async fn a_mutex_whose_key_was_deleted_is_waited_for_again() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (one, two) = (
+        client.session(10).await.unwrap(),
+        client.session(10).await.unwrap(),
+    );
+    let mutex = Mutex::new(&one, "m");
+    let stolen = mutex.lock().await.unwrap();
+    client.delete(Keys::prefix("m/")).await.unwrap();
+    let held = Mutex::new(&two, "m").lock().await.unwrap();
+    assert!(mutex.try_lock().await.unwrap().is_none());
+    let waiter = tokio::spawn(async move { mutex.lock().await });
+    waiting(&client, "m", 2).await;
+    held.release().await.unwrap();
+    let again = soon("the mutex", waiter).await.unwrap().unwrap();
+    assert!(again.token() > stolen.token());
+    // What was stolen releases nothing.
+    stolen.release().await.unwrap();
+    waiting(&client, "m", 1).await;
+    again.release().await.unwrap();
+    waiting(&client, "m", 0).await;
+}
+
+#[tokio::test]
+async fn trying_does_not_wait_for_the_own_session() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (one, two) = (
+        client.session(10).await.unwrap(),
+        client.session(10).await.unwrap(),
+    );
+    let held = Mutex::new(&one, "m").lock().await.unwrap();
+    let mutex = Mutex::new(&two, "m");
+    let waiter = tokio::spawn({
+        let mutex = mutex.clone();
+        async move { mutex.lock().await }
+    });
+    waiting(&client, "m", 2).await;
+    assert!(soon("an answer", mutex.try_lock()).await.unwrap().is_none());
+    held.release().await.unwrap();
+    let held = soon("the mutex", waiter).await.unwrap().unwrap();
+    let again = mutex.try_lock().await.unwrap().expect("it has it");
+    assert_eq!(again.token(), held.token());
+}
+
+#[tokio::test]
 async fn giving_up_deletes_the_key() {
     let server = Server::start().await;
     let client = server.client().await;

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
 
 use super::owner_events::{OwnerEvent, OwnerEvents};
-use super::persist::persist_txn;
+use super::persist::{persist_read, persist_txn};
 use super::turn::{self, Line};
 use crate::Error;
 use crate::api::Compare;
@@ -64,11 +64,43 @@ impl Contender {
     ) -> Result<Entered, Error> {
         let place = session.place(&key);
         let locked = async { Ok(place.lock_owned().await) };
-        let mut place = session.until_ended(locked).await?;
+        let place = session.until_ended(locked).await?;
+        Self::enter_at(place, session, key, value, compare).await
+    }
+
+    /// [`Contender::enter_if`] if nobody else of the session waits at the key, or gives it back.
+    pub(super) async fn try_enter_if(
+        session: &Session,
+        key: Bytes,
+        value: Bytes,
+        compare: Option<Compare>,
+    ) -> Result<Option<Entered>, Error> {
+        match session.place(&key).try_lock_owned() {
+            Ok(place) => {
+                let entered = Self::enter_at(place, session, key, value, compare).await;
+                entered.map(Some)
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn enter_at(
+        mut place: OwnedMutexGuard<Place>,
+        session: &Session,
+        key: Bytes,
+        value: Bytes,
+        compare: Option<Compare>,
+    ) -> Result<Entered, Error> {
         if place.count > 0 {
-            place.count += 1;
-            let token = place.token;
-            return Ok(Entered::Again(Held::new(session, key, token)));
+            // Someone else may have deleted the key, and have it now.
+            let request = txn::when([txn::owner(key.clone(), place.token)], []);
+            let read = persist_read(session.client(), &request);
+            if session.until_ended(read).await?.succeeded {
+                place.count += 1;
+                let token = place.token;
+                return Ok(Entered::Again(Held::new(session, key, token)));
+            }
+            place.count = 0;
         }
         let putting = put(session.clone(), key.clone(), value, compare);
         let mut contender = Self {
@@ -262,9 +294,12 @@ async fn put(
 async fn release(session: Session, key: Bytes, token: i64) -> Result<(), Error> {
     let place = session.place(&key);
     let mut place = place.lock().await;
-    place.count -= 1;
-    if place.count > 0 {
-        return Ok(());
+    // Or the key was lost, and the session has entered again.
+    if place.token == token && place.count > 0 {
+        place.count -= 1;
+        if place.count > 0 {
+            return Ok(());
+        }
     }
     delete(&session, &key, token).await
 }

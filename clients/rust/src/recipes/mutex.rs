@@ -48,24 +48,27 @@ impl Mutex {
     /// # Errors
     /// [`Error::SessionLost`] as soon as the session is lost.
     pub async fn lock(&self) -> Result<Held, Error> {
-        match self.enter().await? {
+        match Contender::enter(&self.session, self.key()?, Bytes::new()).await? {
             Entered::Again(held) => Ok(held),
             Entered::Waiting(contender) => contender.wait(&self.line()).await,
         }
     }
 
-    /// Returns `None` if another session holds the mutex.
+    /// Returns `None` if another session holds the mutex, or if this one still waits for it or
+    /// releases it.
     pub async fn try_lock(&self) -> Result<Option<Held>, Error> {
-        match self.enter().await? {
-            Entered::Again(held) => Ok(Some(held)),
-            Entered::Waiting(contender) => contender.hold_at_once(&self.line()).await,
+        let key = self.key()?;
+        let entered = Contender::try_enter_if(&self.session, key, Bytes::new(), None);
+        match entered.await? {
+            None => Ok(None),
+            Some(Entered::Again(held)) => Ok(Some(held)),
+            Some(Entered::Waiting(contender)) => contender.hold_at_once(&self.line()).await,
         }
     }
 
-    async fn enter(&self) -> Result<Entered, Error> {
+    fn key(&self) -> Result<Bytes, Error> {
         check_name(&self.name)?;
-        let key = join(&self.name, &self.session.in_hex());
-        Contender::enter(&self.session, key, Bytes::new()).await
+        Ok(join(&self.name, &self.session.in_hex()))
     }
 
     fn line(&self) -> Line {
