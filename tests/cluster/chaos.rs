@@ -16,7 +16,7 @@ use harness::history::load::{PREFIX, Size};
 use harness::history::sessions_load::{LEASES, TTL};
 use harness::history::{self, Follower, Load, Recorder, Sessions, sessions};
 use harness::wait::eventually_by;
-use harness::{Cluster, api};
+use harness::{Cluster, api, variable};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -63,14 +63,6 @@ fn chaos() {
     let seed = variable("CONCLAVE_TEST_SEED").unwrap_or(SEED);
     eprintln!("chaos: {rounds} rounds of seed {seed}");
     on_three(FLAGS, |cluster| run(cluster, rounds, seed));
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is {text:?}, which is no number")),
-    )
 }
 
 async fn run(mut cluster: Cluster, rounds: u64, seed: u64) {

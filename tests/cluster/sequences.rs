@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use conclave_proto::etcdserverpb as pb;
-use harness::{Cluster, eventually};
+use harness::{Cluster, eventually, variable};
 
 use self::plan::{Plan, Step};
 
@@ -50,14 +50,6 @@ fn members_come_and_go_at_random() {
             });
         }
     });
-}
-
-fn variable(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is {text:?}, which is no number")),
-    )
 }
 
 /// Prints the plan and the number of steps taken if the sequence fails.

@@ -19,9 +19,9 @@ const WATCHES: usize = 12;
 
 #[test]
 fn the_same_requests_have_the_same_replies() {
-    let seeds = match std::env::var("CONCLAVE_TEST_SEED") {
-        Ok(seed) => vec![seed.parse().expect("CONCLAVE_TEST_SEED is a number")],
-        Err(_) => (0..SEEDS).collect(),
+    let seeds = match harness::variable("CONCLAVE_TEST_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..SEEDS).collect(),
     };
     harness::run(async {
         for seed in seeds {

@@ -100,3 +100,10 @@ pub fn fails<T: Debug>(outcome: Result<T, Status>, code: Code, part: &str) {
         status.message()
     );
 }
+
+/// The number in an environment variable, if it is set: how long a run is, or its seed.
+pub fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = text.parse();
+    Some(number.unwrap_or_else(|_| panic!("{name} is {text:?}, which is no number")))
+}
