@@ -24,6 +24,7 @@ use crate::calls::Served;
 use crate::client::{Client, with_leader};
 use crate::clock::Moment;
 use crate::effect::Effect;
+use crate::keys::Keys;
 use crate::session_state::{KEEP_ALIVES_PER_TTL, Lease, SessionState, SessionStates};
 use crate::transport::Transport;
 
@@ -104,6 +105,17 @@ type Places = Mutex<HashMap<Bytes, Arc<tokio::sync::Mutex<Place>>>>;
 pub(crate) struct Place {
     pub(crate) token: i64,
     pub(crate) count: usize,
+    /// Its part in a downgrade. The writer's key may then be there when its count is 0.
+    pub(crate) part: Option<Part>,
+}
+
+/// What a session holds beside another key: it has a read-write lock for both.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    /// It holds the lock for writing. The keys are those of all writers.
+    Writer { everyone: Keys },
+    /// It holds the lock for reading. The key is the session's for writing.
+    Reader { writer: Bytes },
 }
 
 impl Session {
@@ -201,8 +213,8 @@ impl Session {
         // Places that nothing uses go, so that a session of many names does not grow.
         if places.len() >= PLACES_CHECKED {
             places.retain(|_, place| {
-                let is_held = place.try_lock().is_ok_and(|place| place.count > 0);
-                is_held || Arc::strong_count(place) > 1
+                let is_used = |place: &Place| place.count > 0 || place.part.is_some();
+                place.try_lock().is_ok_and(|place| is_used(&place)) || Arc::strong_count(place) > 1
             });
         }
         Arc::clone(places.entry(key.clone()).or_default())

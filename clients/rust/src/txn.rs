@@ -60,6 +60,15 @@ pub(crate) fn none_below(prefix: Bytes) -> Compare {
     }
 }
 
+/// True while none of the keys was created after this revision.
+pub(crate) fn none_newer(keys: Keys, revision: i64) -> Compare {
+    Compare {
+        result: CompareResult::Less.into(),
+        range_end: keys.end,
+        ..owner(keys.key, revision + 1)
+    }
+}
+
 /// True while the key was last changed at this revision. With 0, while it does not exist.
 pub fn unchanged(key: impl Into<Bytes>, mod_revision: i64) -> Compare {
     Compare {

@@ -1,6 +1,6 @@
 //! K13 to K15: groups, services and caches.
 
-use conclave_client::recipes::{Cache, CacheChange, Group, LeaderLatch, Service};
+use conclave_client::recipes::{Cache, CacheChange, Group, LeaderLatch, OwnerEvent, Service};
 use conclave_client::{Client, ErrorKind};
 
 use crate::proxy::{Mode, Proxy};
@@ -54,8 +54,8 @@ async fn members_go_with_their_sessions() {
     let group = Group::new(&client, "g");
     let cache = group.listen().await.unwrap();
     let first = group.join(&one, "a", "1").await.unwrap();
-    let taken = group.join(&two, "a", "2").await.unwrap_err();
-    assert_eq!(taken.kind(), ErrorKind::Invalid, "{taken}");
+    let again = group.join(&one, "a", "2").await.unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Invalid, "{again}");
     let second = group.join(&two, "b", "2").await.unwrap();
     first.set("3").await.unwrap();
     let members: Vec<_> = group.members().await.unwrap().into_iter().collect();
@@ -67,6 +67,67 @@ async fn members_go_with_their_sessions() {
     two.close().await;
     until("an empty group", async || cache.list().is_empty()).await;
     assert_eq!(second.set("4").await.unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn a_member_that_joins_replaces_one_of_the_same_name() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (one, two, three) = (
+        client.session(10).await.unwrap(),
+        client.session(10).await.unwrap(),
+        client.session(10).await.unwrap(),
+    );
+    let group = Group::new(&client, "g");
+    let first = group.join(&one, "a", "1").await.unwrap();
+    first.set("one").await.unwrap();
+    let second = group.join(&two, "a", "2").await.unwrap();
+    let mut events = second.held().events();
+    // The former one is notified, cannot change the new one, and does not take it along.
+    soon("the loss", first.held().lost()).await;
+    let error = first.set("3").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SessionLost);
+    first.leave().await.unwrap();
+    one.close().await;
+    second.set("4").await.unwrap();
+    let members = group.members().await.unwrap();
+    assert_eq!(
+        members.into_iter().collect::<Vec<_>>(),
+        [("a".into(), "4".into())]
+    );
+    // What the former one has put is no loss of the new one.
+    second.set("revoke").await.unwrap();
+    assert_eq!(
+        soon("the demand", events.next()).await,
+        Some(OwnerEvent::Revoke)
+    );
+    let third = group.join(&three, "a", "5").await.unwrap();
+    assert_eq!(
+        soon("the loss", events.next()).await,
+        Some(OwnerEvent::Lost)
+    );
+    second.leave().await.unwrap();
+    assert_eq!(group.members().await.unwrap().len(), 1);
+    third.leave().await.unwrap();
+    assert!(group.members().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_instance_that_registers_replaces_one_of_the_same_address() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (one, two) = (
+        client.session(10).await.unwrap(),
+        client.session(10).await.unwrap(),
+    );
+    let service = Service::new(&client, "s");
+    let first = service.register(&one, "a:1", None).await.unwrap();
+    let second = service.register(&two, "a:1", None).await.unwrap();
+    first.release().await.unwrap();
+    one.close().await;
+    assert_eq!(service.instances().await.unwrap().len(), 1);
+    second.release().await.unwrap();
+    assert!(service.instances().await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -76,3 +76,44 @@ async fn work_of_a_leader_ends_with_the_leadership() {
     let error = soon("the end", work).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::SessionLost);
 }
+
+#[tokio::test]
+async fn an_observer_sees_the_leader_and_not_the_former_one_that_waits() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let (one, two) = (
+        client.session(10).await.unwrap(),
+        client.session(10).await.unwrap(),
+    );
+    let candidates = async |count| {
+        until("the candidates", async || {
+            client.range(Keys::prefix("e/")).await.unwrap().count == count
+        })
+        .await;
+    };
+    let first = Election::new(&one, "e").campaign("one").await.unwrap();
+    let candidate = Election::new(&two, "e");
+    let candidate = tokio::spawn(async move { candidate.campaign("two").await });
+    candidates(2).await;
+    let mut observer = Election::observe(&client, "e");
+    assert_eq!(
+        soon("a leader", observer.next()).await.unwrap().value,
+        "one"
+    );
+    // All of this is in the first batch of the observer's watch, which opens afterwards.
+    first.resign().await.unwrap();
+    let second = soon("the second", candidate).await.unwrap().unwrap();
+    let again = Election::new(&one, "e");
+    let again = tokio::spawn(async move { again.campaign("again").await });
+    candidates(2).await;
+    assert_eq!(
+        soon("a leader", observer.next()).await.unwrap().value,
+        "two"
+    );
+    second.resign().await.unwrap();
+    assert_eq!(
+        soon("a leader", observer.next()).await.unwrap().value,
+        "again"
+    );
+    soon("the third", again).await.unwrap().unwrap();
+}

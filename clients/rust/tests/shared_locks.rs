@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conclave_client::recipes::{Held, RwLock, Semaphore, within};
+use conclave_client::recipes::{Held, Mutex, RwLock, Semaphore, within};
 use conclave_client::{Client, Error, ErrorKind, Keys, Session};
 use tokio::task::JoinHandle;
 
@@ -80,6 +80,68 @@ async fn a_writer_becomes_a_reader_and_not_the_other_way_round() {
         .release()
         .await
         .unwrap();
+}
+
+/// What a session looks through, to forget the places that it does not use.
+const MANY_PLACES: usize = 70;
+
+#[tokio::test]
+async fn a_downgrade_passes_a_writer_that_waits_and_keeps_it_out() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let [one, two] = sessions(&client).await;
+    let lock = RwLock::new(&one, "l");
+    let writing = lock.write().await.unwrap();
+    let other = RwLock::new(&two, "l");
+    let writer = tokio::spawn(async move { other.write().await });
+    contenders(&client, "l/", 2).await;
+    let tried = soon("a downgrade", lock.try_read()).await.unwrap();
+    tried.expect("a writer can read").release().await.unwrap();
+    let reading = soon("a downgrade", lock.read()).await.unwrap();
+    writing.release().await.unwrap();
+    for number in 0..MANY_PLACES {
+        let mutex = Mutex::new(&one, format!("m{number}"));
+        mutex.lock().await.unwrap().release().await.unwrap();
+    }
+    // The writer's key, the reader's, and the other writer's.
+    let error = lock.write().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let again = lock.read().await.unwrap();
+    again.release().await.unwrap();
+    contenders(&client, "l/", 3).await;
+    assert!(!writer.is_finished());
+    reading.release().await.unwrap();
+    let written = got(writer).await;
+    contenders(&client, "l/", 1).await;
+    written.release().await.unwrap();
+    let anew = soon("the lock", lock.write()).await.unwrap();
+    anew.release().await.unwrap();
+    contenders(&client, "l/", 0).await;
+}
+
+#[tokio::test]
+async fn a_reader_that_waits_comes_in_with_the_writer_of_its_session() {
+    let server = Server::start().await;
+    let client = server.client().await;
+    let [one, two, three] = sessions(&client).await;
+    let held = RwLock::new(&three, "l").read().await.unwrap();
+    let lock = RwLock::new(&one, "l");
+    let waiting = lock.clone();
+    let writer = tokio::spawn(async move { waiting.write().await });
+    contenders(&client, "l/", 2).await;
+    let other = RwLock::new(&two, "l");
+    let other = tokio::spawn(async move { other.write().await });
+    contenders(&client, "l/", 3).await;
+    // It is behind the other writer, until its own session writes.
+    let reader = tokio::spawn(async move { lock.read().await });
+    contenders(&client, "l/", 4).await;
+    held.release().await.unwrap();
+    let writing = got(writer).await;
+    let reading = got(reader).await;
+    drop(writing);
+    reading.release().await.unwrap();
+    got(other).await.release().await.unwrap();
+    contenders(&client, "l/", 0).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! K11, K12, K16, K17: counters, values, transactional memory, and work that is done once.
 
 use conclave_client::recipes::{Counter, Once, Value, stm};
-use conclave_client::{Error, ErrorKind};
+use conclave_client::{Error, ErrorKind, txn};
 
 use crate::server::Server;
 use crate::wait::soon;
@@ -98,6 +98,29 @@ async fn transfers_keep_the_sum() {
     });
     assert!(failed.await.is_err());
     assert_ne!(client.get("a").await.unwrap().unwrap().value, "0");
+}
+
+/// As often both keys are read, while both are written together.
+const READS: usize = 300;
+
+#[tokio::test]
+async fn concurrent_reads_are_of_one_revision() {
+    let server = Server::start().await;
+    let (client, other) = (server.client().await, server.client().await);
+    let writer = tokio::spawn(async move {
+        for number in 0_u64.. {
+            let puts = ["a", "b"].map(|key| txn::put(key, number.to_string()));
+            other.txn(txn::when([], puts)).await.unwrap();
+        }
+    });
+    for _ in 0..READS {
+        let read = stm(&client, async |tx| {
+            tokio::try_join!(tx.get("a"), tx.get("b"))
+        });
+        let (one, other) = read.await.unwrap();
+        assert_eq!(one, other);
+    }
+    writer.abort();
 }
 
 #[tokio::test]

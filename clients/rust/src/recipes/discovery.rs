@@ -50,7 +50,8 @@ impl Service {
         }
     }
 
-    /// Registers an address with a session, and what else there is to say of it.
+    /// Registers an address with a session, and what else there is to say of it. Replaces an
+    /// instance of this address, which is then lost.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the session has registered the address already.

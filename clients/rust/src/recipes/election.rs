@@ -224,8 +224,12 @@ impl Observer {
                 let is_put = event.r#type() == EventType::Put;
                 match (has_leader, event.kv) {
                     (true, Some(kv)) if is_put => self.found(kv),
-                    // The leader has gone, or the first candidate has come.
-                    _ => self.watched = None,
+                    // The leader has gone, or the first candidate has come. What follows may be
+                    // of a key that does not lead.
+                    _ => {
+                        self.watched = None;
+                        break;
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::cache::Cache;
-use super::held::{Contender, Entered, Held};
+use super::held::{Contender, Entered, Held, is_ours};
 use super::mutex::check_name;
 use super::persist::persist_txn;
 use crate::Error;
@@ -48,10 +48,11 @@ impl Group {
         }
     }
 
-    /// Joins the group under a name of its own.
+    /// Joins the group. Replaces a member of this name: a process that has restarted joins before
+    /// its former session has expired. The former member is then lost.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the group has a member of this name.
+    /// [`Error::Invalid`] if the session is this member already.
     pub async fn join(
         &self,
         session: &Session,
@@ -61,8 +62,7 @@ impl Group {
         check_name(&self.name)?;
         check_name(member.as_ref())?;
         let key = self.key(member.as_ref());
-        let is_free = txn::absent(key.clone());
-        match Contender::enter_if(session, key, value.into(), Some(is_free)).await? {
+        match Contender::enter(session, key, value.into()).await? {
             Entered::Again(_) => Err(Error::Invalid("the session is this member already".into())),
             Entered::Waiting(contender) => Ok(Membership {
                 held: contender.hold(),
@@ -100,9 +100,9 @@ impl Membership {
     /// # Errors
     /// [`Error::SessionLost`] if it is no member any more.
     pub async fn set(&self, value: impl Into<Bytes>) -> Result<(), Error> {
-        let session = self.held.session();
-        let put = txn::put_leased(self.held.key().clone(), value, session.id());
-        let request = txn::when([self.held.guard()], [put]);
+        let (session, key) = (self.held.session(), self.held.key());
+        let put = txn::put_leased(key.clone(), value, session.id());
+        let request = txn::when(is_ours(session, key, self.held.token()), [put]);
         match persist_txn(session, &request).await?.succeeded {
             true => Ok(()),
             false => Err(Error::SessionLost),

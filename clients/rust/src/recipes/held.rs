@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 
 use super::owner_events::{OwnerEvent, OwnerEvents};
 use super::persist::{persist_read, persist_txn};
+use super::rwlock;
 use super::turn::{self, Line};
 use crate::Error;
 use crate::api::Compare;
-use crate::session::{Place, Session};
+use crate::session::{Part, Place, Session};
 use crate::txn;
 
 /// What a session holds: a lock, permits, or a leadership. It is held until it is released, or the
@@ -102,6 +103,10 @@ impl Contender {
             }
             place.count = 0;
         }
+        if place.part.is_some() {
+            // The writer's key is still there, for the reader.
+            return Err(holds_another_part(&key));
+        }
         let putting = put(session.clone(), key.clone(), value, compare);
         let mut contender = Self {
             session: session.clone(),
@@ -154,6 +159,13 @@ impl Contender {
         let mut place = self.place.take().expect("taken once, here or in withdraw");
         (place.count, place.token) = (1, self.token);
         Held::new(&self.session, self.key.clone(), self.token)
+    }
+
+    /// Holds the key, because the session holds the other one of a read-write lock.
+    pub(super) fn hold_part(mut self, part: Part) -> Held {
+        let place = self.place.as_mut().expect("not taken yet");
+        place.part = Some(part);
+        self.hold()
     }
 
     /// Deletes the key.
@@ -216,7 +228,8 @@ impl Held {
         self.session.is_alive()
     }
 
-    /// A comparison that is true while this is held, for a transaction (K1).
+    /// A comparison that is true while this is held, for a transaction (K1). It stays true if
+    /// another session replaces a member of a group or an instance of a service.
     pub fn guard(&self) -> Compare {
         txn::owner(self.key.clone(), self.token)
     }
@@ -269,44 +282,54 @@ async fn put(
 ) -> Result<i64, Error> {
     // If an attempt was executed without an answer, the next one finds the key, and keeps its
     // create revision.
-    let is_of_key = compare.as_ref().is_some_and(|compare| compare.key == key);
     let put = txn::put_leased(key.clone(), value, session.id());
     let get = txn::get(key.clone());
     let request = txn::when_else(compare, [put, get.clone()], [get]);
     let response = persist_txn(&session, &request).await?;
     let succeeded = response.succeeded;
     let [own] = txn::reads(response)?;
-    let own = own.kvs.first();
-    // The comparison with the key itself fails after an attempt that was executed, too.
-    let is_ours = own.is_some_and(|kv| kv.lease == session.id());
-    let has_entered = succeeded || is_of_key && is_ours;
-    if !has_entered {
-        let text = match is_of_key {
-            true => "someone else has it",
-            false => "the session holds another part, and would wait for itself",
-        };
-        return Err(Error::Invalid(format!("{}: {text}", key.escape_ascii())));
+    if !succeeded {
+        return Err(holds_another_part(&key));
     }
+    let own = own.kvs.first();
     let own = own.ok_or(Error::Protocol("a key that was just put is missing"))?;
     Ok(own.create_revision)
+}
+
+fn holds_another_part(key: &Bytes) -> Error {
+    let key = key.escape_ascii();
+    Error::Invalid(format!(
+        "{key}: the session holds another part, and would wait for itself"
+    ))
 }
 
 async fn release(session: Session, key: Bytes, token: i64) -> Result<(), Error> {
     let place = session.place(&key);
     let mut place = place.lock().await;
-    // Or the key was lost, and the session has entered again.
-    if place.token == token && place.count > 0 {
-        place.count -= 1;
-        if place.count > 0 {
-            return Ok(());
-        }
+    if place.token != token || place.count == 0 {
+        // The key was lost, and the session has tried to enter again.
+        return delete(&session, &key, token).await;
     }
-    delete(&session, &key, token).await
+    place.count -= 1;
+    if place.count > 0 {
+        return Ok(());
+    }
+    match place.part.clone() {
+        None => delete(&session, &key, token).await,
+        Some(part) => rwlock::release(&session, &key, &mut place, part).await,
+    }
 }
 
 /// Deletes a contender's key. One that is gone already, or is someone's later key, stays.
-async fn delete(session: &Session, key: &Bytes, token: i64) -> Result<(), Error> {
-    let request = txn::when([txn::owner(key.clone(), token)], [txn::delete(key.clone())]);
+pub(super) async fn delete(session: &Session, key: &Bytes, token: i64) -> Result<(), Error> {
+    let request = txn::when(is_ours(session, key, token), [txn::delete(key.clone())]);
     persist_txn(session, &request).await?;
     Ok(())
+}
+
+/// The comparisons that are true while a key is a session's. A session that replaces another one's
+/// key keeps its create revision.
+pub(super) fn is_ours(session: &Session, key: &Bytes, token: i64) -> [Compare; 2] {
+    let is_leased = txn::leased(key.clone(), session.id());
+    [txn::owner(key.clone(), token), is_leased]
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::persist::persist;
 use crate::Error;
 use crate::api::EventType;
 use crate::session::Session;
@@ -15,7 +16,8 @@ pub(super) const REVOKE: &[u8] = b"revoke";
 pub enum OwnerEvent {
     /// Someone asks the owner to release it. Nothing is taken by force.
     Revoke,
-    /// It is not held any more: the session is lost, or the key was deleted by someone else.
+    /// It is not held any more: the session is lost, or the key was deleted or replaced by someone
+    /// else.
     Lost,
 }
 
@@ -76,15 +78,21 @@ impl OwnerEvents {
             };
             match watch.next().await {
                 Ok(Some(batch)) => {
+                    let mut is_asked = false;
                     for event in batch.events {
-                        let kv = event.kv.clone().unwrap_or_default();
-                        match event.r#type() {
-                            EventType::Delete => return Ok(self.deleted().await),
-                            EventType::Put if self.is_new_demand(&kv.value) => {
-                                return Ok(Some(OwnerEvent::Revoke));
+                        let kind = event.r#type();
+                        let kv = event.kv.unwrap_or_default();
+                        match kind {
+                            EventType::Delete => return Ok(self.gone().await),
+                            EventType::Put if kv.lease == self.session.id() => {
+                                is_asked |= self.is_new_demand(&kv.value);
                             }
-                            EventType::Put => {}
+                            // It was replaced, or is of one that the session has replaced itself.
+                            EventType::Put => self.watch = None,
                         }
+                    }
+                    if is_asked {
+                        return Ok(Some(OwnerEvent::Revoke));
                     }
                 }
                 Ok(None) | Err(Error::Compacted { .. }) => self.watch = None,
@@ -96,16 +104,16 @@ impl OwnerEvents {
     /// Reads the key, and watches it from then on.
     async fn look(&mut self) -> Result<Option<OwnerEvent>, Error> {
         let client = self.session.client();
-        let response = client.range(self.key.clone()).await?;
+        let response = persist(|| client.range(self.key.clone())).await?;
         let revision = response.header.map_or(0, |header| header.revision);
         let watch = client.watch(self.key.clone()).from(revision + 1);
         self.watch = Some(watch.not_open());
         match response.kvs.first() {
-            Some(kv) if kv.create_revision == self.token => {
+            Some(kv) if kv.create_revision == self.token && kv.lease == self.session.id() => {
                 let asked = self.is_new_demand(&kv.value);
                 Ok(asked.then_some(OwnerEvent::Revoke))
             }
-            _ => Ok(self.deleted().await),
+            _ => Ok(self.gone().await),
         }
     }
 
@@ -116,7 +124,7 @@ impl OwnerEvents {
     }
 
     /// The key is gone: by a release of the session itself, or by someone else.
-    async fn deleted(&self) -> Option<OwnerEvent> {
+    async fn gone(&self) -> Option<OwnerEvent> {
         let place = self.session.place(&self.key);
         let place = place.lock().await;
         let is_ours = place.count > 0 && place.token == self.token;

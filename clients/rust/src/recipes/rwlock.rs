@@ -1,13 +1,18 @@
 //! K4: a fair lock for many readers or one writer.
+//!
+//! Another writer may be before the reader of a downgrade, and waits for the key of the session's
+//! writer: `write/A`, `write/B`, `read/A`. So the reader need not wait, but A's writer must keep
+//! its key until A's reader is released, or B would come in beside it.
 
 use bytes::Bytes;
 
-use super::held::{Contender, Entered, Held};
+use super::held::{Contender, Entered, Held, delete, is_ours};
 use super::mutex::{check_name, join};
-use super::turn::Line;
+use super::persist::persist_txn;
+use super::turn::{self, Line};
 use crate::Error;
 use crate::keys::Keys;
-use crate::session::Session;
+use crate::session::{Part, Place, Session};
 use crate::txn;
 
 /// A read-write lock: a reader waits for the last writer before it, and a writer for the last key
@@ -45,17 +50,31 @@ impl RwLock {
 
     /// Waits until the session may read. Dropping the future gives it up.
     pub async fn read(&self) -> Result<Held, Error> {
-        match self.enter_reader().await? {
+        check_name(&self.name)?;
+        match Contender::enter(&self.session, self.key("read"), Bytes::new()).await? {
             Entered::Again(held) => Ok(held),
-            Entered::Waiting(contender) => contender.wait(&self.writers()).await,
+            Entered::Waiting(contender) => self.wait_to_read(contender).await,
         }
     }
 
-    /// Returns `None` if a writer is before the session.
+    /// Returns `None` if a writer is before the session, or if the session still waits to read, or
+    /// releases what it read with.
     pub async fn try_read(&self) -> Result<Option<Held>, Error> {
-        match self.enter_reader().await? {
-            Entered::Again(held) => Ok(Some(held)),
-            Entered::Waiting(contender) => contender.hold_at_once(&self.writers()).await,
+        check_name(&self.name)?;
+        let entered =
+            Contender::try_enter_if(&self.session, self.key("read"), Bytes::new(), None).await?;
+        match entered {
+            None => Ok(None),
+            Some(Entered::Again(held)) => Ok(Some(held)),
+            Some(Entered::Waiting(contender)) => {
+                let writer = self.session.place(&self.key("write"));
+                if let Ok(mut writer) = writer.try_lock()
+                    && writer.count > 0
+                {
+                    return Ok(Some(self.downgrade(contender, &mut writer)));
+                }
+                contender.hold_at_once(&self.writers()).await
+            }
         }
     }
 
@@ -64,33 +83,63 @@ impl RwLock {
     /// # Errors
     /// [`Error::Invalid`] if the session holds the lock for reading.
     pub async fn write(&self) -> Result<Held, Error> {
-        match self.enter_writer().await? {
+        check_name(&self.name)?;
+        let (key, is_no_reader) = (self.key("write"), txn::absent(self.key("read")));
+        match Contender::enter_if(&self.session, key, Bytes::new(), Some(is_no_reader)).await? {
             Entered::Again(held) => Ok(held),
             Entered::Waiting(contender) => contender.wait(&self.everyone()).await,
         }
     }
 
-    /// Returns `None` if anyone is before the session.
+    /// Returns `None` if anyone is before the session, or if the session still waits to write, or
+    /// releases what it wrote with.
     ///
     /// # Errors
     /// As [`RwLock::write`].
     pub async fn try_write(&self) -> Result<Option<Held>, Error> {
-        match self.enter_writer().await? {
-            Entered::Again(held) => Ok(Some(held)),
-            Entered::Waiting(contender) => contender.hold_at_once(&self.everyone()).await,
+        check_name(&self.name)?;
+        let (key, is_no_reader) = (self.key("write"), txn::absent(self.key("read")));
+        let entered =
+            Contender::try_enter_if(&self.session, key, Bytes::new(), Some(is_no_reader)).await?;
+        match entered {
+            None => Ok(None),
+            Some(Entered::Again(held)) => Ok(Some(held)),
+            Some(Entered::Waiting(contender)) => contender.hold_at_once(&self.everyone()).await,
         }
     }
 
-    async fn enter_reader(&self) -> Result<Entered, Error> {
-        check_name(&self.name)?;
-        Contender::enter(&self.session, self.key("read"), Bytes::new()).await
+    /// Waits for the writers before, or until the session itself writes.
+    async fn wait_to_read(&self, contender: Contender) -> Result<Held, Error> {
+        let writer = self.session.place(&self.key("write"));
+        let writing = async {
+            // It is locked as long as the session's writer waits.
+            let writer = writer.lock().await;
+            if writer.count > 0 {
+                return writer;
+            }
+            drop(writer);
+            // While the reader's key exists, the session cannot enter as a writer.
+            std::future::pending().await
+        };
+        let line = self.writers();
+        let (key, token) = (contender.key(), contender.token());
+        tokio::select! {
+            biased;
+            mut writer = writing => Ok(self.downgrade(contender, &mut writer)),
+            waited = turn::wait(&self.session, key, token, &line) => {
+                waited?;
+                Ok(contender.hold())
+            }
+        }
     }
 
-    async fn enter_writer(&self) -> Result<Entered, Error> {
-        check_name(&self.name)?;
-        let is_no_reader = txn::absent(self.key("read"));
-        let key = self.key("write");
-        Contender::enter_if(&self.session, key, Bytes::new(), Some(is_no_reader)).await
+    /// Holds the lock for reading, too.
+    fn downgrade(&self, reader: Contender, writer: &mut Place) -> Held {
+        let everyone = Keys::prefix(join(&self.name, "write/"));
+        writer.part = Some(Part::Writer { everyone });
+        reader.hold_part(Part::Reader {
+            writer: self.key("write"),
+        })
     }
 
     fn key(&self, kind: &str) -> Bytes {
@@ -113,4 +162,37 @@ impl RwLock {
             own: None,
         }
     }
+}
+
+/// Releases one of the two keys of a downgrade, which is held no more.
+pub(super) async fn release(
+    session: &Session,
+    key: &Bytes,
+    place: &mut Place,
+    part: Part,
+) -> Result<(), Error> {
+    match part {
+        Part::Writer { everyone } => {
+            let is_last = txn::none_newer(everyone, place.token);
+            let guards = is_ours(session, key, place.token).into_iter();
+            let request = txn::when(guards.chain([is_last]), [txn::delete(key.clone())]);
+            if persist_txn(session, &request).await?.succeeded {
+                place.part = None;
+            }
+            // If not, a writer waits, and the reader deletes the key.
+        }
+        Part::Reader { writer: other } => {
+            // While the reader's key exists, no writer of the session can wait, with this locked.
+            let writer = session.place(&other);
+            let mut writer = writer.lock().await;
+            delete(session, key, place.token).await?;
+            place.part = None;
+            let has_left_key = writer.part.is_some() && writer.count == 0;
+            if has_left_key {
+                delete(session, &other, writer.token).await?;
+            }
+            writer.part = None;
+        }
+    }
+    Ok(())
 }

@@ -16,6 +16,8 @@ use crate::txn;
 pub struct Transaction {
     client: Client,
     state: Arc<Mutex<State>>,
+    /// Locked by the first read, until the revision of all is known.
+    first: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ where
         let transaction = Transaction {
             client: client.clone(),
             state: Arc::default(),
+            first: Arc::default(),
         };
         let outcome = match body(transaction.clone()).await {
             // The body took so long that the revision of its first read is gone.
@@ -73,16 +76,13 @@ impl Transaction {
     /// Reads a key: what the transaction has written, or what was there when it first read.
     pub async fn get(&self, key: impl Into<Bytes>) -> Result<Option<Bytes>, Error> {
         let key = key.into();
-        let revision = {
-            let state = self.state();
-            if let Some(written) = state.written.get(&key) {
-                return Ok(written.clone());
-            }
-            if let Some((value, _)) = state.read.get(&key) {
-                return Ok(value.clone());
-            }
-            state.revision
-        };
+        if let Some(known) = self.known(&key) {
+            return Ok(known);
+        }
+        // Concurrent reads wait for the first one, or each would be of another revision.
+        let first = self.first.lock().await;
+        let revision = self.state().revision;
+        let _first = (revision == 0).then_some(first);
         let request = RangeRequest {
             revision,
             ..Keys::one(key.clone()).into_range()
@@ -97,6 +97,14 @@ impl Transaction {
         let value = found.map(|kv| kv.value);
         state.read.insert(key, (value.clone(), revision));
         Ok(value)
+    }
+
+    /// What the transaction has written, or has read before.
+    fn known(&self, key: &Bytes) -> Option<Option<Bytes>> {
+        let state = self.state();
+        let written = state.written.get(key);
+        let known = written.or_else(|| state.read.get(key).map(|(value, _)| value));
+        known.cloned()
     }
 
     /// Sets a key when the transaction commits.
