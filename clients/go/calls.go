@@ -24,8 +24,14 @@ var errSilent = errors.New("the endpoint does not answer")
 // call sends a unary call until it is answered, as long as its deadline, R2 and R3 allow.
 func (c *Client) call(ctx context.Context, of callOf, request, reply any) error {
 	if ctx.Err() != nil {
-		return fromContext(ctx)
+		return timeUp(ctx, of, attempt{}, nil)
 	}
+	// Close waits for this call to end by its context: if it closed the connections before, the call
+	// would fail for that reason.
+	if !c.begin() {
+		return fromContext(c.ctx)
+	}
+	defer c.running.Done()
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
@@ -37,12 +43,15 @@ func (c *Client) call(ctx context.Context, of callOf, request, reply any) error 
 		e := round.pick()
 		if e == nil {
 			if !pausing(ctx, round.again(), nil) {
-				return timeUp(ctx, of, attempt{err: ctx.Err()}, last)
+				return timeUp(ctx, of, attempt{}, last)
 			}
 			continue
 		}
 		for {
 			token, err := c.token(ctx, of)
+			if ctx.Err() != nil {
+				return timeUp(ctx, of, attempt{}, last)
+			}
 			if err != nil {
 				return err
 			}
@@ -181,13 +190,17 @@ func judge(of callOf, a attempt) (failure *Error, canMove bool) {
 // last of which failed with last.
 func timeUp(ctx context.Context, of callOf, a attempt, last *Error) *Error {
 	end := fromContext(ctx)
-	if end.Kind == KindDeadline {
-		if last != nil {
-			return last
-		}
+	isSentWrite := a.sent && !of.isRead
+	switch {
+	case end.Kind == KindDeadline && last != nil:
+		return last
+	case end.Kind == KindDeadline:
 		return lateError(of, a, ctx.Err())
+	case end.Kind == KindSessionLost && isSentWrite:
+		// A lost session means that nothing has happened (R4), which is not so here.
+		return ErrMaybeHappened.because(end, "%s", end.Text)
 	}
-	end.Maybe = a.sent && !of.isRead
+	end.Maybe = isSentWrite
 	return end
 }
 
@@ -199,5 +212,5 @@ func lateError(of callOf, a attempt, cause error) *Error {
 	case a.sent:
 		return ErrMaybeHappened.because(cause, "not answered in time")
 	}
-	return ErrUnavailable.because(cause, "there was no connection in time")
+	return ErrUnavailable.because(cause, "it could not be sent in time")
 }

@@ -108,7 +108,7 @@ func (c *Client) Close() error {
 		closing.Go(func() { _ = s.Close(ctx) }) // a lease that cannot be revoked expires
 	}
 	closing.Wait()
-	c.mu.Lock() // so that nothing is spawned that Wait does not see
+	c.mu.Lock() // so that nothing begins that Wait does not see
 	c.cancel(closed("client"))
 	c.mu.Unlock()
 	c.running.Wait()
@@ -123,14 +123,26 @@ func (c *Client) closeConnections() {
 	}
 }
 
-// spawn runs f in a goroutine that Close waits for. It returns false if the client is closed.
-func (c *Client) spawn(f func(ctx context.Context)) bool {
+// begin makes Close wait until running.Done is called. It returns false if the client is closed.
+func (c *Client) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ctx.Err() != nil {
 		return false
 	}
-	c.running.Go(func() { f(c.ctx) })
+	c.running.Add(1)
+	return true
+}
+
+// spawn runs f in a goroutine that Close waits for. It returns false if the client is closed.
+func (c *Client) spawn(f func(ctx context.Context)) bool {
+	if !c.begin() {
+		return false
+	}
+	go func() {
+		defer c.running.Done()
+		f(c.ctx)
+	}()
 	return true
 }
 

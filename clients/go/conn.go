@@ -20,7 +20,7 @@ func (c conn) Invoke(ctx context.Context, method string, request, reply any, opt
 // NewStream implements grpc.ClientConnInterface.
 func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
 	if c.client.ctx.Err() != nil {
-		return nil, context.Cause(c.client.ctx)
+		return nil, fromContext(c.client.ctx)
 	}
 	token, err := c.client.token(ctx, callOf{method: method})
 	if err != nil {

@@ -111,12 +111,15 @@ func closed(what string) error {
 	return &e
 }
 
-// fromContext turns the end of a context into an error.
+// fromContext turns the end of a context into an error of its own.
 func fromContext(ctx context.Context) *Error {
-	cause := context.Cause(ctx)
 	var own *Error
-	if errors.As(cause, &own) {
-		return own
+	if errors.As(context.Cause(ctx), &own) && (own.Kind == KindClosed || own.Kind == KindSessionLost) {
+		// The cause is shared by all that the context ends. Each call says for itself whether it may
+		// have been executed. An error of another kind is of another call, as in an errgroup.
+		e := *own
+		e.Maybe = false
+		return &e
 	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ErrDeadline.because(ctx.Err(), "")
@@ -184,6 +187,21 @@ func isNotExecuted(e *Error) bool {
 func mayBe(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Maybe
+}
+
+// afterLoss returns the error of a write of which an earlier attempt may have been executed, when a
+// later attempt has failed with err.
+func afterLoss(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Maybe {
+		return err
+	}
+	if e.Kind == KindCancelled || e.Kind == KindClosed {
+		c := *e
+		c.Maybe = true
+		return &c
+	}
+	return ErrMaybeHappened.because(err, "%s", e.Text)
 }
 
 // isWorthAnother reports whether a call that can be made twice should be made again: the answer was

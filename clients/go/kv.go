@@ -6,12 +6,29 @@ import (
 	"conclave.dev/client/api"
 )
 
-// Option changes what a call reads, writes or watches.
+// Option changes what a call reads, writes or watches. An option that means nothing for a call is an
+// error of KindInvalid, and so is a second range.
 type Option func(*operation)
 
-// operation has what the options of all calls can set; each call uses what it knows.
+// calls is a set of those that options are for.
+type calls uint8
+
+const (
+	callGet calls = 1 << iota
+	callPut
+	callDelete
+	callWatch
+)
+
+func (c calls) String() string {
+	return map[calls]string{callGet: "get", callPut: "put", callDelete: "delete", callWatch: "watch"}[c]
+}
+
+// operation has what the options of all calls can set.
 type operation struct {
+	call                calls // one of them
 	key, end            []byte
+	isRange             bool
 	lease               int64
 	revision            int64
 	limit               int64
@@ -23,65 +40,125 @@ type operation struct {
 	withPrevious        bool
 	noPuts, noDeletes   bool
 	ignoreLease         bool
+	err                 error // of the first option that is wrong
 }
 
-func operate(key string, options []Option) *operation {
-	o := &operation{key: []byte(key)}
+// operate applies the options of a call. The operation is usable, and not to be sent, if it fails.
+func operate(call calls, key string, options []Option) (*operation, error) {
+	o := &operation{call: call, key: []byte(key)}
 	for _, option := range options {
 		option(o)
 	}
-	return o
+	return o, o.check()
+}
+
+// fail notes the first error.
+func (o *operation) fail(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+// option makes an option that has a meaning for some calls.
+func option(name string, meaningful calls, set func(*operation)) Option {
+	return func(o *operation) {
+		if meaningful&o.call == 0 {
+			o.fail(invalid("%s means nothing for a %v: leave it out", name, o.call))
+		}
+		set(o)
+	}
+}
+
+// rangeOption makes an option that says which keys are meant.
+func rangeOption(name string, set func(*operation)) Option {
+	return option(name, callGet|callDelete|callWatch, func(o *operation) {
+		if o.isRange {
+			o.fail(invalid("%s is a second range: give one WithPrefix or WithRange", name))
+		}
+		o.isRange = true
+		set(o)
+	})
 }
 
 // WithPrefix means all keys that begin with the key, which may be empty: all keys.
 func WithPrefix() Option {
-	return func(o *operation) {
+	return rangeOption("WithPrefix", func(o *operation) {
 		o.end = prefixEnd(o.key)
 		if len(o.key) == 0 {
 			o.key = []byte{0}
 		}
-	}
+	})
 }
 
 // WithRange means the keys from the key to end, exclusive.
-func WithRange(end string) Option { return func(o *operation) { o.end = []byte(end) } }
+func WithRange(end string) Option {
+	return rangeOption("WithRange", func(o *operation) {
+		if end == "" {
+			// The API takes this for the key alone.
+			o.fail(invalid("the end of the range is empty"))
+		}
+		o.end = []byte(end)
+	})
+}
 
 // WithRevision reads the state as of a revision, or begins a watch at it.
-func WithRevision(revision int64) Option { return func(o *operation) { o.revision = revision } }
+func WithRevision(revision int64) Option {
+	return option("WithRevision", callGet|callWatch, func(o *operation) { o.revision = revision })
+}
 
 // WithSerializable lets one member answer from its own, possibly older, state.
-func WithSerializable() Option { return func(o *operation) { o.serializable = true } }
+func WithSerializable() Option {
+	return option("WithSerializable", callGet, func(o *operation) { o.serializable = true })
+}
 
 // WithLimit bounds the number of keys that are read.
-func WithLimit(n int64) Option { return func(o *operation) { o.limit = n } }
+func WithLimit(n int64) Option {
+	return option("WithLimit", callGet, func(o *operation) { o.limit = n })
+}
 
 // WithSort orders the keys that are read.
 func WithSort(target api.RangeRequest_SortTarget, order api.RangeRequest_SortOrder) Option {
-	return func(o *operation) { o.target, o.order = target, order }
+	return option("WithSort", callGet, func(o *operation) { o.target, o.order = target, order })
 }
 
 // WithKeysOnly leaves out the values.
-func WithKeysOnly() Option { return func(o *operation) { o.keysOnly = true } }
+func WithKeysOnly() Option {
+	return option("WithKeysOnly", callGet, func(o *operation) { o.keysOnly = true })
+}
 
 // WithCountOnly leaves out everything but the number of keys.
-func WithCountOnly() Option { return func(o *operation) { o.countOnly = true } }
+func WithCountOnly() Option {
+	return option("WithCountOnly", callGet, func(o *operation) { o.countOnly = true })
+}
 
 // WithLease attaches the key that is put to a lease.
-func WithLease(lease int64) Option { return func(o *operation) { o.lease = lease } }
+func WithLease(lease int64) Option {
+	return option("WithLease", callPut, func(o *operation) { o.lease = lease })
+}
 
 // WithPrevious asks for the values before a put, a deletion or an event.
-func WithPrevious() Option { return func(o *operation) { o.withPrevious = true } }
+func WithPrevious() Option {
+	return option("WithPrevious", callPut|callDelete|callWatch, func(o *operation) { o.withPrevious = true })
+}
 
 // WithoutPuts leaves puts out of a watch.
-func WithoutPuts() Option { return func(o *operation) { o.noPuts = true } }
+func WithoutPuts() Option {
+	return option("WithoutPuts", callWatch, func(o *operation) { o.noPuts = true })
+}
 
 // WithoutDeletes leaves deletions out of a watch.
-func WithoutDeletes() Option { return func(o *operation) { o.noDeletes = true } }
+func WithoutDeletes() Option {
+	return option("WithoutDeletes", callWatch, func(o *operation) { o.noDeletes = true })
+}
 
-func withMaxCreate(revision int64) Option { return func(o *operation) { o.maxCreate = revision } }
+func withMaxCreate(revision int64) Option {
+	return option("withMaxCreate", callGet, func(o *operation) { o.maxCreate = revision })
+}
 
 // withIgnoreLease keeps the lease that the key is attached to.
-func withIgnoreLease() Option { return func(o *operation) { o.ignoreLease = true } }
+func withIgnoreLease() Option {
+	return option("withIgnoreLease", callPut, func(o *operation) { o.ignoreLease = true })
+}
 
 func withIgnoreLeaseIf(condition bool) []Option {
 	if condition {
@@ -119,23 +196,27 @@ func (o *operation) deleteRequest() *api.DeleteRangeRequest {
 	return &api.DeleteRangeRequest{Key: o.key, RangeEnd: o.end, PrevKv: o.withPrevious}
 }
 
-// check refuses what no server accepts, before it is sent.
+// check refuses what has no meaning, or no server accepts, before it is sent.
 func (o *operation) check() error {
 	switch {
+	case o.err != nil:
+		return o.err
 	case len(o.key) == 0:
 		return invalid("the key is empty")
 	case o.revision < 0:
 		return invalid("the revision %d is negative", o.revision)
 	case o.limit < 0:
 		return invalid("the limit %d is negative", o.limit)
+	case o.noPuts && o.noDeletes:
+		return invalid("a watch without puts and without deletes has nothing to deliver")
 	}
 	return nil
 }
 
 // Get reads a key, or more with WithPrefix or WithRange.
 func (c *Client) Get(ctx context.Context, key string, options ...Option) (*api.RangeResponse, error) {
-	o := operate(key, options)
-	if err := o.check(); err != nil {
+	o, err := operate(callGet, key, options)
+	if err != nil {
 		return nil, err
 	}
 	return api.NewKVClient(c.Conn()).Range(ctx, o.rangeRequest())
@@ -143,8 +224,8 @@ func (c *Client) Get(ctx context.Context, key string, options ...Option) (*api.R
 
 // Put writes a key.
 func (c *Client) Put(ctx context.Context, key, value string, options ...Option) (*api.PutResponse, error) {
-	o := operate(key, options)
-	if err := o.check(); err != nil {
+	o, err := operate(callPut, key, options)
+	if err != nil {
 		return nil, err
 	}
 	return api.NewKVClient(c.Conn()).Put(ctx, o.putRequest(value))
@@ -152,8 +233,8 @@ func (c *Client) Put(ctx context.Context, key, value string, options ...Option) 
 
 // Delete deletes a key, or more with WithPrefix or WithRange.
 func (c *Client) Delete(ctx context.Context, key string, options ...Option) (*api.DeleteRangeResponse, error) {
-	o := operate(key, options)
-	if err := o.check(); err != nil {
+	o, err := operate(callDelete, key, options)
+	if err != nil {
 		return nil, err
 	}
 	return api.NewKVClient(c.Conn()).DeleteRange(ctx, o.deleteRequest())

@@ -8,7 +8,7 @@ import (
 
 // queue calls a listener of the user with one value after another, in a goroutine of its own that
 // lives while there are values. So a listener that blocks delays only its own later values, and one
-// that panics is logged (R6).
+// that panics, or exits its goroutine, is logged and called with the next value (R6).
 type queue[T any] struct {
 	client *Client
 	f      func(T)
@@ -55,11 +55,18 @@ func (q *queue[T]) stop() {
 }
 
 func (q *queue[T]) run() {
+	isDone := false
+	defer func() {
+		if !isDone {
+			go q.run() // the listener has ended this goroutine
+		}
+	}()
 	for {
 		q.mu.Lock()
 		if len(q.values) == 0 {
 			q.isRunning = false
 			q.mu.Unlock()
+			isDone = true
 			return
 		}
 		value := q.values[0]
@@ -70,10 +77,14 @@ func (q *queue[T]) run() {
 }
 
 func (q *queue[T]) call(value T) {
+	hasReturned := false
 	defer func() {
 		if p := recover(); p != nil {
 			q.client.logger.Error("conclave: a listener panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		} else if !hasReturned {
+			q.client.logger.Error("conclave: a listener exited its goroutine", "stack", string(debug.Stack()))
 		}
 	}()
 	q.f(value)
+	hasReturned = true
 }

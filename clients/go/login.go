@@ -116,6 +116,10 @@ func (l *login) run(ctx context.Context, running chan struct{}) {
 		err = refused
 	} else {
 		longest = loginPauseDown
+		if errors.Is(err, ErrDeadline) {
+			// The time of the login was up, not that of the calls that need it.
+			err = ErrUnavailable.because(err, "the login was not answered in time")
+		}
 	}
 	l.err = err
 	l.pause = min(max(2*l.pause, loginPauseMin), longest)

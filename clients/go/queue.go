@@ -227,6 +227,9 @@ func (i *Item) end(ctx context.Context, operations ...Operation) (bool, error) {
 		}
 		wasLost = wasLost || mayBe(err)
 		if !isWorthAnother(err) || !pausing(ctx, pause, nil) {
+			if wasLost {
+				err = afterLoss(err)
+			}
 			return false, err
 		}
 	}

@@ -10,7 +10,11 @@ import (
 type Compare = *api.Compare
 
 // Operation is a step of a transaction. OpPut, OpGet and OpDelete make one.
-type Operation = *api.RequestOp
+type Operation struct {
+	request *api.RequestOp
+	// err is for Commit to return: the key or the options are wrong.
+	err error
+}
 
 // Relation is how a transaction compares.
 type Relation = api.Compare_CompareResult
@@ -74,18 +78,21 @@ func leaseIs(key string, is Relation, lease int64) Compare {
 
 // OpPut is Put in a transaction.
 func OpPut(key, value string, options ...Option) Operation {
-	return &api.RequestOp{Request: &api.RequestOp_RequestPut{RequestPut: operate(key, options).putRequest(value)}}
+	o, err := operate(callPut, key, options)
+	return Operation{&api.RequestOp{Request: &api.RequestOp_RequestPut{RequestPut: o.putRequest(value)}}, err}
 }
 
 // OpGet is Get in a transaction.
 func OpGet(key string, options ...Option) Operation {
-	return &api.RequestOp{Request: &api.RequestOp_RequestRange{RequestRange: operate(key, options).rangeRequest()}}
+	o, err := operate(callGet, key, options)
+	return Operation{&api.RequestOp{Request: &api.RequestOp_RequestRange{RequestRange: o.rangeRequest()}}, err}
 }
 
 // OpDelete is Delete in a transaction.
 func OpDelete(key string, options ...Option) Operation {
-	request := operate(key, options).deleteRequest()
-	return &api.RequestOp{Request: &api.RequestOp_RequestDeleteRange{RequestDeleteRange: request}}
+	o, err := operate(callDelete, key, options)
+	request := &api.RequestOp_RequestDeleteRange{RequestDeleteRange: o.deleteRequest()}
+	return Operation{&api.RequestOp{Request: request}, err}
 }
 
 // Txn is a transaction: if all comparisons hold, one list of operations runs, else the other. All of
@@ -93,6 +100,7 @@ func OpDelete(key string, options ...Option) Operation {
 type Txn struct {
 	client  *Client
 	request api.TxnRequest
+	err     error // of the first operation that is wrong
 }
 
 // Txn begins a transaction. Nothing is sent before Commit.
@@ -106,14 +114,24 @@ func (t *Txn) If(compares ...Compare) *Txn {
 
 // Then adds operations to run if all comparisons hold.
 func (t *Txn) Then(operations ...Operation) *Txn {
-	t.request.Success = append(t.request.Success, operations...)
+	t.request.Success = t.add(t.request.Success, operations)
 	return t
 }
 
 // Else adds operations to run otherwise.
 func (t *Txn) Else(operations ...Operation) *Txn {
-	t.request.Failure = append(t.request.Failure, operations...)
+	t.request.Failure = t.add(t.request.Failure, operations)
 	return t
+}
+
+func (t *Txn) add(list []*api.RequestOp, operations []Operation) []*api.RequestOp {
+	for _, operation := range operations {
+		if t.err == nil {
+			t.err = operation.err
+		}
+		list = append(list, operation.request)
+	}
+	return list
 }
 
 // Commit sends the transaction.
@@ -123,27 +141,10 @@ func (t *Txn) Commit(ctx context.Context) (*api.TxnResponse, error) {
 			return nil, invalid("a comparison's key is empty")
 		}
 	}
-	for _, list := range [][]Operation{t.request.Success, t.request.Failure} {
-		for _, operation := range list {
-			if hasEmptyKey(operation) {
-				return nil, invalid("an operation's key is empty")
-			}
-		}
+	if t.err != nil {
+		return nil, t.err
 	}
 	return api.NewKVClient(t.client.Conn()).Txn(ctx, &t.request)
-}
-
-// hasEmptyKey reports whether OpPut, OpGet or OpDelete was given no key.
-func hasEmptyKey(operation Operation) bool {
-	switch operation := operation.Request.(type) {
-	case *api.RequestOp_RequestPut:
-		return len(operation.RequestPut.GetKey()) == 0
-	case *api.RequestOp_RequestRange:
-		return len(operation.RequestRange.GetKey()) == 0
-	case *api.RequestOp_RequestDeleteRange:
-		return len(operation.RequestDeleteRange.GetKey()) == 0
-	}
-	return false
 }
 
 // settle commits a transaction that can run twice with the same result, again and again until there
@@ -152,12 +153,18 @@ func (t *Txn) settle(ctx context.Context) (*api.TxnResponse, error) { return t.s
 
 // settleWhile is settle, but begins no new attempt after want has ended.
 func (t *Txn) settleWhile(ctx, want context.Context) (*api.TxnResponse, error) {
+	wasLost := false
 	for pause := roundPauseMin; ; pause = min(2*pause, roundPauseMax) {
 		response, err := t.Commit(ctx)
-		if err == nil || !isWorthAnother(err) {
-			return response, err
+		if err == nil {
+			return response, nil
 		}
-		if ctx.Err() != nil || t.client.ctx.Err() != nil || !pausing(want, pause, t.client.ctx.Done()) {
+		isLast := !isWorthAnother(err)
+		wasLost = wasLost || mayBe(err)
+		if wasLost {
+			err = afterLoss(err)
+		}
+		if isLast || ctx.Err() != nil || t.client.ctx.Err() != nil || !pausing(want, pause, t.client.ctx.Done()) {
 			return nil, err
 		}
 	}

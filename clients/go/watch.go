@@ -66,8 +66,8 @@ func (c *Client) Watch(ctx context.Context, key string, options ...Option) (*Wat
 }
 
 func (c *Client) watch(ctx context.Context, progress bool, key string, options ...Option) (*Watch, error) {
-	o := operate(key, options)
-	if err := o.check(); err != nil {
+	o, err := operate(callWatch, key, options)
+	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
@@ -166,7 +166,7 @@ func (w *Watch) run(ctx context.Context) {
 		}
 	}
 	if errors.Is(context.Cause(ctx), ErrClosed) {
-		w.err = context.Cause(ctx)
+		w.err = fromContext(ctx)
 	}
 }
 
@@ -260,11 +260,12 @@ func (w *Watch) canceled(response *api.WatchResponse, token *string) error {
 			Text: "the changes that the watch would deliver next are compacted: read the present state, and watch from there",
 		}
 	}
-	e := apiError(response.CancelReason)
-	if e == nil {
+	known := apiError(response.CancelReason)
+	if known == nil {
 		return &Error{Kind: KindAPI, Code: codes.Canceled, Text: response.CancelReason}
 	}
-	return w.ends(e, token)
+	e := *known
+	return w.ends(&e, token)
 }
 
 // broken judges the end of a stream.
