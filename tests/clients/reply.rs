@@ -10,11 +10,11 @@ use crate::script::{Expected, KINDS, Outcome};
 use crate::subject::Reply;
 use crate::values::Variables;
 
-/// Kinds of errors after which a call has certainly not happened (R4).
+/// Kinds of errors after which a call has certainly not happened (R4). `closed` and `cancelled` are
+/// none of them: a write may have been sent.
 const DID_NOTHING: &[&str] = &[
     "unavailable",
     "deadline",
-    "closed",
     "session_lost",
     "compacted",
     "invalid",
