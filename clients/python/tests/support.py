@@ -7,9 +7,11 @@ import contextlib
 import time
 import uuid
 from types import TracebackType
-from typing import Any, Callable, Coroutine, List, Optional, Type, TypeVar
+from typing import Any, AsyncIterator, Callable, Coroutine, List, Optional, Type, TypeVar
 
 from conclave_client._background import leftovers
+from conclave_client._connection import Connection
+from conclave_client.aio import Client
 
 T = TypeVar("T")
 
@@ -118,3 +120,49 @@ class Proxy:
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()
+
+
+def closes_connections(client: Client, count: int) -> List[Connection]:
+    """Lets the next connections break between the moment when a call gets them and its sending."""
+    closed: List[Connection] = []
+    for endpoint in client._started().rotation.endpoints:
+
+        async def connection(original: Any = endpoint.connection) -> Connection:
+            made: Connection = await original()
+            if len(closed) < count:
+                closed.append(made)
+                made.retire()
+                await made.close()
+            return made
+
+        endpoint.connection = connection  # type: ignore[method-assign]
+    return closed
+
+
+@contextlib.asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[str]:
+    """Runs a server that gives the same answer to every message of every call."""
+    # Not before the library, which sets how gRPC handles forks.
+    import grpc.aio
+
+    async def unary(request: bytes, context: Any) -> bytes:
+        return answer
+
+    async def stream(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        async for _ in requests:
+            yield answer
+
+    class Handler(grpc.GenericRpcHandler):
+        def service(self, call: Any) -> Any:
+            if call.method.endswith(("/Watch", "/LeaseKeepAlive")):
+                return grpc.stream_stream_rpc_method_handler(stream)
+            return grpc.unary_unary_rpc_method_handler(unary)
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((Handler(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await server.stop(None)

@@ -8,10 +8,10 @@ from typing import Any, Coroutine
 
 import pytest
 from servers import Cluster, free_port
-from support import Proxy, run, soon, unique, until
+from support import Proxy, answering, closes_connections, run, soon, unique, until
 
 from conclave_client import errors, ops
-from conclave_client.aio import Client
+from conclave_client.aio import Client, Session
 from conclave_client.types import GetResult
 
 
@@ -321,3 +321,49 @@ def test_another_event_loop_is_refused(cluster: Cluster) -> None:
         await client.close()
 
     run(main())
+
+
+def test_a_connection_that_breaks_before_the_call_is_sent(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client:
+            key = unique()
+            await client.get(key)
+            for call in (client.put(key, "1"), client.get(key), client.session(10)):
+                closed = closes_connections(client, 1)
+                done = await call
+                assert len(closed) == 1
+                if isinstance(done, Session):
+                    await done.close()
+
+    run(test())
+
+
+def test_a_call_that_found_no_connection_was_not_sent(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client:
+            await client.get("a")
+            closed = closes_connections(client, 1000)
+            with pytest.raises(errors.UnavailableError):
+                await client.put("a", "1", timeout=0.2)
+            put = asyncio.ensure_future(client.put("a", "1"))
+            before = len(closed)
+            await until(lambda: len(closed) > before, "an attempt has failed")
+            put.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await put
+            assert not getattr(caught.value, "maybe", False)
+
+    run(test())
+
+
+def test_an_answer_that_cannot_be_decoded() -> None:
+    async def test() -> None:
+        async with answering(b"\xff\xff\xff\xff") as url, Client([url]) as client:
+            for write in (client.put("a", "1"), client.session(10)):
+                with pytest.raises(errors.MaybeHappenedError) as caught:
+                    await write
+                assert caught.value.maybe
+            with pytest.raises(errors.UnavailableError):
+                await client.get("a")
+
+    run(test())

@@ -98,3 +98,23 @@ def test_work_runs_while_leading(cluster: Cluster) -> None:
             assert cancelled == [True]
 
     run(test())
+
+
+def test_campaign_again_after_the_key_was_deleted(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            election = session.election(name)
+            await election.campaign("1")
+            token = election.token
+            await client.delete(election.key)
+            await soon(election.campaign("2"))
+            assert election.held
+            assert election.token > token
+            same = session.election(name)
+            await same.campaign("3")
+            leader = await client.leader(name)
+            assert leader is not None
+            assert (leader.value, leader.token) == (b"3", election.token)
+
+    run(test())

@@ -19,7 +19,10 @@ from conclave_client.aio import Client
         ("http://10.0.0.1:2379", "dns:///10.0.0.1:2379"),
         ("host.example:1", "dns:///host.example:1"),
         ("http://[::1]:2379", "dns:///[::1]:2379"),
+        ("http://[fe80::1%eth0]:2379", "dns:///[fe80::1%25eth0]:2379"),
         ("unix:///run/conclave.sock", "unix:///run/conclave.sock"),
+        ("unix:///run/a%20?#b.sock", "unix:///run/a%2520%3F%23b.sock"),
+        ("unix:///" + 106 * "a", "unix:///" + 106 * "a"),
     ],
 )
 def test_forms(url: str, address: str) -> None:
@@ -48,6 +51,16 @@ def test_several_in_one_string() -> None:
         "unix://relative",
         "unix:///",
         "ho st:1",
+        "http://%zz:1",
+        "http://a,b:1",
+        "http://a\0:1",
+        "http://host:\u0661",
+        "http://[\u0661::1]:1",
+        "http://[:::]:1",
+        "http://[1.2.3.4]:1",
+        "unix:///a\0b",
+        "unix:///" + 107 * "a",
+        "unix:///" + 60 * "\xe9",
     ],
 )
 def test_other_forms_are_errors_that_name_the_endpoint(url: str) -> None:

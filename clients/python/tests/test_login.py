@@ -121,3 +121,60 @@ def test_a_cluster_without_users_needs_no_token(cluster: Cluster) -> None:
             await client.put(unique(), "1")
 
     run(test())
+
+
+async def permit(cluster: Cluster, name: str, kind: int) -> None:
+    """Gives the user bob a permission for the keys that begin with a name."""
+    m, rpc = api.methods, api.rpc
+    async with Client(cluster.endpoints, user="root", password="pw") as root:
+        permission = api.auth.Permission(
+            permType=kind,  # type: ignore[arg-type]
+            key=name.encode(),
+            range_end=name.encode() + b"~",
+        )
+        await root.call(
+            m.AUTH_ROLE_GRANT_PERMISSION,
+            rpc.AuthRoleGrantPermissionRequest(name="bob", perm=permission),
+        )
+
+
+def test_unlock_raises_if_the_key_may_not_be_deleted(closed_cluster: Cluster) -> None:
+    async def test() -> None:
+        m, rpc, name = api.methods, api.rpc, unique("b")
+        endpoints = closed_cluster.endpoints
+        async with Client(endpoints, user="root", password="pw") as root:
+            await root.call(m.AUTH_USER_ADD, rpc.AuthUserAddRequest(name="bob", password="pw"))
+            await root.call(m.AUTH_ROLE_ADD, rpc.AuthRoleAddRequest(name="bob"))
+            grant = rpc.AuthUserGrantRoleRequest(user="bob", role="bob")
+            await root.call(m.AUTH_USER_GRANT_ROLE, grant)
+            await permit(closed_cluster, name, api.auth.Permission.READWRITE)
+            async with Client(endpoints, user="bob", password="pw") as client:
+                async with client.session(10) as session, client.session(10) as other:
+                    mutex = session.mutex(name)
+                    permits = session.semaphore(f"{name}-permits", 1)
+                    await mutex.lock()
+                    held = await permits.acquire()
+                    waiting = other.mutex(name)
+                    giving_up = asyncio.ensure_future(waiting.lock())
+                    while len(await client.contenders(name)) != 2:
+                        pass
+                    await permit(closed_cluster, name, api.auth.Permission.READ)
+                    for end in (mutex.unlock(), held.release(), mutex.lock()):
+                        with pytest.raises(errors.ApiError) as caught:
+                            await soon(end)
+                        assert caught.value.name == "PermissionDenied"
+                    giving_up.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await soon(giving_up)
+                    assert not mutex.held
+                    assert not held.held
+                    assert (await root.get(mutex.key)).kv is not None
+                    assert (await root.get(held.key)).kv is not None
+                    await permit(closed_cluster, name, api.auth.Permission.READWRITE)
+                    # Without the session's end, the keys go when that is permitted.
+                    third = await soon(client.session(10))
+                    await soon(third.mutex(name).lock())
+                    await soon(third.semaphore(f"{name}-permits", 1).acquire())
+                    assert len(await client.contenders(name)) == 1
+
+    run(test())

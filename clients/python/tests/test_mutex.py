@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import List
 
 import pytest
@@ -183,6 +184,51 @@ def test_a_deleted_key_is_lost(cluster: Cluster) -> None:
             assert not mutex.held
             assert other.token > mutex.token
             await other.unlock()
+
+    run(test())
+
+
+def test_lock_again_after_the_key_was_deleted(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            async with client.session(10) as session, client.session(10) as other:
+                mutex, same = session.mutex(name), session.mutex(name)
+                await mutex.lock()
+                token = mutex.token
+                await client.delete(mutex.key)
+                async with other.mutex(name):
+                    assert not await mutex.try_lock()
+                    assert not mutex.held
+                    waiting = asyncio.ensure_future(same.lock())
+                    await wait_for_contenders(client, name, 2)
+                await soon(waiting)
+                assert same.token > token
+                # The former ownership is not part of the new one.
+                with pytest.raises(errors.SessionLostError):
+                    await mutex.unlock()
+                assert same.held
+                await same.unlock()
+                assert await client.contenders(name) == []
+
+    run(test())
+
+
+def test_a_lock_whose_handle_is_garbage_is_held(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            await session.mutex(name).lock()
+            gc.collect()
+            mutex = session.mutex(name)
+            await mutex.lock()
+            await mutex.unlock()
+            # The one that is garbage has not unlocked.
+            assert len(await client.contenders(name)) == 1
+            await mutex._place.give_back()
+            del mutex
+            gc.collect()
+            assert not session._places
 
     run(test())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from servers import Cluster
@@ -11,6 +12,7 @@ from support import run, soon, unique
 
 from conclave_client import errors
 from conclave_client.aio import Client
+from conclave_client.types import TxnResult
 
 
 def test_order(cluster: Cluster) -> None:
@@ -87,6 +89,70 @@ def test_many_takers_share_the_items(cluster: Cluster) -> None:
                 await queue.put(str(n))
             await soon(working)
             assert sorted(got) == sorted(str(n).encode() for n in range(15))
+
+    run(test())
+
+
+def test_takers_of_one_session_share_the_items(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            queue = client.queue(unique())
+            for n in range(5):
+                await queue.put(str(n))
+            items = await soon(asyncio.gather(*(queue._take(session, None) for _ in range(5))))
+            assert sorted(item.value for item in items) == [b"0", b"1", b"2", b"3", b"4"]
+            assert all([await item.ack() for item in items])
+
+    run(test())
+
+
+def test_a_claim_whose_answer_was_lost_is_found(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            queue = client.queue(name)
+            await queue.put("1")
+            commit = client.txn
+            lost = 0
+
+            async def losing(*steps: Any, **options: Any) -> TxnResult:
+                nonlocal lost
+                result = await commit(*steps, **options)
+                if steps[0] and not lost:
+                    lost += 1
+                    raise errors.MaybeHappenedError("the answer was lost")
+                return result
+
+            client.txn = losing  # type: ignore[method-assign]
+            item = await soon(queue._take(session, None))
+            assert lost == 1
+            assert item.value == b"1"
+            assert await item.ack()
+
+    run(test())
+
+
+def test_an_item_whose_ack_failed_is_still_claimed(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            queue = client.queue(name)
+            await queue.put("1")
+            commit = client.txn
+
+            async def failing(*steps: Any, **options: Any) -> TxnResult:
+                client.txn = commit  # type: ignore[method-assign]
+                raise errors.UnavailableError("no endpoint")
+
+            async def work() -> None:
+                async with queue.take(session) as item:
+                    client.txn = failing  # type: ignore[method-assign]
+                    await item.ack()
+
+            with pytest.raises(errors.UnavailableError):
+                await work()
+            # The end of the block has released it.
+            assert (await client.list(f"{name}/claims/")).kvs == []
 
     run(test())
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+from typing import List
 
 import pytest
 from servers import Cluster
 from support import run, soon, unique
 
 from conclave_client import errors
-from conclave_client.aio import Client
+from conclave_client._keys import Data
+from conclave_client.aio import Client, OwnerEvent
 
 
 async def keys(client: Client, prefix: str, count: int) -> None:
@@ -58,6 +61,142 @@ def test_downgrade_and_no_upgrade(cluster: Cluster) -> None:
             with pytest.raises(errors.InvalidError, match="reader"):
                 await lock.write.lock()
             await lock.read.unlock()
+
+    run(test())
+
+
+async def writers(client: Client, name: str, count: int) -> None:
+    await keys(client, f"{name}/write/", count)
+
+
+def test_downgrade_beside_a_waiting_writer(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            a, b = [(await client.session(10)).rwlock(name) for _ in range(2)]
+            await a.write.lock()
+            waiting = asyncio.ensure_future(b.write.lock())
+            await writers(client, name, 2)
+            await soon(a.read.lock())
+            assert await a.read.try_lock()
+            await a.read.unlock()
+            await a.write.unlock()
+            assert not a.write.held
+            assert a.read.held
+            # Its key stays until the reader has unlocked.
+            assert (await client.get(a.write.key)).kv is not None
+            with pytest.raises(errors.InvalidError, match="reader"):
+                await a.write.lock()
+            assert not waiting.done()
+            await a.read.unlock()
+            assert (await client.get(a.write.key)).kv is None
+            await soon(waiting)
+            assert b.write.held
+            await b.write.unlock()
+            assert (await client.list(name)).kvs == []
+
+    run(test())
+
+
+def test_downgrade_lets_other_readers_in(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            a, b, c = [(await client.session(10)).rwlock(name) for _ in range(3)]
+            await a.write.lock()
+            await a.read.lock()
+            # A writer that comes after the reader waits for it, so the write key need not stay.
+            waiting = asyncio.ensure_future(b.write.lock())
+            await writers(client, name, 2)
+            await a.write.unlock()
+            assert (await client.get(a.write.key)).kv is None
+            assert not waiting.done()
+            waiting.cancel()
+            await asyncio.wait({waiting})
+            assert await c.read.try_lock()
+
+    run(test())
+
+
+def test_the_write_key_of_a_downgrade_goes_with_a_lost_reader(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            a, b = [(await client.session(10)).rwlock(name) for _ in range(2)]
+            await a.write.lock()
+            waiting = asyncio.ensure_future(b.write.lock())
+            await writers(client, name, 2)
+            await a.read.lock()
+            events = a.read.events()
+            await a.write.unlock()
+            await client.delete(a.read.key)
+            assert await soon(events.__anext__()) is OwnerEvent.LOST
+            await soon(waiting)
+
+    run(test())
+
+
+def test_a_lost_writer_does_not_let_its_reader_in(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            a, b = [(await client.session(10)).rwlock(name) for _ in range(2)]
+            await a.write.lock()
+            await client.delete(a.write.key)
+            await b.write.lock()
+            assert not await a.read.try_lock()
+            assert not a.write.held
+
+    run(test())
+
+
+def test_a_waiting_reader_is_let_in_when_its_session_writes(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            a, b, c = [(await client.session(10)).rwlock(name) for _ in range(3)]
+            await c.write.lock()
+            writing = asyncio.ensure_future(a.write.lock())
+            await writers(client, name, 2)
+            waiting = asyncio.ensure_future(b.write.lock())
+            await writers(client, name, 3)
+            reading = asyncio.ensure_future(a.read.lock())
+            await keys(client, f"{name}/read/", 1)
+            await c.write.unlock()
+            await soon(writing)
+            await soon(reading)
+            await a.write.unlock()
+            assert not waiting.done()
+            await a.read.unlock()
+            await soon(waiting)
+
+    run(test())
+
+
+def test_a_permit_that_is_garbage_is_held(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            semaphore = session.semaphore(name, 1)
+            await semaphore.acquire()
+            gc.collect()
+            assert await semaphore.try_acquire() is None
+            assert len((await client.list(name)).kvs) == 1
+
+    run(test())
+
+
+def test_a_permit_that_is_released_twice_frees_no_other(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            semaphore = session.semaphore(unique(), 1)
+            first = await semaphore.acquire()
+            await first.release()
+            second = await semaphore.acquire()
+            with pytest.raises(errors.InvalidError):
+                await first.release()
+            assert await semaphore.try_acquire() is None
+            assert second.held
 
     run(test())
 
@@ -178,9 +317,23 @@ def test_counter(cluster: Cluster) -> None:
             assert await counter.compare_and_set(-2, 5)
             with pytest.raises(errors.InvalidError, match="64 bits"):
                 await counter.add((1 << 63) - 1)
-            await client.put(name, "five")
-            with pytest.raises(errors.InvalidError, match="decimal"):
-                await counter.get()
+            for text, number in (("+5", 5), ("-007", -7)):
+                await client.put(name, text)
+                assert await counter.get() == number
+            for wrong in (
+                "five",
+                "",
+                " 1_000 ",
+                "1_000",
+                " 1",
+                "1\n",
+                "\u0661",
+                20 * "9",
+                5000 * "9",
+            ):
+                await client.put(name, wrong)
+                with pytest.raises(errors.InvalidError, match="decimal"):
+                    await counter.get()
 
     run(test())
 
@@ -230,6 +383,9 @@ def test_group(cluster: Cluster) -> None:
                 async with group.join(one, "c"):
                     assert len(await group.members()) == 2
                 assert len(await group.members()) == 1
+                await group.join(one, b"\xff")
+                await group.join(one, b"\xfe")
+                assert set(await group.members()) == {"a", "\\xff", "\\xfe"}
 
     run(test())
 
@@ -241,7 +397,9 @@ def test_discovery(cluster: Cluster) -> None:
             service = client.service(name)
             async with service.register(session, "10.0.0.2:80", {"zone": "a"}):
                 await service.register(session, "10.0.0.1:80")
-                await client.put(f"{name}/wrong", "not JSON")
+                wrong: List[Data] = ["not JSON", '{"Addr":5}', "{}", "[]", "5", b"\xff", 5000 * "["]
+                for n, value in enumerate(wrong):
+                    await client.put(f"{name}/wrong{n}", value)
                 addresses = await service.list()
                 assert [a.address for a in addresses] == ["10.0.0.1:80", "10.0.0.2:80"]
                 assert addresses[1].metadata == {"zone": "a"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import List
+from typing import Any, List
 
 import pytest
 from servers import Cluster
-from support import Proxy, run, soon, unique, until
+from support import Proxy, closes_connections, run, soon, unique, until
 
 from conclave_client import _clock, api, errors
 from conclave_client.aio import Client, Session, SessionState
@@ -246,3 +246,88 @@ def test_a_session_survives_the_loss_of_a_member() -> None:
 
     with Cluster(3) as cluster:
         run(test(cluster))
+
+
+def test_a_session_is_kept_alive_although_connections_break_before_its_streams(
+    cluster: Cluster,
+) -> None:
+    async def test() -> None:
+        async with Proxy(cluster.members[0].port) as proxy, Client([proxy.url]) as client:
+            async with client.session(10) as session:
+                closed = closes_connections(client, 3)
+                proxy.cut()
+                await until(lambda: len(closed) == 3, "the session has tried again")
+                confirmed = session._lost_at
+                await until(lambda: session._lost_at > confirmed, "confirmed")
+
+    run(test())
+
+
+def test_a_fault_of_the_library_does_not_end_keep_alives(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        async with Proxy(cluster.members[0].port) as proxy, Client([proxy.url]) as client:
+            original = Session._renew
+            failed: List[object] = []
+
+            async def fail_once(session: Session, stream: Any) -> None:
+                if failed:
+                    return await original(session, stream)
+                failed.append(stream)
+                raise RuntimeError("from the test")
+
+            async with client.session(10) as session:
+                monkeypatch.setattr(Session, "_renew", fail_once)
+                proxy.cut()
+                await until(lambda: failed, "another stream")
+                confirmed = session._lost_at
+                await until(lambda: session._lost_at > confirmed, "confirmed")
+        assert "was not kept alive" in caplog.text
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "close", [Session.close, lambda session: session.client.close()], ids=["session", "client"]
+)
+def test_listeners_hear_of_the_end_by_close(cluster: Cluster, close: Any) -> None:
+    async def test() -> None:
+        async with Client(cluster.endpoints) as client:
+            session = await client.session(10)
+            heard: List[SessionState] = []
+            heard_by_task: List[SessionState] = []
+
+            async def hear(state: SessionState) -> None:
+                heard_by_task.append(state)
+
+            states = session.states()
+            session.on_state(heard.append)
+            session.on_state(hear)
+            await close(session)
+            both = [SessionState.CONNECTED, SessionState.LOST]
+            assert [state async for state in states] == both
+            await until(lambda: heard == both, "a thread hears it")
+            assert heard_by_task == both
+            assert [state async for state in session.states()] == [SessionState.LOST]
+
+    run(test())
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_the_end_of_the_client_while_a_session_opens(cluster: Cluster, sent: bool) -> None:
+    async def test() -> None:
+        async with Proxy(cluster.members[0].port) as proxy:
+            client = Client([proxy.url])
+            if sent:
+                await client.get("a")
+            proxy.hold()
+            opening = asyncio.ensure_future(Session._open(client, 10, None))
+            await until(lambda: proxy.kept, "on its way")
+            await client.close()
+            with pytest.raises(errors.ClosedError) as caught:
+                await soon(opening)
+            assert caught.value.maybe is sent
+            proxy.pass_on()
+
+    run(test())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,9 +11,10 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Iterator, List
 
 import pytest
+import support
 from servers import Cluster, free_port
 from support import DEADLINE, unique
 
@@ -26,6 +29,8 @@ from conclave_client import (
     errors,
 )
 from conclave_client._background import leftovers
+from conclave_client._portal import _Running
+from conclave_client.types import Batch
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,7 +81,7 @@ def test_calls_watches_and_sessions(client: Client) -> None:
             assert next(mutex.events()) is OwnerEvent.REVOKE
         assert not mutex.held
     assert session.state is SessionState.LOST
-    assert list(states) == []
+    assert list(states) == [SessionState.LOST]
 
 
 def test_recipes(client: Client) -> None:
@@ -299,6 +304,59 @@ except KeyboardInterrupt:
         [sys.executable, "-c", code], timeout=DEADLINE, stdout=subprocess.PIPE, check=True
     )
     assert done.stdout == b"freed\n"
+
+
+def test_a_cancelled_wait_loses_no_item(client: Client) -> None:
+    with client.watch(unique()) as watch:
+        feed = watch._aio._feed
+
+        async def push_and_cancel(turns: int, scope: CancelScope) -> None:
+            """Cancels in each of the moments between the arrival of an item and its delivery."""
+            await support.until(lambda: feed._changed._waiters, "it waits")
+            feed.push(Batch(turns, []))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for running in list(scope._running):
+                running._cancel()
+
+        got: List[int] = []
+        for turns in range(6):
+            scope = CancelScope()
+            pushing = asyncio.run_coroutine_threadsafe(
+                push_and_cancel(turns, scope), client._portal._loop
+            )
+            with contextlib.suppress(errors.CancelledError), scope:
+                got.append(watch.next(timeout=DEADLINE).revision)
+            pushing.result(DEADLINE)
+            if len(got) <= turns:
+                got.append(watch.next(timeout=DEADLINE).revision)
+        assert got == list(range(6))
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_interrupt_loses_no_item(
+    client: Client, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Interrupts come before the item or after it, and before it is delivered."""
+    key = unique()
+    with client.watch(key) as watch:
+        for n in range(3):
+            client.put(key, str(n))
+        original = _Running.result
+
+        def interrupted(running: _Running[Any]) -> Any:
+            if late:
+                original(running)
+            raise KeyboardInterrupt
+
+        got: List[bytes] = []
+        for _ in range(3):
+            with monkeypatch.context() as patch:
+                patch.setattr(_Running, "result", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    watch.next(timeout=DEADLINE)
+            got += [event.value for event in watch.next(timeout=DEADLINE).events]
+        assert got == [b"0", b"1", b"2"]
 
 
 def test_wrong_arguments() -> None:

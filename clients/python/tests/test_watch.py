@@ -8,9 +8,9 @@ from typing import List
 
 import pytest
 from servers import Cluster
-from support import Proxy, run, soon, unique, until
+from support import Proxy, answering, closes_connections, run, soon, unique, until
 
-from conclave_client import errors, ops
+from conclave_client import api, errors, ops
 from conclave_client.aio import Client, Watch
 from conclave_client.types import EventType
 
@@ -209,3 +209,89 @@ def test_a_member_without_majority_is_left() -> None:
 
     with Cluster(3) as cluster:
         run(test(cluster))
+
+
+def test_a_connection_that_breaks_before_the_stream_begins(cluster: Cluster) -> None:
+    async def test() -> None:
+        key = unique()
+        async with Proxy(cluster.members[0].port) as proxy:
+            async with Client(cluster.endpoints) as writer, Client([proxy.url]) as client:
+                async with client.watch(key) as watch:
+                    closed = closes_connections(client, 3)
+                    proxy.cut()
+                    await until(lambda: len(closed) == 3, "the watch has tried again")
+                    await writer.put(key, "1")
+                    assert await values(watch, 1) == [b"1"]
+
+    run(test())
+
+
+def test_an_event_that_cannot_be_decoded_comes_from_another_endpoint(cluster: Cluster) -> None:
+    async def test() -> None:
+        key = unique()
+        async with answering(b"\xff\xff\xff\xff") as url:
+            async with Client([url]) as alone:
+                with pytest.raises(errors.UnavailableError):
+                    await alone.watch(key, timeout=0.3)
+            async with Client([url, *cluster.endpoints]) as client:
+                async with Client(cluster.endpoints) as writer, client.watch(key) as watch:
+                    await writer.put(key, "1")
+                    assert await values(watch, 1) == [b"1"]
+
+    run(test())
+
+
+def test_a_watch_at_revision_0_opens() -> None:
+    async def test() -> None:
+        created = api.rpc.WatchResponse(created=True).SerializeToString()
+        async with answering(created) as url, Client([url]) as client:
+            watch = await soon(client.watch("a"))
+            await watch.close()
+
+    run(test())
+
+
+def test_a_fault_of_the_library_ends_the_iteration(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("from the test")
+
+    async def test() -> None:
+        key = unique()
+        async with Client(cluster.endpoints) as client:
+            async with client.watch(key) as watch, client.cache(key) as cache:
+                async with client.observe(key) as observer:
+                    await client.put(key + "/1", "0")
+                    await soon(observer.__anext__())
+                    await until(lambda: cache.get(key + "/1"), "it watches")
+                    changes = cache.events()
+                    monkeypatch.setattr(Watch, "_deliver", fail)
+                    await client.put(key + "/1", "1")
+                    await client.put(key, "1")
+                    for reader in (watch, changes, observer):
+                        with pytest.raises(RuntimeError, match="from the test"):
+                            await soon(reader.__anext__())
+                    with pytest.raises(RuntimeError, match="from the test"):
+                        cache.get(key)
+        failed = {record.args for record in caplog.records if record.name == "conclave_client"}
+        assert failed == {
+            (f"conclave: {what}",) for what in ("watch", "cache", "observe an election")
+        }
+
+    run(test())
+
+
+def test_a_caller_that_gives_up_does_not_end_the_watch_that_it_asks(cluster: Cluster) -> None:
+    async def test() -> None:
+        key = unique()
+        async with Client(cluster.endpoints) as client, client.watch(key) as watch:
+            asking = asyncio.ensure_future(watch._ask_progress())
+            # It writes now.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            asking.cancel()
+            await client.put(key, "1")
+            assert await values(watch, 1) == [b"1"]
+
+    run(test())

@@ -36,7 +36,9 @@ def leftovers() -> list[str]:
 class Background:
     """The background tasks of one client."""
 
-    def __init__(self) -> None:
+    def __init__(self, *expected: type[BaseException]) -> None:
+        # Errors that callers wait for. Any other one ends a task by a fault, which is logged.
+        self._expected = expected
         self._tasks: set[asyncio.Task[Any]] = set()
         # Of those, the ones that free something, and end by themselves.
         self._cleanups: set[asyncio.Task[Any]] = set()
@@ -57,8 +59,9 @@ class Background:
         self._cleanups.discard(task)
         ended(task)
         # Retrieved, so that asyncio does not report errors that have gone to a caller as well.
-        if not task.cancelled():
-            task.exception()
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, self._expected):
+            logger.error("a background task failed: %s", task.get_name(), exc_info=error)
 
     async def close(self) -> None:
         """Cancels all tasks but cleanups, and waits for the ends of all."""

@@ -16,7 +16,7 @@ import grpc.aio
 
 from . import errors
 from ._background import End, cancel_and_wait
-from ._connection import Connection, Metadata, Unreachable, was_not_sent
+from ._connection import Connection, Metadata, Undecodable, Unreachable, was_not_sent
 from ._method import Method, Request, Response
 from ._pause import Backoff
 from ._rotation import Endpoint, Rotation
@@ -71,29 +71,33 @@ class Attempts:
 
     async def run(self) -> Any:
         """Returns the response, or raises an error of this package or `RefusedToken`."""
-        backoff = Backoff()
         try:
-            while True:
-                endpoint = self._rotation.next(self._tried | set(self._running.values()))
-                if endpoint is not None:
-                    self._tried.add(endpoint)
-                    done = await self._try(endpoint)
-                elif self._running:
-                    done = await self._wait()
-                else:
-                    self._tried.clear()
-                    done = await self._wait(backoff.next())
-                for task in done:
-                    self._running.pop(task, None)
-                    if self._ends(task):
-                        return task.result()
+            try:
+                return await self._until_result()
+            finally:
+                for task in list(self._running):
+                    await cancel_and_wait(task)
         except asyncio.CancelledError as error:
             # For those who catch it: whether a write may have happened (R4).
             error.maybe = self._write and self._was_sent  # type: ignore[attr-defined]
             raise
-        finally:
-            for task in list(self._running):
-                await cancel_and_wait(task)
+
+    async def _until_result(self) -> Any:
+        backoff = Backoff()
+        while True:
+            endpoint = self._rotation.next(self._tried | set(self._running.values()))
+            if endpoint is not None:
+                self._tried.add(endpoint)
+                done = await self._try(endpoint)
+            elif self._running:
+                done = await self._wait()
+            else:
+                self._tried.clear()
+                done = await self._wait(backoff.next())
+            for task in done:
+                self._running.pop(task, None)
+                if self._ends(task):
+                    return task.result()
 
     async def _try(self, endpoint: Endpoint) -> set[asyncio.Task[Any]]:
         """Begins an attempt and waits until another one may begin, or any has ended."""
@@ -169,14 +173,15 @@ class Attempts:
         left = self._deadline - now
         if left <= 0:
             raise Unreachable(f"{endpoint.url}: connected too late")
-        self._sent_to.add(endpoint)
-        self._was_sent = True
-        self._listening[endpoint] = (connection, now)
-        try:
-            return await connection.unary(self._method, self._request, left, self._metadata)
-        finally:
-            self._sent_to.discard(endpoint)
-            self._listening.pop(endpoint, None)
+        with connection.use():
+            self._sent_to.add(endpoint)
+            self._was_sent = True
+            self._listening[endpoint] = (connection, now)
+            try:
+                return await connection.unary(self._method, self._request, left, self._metadata)
+            finally:
+                self._sent_to.discard(endpoint)
+                self._listening.pop(endpoint, None)
 
     def _ends(self, task: asyncio.Task[Any]) -> bool:
         """Returns true if the attempt has a result; raises its error if it is the call's."""
@@ -186,6 +191,8 @@ class Attempts:
         if isinstance(error, Unreachable):
             self._last = str(error)
             return False
+        if isinstance(error, Undecodable):
+            raise errors.from_status(grpc.StatusCode.INTERNAL, str(error), write=self._write)
         if not isinstance(error, grpc.aio.AioRpcError):
             raise error
         details = errors.bare_text(error.details() or "")

@@ -51,6 +51,10 @@ class Unreachable(Exception):
     """No connection could be made, or the server does not answer on it. Nothing was sent."""
 
 
+class Undecodable(Exception):
+    """The server's answer is no message of the API. The call was sent."""
+
+
 def was_not_sent(error: grpc.aio.AioRpcError) -> bool:
     """Returns true if the call is known not to have reached a server."""
     return error.code() is grpc.StatusCode.UNAVAILABLE and (error.details() or "").startswith(
@@ -143,7 +147,12 @@ class Connection:
 
     @contextlib.contextmanager
     def use(self) -> Iterator[None]:
-        """Keeps the channel open for a call, if the connection is replaced meanwhile."""
+        """Keeps the channel open for a call, if the connection is replaced meanwhile.
+
+        Raises `Unreachable` if it was replaced before: the loop has run since the caller got it.
+        """
+        if self._retired or self._closing:
+            raise Unreachable(f"{self.url}: the connection broke before the call was sent")
         self._users += 1
         try:
             yield
@@ -159,7 +168,10 @@ class Connection:
         timeout: float,
         metadata: Metadata,
     ) -> Response:
-        """Sends one call. Raises `grpc.aio.AioRpcError`."""
+        """Sends one call. Raises `grpc.aio.AioRpcError` or `Undecodable`.
+
+        The caller `use`s the connection.
+        """
         call = self._methods.get(method.path)
         if call is None:
             call = self._methods[method.path] = self._channel.unary_unary(
@@ -167,20 +179,22 @@ class Connection:
                 request_serializer=method.request.SerializeToString,
                 response_deserializer=method.response.FromString,
             )
-        with self.use():
-            try:
-                response: Response = await call(request, timeout=timeout, metadata=metadata)
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _LOCAL:
-                    self.heard = time.monotonic()
-                raise
+        try:
+            response: Response | None = await call(request, timeout=timeout, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _LOCAL:
+                self.heard = time.monotonic()
+            raise
         self.heard = time.monotonic()
+        # gRPC returns None if the deserializer fails.
+        if response is None:
+            raise Undecodable(f"{self.url}: the answer is not a message of the API")
         return response
 
     def stream(
         self, method: Method[Request, Response], metadata: Metadata
     ) -> grpc.aio.StreamStreamCall[Request, Response]:
-        """Begins a stream in both directions. The caller has `use`d the connection."""
+        """Begins a stream in both directions. The caller `use`s the connection."""
         begin: Any = self._channel.stream_stream(
             method.path,
             request_serializer=method.request.SerializeToString,

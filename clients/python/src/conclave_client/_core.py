@@ -8,7 +8,7 @@ from typing import Any, Coroutine, Sequence, TypeVar
 
 from . import _calls, errors
 from ._background import Background, End, within
-from ._connection import Metadata
+from ._connection import Metadata, Unreachable
 from ._login import Login, User
 from ._method import Method, Request, Response
 from ._proto import methods
@@ -34,8 +34,8 @@ class Core:
     def __init__(self, targets: Sequence[Target], user: User | None, timeout: float) -> None:
         self.timeout = timeout
         # Connections and probes, which closing sessions need, and all that users have begun.
-        self.background = Background()
-        self.work = Background()
+        self.background = Background(Unreachable, errors.ConclaveError)
+        self.work = Background(errors.ConclaveError)
         self.rotation = Rotation(targets, self.background)
         self.login = Login(user, self._authenticate)
         self.loop = asyncio.get_running_loop()

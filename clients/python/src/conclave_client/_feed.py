@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Callable, Deque, Generic, TypeVar
 
@@ -55,12 +56,33 @@ class Feed(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        return await self.take(None)
+
+    async def take(self, timeout: float | None) -> T:
+        """Returns the next item; raises `asyncio.TimeoutError` after `timeout` seconds without one.
+
+        No await follows the removal of the item, so no cancellation can lose it.
+        """
+        loop = asyncio.get_running_loop()
+        until = math.inf if timeout is None else loop.time() + timeout
         while not self._items:
             if self._finished:
                 if self._error is not None:
                     raise self._error()
                 raise StopAsyncIteration
+            if loop.time() >= until:
+                raise asyncio.TimeoutError
             self._changed.clear()
-            await self._changed.wait()
+            timer = None if timeout is None else loop.call_at(until, self._changed.set)
+            try:
+                await self._changed.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
         self._space.set()
         return self._items.popleft()
+
+    def give_back(self, item: T) -> None:
+        """Puts an item that was taken and not delivered in front of the others."""
+        self._items.appendleft(item)
+        self._changed.set()

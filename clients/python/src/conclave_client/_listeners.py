@@ -120,9 +120,9 @@ class Listeners(Generic[T]):
         for listener in self._listeners:
             listener.notify(value)
 
-    def close(self) -> None:
-        """Ends all of them, after what they have been notified of."""
+    def close(self, error: Callable[[], Exception] | None = None) -> None:
+        """Ends all of them, after what they have been notified of; iterators with the error."""
         for feed in self._feeds:
-            feed.finish()
+            feed.finish(error)
         for listener in self._listeners:
             listener.close()

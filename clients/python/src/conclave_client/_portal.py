@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import functools
 import os
 import threading
-from typing import Any, Awaitable, Callable, Generic, TypeVar
+from typing import Any, Awaitable, Callable, Generic, Iterator, TypeVar
 
 from . import errors
 from ._background import began, ended, shielded
@@ -92,8 +93,13 @@ class Portal:
         if self._pid != os.getpid():
             raise errors.ClosedError(_FORKED)
 
-    def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Runs `work` in the loop and waits for it. An interrupt or a `CancelScope` cancels it."""
+    def run(
+        self, work: Callable[[], Awaitable[T]], give_back: Callable[[T], None] | None = None
+    ) -> T:
+        """Runs `work` in the loop and waits for it. An interrupt or a `CancelScope` cancels it.
+
+        A result that an interrupt keeps from the caller goes to `give_back`, in the loop.
+        """
         self.check()
         if threading.current_thread() is self._thread:
             raise errors.InvalidError("a coroutine cannot use the synchronous client")
@@ -101,14 +107,15 @@ class Portal:
             if self._ended:
                 raise errors.ClosedError("the client is closed")
             running: _Running[T] = _Running(work, self._loop)
-        scopes = _scopes.stack
-        for scope in scopes:
-            scope._add(running)
         try:
-            return running.result()
-        finally:
-            for scope in scopes:
-                scope._remove(running)
+            with _in_scopes(running):
+                return running.result()
+        except errors.ConclaveError:
+            raise
+        except BaseException:
+            # An interrupt of the waiting thread, which may have come after the result.
+            running.abandon(give_back)
+            raise
 
     def call(self, work: Callable[[], T]) -> T:
         """Runs a plain function in the loop and waits for it."""
@@ -185,16 +192,30 @@ class _Running(Generic[T]):
         if self._task is not None:
             self._task.cancel()
 
+    def abandon(self, give_back: Callable[[T], None] | None) -> None:
+        """Cancels the call, or gives its result back, since no one takes it."""
+
+        def abandon() -> None:
+            self._cancel()
+            task = self._task
+            if (
+                give_back is not None
+                and task is not None
+                and task.done()
+                and not task.cancelled()
+                and task.exception() is None
+            ):
+                give_back(task.result())
+
+        # The loop is closed if the last client is.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(abandon)
+
     def result(self) -> T:
         try:
             return self._future.result()
         except concurrent.futures.CancelledError:
             raise errors.CancelledError("the call was cancelled", maybe=self._maybe) from None
-        except BaseException:
-            # An interrupt of the waiting thread.
-            if not self._future.done():
-                self.cancel()
-            raise
 
 
 class CancelScope:
@@ -246,6 +267,18 @@ class _Scopes(threading.local):
 
 
 _scopes = _Scopes()
+
+
+@contextlib.contextmanager
+def _in_scopes(running: _Running[Any]) -> Iterator[None]:
+    scopes = _scopes.stack
+    for scope in scopes:
+        scope._add(running)
+    try:
+        yield
+    finally:
+        for scope in scopes:
+            scope._remove(running)
 
 
 def _end_at_exit() -> None:

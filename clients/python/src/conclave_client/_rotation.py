@@ -51,7 +51,7 @@ class Endpoint:
     def leave(self) -> None:
         """Takes the endpoint out of the rotation, and probes it until it answers."""
         self.in_rotation = False
-        if self._prober is None:
+        if self._prober is None or self._prober.done():
             self._prober = self._background.spawn(self._probe(), f"probe {self.url}")
 
     async def _probe(self) -> None:

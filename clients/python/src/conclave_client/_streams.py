@@ -53,6 +53,9 @@ class Stream(Generic[Request, Response]):
                 if await self._call.code() is not grpc.StatusCode.OK:
                     await self._call
             raise StreamBroken("the server ended the stream")
+        # gRPC returns None if the deserializer fails.
+        if message is None:
+            raise StreamBroken(f"{self.endpoint.url}: the answer is not a message of the API")
         self._connection.heard = time.monotonic()
         response: Response = message
         return response
@@ -128,7 +131,11 @@ async def open_stream(
         if not error.retry:
             raise
         raise StreamBroken(str(error)) from None
-    with connection.use():
+    with contextlib.ExitStack() as used:
+        try:
+            used.enter_context(connection.use())
+        except Unreachable as error:
+            raise StreamBroken(str(error)) from None
         call = connection.stream(method, [*token, *metadata])
         began(call, f"stream: {method.path} of {endpoint.url}")
         try:

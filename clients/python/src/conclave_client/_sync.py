@@ -84,7 +84,11 @@ class Lock(Owner):
         return self._portal.run(lambda: self._aio.try_lock())
 
     def unlock(self, *, timeout: Optional[float] = None) -> None:
-        """Unlocks. Raises `SessionLostError` if the lock was lost before."""
+        """Unlocks. Raises `SessionLostError` if the lock was lost before.
+
+        If the server refuses to delete the lock's key, its error is raised. The lock is not held
+        by this handle then, and the deletion is tried in the background until the session ends.
+        """
 
         return self._portal.run(lambda: self._aio.unlock(timeout=timeout))
 
@@ -113,7 +117,8 @@ class WriteLock(Lock):
 class RwLock(Wrapper[aio.RwLock]):
     """The two sides of a read-write lock, for one session: `with rwlock.read`.
 
-    A writer may take the read lock, too, and then unlock the write lock (downgrade).
+    A writer may take the read lock, too, and then unlock the write lock (downgrade): it reads on
+    while other readers come in, and no writer does.
     """
 
     @property
@@ -149,11 +154,18 @@ class Semaphore(Wrapper[aio.Semaphore]):
 
 
 class Permit(Owner):
-    """A permit that is held until `release`, or the end of its `with` block."""
+    """A permit that is held until `release`, or the end of its `with` block.
+
+    A permit that is dropped without a release is held until its session ends.
+    """
 
     _aio: aio.Permit
     def release(self, *, timeout: Optional[float] = None) -> None:
-        """Gives the permit back. Raises `SessionLostError` if it was lost before."""
+        """Gives the permit back. Raises `SessionLostError` if it was lost before.
+
+        If the server refuses to delete the permit's key, its error is raised. The permit is not
+        held by then, and the deletion is tried in the background until the session ends.
+        """
 
         return self._portal.run(lambda: self._aio.release(timeout=timeout))
 
@@ -186,7 +198,11 @@ class Election(Owner):
         return self._portal.run(lambda: self._aio.proclaim(value, timeout=timeout))
 
     def resign(self, *, timeout: Optional[float] = None) -> None:
-        """Steps down, so that the next candidate leads."""
+        """Steps down, so that the next candidate leads.
+
+        If the server refuses to delete the leader's key, its error is raised. This handle does not
+        lead then, and the deletion is tried in the background until the session ends.
+        """
 
         return self._portal.run(lambda: self._aio.resign(timeout=timeout))
 
@@ -452,7 +468,7 @@ class Group(Wrapper[aio.Group]):
         return Membership._wrap(self._portal, self._portal.run(lambda: self._aio.join(session._aio, member, value, timeout=timeout)))
 
     def members(self, *, timeout: Optional[float] = None) -> Dict[str, bytes]:
-        """Returns the members and their values."""
+        """Returns the members and their values. Bytes that are not UTF-8 are as in `\xff`."""
 
         return self._portal.run(lambda: self._aio.members(timeout=timeout))
 
@@ -843,3 +859,4 @@ class Client(Wrapper[aio.Client]):
         """
 
         return self._entry.run(lambda: self._aio.stm(self._entry.in_thread(lambda inner: work(Transaction._wrap(self._entry, inner))), timeout=timeout))
+

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, AsyncIterator, Generic, Optional, Type, TypeVar
+from typing import Any, Generic, Optional, Type, TypeVar
 
-from . import errors
-from ._background import cancel_and_wait
+from . import _feed, errors
 from ._core import check_timeout
 from ._portal import Portal
 
@@ -50,24 +49,17 @@ class Iteration(Wrapper[Any], Generic[T]):
         return self._take(None if timeout is None else check_timeout(timeout))
 
     def _take(self, timeout: Optional[float]) -> T:
-        items: AsyncIterator[T] = self._aio
-
-        async def take() -> T:
-            if timeout is None:
-                return await items.__anext__()
-            taking = asyncio.ensure_future(items.__anext__())
-            try:
-                await asyncio.wait({taking}, timeout=timeout)
-                if not taking.done():
-                    raise errors.DeadlineError("no item came in this time")
-                return taking.result()
-            finally:
-                await cancel_and_wait(taking)
-
+        # Watches and observers have a feed, others are one.
+        aio = self._aio
+        items: _feed.Feed[T] = aio if isinstance(aio, _feed.Feed) else aio._feed
         try:
-            return self._portal.run(take)
+            return self._portal.run(lambda: items.take(timeout), items.give_back)
         except StopAsyncIteration:
             raise StopIteration from None
+        except errors.ConclaveError:
+            raise
+        except asyncio.TimeoutError:
+            raise errors.DeadlineError("no item came in this time") from None
 
 
 class Feed(Iteration[T]):

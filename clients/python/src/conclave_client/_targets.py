@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
+import sys
 from dataclasses import dataclass
 from typing import Iterable
+from urllib.parse import quote
 
 from ._tls import TlsFiles
 from .errors import InvalidError
 
-_HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]+\]|[^\s\[\]/:@?#]+):(\d{1,5})")
+_HOST_PORT = re.compile(r"(?:\[([^\[\]]+)\]|[\w.-]+):([0-9]{1,5})", re.ASCII)
+
+# The bytes of a path that a socket's address has space for, without the NUL at its end.
+_UNIX_PATH_MAX = 107 if sys.platform == "linux" else 103
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,28 @@ def _parse(url: str, tls: TlsFiles | None) -> Target:
     if secure and tls is None:
         raise InvalidError(f"{url!r} needs the CA to trust: give `tls=Tls(ca=...)`")
     if scheme in ("unix", "unixs") and separator:
-        if not rest.startswith("/") or len(rest) == 1:
+        if not rest.startswith("/") or len(rest) == 1 or "\0" in rest:
             raise InvalidError(f"{url!r} is not unix:///path")
-        return Target(url, f"unix://{rest}", tls if secure else None)
+        path = os.fsencode(rest)
+        if len(path) > _UNIX_PATH_MAX:
+            raise InvalidError(
+                f"the path of {url!r} is longer than a Unix socket's, {_UNIX_PATH_MAX} bytes"
+            )
+        return Target(url, f"unix://{quote(path)}", tls if secure else None)
     found = _HOST_PORT.fullmatch(rest) if scheme in ("http", "https") else None
-    if found is None or not 0 < int(found.group(1)) < 65536:
+    if found is None or not 0 < int(found.group(2)) < 65536 or not _is_ipv6(found.group(1)):
         raise InvalidError(
             f"{url!r} is not an endpoint: use http://host:port, https://host:port, "
             "unix:///path, unixs:///path or host:port"
         )
-    return Target(url, f"dns:///{rest}", tls if secure else None)
+    return Target(url, f"dns:///{quote(rest, safe='[]:')}", tls if secure else None)
+
+
+def _is_ipv6(text: str | None) -> bool:
+    """Returns true for an address, with a zone or without, and for none."""
+    if text is None:
+        return True
+    try:
+        return bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False

@@ -36,7 +36,7 @@ class Cache:
         self._advanced = asyncio.Event()
         self._watch: Optional[Watch] = None
         self._task: Optional[asyncio.Task[None]] = None
-        self._error: Optional[errors.ConclaveError] = None
+        self._error: Optional[Exception] = None
 
     @classmethod
     async def _open(cls, client: Client, prefix: Data, timeout: Optional[float]) -> Cache:
@@ -108,10 +108,12 @@ class Cache:
         if self._error is not None:
             raise self._error.with_traceback(None)
 
-    def _fail(self, error: errors.ConclaveError) -> None:
+    def _fail(self, error: Exception) -> None:
         if self._error is None:
             self._error = error
-        self._listeners.close()
+        # Iterators end as the watch did, so that an end by a fault is not taken for `close`.
+        is_end = isinstance(error, errors.ClosedError)
+        self._listeners.close(None if is_end else lambda: error)
         self._advanced.set()
 
     async def _load(self, timeout: Optional[float] = None) -> None:
@@ -146,6 +148,10 @@ class Cache:
                 if not error.retry:
                     return self._fail(error)
                 await asyncio.sleep(backoff.next())
+            except Exception as error:
+                # A fault of ours: no one must wait for changes that will not come.
+                self._fail(error)
+                raise
             else:
                 return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Optional
 
 from .. import errors, ops
@@ -10,6 +11,12 @@ from ..types import KeyValue
 
 if TYPE_CHECKING:
     from ._client import Client
+
+_MIN = -(1 << 63)
+_MAX = (1 << 63) - 1
+
+# Not more than `int` accepts, which also reads spaces and underscores.
+_DECIMAL = re.compile(rb"[+-]?[0-9]{1,4000}")
 
 
 class Counter:
@@ -54,17 +61,17 @@ class Counter:
 
 def to_number(kv: KeyValue) -> int:
     """Reads a number from a key's value."""
-    try:
-        return int(kv.value)
-    except ValueError:
+    number = int(kv.value) if _DECIMAL.fullmatch(kv.value) else None
+    if number is None or not _MIN <= number <= _MAX:
         raise errors.InvalidError(
-            f"the value of {kv.key!r} is not a decimal number: {kv.value[:40]!r}"
-        ) from None
+            f"the value of {kv.key!r} is not a decimal number of 64 bits: {kv.value[:40]!r}"
+        )
+    return number
 
 
 def check_number(number: int) -> int:
     if isinstance(number, bool) or not isinstance(number, int):
         raise errors.InvalidError(f"a counter has whole numbers, not {number!r}")
-    if not -(1 << 63) <= number < 1 << 63:
+    if not _MIN <= number <= _MAX:
         raise errors.InvalidError(f"{number} does not fit in 64 bits")
     return number

@@ -65,6 +65,8 @@ def parse_address(value: bytes) -> Optional[ServiceAddress]:
     """Reads the value of an address' key. Returns None if it is none."""
     try:
         fields = json.loads(value)
-        return ServiceAddress(fields["Addr"], fields.get("Metadata"))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError):
         return None
+    if not isinstance(fields, dict) or not isinstance(fields.get("Addr"), str):
+        return None
+    return ServiceAddress(fields["Addr"], fields.get("Metadata"))

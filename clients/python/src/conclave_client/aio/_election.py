@@ -47,31 +47,40 @@ class Election(Owner):
     async def campaign(self, value: Data, *, timeout: Optional[float] = None) -> None:
         """Waits to be the leader, and proclaims a value. A leader only proclaims it."""
         data = to_bytes(value)
-        if self.held:
-            return await self.proclaim(data)
-        await self._acquire(data, timeout, True)
-        # Another handle of this session may have campaigned with another value.
-        if self._place.holders > 1:
-            self._place.holders = 1
-            await self.proclaim(data)
-        return None
+        # If someone has deleted the leader's key, it is a candidate again.
+        while not (self.held and await self._replace(data, None)):
+            await self._acquire(data, timeout, True)
+            if self._place.holders == 1:
+                return
+            # Another handle of this session has campaigned, maybe with another value.
+            self._place.holders -= 1
 
     async def proclaim(self, value: Data, *, timeout: Optional[float] = None) -> None:
         """Replaces the leader's value. Raises `SessionLostError` if it leads no longer."""
         self._place.session._check()
         if not self.held:
             raise errors.InvalidError("only the leader can proclaim: campaign first")
+        if not await self._replace(value, timeout):
+            raise errors.SessionLostError(f"{self.key!r} was deleted by someone else")
+
+    async def _replace(self, value: Data, timeout: Optional[float]) -> bool:
+        """Replaces the leader's value. Returns false if its key is gone."""
+        token = self.token
         done = await self._place.session._client.txn(
-            [ops.owner(self.key, self.token)],
+            [ops.owner(self.key, token)],
             [ops.put(self.key, value, keep_lease=True)],
             timeout=timeout,
         )
-        if not done.succeeded:
+        if not done.succeeded and self._place.owned and self._place.token == token:
             self._place._lose()
-            raise errors.SessionLostError(f"{self.key!r} was deleted by someone else")
+        return done.succeeded
 
     async def resign(self, *, timeout: Optional[float] = None) -> None:
-        """Steps down, so that the next candidate leads."""
+        """Steps down, so that the next candidate leads.
+
+        If the server refuses to delete the leader's key, its error is raised. This handle does not
+        lead then, and the deletion is tried in the background until the session ends.
+        """
         await self._give_back(timeout)
 
     async def run(self, value: Data, work: Callable[[Election], Awaitable[T]]) -> T:
@@ -173,6 +182,10 @@ class Observer:
                     self._feed.fail(error)
                     return
                 await asyncio.sleep(backoff.next())
+            except Exception as error:
+                # A fault of ours: no one must wait for leaders that will not come.
+                self._feed.fail(error)
+                raise
 
     async def _follow(self, kv: Optional[KeyValue], revision: int) -> None:
         """Follows one leader until there may be another; without one, waits for a candidate."""

@@ -29,9 +29,12 @@ class Group:
         return Opening(Membership._join(session, key, to_bytes(value), timeout))
 
     async def members(self, *, timeout: Optional[float] = None) -> Dict[str, bytes]:
-        """Returns the members and their values."""
+        """Returns the members and their values. Bytes that are not UTF-8 are as in `\\xff`."""
         found = await self._client.list(self._prefix, timeout=timeout)
-        return {kv.key[len(self._prefix) :].decode(): kv.value for kv in found.kvs}
+        return {
+            kv.key[len(self._prefix) :].decode(errors="backslashreplace"): kv.value
+            for kv in found.kvs
+        }
 
     def listen(self, *, timeout: Optional[float] = None) -> Opening[Cache]:
         """Opens a cache of the members, whose keys are `{name}/{member}`."""

@@ -31,7 +31,11 @@ class Lock(Owner):
         return await self._acquire(b"", None, False)
 
     async def unlock(self, *, timeout: Optional[float] = None) -> None:
-        """Unlocks. Raises `SessionLostError` if the lock was lost before."""
+        """Unlocks. Raises `SessionLostError` if the lock was lost before.
+
+        If the server refuses to delete the lock's key, its error is raised. The lock is not held
+        by this handle then, and the deletion is tried in the background until the session ends.
+        """
         await self._give_back(timeout)
 
     async def __aenter__(self) -> Lock:

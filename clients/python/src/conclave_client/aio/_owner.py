@@ -72,6 +72,7 @@ class Owner:
         if self._count == 0:
             raise errors.InvalidError(f"{self.key!r} is not held by this handle")
         self._count -= 1
-        if not self._place.owned:
+        # Another handle of the session may have become the owner since.
+        if not self._place.owned or self._counted != self._place.token:
             raise errors.SessionLostError(f"{self.key!r} was deleted by someone else")
         await self._place.give_back(timeout)

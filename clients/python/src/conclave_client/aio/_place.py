@@ -8,12 +8,13 @@ Its create revision is the fencing token (K1).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import functools
 from typing import TYPE_CHECKING, Any, Optional
 
 from .. import errors, ops
-from .._background import until_first
+from .._background import until_first, within
 from .._core import CLEANUP_WAIT, check_timeout
 from .._listeners import Listeners
 from .._pause import Backoff
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 # The value by which an owner is asked to give its key up (K3).
 REVOKE = b"revoke"
+
+# The longest pause, in seconds, between attempts to delete a key that the server refuses to delete.
+_REFUSED_PAUSE = 5.0
 
 
 class OwnerEvent(enum.Enum):
@@ -58,10 +62,16 @@ class Place:
         # The prefix of the keys that this contender waits for.
         self._before = before
         self._lock = asyncio.Lock()
-        # Set when an ownership ends.
+        # Set while it is the owner, and when an ownership has ended.
+        self._began = asyncio.Event()
         self._ended = asyncio.Event()
         self._entering: Optional[asyncio.Task[Any]] = None
+        # Deletes the key. Callers wait for `_outcome`: the error with which the server refuses the
+        # deletion, or None when there is nothing to wait for any more.
         self._leaving: Optional[asyncio.Task[None]] = None
+        self._outcome = self._new_outcome()
+        # Set to delete the key now, instead of after the pause that follows an error.
+        self._hurry = asyncio.Event()
         self._guard: Optional[asyncio.Task[None]] = None
 
     @property
@@ -84,13 +94,13 @@ class Place:
         except BaseException:
             # Cancelled or lost at the very moment of success: the caller does not know of it.
             if acquired:
-                await self.give_back()
+                with contextlib.suppress(errors.ConclaveError):
+                    await self.give_back(CLEANUP_WAIT)
             raise
 
     async def _acquire(self, value: bytes, wait: bool, acquired: list[bool]) -> bool:
         async with self._lock:
-            if self.is_held:
-                self.holders += 1
+            if self.is_held and await self._join(wait):
                 acquired.append(True)
                 return True
             try:
@@ -102,19 +112,70 @@ class Place:
                 await self._give_up(CLEANUP_WAIT)
                 raise
             if not turn:
-                await self._give_up(self.session._core.timeout)
+                error = await self._give_up(self.session._core.timeout)
+                if error is not None:
+                    raise error
                 return False
             self.owned = True
+            self._began.set()
             self._ended.clear()
             self.holders = 1
             acquired.append(True)
             self._watch_own_key()
             return True
 
+    async def _join(self, wait: bool) -> bool:
+        """Adds a holder, unless someone has deleted the key."""
+        token = self.token
+        # Before the key is read, so that the other holders cannot delete it in the meantime.
+        self.holders += 1
+        try:
+            return await self._is_mine(wait)
+        except BaseException:
+            if self.owned and self.token == token:
+                with contextlib.suppress(errors.ConclaveError):
+                    await self.give_back(CLEANUP_WAIT)
+            raise
+
+    async def _is_mine(self, wait: bool) -> bool:
+        """Reads the key of this owner. If someone has deleted it, it is lost."""
+        token = self.token
+        found: list[Optional[KeyValue]] = []
+
+        async def read() -> None:
+            found[:] = [(await self.session._client.get(self.key)).kv]
+
+        await self.session._persist(read, wait)
+        if not self.is_held or self.token != token:
+            return False
+        (kv,) = found
+        if kv is None or kv.create_revision != token:
+            self._lose()
+            return False
+        return True
+
+    def _forget(self) -> None:
+        """Lets the place end with its handles, since there is no key any more.
+
+        As long as there is one, the session must know the place: a handle that is garbage has not
+        unlocked, and another one must not take its key for its own.
+        """
+        self.session._closed.callbacks.discard(self._forget)
+
+    def _new_outcome(self) -> asyncio.Future[Optional[errors.ConclaveError]]:
+        return self.session._core.loop.create_future()
+
     async def _enter(self, value: bytes, wait: bool) -> None:
         """Creates the key, or finds it from an attempt whose answer was lost."""
-        if self._leaving is not None:
-            await asyncio.shield(self._leaving)
+        while self._leaving is not None:
+            if self._outcome.done():
+                # The server may permit by now what it has refused before.
+                self._outcome = self._new_outcome()
+                self._hurry.set()
+            refused = await asyncio.shield(self._outcome)
+            if refused is not None:
+                raise refused
+        self.session._closed.callbacks.add(self._forget)
         session = self.session
         txn = rpc_pb2.TxnRequest(
             compare=[ops.owner(self.key, 0)],
@@ -158,12 +219,16 @@ class Place:
                 own, previous, revision = found
                 if own is None or own.create_revision != self.token:
                     return None
-            if previous is None:
+            if previous is None or await self._is_admitted(wait):
                 return True
             if not wait:
                 return False
             deleted = functools.partial(self._deleted, previous.key, revision)
             await self.session._persist(deleted, wait)
+
+    async def _is_admitted(self, wait: bool) -> bool:
+        """Returns true if this contender need not wait for the one before it."""
+        return False
 
     async def _look(self) -> tuple[Optional[KeyValue], Optional[KeyValue], int]:
         """Returns the own key, the one to wait for, and the revision of both."""
@@ -204,46 +269,80 @@ class Place:
             self.holders -= 1
             return
         was_alive = self.session.is_alive
-        self.holders = 0
-        self.owned = False
-        self._stop_watching()
-        self._ended.set()
+        self._end()
         if was_alive:
-            done = await self._give_up(self.session._core.timeout if timeout is None else timeout)
-            if not done:
-                raise errors.UnavailableError(
-                    f"no server has confirmed the deletion of {self.key!r}; it is tried until the "
-                    "session ends"
-                )
+            error = await self._give_up(self.session._core.timeout if timeout is None else timeout)
+            if error is not None:
+                raise error
 
-    async def _give_up(self, wait: float) -> bool:
-        """Deletes the key. Returns true if that has happened within `wait` seconds."""
+    async def _give_up(self, wait: float) -> Optional[errors.ConclaveError]:
+        """Deletes the key. Returns why that has not happened within `wait` seconds.
+
+        It is tried in the background then, while the session lives.
+        """
         if not self.session.is_alive or self.session._core.closed.is_set:
-            return True
+            return None
         if self._leaving is None:
+            self._outcome = self._new_outcome()
+            self._hurry.clear()
             self._leaving = self.session._core.spawn(self._leave(), f"leave {self._recipe}")
-        await asyncio.wait({self._leaving}, timeout=wait)
-        return self._leaving is None or self._leaving.done()
+        return await self._left(wait)
+
+    async def _left(self, wait: float) -> Optional[errors.ConclaveError]:
+        """Waits for the deletion of the key, and returns why it has not happened."""
+        if self._leaving is None:
+            return None
+        leaving, outcome = self._leaving, self._outcome
+        # The task is cancelled with the client, maybe before it has begun.
+        waiting: set[asyncio.Future[Any]] = {leaving, outcome}
+        await asyncio.wait(waiting, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        if outcome.done():
+            return outcome.result()
+        if leaving.done():
+            return None
+        return errors.UnavailableError(
+            f"no server has confirmed the deletion of {self.key!r}; it is tried until the "
+            "session ends"
+        )
 
     async def _leave(self) -> None:
         """Deletes the key, whatever time that takes, while the session lives."""
-        if self._entering is not None and not self._entering.done():
-            await asyncio.wait({self._entering})
-        backoff = Backoff()
-        # By the lease, since the answer with the token may have been lost.
-        mine = [ops.compare(self.key, "lease", "=", self.session.lease)]
         try:
+            if self._entering is not None and not self._entering.done():
+                await asyncio.wait({self._entering})
+            await self._before_deletion()
+            backoff, refused = Backoff(), Backoff(longest=_REFUSED_PAUSE)
+            # By the lease, since the answer with the token may have been lost.
+            mine = [ops.compare(self.key, "lease", "=", self.session.lease)]
             while self.session.is_alive:
                 try:
                     await self.session._client.txn(mine, [ops.delete(self.key)])
                     return
+                except errors.ClosedError:
+                    # The sessions are closed with the client, and the key goes with its session.
+                    return
                 except errors.ConclaveError as error:
                     if not error.retry:
-                        return
-                    await asyncio.sleep(backoff.next())
+                        self._settle(error)
+                    pause = (backoff if error.retry else refused).next()
+                await self._pause(pause)
         finally:
             self.token = 0
             self._leaving = None
+            self._forget()
+            self._settle(None)
+
+    async def _before_deletion(self) -> None:
+        """Waits until the key may be deleted."""
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await within(self._hurry.wait(), seconds)
+        self._hurry.clear()
+
+    def _settle(self, outcome: Optional[errors.ConclaveError]) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
 
     def session_lost(self) -> None:
         """Called before anything else is done (S3)."""
@@ -251,11 +350,16 @@ class Place:
             self._lose()
 
     def _lose(self) -> None:
+        self._end()
+        self._forget()
+        self.listeners.notify(OwnerEvent.LOST)
+
+    def _end(self) -> None:
         self.owned = False
         self.holders = 0
+        self._began.clear()
         self._stop_watching()
         self._ended.set()
-        self.listeners.notify(OwnerEvent.LOST)
 
     async def wait_lost(self, timeout: Optional[float]) -> None:
         """Waits until the key is not held any more."""
@@ -275,6 +379,7 @@ class Place:
         """The session has ended."""
         self._stop_watching()
         self._ended.set()
+        self._forget()
         self.listeners.close()
 
     # ---- The own key ----

@@ -103,7 +103,7 @@ class Queue:
                     raise
                 if taken:
                     return
-                # Another session was faster: look again, since more may have changed.
+                # Another taker was faster: look again, since more may have changed.
                 break
             else:
                 await self._changed(session, revision, wake)
@@ -125,17 +125,19 @@ class Queue:
         self, session: Session, rest: bytes, created: int, taken: list[QueueItem]
     ) -> None:
         claim, item = self._claims + rest, self._items + rest
+        # Tells this claim from those of other takers, who may have the same session.
+        nonce = secrets.token_hex(8).encode()
 
         async def attempt() -> None:
             done = await self._client.txn(
                 [ops.owner(claim, 0), ops.owner(item, created)],
-                [ops.put(claim, "", lease=session.lease), ops.get(item)],
+                [ops.put(claim, nonce, lease=session.lease), ops.get(item)],
                 [ops.get(claim), ops.get(item)],
             )
             have = done.results[0].kv if not done.succeeded else None  # type: ignore[union-attr]
             kv = done.results[1].kv  # type: ignore[union-attr]
             # An earlier attempt, whose answer was lost, may have made the claim.
-            mine = have is not None and have.lease == session.lease
+            mine = have is not None and have.value == nonce
             if kv is not None and (done.succeeded or mine):
                 token = done.revision if have is None else have.create_revision
                 taken.append(QueueItem(self._client, item, claim, token, kv.value))
@@ -197,9 +199,11 @@ class QueueItem:
         return await self._end([ops.delete(self._claim)], timeout)
 
     async def _end(self, steps: list[Any], timeout: Optional[float]) -> bool:
-        self._done = True
         guard = [ops.owner(self._claim, self._token)]
-        return (await self._client.txn(guard, steps, timeout=timeout)).succeeded
+        ended = (await self._client.txn(guard, steps, timeout=timeout)).succeeded
+        # Not after an error: the item is this one's still, or may be.
+        self._done = True
+        return ended
 
     async def close(self) -> None:
         """Releases the item, unless it was acknowledged or released."""
@@ -212,5 +216,10 @@ class QueueItem:
     async def __aexit__(self, kind: object, *_: object) -> None:
         if kind is None and not self._done:
             await self.ack()
-        else:
+            return
+        try:
             await self.close()
+        except errors.ConclaveError:
+            # The error of the block is the more important one.
+            if kind is None:
+                raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Optional
 from .. import errors
 from .._keys import Data, to_name
 from ._mutex import Lock
-from ._place import place_of
+from ._rwplace import WritePlace, places_of
 
 if TYPE_CHECKING:
     from ._session import Session
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 class WriteLock(Lock):
     """The writer's side. A reader waits for the last writer before it, a writer for all."""
 
-    def __init__(self, session: Session, name: bytes, read: Lock) -> None:
-        key = name + b"/write/" + session.lease_hex.encode()
-        super().__init__(place_of(session, "write lock", key, name + b"/"))
+    def __init__(self, place: WritePlace, read: Lock) -> None:
+        super().__init__(place)
         self._read = read
 
     async def _acquire(self, value: bytes, timeout: Optional[float], wait: bool) -> bool:
@@ -31,14 +30,14 @@ class WriteLock(Lock):
 class RwLock:
     """The two sides of a read-write lock, for one session: `async with rwlock.read`.
 
-    A writer may take the read lock, too, and then unlock the write lock (downgrade).
+    A writer may take the read lock, too, and then unlock the write lock (downgrade): it reads on
+    while other readers come in, and no writer does.
     """
 
     def __init__(self, session: Session, name: Data) -> None:
-        prefix = to_name(name)
-        key = prefix + b"/read/" + session.lease_hex.encode()
-        self._read = Lock(place_of(session, "read lock", key, prefix + b"/write/"))
-        self._write = WriteLock(session, prefix, self._read)
+        place = places_of(session, to_name(name))
+        self._read = Lock(place)
+        self._write = WriteLock(place.writer, self._read)
 
     @property
     def read(self) -> Lock:

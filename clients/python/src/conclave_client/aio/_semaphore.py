@@ -66,10 +66,17 @@ class Semaphore:
 
 
 class Permit(Owner):
-    """A permit that is held until `release`, or the end of its `async with` block."""
+    """A permit that is held until `release`, or the end of its `async with` block.
+
+    A permit that is dropped without a release is held until its session ends.
+    """
 
     async def release(self, *, timeout: Optional[float] = None) -> None:
-        """Gives the permit back. Raises `SessionLostError` if it was lost before."""
+        """Gives the permit back. Raises `SessionLostError` if it was lost before.
+
+        If the server refuses to delete the permit's key, its error is raised. The permit is not
+        held by then, and the deletion is tried in the background until the session ends.
+        """
         try:
             await self._give_back(timeout)
         finally:
@@ -101,7 +108,9 @@ class _Place(Place):
             self._leaving.add_done_callback(lambda _: self.drop())
             return
         self.close()
-        self.session._places.pop(("semaphore", self.key), None)
+        # After a second release, the number may be that of another permit.
+        if self.session._places.get(("semaphore", self.key)) is self:
+            del self.session._places[("semaphore", self.key)]
 
     async def _turn(self, wait: bool) -> Optional[bool]:
         while True:

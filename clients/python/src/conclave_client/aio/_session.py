@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, Optional, TypeVar
 
 from .. import _clock, errors
-from .._background import End, began, ended, logger, until_first, within
+from .._background import End, began, cancel_and_wait, ended, logger, until_first, within
 from .._core import Core, timeout_of
 from .._feed import Feed
 from .._keys import Data, to_int
@@ -86,12 +86,14 @@ class Session:
         core = client._started()
         sent = _clock.now()
         request = rpc_pb2.LeaseGrantRequest(TTL=ttl)
-        granting = core.spawn(core.call(methods.LEASE_GRANT, request, timeout), "grant a lease")
+        granting = core.spawn(_grant(core, request, timeout), "grant a lease")
         try:
             granted = await asyncio.shield(granting)
         except asyncio.CancelledError:
             core.spawn(_revoke_granted(core, granting), "revoke a lease")
             raise
+        if core.closed.is_set:
+            raise errors.ClosedError("the client is closed", maybe=True)
         session = cls(client, granted.ID, granted.TTL, sent)
         client._sessions.add(session)
         return session
@@ -184,6 +186,8 @@ class Session:
             return
         had_ended = self._lost.is_set
         self._end(self._closed)
+        if not had_ended:
+            self._change(SessionState.LOST)
         self._close_listeners()
         self._client._sessions.discard(self)
         if had_ended:
@@ -260,6 +264,9 @@ class Session:
                     self._lose()
                     return
                 logger.warning("session %x was not kept alive: %s", self._lease, error)
+            except Exception:
+                # Whatever it is, another stream may keep the lease alive until it is lost.
+                logger.exception("session %x was not kept alive", self._lease)
             if self._suspend_at > confirmed_before:
                 backoff.reset()
                 tried = {endpoint}
@@ -295,7 +302,7 @@ class Session:
         except asyncio.TimeoutError:
             raise StreamBroken("a keep-alive could not be sent") from None
         finally:
-            reading.cancel()
+            await cancel_and_wait(reading)
 
     def _confirm(self, sent: float, ttl: int) -> None:
         """The lease was confirmed to live for `ttl` seconds after it was `sent`, at least."""
@@ -358,6 +365,17 @@ class Session:
     def _change(self, state: SessionState) -> None:
         self._state = state
         self._listeners.notify(state)
+
+
+async def _grant(
+    core: Core, request: rpc_pb2.LeaseGrantRequest, timeout: float | None
+) -> rpc_pb2.LeaseGrantResponse:
+    try:
+        return await core.call(methods.LEASE_GRANT, request, timeout)
+    except asyncio.CancelledError as error:
+        # Only the end of the client cancels this task: callers who give up leave it running.
+        maybe = getattr(error, "maybe", False)
+        raise errors.ClosedError("the client is closed", maybe=maybe) from None
 
 
 async def _revoke_granted(core: Core, granting: asyncio.Task[rpc_pb2.LeaseGrantResponse]) -> None:

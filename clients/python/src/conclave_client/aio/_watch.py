@@ -66,7 +66,7 @@ class Watch:
         except BaseException:
             await watch.close()
             raise
-        if watch._revision == 0:
+        if watch._revision == 0 and watch._feed.finished:
             # It ended instead: its error is what the iteration begins with.
             await watch.__anext__()
         return watch
@@ -139,6 +139,10 @@ class Watch:
             raise
         except errors.ConclaveError as error:
             self._feed.fail(error)
+        except Exception as error:
+            # A fault of ours: the reader must not wait for events that will not come.
+            self._feed.fail(error)
+            raise
         finally:
             self._created.set()
 
@@ -170,9 +174,14 @@ class Watch:
     async def _ask_progress(self) -> None:
         """Asks how far the events have been sent, if there is a stream to ask on."""
         if self._stream is not None:
-            ask = rpc_pb2.WatchRequest(progress_request=rpc_pb2.WatchProgressRequest())
-            with contextlib.suppress(errors.ConclaveError, StreamBroken):
-                await self._stream.write(ask)
+            asking = self._core.spawn(self._ask_on(self._stream), "ask for progress")
+            # A write that is cancelled would end the stream of the watch, too.
+            await asyncio.shield(asking)
+
+    async def _ask_on(self, stream: WatchStream) -> None:
+        ask = rpc_pb2.WatchRequest(progress_request=rpc_pb2.WatchProgressRequest())
+        with contextlib.suppress(errors.ConclaveError, StreamBroken):
+            await stream.write(ask)
 
     def _check_canceled(self, stream: WatchStream, response: rpc_pb2.WatchResponse) -> None:
         if not response.canceled:
