@@ -8,7 +8,7 @@ import { Log } from './log.js';
 import { Login } from './login.js';
 import { type ClientOptions, DEFAULT_TIMEOUT_MS } from './options.js';
 import { Endpoint, Rotation } from './rotation.js';
-import { Lifetime, type WaitOptions } from './scope.js';
+import { Lifetime, type WaitOptions, checkTimeout } from './scope.js';
 import type { Session } from './session.js';
 import { StreamOpener } from './stream.js';
 import { TlsFiles } from './tls.js';
@@ -31,9 +31,11 @@ export class Core {
   #lookedAt = 0;
 
   constructor(options: ClientOptions) {
+    // Callers in JavaScript have no compiler.
+    if (!(options as unknown) || typeof options !== 'object') throw invalid('a client needs options: { endpoints: [...] }');
     this.log = new Log(options.log);
     this.timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    if (!(this.timeoutMs > 0)) throw invalid('timeoutMs is a number of milliseconds above 0');
+    checkTimeout(this.timeoutMs);
     const tls = options.tls === undefined ? undefined : new TlsFiles(options.tls, this.log);
     const context = { tls, onMessage: () => this.#look() };
     const addresses = parseEndpoints(options.endpoints, tls !== undefined);

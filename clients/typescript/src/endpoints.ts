@@ -14,18 +14,22 @@ export interface Address {
 
 /** Parses the endpoints of a client (C1). `hasTls` decides about endpoints without a scheme. */
 export function parseEndpoints(endpoints: readonly string[], hasTls: boolean): Address[] {
+  // Callers in JavaScript have no compiler.
+  if (!(endpoints as unknown)) throw invalid('endpoints is absent; give a list such as ["http://127.0.0.1:2379"]');
+  if (!Array.isArray(endpoints) || !endpoints.every((url) => typeof url === 'string')) throw invalid('endpoints is a list of strings');
   if (endpoints.length === 0) throw invalid('no endpoint was given; give at least one, such as http://127.0.0.1:2379');
   return endpoints.map((url) => parse(url.trim(), hasTls));
 }
 
 function parse(url: string, hasTls: boolean): Address {
   const unix = /^(unixs?):\/\/(\/.+)$/.exec(url);
-  if (unix?.[2] !== undefined) {
+  // No path has a zero byte.
+  if (unix?.[2] !== undefined && !url.includes('\0')) {
     const isSecure = unix[1] === 'unixs';
     if (isSecure && !hasTls) throw needsTrust(url);
     return { url, target: `unix:${unix[2]}`, isSecure, host: 'localhost' };
   }
-  const match = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+\]|[^\s/:[\]@?#]+):(\d{1,5})\/?$/.exec(url);
+  const match = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+\]|[\p{L}\p{N}._-]+):(\d{1,5})\/?$/u.exec(url);
   const [, scheme, bracketed = '', port = ''] = match ?? [];
   const host = bracketed.replace(/^\[|\]$/g, '');
   const isBadHost = bracketed.startsWith('[') && isIP(host) !== 6;

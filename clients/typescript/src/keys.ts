@@ -16,7 +16,11 @@ const NONE = Buffer.alloc(0);
 const ZERO = Buffer.alloc(1);
 
 export function toBuffer(bytes: Bytes): Buffer {
-  if (typeof bytes === 'string') return Buffer.from(bytes, 'utf8');
+  if (typeof bytes === 'string') {
+    // UTF-8 has none, and Buffer would write another character.
+    if (/\p{Surrogate}/u.test(bytes)) throw invalid('a text has half of a surrogate pair; use a Uint8Array');
+    return Buffer.from(bytes, 'utf8');
+  }
   if (bytes instanceof Uint8Array) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   throw invalid('keys and values are strings or Uint8Arrays');
 }

@@ -1,12 +1,18 @@
 import './polyfill.js';
-import { ConclaveError, cancelled, deadline } from './errors.js';
+import { ConclaveError, cancelled, deadline, invalid } from './errors.js';
 
 /** Options of everything that waits. */
 export interface WaitOptions {
   /** Cancels the call: it fails with the kind `cancelled`. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest time to wait, in milliseconds. Then the call fails with the kind `deadline`. */
+  /** Longest time to wait, in milliseconds, above 0. Then the call fails with the kind `deadline`. */
   readonly timeoutMs?: number | undefined;
+}
+
+/** Checks a time that a caller gave. Callers in JavaScript have no compiler, and `NaN` would be no limit at all. */
+export function checkTimeout(timeoutMs: unknown): void {
+  if (timeoutMs === undefined || (typeof timeoutMs === 'number' && timeoutMs > 0)) return;
+  throw invalid('timeoutMs is a number of milliseconds above 0');
 }
 
 /** Something that ends once, with a reason, and then runs its listeners in order and at once. */
@@ -90,6 +96,7 @@ export class Scope extends Lifetime implements Disposable {
   constructor(what: string, options: WaitOptions, ...parents: Lifetime[]) {
     super();
     const { signal, timeoutMs } = options;
+    checkTimeout(timeoutMs);
     this.#endsAt = performance.now() + (timeoutMs ?? Infinity);
     for (const parent of parents) {
       this.#cleanups.push(parent.onEnd((reason) => this.end(reason)));
@@ -107,7 +114,7 @@ export class Scope extends Lifetime implements Disposable {
       // come in the meantime counts.
       let immediate: NodeJS.Immediate | undefined;
       const end = () => this.end(deadline(what, timeoutMs / 1000));
-      const timer = setTimeout(() => (immediate = setImmediate(end)), Math.max(0, timeoutMs));
+      const timer = setTimeout(() => (immediate = setImmediate(end)), timeoutMs);
       this.#cleanups.push(() => {
         clearTimeout(timer);
         clearImmediate(immediate);

@@ -5,7 +5,7 @@ import { type ConclaveError, closed, invalid, isConclaveError, sessionLost } fro
 import { LeaseService } from './gen/etcd/rpc.js';
 import { KeepAlive } from './keepalive.js';
 import { track } from './leftovers.js';
-import { Lifetime, type WaitOptions } from './scope.js';
+import { Lifetime, type WaitOptions, checkTimeout } from './scope.js';
 
 /**
  * State of a session.
@@ -19,7 +19,7 @@ export type SessionState = 'CONNECTED' | 'SUSPENDED' | 'RECONNECTED' | 'LOST';
 
 /** Options of a session. */
 export interface SessionOptions extends WaitOptions {
-  /** Time to live in whole seconds; 10 if absent. The server may grant more. */
+  /** Time to live in whole seconds, from 1 on; 10 if absent. The server may grant more. */
   readonly ttlSeconds?: number | undefined;
 }
 
@@ -83,7 +83,7 @@ export class Session implements AsyncDisposable {
   /** Opens a session. */
   static async open(client: Client, options: SessionOptions = {}): Promise<Session> {
     const { ttlSeconds = DEFAULT_TTL_S } = options;
-    if (!(ttlSeconds > 0) || ttlSeconds > 9_000_000_000) throw invalid('ttlSeconds is a number from 1 to 9,000,000,000');
+    if (typeof ttlSeconds !== 'number' || !(ttlSeconds >= 1 && ttlSeconds <= 9_000_000_000)) throw invalid('ttlSeconds is a number from 1 to 9,000,000,000');
     const request = { TTL: BigInt(Math.ceil(ttlSeconds)), ID: 0n };
     const { response, sentAt } = await client.core.answer({ method: LeaseService.leaseGrant, request, isWrite: true }, options);
     return new Session(client, response.ID, Number(response.TTL) * 1000, sentAt);
@@ -128,9 +128,10 @@ export class Session implements AsyncDisposable {
   }
 
   /** Ends the session and revokes its lease, so that all its keys go at once. If no server answers, the lease expires by itself. */
-  close(options: WaitOptions = {}): Promise<void> {
+  async close(options: WaitOptions = {}): Promise<void> {
+    checkTimeout(options.timeoutMs);
     this.#closing ??= this.#close(options);
-    return this.#closing;
+    await this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

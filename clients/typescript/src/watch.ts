@@ -4,7 +4,7 @@ import { status as Code } from '@grpc/grpc-js';
 import { type Event, Event_EventType, type KeyValue } from './gen/etcd/kv.js';
 import { WatchCreateRequest, type WatchRequest, type WatchResponse, WatchService } from './gen/etcd/rpc.js';
 import { type Range, toRange, toRevision } from './keys.js';
-import { type Lifetime, Scope, type WaitOptions } from './scope.js';
+import { type Lifetime, Scope, type WaitOptions, checkTimeout } from './scope.js';
 import type { Stream, StreamOpener } from './stream.js';
 
 /** Options of a watch. */
@@ -117,6 +117,7 @@ class Source {
 
   constructor(core: Core, range: Range, options: WatchOptions, parent: Lifetime) {
     const { from, previous = false } = options;
+    checkTimeout(options.timeoutMs);
     this.#request = WatchCreateRequest.fromPartial({
       ...toRange(range),
       startRevision: toRevision(from),

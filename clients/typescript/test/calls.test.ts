@@ -56,7 +56,13 @@ suite('calls to one member', () => {
     await assert.rejects(client.put('a', 7 as unknown as string), fails('invalid'));
     await assert.rejects(client.get('a', { revision: -1n }), fails('invalid'));
     await assert.rejects(client.list({ prefix: 'a' }, { limit: -1 }), fails('invalid'));
-    await assert.rejects(client.session({ ttlSeconds: 0 }), fails('invalid'));
+    for (const ttlSeconds of [0, 0.5, NaN, -1, 9_000_000_001, '5' as unknown as number]) {
+      await assert.rejects(client.session({ ttlSeconds }), fails('invalid'), String(ttlSeconds));
+    }
+    for (const timeoutMs of [0, NaN]) {
+      await assert.rejects(client.get('a', { timeoutMs }), fails('invalid'));
+      await assert.rejects(client.watch('a', { timeoutMs }), fails('invalid'));
+    }
     await assert.rejects(client.session({ ttlSeconds: -5 }), fails('invalid'));
     assert.throws(() => new Client({ endpoints: ['a:1'], timeoutMs: -1 }), fails('invalid'));
   });

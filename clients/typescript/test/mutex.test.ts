@@ -76,6 +76,47 @@ suite('mutex', () => {
     await next.unlock();
   });
 
+  test('a session whose key was deleted by someone else is not its owner when it locks again', async () => {
+    const owner = await session();
+    for (const again of [
+      async (mutex: Mutex) => await mutex.lock(),
+      async (mutex: Mutex) => await mutex.tryLock(),
+    ]) {
+      const mutex = new Mutex(owner, 'deleted');
+      const stale = await mutex.lock();
+      await client.delete(stale.key);
+      const fresh = await again(mutex);
+      assert.ok(fresh && fresh.token > stale.token);
+      assert.deepEqual([stale.isHeld, fresh.isHeld], [false, true]);
+      await stale.unlock();
+      assert.ok(fresh.isHeld);
+      assert.deepEqual(await Mutex.contenders(client, 'deleted'), [fresh.key]);
+      await fresh.unlock();
+    }
+  });
+
+  test('a session whose key was deleted waits behind the present owner', async () => {
+    const mutex = new Mutex(await session(), 'overtaken');
+    const stale = await mutex.lock();
+    await client.delete(stale.key);
+    const owner = await new Mutex(await session(), 'overtaken').lock();
+    assert.equal(await mutex.tryLock(), undefined);
+    const waiting = mutex.lock();
+    await waiters('overtaken', 2);
+    await owner.unlock();
+    const fresh = await waiting;
+    assert.ok(fresh.token > owner.token);
+    await fresh.unlock();
+  });
+
+  test('an unlocking with a time that is none does nothing', async () => {
+    const lock = await new Mutex(await session(), 'no time').lock();
+    await assert.rejects(lock.unlock({ timeoutMs: 0 }), is('invalid'));
+    assert.ok(lock.isHeld);
+    await lock.unlock();
+    assert.deepEqual(await Mutex.contenders(client, 'no time'), []);
+  });
+
   test('try takes only what is free, and leaves no place behind', async () => {
     const mutex = new Mutex(await session(), 'try');
     await using lock = await mutex.tryLock();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { AuthService, Permission_Type } from '../src/api.js';
-import { isConclaveError } from '../src/index.js';
+import { Election, Group, LeaderLatch, Mutex, RwLock, Semaphore, isConclaveError } from '../src/index.js';
 import { Cluster, eventually } from './cluster.js';
 
 /** Makes a CA and certificates in a folder. */
@@ -58,6 +58,64 @@ suite('TLS (C5)', () => {
 });
 
 suite('users (C6)', () => {
+  test('a release that the server refuses fails, and can be tried again', async () => {
+    await using cluster = await Cluster.start();
+    await using root = cluster.client({ user: 'root', password: 'secret' });
+    const write = { isWrite: true };
+    for (const name of ['root', 'alice']) {
+      await root.call(AuthService.userAdd, { name, password: 'secret', options: undefined, hashedPassword: '' }, write);
+      await root.call(AuthService.roleAdd, { name: `${name}s` }, write);
+      await root.call(AuthService.userGrantRole, { user: name, role: `${name}s` }, write);
+    }
+    await root.call(AuthService.roleAdd, { name: 'root' }, write);
+    await root.call(AuthService.userGrantRole, { user: 'root', role: 'root' }, write);
+    const range = { key: Buffer.from('p/'), rangeEnd: Buffer.from('p0') };
+    const grant = { name: 'alices', perm: { permType: Permission_Type.READWRITE, ...range } };
+    await root.call(AuthService.roleGrantPermission, grant, write);
+    await root.call(AuthService.authEnable, {}, write);
+    const log: string[] = [];
+    await using alice = cluster.client({ user: 'alice', password: 'secret', log: ({ message }) => log.push(message) });
+    await using session = await alice.session({ ttlSeconds: 60 });
+
+    const mutex = new Mutex(session, 'p/m');
+    const outer = await mutex.lock();
+    const lock = await mutex.lock();
+    const written = await new RwLock(session, 'p/rw').write();
+    const permit = await new Semaphore(session, 'p/s', 1).acquire();
+    const leadership = await new Election(session, 'p/e').campaign('a');
+    const latch = new LeaderLatch(session, 'p/l', 'a');
+    await eventually('the latch leads', () => latch.isLeader);
+    const member = await new Group(alice, 'p/g').join(session, 'a');
+    const releases = [
+      () => written.unlock(),
+      () => permit.unlock(),
+      () => leadership.resign(),
+      () => latch.close(),
+      () => member.leave(),
+    ];
+    await root.call(AuthService.roleRevokePermission, { role: 'alices', ...range }, write);
+    await outer.unlock();
+    const isDenied = (error: unknown) => isConclaveError(error, 'api') && error.apiName === 'PermissionDenied';
+    for (const _ of ['once', 'twice']) {
+      for (const release of [() => lock.unlock(), ...releases]) await assert.rejects(release(), isDenied);
+    }
+    assert.deepEqual([lock.isHeld, written.isHeld, permit.isHeld, leadership.isHeld, latch.isLeader], Array(5).fill(false));
+    assert.equal((await root.list({ prefix: 'p/' })).kvs.length, 6);
+    await assert.rejects(mutex.lock(), isDenied);
+    await eventually('what nobody waits for is logged', () => log.some((message) => message.includes('was not deleted')));
+
+    await root.call(AuthService.roleGrantPermission, grant, write);
+    // Whoever locks again has the key, which the former handle must leave alone.
+    const again = await mutex.lock();
+    await lock.unlock();
+    assert.ok(again.isHeld);
+    assert.deepEqual(await Mutex.contenders(root, 'p/m'), [again.key]);
+    await again.unlock();
+    for (const release of releases) await release();
+    assert.equal((await root.list({ prefix: 'p/' })).kvs.length, 0);
+    assert.equal(session.places.size, 0);
+  });
+
   test('a client logs in, logs in again when its token is refused, and reports a wrong password', async () => {
     await using cluster = await Cluster.start();
     await using root = cluster.client({ user: 'root', password: 'secret' });

@@ -4,8 +4,8 @@ import { status as Code } from '@grpc/grpc-js';
 import { Clock } from '../src/clock.js';
 import { parseEndpoints } from '../src/endpoints.js';
 import { fromStatus, isConclaveError, isRefusedToken } from '../src/errors.js';
-import { Client, ConclaveError } from '../src/index.js';
-import { afterPrefix } from '../src/keys.js';
+import { Client, type ClientOptions, ConclaveError } from '../src/index.js';
+import { afterPrefix, toBuffer } from '../src/keys.js';
 import { Login } from '../src/login.js';
 import { optionsFromEnv, parseDuration } from '../src/options.js';
 import { Lifetime, Scope } from '../src/scope.js';
@@ -28,7 +28,7 @@ suite('endpoints (C1)', () => {
     assert.equal(parseEndpoints(['http://a:1'], true)[0]?.isSecure, false);
   });
 
-  for (const url of ['', 'a', 'a:', 'a:0', 'a:65536', 'a:b', 'ftp://a:1', 'http://a', 'unix://a', 'http://[::g]:1', 'a:1/b', 'a b:1']) {
+  for (const url of ['', 'a', 'a:', 'a:0', 'a:65536', 'a:b', 'ftp://a:1', 'http://a', 'unix://a', 'http://[::g]:1', 'a:1/b', 'a b:1', 'http://%zz:1', 'http://a,b:1', 'unix:///a\0b']) {
     test(`"${url}" is refused by name`, () => {
       assert.throws(() => new Client({ endpoints: ['http://ok:1', url] }), isInvalid(new RegExp(`"${url.replace(/[[\]]/g, '\\$&')}"`)));
     });
@@ -36,6 +36,9 @@ suite('endpoints (C1)', () => {
 
   test('no endpoint, https without trust and missing files are refused', () => {
     assert.throws(() => new Client({ endpoints: [] }), isInvalid(/no endpoint/));
+    for (const options of [undefined, null, {}, 'a:1', { endpoints: null }, { endpoints: 'a:1' }, { endpoints: [1] }]) {
+      assert.throws(() => new Client(options as unknown as ClientOptions), isInvalid(/endpoints/), JSON.stringify(options));
+    }
     assert.throws(() => new Client({ endpoints: ['https://a:1'] }), isInvalid(/"https:\/\/a:1" needs a CA/));
     assert.throws(() => new Client({ endpoints: ['unixs:///a'] }), isInvalid(/needs a CA/));
     assert.throws(() => new Client({ endpoints: ['a:1'], tls: { caFile: '/none.pem' } }), isInvalid(/"\/none.pem"/));
@@ -134,6 +137,20 @@ suite('scopes', () => {
     assert.equal(parent.size, 0);
     assert.equal(process.getActiveResourcesInfo().length, before);
   });
+});
+
+test('a time to wait is a number above 0', () => {
+  for (const timeoutMs of [NaN, 0, -1, -Infinity, '5', null]) {
+    const options = { timeoutMs } as { timeoutMs: number };
+    assert.throws(() => new Scope('x', options), isInvalid(/timeoutMs/), String(timeoutMs));
+    if (timeoutMs !== null) assert.throws(() => new Client({ endpoints: ['a:1'], ...options }), isInvalid(/timeoutMs/), String(timeoutMs));
+  }
+  for (const timeoutMs of [0.1, Infinity, undefined]) new Scope('x', { timeoutMs })[Symbol.dispose]();
+});
+
+test('half of a surrogate pair is no text', () => {
+  for (const half of ['a\ud800', '\udc00a', '\ud800\ud800']) assert.throws(() => toBuffer(half), isInvalid(/surrogate/));
+  assert.equal(toBuffer('\ud83d\ude00').length, 4);
 });
 
 test('the end of a prefix', () => {

@@ -1,6 +1,6 @@
 import { closed, invalid, sessionLost } from '../errors.js';
 import { compare, deleteOp, getOp, owner, putOp } from '../kv.js';
-import { Lifetime, Scope, type WaitOptions } from '../scope.js';
+import { Lifetime, Scope, type WaitOptions, checkTimeout } from '../scope.js';
 import type { Session } from '../session.js';
 import { inSession } from './place.js';
 import { Steps, leaseIsGone, toName } from './steps.js';
@@ -33,6 +33,7 @@ export class DoubleBarrier {
 
   /** Enters, and waits until enough have entered. Who gives up leaves no key behind. */
   async enter(options: WaitOptions = {}): Promise<void> {
+    checkTimeout(options.timeoutMs);
     const creating = new Lifetime();
     const created = this.#create(creating);
     try {

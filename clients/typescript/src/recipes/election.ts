@@ -65,9 +65,12 @@ export class Leadership implements AsyncDisposable {
     });
   }
 
-  /** Gives the leadership up. Can be called twice. */
+  /** Gives the leadership up. If this fails it does not lead, but is in the others' way until it resigns once more. Can be called twice. */
   resign(options: WaitOptions = {}): Promise<void> {
-    this.#resigning ??= this.#place.leave(withDeadline(this.#place.session.core, options));
+    this.#resigning ??= this.#place.leave(withDeadline(this.#place.session.core, options)).catch((error: unknown) => {
+      this.#resigning = undefined;
+      throw error;
+    });
     return this.#resigning;
   }
 

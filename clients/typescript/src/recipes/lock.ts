@@ -61,10 +61,14 @@ export class Lock implements AsyncDisposable {
 
   /**
    * Unlocks. A lock that the session has taken several times is free when it is unlocked as often. If no server answers within the
-   * deadline this fails, and the key is deleted in the background as long as the session lives. Can be called twice.
+   * deadline this fails, and the key is deleted in the background as long as the session lives. If a server refuses it this fails,
+   * too: it is no longer held then, but others wait for it until it is unlocked once more or the session ends. Can be called twice.
    */
   unlock(options: WaitOptions = {}): Promise<void> {
-    this.#unlocking ??= this.#unlock(options);
+    this.#unlocking ??= this.#unlock(options).catch((error: unknown) => {
+      this.#unlocking = undefined;
+      throw error;
+    });
     return this.#unlocking;
   }
 

@@ -2,7 +2,7 @@ import type { Core } from '../core.js';
 import { closed, isConclaveError, sessionLost } from '../errors.js';
 import type { Range } from '../keys.js';
 import { compare, deleteOp, getOp, owner, putOp } from '../kv.js';
-import { Lifetime, Scope, type WaitOptions } from '../scope.js';
+import { Lifetime, Scope, type WaitOptions, checkTimeout } from '../scope.js';
 import type { Session } from '../session.js';
 import { Steps, leaseIsGone } from './steps.js';
 
@@ -47,6 +47,8 @@ export class Place {
   /** The place was given up: its users may go on, and the key is gone. */
   #leaving: { readonly released: Promise<void>; readonly removed: Promise<void> } | undefined;
   #isLeft = false;
+  /** The key was not deleted. */
+  #isRefused = false;
   #users = 0;
   readonly #onLeft: () => void;
 
@@ -95,7 +97,7 @@ export class Place {
       // Time may have passed between the answer and now (S3).
       if (!this.isHeld) throw this.lifetime.reason ?? sessionLost('it ended while it waited');
     } catch (error) {
-      await this.release().catch(() => undefined);
+      await this.#abandon();
       throw error;
     }
   }
@@ -115,8 +117,19 @@ export class Place {
       isAcquired = this.isHeld;
       return isAcquired;
     } finally {
-      if (!isAcquired) await this.release().catch(() => undefined);
+      if (!isAcquired) await this.#abandon();
     }
+  }
+
+  /** Gives up what was not acquired. Never rejects: the caller has another error to report, or none. */
+  async #abandon(): Promise<void> {
+    await this.release().catch((error: unknown) => this.#logUndeleted(error));
+  }
+
+  #logUndeleted(error: unknown): void {
+    // Out of time, the deletion goes on in the background.
+    if (isConclaveError(error, 'deadline')) return;
+    this.session.core.log.write('warn', `the key ${this.key} was not deleted; others wait for it until its session ends`, error);
   }
 
   #steps(): Steps {
@@ -179,20 +192,31 @@ export class Place {
 
   /** One user less. The last one gives the place up. Resolves when the key is deleted, after some time at the latest. */
   async release(options: WaitOptions = { timeoutMs: CLEANUP_MS }): Promise<void> {
+    checkTimeout(options.timeoutMs);
     this.#users -= 1;
     if (this.#users <= 0) await this.leave(options);
   }
 
   /**
    * Gives the place up, whoever uses it. If no server answers within the time this fails, and the key is deleted in the background
-   * as long as the session lives.
+   * as long as the session lives. If a server refused it before, it is tried again.
    */
   async leave(options: WaitOptions = {}): Promise<void> {
+    using scope = new Scope(`deleting the key ${this.key}`, options);
     this.#isHeld = false;
     this.#isLeft = true;
+    if (this.#isRefused) this.#leaveAgain();
     this.#leaving ??= this.#startLeaving();
-    using scope = new Scope(`deleting the key ${this.key}`, options);
     await scope.wait(this.#leaving.released);
+  }
+
+  #leaveAgain(): void {
+    this.#isRefused = false;
+    const places = placesOf(this.session);
+    // A place that the session has taken since then has found the key, and owns it now.
+    const isTaken = places.has(this.key);
+    this.#leaving = isTaken ? { released: Promise.resolve(), removed: Promise.resolve() } : undefined;
+    if (!isTaken) places.set(this.key, this);
   }
 
   #startLeaving(): { released: Promise<void>; removed: Promise<void> } {
@@ -200,7 +224,12 @@ export class Place {
     const kept = this.#kept();
     const removed = kept.then((until) => this.#remove(until));
     removed.catch(() => undefined);
-    return { removed, released: kept.then((until) => (until === undefined ? removed : undefined)) };
+    const released = kept.then((until) => {
+      if (until === undefined) return removed;
+      removed.catch((error: unknown) => this.#logUndeleted(error));
+      return undefined;
+    });
+    return { removed, released };
   }
 
   async #kept(): Promise<Lifetime | undefined> {
@@ -219,10 +248,22 @@ export class Place {
       await steps.persist(() => steps.txn({ if: guard, then: [deleteOp(this.key)] }));
     } catch (error) {
       // The key goes with the session.
-      if (this.session.lifetime.reason === undefined) throw error;
+      if (this.session.lifetime.reason !== undefined) return;
+      this.#isRefused = true;
+      throw error;
     } finally {
       this.#onLeft();
     }
+  }
+
+  /** Whether the key is still this place's, which nobody has told it. */
+  async isOwn(steps: Steps): Promise<boolean> {
+    const [kv] = (await steps.persist(() => steps.list(this.key, { keysOnly: true }))).kvs;
+    // It may have been given up meanwhile.
+    if (!this.isHeld) return false;
+    if (kv?.createRevision === this.#revision) return true;
+    this.deleted();
+    return false;
   }
 
   /** The key was deleted by someone else. */
@@ -246,6 +287,11 @@ export async function placeIn(session: Session, scope: Scope, policy: Policy): P
     session.lifetime.check();
     const place = places.get(policy.key);
     if (place === undefined) break;
+    if (place.isHeld) {
+      // Someone else may have deleted the key: then the turn of this session is over, and its token is that of a former owner.
+      if (await place.isOwn(new Steps(session.core, scope))) return place;
+      continue;
+    }
     if (place.removed === undefined) return place;
     await scope.wait(place.removed.catch(() => undefined));
     if (places.get(policy.key) === place) places.delete(policy.key);

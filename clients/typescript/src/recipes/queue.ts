@@ -119,7 +119,7 @@ export class Queue {
   }
 
   async #untilChanged(steps: Steps, from: bigint, timeoutMs: number): Promise<void> {
-    using due = new Scope('waiting for an item', Number.isFinite(timeoutMs) ? { timeoutMs } : {}, steps.scope);
+    using due = new Scope('waiting for an item', Number.isFinite(timeoutMs) ? { timeoutMs: Math.max(1, timeoutMs) } : {}, steps.scope);
     try {
       await new Steps(steps.core, due).untilChanged({ prefix: `${this.#name}/` }, from);
     } catch (error) {

@@ -28,9 +28,12 @@ export class RwLock {
     this.#read = {
       key: readKey,
       value: '',
-      // While its session writes, no other holds the lock.
-      blocker: async (steps, revision) =>
-        places.get(writeKey)?.isHeld === true ? undefined : await keyBefore(steps, writers, readKey, revision),
+      blocker: async (steps, revision) => {
+        const write = places.get(writeKey);
+        // While its session writes, no other holds the lock.
+        if (write?.isHeld === true && (await write.isOwn(steps))) return undefined;
+        return await keyBefore(steps, writers, readKey, revision);
+      },
     };
     this.#write = {
       key: writeKey,
