@@ -57,7 +57,7 @@ public final class Barrier {
    * @param timeout the time, after which it fails with {@link ErrorKind#DEADLINE}
    */
   public void await(Duration timeout) {
-    core.await(waiting(timeout));
+    core.await(waiting(Client.positive(timeout)));
   }
 
   /**
@@ -76,7 +76,7 @@ public final class Barrier {
    * @return completes then
    */
   public CompletableFuture<Void> awaitAsync(Duration timeout) {
-    return core.publish(waiting(timeout));
+    return core.publish(waiting(Client.positive(timeout)));
   }
 
   private Core.Running<Void> holding() {

@@ -98,7 +98,7 @@ public final class Cache implements AutoCloseable {
    * @param timeout the time, after which it fails with {@link ErrorKind#DEADLINE}
    */
   public void atLeast(long revision, Duration timeout) {
-    core.await(waiting(revision, timeout));
+    core.await(waiting(revision, Client.positive(timeout)));
   }
 
   /**
@@ -119,7 +119,7 @@ public final class Cache implements AutoCloseable {
    * @return completes then
    */
   public CompletableFuture<Void> atLeastAsync(long revision, Duration timeout) {
-    return core.publish(waiting(revision, timeout));
+    return core.publish(waiting(revision, Client.positive(timeout)));
   }
 
   private Core.Running<Void> waiting(long revision, Duration timeout) {

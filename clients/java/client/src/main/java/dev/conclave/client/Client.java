@@ -10,13 +10,13 @@ import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.handler.ssl.SslContext;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
@@ -151,7 +151,7 @@ public final class Client implements AutoCloseable {
   }
 
   private Core.Running<Session> opening(Duration ttl) {
-    return core.call("opening a session", op -> Session.open(this, op, ttl));
+    return core.call("opening a session", op -> Session.open(this, op, Keys.given(ttl, "the TTL of a session")));
   }
 
   /**
@@ -331,6 +331,7 @@ public final class Client implements AutoCloseable {
   }
 
   private Core.Running<Cache> caching(String prefix, Cache.Listener listener) {
+    Keys.given(listener, "a listener");
     return core.call("a cache", op -> Cache.open(this, op, Keys.bytes(prefix), listener));
   }
 
@@ -343,7 +344,7 @@ public final class Client implements AutoCloseable {
    * @return the result of the run that was committed
    */
   public <T> T stm(Stm.Body<T> body) {
-    return Stm.run(kv, body);
+    return Stm.run(kv, Keys.given(body, "a transaction"));
   }
 
   /**
@@ -354,7 +355,7 @@ public final class Client implements AutoCloseable {
    * @return the result of the run that was committed; cancelling it ends the runs
    */
   public <T> CompletableFuture<T> stmAsync(Stm.Body<T> body) {
-    return Stm.runAsync(core, kv, body);
+    return Stm.runAsync(core, kv, Keys.given(body, "a transaction"));
   }
 
   /**
@@ -384,7 +385,8 @@ public final class Client implements AutoCloseable {
   }
 
   private <Q, A> Core.Running<A> calling(MethodDescriptor<Q, A> method, Q request) {
-    Calls.Mode mode = READS.contains(method) ? Calls.Mode.READ : Calls.Mode.WRITE;
+    Keys.given(request, "a request");
+    Calls.Mode mode = READS.contains(Keys.given(method, "a method")) ? Calls.Mode.READ : Calls.Mode.WRITE;
     return core.call(method.getBareMethodName(), op -> calls.call(op, method, request, mode));
   }
 
@@ -472,7 +474,7 @@ public final class Client implements AutoCloseable {
   }
 
   static Duration positive(Duration timeout) {
-    if (timeout.isNegative() || timeout.isZero()) {
+    if (Keys.given(timeout, "a timeout").isNegative() || timeout.isZero()) {
       throw ConclaveException.invalid("the timeout must be positive, and is " + timeout);
     }
     return timeout;
@@ -497,7 +499,8 @@ public final class Client implements AutoCloseable {
      * @return this
      */
     public Builder endpoints(String... endpoints) {
-      return endpoints(List.of(endpoints));
+      this.endpoints = Keys.all("an endpoint", endpoints);
+      return this;
     }
 
     /**
@@ -507,7 +510,7 @@ public final class Client implements AutoCloseable {
      * @return this
      */
     public Builder endpoints(List<String> endpoints) {
-      this.endpoints = List.copyOf(endpoints);
+      this.endpoints = Keys.all("an endpoint", endpoints);
       return this;
     }
 
@@ -518,7 +521,7 @@ public final class Client implements AutoCloseable {
      * @return this
      */
     public Builder tls(Tls tls) {
-      this.tls = Objects.requireNonNull(tls, "tls");
+      this.tls = Keys.given(tls, "tls");
       return this;
     }
 
@@ -530,9 +533,10 @@ public final class Client implements AutoCloseable {
      * @return this
      */
     public Builder user(String name, String password) {
-      if (name.isEmpty()) {
+      if (Keys.bytes(name).isEmpty()) {
         throw ConclaveException.invalid("the user's name is empty");
       }
+      Keys.bytes(password);
       this.user = new Login.User(name, password);
       return this;
     }
@@ -556,7 +560,7 @@ public final class Client implements AutoCloseable {
      * @return this
      */
     public Builder callbacks(Executor executor) {
-      this.callbacks = Objects.requireNonNull(executor, "executor");
+      this.callbacks = Keys.given(executor, "an executor");
       return this;
     }
 
@@ -568,7 +572,7 @@ public final class Client implements AutoCloseable {
      * @return this
      */
     public Builder log(BiConsumer<String, Throwable> log) {
-      this.log = Objects.requireNonNull(log, "log");
+      this.log = Keys.given(log, "a log");
       return this;
     }
 
@@ -579,7 +583,7 @@ public final class Client implements AutoCloseable {
      * @return this
      */
     public Builder environment(Map<String, String> environment) {
-      Environment.apply(this, environment);
+      Environment.apply(this, Keys.given(environment, "the environment"));
       return this;
     }
 
@@ -587,11 +591,19 @@ public final class Client implements AutoCloseable {
       if (ca == null) {
         throw ConclaveException.invalid("a certificate without a CA to trust: set ETCDCTL_CACERT");
       }
-      Tls files = Tls.trusting(Path.of(ca));
+      Tls files = Tls.trusting(path(ca));
       if ((certificate == null) != (key == null)) {
         throw ConclaveException.invalid("ETCDCTL_CERT and ETCDCTL_KEY need each other: set both or none");
       }
-      return tls(certificate == null ? files : files.presenting(Path.of(certificate), Path.of(key)));
+      return tls(certificate == null ? files : files.presenting(path(certificate), path(key)));
+    }
+
+    private static Path path(String file) {
+      try {
+        return Path.of(file);
+      } catch (InvalidPathException error) {
+        throw ConclaveException.invalid("the file \"" + file + "\" cannot be used: " + error.getReason());
+      }
     }
 
     /**

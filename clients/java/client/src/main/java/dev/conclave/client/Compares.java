@@ -75,7 +75,7 @@ public final class Compares {
    * @return the condition
    */
   public static Compare value(ByteString key, CompareResult is, ByteString than) {
-    return on(key, CompareTarget.VALUE, is).setValue(than).build();
+    return on(key, CompareTarget.VALUE, is).setValue(Keys.given(than, "a value")).build();
   }
 
   /** A condition on the lease of a key. */
@@ -89,6 +89,6 @@ public final class Compares {
   }
 
   private static Compare.Builder on(ByteString key, CompareTarget target, CompareResult is) {
-    return Compare.newBuilder().setKey(Keys.key(key)).setTarget(target).setResult(is);
+    return Compare.newBuilder().setKey(Keys.key(key)).setTarget(target).setResult(Keys.given(is, "a relation"));
   }
 }

@@ -136,6 +136,13 @@ final class Contention {
             op -> {
               session.bind(op);
               return txn(session, op, undo).whenComplete((done, failure) -> session.unbind(op));
+            })
+        .result()
+        .whenComplete(
+            (done, failure) -> {
+              if (failure != null && session.isAlive()) {
+                session.core().log("a key was not deleted; others wait for it until its session ends", failure);
+              }
             });
   }
 }

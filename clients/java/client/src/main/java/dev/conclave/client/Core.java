@@ -316,6 +316,6 @@ final class Core implements Executor {
   /** Ends the thread, after the tasks that are queued already. */
   void shutdown(Duration limit) throws InterruptedException {
     loop.shutdown();
-    loop.awaitTermination(limit.toNanos(), TimeUnit.NANOSECONDS);
+    loop.awaitTermination(Op.nanos(limit), TimeUnit.NANOSECONDS);
   }
 }

@@ -48,7 +48,7 @@ public final class DoubleBarrier {
    * @param timeout the time, after which it fails with {@link ErrorKind#DEADLINE} and has not entered
    */
   public void enter(Duration timeout) {
-    core.await(entering(timeout));
+    core.await(entering(Client.positive(timeout)));
   }
 
   /**
@@ -67,7 +67,7 @@ public final class DoubleBarrier {
    * @return completes then
    */
   public CompletableFuture<Void> enterAsync(Duration timeout) {
-    return core.publish(entering(timeout));
+    return core.publish(entering(Client.positive(timeout)));
   }
 
   /** Waits until all have left. */
@@ -81,7 +81,7 @@ public final class DoubleBarrier {
    * @param timeout the time, after which it fails with {@link ErrorKind#DEADLINE}; it has left all the same
    */
   public void leave(Duration timeout) {
-    core.await(leaving(timeout));
+    core.await(leaving(Client.positive(timeout)));
   }
 
   /**
@@ -100,7 +100,7 @@ public final class DoubleBarrier {
    * @return completes then
    */
   public CompletableFuture<Void> leaveAsync(Duration timeout) {
-    return core.publish(leaving(timeout));
+    return core.publish(leaving(Client.positive(timeout)));
   }
 
   private Core.Running<Void> entering(Duration timeout) {

@@ -46,7 +46,7 @@ public final class Election extends ElectionView {
    * @return the leadership; close it to resign
    */
   public Leadership campaign(String value, Duration timeout) {
-    return core.await(campaigning(value, timeout));
+    return core.await(campaigning(value, Client.positive(timeout)));
   }
 
   /**
@@ -67,7 +67,7 @@ public final class Election extends ElectionView {
    * @return the leadership; close it to resign
    */
   public CompletableFuture<Leadership> campaignAsync(String value, Duration timeout) {
-    return core.publish(campaigning(value, timeout));
+    return core.publish(campaigning(value, Client.positive(timeout)));
   }
 
   private Core.Running<Leadership> campaigning(String value, Duration timeout) {
@@ -99,6 +99,7 @@ public final class Election extends ElectionView {
    * @throws Exception the function's failure
    */
   public <T> T whileLeader(String value, Term<T> term) throws Exception {
+    Keys.given(term, "a term");
     try (Leadership leadership = campaign(value)) {
       return Terms.run(leadership, term);
     }
@@ -114,6 +115,7 @@ public final class Election extends ElectionView {
    * @return the function's result; cancelling it before the function runs withdraws the candidate
    */
   public <T> CompletableFuture<T> whileLeaderAsync(String value, Term<T> term) {
+    Keys.given(term, "a term");
     CompletableFuture<Leadership> campaign = campaignAsync(value);
     CompletableFuture<T> result = new CompletableFuture<>();
     result.whenComplete((done, failure) -> campaign.cancel(true));
@@ -140,6 +142,6 @@ public final class Election extends ElectionView {
    * @return the latch; close it
    */
   public LeaderLatch latch(String value) {
-    return new LeaderLatch(this, core, value);
+    return new LeaderLatch(core, () -> campaignAsync(value));
   }
 }

@@ -85,6 +85,7 @@ public class ElectionView {
    * @return ends the notifications when closed
    */
   public Registration observe(Consumer<Leader> listener) {
+    Keys.given(listener, "a listener");
     Observer observer = new Observer(client, prefix, listener);
     client.core().execute(observer::start);
     return () -> client.core().execute(observer::stop);

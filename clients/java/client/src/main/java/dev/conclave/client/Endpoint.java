@@ -2,6 +2,8 @@ package dev.conclave.client;
 
 import java.net.URI;
 import java.net.URISyntaxException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.file.InvalidPathException;
 
 /** The address of a server (C1). */
 record Endpoint(String text, boolean tls, String host, int port, String path) {
@@ -23,6 +25,11 @@ record Endpoint(String text, boolean tls, String host, int port, String path) {
         String path = text.substring(scheme.length());
         if (!path.startsWith("/") || path.length() == 1) {
           throw bad(text, "needs an absolute path: " + scheme + "/path");
+        }
+        try {
+          UnixDomainSocketAddress.of(path);
+        } catch (InvalidPathException error) {
+          throw bad(text, "has no path that can be used: " + error.getReason());
         }
         return new Endpoint(text, scheme.equals("unixs://"), "localhost", 0, path);
       }

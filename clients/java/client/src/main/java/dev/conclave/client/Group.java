@@ -81,6 +81,7 @@ public class Group {
   }
 
   private Core.Running<Registration> listening(Consumer<Map<String, String>> listener) {
+    Keys.given(listener, "a listener");
     return client.core()
         .call(
             "a group",

@@ -65,6 +65,7 @@ public abstract class Handle implements AutoCloseable {
    * @param listener runs on the client's callback executor; at once if it is lost already
    */
   public void onLost(Runnable listener) {
+    Keys.given(listener, "a listener");
     ownership.onLost(
         () -> {
           if (!released.get()) {
@@ -79,6 +80,7 @@ public abstract class Handle implements AutoCloseable {
    * @param listener runs on the client's callback executor
    */
   public void onRevoke(Runnable listener) {
+    Keys.given(listener, "a listener");
     ownership.onRevoke(
         () -> {
           if (!released.get()) {
@@ -87,7 +89,10 @@ public abstract class Handle implements AutoCloseable {
         });
   }
 
-  /** Releases it. Has no effect if it is released or lost. */
+  /**
+   * Releases it. Has no effect if it is released or lost. If the server refuses it this fails: it is no longer held then, but
+   * others wait for it until it is released once more or the session ends.
+   */
   public void release() {
     core().await(releasing());
   }
@@ -108,12 +113,22 @@ public abstract class Handle implements AutoCloseable {
   }
 
   private Core.Running<Void> releasing() {
-    if (!ownership.isValid()) {
+    if (ownership.isLost()) {
       // Nothing is left to release, maybe not even the client.
       released.set(true);
       return core().done(null);
     }
-    return core().call("a release", op -> released.compareAndSet(false, true) ? ownership.release(op) : done());
+    return core().call("a release", op -> released.compareAndSet(false, true) ? release(op) : done());
+  }
+
+  private CompletableFuture<Void> release(Op op) {
+    return ownership.release(op)
+        .whenComplete(
+            (done, failure) -> {
+              if (failure != null) {
+                released.set(false);
+              }
+            });
   }
 
   final Core core() {

@@ -1,6 +1,11 @@
 package dev.conclave.client;
 
 import com.google.protobuf.ByteString;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.List;
 
 /** Keys and ranges. */
 final class Keys {
@@ -26,8 +31,33 @@ final class Keys {
     return prefix.isEmpty() ? ZERO : prefix;
   }
 
+  /** A text as UTF-8; refused if it has none, in place of which there would be question marks. */
   static ByteString bytes(String text) {
-    return ByteString.copyFromUtf8(text);
+    try {
+      return ByteString.copyFrom(StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(given(text, "a text"))));
+    } catch (CharacterCodingException lone) {
+      throw ConclaveException.invalid("a text has half of a surrogate pair, which no UTF-8 has; use a ByteString");
+    }
+  }
+
+  /** An argument; refused if it is null. */
+  static <T> T given(T argument, String what) {
+    if (argument == null) {
+      throw ConclaveException.invalid(what + " is null; give one");
+    }
+    return argument;
+  }
+
+  /** Arguments; refused if one is null. */
+  static <T> List<T> all(String what, T[] arguments) {
+    return all(what, arguments == null ? null : Arrays.asList(arguments));
+  }
+
+  /** Arguments; refused if one is null. */
+  static <T> List<T> all(String what, List<T> arguments) {
+    given(arguments, what);
+    arguments.forEach(argument -> given(argument, what));
+    return List.copyOf(arguments);
   }
 
   /** The name of a recipe; refused if it cannot be a key. */

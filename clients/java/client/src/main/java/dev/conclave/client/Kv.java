@@ -212,7 +212,7 @@ public final class Kv {
    * @return the answer
    */
   public TxnResponse txn(Txn txn) {
-    return core.await(transacting(txn.request()));
+    return core.await(transacting(Keys.given(txn, "a transaction").request()));
   }
 
   /**
@@ -222,7 +222,7 @@ public final class Kv {
    * @return the answer
    */
   public CompletableFuture<TxnResponse> txnAsync(Txn txn) {
-    return core.publish(transacting(txn.request()));
+    return core.publish(transacting(Keys.given(txn, "a transaction").request()));
   }
 
   /**
@@ -251,7 +251,7 @@ public final class Kv {
         timeout,
         false,
         op -> {
-          Keys.key(request.getKey());
+          Keys.key(Keys.given(request, "a request").getKey());
           return calls.call(op, KVGrpc.getRangeMethod(), request, Calls.Mode.READ);
         });
   }
@@ -262,7 +262,7 @@ public final class Kv {
         timeout,
         false,
         op -> {
-          Keys.key(request.getKey());
+          Keys.key(Keys.given(request, "a request").getKey());
           return calls.call(op, KVGrpc.getPutMethod(), request, Calls.Mode.WRITE);
         });
   }
@@ -273,7 +273,7 @@ public final class Kv {
         timeout,
         false,
         op -> {
-          Keys.key(request.getKey());
+          Keys.key(Keys.given(request, "a request").getKey());
           return calls.call(op, KVGrpc.getDeleteRangeMethod(), request, Calls.Mode.WRITE);
         });
   }

@@ -67,7 +67,7 @@ public final class Latch {
    * @param timeout the time, after which it fails with {@link ErrorKind#DEADLINE}
    */
   public void await(Duration timeout) {
-    core.await(waiting(timeout));
+    core.await(waiting(Client.positive(timeout)));
   }
 
   /**
@@ -86,7 +86,7 @@ public final class Latch {
    * @return completes then
    */
   public CompletableFuture<Void> awaitAsync(Duration timeout) {
-    return core.publish(waiting(timeout));
+    return core.publish(waiting(Client.positive(timeout)));
   }
 
   private Core.Running<Boolean> creating(long count) {

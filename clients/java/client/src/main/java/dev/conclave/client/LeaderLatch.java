@@ -3,12 +3,13 @@ package dev.conclave.client;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /** A candidate that stays one: it leads when its turn comes, until it is closed. */
 public final class LeaderLatch implements AutoCloseable {
-  private final Election election;
   private final Core core;
-  private final String value;
+  private final Supplier<CompletableFuture<Leadership>> candidate;
+  private final Pauses pauses = new Pauses();
   private final java.util.List<Consumer<Boolean>> listeners = new java.util.concurrent.CopyOnWriteArrayList<>();
   private final Serial queue;
   private CompletableFuture<Leadership> campaign;
@@ -16,10 +17,10 @@ public final class LeaderLatch implements AutoCloseable {
   private Leadership leadership;
   private boolean closed;
 
-  LeaderLatch(Election election, Core core, String value) {
-    this.election = election;
+  /** {@code candidate} begins a campaign. */
+  LeaderLatch(Core core, Supplier<CompletableFuture<Leadership>> candidate) {
     this.core = core;
-    this.value = value;
+    this.candidate = candidate;
     this.queue = core.serial();
     campaign();
   }
@@ -28,26 +29,38 @@ public final class LeaderLatch implements AutoCloseable {
     if (closed) {
       return;
     }
-    campaign = election.campaignAsync(value);
+    campaign = candidate.get();
     campaign.whenComplete(this::elected);
   }
 
   private synchronized void elected(Leadership won, Throwable failure) {
     if (failure != null) {
-      leading.completeExceptionally(ConclaveException.of(failure));
-      if (!closed) {
-        core.log("a candidate can lead no more", failure);
-      }
+      failed(ConclaveException.of(failure));
       return;
     }
     if (closed) {
       won.releaseAsync();
       return;
     }
+    pauses.reset();
     leadership = won;
     leading.complete(won);
     tell(true);
     won.onLost(this::lost);
+  }
+
+  private void failed(ConclaveException why) {
+    if (closed) {
+      return;
+    }
+    if (why.retry()) {
+      // A candidate stays one: its session may outlive the cause. Without its session it fails for good.
+      core.log("a campaign failed and begins again", why);
+      core.after(pauses.next(), this::campaign);
+      return;
+    }
+    core.log("a candidate can lead no more", why);
+    leading.completeExceptionally(why);
   }
 
   private synchronized void lost() {
@@ -107,6 +120,7 @@ public final class LeaderLatch implements AutoCloseable {
    * @return ends the notifications when closed
    */
   public synchronized Registration onChange(Consumer<Boolean> listener) {
+    Keys.given(listener, "a listener");
     listeners.add(listener);
     if (isLeader()) {
       queue.run(() -> listener.accept(true));

@@ -47,7 +47,7 @@ public final class Mutex extends MutexView {
    * @return the lock; release it as often as it was taken
    */
   public Lock lock(Duration timeout) {
-    return core.await(locking(timeout));
+    return core.await(locking(Client.positive(timeout)));
   }
 
   /**
@@ -66,7 +66,7 @@ public final class Mutex extends MutexView {
    * @return the lock; release it as often as it was taken
    */
   public CompletableFuture<Lock> lockAsync(Duration timeout) {
-    return core.publish(locking(timeout));
+    return core.publish(locking(Client.positive(timeout)));
   }
 
   /**

@@ -39,6 +39,7 @@ public final class Once {
    * @throws Exception the failure of the action, after which another one can do it
    */
   public Result run(Callable<String> action) throws Exception {
+    Keys.given(action, "an action");
     Optional<String> present = result();
     if (present.isPresent()) {
       return new Result(present.get(), false);
@@ -61,6 +62,7 @@ public final class Once {
    * @return the result; cancelling it gives up waiting for another one
    */
   public CompletableFuture<Result> runAsync(Callable<String> action) {
+    Keys.given(action, "an action");
     CompletableFuture<Result> result = new CompletableFuture<>();
     CompletableFuture<Optional<String>> reading = core.publish(reading());
     reading.whenComplete(

@@ -18,6 +18,8 @@ final class Op {
   /** No deadline. */
   static final long FOREVER = Long.MAX_VALUE;
 
+  private static final Duration LONGEST = Duration.ofDays(36_500);
+
   private final Core core;
   private final String what;
   private final boolean waiting;
@@ -43,7 +45,12 @@ final class Op {
     this.what = what;
     this.waiting = waiting;
     this.bounded = timeout != null;
-    this.deadline = bounded ? System.nanoTime() + timeout.toNanos() : 0;
+    this.deadline = bounded ? System.nanoTime() + nanos(timeout) : 0;
+  }
+
+  /** A time in nanoseconds. One of centuries is cut: it would be beyond 64 bits. */
+  static long nanos(Duration time) {
+    return (time.compareTo(LONGEST) > 0 ? LONGEST : time).toNanos();
   }
 
   Core core() {

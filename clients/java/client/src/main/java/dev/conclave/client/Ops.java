@@ -31,7 +31,7 @@ public final class Ops {
    */
   public static RequestOp put(ByteString key, ByteString value, long lease) {
     return RequestOp.newBuilder()
-        .setRequestPut(PutRequest.newBuilder().setKey(Keys.key(key)).setValue(value).setLease(lease))
+        .setRequestPut(PutRequest.newBuilder().setKey(Keys.key(key)).setValue(Keys.given(value, "a value")).setLease(lease))
         .build();
   }
 
@@ -64,7 +64,7 @@ public final class Ops {
    * @return the operation
    */
   public static RequestOp range(RangeRequest request) {
-    return RequestOp.newBuilder().setRequestRange(request).build();
+    return RequestOp.newBuilder().setRequestRange(Keys.given(request, "a request")).build();
   }
 
   /** Writes a value and leaves the lease as it is. */

@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Function;
+import java.util.function.BiFunction;
 
 /**
  * A key that owns something, from its acquisition to its release or loss. Several handles share one if the owner is reentrant.
@@ -25,7 +25,7 @@ final class Ownership {
   private final ByteString key;
   private final long token;
   private final boolean revocable;
-  private final Function<Op, CompletableFuture<Void>> release;
+  private final BiFunction<Op, Ownership, CompletableFuture<Void>> release;
   private final List<Runnable> lostListeners = new ArrayList<>();
   private final List<Runnable> revokeListeners = new ArrayList<>();
   private final Runnable sessionEnded = this::lose;
@@ -40,7 +40,7 @@ final class Ownership {
       ByteString key,
       long token,
       boolean revocable,
-      Function<Op, CompletableFuture<Void>> release) {
+      BiFunction<Op, Ownership, CompletableFuture<Void>> release) {
     this.session = session;
     this.key = key;
     this.token = token;
@@ -64,6 +64,11 @@ final class Ownership {
 
   boolean isValid() {
     return !lost && !released && session.isAlive();
+  }
+
+  /** True if its key is gone or goes with its session, so that nothing is left to release. */
+  boolean isLost() {
+    return lost || !session.isAlive();
   }
 
   void onLost(Runnable listener) {
@@ -94,7 +99,7 @@ final class Ownership {
   }
 
   CompletableFuture<Void> release(Op op) {
-    return release.apply(op);
+    return release.apply(op, this);
   }
 
   /** Ends it without a loss: its last handle is released. */

@@ -58,7 +58,11 @@ final class Place {
   /** A deletion of what may yet be created is still to come. */
   private boolean stragglers;
 
-  private CompletableFuture<Void> leaving;
+  /** Ends when the deletion does, with the error that left the key there, or null. */
+  private CompletableFuture<ConclaveException> leaving;
+
+  /** The server refused to delete the key: it is there until it is released again or the session ends. */
+  private boolean undeleted;
 
   Place(Session session, String id, ByteString key, boolean reentrant, boolean revocable, Turn turn) {
     this.session = session;
@@ -160,6 +164,7 @@ final class Place {
               } else {
                 // Nobody waits for it any more, or it cannot be had.
                 leave(true);
+                logUndeleted();
                 fail(failure);
               }
             });
@@ -167,13 +172,15 @@ final class Place {
 
   private void acquiring() {
     state = State.ACQUIRING;
+    undeleted = false;
     revision = 0;
     session.keep(id, this);
   }
 
   private void idle() {
     state = State.IDLE;
-    if (!stragglers) {
+    // Another place of the same key must not own what a handle of this one may yet delete.
+    if (!stragglers && !undeleted) {
       session.forget(id);
     }
   }
@@ -235,6 +242,7 @@ final class Place {
               session.unbind(op);
               if (failure != null) {
                 leave(true);
+                logUndeleted();
                 fail(failure);
                 throw ConclaveException.of(failure);
               }
@@ -257,37 +265,77 @@ final class Place {
     }
   }
 
-  private CompletableFuture<Void> release(Op op) {
-    if (state != State.HELD || --holders > 0) {
+  private CompletableFuture<Void> release(Op op, Ownership which) {
+    if (which != owned) {
+      // It is lost, and what the place has now belongs to others.
       return Handle.done();
     }
-    if (!owned.isValid()) {
-      forget();
-      return Handle.done();
+    switch (state) {
+      case HELD:
+        if (--holders > 0) {
+          return Handle.done();
+        }
+        if (!owned.isValid()) {
+          forget();
+          return Handle.done();
+        }
+        owned.released();
+        CompletableFuture<Void> delay = turn.beforeLeaving(revision);
+        if (delay != null) {
+          leaveAfter(delay);
+          return Handle.done();
+        }
+        leave(false);
+        return left(op);
+      case LEAVING:
+        return left(op);
+      case IDLE:
+        if (undeleted) {
+          delete(revision);
+          return left(op);
+        }
+        return Handle.done();
+      default:
+        return Handle.done();
     }
-    owned.released();
-    CompletableFuture<Void> delay = turn.beforeLeaving(revision);
-    if (delay != null) {
-      state = State.LEAVING;
-      leaving = new CompletableFuture<>();
-      CompletableFuture<Void> mine = leaving;
-      delay.whenComplete(
-          (done, failure) -> {
-            delete(revision);
-            leaving.thenRun(() -> mine.complete(null));
-          });
-      return Handle.done();
-    }
-    leave(false);
-    CompletableFuture<Void> left = op.guard(leaving);
-    return left.handle(
+  }
+
+  private void leaveAfter(CompletableFuture<Void> delay) {
+    state = State.LEAVING;
+    CompletableFuture<ConclaveException> mine = new CompletableFuture<>();
+    leaving = mine;
+    delay.whenComplete(
         (done, failure) -> {
-          if (failure != null) {
-            ConclaveException why = ConclaveException.of(failure);
-            // The release goes on in the background.
-            throw why.kind() == ErrorKind.DEADLINE ? ConclaveException.maybe("a release", why) : why;
+          delete(revision);
+          logUndeleted();
+          leaving.thenAccept(mine::complete);
+        });
+  }
+
+  /** Waits until the key is deleted; fails if it was not. */
+  private CompletableFuture<Void> left(Op op) {
+    return op.guard(leaving)
+        .handle(
+            (refused, failure) -> {
+              if (failure != null) {
+                ConclaveException why = ConclaveException.of(failure);
+                // The release goes on in the background.
+                throw why.kind() == ErrorKind.DEADLINE ? ConclaveException.maybe("a release", why) : why;
+              }
+              if (refused != null) {
+                throw refused;
+              }
+              return null;
+            });
+  }
+
+  /** For a deletion that nobody waits for. */
+  private void logUndeleted() {
+    leaving.thenAccept(
+        refused -> {
+          if (refused != null) {
+            session.core().log("a key was not deleted; others wait for it until its session ends", refused);
           }
-          return null;
         });
   }
 
@@ -324,12 +372,15 @@ final class Place {
 
   private void delete(long which) {
     state = State.LEAVING;
-    leaving = new CompletableFuture<>();
+    CompletableFuture<ConclaveException> mine = new CompletableFuture<>();
+    leaving = mine;
     deleting(which)
         .whenComplete(
             (done, failure) -> {
+              // Without its session the key goes all the same.
+              undeleted = failure != null && session.isAlive();
               idle();
-              leaving.complete(null);
+              mine.complete(undeleted ? ConclaveException.of(failure) : null);
               free();
             });
   }

@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 
 /** A queue (K10) as its producers see it. See {@link Session#queue} to take items. */
 public class Queue {
@@ -64,10 +65,10 @@ public class Queue {
               if (priority < 0 || priority > PRIORITY_MAX) {
                 throw ConclaveException.invalid("the priority must be 0 to " + PRIORITY_MAX + ", and is " + priority);
               }
-              if (delay.isNegative()) {
+              if (Keys.given(delay, "a delay").isNegative()) {
                 throw ConclaveException.invalid("the delay is negative: " + delay);
               }
-              long due = delay.isZero() ? 0 : System.currentTimeMillis() + delay.toMillis();
+              long due = delay.isZero() ? 0 : System.currentTimeMillis() + TimeUnit.NANOSECONDS.toMillis(Op.nanos(delay));
               String tail = "%05d-%013d-%016x".formatted(priority, due, RANDOM.nextLong());
               ByteString key = Keys.bytes(name + "/items/" + tail);
               // The key is this item's alone, so a second execution changes nothing.

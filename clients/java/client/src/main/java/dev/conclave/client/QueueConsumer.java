@@ -54,7 +54,7 @@ public final class QueueConsumer extends Queue {
    * @return the item; acknowledge it
    */
   public QueueItem take(Duration timeout) {
-    return core.await(taking(timeout));
+    return core.await(taking(Client.positive(timeout)));
   }
 
   /**
@@ -73,7 +73,7 @@ public final class QueueConsumer extends Queue {
    * @return the item; acknowledge it
    */
   public CompletableFuture<QueueItem> takeAsync(Duration timeout) {
-    return core.publish(taking(timeout));
+    return core.publish(taking(Client.positive(timeout)));
   }
 
   private Core.Running<QueueItem> taking(Duration timeout) {

@@ -97,7 +97,7 @@ public final class RwLock {
    * @return the lock
    */
   public Lock read(Duration timeout) {
-    return core.await(reading(timeout));
+    return core.await(reading(Client.positive(timeout)));
   }
 
   /**
@@ -116,7 +116,7 @@ public final class RwLock {
    * @return the lock
    */
   public CompletableFuture<Lock> readAsync(Duration timeout) {
-    return core.publish(reading(timeout));
+    return core.publish(reading(Client.positive(timeout)));
   }
 
   /**
@@ -153,7 +153,7 @@ public final class RwLock {
    * @return the lock
    */
   public Lock write(Duration timeout) {
-    return core.await(writing(timeout));
+    return core.await(writing(Client.positive(timeout)));
   }
 
   /**
@@ -172,7 +172,7 @@ public final class RwLock {
    * @return the lock
    */
   public CompletableFuture<Lock> writeAsync(Duration timeout) {
-    return core.publish(writing(timeout));
+    return core.publish(writing(Client.positive(timeout)));
   }
 
   /**

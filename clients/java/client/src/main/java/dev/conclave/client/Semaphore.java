@@ -48,7 +48,7 @@ public final class Semaphore {
    * @return the permit
    */
   public Permit acquire(Duration timeout) {
-    return core.await(acquiring(timeout));
+    return core.await(acquiring(Client.positive(timeout)));
   }
 
   /**
@@ -67,7 +67,7 @@ public final class Semaphore {
    * @return the permit
    */
   public CompletableFuture<Permit> acquireAsync(Duration timeout) {
-    return core.publish(acquiring(timeout));
+    return core.publish(acquiring(Client.positive(timeout)));
   }
 
   /**
@@ -115,7 +115,6 @@ public final class Semaphore {
     private final Op op;
     private final ByteString key = Keys.bytes(name + "/" + session.id() + "/" + session.nextPermit());
     private long revision;
-    private Ownership owned;
 
     Contender(Op op) {
       this.op = op;
@@ -136,8 +135,7 @@ public final class Semaphore {
               Contention.abandon(session, key, revision);
               return Optional.empty();
             }
-            owned = new Ownership(session, key, revision, true, this::release);
-            return Optional.of(new Permit(owned));
+            return Optional.of(new Permit(new Ownership(session, key, revision, true, this::release)));
           });
     }
 
@@ -210,8 +208,8 @@ public final class Semaphore {
       return op.guard(free).whenComplete((done, failure) -> watch[0].close());
     }
 
-    private CompletableFuture<Void> release(Op releasing) {
-      if (!owned.isValid()) {
+    private CompletableFuture<Void> release(Op releasing, Ownership owned) {
+      if (owned.isLost()) {
         return Handle.done();
       }
       owned.released();

@@ -82,6 +82,7 @@ public class Service {
   }
 
   private Core.Running<Registration> listening(Consumer<List<ServiceAddress>> listener) {
+    Keys.given(listener, "a listener");
     return client.core()
         .call("a service", op -> Snapshots.follow(client, op, prefix, all -> listener.accept(addresses(all))));
   }
@@ -94,7 +95,7 @@ public class Service {
    * @return the provider, for {@code NameResolverRegistry.register}
    */
   public static NameResolverProvider resolver(Client client) {
-    return new ServiceResolverProvider(client);
+    return new ServiceResolverProvider(Keys.given(client, "a client"));
   }
 
   /**

@@ -6,6 +6,7 @@ import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
+import com.google.gson.JsonPrimitive;
 import com.google.protobuf.ByteString;
 import java.util.Optional;
 
@@ -34,12 +35,14 @@ public record ServiceAddress(String address, String metadata) {
   static Optional<ServiceAddress> decode(ByteString value) {
     try {
       JsonElement parsed = JsonParser.parseString(value.toStringUtf8());
-      if (!parsed.isJsonObject() || !parsed.getAsJsonObject().has("Addr")) {
+      if (!parsed.isJsonObject()
+          || !(parsed.getAsJsonObject().get("Addr") instanceof JsonPrimitive address)
+          || !address.isString()) {
         return Optional.empty();
       }
       JsonElement metadata = parsed.getAsJsonObject().get("Metadata");
       String text = GSON.toJson(metadata == null ? JsonNull.INSTANCE : metadata);
-      return Optional.of(new ServiceAddress(parsed.getAsJsonObject().get("Addr").getAsString(), text));
+      return Optional.of(new ServiceAddress(address.getAsString(), text));
     } catch (JsonParseException | IllegalStateException | UnsupportedOperationException foreign) {
       return Optional.empty();
     }

@@ -29,6 +29,9 @@ import java.util.function.Supplier;
  */
 public final class Session implements AutoCloseable {
   private static final long SECOND = TimeUnit.SECONDS.toNanos(1);
+  /** The API's limit. */
+  private static final Duration TTL_MAX = Duration.ofSeconds(9_000_000_000L);
+
   private static final long MARGIN_MIN = TimeUnit.MILLISECONDS.toNanos(100);
 
   private final Client client;
@@ -101,11 +104,11 @@ public final class Session implements AutoCloseable {
   }
 
   static CompletableFuture<Session> open(Client client, Op op, Duration ttl) {
-    if (ttl.isNegative() || ttl.isZero()) {
-      throw ConclaveException.invalid("the TTL of a session must be positive, and is " + ttl);
+    if (ttl.isNegative() || ttl.isZero() || ttl.compareTo(TTL_MAX) > 0) {
+      throw ConclaveException.invalid("the TTL of a session must be up to 9,000,000,000 s and positive, and is " + ttl);
     }
     // The API counts in seconds.
-    long seconds = ttl.toSeconds() + (ttl.toNanosPart() > 0 ? 1 : 0);
+    long seconds = ttl.plusNanos(SECOND - 1).toSeconds();
     LeaseGrantRequest request = LeaseGrantRequest.newBuilder().setTTL(seconds).build();
     return client.calls()
         .timed(op, LeaseGrpc.getLeaseGrantMethod(), request, Calls.Mode.WRITE)
@@ -164,6 +167,7 @@ public final class Session implements AutoCloseable {
    * @return ends the notifications when closed
    */
   public Registration onState(Consumer<SessionState> listener) {
+    Keys.given(listener, "a listener");
     Listener added = new Listener(listener);
     core.execute(
         () -> {

@@ -47,7 +47,7 @@ public final class SessionService extends Service {
         .call(
             "registering",
             op -> {
-              ByteString key = prefix().concat(Keys.bytes(Keys.name(address.address())));
+              ByteString key = prefix().concat(Keys.bytes(Keys.name(Keys.given(address, "an address").address())));
               return Membership.put(session, op, key, address.encode());
             });
   }

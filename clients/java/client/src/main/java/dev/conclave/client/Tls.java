@@ -1,7 +1,6 @@
 package dev.conclave.client;
 
 import java.nio.file.Path;
-import java.util.Objects;
 
 /**
  * The certificates of a client. The files are PEM, and are read again for every new connection; if they cannot be used at
@@ -26,7 +25,7 @@ public final class Tls {
    * @return the settings
    */
   public static Tls trusting(Path ca) {
-    return new Tls(Objects.requireNonNull(ca, "ca"), null, null);
+    return new Tls(Keys.given(ca, "the file of the CA"), null, null);
   }
 
   /**
@@ -37,7 +36,7 @@ public final class Tls {
    * @return the settings
    */
   public Tls presenting(Path certificate, Path key) {
-    return new Tls(ca, Objects.requireNonNull(certificate, "certificate"), Objects.requireNonNull(key, "key"));
+    return new Tls(ca, Keys.given(certificate, "the file of the certificate"), Keys.given(key, "the file of the key"));
   }
 
   Path ca() {

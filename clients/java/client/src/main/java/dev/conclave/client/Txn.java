@@ -3,7 +3,6 @@ package dev.conclave.client;
 import dev.conclave.client.api.Compare;
 import dev.conclave.client.api.RequestOp;
 import dev.conclave.client.api.TxnRequest;
-import java.util.List;
 
 /** A transaction: conditions, and what to do if they hold or not. Immutable. */
 public final class Txn {
@@ -20,7 +19,7 @@ public final class Txn {
    * @return the transaction
    */
   public static Txn when(Compare... conditions) {
-    return new Txn(TxnRequest.newBuilder().addAllCompare(List.of(conditions)).build());
+    return new Txn(TxnRequest.newBuilder().addAllCompare(Keys.all("a condition", conditions)).build());
   }
 
   /**
@@ -30,7 +29,7 @@ public final class Txn {
    * @return the transaction
    */
   public Txn then(RequestOp... ops) {
-    return new Txn(request.toBuilder().addAllSuccess(List.of(ops)).build());
+    return new Txn(request.toBuilder().addAllSuccess(Keys.all("an operation", ops)).build());
   }
 
   /**
@@ -40,7 +39,7 @@ public final class Txn {
    * @return the transaction
    */
   public Txn otherwise(RequestOp... ops) {
-    return new Txn(request.toBuilder().addAllFailure(List.of(ops)).build());
+    return new Txn(request.toBuilder().addAllFailure(Keys.all("an operation", ops)).build());
   }
 
   /**

@@ -203,7 +203,7 @@ final class UnaryCall<Q, A> {
 
     void start() {
       // Waiting in a recipe may take forever, one attempt of a call in it must not.
-      long usual = calls.core().timeout().toNanos();
+      long usual = Op.nanos(calls.core().timeout());
       long time = op.waiting() ? Math.min(op.remaining(), usual) : op.remaining();
       CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(time, TimeUnit.NANOSECONDS);
       call = server.call(method, options, began);

@@ -140,6 +140,7 @@ public final class Value {
   }
 
   private Core.Running<Registration> listening(Consumer<Optional<KeyValue>> listener) {
+    Keys.given(listener, "a listener");
     Serial queue = core.serial();
     Mirror.Sink sink =
         new Mirror.Sink() {

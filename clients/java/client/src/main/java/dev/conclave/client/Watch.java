@@ -142,7 +142,7 @@ public final class Watch implements AutoCloseable {
    * @return at least one event, all of each of their revisions
    */
   public List<Event> next(Duration timeout) {
-    return core.await(taking(timeout));
+    return core.await(taking(Client.positive(timeout)));
   }
 
   /**
@@ -173,6 +173,7 @@ public final class Watch implements AutoCloseable {
    * @param listener runs on the client's callback executor, one batch after the other
    */
   public void listen(Listener listener) {
+    Keys.given(listener, "a listener");
     Serial queue = core.serial();
     core.execute(() -> pump(listener, queue));
   }

@@ -15,7 +15,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 class ClientTest {
   @ParameterizedTest
   @ValueSource(
-      strings = {"", "ftp://a:1", "http://", "http://a", "http://a:0", "a", "unix://a", "http://a:1/b", "https://a:1", "unixs:///a"})
+      strings = {"", "ftp://a:1", "http://", "http://a", "http://a:0", "a", "unix://a", "http://a:1/b", "https://a:1", "unixs:///a", "http://a,b:1",
+        "http://%zz:1", "unix:///a\0b"})
   void an_endpoint_of_another_form_is_refused(String endpoint) {
     ConclaveException error =
         Eventually.failure(ErrorKind.INVALID, () -> Client.builder().endpoints(endpoint).build());

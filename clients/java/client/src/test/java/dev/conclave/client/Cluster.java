@@ -85,6 +85,26 @@ public final class Cluster implements AutoCloseable {
     } catch (IOException | InterruptedException error) {
       throw new IllegalStateException(error);
     }
+    if (name.equals("STOP")) {
+      // On a busy machine its threads still run for a while, and could answer.
+      Eventually.until("all threads are stopped", () -> isStopped(process));
+    }
+  }
+
+  private static boolean isStopped(Process process) {
+    try (Stream<Path> threads = Files.list(Path.of("/proc", Long.toString(process.pid()), "task"))) {
+      for (Path thread : threads.toList()) {
+        String stat = Files.readString(thread.resolve("stat"));
+        // The state is behind the name, which is in parentheses.
+        if (stat.charAt(stat.lastIndexOf(')') + 2) != 'T') {
+          return false;
+        }
+      }
+      return true;
+    } catch (IOException ended) {
+      // A thread has just ended; or the process, to which nothing else happens.
+      return !process.isAlive();
+    }
   }
 
   private Cluster(Path dir) {

@@ -32,6 +32,8 @@ class DiscoveryTest {
           List.of(new ServiceAddress("h:0", "{\"zone\":\"<a>\"}"), new ServiceAddress("h:1", "null"));
       assertEquals(both, client.service("svc").list());
       client.kv().put("svc/foreign", "no JSON");
+      client.kv().put("svc/number", "{\"Op\":0,\"Addr\":5}");
+      client.kv().put("svc/list", "{\"Op\":0,\"Addr\":[\"h:2\"]}");
       assertEquals(both, client.service("svc").list());
       first.leave();
       Eventually.until("the last change is told", () -> !seen.isEmpty() && seen.get(seen.size() - 1).size() == 1);

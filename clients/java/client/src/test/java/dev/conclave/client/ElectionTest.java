@@ -84,6 +84,29 @@ class ElectionTest {
   }
 
   @Test
+  void a_latch_campaigns_again_after_an_error_that_another_attempt_can_cure() {
+    try (Session a = client.session()) {
+      java.util.Queue<ConclaveException> errors =
+          new java.util.concurrent.ConcurrentLinkedQueue<>(
+              List.of(ConclaveException.unavailable("login", null), ConclaveException.maybe("a put", null)));
+      Election election = a.election("again");
+      try (LeaderLatch latch =
+          new LeaderLatch(
+              client.core(),
+              () ->
+                  errors.isEmpty()
+                      ? election.campaignAsync("a")
+                      : CompletableFuture.failedFuture(errors.remove()))) {
+        assertTrue(Eventually.of(latch.leadershipAsync()).isHeld());
+      }
+      ConclaveException refused = ConclaveException.invalid("no election");
+      try (LeaderLatch latch = new LeaderLatch(client.core(), () -> CompletableFuture.failedFuture(refused))) {
+        Eventually.failure(ErrorKind.INVALID, latch.leadershipAsync());
+      }
+    }
+  }
+
+  @Test
   void a_term_ends_with_the_leadership() throws Exception {
     try (Session a = client.session()) {
       assertEquals("done", a.election("t").whileLeader("a", leadership -> "done"));

@@ -1,6 +1,7 @@
 package dev.conclave.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.conclave.client.api.AuthEnableRequest;
@@ -70,6 +71,88 @@ class SecurityTest {
             AuthRoleRevokePermissionRequest.newBuilder().setRole("reader").setKey(Keys.bytes("a")).build());
         ConclaveException end = Eventually.failure(ErrorKind.API, () -> alice.watch("a", 0));
         assertEquals("PermissionDenied", end.error().orElseThrow().id());
+      }
+    }
+  }
+
+  private static void grant(Client root, String role, String prefix) {
+    Permission all =
+        Permission.newBuilder()
+            .setKey(Keys.bytes(prefix))
+            .setRangeEnd(Keys.prefixEnd(Keys.bytes(prefix)))
+            .setPermType(Permission.Type.READWRITE)
+            .build();
+    root.call(
+        AuthGrpc.getRoleGrantPermissionMethod(),
+        AuthRoleGrantPermissionRequest.newBuilder().setName(role).setPerm(all).build());
+  }
+
+  private static void denied(Handle handle) {
+    ConclaveException refused = Eventually.failure(ErrorKind.API, handle::release);
+    assertEquals("PermissionDenied", refused.error().orElseThrow().id());
+    assertFalse(handle.isHeld());
+  }
+
+  @Test
+  void a_release_that_the_server_refuses_fails_and_can_be_tried_again() {
+    List<String> log = new java.util.concurrent.CopyOnWriteArrayList<>();
+    try (Cluster cluster = Cluster.start(1, "--bcrypt-cost=4");
+        Client root = Client.builder().endpoints(cluster.endpoints()).user("root", "secret").build();
+        Client alice =
+            Client.builder()
+                .endpoints(cluster.endpoints())
+                .user("alice", "secret")
+                .log((text, cause) -> log.add(text))
+                .build()) {
+      user(root, "root", "root");
+      user(root, "alice", "holder");
+      grant(root, "holder", "p/");
+      root.call(AuthGrpc.getAuthEnableMethod(), AuthEnableRequest.getDefaultInstance());
+      try (Session session = alice.session(Duration.ofSeconds(60));
+          Session second = alice.session(Duration.ofSeconds(60));
+          Session other = root.session()) {
+        Lock outer = session.mutex("p/m").lock();
+        Lock lock = session.mutex("p/m").lock();
+        List<Handle> handles =
+            List.of(
+                session.rwLock("p/rw").write(),
+                session.election("p/e").campaign("a"),
+                session.semaphore("p/s", 1).acquire());
+        Membership member = session.group("p/g").join("a", "1");
+        LeaderLatch latch = session.election("p/l").latch("a");
+        Eventually.of(latch.leadershipAsync());
+        root.call(
+            AuthGrpc.getRoleRevokePermissionMethod(),
+            AuthRoleRevokePermissionRequest.newBuilder()
+                .setRole("holder")
+                .setKey(Keys.bytes("p/"))
+                .setRangeEnd(Keys.prefixEnd(Keys.bytes("p/")))
+                .build());
+        outer.unlock();
+        assertTrue(lock.isHeld());
+        for (int i = 0; i < 2; i++) {
+          denied(lock);
+          handles.forEach(SecurityTest::denied);
+          Eventually.failure(ErrorKind.API, member::leave);
+          Eventually.failure(ErrorKind.API, latch::close);
+        }
+        assertEquals(6, root.kv().list("p/").getKvsCount());
+        Eventually.failure(ErrorKind.API, () -> second.mutex("p/m").lock());
+        Eventually.until("what nobody waits for is logged", () -> log.toString().contains("was not deleted"));
+        grant(root, "holder", "p/");
+        // Whoever locks again has the key, which the former handle must leave alone.
+        Lock again = session.mutex("p/m").lock();
+        lock.unlock();
+        assertTrue(again.isHeld());
+        CompletableFuture<Lock> next = other.mutex("p/m").lockAsync();
+        Eventually.until("it waits", () -> root.mutex("p/m").contenders().size() == 2);
+        again.unlock();
+        Eventually.of(next).unlock();
+        handles.forEach(Handle::release);
+        member.leave();
+        latch.close();
+        assertEquals(0, root.kv().list("p/").getKvsCount());
+        assertEquals(0, session.places());
       }
     }
   }
