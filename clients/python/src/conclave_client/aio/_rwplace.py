@@ -77,6 +77,8 @@ class WritePlace(Place):
             # The write lock is unlocked now.
             self._settle(None)
             await reader._ended.wait()
+            # The reader's unlock waits for the deletion that follows.
+            self._outcome = self._new_outcome()
 
     async def _is_followed(self, reader: int) -> bool:
         """Returns true if a writer has come after this one and before the reader."""
