@@ -183,24 +183,13 @@ impl Client {
         send: impl AsyncFnOnce(S, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Error> {
         let sent = Sent::default();
-        let calling = self.call_marked(stub, message, effect, sent.clone(), send);
+        let calling = self.call_while_closing(stub, message, effect, sent.clone(), send);
         let outcome = self.until_closing(calling).await;
         outcome.map_err(|error| error.after(effect, &sent))
     }
 
-    /// Makes a call that closing the client does not end.
+    /// Makes a call that closing the client does not end. It keeps `sent` up to date.
     pub(crate) async fn call_while_closing<S, M, R>(
-        &self,
-        stub: S,
-        message: M,
-        effect: Effect,
-        send: impl AsyncFnOnce(S, Request<M>) -> Result<Response<R>, Status>,
-    ) -> Result<R, Error> {
-        self.call_marked(stub, message, effect, Sent::default(), send)
-            .await
-    }
-
-    async fn call_marked<S, M, R>(
         &self,
         stub: S,
         message: M,

@@ -23,7 +23,7 @@ use crate::backoff::Backoff;
 use crate::calls::Served;
 use crate::client::{Client, with_leader};
 use crate::clock::Moment;
-use crate::effect::Effect;
+use crate::effect::{Effect, Sent};
 use crate::keys::Keys;
 use crate::session_state::{KEEP_ALIVES_PER_TTL, Lease, SessionState, SessionStates};
 use crate::transport::Transport;
@@ -109,7 +109,7 @@ pub(crate) struct Place {
     pub(crate) part: Option<Part>,
 }
 
-/// What a session holds beside another key: it has a read-write lock for both.
+/// A key's part in a read-write lock that its session holds for both reading and writing.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     /// It holds the lock for writing. The keys are those of all writers.
@@ -237,7 +237,7 @@ struct Keeper {
     lease: Arc<Lease>,
 }
 
-/// How a stream of keep-alives ended.
+/// The end of a stream of keep-alives.
 enum Streamed {
     /// The stream was refused, broke, or was not answered. The lease may still exist.
     Broken,
@@ -263,9 +263,10 @@ impl Keeper {
         let request = LeaseRevokeRequest { id: self.lease.id };
         let send =
             async |mut stub: LeaseClient<Transport>, request| stub.lease_revoke(request).await;
-        let revoking =
-            self.client
-                .call_while_closing(self.client.leases(), request, Effect::Repeatable, send);
+        let (stub, effect) = (self.client.leases(), Effect::Repeatable);
+        let revoking = self
+            .client
+            .call_while_closing(stub, request, effect, Sent::default(), send);
         // If no server answers, the lease expires by itself.
         let _ = revoking.await;
     }

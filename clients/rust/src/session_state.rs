@@ -1,4 +1,4 @@
-//! What a session knows of its lease: the clock rule (S2), and who is notified of a change.
+//! The state of a session's lease: the clock rule (S2), and notifications of changes.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,8 +111,11 @@ impl Lease {
 
     /// The state, after a look at the clock.
     pub(crate) fn state(&self) -> SessionState {
-        let mut core = self.core();
-        self.look(&mut core);
+        self.state_of(&mut self.core())
+    }
+
+    fn state_of(&self, core: &mut Core) -> SessionState {
+        self.look(core);
         match self.closed.is_cancelled() {
             true => SessionState::Lost,
             false => core.state,
@@ -134,16 +137,12 @@ impl Lease {
 
     pub(crate) fn states(&self) -> SessionStates {
         let mut core = self.core();
-        self.look(&mut core);
+        let first = self.state_of(&mut core);
         let mut changes = self.changes.subscribe();
-        if core.state == SessionState::Lost || self.closed.is_cancelled() {
+        if first == SessionState::Lost {
             // Nothing comes after it.
             changes = broadcast::channel(1).1;
         }
-        let first = match self.closed.is_cancelled() {
-            true => SessionState::Lost,
-            false => core.state,
-        };
         SessionStates {
             first: Some(first),
             changes,
@@ -243,7 +242,7 @@ impl Lease {
         core.state = state;
         if state == SessionState::Lost {
             self.lost.cancel();
-            // Those who listen to a closed session were told.
+            // Listeners of a closed session were notified by its close.
             if !self.closed.is_cancelled() {
                 self.tell_lost();
             }

@@ -17,7 +17,7 @@ use crate::api::Compare;
 use crate::session::{Part, Place, Session};
 use crate::txn;
 
-/// What a session holds: a lock, permits, or a leadership. It is held until it is released, or the
+/// A lock, permits, or a leadership that a session holds. It is held until it is released, or the
 /// session ends. If it is dropped, it is released in the background.
 #[derive(Debug)]
 pub struct Held {
@@ -38,7 +38,7 @@ pub(super) struct Contender {
     putting: Option<JoinHandle<Option<Result<i64, Error>>>>,
 }
 
-/// What comes of entering a line.
+/// The outcome of entering a line.
 pub(super) enum Entered {
     /// The session holds the key already, and now once more.
     Again(Held),
@@ -117,6 +117,33 @@ impl Contender {
         };
         contender.token = contender.entered().await?;
         Ok(Entered::Waiting(contender))
+    }
+
+    /// Enters a line, and waits until the session is at its head.
+    pub(super) async fn hold_in_turn(
+        session: &Session,
+        key: Bytes,
+        compare: Option<Compare>,
+        line: &Line,
+    ) -> Result<Held, Error> {
+        match Self::enter_if(session, key, Bytes::new(), compare).await? {
+            Entered::Again(held) => Ok(held),
+            Entered::Waiting(contender) => contender.wait(line).await,
+        }
+    }
+
+    /// Holds the key if nobody is before the session, nor anyone else of the session at the key.
+    pub(super) async fn try_hold(
+        session: &Session,
+        key: Bytes,
+        compare: Option<Compare>,
+        line: &Line,
+    ) -> Result<Option<Held>, Error> {
+        match Self::try_enter_if(session, key, Bytes::new(), compare).await? {
+            None => Ok(None),
+            Some(Entered::Again(held)) => Ok(Some(held)),
+            Some(Entered::Waiting(contender)) => contender.hold_at_once(line).await,
+        }
     }
 
     /// Waits for the put, and returns the key's create revision.
@@ -234,7 +261,7 @@ impl Held {
         txn::owner(self.key.clone(), self.token)
     }
 
-    /// What happens to it from now on: that it is lost, or that someone asks for it.
+    /// Events from now on: a loss, or a demand to release it.
     pub fn events(&self) -> OwnerEvents {
         OwnerEvents::new(self.session.clone(), self.key.clone(), self.token)
     }

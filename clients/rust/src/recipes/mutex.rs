@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::held::{Contender, Entered, Held};
+use super::held::{Contender, Held};
 use super::owner_events::REVOKE;
 use super::turn::{Line, in_order};
 use crate::Error;
@@ -48,22 +48,13 @@ impl Mutex {
     /// # Errors
     /// [`Error::SessionLost`] as soon as the session is lost.
     pub async fn lock(&self) -> Result<Held, Error> {
-        match Contender::enter(&self.session, self.key()?, Bytes::new()).await? {
-            Entered::Again(held) => Ok(held),
-            Entered::Waiting(contender) => contender.wait(&self.line()).await,
-        }
+        Contender::hold_in_turn(&self.session, self.key()?, None, &self.line()).await
     }
 
     /// Returns `None` if another session holds the mutex, or if this one still waits for it or
     /// releases it.
     pub async fn try_lock(&self) -> Result<Option<Held>, Error> {
-        let key = self.key()?;
-        let entered = Contender::try_enter_if(&self.session, key, Bytes::new(), None);
-        match entered.await? {
-            None => Ok(None),
-            Some(Entered::Again(held)) => Ok(Some(held)),
-            Some(Entered::Waiting(contender)) => contender.hold_at_once(&self.line()).await,
-        }
+        Contender::try_hold(&self.session, self.key()?, None, &self.line()).await
     }
 
     fn key(&self) -> Result<Bytes, Error> {

@@ -11,6 +11,7 @@ use super::mutex::{check_name, join};
 use super::persist::persist_txn;
 use super::turn::{self, Line};
 use crate::Error;
+use crate::api::Compare;
 use crate::keys::Keys;
 use crate::session::{Part, Place, Session};
 use crate::txn;
@@ -84,11 +85,8 @@ impl RwLock {
     /// [`Error::Invalid`] if the session holds the lock for reading.
     pub async fn write(&self) -> Result<Held, Error> {
         check_name(&self.name)?;
-        let (key, is_no_reader) = (self.key("write"), txn::absent(self.key("read")));
-        match Contender::enter_if(&self.session, key, Bytes::new(), Some(is_no_reader)).await? {
-            Entered::Again(held) => Ok(held),
-            Entered::Waiting(contender) => contender.wait(&self.everyone()).await,
-        }
+        let (key, compare) = (self.key("write"), Some(self.reads_not()));
+        Contender::hold_in_turn(&self.session, key, compare, &self.everyone()).await
     }
 
     /// Returns `None` if anyone is before the session, or if the session still waits to write, or
@@ -98,14 +96,8 @@ impl RwLock {
     /// As [`RwLock::write`].
     pub async fn try_write(&self) -> Result<Option<Held>, Error> {
         check_name(&self.name)?;
-        let (key, is_no_reader) = (self.key("write"), txn::absent(self.key("read")));
-        let entered =
-            Contender::try_enter_if(&self.session, key, Bytes::new(), Some(is_no_reader)).await?;
-        match entered {
-            None => Ok(None),
-            Some(Entered::Again(held)) => Ok(Some(held)),
-            Some(Entered::Waiting(contender)) => contender.hold_at_once(&self.everyone()).await,
-        }
+        let (key, compare) = (self.key("write"), Some(self.reads_not()));
+        Contender::try_hold(&self.session, key, compare, &self.everyone()).await
     }
 
     /// Waits for the writers before, or until the session itself writes.
@@ -140,6 +132,11 @@ impl RwLock {
         reader.hold_part(Part::Reader {
             writer: self.key("write"),
         })
+    }
+
+    /// True while the session does not read. A reader cannot become a writer.
+    fn reads_not(&self) -> Compare {
+        txn::absent(self.key("read"))
     }
 
     fn key(&self, kind: &str) -> Bytes {
