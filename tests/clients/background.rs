@@ -14,7 +14,7 @@ use crate::script::{Call, Times};
 use crate::subject::{Reply, Subject};
 use crate::values::{Variables, shown};
 
-/// How long a loop may take to get on, on a busy machine.
+/// Time limit of one iteration of a loop, for a busy machine.
 const PROGRESS: Duration = Duration::from_secs(60);
 
 /// Keys and values.
@@ -37,7 +37,7 @@ struct State {
     succeeded: AtomicU64,
 }
 
-/// How it ended.
+/// The outcome of a background call or loop.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// A loop's result has the number of calls that succeeded (`ok`) and failed (`failed`), the

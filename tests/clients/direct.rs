@@ -20,7 +20,7 @@ use crate::reply::own_error;
 use crate::subject::Reply;
 use crate::world::World;
 
-/// How long one member may take.
+/// Time limit of one member's answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// Executes an operation.

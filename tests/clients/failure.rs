@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What was wrong, for a person.
+/// A failed check, described for a person.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure(String);
 

@@ -109,7 +109,7 @@ pub(crate) struct Argument {
     pub(crate) need: Need,
 }
 
-/// How the text in a scenario becomes JSON.
+/// The conversion of a scenario's text to JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
@@ -120,7 +120,7 @@ pub(crate) enum Kind {
     Endpoints,
 }
 
-/// What happens to an argument that a scenario leaves out.
+/// The treatment of an argument that a scenario omits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
     Required,

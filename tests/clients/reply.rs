@@ -1,4 +1,4 @@
-//! What comes back from a subject: rules for every error, and whether an outcome is as expected.
+//! Replies of a subject: rules for every error, and comparison with the expected outcome.
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -18,16 +18,16 @@ use crate::values::{Variables, compares, shown};
 use crate::world::World;
 use crate::{direct, ending};
 
-/// How long anything may take for which the scenario names no time.
+/// Time limit of a step for which the scenario names none.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The deadline of a call that names none (R1).
 const DEADLINE: f64 = 5.0;
 
-/// How much later than its deadline the answer to a call may come, on a busy machine.
+/// Delay of an answer beyond its call's deadline that a busy machine may cause.
 const LATENESS: Duration = Duration::from_millis(2500);
 
-/// How often a condition is looked at.
+/// Interval between checks of a condition.
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running scenario.
@@ -35,7 +35,7 @@ pub(crate) struct Runner {
     pub(crate) world: World,
     variables: Variables,
     running: BTreeMap<String, Background>,
-    /// What loops of puts got acknowledged.
+    /// Acknowledged puts of the loops.
     records: BTreeMap<String, Records>,
 }
 
@@ -344,7 +344,7 @@ impl Runner {
     }
 }
 
-/// How long a call may take whose step names no time.
+/// Time limit of a call whose step names none.
 fn limit(operation: &Operation, arguments: &Value) -> Duration {
     match (arguments["deadline"].as_f64(), operation.waits) {
         (None, true) => PATIENCE,

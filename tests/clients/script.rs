@@ -75,7 +75,7 @@ pub(crate) struct Step {
     pub(crate) action: Action,
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Debug)]
 pub(crate) enum Action {
     Call(Call),
@@ -128,7 +128,7 @@ pub(crate) struct Loop {
     pub(crate) call: Call,
 }
 
-/// How often a background call is made.
+/// The repetition of a background call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Times {
     Once,
@@ -160,7 +160,7 @@ pub(crate) struct Field {
     pub(crate) test: Test,
 }
 
-/// What a part of a result must be.
+/// An expectation of a part of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Test {
     Is(Relation, String),
@@ -168,7 +168,7 @@ pub(crate) enum Test {
     Into(String),
 }
 
-/// How two values compare.
+/// A comparison of two values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     Equal,

@@ -17,10 +17,10 @@ use crate::failure::Failure;
 /// Lines of the protocol and of standard error that a failed test prints.
 const LINES_SHOWN: usize = 60;
 
-/// How long a subject may take to answer its first request, on a busy machine.
+/// Time limit of a subject's first answer, for a busy machine.
 const START: Duration = Duration::from_secs(60);
 
-/// How long a subject may take to close everything and end.
+/// Time limit of a subject to close everything and exit.
 const END: Duration = Duration::from_secs(15);
 
 /// A running subject. Killed when dropped.

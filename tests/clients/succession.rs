@@ -65,7 +65,7 @@ struct Race {
     contenders: BTreeMap<String, Contender>,
     /// The leaders so far.
     leaders: Vec<Leader>,
-    /// How often a contender has entered; its things are named by this number.
+    /// Number of entries so far. The objects of a contender have this number in their names.
     entered: u64,
 }
 

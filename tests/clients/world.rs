@@ -1,4 +1,4 @@
-//! What a scenario runs on: a cluster, subjects, and gates between them.
+//! The environment of a scenario: a cluster, subjects, and gates between them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -205,7 +205,7 @@ impl World {
         Ok(urls.into())
     }
 
-    /// What the subjects and the driver said to each other.
+    /// Messages between the subjects and the driver.
     pub(crate) fn transcripts(&self) -> String {
         let running = self.parties.iter().filter_map(|(name, party)| {
             let subject = party.subject.as_ref()?;

@@ -1,5 +1,5 @@
-//! What the forwarders [`gate`](crate::gate) and [`proxy`](crate::proxy) do with a connection; they
-//! differ in the faults.
+//! Forwarding of one connection, shared by [`gate`](crate::gate) and [`proxy`](crate::proxy), whose
+//! faults differ.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub enum Way {
 
 /// The faults in effect.
 pub(crate) trait Faults {
-    /// Who is at the ends of a connection, as far as the faults depend on it.
+    /// The two ends of a connection, as far as the faults depend on them.
     type Ends: Copy;
 
     /// The connection is to be closed.

@@ -45,7 +45,7 @@ LIBRARIES = {
 
 @dataclass
 class Usage:
-    """What has been used: by the process, or in the time between two moments."""
+    """Resources used by the process, or between two moments."""
 
     operations: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What the workloads need of a library."""
+"""The interface between the workloads and a library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MUTEX = "bench/mutex"
 
 
 class Load:
-    """What the workers of a workload share: tasks, or threads."""
+    """State shared by the workers of a workload, which are tasks or threads."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers

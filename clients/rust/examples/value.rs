@@ -1,4 +1,4 @@
-//! A shared value, changed only if nobody else has changed it.
+//! A shared value: compare-and-set changes it only if its revision is the expected one.
 
 use conclave_client::recipes::Value;
 use conclave_client::{Client, Error};

@@ -63,7 +63,7 @@ pub(crate) struct Call {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Served(pub(crate) usize);
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 enum Attempt {
     /// An answer to return to the caller.
     Answered(Response<Body>),

@@ -25,7 +25,7 @@ use crate::tls::Security;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Time for the answer to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
-/// What a server may send on a stream before its reader has read it.
+/// Flow-control window of a stream: bytes that a server may send ahead of the reader.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The most that HTTP/2 allows: readers that are slow together must not stop the others.
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;

@@ -1,4 +1,4 @@
-//! What a call does to the store, which decides whether it may be sent twice.
+//! The effect of a call on the store, which decides whether the call may be sent twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +21,8 @@ impl Effect {
     }
 }
 
-/// As an extension of a request: whether the call may have been executed, for a caller who stops to
-/// wait for it.
+/// A request extension that records whether the call may have been executed. A caller that stops
+/// waiting for the answer reads it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sent(Arc<AtomicBool>);
 
@@ -36,7 +36,7 @@ impl Sent {
     }
 }
 
-/// How a method is sent.
+/// The form in which a method is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// One message each way, with a deadline.

@@ -11,7 +11,7 @@ use crate::Error;
 pub(crate) struct Target {
     pub(crate) address: Address,
     pub(crate) is_secure: bool,
-    /// What requests name as the server. Servers behind a socket get `localhost`.
+    /// The `:authority` of requests: host and port, or `localhost` for a Unix socket.
     pub(crate) authority: Authority,
 }
 

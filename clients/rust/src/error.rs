@@ -25,7 +25,7 @@ pub enum Error {
     Tls {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         problem: String,
     },
     /// The arguments are wrong. Nothing was sent.
@@ -71,8 +71,8 @@ pub enum Error {
     Protocol(&'static str),
 }
 
-/// What an error means for the caller, alike in all languages. `Display` prints the name that the
-/// conformance scenarios use.
+/// The kind of an error, the same in the clients of all languages. `Display` prints the kind's name
+/// in the conformance scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -120,7 +120,7 @@ impl fmt::Display for ErrorKind {
 }
 
 impl Error {
-    /// What the error means for the caller.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Endpoint(_) | Self::Tls { .. } | Self::Invalid(_) => ErrorKind::Invalid,

@@ -69,7 +69,7 @@ impl fmt::Debug for User {
     }
 }
 
-/// What a call shows to the server: a token, or nothing if the cluster has no authentication.
+/// The credentials of a call: a token, or nothing if the cluster has no authentication.
 pub(crate) type Token = Option<HeaderValue>;
 
 /// The login of one client.

@@ -1,4 +1,4 @@
-//! How to connect to a cluster.
+//! Options of a connection to a cluster.
 
 use std::env;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// The longest deadline, ten years: `grpc-timeout` and the clock cannot represent every duration.
 pub(crate) const DEADLINE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// How to connect to a cluster.
+/// Options of a connection to a cluster.
 #[derive(Clone, Debug)]
 pub struct Options {
     #[cfg(feature = "tls")]

@@ -81,7 +81,7 @@ impl TlsFiles {
     }
 }
 
-/// What is in the files.
+/// The contents of the files.
 #[derive(PartialEq)]
 struct Contents {
     trusted: Vec<u8>,
@@ -136,7 +136,7 @@ fn problem(file: &Path, problem: impl ToString) -> Error {
     }
 }
 
-/// How a client's connections are made secure.
+/// The TLS settings of a client's connections.
 #[derive(Default)]
 pub(crate) struct Security(Option<Tls>);
 

@@ -1,4 +1,4 @@
-//! What the generated stubs send their calls through: endpoints in turn, attempts, and the token of
+//! The transport of the generated stubs: endpoints in turn, attempts, and the token of
 //! each call.
 
 use std::fmt;
@@ -19,8 +19,8 @@ use crate::login::{Login, Token, is_refused_token};
 
 /// The name of the field with the token.
 const TOKEN: &str = "token";
-/// How often a call is sent again that was refused for its token. Users and roles may change
-/// between a login and the next call; if they do so all the time, the caller gets the error.
+/// Maximum number of times that a call is repeated after its token was refused. Users and roles may
+/// change between a login and the next call; if they do so all the time, the caller gets the error.
 pub(crate) const REPEATS_MAX: usize = 2;
 
 /// Sends calls to the servers, each with the client's token if the client logs in. Cheap to clone.

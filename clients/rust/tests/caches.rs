@@ -95,7 +95,7 @@ async fn a_member_that_joins_replaces_one_of_the_same_name() {
         members.into_iter().collect::<Vec<_>>(),
         [("a".into(), "4".into())]
     );
-    // What the former one has put is no loss of the new one.
+    // A put of the former member is no loss of the new one.
     second.set("revoke").await.unwrap();
     assert_eq!(
         soon("the demand", events.next()).await,

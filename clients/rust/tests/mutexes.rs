@@ -98,7 +98,7 @@ async fn a_mutex_whose_key_was_deleted_is_waited_for_again() {
     held.release().await.unwrap();
     let again = soon("the mutex", waiter).await.unwrap().unwrap();
     assert!(again.token() > stolen.token());
-    // What was stolen releases nothing.
+    // Releasing the stolen mutex deletes nothing.
     stolen.release().await.unwrap();
     waiting(&client, "m", 1).await;
     again.release().await.unwrap();

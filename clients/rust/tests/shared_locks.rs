@@ -82,7 +82,7 @@ async fn a_writer_becomes_a_reader_and_not_the_other_way_round() {
         .unwrap();
 }
 
-/// What a session looks through, to forget the places that it does not use.
+/// Number of places from which on a session forgets those it does not use.
 const MANY_PLACES: usize = 70;
 
 #[tokio::test]

@@ -72,7 +72,7 @@ async fn transfers_keep_the_sum() {
                     tx.put(from, (source - 1).to_string());
                     let target = read(to).await?;
                     tx.put(to, (target + 1).to_string());
-                    // What it has written, it reads.
+                    // The body reads its own writes.
                     assert_eq!(read(to).await?, target + 1);
                     Ok(())
                 })

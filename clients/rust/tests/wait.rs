@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take on a busy machine.
+/// Time limit of every wait, for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Interval of looks at a condition that sends no notification.
 const POLL: Duration = Duration::from_millis(10);

@@ -66,7 +66,7 @@ impl Names {
         self.ended.contains(label)
     }
 
-    /// What is left at the end and should not be.
+    /// Leaks at the end.
     pub(super) fn leftover(&self) -> Option<(usize, String)> {
         if let Some((name, line)) = self.unused.iter().next() {
             return Some((*line, format!("`{name}` is not used later")));

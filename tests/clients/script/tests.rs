@@ -1,4 +1,4 @@
-//! What the language means, and what is wrong in a scenario that is refused.
+//! Meaning of the language, and error texts of refused scenarios.
 
 use super::*;
 

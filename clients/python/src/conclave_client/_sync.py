@@ -67,7 +67,7 @@ class Owner(Wrapper[aio.Owner]):
 
 
 class Lock(Owner):
-    """What can be locked: a mutex, or one side of a read-write lock.
+    """A mutex, or one side of a read-write lock.
 
     Reentrant: unlock as often as you have locked. `with` locks and unlocks.
     """
@@ -533,7 +533,7 @@ class Service(Wrapper[aio.Service]):
 
 
 class Transaction(Wrapper[aio.Transaction]):
-    """What the function of `Client.stm` reads and writes by. Reads are of one revision."""
+    """A transaction of `Client.stm`. All its reads are of one revision."""
 
     def get(self, key: Data) -> Optional[bytes]:
         """Returns a key's value, as the transaction has written it, or None if there is none."""

@@ -67,7 +67,7 @@ class TxnResult:
 
 
 class EventType(enum.Enum):
-    """What has happened to a key."""
+    """A change of a key."""
 
     PUT = "put"
     DELETE = "delete"

@@ -1,4 +1,4 @@
-//! What the workloads need of a library.
+//! The interface between the workloads and a library.
 
 use std::future::Future;
 
@@ -14,7 +14,7 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
 
     fn put(&mut self, key: String, value: Vec<u8>) -> impl Future<Output = Result<()>> + Send;
 
-    /// How many keys have this prefix.
+    /// Returns the number of keys with this prefix.
     fn count(&self, prefix: &str) -> impl Future<Output = Result<i64>> + Send;
 
     /// A contender of the mutex with a session of its own.

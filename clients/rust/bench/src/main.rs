@@ -71,7 +71,7 @@ struct Measured {
     bytes: u64,
 }
 
-/// What the workers of a workload share.
+/// State shared by the workers of a workload.
 #[derive(Default)]
 struct Shared {
     operations: AtomicU64,

@@ -21,7 +21,7 @@ use crate::watch::Watch;
 
 /// Changes that a listener may be behind.
 const CHANGES_MAX: usize = 1024;
-/// How often a server is asked how far the watch is, while someone waits for a revision.
+/// Interval of requests for the watch's progress, while someone waits for a revision.
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A copy of the keys below a prefix, which follows the store.

@@ -37,7 +37,7 @@ pub struct Service {
 pub struct Instance {
     /// Where it listens.
     pub address: String,
-    /// What else it says of itself.
+    /// Metadata of the instance.
     pub metadata: Value,
 }
 

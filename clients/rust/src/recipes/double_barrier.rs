@@ -107,7 +107,7 @@ impl DoubleBarrier {
 }
 
 impl Inside {
-    /// What is held: key and session.
+    /// The held key, with its session.
     pub fn held(&self) -> &Held {
         &self.held
     }

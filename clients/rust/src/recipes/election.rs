@@ -37,7 +37,7 @@ pub struct Election {
 /// A leader as others see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
-    /// What the leader has proclaimed.
+    /// The value that the leader has proclaimed.
     pub value: Bytes,
     /// The fencing token of the leadership.
     pub token: i64,
@@ -77,7 +77,7 @@ impl Election {
     /// the work is dropped at its next await.
     ///
     /// # Errors
-    /// Those of [`Election::campaign`] and of the work; [`Error::SessionLost`] if the leadership
+    /// Errors of [`Election::campaign`] and of the work; [`Error::SessionLost`] if the leadership
     /// ended before the work.
     pub async fn lead<T, F>(
         &self,
@@ -141,7 +141,7 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// What is held: key, token, guard and events.
+    /// The held key, with its token, guard and events.
     pub fn held(&self) -> &Held {
         &self.held
     }

@@ -90,7 +90,7 @@ impl Group {
 }
 
 impl Membership {
-    /// What is held: key, session and events.
+    /// The held key, with its session and events.
     pub fn held(&self) -> &Held {
         &self.held
     }

@@ -1,4 +1,4 @@
-//! What an owner is notified of: that it has lost what it held, or is asked to give it up.
+//! Notifications of an owner: of the loss of its key, and of demands to release it.
 
 use bytes::Bytes;
 

@@ -63,7 +63,7 @@ pub struct Item {
     done: bool,
 }
 
-/// What a look at the queue finds.
+/// The result of a look at the queue.
 enum Found {
     Item(KeyValue),
     /// No item before that time, in milliseconds since 1970, if there is one then.
@@ -274,7 +274,7 @@ impl<'a> Order<'a> {
 }
 
 impl Item {
-    /// What was put into the queue.
+    /// The value that was put into the queue.
     pub fn value(&self) -> &Bytes {
         &self.value
     }

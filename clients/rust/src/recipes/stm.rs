@@ -24,9 +24,9 @@ pub struct Transaction {
 struct State {
     /// The revision of the first read, at which all others are made.
     revision: i64,
-    /// What was read: the value and the mod revision, which is 0 if the key is absent.
+    /// Values that were read, with the mod revision, which is 0 if the key is absent.
     read: BTreeMap<Bytes, (Option<Bytes>, i64)>,
-    /// What is to be written; `None` deletes.
+    /// Values to be written; `None` deletes.
     written: BTreeMap<Bytes, Option<Bytes>>,
 }
 
@@ -49,7 +49,7 @@ struct State {
 /// ```
 ///
 /// # Errors
-/// Those of the body, after which nothing is written; [`Error::Maybe`] if the answer to the commit
+/// Errors of the body, after which nothing is written; [`Error::Maybe`] if the answer to the commit
 /// was lost.
 pub async fn stm<T, F>(client: &Client, mut body: impl FnMut(Transaction) -> F) -> Result<T, Error>
 where
@@ -99,7 +99,7 @@ impl Transaction {
         Ok(value)
     }
 
-    /// What the transaction has written, or has read before.
+    /// The value that the transaction has written, or has read before.
     fn known(&self, key: &Bytes) -> Option<Option<Bytes>> {
         let state = self.state();
         let written = state.written.get(key);

@@ -11,7 +11,7 @@ use crate::keys::Keys;
 use crate::session::Session;
 use crate::txn;
 
-/// Whom a contender waits for.
+/// The keys that a contender waits for.
 #[derive(Debug)]
 pub(super) struct Line {
     /// Where those are that it waits for.

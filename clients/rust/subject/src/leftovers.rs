@@ -1,4 +1,4 @@
-//! What the library has left in this process: tasks of the runtime and open sockets.
+//! Leftovers of the library in this process: tasks of the runtime and open sockets.
 
 use std::fs;
 

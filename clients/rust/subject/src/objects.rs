@@ -1,4 +1,4 @@
-//! What the requests have created, by name.
+//! Objects that requests have created, by name.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -25,7 +25,7 @@ pub(crate) struct Objects {
     running: Mutex<HashMap<String, CancellationToken>>,
 }
 
-/// What is kept until a request takes it.
+/// Objects that are kept until a request takes them.
 pub(crate) type Kept<T> = Arc<Mutex<Option<T>>>;
 
 /// Something with a name.
@@ -188,7 +188,7 @@ impl Objects {
         });
     }
 
-    /// What the library has left, and the same for people.
+    /// The library's leftovers: their number, and a list for people.
     pub(crate) fn leftovers(&self) -> Value {
         let tasks = leftovers::tasks(self.own_tasks.load(Ordering::SeqCst));
         let sockets: Vec<_> = leftovers::sockets()

@@ -20,7 +20,7 @@ mod sessions;
 mod transactions;
 mod watches;
 
-/// What an operation returns.
+/// The result of an operation.
 pub(crate) type Outcome = Result<Value, Failure>;
 
 /// Runs an operation.

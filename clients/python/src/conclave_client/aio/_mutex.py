@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Lock(Owner):
-    """What can be locked: a mutex, or one side of a read-write lock.
+    """A mutex, or one side of a read-write lock.
 
     Reentrant: unlock as often as you have locked. `async with` locks and unlocks.
     """

@@ -1,4 +1,4 @@
-"""What the handles of owners have in common."""
+"""The base of the owners' handles."""
 
 from __future__ import annotations
 

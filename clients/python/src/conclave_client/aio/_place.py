@@ -33,7 +33,7 @@ _REFUSED_PAUSE = 5.0
 
 
 class OwnerEvent(enum.Enum):
-    """What has happened to the owner of a key."""
+    """An event of the owner of a key."""
 
     LOST = "lost"
     """The key is gone, or the session is lost: what it guarded must be stopped."""

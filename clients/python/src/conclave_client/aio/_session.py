@@ -38,7 +38,7 @@ KeepAliveStream = Stream[rpc_pb2.LeaseKeepAliveRequest, rpc_pb2.LeaseKeepAliveRe
 
 
 class SessionState(enum.Enum):
-    """What is known of a session's lease."""
+    """The known state of a session's lease."""
 
     CONNECTED = "CONNECTED"
     """The lease is alive."""

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """What the function of `Client.stm` reads and writes by. Reads are of one revision."""
+    """A transaction of `Client.stm`. All its reads are of one revision."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -9,7 +9,7 @@ import java.util.concurrent.CompletableFuture;
 
 /** A copy of all keys with a prefix that follows them (K15). Reading it asks no server. */
 public final class Cache implements AutoCloseable {
-  /** What a listener is told, in the order of revisions. */
+  /** Notifications of changes, in the order of revisions. */
   public interface Listener {
     /**
      * A key was written.

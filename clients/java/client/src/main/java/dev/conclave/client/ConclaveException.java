@@ -10,7 +10,7 @@ import java.util.concurrent.ExecutionException;
 public final class ConclaveException extends RuntimeException {
   private static final long serialVersionUID = 1;
 
-  /** What the caller can do. */
+  /** The kind, which tells what the caller can do. */
   private final ErrorKind kind;
 
   /** The server's error, or null. */
@@ -111,7 +111,7 @@ public final class ConclaveException extends RuntimeException {
         ErrorKind.INVALID, null, false, false, 0, "the client failed: " + inner, inner);
   }
 
-  /** What a future has failed with that its user cancelled. */
+  /** The failure of a future that its user cancelled. */
   static final class Cancelled extends CancellationException {
     private static final long serialVersionUID = 1;
     private final boolean maybe;

@@ -75,7 +75,7 @@ public final class Election extends ElectionView {
         "campaigning", timeout, op -> place().acquire(op, Keys.bytes(value)).thenApply(Leadership::new));
   }
 
-  /** What runs while a candidate leads. */
+  /** A function that runs while a candidate leads. */
   @FunctionalInterface
   public interface Term<T> {
     /**

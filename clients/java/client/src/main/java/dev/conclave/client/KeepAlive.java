@@ -13,7 +13,7 @@ import java.util.concurrent.Future;
 
 /** Keeps one lease alive over a stream that moves between endpoints (S1). Belongs to the core's thread. */
 final class KeepAlive {
-  /** What comes of keeping alive. */
+  /** The outcome of a keep-alive. */
   interface Sink {
     /** The lease lives for so many seconds from a time not before {@code sent}. */
     void confirmed(long sent, long seconds);

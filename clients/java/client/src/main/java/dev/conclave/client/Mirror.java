@@ -18,7 +18,7 @@ import java.util.concurrent.ConcurrentSkipListMap;
  * it lists again and reports the differences. Belongs to the core's thread, except for reading.
  */
 final class Mirror {
-  /** What changes. */
+  /** Notifications of changes. */
   interface Sink {
     void put(KeyValue kv);
 

@@ -21,7 +21,7 @@ import java.util.concurrent.TimeUnit;
  * <p>Acquisition does not belong to the operation that began it: others of the same session may wait for it, too.
  */
 final class Place {
-  /** How a contender waits for its turn. */
+  /** The way in which a contender waits for its turn. */
   interface Turn {
     /** Completes when it has come; false if the own key has gone meanwhile. */
     CompletableFuture<Boolean> await(Op op, long revision);
@@ -84,7 +84,7 @@ final class Place {
         (op, revision) -> Contention.turn(session, op, prefix, own, revision));
   }
 
-  /** What the session holds here. */
+  /** The ownership of the session at this key. */
   Optional<Ownership> held() {
     return state == State.HELD && owned.isValid() ? Optional.of(owned) : Optional.empty();
   }

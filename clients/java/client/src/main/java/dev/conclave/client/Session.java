@@ -347,7 +347,7 @@ public final class Session implements AutoCloseable {
     return closing;
   }
 
-  // What recipes need. All on the core's thread.
+  // For recipes. All on the core's thread.
 
   Calls calls() {
     return calls;

@@ -15,7 +15,7 @@ import java.util.concurrent.atomic.AtomicReference;
 
 /** Transactions in memory (K16): see {@link Client#stm}. */
 public final class Stm {
-  /** What a transaction does. */
+  /** The body of a transaction. */
   @FunctionalInterface
   public interface Body<T> {
     /**

@@ -9,7 +9,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 
 /** A bidirectional stream to one server. Belongs to the core's thread. */
 final class StreamCall<Q, A> {
-  /** What comes of a stream. Nothing follows after {@code ended}, nor after {@link #cancel()}. */
+  /** Events of a stream. Nothing follows after {@code ended}, nor after {@link #cancel()}. */
   interface Handler<A> {
     void message(A message);
 

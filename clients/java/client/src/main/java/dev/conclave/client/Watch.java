@@ -17,7 +17,7 @@ import java.util.concurrent.CompletableFuture;
  * this watch and no other.
  */
 public final class Watch implements AutoCloseable {
-  /** What a listener is told. */
+  /** Notifications of a watch. */
   public interface Listener {
     /**
      * Receives events.

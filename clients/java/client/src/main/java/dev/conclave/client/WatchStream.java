@@ -23,7 +23,7 @@ final class WatchStream {
   /** Batches that a server may send before the consumer has taken any. */
   private static final int CREDIT = 64;
 
-  /** What a watch reports. Nothing follows after {@code ended}, nor after {@link #close()}. */
+  /** Events of a watch. Nothing follows after {@code ended}, nor after {@link #close()}. */
   interface Sink {
     /** The watch exists; {@code revision} is the store's. Reported once. */
     default void created(long revision) {}
@@ -38,7 +38,7 @@ final class WatchStream {
     void ended(ConclaveException why);
   }
 
-  /** What to watch. */
+  /** The watched range. */
   record Range(ByteString key, ByteString end, boolean previous, boolean puts, boolean deletes) {
     static Range key(ByteString key) {
       return new Range(Keys.key(key), ByteString.EMPTY, false, true, true);
