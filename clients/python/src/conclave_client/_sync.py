@@ -859,4 +859,3 @@ class Client(Wrapper[aio.Client]):
         """
 
         return self._entry.run(lambda: self._aio.stm(self._entry.in_thread(lambda inner: work(Transaction._wrap(self._entry, inner))), timeout=timeout))
-
