@@ -52,6 +52,7 @@ macro_rules! scenarios {
 scenarios! {
     in each language:
         a_barrier_holds_who_waits
+        a_barrier_is_not_held_twice
         a_broken_endpoint_is_not_dialled_in_a_loop
         a_cache_follows
         a_cache_has_no_gap_over_a_compaction
@@ -108,6 +109,9 @@ scenarios! {
         close_does_not_wait_for_silent_members
         elections_are_shared_with_the_api
         every_call_has_a_deadline
+        late_copies_of_a_lock_are_deleted
+        late_copies_of_claims_are_deleted
+        late_copies_undo_nothing
         locks_are_shared_with_the_api
         members_ask_for_a_certificate
         no_acknowledged_write_is_lost

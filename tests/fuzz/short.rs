@@ -108,8 +108,7 @@ fn short(name: &str) {
     }
     let kept = corpus::kept(name);
     run.all(&kept);
-    let seed = std::env::var("CONCLAVE_TEST_SEED");
-    let seed = seed.map_or(SEED, |seed| seed.parse().unwrap());
+    let seed = harness::variable("CONCLAVE_TEST_SEED").unwrap_or(SEED);
     println!(
         "{name}: {} inputs, then {} mutations of them with seed {seed}",
         kept.len(),

@@ -9,10 +9,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// Maximum number of bytes in flight in a forwarder, for each direction of a connection.
 pub(crate) const BUFFER_BYTES: usize = 64 << 10;
+
+/// How long a connection outlives its end at one side, if bytes were held on it: what arrives late
+/// is then served, as it is in a network, where the end comes after it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,11 +70,18 @@ async fn pump_both<F: Faults>(
     let _ = (dialled.set_nodelay(true), onward.set_nodelay(true));
     let (dialler_out, dialler_in) = dialled.into_split();
     let (target_out, target_in) = onward.into_split();
+    let requests = pump(dialler_out, target_in, ends, Way::Requests, faults.clone());
+    let answers = pump(target_out, dialler_in, ends, Way::Answers, faults.clone());
+    tokio::pin!(requests);
     // The end of either direction ends the connection. gRPC and etcd's peer protocol, all that
     // passes here, use both directions or none.
     tokio::select! {
-        ended = pump(dialler_out, target_in, ends, Way::Requests, faults.clone()) => ended,
-        ended = pump(target_out, dialler_in, ends, Way::Answers, faults.clone()) => ended,
+        ended = &mut requests => ended,
+        ended = answers => {
+            // If the side that dialled is gone, its bytes are still on their way.
+            let is_held = faults.borrow().hold(ends, Way::Requests);
+            if is_held { requests.await } else { ended }
+        }
     }
 }
 
@@ -83,13 +94,19 @@ async fn pump<F: Faults>(
     mut faults: watch::Receiver<F>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
+    let mut was_held = false;
     // When the bytes passed so far would have arrived on a slow line.
     let mut due = Instant::now();
     loop {
-        let length = reader.read(&mut buffer).await?;
+        // A connection that was reset has ended, too.
+        let length = reader.read(&mut buffer).await.unwrap_or(0);
         if length == 0 {
+            if was_held {
+                sleep(LINGER).await;
+            }
             return Ok(());
         }
+        was_held |= faults.borrow().hold(ends, way);
         let slow = {
             let free = faults.wait_for(|faults| !faults.hold(ends, way)).await;
             free.map_err(io::Error::other)?.bytes_per_second(ends, way)

@@ -28,7 +28,7 @@ use tower::{BoxError, Service};
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::connection::{Answering, Connection};
-use crate::effect::{Effect, Sent, Shape, shape};
+use crate::effect::{Effect, Sent, Shape, Unsettled, shape};
 use crate::rotation::{Endpoint, Rotation, SILENCE_MAX, chain};
 use crate::tasks::Tasks;
 
@@ -67,9 +67,9 @@ pub(crate) struct Served(pub(crate) usize);
 enum Attempt {
     /// An answer to return to the caller.
     Answered(Response<Body>),
-    /// An answer to return if there is no better one. The call was not executed, or can be
-    /// repeated.
-    Refused(Response<Body>),
+    /// An answer to return if there is no better one. The call was not executed, or, if `maybe`,
+    /// can be repeated.
+    Refused { answer: Response<Body>, maybe: bool },
     /// No answer. If `sent`, the call may have been executed.
     Failed { text: String, sent: bool },
 }
@@ -123,11 +123,19 @@ impl Calls {
             let attempt = timeout_at(call.until, self.attempt(&endpoint, call, &mut sent)).await;
             match attempt {
                 Ok(Attempt::Answered(answer)) => return Ok(answer),
-                Ok(Attempt::Refused(answer)) => refusal = Some(answer),
+                Ok(Attempt::Refused { answer, maybe }) => {
+                    refusal = Some(answer);
+                    if maybe {
+                        call.unsettle();
+                    }
+                }
                 Ok(Attempt::Failed { text, sent }) => {
                     (failure, refusal) = (text, None);
                     may_have_happened |= sent;
                     call.mark(may_have_happened);
+                    if sent {
+                        call.unsettle();
+                    }
                     if sent && !call.effect.may_repeat() {
                         break;
                     }
@@ -268,6 +276,13 @@ impl Call {
         }
     }
 
+    /// Notes for the caller that an attempt may still be executed, whatever the next one's answer.
+    fn unsettle(&self) {
+        if let Some(unsettled) = self.parts.extensions.get::<Unsettled>() {
+            unsettled.set();
+        }
+    }
+
     /// The request, with the time that is left.
     fn request(&self) -> Request<Body> {
         let mut parts = self.parts.clone();
@@ -304,17 +319,17 @@ fn judge(answer: Response<Body>, effect: Effect) -> Attempt {
         .extensions()
         .get::<Status>()
         .expect("it was just added");
+    // What it says of the call: whether it may have been executed.
     let refused = match ApiError::from_text(status.message()) {
-        _ if status.code() == Code::Ok => false,
+        _ if status.code() == Code::Ok => None,
         // The answer to a question, not a failure.
-        Some(ApiError::ElectionNoLeader) => false,
-        Some(error) if error.is_retriable() => effect.may_repeat() || !error.may_have_happened(),
-        Some(_) => false,
-        None => status.code() == Code::Unavailable && effect.may_repeat(),
+        Some(ApiError::ElectionNoLeader) => None,
+        Some(error) => error.is_retriable().then(|| error.may_have_happened()),
+        None => (status.code() == Code::Unavailable).then_some(true),
     };
     match refused {
-        true => Attempt::Refused(answer),
-        false => Attempt::Answered(answer),
+        Some(maybe) if effect.may_repeat() || !maybe => Attempt::Refused { answer, maybe },
+        _ => Attempt::Answered(answer),
     }
 }
 

@@ -10,8 +10,8 @@ pub(crate) enum Effect {
     Read,
     /// Changes the store: sent again only if it was provably not executed (R3).
     Write,
-    /// Changes the store in the same way however often it is executed, so it is repeated like a
-    /// read. Its error still says that it may have happened.
+    /// Changes the store in the same way however often it is executed, and however late (R8), so it
+    /// is repeated like a read. Its error still says that it may have happened.
     Repeatable,
 }
 
@@ -29,6 +29,21 @@ pub(crate) struct Sent(Arc<AtomicBool>);
 impl Sent {
     pub(crate) fn set(&self, sent: bool) {
         self.0.store(sent, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A request extension that records whether an earlier attempt of an answered call may still be
+/// executed: it was sent, and it is not known what became of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unsettled(Arc<AtomicBool>);
+
+impl Unsettled {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_set(&self) -> bool {

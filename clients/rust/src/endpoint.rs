@@ -29,12 +29,13 @@ impl Target {
     /// [`Error::Endpoint`], which names the endpoint and what is wrong with it.
     pub(crate) fn parse(text: &str, has_tls: bool) -> Result<Self, Error> {
         let bad = |problem: &str| Error::Endpoint(format!("{text:?} {problem}"));
-        let (scheme, rest) = match text.split_once("://") {
-            Some((scheme, rest)) => (scheme, rest),
-            None if has_tls => ("https", text),
-            None => ("http", text),
+        let trimmed = text.trim();
+        let (scheme, rest) = match trimmed.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None if has_tls => ("https".to_owned(), trimmed),
+            None => ("http".to_owned(), trimmed),
         };
-        let is_secure = match scheme {
+        let is_secure = match scheme.as_str() {
             "http" | "unix" => false,
             "https" | "unixs" => true,
             _ => {
@@ -48,8 +49,8 @@ impl Target {
             return Err(bad("needs the CA to trust: see Options::tls"));
         }
         if scheme.starts_with("unix") {
-            if !rest.starts_with('/') {
-                return Err(bad("needs an absolute path: unix:///path"));
+            if !rest.starts_with('/') || rest.ends_with('/') {
+                return Err(bad("needs the absolute path of a socket: unix:///path"));
             }
             return Ok(Self {
                 address: Address::Unix(rest.into()),
@@ -102,7 +103,12 @@ mod tests {
     fn all_forms_are_read() {
         for (text, has_tls, address, is_secure) in [
             ("http://10.0.0.1:2379", false, tcp("10.0.0.1", 2379), false),
-            ("http://10.0.0.1:2379/", true, tcp("10.0.0.1", 2379), false),
+            (
+                " HTTP://10.0.0.1:2379/ ",
+                true,
+                tcp("10.0.0.1", 2379),
+                false,
+            ),
             ("https://a.example:1", true, tcp("a.example", 1), true),
             ("http://[::1]:2379", false, tcp("::1", 2379), false),
             ("a.example:2379", false, tcp("a.example", 2379), false),
@@ -142,6 +148,8 @@ mod tests {
             "http://user@10.0.0.1:2379",
             "htp://10.0.0.1:2379",
             "unix://relative",
+            "unix:///",
+            "   ",
             "https://10.0.0.1:2379",
             "http://a b:2379",
         ] {

@@ -192,12 +192,9 @@ impl Error {
             (_, Code::DeadlineExceeded) => Self::Deadline(text()),
             (Some(error), _) => Self::Api(error),
             // The time limit of a server of tonic, which has the call's deadline from us.
-            (None, Code::Cancelled) if is_write => Self::Maybe(text()),
-            (None, Code::Cancelled) => Self::Deadline(text()),
-            (None, Code::Unavailable | Code::Unknown | Code::Internal) if is_write => {
-                Self::Maybe(text())
-            }
-            (None, Code::Unavailable | Code::Unknown | Code::Internal) => Self::Unavailable(text()),
+            (None, Code::Cancelled) if !is_write => Self::Deadline(text()),
+            (None, code) if is_without_answer(code) && is_write => Self::Maybe(text()),
+            (None, code) if is_without_answer(code) => Self::Unavailable(text()),
             (None, _) => Self::Status(Box::new(status)),
         }
     }
@@ -213,6 +210,20 @@ impl Error {
             None => Self::WatchCanceled(reason.to_owned()),
         }
     }
+}
+
+/// True if a status with this code, when it is not in the API's table, does not say whether the
+/// call was executed.
+const fn is_without_answer(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::Unknown
+            | Code::Internal
+            | Code::Aborted
+            | Code::DataLoss
+            | Code::Cancelled
+    )
 }
 
 const UNAVAILABLE: conclave_proto::errors::Code = conclave_proto::errors::Code::Unavailable;
@@ -231,11 +242,18 @@ mod tests {
     #[test]
     fn a_status_outside_the_table_is_judged_by_its_code_and_by_the_call() {
         let kind = |status: Status, effect| Error::of_call(status, effect).kind();
-        for code in [Code::Unavailable, Code::Unknown, Code::Internal] {
+        let no_answers = [Code::Unavailable, Code::Unknown, Code::Internal];
+        for code in no_answers
+            .into_iter()
+            .chain([Code::Aborted, Code::DataLoss])
+        {
             let status = Status::new(code, "connection reset");
             assert_eq!(kind(status.clone(), Effect::Write), ErrorKind::Maybe);
             assert_eq!(kind(status, Effect::Read), ErrorKind::Unavailable);
         }
+        let gone = Status::new(Code::Cancelled, "operation was canceled");
+        assert_eq!(kind(gone.clone(), Effect::Write), ErrorKind::Maybe);
+        assert_eq!(kind(gone, Effect::Read), ErrorKind::Deadline);
         let refused = Status::new(Code::Unimplemented, "no such method");
         assert_eq!(kind(refused, Effect::Write), ErrorKind::Api);
         let late = Status::from(ApiError::DeadlineExceeded);

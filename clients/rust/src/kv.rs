@@ -1,6 +1,7 @@
 //! Reading and writing keys.
 
 use bytes::Bytes;
+use tonic::Request;
 
 use crate::Error;
 use crate::api::kv_client::KvClient;
@@ -10,7 +11,7 @@ use crate::api::{
     RangeRequest, RangeResponse, RequestOp, TxnRequest, TxnResponse,
 };
 use crate::client::Client;
-use crate::effect::Effect;
+use crate::effect::{Effect, Unsettled};
 use crate::keys::Keys;
 use crate::transport::Transport;
 
@@ -86,16 +87,35 @@ impl Client {
         self.txn_as(request, effect).await
     }
 
-    /// Runs a transaction that has the same outcome however often it is executed.
+    /// Runs a transaction with this effect.
     pub(crate) async fn txn_as(
         &self,
         request: TxnRequest,
         effect: Effect,
     ) -> Result<TxnResponse, Error> {
+        self.txn_noting(request, effect, &Unsettled::default())
+            .await
+    }
+
+    /// [`Client::txn_as`], which sets `unsettled` if an attempt without an answer may be executed
+    /// after the one that was answered.
+    pub(crate) async fn txn_noting(
+        &self,
+        request: TxnRequest,
+        effect: Effect,
+        unsettled: &Unsettled,
+    ) -> Result<TxnResponse, Error> {
         let operations = request.success.iter().chain(&request.failure);
         operations.filter_map(key).try_for_each(not_empty)?;
-        let send = async |mut kv: Kv, request| kv.txn(request).await;
-        self.call(self.kv(), request, effect, send).await
+        let send = async |mut kv: Kv, mut request: Request<TxnRequest>| {
+            request.extensions_mut().insert(unsettled.clone());
+            kv.txn(request).await
+        };
+        let outcome = self.call(self.kv(), request, effect, send).await;
+        if outcome.as_ref().is_err_and(Error::may_have_happened) {
+            unsettled.set();
+        }
+        outcome
     }
 
     /// Compacts the history before `revision`. With `physical`, returns when its space has been

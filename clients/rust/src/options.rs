@@ -198,6 +198,8 @@ mod tests {
                 "COMMAND_TIMEOUT",
             ),
             (&[("ETCDCTL_COMMAND_TIMEOUT", "0s")], "COMMAND_TIMEOUT"),
+            // Seconds or milliseconds?
+            (&[("ETCDCTL_COMMAND_TIMEOUT", "5")], "COMMAND_TIMEOUT"),
             (&[("ETCDCTL_USER", "alice")], "PASSWORD"),
             (&[("ETCDCTL_CERT", "a.pem")], "CACERT"),
             (

@@ -24,6 +24,7 @@ mod group;
 mod held;
 mod key_state;
 mod latch;
+mod late;
 mod leader_latch;
 mod mutex;
 mod once;

@@ -3,7 +3,7 @@
 //! One task for each session keeps its lease alive, on one stream after another, and watches the
 //! clock. The same task revokes the lease when the session is closed or dropped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -91,6 +91,8 @@ struct Shared {
     client: Client,
     lease: Arc<Lease>,
     places: Places,
+    /// The keys that are watched for late copies of their puts.
+    watched: Mutex<HashSet<Bytes>>,
     next_number: AtomicU64,
     end: CancellationToken,
     _drop: DropGuard,
@@ -132,6 +134,7 @@ impl Session {
             client,
             lease,
             places: Places::default(),
+            watched: Mutex::default(),
             next_number: AtomicU64::new(0),
             _drop: end.clone().drop_guard(),
             end,
@@ -218,6 +221,17 @@ impl Session {
             });
         }
         Arc::clone(places.entry(key.clone()).or_default())
+    }
+
+    /// True if the key was not watched for late copies of its put before. It then is.
+    pub(crate) fn is_first_watch(&self, key: &Bytes) -> bool {
+        let watched = self.shared.watched.lock();
+        let mut watched = watched.unwrap_or_else(PoisonError::into_inner);
+        watched.insert(key.clone())
+    }
+
+    pub(crate) fn lease(&self) -> Arc<Lease> {
+        Arc::clone(&self.shared.lease)
     }
 
     /// A number that the session gives once.

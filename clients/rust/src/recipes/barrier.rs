@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::key_state::wait_until;
 use crate::Error;
 use crate::client::Client;
-use crate::effect::Effect;
 use crate::txn;
 
 /// A barrier: whoever waits goes on when it is released. It holds while its key exists, whatever
@@ -38,17 +37,23 @@ impl Barrier {
     }
 
     /// Makes the barrier hold. One that holds already goes on holding.
+    ///
+    /// # Errors
+    /// [`Error::Maybe`] if the answer was lost: it is not sent again, because the first attempt
+    /// could then be executed after a release.
     pub async fn hold(&self) -> Result<(), Error> {
         let put = txn::put(self.name.clone(), "");
         let request = txn::when([txn::absent(self.name.clone())], [put]);
-        self.client.txn_as(request, Effect::Repeatable).await?;
+        self.client.txn(request).await?;
         Ok(())
     }
 
     /// Lets those who wait go on.
+    ///
+    /// # Errors
+    /// As [`Barrier::hold`].
     pub async fn release(&self) -> Result<(), Error> {
-        let request = txn::when([], [txn::delete(self.name.clone())]);
-        self.client.txn_as(request, Effect::Repeatable).await?;
+        self.client.delete(self.name.clone()).await?;
         Ok(())
     }
 

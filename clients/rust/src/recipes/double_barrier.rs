@@ -10,9 +10,9 @@ use super::held::{Contender, Entered, Held};
 use super::key_state::wait_until;
 use super::mutex::{check_name, join};
 use super::persist::{persist, persist_read, persist_txn};
-use super::turn::{deleted, in_order};
+use super::turn::{self, deleted, in_order};
 use crate::Error;
-use crate::api::RangeRequest;
+use crate::api::{KeyValue, RangeRequest};
 use crate::keys::Keys;
 use crate::session::Session;
 use crate::txn;
@@ -77,13 +77,28 @@ impl DoubleBarrier {
             count_only: true,
             ..Keys::prefix(self.waiters()).into_range()
         });
-        let counting = txn::when([], [count]);
-        let counting = self.session.until_ended(persist_read(client, &counting));
-        let [waiters] = txn::reads(counting.await?)?;
         let ready = self.ready();
+        let counting = txn::when([], [count, txn::get(ready.clone())]);
+        let counting = self.session.until_ended(persist_read(client, &counting));
+        let [waiters, last] = txn::reads(counting.await?)?;
         if usize::try_from(waiters.count).is_ok_and(|waiters| waiters >= self.count) {
-            let put = txn::when([], [txn::put(ready, "")]);
-            persist_txn(&self.session, &put).await?;
+            // Nor may another attempt, which is executed late, let in the next round.
+            let last = last.kvs.first().map_or(0, |kv| kv.mod_revision);
+            let own = contender.key().clone();
+            let guards = [
+                txn::unchanged(ready.clone(), last),
+                txn::owner(own.clone(), contender.token()),
+            ];
+            let put = txn::when_else(guards, [txn::put(ready, "")], [txn::get(own)]);
+            let put = persist_txn(&self.session, &put).await?;
+            if !put.succeeded {
+                // Another one has let in all.
+                let [own] = txn::reads(put)?;
+                let is_own = |kv: &KeyValue| kv.create_revision == contender.token();
+                if !own.kvs.first().is_some_and(is_own) {
+                    return Err(turn::gone());
+                }
+            }
         } else {
             let entered = contender.token();
             let is_ready = wait_until(client, &ready, |kv| {

@@ -7,13 +7,12 @@ use bytes::Bytes;
 
 use super::held::{Contender, Entered, Held};
 use super::mutex::{check_name, join};
-use super::persist::{persist, persist_txn};
+use super::persist::persist;
 use super::turn::{Line, in_order};
 use crate::Error;
 use crate::api::{EventType, KeyValue};
 use crate::client::Client;
 use crate::session::Session;
-use crate::txn;
 use crate::watch::Watch;
 
 /// An election: the session whose key is the oldest below `{name}/` leads.
@@ -161,16 +160,7 @@ impl Leadership {
     /// # Errors
     /// [`Error::SessionLost`] if the session does not lead any more.
     pub async fn proclaim(&self, value: impl Into<Bytes>) -> Result<(), Error> {
-        let session = self.held.session();
-        let put = txn::put_leased(self.held.key().clone(), value, session.id());
-        let request = txn::when([self.held.guard()], [put]);
-        let proclaiming = persist_txn(session, &request);
-        match super::within(session.client().deadline(), proclaiming).await {
-            Ok(response) if response.succeeded => Ok(()),
-            Ok(_) => Err(Error::SessionLost),
-            Err(Error::Deadline(text)) => Err(Error::Maybe(text)),
-            Err(error) => Err(error),
-        }
+        self.held.set(value.into()).await
     }
 
     /// Resigns, so that the next candidate leads.

@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::cache::Cache;
-use super::held::{Contender, Entered, Held, is_ours};
+use super::held::{Contender, Entered, Held};
 use super::mutex::check_name;
-use super::persist::persist_txn;
 use crate::Error;
 use crate::client::Client;
 use crate::keys::Keys;
 use crate::session::Session;
-use crate::txn;
 
 /// A group: each member is a key with a value, which goes with the member's session.
 ///
@@ -100,13 +98,7 @@ impl Membership {
     /// # Errors
     /// [`Error::SessionLost`] if it is no member any more.
     pub async fn set(&self, value: impl Into<Bytes>) -> Result<(), Error> {
-        let (session, key) = (self.held.session(), self.held.key());
-        let put = txn::put_leased(key.clone(), value, session.id());
-        let request = txn::when(is_ours(session, key, self.held.token()), [put]);
-        match persist_txn(session, &request).await?.succeeded {
-            true => Ok(()),
-            false => Err(Error::SessionLost),
-        }
+        self.held.set(value.into()).await
     }
 
     /// Leaves the group.

@@ -4,16 +4,20 @@
 //! until it holds the key or has deleted it, and by the release of the key. So the deletion of one
 //! attempt cannot hit the next one.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
 
+use super::late;
 use super::owner_events::{OwnerEvent, OwnerEvents};
-use super::persist::{persist_read, persist_txn};
+use super::persist::{persist_noting, persist_read, persist_txn};
 use super::rwlock;
 use super::turn::{self, Line};
 use crate::Error;
-use crate::api::Compare;
+use crate::api::{Compare, KeyValue};
+use crate::effect::Unsettled;
 use crate::session::{Part, Place, Session};
 use crate::txn;
 
@@ -24,6 +28,8 @@ pub struct Held {
     session: Session,
     key: Bytes,
     token: i64,
+    /// The key's mod revision after the last change of its value, or 0: not known.
+    changed: AtomicI64,
     released: bool,
 }
 
@@ -209,16 +215,18 @@ impl Drop for Contender {
             return;
         };
         let (session, key) = (self.session.clone(), self.key.clone());
-        let putting = self.putting.take();
+        let (putting, mut token) = (self.putting.take(), self.token);
         self.session.client().spawn_farewell(async move {
-            if let Some(putting) = putting {
-                let _ = putting.await;
+            if let Some(putting) = putting
+                && let Ok(Some(Ok(entered))) = putting.await
+            {
+                token = entered;
             }
-            // Its create revision may be unknown, and it may be another session's.
-            let is_ours = txn::leased(key.clone(), session.id());
-            let request = txn::when([is_ours], [txn::delete(key)]);
-            // If the session ends, its keys go with it.
-            let _ = persist_txn(&session, &request).await;
+            // If it was not entered, there is no key, or only late copies. If the session ends, its
+            // keys go with it.
+            if token != 0 {
+                let _ = delete(&session, &key, token).await;
+            }
             drop(place);
         });
     }
@@ -230,6 +238,7 @@ impl Held {
             session: session.clone(),
             key,
             token,
+            changed: AtomicI64::new(0),
             released: false,
         }
     }
@@ -276,6 +285,44 @@ impl Held {
         }
     }
 
+    /// Changes the key's value, within the client's deadline.
+    ///
+    /// Each attempt is guarded by the last change, so that one that is executed late does not undo
+    /// a later one.
+    pub(super) async fn set(&self, value: Bytes) -> Result<(), Error> {
+        let session = &self.session;
+        let setting = async {
+            let put = txn::put_leased(self.key.clone(), value.clone(), session.id());
+            let mut changed = self.changed.load(Ordering::Relaxed);
+            loop {
+                let is_ours = is_ours(session, &self.key, self.token).into_iter();
+                let guards = is_ours.chain([txn::unchanged(self.key.clone(), changed)]);
+                let get = txn::get(self.key.clone());
+                let request = txn::when_else(guards, [put.clone()], [get]);
+                let response = persist_txn(session, &request).await?;
+                if response.succeeded {
+                    let revision = txn::revision(&response);
+                    self.changed.store(revision, Ordering::Relaxed);
+                    return Ok(());
+                }
+                let [present] = txn::reads(response)?;
+                let is_own =
+                    |kv: &&KeyValue| kv.create_revision == self.token && kv.lease == session.id();
+                let own = present.kvs.iter().find(is_own).ok_or(Error::SessionLost)?;
+                changed = own.mod_revision;
+                // An attempt that was executed without an answer.
+                if own.value == value {
+                    self.changed.store(changed, Ordering::Relaxed);
+                    return Ok(());
+                }
+            }
+        };
+        match super::within(session.client().deadline(), setting).await {
+            Err(Error::Deadline(text)) => Err(Error::Maybe(text)),
+            outcome => outcome,
+        }
+    }
+
     /// Releases it. What was locked several times is released as often. After an error the release
     /// goes on in the background.
     pub async fn release(mut self) -> Result<(), Error> {
@@ -301,26 +348,60 @@ impl Drop for Held {
 }
 
 /// Puts a contender's key, and returns its create revision.
+///
+/// Each attempt is guarded by the key's last change, so that one of them is executed, and a late
+/// copy changes nothing while the key exists. Late copies after its deletion are deleted.
 async fn put(
     session: Session,
     key: Bytes,
     value: Bytes,
     compare: Option<Compare>,
 ) -> Result<i64, Error> {
-    // If an attempt was executed without an answer, the next one finds the key, and keeps its
-    // create revision.
-    let put = txn::put_leased(key.clone(), value, session.id());
-    let get = txn::get(key.clone());
-    let request = txn::when_else(compare, [put, get.clone()], [get]);
-    let response = persist_txn(&session, &request).await?;
-    let succeeded = response.succeeded;
-    let [own] = txn::reads(response)?;
-    if !succeeded {
-        return Err(holds_another_part(&key));
+    let unsettled = Unsettled::default();
+    let entered = put_once(&session, &key, value, compare, &unsettled).await;
+    if unsettled.is_set() {
+        late::delete_copies(&session, &key);
     }
-    let own = own.kvs.first();
-    let own = own.ok_or(Error::Protocol("a key that was just put is missing"))?;
-    Ok(own.create_revision)
+    entered
+}
+
+async fn put_once(
+    session: &Session,
+    key: &Bytes,
+    value: Bytes,
+    compare: Option<Compare>,
+    unsettled: &Unsettled,
+) -> Result<i64, Error> {
+    let put = txn::put_leased(key.clone(), value.clone(), session.id());
+    let get = txn::get(key.clone());
+    // The key's mod revision: there is none, as far as is known.
+    let mut changed = 0;
+    loop {
+        let guards = [txn::unchanged(key.clone(), changed)].into_iter();
+        let guards = guards.chain(compare.clone());
+        let request = txn::when_else(guards, [put.clone(), get.clone()], [get.clone()]);
+        let response = persist_noting(session, &request, unsettled).await?;
+        let succeeded = response.succeeded;
+        let [present] = txn::reads(response)?;
+        match present.kvs.first() {
+            Some(own) if succeeded => return Ok(own.create_revision),
+            // An attempt that was executed without an answer, or a late copy.
+            Some(own) if own.lease == session.id() && own.value == value => {
+                if let Some(compare) = compare {
+                    let request = txn::when([compare], []);
+                    let read = persist_read(session.client(), &request);
+                    if !session.until_ended(read).await?.succeeded {
+                        return Err(holds_another_part(key));
+                    }
+                }
+                return Ok(own.create_revision);
+            }
+            // It is replaced.
+            Some(other) if other.mod_revision != changed => changed = other.mod_revision,
+            None if changed != 0 => changed = 0,
+            _ => return Err(holds_another_part(key)),
+        }
+    }
 }
 
 fn holds_another_part(key: &Bytes) -> Error {

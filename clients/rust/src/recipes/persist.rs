@@ -6,7 +6,7 @@ use crate::Error;
 use crate::api::{TxnRequest, TxnResponse};
 use crate::backoff::Backoff;
 use crate::client::Client;
-use crate::effect::Effect;
+use crate::effect::{Effect, Unsettled};
 use crate::session::Session;
 
 /// Repeats a step that has the same outcome however often it is done, while another attempt can
@@ -29,11 +29,18 @@ pub(super) async fn persist_txn(
     session: &Session,
     request: &TxnRequest,
 ) -> Result<TxnResponse, Error> {
-    session
-        .until_ended(persist(|| {
-            session.client().txn_as(request.clone(), Effect::Repeatable)
-        }))
-        .await
+    persist_noting(session, request, &Unsettled::default()).await
+}
+
+/// [`persist_txn`], which sets `unsettled` if another attempt may be executed after it.
+pub(super) async fn persist_noting(
+    session: &Session,
+    request: &TxnRequest,
+    unsettled: &Unsettled,
+) -> Result<TxnResponse, Error> {
+    let client = session.client();
+    let step = || client.txn_noting(request.clone(), Effect::Repeatable, unsettled);
+    session.until_ended(persist(step)).await
 }
 
 /// Repeats a read.

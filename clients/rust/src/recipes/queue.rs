@@ -17,13 +17,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use tokio::time::sleep;
 
+use super::late;
 use super::mutex::{check_name, join};
-use super::persist::{persist, persist_txn};
+use super::persist::{persist, persist_noting, persist_txn};
 use super::turn::in_order;
 use crate::Error;
 use crate::api::{EventType, KeyValue, RangeRequest};
 use crate::client::Client;
-use crate::effect::Effect;
+use crate::effect::{Effect, Unsettled};
 use crate::keys::Keys;
 use crate::session::Session;
 use crate::txn;
@@ -223,10 +224,17 @@ impl Queue {
             ],
             [txn::get(claim.clone())],
         );
-        let [present] = txn::reads(persist_txn(&session, &request).await?)?;
+        let unsettled = Unsettled::default();
+        let claiming = persist_noting(&session, &request, &unsettled).await;
+        let outcome = claiming.and_then(txn::reads);
         // An attempt that was executed without an answer has left the mark.
-        let ours = present.kvs.into_iter().find(|kv| kv.value == mark);
-        Ok(ours.map(|kv| Item {
+        let ours = outcome.map(|[present]| present.kvs.into_iter().find(|kv| kv.value == mark));
+        if unsettled.is_set() {
+            let made = ours.as_ref().ok().and_then(Option::as_ref);
+            let token = made.map_or(0, |kv| kv.create_revision);
+            late::delete_copies_of_claim(&session, &claim, mark, token);
+        }
+        Ok(ours?.map(|kv| Item {
             session,
             value: item.value,
             item: item.key,

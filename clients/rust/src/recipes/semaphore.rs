@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::held::{Contender, Entered, Held};
 use super::mutex::{check_name, join};
 use super::persist::persist;
-use super::turn::in_order;
+use super::turn::{gone, in_order};
 use crate::Error;
 use crate::api::{EventType, KeyValue};
 use crate::keys::Keys;
@@ -101,8 +101,7 @@ impl Semaphore {
         let (found, revision) = self.session.until_ended(read).await?;
         let is_own = |kv: &KeyValue| kv.key == contender.key();
         let Some(index) = found.iter().position(is_own) else {
-            let gone = "the wait, whose key was deleted by someone else,";
-            return Err(Error::Closed(gone));
+            return Err(gone());
         };
         let own = self.permits.to_string();
         let holders = found.iter().take(self.permits);

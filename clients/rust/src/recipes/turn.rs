@@ -44,6 +44,11 @@ pub(super) async fn wait(
     Ok(())
 }
 
+/// The error of a contender whose key is gone, though its session is alive.
+pub(super) const fn gone() -> Error {
+    Error::Closed("the wait, whose key was deleted by someone else,")
+}
+
 /// Returns the key before `token` in the line, and the revision at which it was there.
 pub(super) async fn before(
     session: &Session,
@@ -68,9 +73,7 @@ pub(super) async fn before(
     let response = session.until_ended(persist_read(session.client(), &request));
     let response = response.await?;
     if !response.succeeded {
-        return Err(Error::Closed(
-            "the wait, whose key was deleted by someone else,",
-        ));
+        return Err(gone());
     }
     let revision = txn::revision(&response);
     let found = response.responses.into_iter().filter_map(|op| op.response);
