@@ -9,6 +9,7 @@ import uuid
 from types import TracebackType
 from typing import Any, AsyncIterator, Callable, Coroutine, List, Optional, Type, TypeVar
 
+from conclave_client import api
 from conclave_client._background import leftovers
 from conclave_client._connection import Connection
 from conclave_client.aio import Client
@@ -120,6 +121,46 @@ class Proxy:
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()
+
+
+class Copies:
+    """Copies of all transactions that recipes may send again, to be executed late (R8).
+
+    The recipes learn that the fate of an attempt is unknown, as if it hung in a connection.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._core = client._started()
+        self._call = self._core.call
+        self._copies: List[Any] = []
+        self._core.call = self._record  # type: ignore[method-assign]
+
+    async def _record(self, method: Any, request: Any, *args: Any, **options: Any) -> Any:
+        response = await self._call(method, request, *args, **options)
+        fate = options.get("fate")
+        if fate is not None:
+            fate.unsettled = True
+            self._copies.append(request)
+        return response
+
+    async def arrive(self) -> None:
+        """Executes the copies."""
+        copies, self._copies = self._copies, []
+        assert copies
+        for request in copies:
+            await self._call(api.methods.KV_TXN, request)
+
+
+async def aim(client: Client, url: str) -> None:
+    """Connects to an endpoint, and lets the next call begin there."""
+    rotation = client._started().rotation
+
+    def is_next() -> bool:
+        endpoint = rotation.endpoints[rotation._turn % len(rotation.endpoints)]
+        return endpoint.url == url and endpoint.in_rotation and endpoint._connection is not None
+
+    while not is_next():
+        await client.get("a")
 
 
 def closes_connections(client: Client, count: int) -> List[Connection]:

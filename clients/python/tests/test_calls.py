@@ -6,11 +6,13 @@ import asyncio
 import time
 from typing import Any, Coroutine
 
+import grpc
 import pytest
 from servers import Cluster, free_port
-from support import Proxy, answering, closes_connections, run, soon, unique, until
+from support import Proxy, aim, answering, closes_connections, run, soon, unique, until
 
-from conclave_client import errors, ops
+from conclave_client import api, errors, ops
+from conclave_client._calls import Fate
 from conclave_client.aio import Client, Session
 from conclave_client.types import GetResult
 
@@ -163,16 +165,59 @@ def test_a_write_that_was_sent_may_have_happened(cluster: Cluster) -> None:
         key = unique()
         async with Proxy(cluster.members[0].port) as proxy:
             async with Client([proxy.url, *cluster.endpoints]) as client:
-                await asyncio.gather(*(client.get("a") for _ in range(4)))
-                core = client._started()
-                while core.rotation.endpoints[core.rotation._turn % 2].url != proxy.url:
-                    await client.get("a")
+                await aim(client, proxy.url)
                 proxy.hold()
                 with pytest.raises(errors.MaybeHappenedError) as caught:
                     await client.put(key, "1", timeout=0.5)
                 assert caught.value.maybe
 
     run(test())
+
+
+def test_a_write_that_can_be_sent_again(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Proxy(cluster.members[0].port) as proxy:
+            async with Client([proxy.url, *cluster.endpoints]) as client:
+                core = client._started()
+                request = api.rpc.PutRequest(key=unique().encode())
+
+                async def put() -> bool:
+                    fate = Fate()
+                    await soon(core.call(api.methods.KV_PUT, request, fate=fate))
+                    return fate.unsettled
+
+                assert not await put()
+                closes_connections(client, 1)
+                assert not await put()
+                # The connection breaks, or the endpoint is silent.
+                for then in (proxy.cut, lambda: None):
+                    await aim(client, proxy.url)
+                    proxy.hold()
+                    putting = asyncio.ensure_future(put())
+                    await until(lambda: proxy.kept, "the request is on its way")
+                    then()
+                    assert await putting
+                    proxy.pass_on()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("codes", "write", "read"),
+    [
+        ("UNAVAILABLE UNKNOWN INTERNAL ABORTED DATA_LOSS", "maybe", "unavailable"),
+        ("DEADLINE_EXCEEDED CANCELLED", "maybe", "deadline"),
+        ("UNIMPLEMENTED RESOURCE_EXHAUSTED", "api", "api"),
+    ],
+)
+def test_a_status_outside_the_table_is_judged_by_its_code(
+    codes: str, write: str, read: str
+) -> None:
+    for code in codes.split():
+        for is_write, kind in ((True, write), (False, read)):
+            error = errors.from_status(grpc.StatusCode[code], "no such text", write=is_write)
+            assert (error.kind, error.name) == (kind, ""), code
+            assert error.maybe is (kind == "maybe"), code
 
 
 def test_a_write_on_a_connection_that_breaks_may_have_happened(cluster: Cluster) -> None:

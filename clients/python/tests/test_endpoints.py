@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Mapping
+from typing import Mapping, Optional
 
 import pytest
 
 from conclave_client import Tls, errors
-from conclave_client._environment import duration, options_from_env
+from conclave_client._environment import options_from_env
 from conclave_client._targets import parse_endpoints
 from conclave_client.aio import Client
 
@@ -23,6 +23,9 @@ from conclave_client.aio import Client
         ("unix:///run/conclave.sock", "unix:///run/conclave.sock"),
         ("unix:///run/a%20?#b.sock", "unix:///run/a%2520%3F%23b.sock"),
         ("unix:///" + 106 * "a", "unix:///" + 106 * "a"),
+        (" HTTP://10.0.0.1:2379/ ", "dns:///10.0.0.1:2379"),
+        ("host.example:1/", "dns:///host.example:1"),
+        ("\tUnix:///run/conclave.sock/\n", "unix:///run/conclave.sock"),
     ],
 )
 def test_forms(url: str, address: str) -> None:
@@ -32,7 +35,7 @@ def test_forms(url: str, address: str) -> None:
 
 
 def test_several_in_one_string() -> None:
-    targets = parse_endpoints("http://a:1, http://b:2,http://a:1", None)
+    targets = parse_endpoints("http://a:1, http://b:2,HTTP://a:1/,a:1", None)
     assert [target.url for target in targets] == ["http://a:1", "http://b:2"]
 
 
@@ -46,6 +49,9 @@ def test_several_in_one_string() -> None:
         "http://host:65536",
         "http://host:port",
         "http://host:1/path",
+        "http://host:1//",
+        "host:1,",
+        "   ",
         "http://user@host:1",
         "ftp://host:1",
         "unix://relative",
@@ -117,8 +123,8 @@ def test_environment() -> None:
     "environ",
     [
         {"ETCDCTL_INSECURE_SKIP_TLS_VERIFY": "true"},
-        {"ETCDCTL_COMMAND_TIMEOUT": "5"},
         {"ETCDCTL_CERT": "cert"},
+        {"ETCDCTL_ENDPOINTS": "ftp://ETCDCTL_"},
     ],
 )
 def test_bad_environment(environ: Mapping[str, str]) -> None:
@@ -126,9 +132,34 @@ def test_bad_environment(environ: Mapping[str, str]) -> None:
         Client.from_env(environ)
 
 
-def test_durations() -> None:
-    assert duration("250ms") == 0.25
-    assert duration("1h") == 3600
+def test_empty_variables_are_not_set() -> None:
+    names = "ENDPOINTS CACERT CERT KEY USER PASSWORD COMMAND_TIMEOUT INSECURE_SKIP_TLS_VERIFY"
+    assert options_from_env({f"ETCDCTL_{name}": "" for name in names.split()}) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("5s", 5),
+        ("250ms", 0.25),
+        ("1h", 3600),
+        ("1m30s", 90),
+        ("1.5s", 1.5),
+        (".5s", 0.5),
+        ("1.s", 1),
+        ("7us", 7e-6),
+        ("7µs", 7e-6),
+        ("2ns", 2e-9),
+        *((bad, None) for bad in ("5", "0", "0s", "-5s", "5 s", " 5s", "s", ".s", "5x", "5s5")),
+        *((bad, None) for bad in ("soon", "1d", "5S", "\u0665s", "1,5s", "5s\n", "infs")),
+    ],
+)
+def test_durations(text: str, seconds: Optional[float]) -> None:
+    if seconds is not None:
+        assert options_from_env({"ETCDCTL_COMMAND_TIMEOUT": text}) == {"timeout": seconds}
+        return
+    with pytest.raises(errors.InvalidError, match="ETCDCTL_COMMAND_TIMEOUT"):
+        Client.from_env({"ETCDCTL_COMMAND_TIMEOUT": text})
 
 
 @pytest.mark.parametrize("timeout", [0, -1, "5", None])

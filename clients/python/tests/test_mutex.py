@@ -228,7 +228,7 @@ def test_a_lock_whose_handle_is_garbage_is_held(cluster: Cluster) -> None:
             await mutex._place.give_back()
             del mutex
             gc.collect()
-            assert not session._places
+            assert not session._own_keys
 
     run(test())
 

@@ -112,18 +112,19 @@ def test_a_claim_whose_answer_was_lost_is_found(cluster: Cluster) -> None:
         async with Client(cluster.endpoints) as client, client.session(10) as session:
             queue = client.queue(name)
             await queue.put("1")
-            commit = client.txn
+            core = client._started()
+            call = core.call
             lost = 0
 
-            async def losing(*steps: Any, **options: Any) -> TxnResult:
+            async def losing(method: Any, request: Any, *args: Any, **options: Any) -> Any:
                 nonlocal lost
-                result = await commit(*steps, **options)
-                if steps[0] and not lost:
+                result = await call(method, request, *args, **options)
+                if options.get("fate") is not None and not lost:
                     lost += 1
                     raise errors.MaybeHappenedError("the answer was lost")
                 return result
 
-            client.txn = losing  # type: ignore[method-assign]
+            core.call = losing  # type: ignore[method-assign]
             item = await soon(queue._take(session, None))
             assert lost == 1
             assert item.value == b"1"

@@ -286,6 +286,24 @@ def test_double_barrier_can_be_used_again(cluster: Cluster) -> None:
     run(test())
 
 
+def test_a_double_barrier_is_not_opened_by_a_former_round(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            # The last one of that round has left without deleting it.
+            await client.put(name + "/ready", "")
+            sessions = [await client.session(10) for _ in range(2)]
+            one, two = (session.double_barrier(name, 2) for session in sessions)
+            with pytest.raises(errors.DeadlineError):
+                await one.enter(timeout=0.3)
+            entering = asyncio.ensure_future(one.enter())
+            await keys(client, name + "/waiters/", 1)
+            await soon(two.enter())
+            await soon(entering)
+
+    run(test())
+
+
 def test_latch(cluster: Cluster) -> None:
     async def test() -> None:
         async with Client(cluster.endpoints) as client:

@@ -26,6 +26,7 @@ from conclave_client import (
     OwnerEvent,
     SessionState,
     Transaction,
+    api,
     errors,
 )
 from conclave_client._background import leftovers
@@ -357,6 +358,27 @@ def test_an_interrupt_loses_no_item(
                     watch.next(timeout=DEADLINE)
             got += [event.value for event in watch.next(timeout=DEADLINE).events]
         assert got == [b"0", b"1", b"2"]
+
+
+def test_an_interrupt_leaves_no_session(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt comes when the session is open, and before the caller has it."""
+
+    def leases() -> List[int]:
+        answer = client.call(api.methods.LEASE_LEASES, api.rpc.LeaseLeasesRequest())
+        return [lease.ID for lease in answer.leases]
+
+    before = leases()
+    original = _Running.result
+
+    def interrupted(running: _Running[Any]) -> Any:
+        assert original(running).is_alive
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_Running, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.session(60)
+    until(lambda: set(leases()) <= set(before), "revoked")
 
 
 def test_wrong_arguments() -> None:

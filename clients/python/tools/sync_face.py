@@ -50,7 +50,7 @@ from ._keys import Data
 from ._method import Method, Request, Response
 from ._portal import Portal
 from ._proto import rpc_pb2
-from ._sync_base import Feed, Iteration, Listener, Wrapper
+from ._sync_base import Feed, Iteration, Listener, Wrapper, close_lost
 from ._tls import Tls
 from .aio import Leader, OnceResult, OwnerEvent, ServiceAddress, SessionState, Swap, Versioned
 from .aio._session import DEFAULT_TTL
@@ -178,8 +178,9 @@ class Writer:
     def public(self, item: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         decorators = [ast.unparse(d) for d in item.decorator_list]
         returned = ast.unparse(item.returns) if item.returns else "None"
-        waits = isinstance(item, ast.AsyncFunctionDef) or returned.startswith("Opening[")
-        if returned.startswith("Opening["):
+        opens = returned.startswith("Opening[")
+        waits = opens or isinstance(item, ast.AsyncFunctionDef)
+        if opens:
             returned = returned[len("Opening[") : -1]
         if "property" in decorators:
             self.lines += ["    @property", f"    def {item.name}(self) -> {returned}:"]
@@ -192,7 +193,9 @@ class Writer:
         self.lines.append(f"    def {item.name}({', '.join(['self', *parameters])}) -> {returned}:")
         self.doc(item, 2)
         way = "run" if waits else "call"
-        call = f"{self.portal}.{way}(lambda: self._aio.{item.name}({', '.join(arguments)}))"
+        give_back = ", close_lost" if opens else ""
+        work = f"lambda: self._aio.{item.name}({', '.join(arguments)})"
+        call = f"{self.portal}.{way}({work}{give_back})"
         self.lines.append(f"        return {self.wrapped(returned, call)}\n")
 
     def wrapped(self, returned: str, value: str) -> str:

@@ -2,7 +2,7 @@
 
 A read goes on to the next endpoint when its endpoint is silent, and takes whichever answer comes
 first. A write has one attempt at a time, and a further one only if those before are known not to
-have been executed.
+have been executed. A write with a `Fate` is sent again like a read.
 """
 
 from __future__ import annotations
@@ -33,6 +33,17 @@ class RefusedToken(Exception):
         self.error = error
 
 
+class Fate:
+    """Lets a write be sent again although an attempt may have been executed (R8).
+
+    The caller sees to it that a copy that is executed late does no harm.
+    """
+
+    def __init__(self) -> None:
+        # True if an attempt may be executed later than the one that was answered.
+        self.unsettled = False
+
+
 class Attempts:
     """All attempts of one call."""
 
@@ -47,6 +58,7 @@ class Attempts:
         write: bool,
         deadline: float,
         timeout: float,
+        fate: Fate | None = None,
     ) -> None:
         self._rotation = rotation
         self._closed = closed
@@ -54,6 +66,8 @@ class Attempts:
         self._request = request
         self._metadata = metadata
         self._write = write
+        self._may_repeat = not write or fate is not None
+        self._fate = Fate() if fate is None else fate
         self._deadline = deadline
         self._silence = min(SILENCE, timeout / 2)
         self._running: dict[asyncio.Task[Any], Endpoint] = {}
@@ -61,6 +75,7 @@ class Attempts:
         self._sent_to: set[Endpoint] = set()
         # Of those, the ones that are not silent yet, with the time at which the call was sent.
         self._listening: dict[Endpoint, tuple[Connection, float]] = {}
+        # An attempt that was sent may have been executed, besides those that `_fate` knows of.
         self._was_sent = False
         # Endpoints of the present round.
         self._tried: set[Endpoint] = set()
@@ -75,12 +90,17 @@ class Attempts:
             try:
                 return await self._until_result()
             finally:
+                self._fate.unsettled |= self._was_sent
                 for task in list(self._running):
                     await cancel_and_wait(task)
         except asyncio.CancelledError as error:
             # For those who catch it: whether a write may have happened (R4).
-            error.maybe = self._write and self._was_sent  # type: ignore[attr-defined]
+            error.maybe = self._maybe  # type: ignore[attr-defined]
             raise
+
+    @property
+    def _maybe(self) -> bool:
+        return self._write and (self._was_sent or self._fate.unsettled)
 
     async def _until_result(self) -> Any:
         backoff = Backoff()
@@ -117,11 +137,10 @@ class Attempts:
                 now = time.monotonic()
                 done = {task for task in self._running if task.done()}
                 if self._closed.is_set:
-                    maybe = self._write and self._was_sent
-                    raise errors.ClosedError("the client is closed", maybe=maybe)
+                    raise errors.ClosedError("the client is closed", maybe=self._maybe)
                 if now >= self._deadline and not done:
                     raise self._too_late()
-                if done or now >= until or (self._leave_silent(now) and not self._write):
+                if done or now >= until or (self._leave_silent(now) and self._may_repeat):
                     return done
                 await self._sleep(min(until, self._silent_at(now)) - now)
         finally:
@@ -161,7 +180,7 @@ class Attempts:
         return bool(silent)
 
     def _too_late(self) -> errors.ConclaveError:
-        if self._sent_to:
+        if self._sent_to or self._maybe:
             return errors.time_was_up(write=self._write)
         return errors.UnavailableError(
             f"no endpoint was ready before the deadline; the last problem: {self._last}"
@@ -187,6 +206,7 @@ class Attempts:
         """Returns true if the attempt has a result; raises its error if it is the call's."""
         error = task.exception()
         if error is None:
+            self._settle(maybe=False)
             return True
         if isinstance(error, Unreachable):
             self._last = str(error)
@@ -197,20 +217,23 @@ class Attempts:
             raise error
         details = errors.bare_text(error.details() or "")
         if details in errors.REFUSED_TOKEN:
+            self._settle(maybe=False)
             raise RefusedToken(error)
-        if self._may_try_again(error, details):
-            self._last = details
-            self._was_sent = bool(self._sent_to)
-            return False
-        raise errors.from_status(error.code(), details, write=self._write)
-
-    def _may_try_again(self, error: grpc.aio.AioRpcError, details: str) -> bool:
+        failure = errors.from_status(error.code(), details, write=self._write)
+        maybe = failure.maybe and not was_not_sent(error)
+        self._settle(maybe=maybe)
         row = errors.table_row(details)
-        if row is not None:
-            return row.retry and not (self._write and row.maybe)
-        if error.code() is not grpc.StatusCode.UNAVAILABLE:
+        can_help = error.code() is grpc.StatusCode.UNAVAILABLE if row is None else row.retry
+        if can_help and (self._may_repeat or not maybe):
+            self._last = details
             return False
-        return not self._write or was_not_sent(error)
+        raise failure
+
+    def _settle(self, *, maybe: bool) -> None:
+        """An attempt that was sent has ended. It may have been executed if `maybe`."""
+        self._fate.unsettled |= maybe
+        # Another one that runs has been sent, or soon will be.
+        self._was_sent = bool(self._running)
 
 
 async def call(
@@ -223,6 +246,7 @@ async def call(
     write: bool,
     deadline: float,
     timeout: float,
+    fate: Fate | None = None,
 ) -> Response:
     """Sends a call until it has a result; see `Attempts`."""
     attempts = Attempts(
@@ -234,6 +258,7 @@ async def call(
         write=write,
         deadline=deadline,
         timeout=timeout,
+        fate=fate,
     )
     response: Response = await attempts.run()
     return response

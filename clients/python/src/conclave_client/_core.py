@@ -57,10 +57,12 @@ class Core:
         timeout: float | None = None,
         *,
         last: bool = False,
+        fate: _calls.Fate | None = None,
     ) -> Response:
         """Sends a unary call, with the login's token, within `timeout` seconds.
 
-        A `last` call is possible while the client is being closed.
+        A `last` call is possible while the client is being closed. A write with a `fate` may be
+        sent again.
         """
         if not last:
             self.check_open()
@@ -80,6 +82,7 @@ class Core:
                     write=write,
                     deadline=deadline,
                     timeout=timeout,
+                    fate=fate,
                 )
             except _calls.RefusedToken as refused:
                 refusals += 1

@@ -8,8 +8,8 @@ from typing import Any, Mapping
 from ._tls import Tls
 from .errors import InvalidError
 
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)" + f"({'|'.join(_UNITS)})", re.ASCII)
 
 
 def options_from_env(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -37,10 +37,11 @@ def options_from_env(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def duration(text: str) -> float:
-    """Reads a duration as Go writes it, for example `5s` or `1m30s`, in seconds."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
+    """Reads a positive duration as Go writes it, for example `5s` or `1m30s`, in seconds."""
+    parts = _PART.findall(text)
+    seconds: float = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
         raise InvalidError(
-            f"ETCDCTL_COMMAND_TIMEOUT is {text!r}, which is not a duration such as 5s"
+            f"ETCDCTL_COMMAND_TIMEOUT is {text!r}, which is not a positive duration such as 5s"
         )
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return seconds

@@ -95,19 +95,10 @@ class Stream(Generic[Request, Response]):
         if details in errors.REFUSED_TOKEN:
             return self.refused(details)
         row = errors.table_row(details)
-        may_resume = code in _RESUMABLE if row is None else row.retry or row.maybe
+        may_resume = code in errors.NO_ANSWER if row is None else row.retry or row.maybe
         if may_resume:
             return StreamBroken(details)
         return errors.from_status(code, details, write=False)
-
-
-_RESUMABLE = (
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-)
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,7 @@ from ._keys import Data
 from ._method import Method, Request, Response
 from ._portal import Portal
 from ._proto import rpc_pb2
-from ._sync_base import Feed, Iteration, Listener, Wrapper
+from ._sync_base import Feed, Iteration, Listener, Wrapper, close_lost
 from ._tls import Tls
 from .aio import Leader, OnceResult, OwnerEvent, ServiceAddress, SessionState, Swap, Versioned
 from .aio._session import DEFAULT_TTL
@@ -144,7 +144,7 @@ class Semaphore(Wrapper[aio.Semaphore]):
         Raises `InvalidError` if those that hold permits count on another number of permits.
         """
 
-        return Permit._wrap(self._portal, self._portal.run(lambda: self._aio.acquire(timeout=timeout)))
+        return Permit._wrap(self._portal, self._portal.run(lambda: self._aio.acquire(timeout=timeout), close_lost))
 
     def try_acquire(self) -> Optional[Permit]:
         """Returns a permit if one is free, else None."""
@@ -248,12 +248,16 @@ class Barrier(Wrapper[aio.Barrier]):
     """A barrier, which holds while its key exists, whoever has created it."""
 
     def hold(self, *, timeout: Optional[float] = None) -> None:
-        """Raises the barrier, if it is not up already."""
+        """Raises the barrier, if it is not up already.
+
+        If the answer is lost, `MaybeHappenedError` is raised. It is not sent again, because the
+        first attempt could then be executed after a release.
+        """
 
         return self._portal.run(lambda: self._aio.hold(timeout=timeout))
 
     def release(self, *, timeout: Optional[float] = None) -> None:
-        """Lets all go on that wait."""
+        """Lets all go on that wait. If the answer is lost, `MaybeHappenedError` is raised."""
 
         return self._portal.run(lambda: self._aio.release(timeout=timeout))
 
@@ -348,7 +352,7 @@ class Value(Wrapper[aio.Value]):
     def listen(self, *, revision: int = 0) -> Watch:
         """Watches the value from a revision on, for example the one after that of `get`."""
 
-        return Watch._wrap(self._portal, self._portal.run(lambda: self._aio.listen(revision=revision)))
+        return Watch._wrap(self._portal, self._portal.run(lambda: self._aio.listen(revision=revision), close_lost))
 
 
 
@@ -371,7 +375,7 @@ class Queue(Wrapper[aio.Queue]):
         block raises.
         """
 
-        return QueueItem._wrap(self._portal, self._portal.run(lambda: self._aio.take(session._aio, timeout=timeout)))
+        return QueueItem._wrap(self._portal, self._portal.run(lambda: self._aio.take(session._aio, timeout=timeout), close_lost))
 
 
 
@@ -465,7 +469,7 @@ class Group(Wrapper[aio.Group]):
     def join(self, session: Session, member: Data, value: Data = b'', *, timeout: Optional[float] = None) -> Membership:
         """Joins with a session. A member of the same name is replaced."""
 
-        return Membership._wrap(self._portal, self._portal.run(lambda: self._aio.join(session._aio, member, value, timeout=timeout)))
+        return Membership._wrap(self._portal, self._portal.run(lambda: self._aio.join(session._aio, member, value, timeout=timeout), close_lost))
 
     def members(self, *, timeout: Optional[float] = None) -> Dict[str, bytes]:
         """Returns the members and their values. Bytes that are not UTF-8 are as in `\xff`."""
@@ -475,7 +479,7 @@ class Group(Wrapper[aio.Group]):
     def listen(self, *, timeout: Optional[float] = None) -> Cache:
         """Opens a cache of the members, whose keys are `{name}/{member}`."""
 
-        return Cache._wrap(self._portal, self._portal.run(lambda: self._aio.listen(timeout=timeout)))
+        return Cache._wrap(self._portal, self._portal.run(lambda: self._aio.listen(timeout=timeout), close_lost))
 
 
 
@@ -489,7 +493,7 @@ class Membership(Wrapper[aio.Membership]):
         return self._aio.key
 
     def update(self, value: Data, *, timeout: Optional[float] = None) -> None:
-        """Replaces the member's value."""
+        """Replaces the member's value. Raises `SessionLostError` if it is no member any more."""
 
         return self._portal.run(lambda: self._aio.update(value, timeout=timeout))
 
@@ -518,7 +522,7 @@ class Service(Wrapper[aio.Service]):
     def register(self, session: Session, address: str, metadata: Any = None, *, timeout: Optional[float] = None) -> Membership:
         """Registers an address."""
 
-        return Membership._wrap(self._portal, self._portal.run(lambda: self._aio.register(session._aio, address, metadata, timeout=timeout)))
+        return Membership._wrap(self._portal, self._portal.run(lambda: self._aio.register(session._aio, address, metadata, timeout=timeout), close_lost))
 
     def list(self, *, timeout: Optional[float] = None) -> List[ServiceAddress]:
         """Returns all addresses, sorted. What other programs have stored wrongly is left out."""
@@ -528,7 +532,7 @@ class Service(Wrapper[aio.Service]):
     def listen(self, *, timeout: Optional[float] = None) -> Cache:
         """Opens a cache of the addresses; see `parse_address`."""
 
-        return Cache._wrap(self._portal, self._portal.run(lambda: self._aio.listen(timeout=timeout)))
+        return Cache._wrap(self._portal, self._portal.run(lambda: self._aio.listen(timeout=timeout), close_lost))
 
 
 
@@ -782,12 +786,12 @@ class Client(Wrapper[aio.Client]):
         `timeout` is how long the watch may take to be created.
         """
 
-        return Watch._wrap(self._entry, self._entry.run(lambda: self._aio.watch(key, prefix=prefix, revision=revision, prev_kv=prev_kv, timeout=timeout)))
+        return Watch._wrap(self._entry, self._entry.run(lambda: self._aio.watch(key, prefix=prefix, revision=revision, prev_kv=prev_kv, timeout=timeout), close_lost))
 
     def session(self, ttl: int = DEFAULT_TTL, *, timeout: Optional[float] = None) -> Session:
         """Opens a session, whose lease lives for `ttl` seconds without this client."""
 
-        return Session._wrap(self._entry, self._entry.run(lambda: self._aio.session(ttl, timeout=timeout)))
+        return Session._wrap(self._entry, self._entry.run(lambda: self._aio.session(ttl, timeout=timeout), close_lost))
 
     def contenders(self, name: Data, *, timeout: Optional[float] = None) -> List[KeyValue]:
         """Returns the keys of all that hold or wait for a mutex, or are candidates in an election.
@@ -810,7 +814,7 @@ class Client(Wrapper[aio.Client]):
     def observe(self, name: Data) -> Observer:
         """Observes the leaders of an election."""
 
-        return Observer._wrap(self._entry, self._entry.run(lambda: self._aio.observe(name)))
+        return Observer._wrap(self._entry, self._entry.run(lambda: self._aio.observe(name), close_lost))
 
     def barrier(self, name: Data) -> Barrier:
         """Returns a barrier."""
@@ -850,7 +854,7 @@ class Client(Wrapper[aio.Client]):
     def cache(self, prefix: Data, *, timeout: Optional[float] = None) -> Cache:
         """Opens a cache of all keys with a prefix."""
 
-        return Cache._wrap(self._entry, self._entry.run(lambda: self._aio.cache(prefix, timeout=timeout)))
+        return Cache._wrap(self._entry, self._entry.run(lambda: self._aio.cache(prefix, timeout=timeout), close_lost))
 
     def stm(self, work: Callable[[Transaction], T], *, timeout: Optional[float] = None) -> T:
         """Runs `work`, whose reads and writes take effect together; it may run several times.

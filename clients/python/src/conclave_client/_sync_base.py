@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Generic, Optional, Type, TypeVar
+from typing import Any, Generic, Optional, Set, Type, TypeVar
 
 from . import _feed, errors
 from ._core import check_timeout
@@ -76,3 +76,14 @@ class Listener(Wrapper[Any], Generic[T]):
     def close(self) -> None:
         """Ends the callback. Values that are waiting are still delivered."""
         self._portal.call(self._aio.close)
+
+
+_closing: Set[asyncio.Task[Any]] = set()
+
+
+def close_lost(handle: Any) -> None:
+    """Closes a handle that an interrupt has kept from the caller. In the loop."""
+    task = asyncio.get_running_loop().create_task(handle.close())
+    # The loop has no strong reference to it.
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)

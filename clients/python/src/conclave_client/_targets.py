@@ -21,7 +21,7 @@ _UNIX_PATH_MAX = 107 if sys.platform == "linux" else 103
 
 @dataclass(frozen=True)
 class Target:
-    """One server: the endpoint as written, gRPC's name for it, and its TLS files."""
+    """One server: its endpoint, gRPC's name for it, and its TLS files."""
 
     url: str
     address: str
@@ -36,7 +36,7 @@ def parse_endpoints(endpoints: str | Iterable[str], tls: TlsFiles | None) -> lis
     for url in endpoints:
         if not isinstance(url, str):
             raise InvalidError(f"the endpoint {url!r} is not a string")
-        target = _parse(url.strip(), tls)
+        target = _parse(url, tls)
         if target not in targets:
             targets.append(target)
     if not targets:
@@ -44,26 +44,29 @@ def parse_endpoints(endpoints: str | Iterable[str], tls: TlsFiles | None) -> lis
     return targets
 
 
-def _parse(url: str, tls: TlsFiles | None) -> Target:
-    scheme, separator, rest = url.partition("://")
+def _parse(text: str, tls: TlsFiles | None) -> Target:
+    scheme, separator, rest = text.strip().partition("://")
+    scheme = scheme.lower()
     if not separator:
-        scheme, rest = ("http" if tls is None else "https"), url
+        scheme, rest = ("http" if tls is None else "https"), text.strip()
+    rest = rest[:-1] if rest.endswith("/") else rest
+    url = f"{scheme}://{rest}"
     secure = scheme in ("https", "unixs")
     if secure and tls is None:
-        raise InvalidError(f"{url!r} needs the CA to trust: give `tls=Tls(ca=...)`")
-    if scheme in ("unix", "unixs") and separator:
+        raise InvalidError(f"{text!r} needs the CA to trust: give `tls=Tls(ca=...)`")
+    if scheme in ("unix", "unixs"):
         if not rest.startswith("/") or len(rest) == 1 or "\0" in rest:
-            raise InvalidError(f"{url!r} is not unix:///path")
+            raise InvalidError(f"{text!r} is not unix:///path")
         path = os.fsencode(rest)
         if len(path) > _UNIX_PATH_MAX:
             raise InvalidError(
-                f"the path of {url!r} is longer than a Unix socket's, {_UNIX_PATH_MAX} bytes"
+                f"the path of {text!r} is longer than a Unix socket's, {_UNIX_PATH_MAX} bytes"
             )
         return Target(url, f"unix://{quote(path)}", tls if secure else None)
     found = _HOST_PORT.fullmatch(rest) if scheme in ("http", "https") else None
     if found is None or not 0 < int(found.group(2)) < 65536 or not _is_ipv6(found.group(1)):
         raise InvalidError(
-            f"{url!r} is not an endpoint: use http://host:port, https://host:port, "
+            f"{text!r} is not an endpoint: use http://host:port, https://host:port, "
             "unix:///path, unixs:///path or host:port"
         )
     return Target(url, f"dns:///{quote(rest, safe='[]:')}", tls if secure else None)

@@ -130,6 +130,20 @@ def table_row(details: str) -> TableRow | None:
     return BY_TEXT.get(bare_text(details))
 
 
+# Codes of statuses outside the table that do not say whether the call was executed.
+NO_ANSWER = frozenset(
+    (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    )
+)
+
+
 def from_status(code: grpc.StatusCode, details: str, *, write: bool) -> ConclaveError:
     """Makes the error of a call that is not tried again."""
     details = bare_text(details)
@@ -139,17 +153,13 @@ def from_status(code: grpc.StatusCode, details: str, *, write: bool) -> Conclave
     if row is not None:
         return ApiError(details, name=row.name, retry=row.retry, maybe=row.maybe)
     text = f"{code.name}: {details}"
-    if code in (
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.INTERNAL,
-    ):
-        if write:
-            return MaybeHappenedError(
-                f"the answer was lost, so the write may have happened: {text}"
-            )
-        return UnavailableError(f"no answer from the server: {text}")
-    return ApiError(text)
+    if code not in NO_ANSWER:
+        return ApiError(text)
+    if write:
+        return MaybeHappenedError(f"the answer was lost, so the write may have happened: {text}")
+    if code is grpc.StatusCode.CANCELLED:
+        return DeadlineError(f"the server's time limit was up: {text}")
+    return UnavailableError(f"no answer from the server: {text}")
 
 
 def time_was_up(*, write: bool) -> ConclaveError:

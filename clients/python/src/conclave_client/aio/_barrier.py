@@ -21,12 +21,16 @@ class Barrier:
         self._key = to_name(name)
 
     async def hold(self, *, timeout: Optional[float] = None) -> None:
-        """Raises the barrier, if it is not up already."""
+        """Raises the barrier, if it is not up already.
+
+        If the answer is lost, `MaybeHappenedError` is raised. It is not sent again, because the
+        first attempt could then be executed after a release.
+        """
         absent = [ops.compare(self._key, "create_revision", "=", 0)]
         await self._client.txn(absent, [ops.put(self._key, "")], timeout=timeout)
 
     async def release(self, *, timeout: Optional[float] = None) -> None:
-        """Lets all go on that wait."""
+        """Lets all go on that wait. If the answer is lost, `MaybeHappenedError` is raised."""
         await self._client.delete(self._key, timeout=timeout)
 
     async def wait(self, *, timeout: Optional[float] = None) -> None:

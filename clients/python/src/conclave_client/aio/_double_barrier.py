@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from .. import errors, ops
 from .._keys import Data, to_int, to_name
 from .._proto import rpc_pb2
 from ..types import EventType, GetResult, ListResult
-from ._steps import wait_for_event
+from ._own_key import own_key
+from ._steps import repeatable_txn, wait_for_event
 
 if TYPE_CHECKING:
     from ._session import Session
@@ -22,7 +23,8 @@ class DoubleBarrier:
         self._count = to_int(count, "a count", 1)
         prefix = to_name(name)
         self._waiters = prefix + b"/waiters/"
-        self._key = self._waiters + session.lease_hex.encode()
+        key = self._waiters + session.lease_hex.encode()
+        self._own = own_key(session, "double barrier", key)
         self._ready = prefix + b"/ready"
 
     async def enter(self, *, timeout: Optional[float] = None) -> None:
@@ -31,63 +33,60 @@ class DoubleBarrier:
         Raises `InvalidError` if there are more than that.
         """
         self._session._check()
-        try:
-            await self._session._while_alive(self._enter(), timeout, "entering a double barrier")
-        except BaseException:
-            await self._withdraw()
-            raise
+        await self._session._while_alive(self._enter(), timeout, "entering a double barrier")
 
     async def _enter(self) -> None:
-        txn: list[Any] = []
+        async with self._own.lock:
+            try:
+                await self._until_ready()
+            except BaseException:
+                await self._own.withdraw()
+                raise
+
+    async def _until_ready(self) -> None:
+        session, own = self._session, self._own
         waiters = ops.get(self._waiters, prefix=True)
         waiters.request_range.keys_only = True
-
-        async def register() -> None:
-            txn[:] = [
-                await self._session._client.txn(
-                    [],
-                    [
-                        ops.put(self._key, "", lease=self._session.lease),
-                        ops.get(self._ready),
-                        waiters,
-                    ],
-                )
-            ]
-
-        await self._session._persist(register)
-        _, ready, present = txn[0].results
+        reads = [ops.get(self._ready), waiters]
+        done = await own.put(b"", *reads)
+        if done is None:
+            done = await session._persist(lambda: session._client.txn([], reads))
+        ready, present = done.results[-2:]
         assert isinstance(ready, GetResult)
         assert isinstance(present, ListResult)
         if present.count > self._count:
             raise errors.InvalidError(f"more than {self._count} sessions enter the double barrier")
-        if ready.kv is not None:
+        # One that is older than the own key is left over from a former round.
+        last = 0 if ready.kv is None else ready.kv.mod_revision
+        if last > own.token:
             return
         if present.count == self._count:
-            await self._session._persist(self._set_ready)
+            await session._persist(lambda: self._set_ready(last))
             return
+        revision = done.revision
 
         async def wait() -> None:
-            found = await self._session._client.get(self._ready)
-            if found.kv is None:
-                await wait_for_event(
-                    self._session._core, self._ready, txn[0].revision, EventType.PUT
-                )
+            found = await session._client.get(self._ready)
+            if found.kv is None or found.kv.mod_revision < own.token:
+                await wait_for_event(session._core, self._ready, revision, EventType.PUT)
 
-        await self._session._persist(wait)
+        await session._persist(wait)
 
-    async def _set_ready(self) -> None:
-        await self._session._client.put(self._ready, "")
-
-    async def _withdraw(self) -> None:
-        if self._session.is_alive and not self._session._core.closed.is_set:
-            leaving = self._session._core.spawn(self._delete_own(), "leave a double barrier")
-            await self._session._core.settle(leaving)
-
-    async def _delete_own(self) -> None:
-        async def delete() -> None:
-            await self._session._client.delete(self._key)
-
-        await self._session._persist(delete)
+    async def _set_ready(self, last: int) -> None:
+        own = self._own
+        # A copy that is executed late must not let in the next round.
+        guards = [
+            ops.compare(self._ready, "mod_revision", "=", last),
+            ops.owner(own.key, own.token),
+        ]
+        done = await repeatable_txn(
+            self._session._core, guards, [ops.put(self._ready, "")], [ops.get(own.key)]
+        )
+        if not done.succeeded:
+            # Another attempt, or another session, has let all in.
+            kv = done.results[0].kv  # type: ignore[union-attr]
+            if kv is None or kv.create_revision != own.token:
+                raise errors.ClosedError(f"{own.key!r} was deleted by someone else")
 
     async def leave(self, *, timeout: Optional[float] = None) -> None:
         """Waits until all sessions have left."""
@@ -99,15 +98,8 @@ class DoubleBarrier:
 
         So `ready` is gone before the last one has left, and the barrier can be used again.
         """
-        while True:
-            done: list[bool] = []
-
-            async def step(done: list[bool] = done) -> None:
-                done.append(await self._leave_step())
-
-            await self._session._persist(step)
-            if done[-1]:
-                return
+        while not await self._session._persist(self._leave_step):
+            pass
 
     async def _leave_step(self) -> bool:
         client, core = self._session._client, self._session._core
@@ -119,11 +111,11 @@ class DoubleBarrier:
         if not waiters.kvs:
             return True
         oldest, newest = waiters.kvs[0].key, waiters.kvs[-1].key
-        if oldest != self._key:
-            await client.delete(self._key)
+        if oldest != self._own.key:
+            await self._own.delete()
             await wait_for_event(core, oldest, found.revision, EventType.DELETE)
-        elif newest == self._key:
-            await client.txn([], [ops.delete(self._ready), ops.delete(self._key)])
+        elif newest == self._own.key:
+            await self._own.delete(ops.delete(self._ready))
             return True
         else:
             await wait_for_event(core, newest, found.revision, EventType.DELETE)

@@ -66,14 +66,10 @@ class Election(Owner):
     async def _replace(self, value: Data, timeout: Optional[float]) -> bool:
         """Replaces the leader's value. Returns false if its key is gone."""
         token = self.token
-        done = await self._place.session._client.txn(
-            [ops.owner(self.key, token)],
-            [ops.put(self.key, value, keep_lease=True)],
-            timeout=timeout,
-        )
-        if not done.succeeded and self._place.owned and self._place.token == token:
+        done = await self._place.set(to_bytes(value), timeout)
+        if not done and self._place.owned and self._place.token == token:
             self._place._lose()
-        return done.succeeded
+        return done
 
     async def resign(self, *, timeout: Optional[float] = None) -> None:
         """Steps down, so that the next candidate leads.

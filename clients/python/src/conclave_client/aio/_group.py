@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict, Optional
 
-from .. import ops
+from .. import errors
 from .._keys import Data, to_bytes, to_name
 from ._cache import Cache
 from ._opening import Opening
+from ._own_key import OwnKey, own_key
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -44,42 +45,43 @@ class Group:
 class Membership:
     """A key of one session, which is there until `leave` or the end of the session."""
 
-    def __init__(self, session: Session, key: bytes) -> None:
-        self._session = session
-        self._key = key
+    def __init__(self, own: OwnKey) -> None:
+        self._own = own
 
     @classmethod
     async def _join(
         cls, session: Session, key: bytes, value: bytes, timeout: Optional[float]
     ) -> Membership:
         session._check()
-        membership = cls(session, key)
-        await membership.update(value, timeout=timeout)
-        return membership
+        own = own_key(session, "member", key)
+        async with own.lock:
+            was_member = own.token != 0
+            try:
+                await own.put(value, wait=False, timeout=timeout)
+            except BaseException:
+                if not was_member:
+                    await own.withdraw()
+                raise
+        return cls(own)
 
     @property
     def key(self) -> bytes:
         """The member's key."""
-        return self._key
+        return self._own.key
 
     async def update(self, value: Data, *, timeout: Optional[float] = None) -> None:
-        """Replaces the member's value."""
-        self._session._check()
-        client = self._session._client
-
-        async def put() -> None:
-            await client.put(self._key, value, lease=self._session.lease, timeout=timeout)
-
-        await self._session._persist(put, False)
+        """Replaces the member's value. Raises `SessionLostError` if it is no member any more."""
+        self._own.session._check()
+        if not await self._own.set(to_bytes(value), timeout):
+            raise errors.SessionLostError(f"{self.key!r} was deleted or replaced by someone else")
 
     async def leave(self, *, timeout: Optional[float] = None) -> None:
         """Deletes the key, unless another session has taken it."""
-        mine = [ops.compare(self._key, "lease", "=", self._session.lease)]
-        await self._session._client.txn(mine, [ops.delete(self._key)], timeout=timeout)
+        await self._own.delete(timeout=timeout)
 
     async def close(self) -> None:
         """Leaves, if the session is still there."""
-        if self._session.is_alive:
+        if self._own.session.is_alive:
             await self.leave()
 
     async def __aenter__(self) -> Membership:

@@ -18,8 +18,9 @@ from .._background import until_first, within
 from .._core import CLEANUP_WAIT, check_timeout
 from .._listeners import Listeners
 from .._pause import Backoff
-from .._proto import methods, rpc_pb2
-from ..types import EventType, KeyValue, ListResult, list_result
+from .._proto import rpc_pb2
+from ..types import EventType, KeyValue, ListResult
+from ._own_key import OwnKey
 from ._steps import wait_for_event
 
 if TYPE_CHECKING:
@@ -41,34 +42,28 @@ class OwnerEvent(enum.Enum):
     """Someone asks the owner to give the key up."""
 
 
-class Place:
-    """A contender's key. All handles of the same session and name share it."""
+class Place(OwnKey):
+    """A contender's key."""
 
     def __init__(self, session: Session, recipe: str, key: bytes, before: bytes) -> None:
-        self.session = session
-        self.key = key
-        self.token = 0
+        super().__init__(session, recipe, key)
         # Handles that count on the key.
         self.holders = 0
         self.owned = False
         self.listeners: Listeners[OwnerEvent] = Listeners(
             session._core.background, f"{recipe} listener"
         )
-        self._recipe = recipe
         self._suffix = b"/" + session.lease_hex.encode()
         # The key to wait for, if any, and the revision, as read by the transaction that has created
         # the own key. None if that is not known, or was used.
         self._entered: Optional[tuple[Optional[KeyValue], int]] = None
         # The prefix of the keys that this contender waits for.
         self._before = before
-        self._lock = asyncio.Lock()
         # Set while it is the owner, and when an ownership has ended.
         self._began = asyncio.Event()
         self._ended = asyncio.Event()
-        self._entering: Optional[asyncio.Task[Any]] = None
-        # Deletes the key. Callers wait for `_outcome`: the error with which the server refuses the
+        # Callers wait for the outcome of `_leaving`: the error with which the server refuses the
         # deletion, or None when there is nothing to wait for any more.
-        self._leaving: Optional[asyncio.Task[None]] = None
         self._outcome = self._new_outcome()
         # Set to delete the key now, instead of after the pause that follows an error.
         self._hurry = asyncio.Event()
@@ -99,7 +94,7 @@ class Place:
             raise
 
     async def _acquire(self, value: bytes, wait: bool, acquired: list[bool]) -> bool:
-        async with self._lock:
+        async with self.lock:
             if self.is_held and await self._join(wait):
                 acquired.append(True)
                 return True
@@ -154,19 +149,11 @@ class Place:
             return False
         return True
 
-    def _forget(self) -> None:
-        """Lets the place end with its handles, since there is no key any more.
-
-        As long as there is one, the session must know the place: a handle that is garbage has not
-        unlocked, and another one must not take its key for its own.
-        """
-        self.session._closed.callbacks.discard(self._forget)
-
     def _new_outcome(self) -> asyncio.Future[Optional[errors.ConclaveError]]:
         return self.session._core.loop.create_future()
 
     async def _enter(self, value: bytes, wait: bool) -> None:
-        """Creates the key, or finds it from an attempt whose answer was lost."""
+        """Puts the key, or finds it from an attempt whose answer was lost."""
         while self._leaving is not None:
             if self._outcome.done():
                 # The server may permit by now what it has refused before.
@@ -175,32 +162,13 @@ class Place:
             refused = await asyncio.shield(self._outcome)
             if refused is not None:
                 raise refused
-        self.session._closed.callbacks.add(self._forget)
-        session = self.session
-        txn = rpc_pb2.TxnRequest(
-            compare=[ops.owner(self.key, 0)],
-            success=[ops.put(self.key, value, lease=session.lease), self._range_last()],
-            failure=[ops.get(self.key)],
-        )
         self._entered = None
-
-        async def enter() -> None:
-            # Not cancelled with the caller: a key that is created late would be left behind.
-            self._entering = session._core.spawn(
-                session._core.call(methods.KV_TXN, txn), f"enter {self._recipe}"
-            )
-            answer = await asyncio.shield(self._entering)
-            if answer.succeeded:
-                self.token = answer.header.revision
-                last = list_result(answer.responses[1].response_range).kvs
-                self._entered = self._previous(last), self.token
-                return
-            kv = answer.responses[0].response_range.kvs[0]
-            if kv.lease != session.lease:
-                raise errors.InvalidError(f"{self.key!r} exists and is not of this session")
-            self.token = kv.create_revision
-
-        await session._persist(enter, wait)
+        done = await self.put(value, self._range_last(), wait=wait)
+        # A key that was replaced has an earlier place in the queue.
+        if done is not None and self.token == done.revision:
+            last = done.results[1]
+            assert isinstance(last, ListResult)
+            self._entered = self._previous(last.kvs), self.token
 
     async def _turn(self, wait: bool) -> Optional[bool]:
         """Returns true for the owner, false for another one if not to `wait`, None if the key of
@@ -308,16 +276,13 @@ class Place:
     async def _leave(self) -> None:
         """Deletes the key, whatever time that takes, while the session lives."""
         try:
-            if self._entering is not None and not self._entering.done():
-                await asyncio.wait({self._entering})
+            await self._until_entered()
             await self._before_deletion()
             backoff, refused = Backoff(), Backoff(longest=_REFUSED_PAUSE)
-            # By the lease, since the answer with the token may have been lost.
-            mine = [ops.compare(self.key, "lease", "=", self.session.lease)]
-            while self.session.is_alive:
+            # Without a token nothing was put, or only what is deleted as a late copy.
+            while self.token != 0 and self.session.is_alive:
                 try:
-                    await self.session._client.txn(mine, [ops.delete(self.key)])
-                    return
+                    return await self.delete()
                 except errors.ClosedError:
                     # The sessions are closed with the client, and the key goes with its session.
                     return
@@ -327,9 +292,8 @@ class Place:
                     pause = (backoff if error.retry else refused).next()
                 await self._pause(pause)
         finally:
-            self.token = 0
+            self._is_gone()
             self._leaving = None
-            self._forget()
             self._settle(None)
 
     async def _before_deletion(self) -> None:
@@ -345,7 +309,6 @@ class Place:
             self._outcome.set_result(outcome)
 
     def session_lost(self) -> None:
-        """Called before anything else is done (S3)."""
         if self.owned:
             self._lose()
 
@@ -376,10 +339,9 @@ class Place:
             )
 
     def close(self) -> None:
-        """The session has ended."""
+        super().close()
         self._stop_watching()
         self._ended.set()
-        self._forget()
         self.listeners.close()
 
     # ---- The own key ----
@@ -427,7 +389,8 @@ class Place:
 
 def place_of(session: Session, recipe: str, key: bytes, before: bytes) -> Place:
     """Returns the session's place with this key, which its handles share."""
-    place = session._places.get((recipe, key))
+    place = session._own_keys.get((recipe, key))
     if place is None:
-        place = session._places[(recipe, key)] = Place(session, recipe, key, before)
+        place = session._own_keys[recipe, key] = Place(session, recipe, key, before)
+    assert isinstance(place, Place)
     return place

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .. import errors, ops
 from .._background import within
+from .._calls import Fate
 from .._keys import Data, to_int, to_name
 from ..types import EventType, KeyValue, ListResult
+from ._late import delete_copies
 from ._opening import Opening
-from ._steps import wait_for_event
+from ._steps import repeatable_txn, wait_for_event
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -127,12 +129,15 @@ class Queue:
         claim, item = self._claims + rest, self._items + rest
         # Tells this claim from those of other takers, who may have the same session.
         nonce = secrets.token_hex(8).encode()
+        fate = Fate()
 
         async def attempt() -> None:
-            done = await self._client.txn(
+            done = await repeatable_txn(
+                session._core,
                 [ops.owner(claim, 0), ops.owner(item, created)],
                 [ops.put(claim, nonce, lease=session.lease), ops.get(item)],
                 [ops.get(claim), ops.get(item)],
+                fate=fate,
             )
             have = done.results[0].kv if not done.succeeded else None  # type: ignore[union-attr]
             kv = done.results[1].kv  # type: ignore[union-attr]
@@ -142,7 +147,16 @@ class Queue:
                 token = done.revision if have is None else have.create_revision
                 taken.append(QueueItem(self._client, item, claim, token, kv.value))
 
-        await session._persist(attempt)
+        try:
+            await session._persist(attempt)
+        finally:
+            if fate.unsettled and session.is_alive:
+                token = taken[0]._token if taken else 0
+
+                def is_copy(kv: KeyValue) -> bool:
+                    return kv.value == nonce and kv.create_revision != token
+
+                delete_copies(session, claim, is_copy, asyncio.Lock())
 
     async def _changed(self, session: Session, after: int, wake: Optional[float]) -> None:
         """Waits until something may be there to be taken."""

@@ -105,9 +105,9 @@ class WritePlace(Place):
 def places_of(session: Session, name: bytes) -> ReadPlace:
     """Returns the session's two places in a lock, which its handles share."""
     read = "read lock", name + b"/read/" + session.lease_hex.encode()
-    reader = session._places.get(read)
+    reader = session._own_keys.get(read)
     if reader is None:
-        reader = session._places[read] = ReadPlace(session, name)
-        session._places["write lock", reader.writer.key] = reader.writer
+        reader = session._own_keys[read] = ReadPlace(session, name)
+        session._own_keys["write lock", reader.writer.key] = reader.writer
     assert isinstance(reader, ReadPlace)
     return reader

@@ -42,14 +42,14 @@ class Semaphore:
         return await self._new_permit(None, False)
 
     async def _new_permit(self, timeout: Optional[float], wait: bool) -> Optional[Permit]:
-        places = self._session._places
+        keys = self._session._own_keys
         # The lowest number that no permit of this session has.
         number = 0
-        while ("semaphore", self._key(number)) in places:
+        while ("semaphore", self._key(number)) in keys:
             number += 1
         key = self._key(number)
         place = _Place(self._session, key, self._prefix, self._permits)
-        places[("semaphore", key)] = place
+        keys["semaphore", key] = place
         permit = Permit(place)
         try:
             acquired = await permit._acquire(str(self._permits).encode(), timeout, wait)
@@ -108,9 +108,10 @@ class _Place(Place):
             self._leaving.add_done_callback(lambda _: self.drop())
             return
         self.close()
-        # After a second release, the number may be that of another permit.
-        if self.session._places.get(("semaphore", self.key)) is self:
-            del self.session._places[("semaphore", self.key)]
+        # A key of which there may be late copies is not used again. After a second release, the
+        # number may be that of another permit.
+        if self._late is None and self.session._own_keys.get(("semaphore", self.key)) is self:
+            del self.session._own_keys["semaphore", self.key]
 
     async def _turn(self, wait: bool) -> Optional[bool]:
         while True:

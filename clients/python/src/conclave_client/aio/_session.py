@@ -22,7 +22,7 @@ from ._double_barrier import DoubleBarrier
 from ._election import Election
 from ._mutex import Mutex
 from ._once import OnceResult
-from ._place import Place
+from ._own_key import OwnKey
 from ._rwlock import RwLock
 from ._semaphore import Semaphore
 from ._steps import persist
@@ -68,9 +68,8 @@ class Session:
         self._listeners: Listeners[SessionState] = Listeners(
             self._core.background, "session listener"
         )
-        # Places of this session in queues of contenders, by the recipe and name.
-        # They live as long as their handles.
-        self._places: weakref.WeakValueDictionary[tuple[str, bytes], Place] = (
+        # Keys of this session, by the recipe and key. They live as long as their handles.
+        self._own_keys: weakref.WeakValueDictionary[tuple[str, bytes], OwnKey] = (
             weakref.WeakValueDictionary()
         )
         self._lost_at = 0.0
@@ -221,15 +220,15 @@ class Session:
             self._lost,
         )
 
-    async def _persist(self, attempt: Callable[[], Awaitable[None]], wait: bool = True) -> None:
+    async def _persist(self, attempt: Callable[[], Awaitable[T]], wait: bool = True) -> T:
         """Repeats a step (see `persist`), and finds out by it that the lease is gone."""
         try:
-            await persist(self._core, attempt, wait=wait)
+            return await persist(self._core, attempt, wait=wait)
         except errors.ApiError as error:
-            if error.name != "LeaseNotFound":
-                raise
-            self._lose()
-            self._check()
+            if error.name == "LeaseNotFound":
+                self._lose()
+                self._check()
+            raise
 
     def _check(self) -> None:
         """Raises if the session is lost or closed, by the clock."""
@@ -344,8 +343,8 @@ class Session:
             return
         self._end(self._lost)
         self._change(SessionState.LOST)
-        for place in list(self._places.values()):
-            place.session_lost()
+        for own in list(self._own_keys.values()):
+            own.session_lost()
         self._close_listeners()
         self._client._sessions.discard(self)
 
@@ -359,8 +358,8 @@ class Session:
 
     def _close_listeners(self) -> None:
         self._listeners.close()
-        for place in list(self._places.values()):
-            place.close()
+        for own in list(self._own_keys.values()):
+            own.close()
 
     def _change(self, state: SessionState) -> None:
         self._state = state

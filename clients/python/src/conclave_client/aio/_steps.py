@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, Optional, Sequence, TypeVar
 
-from .. import errors
+from .. import errors, ops
 from .._background import until_first
+from .._calls import Fate
 from .._core import Core, timeout_of
 from .._keys import prefix_range
 from .._pause import Backoff
-from .._proto import rpc_pb2
-from ..types import EventType
+from .._proto import methods, rpc_pb2
+from ..types import EventType, TxnResult, txn_result
 from ._watch import Watch
 
 if TYPE_CHECKING:
     from ._client import Client
+    from ._session import Session
 
 T = TypeVar("T")
 
@@ -32,6 +34,29 @@ async def persist(core: Core, attempt: Callable[[], Awaitable[T]], *, wait: bool
             if not (error.retry if wait else error.maybe):
                 raise
         await core.pause(backoff.next())
+
+
+async def repeatable_txn(
+    core: Core,
+    compares: Sequence[rpc_pb2.Compare],
+    then: Sequence[rpc_pb2.RequestOp],
+    otherwise: Sequence[rpc_pb2.RequestOp] = (),
+    *,
+    timeout: Optional[float] = None,
+    fate: Optional[Fate] = None,
+) -> TxnResult:
+    """Runs a transaction, of which a copy that is executed late does no harm (R8)."""
+    request = rpc_pb2.TxnRequest(compare=compares, success=then, failure=otherwise)
+    response = await core.call(methods.KV_TXN, request, timeout, fate=fate or Fate())
+    return txn_result(response, request)
+
+
+def is_ours(session: Session, key: bytes, token: int) -> list[rpc_pb2.Compare]:
+    """Compares whether a key is still the one that a session has put.
+
+    A session that replaces another one's key keeps its create revision.
+    """
+    return [ops.owner(key, token), ops.compare(key, "lease", "=", session.lease)]
 
 
 async def bounded(
