@@ -4,7 +4,7 @@
  *     ./bench.sh WORKLOAD ours|other http://127.0.0.1:2379
  *
  * It prints one line, separated by tabs: operations, seconds, CPU seconds (user and system) of this process in that time, bytes of
- * resident memory, and the library. What the numbers are depends on the workload:
+ * resident memory, and the library. The numbers depend on the workload:
  *
  * - `puts`: puts that were answered in 10 s, after 2 s of warm-up, with 64 in flight all the time; memory at the end.
  * - `handovers`: how often 32 contenders acquired one mutex in 10 s, after 2 s of warm-up; memory at the end.

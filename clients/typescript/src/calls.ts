@@ -29,12 +29,20 @@ export interface Answer<Response> {
   readonly sentAt: number;
 }
 
+/** Attempts of a write that may be sent again (R8). */
+export interface Attempts {
+  /** It is unknown what became of one that was sent: it may be executed after a later one was answered. */
+  isUnsettled: boolean;
+}
+
 /** How to make a unary call. */
 export interface Call<Request, Response> {
   readonly method: Method<Request, Response>;
   readonly request: Request;
   /** Whether it changes anything. Decides when it is sent again (R2, R3). */
   readonly isWrite: boolean;
+  /** A write that has this is sent again like a read: a copy of it that is executed late does no harm. */
+  readonly attempts?: Attempts | undefined;
 }
 
 /** Makes unary calls: chooses endpoints, repeats what may be repeated, within one deadline. */
@@ -108,7 +116,17 @@ class UnaryCall<Q, A> {
     }
   }
 
-  /** Returns `undefined` for a read whose endpoint is silent. */
+  /** Whether it may be sent again, although an attempt that was sent was not answered. */
+  get #mayRepeat(): boolean {
+    return !this.call.isWrite || this.call.attempts !== undefined;
+  }
+
+  /** Notes that an attempt may be executed at any later time. */
+  #unsettle(): void {
+    if (this.call.attempts !== undefined) this.call.attempts.isUnsettled = true;
+  }
+
+  /** Returns `undefined` if the endpoint is silent and the call may be sent again. */
   async #attempt(endpoint: Endpoint, connection: Connection, token: Token): Promise<CallResult<A> | undefined> {
     using attempt = new Scope('an attempt', {}, this.scope);
     const stopWatching = this.#watchForSilence(endpoint, connection, attempt);
@@ -119,13 +137,15 @@ class UnaryCall<Q, A> {
       // If the scope has ended, it is still unknown whether a write was executed.
       this.scope.check();
       this.#isSent = false;
-      return attempt.reason === undefined ? result : undefined;
+      if (attempt.reason === undefined) return result;
+      this.#unsettle();
+      return undefined;
     } finally {
       stopWatching();
     }
   }
 
-  /** Takes a silent endpoint out of the rotation. A read goes on elsewhere, a write waits for its answer until the deadline. */
+  /** Takes a silent endpoint out of the rotation. A write that must not be repeated waits for its answer until the deadline. */
   #watchForSilence(endpoint: Endpoint, connection: Connection, attempt: Scope): () => void {
     const silentMs = Math.min(SILENT_MS, this.timeoutMs / 2);
     let immediate: NodeJS.Immediate | undefined;
@@ -137,7 +157,7 @@ class UnaryCall<Q, A> {
         return;
       }
       endpoint.suspect(connection);
-      if (!this.call.isWrite) {
+      if (this.#mayRepeat) {
         this.#lastFailure = undefined;
         attempt.end(unavailable(`${endpoint.url} does not answer`));
       }
@@ -161,7 +181,8 @@ class UnaryCall<Q, A> {
   #judge(status: CallStatus): void {
     if (status.code === Code.DEADLINE_EXCEEDED && lookUp(status.details) === undefined) throw this.#timeIsUp();
     const error = fromStatus(status, this.call.isWrite);
-    const mayTryAgain = error.retry && !error.maybe;
+    if (error.maybe) this.#unsettle();
+    const mayTryAgain = error.maybe ? this.#mayRepeat && (error.retry || error.kind === 'maybe') : error.retry;
     if (!mayTryAgain) throw error;
     this.#lastFailure = error;
   }
@@ -169,17 +190,20 @@ class UnaryCall<Q, A> {
   /** The error of a call that was sent and not answered in time. */
   #timeIsUp(): ConclaveError {
     const seconds = this.timeoutMs / 1000;
-    if (this.call.isWrite) return maybe(`no answer within ${seconds} s`);
-    return deadline(`the call ${this.call.method.path}`, seconds);
+    if (!this.call.isWrite) return deadline(`the call ${this.call.method.path}`, seconds);
+    this.#unsettle();
+    return maybe(`no answer within ${seconds} s`);
   }
 
   /** The error of a call that ended before it was answered. */
   #ended(reason: ConclaveError): ConclaveError {
-    const mayHaveHappened = this.#isSent && this.call.isWrite;
+    if (this.#isSent) this.#unsettle();
+    const mayHaveHappened = this.call.isWrite && (this.#isSent || this.call.attempts?.isUnsettled === true);
     if (reason.kind === 'deadline') {
-      return this.#isSent ? this.#timeIsUp() : (this.#lastFailure ?? reason);
+      return this.#isSent || mayHaveHappened ? this.#timeIsUp() : (this.#lastFailure ?? reason);
     }
-    if (!mayHaveHappened) return reason;
+    // The keys of a lost session go with it (R4).
+    if (!mayHaveHappened || reason.kind === 'session_lost') return reason;
     if (reason.kind === 'cancelled') return cancelled(reason.cause, true);
     return new ConclaveError(reason.kind, reason.message, { maybe: true });
   }

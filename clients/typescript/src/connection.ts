@@ -22,7 +22,7 @@ export interface Method<Request, Response> {
   readonly responseDeserialize: (bytes: Buffer) => Response;
 }
 
-/** What a connection needs of its client. */
+/** The parts of a client that its connections need. */
 export interface ConnectionContext {
   readonly tls: TlsFiles | undefined;
   /** Called whenever a message has arrived, before anything else sees it. */

@@ -17,7 +17,7 @@ const LOGIN_TIMEOUT_MS = 10_000;
 /** The clock is read at most this often because of arriving messages. */
 const LOOK_EVERY_MS = 20;
 
-/** What the parts of a client share. */
+/** State that the parts of a client share. */
 export class Core {
   readonly log: Log;
   readonly timeoutMs: number;

@@ -22,21 +22,21 @@ export function parseEndpoints(endpoints: readonly string[], hasTls: boolean): A
 }
 
 function parse(url: string, hasTls: boolean): Address {
-  const unix = /^(unixs?):\/\/(\/.+)$/.exec(url);
+  const unix = /^(unixs?):\/\/(\/.*[^/])\/?$/i.exec(url);
   // No path has a zero byte.
   if (unix?.[2] !== undefined && !url.includes('\0')) {
-    const isSecure = unix[1] === 'unixs';
+    const isSecure = unix[1]?.toLowerCase() === 'unixs';
     if (isSecure && !hasTls) throw needsTrust(url);
     return { url, target: `unix:${unix[2]}`, isSecure, host: 'localhost' };
   }
-  const match = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+\]|[\p{L}\p{N}._-]+):(\d{1,5})\/?$/u.exec(url);
+  const match = /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+\]|[\p{L}\p{N}._-]+):(\d{1,5})\/?$/iu.exec(url);
   const [, scheme, bracketed = '', port = ''] = match ?? [];
   const host = bracketed.replace(/^\[|\]$/g, '');
   const isBadHost = bracketed.startsWith('[') && isIP(host) !== 6;
   if (match === null || isBadHost || Number(port) < 1 || Number(port) > 65_535) {
     throw invalid(`endpoint "${url}" is not of the form http://host:port, https://host:port, unix:///path, unixs:///path or host:port`);
   }
-  const isSecure = scheme === undefined ? hasTls : scheme === 'https';
+  const isSecure = scheme === undefined ? hasTls : scheme.toLowerCase() === 'https';
   if (isSecure && !hasTls) throw needsTrust(url);
   const target = bracketed.startsWith('[') ? `ipv6:${bracketed}:${port}` : `dns:${host}:${port}`;
   return { url, target, isSecure, host };

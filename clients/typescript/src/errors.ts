@@ -86,8 +86,10 @@ export function lookUp(text: string): (typeof API_ERRORS)[number] | undefined {
   return BY_TEXT.get(text.replace(GO_STATUS, ''));
 }
 
-/** Codes with which a call fails if its connection breaks. grpc-js reports a reset stream as CANCELLED. */
-const LOST_ANSWER = new Set([Code.UNAVAILABLE, Code.UNKNOWN, Code.INTERNAL, Code.CANCELLED]);
+/** Codes of a status outside the table which do not say whether the call was executed. */
+const WITHOUT_ANSWER = new Set([Code.UNAVAILABLE, Code.UNKNOWN, Code.INTERNAL, Code.ABORTED, Code.DATA_LOSS]);
+/** Codes of a server's own time limit. */
+const OUT_OF_TIME = new Set([Code.DEADLINE_EXCEEDED, Code.CANCELLED]);
 
 /** The error for a status (R4). */
 export function fromStatus(status: CallStatus, isWrite: boolean): ConclaveError {
@@ -96,12 +98,10 @@ export function fromStatus(status: CallStatus, isWrite: boolean): ConclaveError 
     const { name: apiName, retry } = row;
     return new ConclaveError('api', row.text, { apiName, retry, maybe: row.maybe && isWrite });
   }
-  if (!LOST_ANSWER.has(status.code)) {
-    return new ConclaveError('api', `${Code[status.code]}: ${status.details}`, {
-      maybe: isWrite && status.code === Code.DEADLINE_EXCEEDED,
-    });
-  }
-  return isWrite ? maybe(status.details) : unavailable(status.details);
+  const text = `${Code[status.code]}: ${status.details}`;
+  if (WITHOUT_ANSWER.has(status.code)) return isWrite ? maybe(text) : unavailable(text);
+  if (!OUT_OF_TIME.has(status.code)) return new ConclaveError('api', text);
+  return isWrite ? maybe(text) : new ConclaveError('deadline', `the server gave up (${text}); try again`, { retry: true });
 }
 
 /** Whether a server refused a call for its token, or for having none (C6). Such a call was not executed. */

@@ -5,7 +5,7 @@ import { type LeaseKeepAliveRequest, type LeaseKeepAliveResponse, LeaseService }
 import type { Lifetime } from './scope.js';
 import type { Stream } from './stream.js';
 
-/** What a session wants to know of its keep-alives. */
+/** Events of the keep-alives of a session. */
 export interface KeepAliveEvents {
   /** A keep-alive that was sent at this time was confirmed. */
   confirmed(sentAt: number, ttlMs: number): void;

@@ -154,7 +154,7 @@ const RESULT = {
   '>': Compare_CompareResult.GREATER,
 } as const;
 
-/** What a comparison looks at. A key that does not exist has 0 in all but `value`, where the comparison fails. */
+/** The property that a comparison looks at. A key that does not exist has 0 in all but `value`, where the comparison fails. */
 export type CompareTarget = 'version' | 'createRevision' | 'modRevision' | 'lease';
 
 /** A condition on a key, or on every key of a range, as of before the transaction. */

@@ -11,8 +11,8 @@ export function track(kind: keyof typeof counts): () => void {
 }
 
 /**
- * What all clients of this process have open. For tests that look for leaks: Node's own list, `process.getActiveResourcesInfo()`, has
- * timers, but not the sockets that do not keep the process alive.
+ * Numbers of the resources that all clients of this process have open, for tests that look for leaks. Node's own list,
+ * `process.getActiveResourcesInfo()`, has timers, but not the sockets that do not keep the process alive.
  */
 export function leftovers(): Readonly<typeof counts> {
   return { ...counts };

@@ -7,7 +7,7 @@ export interface User {
   readonly password: string;
 }
 
-/** What a call shows to the server: a token, or nothing if the cluster has no authentication. */
+/** The credentials of a call: a token, or nothing if the cluster has no authentication. */
 export type Token = string | undefined;
 
 const PAUSE_FIRST_MS = 100;

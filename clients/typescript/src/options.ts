@@ -20,8 +20,8 @@ export const DEFAULT_TIMEOUT_MS = 5000;
 
 /**
  * Reads the options from etcdctl's environment variables: `ETCDCTL_ENDPOINTS`, `ETCDCTL_CACERT`, `ETCDCTL_CERT`, `ETCDCTL_KEY`,
- * `ETCDCTL_USER` (`name` or `name:password`), `ETCDCTL_PASSWORD` and `ETCDCTL_COMMAND_TIMEOUT`. Without endpoints it is
- * `127.0.0.1:2379`, as for etcdctl.
+ * `ETCDCTL_USER` (`name` or `name:password`), `ETCDCTL_PASSWORD` and `ETCDCTL_COMMAND_TIMEOUT` (with its unit, such as `5s`). Without
+ * endpoints it is `127.0.0.1:2379`, as for etcdctl.
  */
 export function optionsFromEnv(env: Readonly<Record<string, string | undefined>> = process.env): ClientOptions {
   // A variable that is set to nothing is not set.
@@ -47,15 +47,15 @@ export function optionsFromEnv(env: Readonly<Record<string, string | undefined>>
   };
 }
 
-const UNIT_MS: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+// The micro sign and the Greek letter, as in Go.
+const UNIT_MS: Record<string, number> = { ns: 1e-6, us: 1e-3, '\u00b5s': 1e-3, '\u03bcs': 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const PART = /(\d+\.?\d*|\.\d+)([a-z\u00b5\u03bc]+)/g;
 
 /** Parses a duration in Go's notation, such as `1m30s`, into milliseconds. */
-export function parseDuration(text: string): number {
-  let total = 0;
-  const rest = text.replace(/(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/g, (_, number: string, unit: string) => {
-    total += Number(number) * (UNIT_MS[unit] ?? 0);
-    return '';
-  });
-  if (rest !== '' || total <= 0) throw invalid(`"${text}" is not a positive duration such as 5s or 500ms`);
-  return total;
+function parseDuration(text: string): number {
+  const parts = [...text.matchAll(PART)];
+  const total = parts.reduce((sum, [, number, unit = '']) => sum + Number(number) * (UNIT_MS[unit] ?? NaN), 0);
+  const isWhole = parts.map(([part]) => part).join('') === text.replace(/^\+/, '');
+  if (isWhole && total > 0 && total < Infinity) return total;
+  throw invalid(`ETCDCTL_COMMAND_TIMEOUT is "${text}", not a positive duration with its unit, such as 5s or 500ms`);
 }

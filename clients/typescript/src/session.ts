@@ -47,7 +47,7 @@ export class Session implements AsyncDisposable {
   readonly client: Client;
   /** @internal */
   readonly core: Core;
-  /** What the recipes keep for this session, by recipe and name. @internal */
+  /** State of the recipes for this session, by recipe and name. @internal */
   readonly places = new Map<string, unknown>();
   readonly #lost = new AbortController();
   readonly #listeners = new Set<(state: SessionState) => unknown>();

@@ -43,7 +43,7 @@ type WatchStream = Stream<WatchRequest, WatchResponse>;
 /**
  * A watch: every change of a range once and in order, across broken connections (W1). Iterate over it; leaving the loop closes it.
  * It ends with the kind `compacted` if changes were compacted before it could read them, and with `api` if the server refuses it.
- * What is not read yet stays on the server or in the connection's flow control (W5).
+ * Events that are not read yet stay on the server or in the connection's flow control (W5).
  */
 export class Watch implements AsyncIterable<WatchBatch>, AsyncDisposable {
   /** Revision of the store when the watch was created. */

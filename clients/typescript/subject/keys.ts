@@ -61,7 +61,7 @@ export const keys: Operations = {
     return undefined;
   },
   leftovers: async () => {
-    // What was closed a moment ago may need a turn of the event loop.
+    // Resources that were closed a moment ago may need a turn of the event loop.
     for (let turn = 0; turn < 100 && left().count !== 0; turn += 1) await new Promise((resolve) => setTimeout(resolve, 10));
     return left();
   },

@@ -6,7 +6,7 @@ export type Args = Record<string, unknown>;
 /** Anything that JSON can have; bigint becomes a number. */
 export type Json = Record<string, unknown>;
 
-/** What an operation works with. */
+/** The surroundings of an operation. */
 export interface Context {
   /** The caller's signal and deadline, for the client's call. */
   readonly wait: WaitOptions;

@@ -112,6 +112,7 @@ suite('group (K13)', () => {
     const [former, next] = [await fixture.session(), await fixture.session()];
     const old = await group.join(former, 'm', 'old');
     await group.join(next, 'm', 'new');
+    await assert.rejects(old.update('late'), is('session_lost'));
     await old.leave();
     await former.close();
     assert.equal((await group.members()).get('m')?.toString(), 'new');

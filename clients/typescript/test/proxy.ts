@@ -1,5 +1,10 @@
 import { type Server, type Socket, connect, createServer } from 'node:net';
 
+interface Connection {
+  holdsFrom: (bytes: Buffer) => boolean;
+  isHeld: boolean;
+}
+
 /** A TCP proxy before a member, which can fail as a network does. */
 export class Proxy implements AsyncDisposable {
   readonly #server: Server;
@@ -7,6 +12,9 @@ export class Proxy implements AsyncDisposable {
   readonly #target: number;
   #swallowsRequests = false;
   #swallowsAnswers = false;
+  readonly #connections = new Set<Connection>();
+  /** Requests of the held connections, in their order. */
+  readonly #waiting: (() => void)[] = [];
   /** Connections that were accepted. */
   accepted = 0;
 
@@ -29,16 +37,25 @@ export class Proxy implements AsyncDisposable {
   #accept(client: Socket): void {
     this.accepted += 1;
     const server = connect(this.#target, '127.0.0.1');
+    const connection: Connection = { holdsFrom: () => false, isHeld: false };
+    this.#connections.add(connection);
     for (const socket of [client, server]) {
       this.#sockets.add(socket);
       socket.on('error', () => undefined);
       socket.on('close', () => {
         this.#sockets.delete(socket);
+        this.#connections.delete(connection);
         client.destroy();
-        server.destroy();
+        // Held requests are served although the client has gone.
+        if (!connection.isHeld) server.destroy();
       });
     }
-    client.on('data', (bytes) => this.#swallowsRequests || server.write(bytes));
+    client.on('data', (bytes) => {
+      if (this.#swallowsRequests) return;
+      connection.isHeld ||= connection.holdsFrom(bytes);
+      if (connection.isHeld) this.#waiting.push(() => server.write(bytes));
+      else server.write(bytes);
+    });
     server.on('data', (bytes) => this.#swallowsAnswers || client.write(bytes));
   }
 
@@ -51,6 +68,19 @@ export class Proxy implements AsyncDisposable {
   /** Requests reach the server, answers are lost. */
   loseAnswers(): void {
     this.#swallowsAnswers = true;
+  }
+
+  /** The present connections hang from the first request on for which this is true. New ones do not. */
+  hold(from: (bytes: Buffer) => boolean = () => true): void {
+    for (const connection of this.#connections) connection.holdsFrom = from;
+  }
+
+  /** Lets what has waited through, as packets that come one after the other. */
+  async deliver(): Promise<void> {
+    for (let pass = this.#waiting.shift(); pass !== undefined; pass = this.#waiting.shift()) {
+      pass();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   /** Ends what a connection that lost bytes cannot repair, and lets new ones through. */

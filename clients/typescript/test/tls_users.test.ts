@@ -80,6 +80,10 @@ suite('users (C6)', () => {
     const mutex = new Mutex(session, 'p/m');
     const outer = await mutex.lock();
     const lock = await mutex.lock();
+    const other = await alice.session({ ttlSeconds: 60 });
+    const giveUp = new AbortController();
+    const waiting = assert.rejects(new Mutex(other, 'p/m').lock({ signal: giveUp.signal }));
+    await eventually('the other one waits', async () => (await Mutex.contenders(root, 'p/m')).length === 2);
     const written = await new RwLock(session, 'p/rw').write();
     const permit = await new Semaphore(session, 'p/s', 1).acquire();
     const leadership = await new Election(session, 'p/e').campaign('a');
@@ -100,11 +104,14 @@ suite('users (C6)', () => {
       for (const release of [() => lock.unlock(), ...releases]) await assert.rejects(release(), isDenied);
     }
     assert.deepEqual([lock.isHeld, written.isHeld, permit.isHeld, leadership.isHeld, latch.isLeader], Array(5).fill(false));
-    assert.equal((await root.list({ prefix: 'p/' })).kvs.length, 6);
+    assert.equal((await root.list({ prefix: 'p/' })).kvs.length, 7);
     await assert.rejects(mutex.lock(), isDenied);
+    giveUp.abort();
+    await waiting;
     await eventually('what nobody waits for is logged', () => log.some((message) => message.includes('was not deleted')));
 
     await root.call(AuthService.roleGrantPermission, grant, write);
+    await other.close();
     // Whoever locks again has the key, which the former handle must leave alone.
     const again = await mutex.lock();
     await lock.unlock();

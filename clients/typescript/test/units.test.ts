@@ -7,28 +7,36 @@ import { fromStatus, isConclaveError, isRefusedToken } from '../src/errors.js';
 import { Client, type ClientOptions, ConclaveError } from '../src/index.js';
 import { afterPrefix, toBuffer } from '../src/keys.js';
 import { Login } from '../src/login.js';
-import { optionsFromEnv, parseDuration } from '../src/options.js';
+import { optionsFromEnv } from '../src/options.js';
 import { Lifetime, Scope } from '../src/scope.js';
 import { lostAt } from '../src/session.js';
 
 const isInvalid = (text: RegExp) => (error: unknown) => isConclaveError(error, 'invalid') && text.test(error.message);
 
 suite('endpoints (C1)', () => {
-  test('all forms are understood', () => {
-    const targets = (urls: string[], hasTls = false) => parseEndpoints(urls, hasTls).map((address) => address.target);
-    assert.deepEqual(targets(['http://a:1', '127.0.0.1:2', 'http://[::1]:3', 'unix:///run/c.sock']), [
-      'dns:a:1',
-      'dns:127.0.0.1:2',
-      'ipv6:[::1]:3',
-      'unix:/run/c.sock',
-    ]);
-    assert.deepEqual(targets(['https://a:1', 'unixs:///run/c.sock'], true), ['dns:a:1', 'unix:/run/c.sock']);
-    assert.equal(parseEndpoints(['a:1'], false)[0]?.isSecure, false);
-    assert.equal(parseEndpoints(['a:1'], true)[0]?.isSecure, true);
-    assert.equal(parseEndpoints(['http://a:1'], true)[0]?.isSecure, false);
-  });
+  for (const [url, hasTls, target, isSecure] of [
+    ['http://a:1', false, 'dns:a:1', false],
+    ['http://a:1', true, 'dns:a:1', false],
+    ['https://a:1', true, 'dns:a:1', true],
+    ['a:1', false, 'dns:a:1', false],
+    ['a:1', true, 'dns:a:1', true],
+    ['127.0.0.1:2', false, 'dns:127.0.0.1:2', false],
+    ['http://[::1]:3', false, 'ipv6:[::1]:3', false],
+    ['unix:///run/c.sock', false, 'unix:/run/c.sock', false],
+    ['unixs:///run/c.sock', true, 'unix:/run/c.sock', true],
+    [' HTTP://a:1/ ', true, 'dns:a:1', false],
+    ['\thttps://a:1/\n', true, 'dns:a:1', true],
+    ['HttpS://a:1', true, 'dns:a:1', true],
+    ['UNIX:///run/c.sock/', false, 'unix:/run/c.sock', false],
+    ['Unixs:///run/c.sock', true, 'unix:/run/c.sock', true],
+  ] as const) {
+    test(`${JSON.stringify(url)} is understood`, () => {
+      const [address] = parseEndpoints([url], hasTls);
+      assert.deepEqual([address?.target, address?.isSecure], [target, isSecure]);
+    });
+  }
 
-  for (const url of ['', 'a', 'a:', 'a:0', 'a:65536', 'a:b', 'ftp://a:1', 'http://a', 'unix://a', 'http://[::g]:1', 'a:1/b', 'a b:1', 'http://%zz:1', 'http://a,b:1', 'unix:///a\0b']) {
+  for (const url of ['', 'a', 'a:', 'a:0', 'a:65536', 'a:b', 'ftp://a:1', 'http://a', 'unix://a', 'http://[::g]:1', 'a:1/b', 'a b:1', 'http://%zz:1', 'http://a,b:1', 'unix:///a\0b', 'unix:///', 'a:1//', 'htp://a:1']) {
     test(`"${url}" is refused by name`, () => {
       assert.throws(() => new Client({ endpoints: ['http://ok:1', url] }), isInvalid(new RegExp(`"${url.replace(/[[\]]/g, '\\$&')}"`)));
     });
@@ -73,7 +81,33 @@ suite('environment (C4)', () => {
     assert.doesNotThrow(() => optionsFromEnv({ ETCDCTL_INSECURE_SKIP_TLS_VERIFY: 'false' }));
     assert.throws(() => optionsFromEnv({ ETCDCTL_USER: 'alice' }), isInvalid(/ETCDCTL_PASSWORD/));
     assert.throws(() => optionsFromEnv({ ETCDCTL_CERT: 'c' }), isInvalid(/ETCDCTL_CACERT/));
-    for (const text of ['5', '-1s', '', 'x', '0s']) assert.throws(() => parseDuration(text), isInvalid(/duration/), text);
+  });
+
+  test('a time has its unit, as for etcdctl', () => {
+    const timeoutOf = (ETCDCTL_COMMAND_TIMEOUT: string) => optionsFromEnv({ ETCDCTL_COMMAND_TIMEOUT }).timeoutMs;
+    for (const [text, ms] of [
+      ['5s', 5_000],
+      ['500ms', 500],
+      ['1m30s', 90_000],
+      ['1h', 3_600_000],
+      ['1m1.5s', 61_500],
+      ['.5s', 500],
+      ['+1.s', 1_000],
+      ['250us', 0.25],
+      ['250\u00b5s', 0.25],
+      ['250\u03bcs', 0.25],
+      ['', undefined],
+    ] as const) {
+      assert.equal(timeoutOf(text), ms, text);
+    }
+    for (const text of ['5', '0', '0s', '-1s', 's', '.s', '5 s', ' 5s', '5s ', '5S', '5d', '1s5', '5s+', '1.2.3s', 'x', `${'9'.repeat(400)}s`]) {
+      assert.throws(() => timeoutOf(text), isInvalid(/ETCDCTL_COMMAND_TIMEOUT/), text);
+    }
+  });
+
+  test('variables that are empty count as not set', () => {
+    const names = ['ENDPOINTS', 'CACERT', 'CERT', 'KEY', 'USER', 'PASSWORD', 'COMMAND_TIMEOUT', 'INSECURE_SKIP_TLS_VERIFY'];
+    assert.deepEqual(optionsFromEnv(Object.fromEntries(names.map((name) => [`ETCDCTL_${name}`, '']))), optionsFromEnv({}));
   });
 });
 
@@ -90,8 +124,14 @@ suite('errors (R4)', () => {
 
   test('another status is judged by its code', () => {
     const kind = (code: Code, isWrite: boolean) => fromStatus({ code, details: 'x' }, isWrite).kind;
-    for (const code of [Code.UNAVAILABLE, Code.UNKNOWN, Code.INTERNAL]) assert.deepEqual([kind(code, true), kind(code, false)], ['maybe', 'unavailable']);
-    assert.equal(kind(Code.RESOURCE_EXHAUSTED, true), 'api');
+    for (const code of [Code.UNAVAILABLE, Code.UNKNOWN, Code.INTERNAL, Code.ABORTED, Code.DATA_LOSS]) {
+      assert.deepEqual([kind(code, true), kind(code, false)], ['maybe', 'unavailable'], Code[code]);
+    }
+    for (const code of [Code.DEADLINE_EXCEEDED, Code.CANCELLED]) {
+      assert.deepEqual([kind(code, true), kind(code, false)], ['maybe', 'deadline'], Code[code]);
+    }
+    const other = fromStatus({ code: Code.UNIMPLEMENTED, details: 'x' }, true);
+    assert.deepEqual([other.kind, other.apiName, other.maybe, kind(Code.UNIMPLEMENTED, false)], ['api', '', false, 'api']);
   });
 
   test('refused tokens are recognised', () => {

@@ -13,12 +13,15 @@ export class Barrier {
     this.#name = toName(name);
   }
 
-  /** Closes the barrier. Does nothing if it is closed. */
+  /**
+   * Closes the barrier. Does nothing if it is closed. If the answer is lost, this fails with `maybe` and is not sent again: the
+   * first attempt could then be executed after a release.
+   */
   async hold(options: WaitOptions = {}): Promise<void> {
     await this.#client.put(this.#name, '', options);
   }
 
-  /** Opens the barrier: all who wait go on. */
+  /** Opens the barrier: all who wait go on. If the answer is lost, this fails with `maybe`. */
   async release(options: WaitOptions = {}): Promise<void> {
     await this.#client.delete(this.#name, options);
   }

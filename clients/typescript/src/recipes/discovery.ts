@@ -10,7 +10,7 @@ import { toName } from './steps.js';
 export interface ServiceAddress {
   /** `host:port`. */
   readonly address: string;
-  /** What the service registered with the address; JSON. */
+  /** JSON that the service registered with the address. */
   readonly metadata: unknown;
 }
 

@@ -1,15 +1,17 @@
 import type { Client } from '../client.js';
-import { type ConclaveError, sessionLost } from '../errors.js';
+import type { ConclaveError } from '../errors.js';
 import type { Compare } from '../gen/etcd/rpc.js';
 import { type Bytes, toBuffer } from '../keys.js';
-import { owner, putOp } from '../kv.js';
+import { owner } from '../kv.js';
 import type { WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
+import { Ending } from './ending.js';
 import { type Place, inSession, placeIn, withDeadline } from './place.js';
 import { oldestOwns } from './mutex.js';
 import { OwnKey } from './own_key.js';
+import { setValue } from './own_value.js';
 import { type Leader, observeLeaders } from './observe.js';
-import { Steps, toName } from './steps.js';
+import { toName } from './steps.js';
 
 export type { Leader };
 
@@ -17,7 +19,7 @@ export type { Leader };
 export class Leadership implements AsyncDisposable {
   readonly #place: Place;
   readonly #ownKey: OwnKey;
-  #resigning: Promise<void> | undefined;
+  readonly #ending = new Ending();
 
   /** @internal */
   constructor(place: Place) {
@@ -42,7 +44,7 @@ export class Leadership implements AsyncDisposable {
 
   /** Whether it certainly leads. Looks at the clock. */
   get isHeld(): boolean {
-    return this.#resigning === undefined && this.#place.isHeld;
+    return !this.#ending.hasBegun && this.#place.isHeld;
   }
 
   /** Aborts when the leadership ends. */
@@ -57,21 +59,12 @@ export class Leadership implements AsyncDisposable {
 
   /** Replaces the leader's value. Fails with `session_lost` if it does not lead any more. */
   async proclaim(value: Bytes, options: WaitOptions = {}): Promise<void> {
-    const { session } = this.#place;
-    await inSession(session, 'a proclamation', withDeadline(session.core, options), async (scope) => {
-      const put = putOp(this.key, value, { lease: session.lease });
-      const { succeeded } = await new Steps(session.core, scope).txn({ if: [this.owner], then: [put] });
-      if (!succeeded) throw sessionLost('another one leads');
-    });
+    await setValue(this.#place.session, this.#place.own, value, options);
   }
 
   /** Gives the leadership up. If this fails it does not lead, but is in the others' way until it resigns once more. Can be called twice. */
   resign(options: WaitOptions = {}): Promise<void> {
-    this.#resigning ??= this.#place.leave(withDeadline(this.#place.session.core, options)).catch((error: unknown) => {
-      this.#resigning = undefined;
-      throw error;
-    });
-    return this.#resigning;
+    return this.#ending.begin(() => this.#place.leave(withDeadline(this.#place.session.core, options)));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import { Scope, type Lifetime } from '../scope.js';
 import type { Watch, WatchEvent } from '../watch.js';
 import { Steps } from './steps.js';
 
-/** What happened to a table: all of it was read, or some keys changed. */
+/** An update of a table: all of it was read, or some keys changed. */
 export interface Update {
   /** Differences to the state before, in the order of revisions. For the first reading these are all keys. */
   readonly changes: readonly TableChange[];

@@ -1,52 +1,49 @@
 import type { Client } from '../client.js';
 import { type Bytes, toKey } from '../keys.js';
-import { compare, deleteOp, putOp } from '../kv.js';
 import type { WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
 import { type ObserveOptions, type Table, observe } from './follow.js';
+import { type Own, leave } from './entry.js';
+import { setValue, withKey } from './own_value.js';
 import { inSession, withDeadline } from './place.js';
-import { Steps, leaseIsGone, mayHaveHappened, toName } from './steps.js';
+import { mayHaveHappened, toName } from './steps.js';
 
 /** A membership, or the registration of a service. It ends with its session. */
 export class Membership implements AsyncDisposable {
   readonly #session: Session;
-  /** The member's key. */
-  readonly key: string;
+  readonly #own: Own;
 
-  private constructor(session: Session, key: string) {
+  private constructor(session: Session, own: Own) {
     this.#session = session;
-    this.key = key;
+    this.#own = own;
   }
 
   /** Creates the key. A former one of the same name, such as that of a process that was restarted, is taken over. */
   static async create(session: Session, key: string, value: Bytes, options: WaitOptions): Promise<Membership> {
     toKey(key);
-    const membership = new Membership(session, key);
-    await membership.update(value, options);
-    return membership;
+    const limit = withDeadline(session.core, options);
+    const join = (own: Own) => new Membership(session, own);
+    return await withKey(session, `writing ${key}`, { key, value }, limit, join).catch((error: unknown) => {
+      throw mayHaveHappened(error);
+    });
   }
 
-  /** Replaces the member's value. */
+  /** The member's key. */
+  get key(): string {
+    return this.#own.key;
+  }
+
+  /** Replaces the member's value. Fails with `session_lost` if it is no member any more, such as after it was taken over. */
   async update(value: Bytes, options: WaitOptions = {}): Promise<void> {
-    const session = this.#session;
-    await inSession(session, `writing ${this.key}`, withDeadline(session.core, options), async (scope) => {
-      const steps = new Steps(session.core, scope);
-      const put = putOp(this.key, value, { lease: session.lease });
-      await steps.persist(() => steps.txn({ then: [put] }));
-    }).catch((error: unknown) => {
-      throw leaseIsGone(error) ?? mayHaveHappened(error);
-    });
+    await setValue(this.#session, this.#own, value, options);
   }
 
   /** Ends the membership. One of the same name that was taken over by another session stays. Can be called twice. */
   async leave(options: WaitOptions = {}): Promise<void> {
     const session = this.#session;
     if (!session.isAlive) return;
-    await inSession(session, `deleting ${this.key}`, withDeadline(session.core, options), async (scope) => {
-      const steps = new Steps(session.core, scope);
-      const isOwn = compare(this.key, 'lease', '=', session.lease);
-      await steps.persist(() => steps.txn({ if: [isOwn], then: [deleteOp(this.key)] }));
-    }).catch((error: unknown) => {
+    const limit = withDeadline(session.core, options);
+    await inSession(session, `deleting ${this.key}`, limit, (scope) => scope.wait(leave(session, this.#own))).catch((error: unknown) => {
       throw mayHaveHappened(error);
     });
   }

@@ -2,6 +2,7 @@ import type { ConclaveError } from '../errors.js';
 import type { Compare } from '../gen/etcd/rpc.js';
 import { owner } from '../kv.js';
 import type { WaitOptions } from '../scope.js';
+import { Ending } from './ending.js';
 import type { OwnKey } from './own_key.js';
 import type { Place } from './place.js';
 
@@ -15,7 +16,7 @@ export class Lock implements AsyncDisposable {
   readonly #place: Place;
   readonly #ownKey: OwnKey;
   readonly #unlock: (options: WaitOptions) => Promise<void>;
-  #unlocking: Promise<void> | undefined;
+  readonly #ending = new Ending();
 
   /** @internal */
   constructor(place: Place, ownKey: OwnKey, unlock: (options: WaitOptions) => Promise<void>) {
@@ -41,7 +42,7 @@ export class Lock implements AsyncDisposable {
 
   /** Whether the lock is certainly held. Looks at the clock, so it is right after any pause of the process. */
   get isHeld(): boolean {
-    return this.#unlocking === undefined && this.#place.isHeld;
+    return !this.#ending.hasBegun && this.#place.isHeld;
   }
 
   /** Aborts when the lock is lost or unlocked, so that work can be tied to it. */
@@ -65,11 +66,7 @@ export class Lock implements AsyncDisposable {
    * too: it is no longer held then, but others wait for it until it is unlocked once more or the session ends. Can be called twice.
    */
   unlock(options: WaitOptions = {}): Promise<void> {
-    this.#unlocking ??= this.#unlock(options).catch((error: unknown) => {
-      this.#unlocking = undefined;
-      throw error;
-    });
-    return this.#unlocking;
+    return this.#ending.begin(() => this.#unlock(options));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -7,7 +7,7 @@ import { OwnKey, REVOKE } from './own_key.js';
 import { type Blocker, type Policy, inSession, placeIn, withDeadline } from './place.js';
 import { type Steps, toName } from './steps.js';
 
-/** What keeps a key of a prefix waiting: the one before it (in the order of create revisions). */
+/** The blocker of a key of a prefix: the key before it (in the order of create revisions). */
 export async function keyBefore(steps: Steps, prefix: string, key: string, revision: bigint): Promise<Blocker | undefined | 'gone'> {
   const before = { maxCreateRevision: revision - 1n, sortBy: 'createRevision', descending: true, limit: 1, keysOnly: true } as const;
   const { succeeded, revision: at, responses } = await steps.txn({ if: [owner(key, revision)], then: [getOp({ prefix }, before)] });

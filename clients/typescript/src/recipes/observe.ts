@@ -4,7 +4,7 @@ import { type ObserveOptions, observe } from './follow.js';
 /** A leader of an election. */
 export interface Leader {
   readonly key: string;
-  /** What the leader proclaimed. */
+  /** The value that the leader proclaimed. */
   readonly value: Buffer;
   /** Fencing token (K1). */
   readonly token: bigint;

@@ -38,7 +38,7 @@ export async function once(
       if (meanwhile !== undefined) return { value: meanwhile, ran: false };
       const value = toBuffer(await scope.wait(Promise.resolve(job(lock.lost))));
       const write = { if: [lock.owner], then: [putOp(done, value)] };
-      const { succeeded } = await steps.persist(() => steps.txn(write));
+      const { succeeded } = await steps.repeat(write);
       if (!succeeded) throw sessionLost('the lock of the job was lost before its result was written');
       return { value, ran: true };
     } finally {

@@ -1,12 +1,13 @@
 import type { Core } from '../core.js';
 import { closed, isConclaveError, sessionLost } from '../errors.js';
 import type { Range } from '../keys.js';
-import { compare, deleteOp, getOp, owner, putOp } from '../kv.js';
+import { getOp } from '../kv.js';
 import { Lifetime, Scope, type WaitOptions, checkTimeout } from '../scope.js';
 import type { Session } from '../session.js';
-import { Steps, leaseIsGone } from './steps.js';
+import { type Own, enter, leave } from './entry.js';
+import { Steps } from './steps.js';
 
-/** What a contender waits for: a deletion in the range after the revision. */
+/** An event that a contender waits for: a deletion in the range after the revision. */
 export interface Blocker {
   readonly range: Range;
   readonly revision: bigint;
@@ -18,14 +19,14 @@ export interface Policy {
   readonly value: string | Uint8Array;
   /** If the contender's key is the oldest of this range, it has its turn. Saves a question. */
   readonly head?: Range;
-  /** What keeps a contender with this create revision waiting; `undefined` if it has its turn, `gone` if its key is gone. */
+  /** The blocker of a contender with this create revision; `undefined` if it has its turn, `gone` if its key is gone. */
   blocker(steps: Steps, revision: bigint): Promise<Blocker | undefined | 'gone'>;
   /** If the key must stay after the place was given up: resolves with what ends that. */
   keepUntil?(steps: Steps, revision: bigint): Promise<Lifetime | undefined>;
 }
 
 /** Who gives up waiting waits this long for its key to be deleted. After that it is deleted in the background. */
-const CLEANUP_MS = 1_000;
+export const CLEANUP_MS = 1_000;
 
 /**
  * The place of a session in a queue: a key with the session's lease, whose create revision is its position and, when it has its
@@ -39,7 +40,7 @@ export class Place {
   readonly policy: Policy;
   /** Ends when the place is given up or lost. Then nothing that depends on it is held. */
   readonly lifetime = new Lifetime();
-  #revision: bigint | undefined;
+  #own: Own | undefined;
   #isHeld = false;
   #acquiring: Promise<void> | undefined;
   /** The latest attempt to create the key. */
@@ -68,9 +69,14 @@ export class Place {
     return this.policy.key;
   }
 
+  /** The key as it was put. Only a place that was acquired has one. */
+  get own(): Own {
+    return this.#own as Own;
+  }
+
   /** Create revision of the key. Only a place that was acquired has one. */
   get token(): bigint {
-    return this.#revision ?? 0n;
+    return this.#own?.revision ?? 0n;
   }
 
   /** Whether it is certain that this place has its turn. Looks at the clock. */
@@ -149,27 +155,12 @@ export class Place {
 
   async #create(): Promise<'first' | 'queued'> {
     const { key, value, head } = this.policy;
-    const looks = [getOp(key, { keysOnly: true })];
-    if (head !== undefined) looks.push(getOp(head, { sortBy: 'createRevision', limit: 1, keysOnly: true }));
-    // An attempt that was sent is not cancelled: the key must not be created after it was deleted.
-    const steps = new Steps(this.session.core, this.session.lifetime);
-    try {
-      const { responses } = await steps.persist(() => {
-        this.lifetime.check();
-        return steps.txn({
-          if: [compare(key, 'createRevision', '=', 0n)],
-          then: [putOp(key, value, { lease: this.session.lease }), ...looks],
-          else: looks,
-        });
-      });
-      const [mine, first] = responses.slice(-looks.length).map((response) => response.kvs[0]);
-      this.#revision = mine?.createRevision;
-      if (head === undefined || first?.createRevision !== this.#revision) return 'queued';
-      this.#isHeld = this.lifetime.reason === undefined;
-      return 'first';
-    } catch (error) {
-      throw leaseIsGone(error) ?? error;
-    }
+    const looks = head === undefined ? [] : [getOp(head, { sortBy: 'createRevision', limit: 1, keysOnly: true })];
+    const { own, found } = await enter(this.session, { key, value, looks }, this.lifetime);
+    this.#own = own;
+    if (found[0]?.kvs[0]?.createRevision !== own.revision) return 'queued';
+    this.#isHeld = this.lifetime.reason === undefined;
+    return 'first';
   }
 
   #blocker(): Promise<Blocker | undefined | 'gone'> {
@@ -234,18 +225,16 @@ export class Place {
 
   async #kept(): Promise<Lifetime | undefined> {
     await this.#entering;
-    if (this.policy.keepUntil === undefined || this.#revision === undefined || this.session.lifetime.isOver()) return undefined;
+    if (this.policy.keepUntil === undefined || this.#own === undefined || this.session.lifetime.isOver()) return undefined;
     const steps = new Steps(this.session.core, this.session.lifetime);
-    return await this.policy.keepUntil(steps, this.#revision);
+    return await this.policy.keepUntil(steps, this.#own.revision);
   }
 
   async #remove(until: Lifetime | undefined): Promise<void> {
-    const steps = new Steps(this.session.core, this.session.lifetime);
     try {
-      if (until !== undefined) await steps.scope.wait(new Promise<void>((resolve) => until.onEnd(() => resolve())));
-      const revision = this.#revision;
-      const guard = revision === undefined ? [] : [owner(this.key, revision)];
-      await steps.persist(() => steps.txn({ if: guard, then: [deleteOp(this.key)] }));
+      if (until !== undefined) await this.session.lifetime.wait(new Promise<void>((resolve) => until.onEnd(() => resolve())));
+      // If no put was answered, there is no key, or only copies, which are deleted.
+      if (this.#own !== undefined) await leave(this.session, this.#own);
     } catch (error) {
       // The key goes with the session.
       if (this.session.lifetime.reason !== undefined) return;
@@ -261,7 +250,7 @@ export class Place {
     const [kv] = (await steps.persist(() => steps.list(this.key, { keysOnly: true }))).kvs;
     // It may have been given up meanwhile.
     if (!this.isHeld) return false;
-    if (kv?.createRevision === this.#revision) return true;
+    if (kv?.createRevision === this.#own?.revision) return true;
     this.deleted();
     return false;
   }

@@ -6,6 +6,8 @@ import type { Bytes } from '../keys.js';
 import { compare, deleteOp, getOp, owner, putOp } from '../kv.js';
 import { Scope, type WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
+import { deleteOwn } from './entry.js';
+import { watchCopies } from './late.js';
 import { inSession, withDeadline } from './place.js';
 import { Steps, leaseIsGone, toName } from './steps.js';
 
@@ -145,15 +147,24 @@ export class Queue {
     const steps = new Steps(session.core, session.lifetime);
     const isFree = [compare(claimKey, 'createRevision', '=', 0n), owner(itemKey, createRevision)];
     const looks = [getOp(claimKey), getOp(itemKey)];
+    const attempts = { isUnsettled: false };
+    let token = 0n;
     try {
-      const { responses } = await steps.persist(() =>
-        steps.txn({ if: isFree, then: [putOp(claimKey, mark, { lease: session.lease }), ...looks], else: looks }),
-      );
+      const put = putOp(claimKey, mark, { lease: session.lease });
+      const { responses } = await steps.repeat({ if: isFree, then: [put, ...looks], else: looks }, attempts);
       const [claim, item] = responses.slice(-2).map((response) => response.kvs[0]);
       if (claim?.value.toString() !== mark || item?.createRevision !== createRevision) return undefined;
-      return new Item(session, itemKey, claimKey, claim.createRevision, item.value);
+      token = claim.createRevision;
+      return new Item(session, itemKey, claimKey, token, item.value);
     } catch (error) {
       throw leaseIsGone(error) ?? error;
+    } finally {
+      if (attempts.isUnsettled) {
+        // A claim with this mark is made once. Another one is a late copy.
+        void watchCopies(session, claimKey, async ({ value, createRevision: revision }) => {
+          if (value.toString() === mark && revision !== token) await deleteOwn(session, { key: claimKey, revision });
+        });
+      }
     }
   }
 }

@@ -1,3 +1,4 @@
+import type { Attempts } from '../calls.js';
 import type { Core } from '../core.js';
 import { ConclaveError, asError, invalid, isConclaveError, sessionLost } from '../errors.js';
 import { KVService } from '../gen/etcd/rpc.js';
@@ -14,9 +15,10 @@ export class Steps {
     readonly scope: Lifetime,
   ) {}
 
-  async txn(txn: Txn): Promise<TxnResult> {
+  /** With `attempts`, a write is sent again if its answer is lost. */
+  async txn(txn: Txn, attempts?: Attempts): Promise<TxnResult> {
     const request = { compare: [...(txn.if ?? [])], success: [...(txn.then ?? [])], failure: [...(txn.else ?? [])] };
-    const answer = await this.core.step({ method: KVService.txn, request, isWrite: isWriteTxn(txn) }, this.scope);
+    const answer = await this.core.step({ method: KVService.txn, request, isWrite: isWriteTxn(txn), attempts }, this.scope);
     const { succeeded, header, responses } = answer;
     return { succeeded, revision: header?.revision ?? 0n, responses: responses.map(toTxnResponse) };
   }
@@ -46,6 +48,11 @@ export class Steps {
       }
       await this.scope.sleep(backoff.next());
     }
+  }
+
+  /** Repeats a transaction until it is answered. A copy of it that is executed late must do no harm (R8). */
+  repeat(txn: Txn, attempts: Attempts = { isUnsettled: false }): Promise<TxnResult> {
+    return this.persist(() => this.txn(txn, attempts));
   }
 
   /** Waits until something in the range is deleted, at this revision or later. After a compaction it may return too early. */

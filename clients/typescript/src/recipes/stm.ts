@@ -7,7 +7,7 @@ import type { WaitOptions } from '../scope.js';
 import { inClient, withDeadline } from './place.js';
 import { ConflictPause, Steps } from './steps.js';
 
-/** What a transaction's function reads and writes. */
+/** The reads and writes of a transaction's function. */
 export class StmView {
   readonly #steps: Steps;
   readonly #reads = new Map<string, { readonly value: Buffer | undefined; readonly modRevision: bigint }>();
