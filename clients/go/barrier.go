@@ -11,14 +11,13 @@ type Barrier struct {
 // NewBarrier returns the barrier of this name.
 func NewBarrier(c *Client, name string) *Barrier { return &Barrier{client: c, name: name} }
 
-// Hold sets the barrier up. It stays until Release, whatever becomes of this process.
+// Hold sets the barrier up. It stays until Release, whatever becomes of this process. If the answer is lost, it
+// is not sent again: the first attempt could be executed after a release.
 func (b *Barrier) Hold(ctx context.Context) error {
 	if b.name == "" {
 		return invalid("the barrier has no name")
 	}
-	ctx, cancel := b.client.bounded(ctx)
-	defer cancel()
-	_, err := b.client.Txn().If(Create(b.name, Equal, 0)).Then(OpPut(b.name, "")).settle(ctx)
+	_, err := b.client.Txn().If(Create(b.name, Equal, 0)).Then(OpPut(b.name, "")).Commit(ctx)
 	return err
 }
 

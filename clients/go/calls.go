@@ -15,7 +15,10 @@ import (
 type callOf struct {
 	method          string
 	isRead, isLogin bool
-	options         []grpc.CallOption
+	// isRepeated says that the caller sends a write again if its answer is lost, so it need not wait for
+	// the answer of a silent endpoint.
+	isRepeated bool
+	options    []grpc.CallOption
 }
 
 // errSilent cancels an attempt at an endpoint that is silent (C2).
@@ -88,10 +91,10 @@ func (c *Client) call(ctx context.Context, of callOf, request, reply any) error 
 
 // unavailable is the error of a call that one endpoint has failed, and that no other one could answer.
 func unavailable(e *endpoint, failure *Error, cause error) *Error {
-	u := *ErrUnavailable
-	u.Name, u.Code, u.cause = failure.Name, failure.Code, cause
+	u := ErrUnavailable.named(failure.Name, failure.Code)
+	u.cause = cause
 	u.Text = e.target.text + ": " + failure.Text
-	return &u
+	return u
 }
 
 // token returns the token to send with a call: nil without a user.
@@ -119,7 +122,7 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, of callOf, token *str
 	state := &sending{}
 	stop := c.watchSilence(e, patience, func() {
 		// A write that was sent cannot go elsewhere: its answer may still come.
-		if of.isRead || !state.sent.Load() {
+		if of.isRead || of.isRepeated || !state.sent.Load() {
 			cancel(errSilent)
 		}
 	})
@@ -173,9 +176,7 @@ func judge(of callOf, a attempt) (failure *Error, canMove bool) {
 	switch {
 	case code == codes.DeadlineExceeded, code == codes.Canceled:
 		// The server counts the deadline, too, and may be first. Or it gives calls up as it ends.
-		late := lateError(of, a, a.err)
-		late.Name, late.Code = failure.Name, code
-		return late, of.isRead
+		return lateError(of, a, a.err).named(failure.Name, code), of.isRead
 	case failure.Name != "" && of.isRead:
 		return failure, failure.Retry || failure.Code == codes.Unavailable
 	case failure.Name != "":

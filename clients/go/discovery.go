@@ -47,11 +47,7 @@ func (s *Service) Register(ctx context.Context, session *Session, address string
 	if err != nil {
 		return nil, invalid("the address %q cannot be written as JSON: %v", address, err)
 	}
-	m := &Membership{session: session, key: s.name + "/" + address}
-	if err := m.Set(ctx, string(value)); err != nil {
-		return nil, err
-	}
-	return m, nil
+	return session.become(ctx, s.name+"/"+address, string(value))
 }
 
 // List returns the addresses, sorted.

@@ -29,45 +29,45 @@ func (b *DoubleBarrier) check() error {
 	return b.session.Err()
 }
 
-// Enter waits until count sessions have entered. Giving up takes this one back.
+// Enter waits until count sessions have entered. Giving up takes this one back. A session that has entered and
+// not left is in already.
 func (b *DoubleBarrier) Enter(ctx context.Context) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	ctx, cancel := b.session.join(ctx)
-	defer cancel()
-	err := b.enter(ctx)
-	if err != nil && b.session.isAlive() {
-		b.session.undo(b.session.client.Txn().Then(OpDelete(b.own())))
-	}
-	return b.session.learn(afterWaiting(ctx, err))
+	_, err := b.session.take(ctx, rules{key: b.own(), wait: b.waitForAll}, false)
+	return err
 }
 
-func (b *DoubleBarrier) enter(ctx context.Context) error {
+// waitForAll returns when all have entered. The last one writes ready, whose mod revision is then greater
+// than those of all keys that have entered. So a ready of an earlier round lets nobody in.
+func (b *DoubleBarrier) waitForAll(ctx context.Context, p *place) error {
 	c := b.session.client
-	put := OpPut(b.own(), "", WithLease(b.session.lease))
-	// The first of a round removes what one has left behind whose sessions were all lost.
-	_, err := c.Txn().
-		If(overPrefix(Create(b.waiters(), Equal, 0))).
-		Then(OpDelete(b.ready()), put).
-		Else(put).
-		settle(ctx)
-	if err != nil {
-		return err
-	}
 	for {
 		response, err := c.Txn().
 			Then(OpGet(b.ready(), WithKeysOnly()), OpGet(b.waiters(), WithPrefix(), WithCountOnly())).
 			settle(ctx)
-		if err != nil || len(kvsOf(response, 0)) > 0 {
+		if err != nil {
 			return err
 		}
+		ready := modOf(kvsOf(response, 0))
+		if ready > p.token {
+			return nil
+		}
 		if response.Responses[1].GetResponseRange().Count >= int64(b.count) {
-			// Only if we are still in: else this round may have ended, and others begin the next.
-			if _, err := c.Txn().If(Create(b.own(), Greater, 0)).Then(OpPut(b.ready(), "")).settle(ctx); err != nil {
+			// A copy that is executed late must not let in the next round: there, our key is another one.
+			put, err := c.Txn().
+				If(Mod(b.ready(), Equal, ready), Owner(b.own(), p.token)).
+				Then(OpPut(b.ready(), "")).
+				Else(OpGet(b.own(), WithKeysOnly())).
+				settle(ctx)
+			if err != nil || put.Succeeded {
 				return err
 			}
-			continue
+			if own := kvsOf(put, 0); len(own) == 0 || own[0].CreateRevision != p.token {
+				return errKeyGone
+			}
+			continue // another one has let in all
 		}
 		if err := c.awaitEvent(ctx, b.ready(), WithRevision(response.Header.Revision+1), WithoutDeletes()); err != nil {
 			return err
@@ -86,29 +86,53 @@ func (b *DoubleBarrier) Leave(ctx context.Context) error {
 }
 
 func (b *DoubleBarrier) leave(ctx context.Context) error {
-	c := b.session.client
-	// The last one ends the round in the same step, so that nobody enters the next one by its sign.
-	isLast := leaseIs(b.waiters(), Equal, b.session.lease)
-	_, err := c.Txn().
-		If(overPrefix(isLast)).
-		Then(OpDelete(b.own()), OpDelete(b.ready())).
-		Else(OpDelete(b.own())).
-		settle(ctx)
-	if err != nil {
-		return err
+	s, c := b.session, b.session.client
+	s.mu.Lock()
+	p := s.places[b.own()]
+	if p != nil && !p.isLeaving && p.isHeld() {
+		p.users = 1 // however often the session has entered
+		p.releaseLocked()
+	}
+	isLeaving := p != nil && p.isLeaving
+	s.mu.Unlock()
+	if isLeaving {
+		select {
+		case <-p.released:
+		case <-ctx.Done():
+			return fromContext(ctx)
+		}
 	}
 	for {
 		oldest := WithSort(api.RangeRequest_CREATE, api.RangeRequest_ASCEND)
-		response, err := c.Txn().Then(OpGet(b.waiters(), WithPrefix(), oldest, WithLimit(1), WithKeysOnly())).settle(ctx)
+		response, err := c.Txn().
+			Then(OpGet(b.ready(), WithKeysOnly()), OpGet(b.waiters(), WithPrefix(), oldest, WithLimit(1), WithKeysOnly())).
+			settle(ctx)
 		if err != nil {
 			return err
 		}
-		left := kvsOf(response, 0)
-		if len(left) == 0 {
+		ready, left := modOf(kvsOf(response, 0)), kvsOf(response, 1)
+		// A key that is later than ready, or without a ready, is of the next round.
+		if len(left) > 0 && left[0].CreateRevision < ready {
+			if err := c.awaitDelete(ctx, string(left[0].Key), response.Header.Revision+1); err != nil {
+				return err
+			}
+			continue
+		}
+		if ready == 0 || len(left) > 0 {
 			return nil
 		}
-		if err := c.awaitDelete(ctx, string(left[0].Key), response.Header.Revision+1); err != nil {
-			return err
-		}
+		_, err = c.Txn().
+			If(Mod(b.ready(), Equal, ready), overPrefix(Create(b.waiters(), Equal, 0))).
+			Then(OpDelete(b.ready())).
+			settle(ctx)
+		return err
 	}
+}
+
+// modOf returns the mod revision of a key that was read, or 0.
+func modOf(kvs []*api.KeyValue) int64 {
+	if len(kvs) == 0 {
+		return 0
+	}
+	return kvs[0].ModRevision
 }

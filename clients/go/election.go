@@ -54,28 +54,10 @@ func (e *Election) Campaign(ctx context.Context, value string) (*Leadership, err
 
 // Proclaim replaces the leader's value. It fails with KindSessionLost if the session leads no longer.
 func (l *Leadership) Proclaim(ctx context.Context, value string) error {
-	s := l.place.session
 	if l.isReleased.Load() {
 		return closed("leadership")
 	}
-	if err := s.Err(); err != nil {
-		return err
-	}
-	response, err := s.client.Txn().
-		If(l.Owner()).
-		Then(OpPut(l.Key(), value, WithLease(s.lease))).
-		Commit(ctx)
-	if err != nil {
-		return s.learn(err)
-	}
-	if !response.Succeeded {
-		s.mu.Lock()
-		l.place.lose()
-		s.forget(l.place)
-		s.mu.Unlock()
-		return ErrSessionLost.because(nil, "the leader's key is gone")
-	}
-	return nil
+	return l.place.set(ctx, value)
 }
 
 // Resign ends the leadership, so that the next candidate leads. It is Unlock.

@@ -19,6 +19,7 @@ type target struct {
 
 // parseTarget takes an endpoint apart. An endpoint without a scheme uses TLS if hasTLS.
 func parseTarget(text string, hasTLS bool) (target, error) {
+	text = strings.TrimSpace(text)
 	t := target{text: text, network: "tcp"}
 	full := text
 	if !strings.Contains(text, "://") {
@@ -32,23 +33,24 @@ func parseTarget(text string, hasTLS bool) (target, error) {
 	if err != nil {
 		return t, invalid("endpoint %q is not a URL: write http://host:port", text)
 	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if u.User != nil || strings.ContainsAny(text, "?#") {
 		return t, invalid("endpoint %q has more than a host and a port: write http://host:port", text)
 	}
+	path := strings.TrimSuffix(u.Path, "/")
 	switch u.Scheme {
 	case "http", "https":
 		t.isTLS = u.Scheme == "https"
 		port, err := strconv.ParseUint(u.Port(), 10, 16)
-		if err != nil || port == 0 || u.Hostname() == "" || (u.Path != "" && u.Path != "/") {
+		if err != nil || port == 0 || u.Hostname() == "" || path != "" {
 			return t, invalid("endpoint %q is not of the form %s://host:port", text, u.Scheme)
 		}
 		t.address = net.JoinHostPort(u.Hostname(), u.Port())
 	case "unix", "unixs":
 		t.network, t.isTLS = "unix", u.Scheme == "unixs"
-		if u.Host != "" || u.Path == "" || u.Path == "/" {
+		if u.Host != "" || path == "" {
 			return t, invalid("endpoint %q is not of the form %s:///path", text, u.Scheme)
 		}
-		t.address = u.Path
+		t.address = path
 	default:
 		return t, invalid("endpoint %q does not begin with http://, https://, unix:// or unixs://", text)
 	}

@@ -99,6 +99,13 @@ func (e *Error) because(cause error, format string, args ...any) *Error {
 	return &c
 }
 
+// named returns a copy of the error with the name and the code of the server's error behind it.
+func (e *Error) named(name string, code codes.Code) *Error {
+	c := *e
+	c.Name, c.Code = name, code
+	return &c
+}
+
 func invalid(format string, args ...any) error {
 	e := *ErrInvalid
 	e.Text = fmt.Sprintf(format, args...)
@@ -156,14 +163,18 @@ func fromStatus(err error, isWrite bool) *Error {
 		e.cause = err
 		return &e
 	}
+	ofRead := ErrUnavailable
 	switch s.Code() {
-	case codes.Unavailable, codes.Unknown, codes.Internal:
-		if isWrite {
-			return ErrMaybeHappened.because(err, "%s", s.Message())
-		}
-		return ErrUnavailable.because(err, "%s", s.Message())
+	case codes.Unavailable, codes.Unknown, codes.Internal, codes.Aborted, codes.DataLoss:
+	case codes.DeadlineExceeded, codes.Canceled:
+		ofRead = ErrDeadline // the server has a time limit of its own
+	default:
+		return &Error{Kind: KindAPI, Code: s.Code(), Text: s.Message(), cause: err}
 	}
-	return &Error{Kind: KindAPI, Code: s.Code(), Text: s.Message(), cause: err}
+	if isWrite {
+		return ErrMaybeHappened.because(err, "%s", s.Message())
+	}
+	return ofRead.because(err, "%s", s.Message())
 }
 
 // isRefusedToken reports whether a server refused a call for its token, or for having none. Such a

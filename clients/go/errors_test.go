@@ -51,7 +51,12 @@ func TestUnknownStatusesHaveAKind(t *testing.T) {
 		codes.Unavailable:       {KindMaybe, KindUnavailable},
 		codes.Unknown:           {KindMaybe, KindUnavailable},
 		codes.Internal:          {KindMaybe, KindUnavailable},
+		codes.Aborted:           {KindMaybe, KindUnavailable},
+		codes.DataLoss:          {KindMaybe, KindUnavailable},
+		codes.DeadlineExceeded:  {KindMaybe, KindDeadline},
+		codes.Canceled:          {KindMaybe, KindDeadline},
 		codes.ResourceExhausted: {KindAPI, KindAPI},
+		codes.Unimplemented:     {KindAPI, KindAPI},
 	} {
 		for i, isWrite := range []bool{true, false} {
 			e := fromStatus(status.Error(code, "something"), isWrite)
@@ -104,6 +109,9 @@ func TestWhatIsKnownNotToBeExecutedGoesElsewhere(t *testing.T) {
 		{read, status.Error(codes.Canceled, ""), true, true, KindUnavailable, true},
 		{write, status.Error(codes.Canceled, ""), false, true, KindUnavailable, true},
 		{write, status.Error(codes.Canceled, ""), true, true, KindMaybe, false},
+		{write, status.Error(codes.Aborted, "broken"), true, false, KindMaybe, false},
+		{write, status.Error(codes.DataLoss, "broken"), false, false, KindUnavailable, false},
+		{read, status.Error(codes.DataLoss, "broken"), true, false, KindUnavailable, false},
 	} {
 		var known *Error
 		if errors.As(c.err, &known) {

@@ -19,40 +19,56 @@ func NewGroup(c *Client, name string) *Group { return &Group{client: c, name: na
 
 // Membership is one member of a group, or one address of a service.
 type Membership struct {
-	session *Session
-	key     string
+	lock *Lock
 }
 
 // Join makes a member, with any value. A member of the same name is replaced: it may be of a former process
-// whose session has not expired yet.
+// whose session has not expired yet. One of the same session gets the new value, and has to leave as often.
 func (g *Group) Join(ctx context.Context, s *Session, member, value string) (*Membership, error) {
 	if g.name == "" || member == "" {
 		return nil, invalid("a group and a member have a name, not %q and %q", g.name, member)
 	}
-	m := &Membership{session: s, key: g.name + "/" + member}
-	return m, m.Set(ctx, value)
+	return s.become(ctx, g.name+"/"+member, value)
 }
 
-// Set replaces the member's value.
-func (m *Membership) Set(ctx context.Context, value string) error {
-	if err := m.session.Err(); err != nil {
-		return err
-	}
-	ctx, cancel := m.session.client.bounded(ctx)
+// become makes the session a member.
+func (s *Session) become(ctx context.Context, key, value string) (*Membership, error) {
+	ctx, cancel := s.client.bounded(ctx)
 	defer cancel()
-	_, err := m.session.client.Txn().Then(OpPut(m.key, value, WithLease(m.session.lease))).settle(ctx)
-	return m.session.learn(err)
+	isTurn := func(context.Context, *place) error { return nil }
+	for {
+		p, err := s.take(ctx, rules{key: key, value: value, wait: isTurn, isUnwatched: true}, false)
+		if err != nil {
+			return nil, err
+		}
+		m := &Membership{newLock(p)}
+		if !p.isShared() {
+			return m, nil
+		}
+		if err = m.Set(ctx, value); err == nil {
+			return m, nil
+		}
+		p.release()
+		if !errors.Is(err, ErrSessionLost) || !s.isAlive() {
+			return nil, err
+		}
+		// The former membership was lost, and its session did not know.
+	}
+}
+
+// Set replaces the member's value. It fails with KindSessionLost if the session is no member any more: another
+// one has replaced it, or the key was deleted.
+func (m *Membership) Set(ctx context.Context, value string) error {
+	if m.lock.isReleased.Load() {
+		return closed("membership")
+	}
+	return m.lock.place.set(ctx, value)
 }
 
 // Leave removes the member, unless another session has replaced it.
 func (m *Membership) Leave(ctx context.Context) error {
-	ctx, cancel := m.session.client.bounded(ctx)
-	defer cancel()
-	_, err := m.session.client.Txn().
-		If(leaseIs(m.key, Equal, m.session.lease)).
-		Then(OpDelete(m.key)).
-		settle(ctx)
-	if errors.Is(m.session.Err(), ErrSessionLost) {
+	err := m.lock.Unlock(ctx)
+	if errors.Is(m.lock.place.session.Err(), ErrSessionLost) {
 		return nil // the member is gone with it
 	}
 	return err

@@ -111,9 +111,7 @@ func (l *login) run(ctx context.Context, running chan struct{}) {
 	longest := loginPauseMax
 	var e *Error
 	if errors.As(err, &e) && e.Kind == KindAPI {
-		refused := ErrLogin.because(err, "%s", e.Text)
-		refused.Name, refused.Code = e.Name, e.Code
-		err = refused
+		err = ErrLogin.because(err, "%s", e.Text).named(e.Name, e.Code)
 	} else {
 		longest = loginPauseDown
 		if errors.Is(err, ErrDeadline) {

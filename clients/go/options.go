@@ -14,7 +14,8 @@ const DefaultTimeout = 5 * time.Second
 // Options are those of New.
 type Options struct {
 	// Endpoints of the cluster's members: "http://host:port", "https://host:port", "unix:///path",
-	// "unixs:///path", or "host:port", which is https if TLS is set and http otherwise.
+	// "unixs:///path", or "host:port", which is https if TLS is set and http otherwise. Blanks around one
+	// and a slash at its end do not matter.
 	Endpoints []string
 	// TLS has the files for endpoints that use it.
 	TLS *TLSFiles
@@ -29,8 +30,8 @@ type Options struct {
 
 // OptionsFromEnv reads the variables of etcdctl (C4): ETCDCTL_ENDPOINTS (separated by commas),
 // ETCDCTL_CACERT, ETCDCTL_CERT, ETCDCTL_KEY, ETCDCTL_USER ("name" or "name:password"),
-// ETCDCTL_PASSWORD and ETCDCTL_COMMAND_TIMEOUT ("5s", or a number of seconds). Without endpoints it
-// is 127.0.0.1:2379. ETCDCTL_INSECURE_SKIP_TLS_VERIFY is refused.
+// ETCDCTL_PASSWORD and ETCDCTL_COMMAND_TIMEOUT ("5s", "1m30s", "500ms"). Without endpoints it is
+// 127.0.0.1:2379. ETCDCTL_INSECURE_SKIP_TLS_VERIFY is refused. An empty variable counts as not set.
 func OptionsFromEnv() (Options, error) {
 	var o Options
 	if skip := os.Getenv("ETCDCTL_INSECURE_SKIP_TLS_VERIFY"); skip != "" {
@@ -53,11 +54,8 @@ func OptionsFromEnv() (Options, error) {
 	}
 	if text := os.Getenv("ETCDCTL_COMMAND_TIMEOUT"); text != "" {
 		timeout, err := time.ParseDuration(text)
-		if err != nil {
-			timeout, err = time.ParseDuration(text + "s")
-		}
 		if err != nil || timeout <= 0 {
-			return o, invalid("ETCDCTL_COMMAND_TIMEOUT=%s is not a duration like 5s", text)
+			return o, invalid("ETCDCTL_COMMAND_TIMEOUT=%s is not a positive duration with its unit, like 5s", text)
 		}
 		o.Timeout = timeout
 	}

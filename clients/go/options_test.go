@@ -14,14 +14,18 @@ import (
 func TestEndpointsAreOfFourForms(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]target{
-		"http://h:1":     {network: "tcp", address: "h:1"},
-		"https://h:1/":   {network: "tcp", address: "h:1", isTLS: true},
-		"h:1":            {network: "tcp", address: "h:1", isTLS: true},
-		"[::1]:2379":     {network: "tcp", address: "[::1]:2379", isTLS: true},
-		"unix:///run/c":  {network: "unix", address: "/run/c"},
-		"unixs:///run/c": {network: "unix", address: "/run/c", isTLS: true},
+		"http://h:1":      {network: "tcp", address: "h:1"},
+		"https://h:1/":    {network: "tcp", address: "h:1", isTLS: true},
+		"h:1":             {network: "tcp", address: "h:1", isTLS: true},
+		" h:1/\t":         {network: "tcp", address: "h:1", isTLS: true},
+		"HTTP://h:1":      {network: "tcp", address: "h:1"},
+		" Https://h:1/ ":  {network: "tcp", address: "h:1", isTLS: true},
+		"[::1]:2379":      {network: "tcp", address: "[::1]:2379", isTLS: true},
+		"unix:///run/c":   {network: "unix", address: "/run/c"},
+		"unixs:///run/c/": {network: "unix", address: "/run/c", isTLS: true},
+		"UNIX:///run/c":   {network: "unix", address: "/run/c"},
 	} {
-		want.text = text
+		want.text = strings.TrimSpace(text)
 		if got, err := parseTarget(text, true); err != nil || got != want {
 			t.Fatal(text, got, err)
 		}
@@ -31,7 +35,8 @@ func TestEndpointsAreOfFourForms(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "h", ":1", "http://h", "http://:1", "http://h:0", "http://h:65536", "http://h:x", "http://h:1/path", "ftp://h:1",
-		"http://u:p@h:1", "http://h:1?q", "unix://run/c", "unix:///", "https://h:1", "unixs:///run/c", "http://h:1 ", "http://%zz:1",
+		"http://u:p@h:1", "http://h:1?q", "http://h:1?", "http://h:1#", "unix://run/c", "unix:///", "https://h:1", "unixs:///run/c",
+		"http://%zz:1", "/", "http://", "unix://", "unix:/", "unix:/run/c", "h:1//", "h :1", "http:///", "http:h:1",
 	} {
 		_, err := parseTarget(text, false)
 		if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), text) {
@@ -93,7 +98,18 @@ func TestTheEnvironmentIsEtcdctls(t *testing.T) {
 	if o = must(OptionsFromEnv())(t); o.User != "alice" || o.Password != "secret" {
 		t.Fatal(o)
 	}
-	for _, bad := range []string{"0s", "-1s", "soon"} {
+	t.Setenv("ETCDCTL_ENDPOINTS", " http://a:1, b:2/ ")
+	t.Setenv("ETCDCTL_CACERT", "")
+	t.Setenv("ETCDCTL_CERT", "")
+	t.Setenv("ETCDCTL_KEY", "")
+	for text, want := range map[string]time.Duration{"": 0, "5s": 5 * time.Second, "1m30s": 90 * time.Second, "500ms": time.Second / 2} {
+		t.Setenv("ETCDCTL_COMMAND_TIMEOUT", text)
+		if o = must(OptionsFromEnv())(t); o.Timeout != want {
+			t.Fatal(text, o.Timeout)
+		}
+		connect(t, o)
+	}
+	for _, bad := range []string{"0s", "-1s", "soon", "5", "1.5", "0", " "} {
 		t.Setenv("ETCDCTL_COMMAND_TIMEOUT", bad)
 		if _, err := FromEnv(); !errors.Is(err, ErrInvalid) {
 			t.Fatal(bad, err)

@@ -33,6 +33,7 @@ type place struct {
 	err   error
 
 	// Guarded by the session's lock.
+	mod       int64 // the key's mod revision, as far as is known
 	users     int
 	isLeaving bool
 	isLost    bool
@@ -52,6 +53,8 @@ type rules struct {
 	wait func(ctx context.Context, p *place) error
 	// remove deletes the key; nil is deleteKey.
 	remove func(ctx context.Context, p *place) error
+	// isUnwatched says that the held key is not watched: it is no lock, whose loss somebody waits for.
+	isUnwatched bool
 }
 
 // errTaken ends an attempt that does not wait.
@@ -125,11 +128,8 @@ func (s *Session) enter(r rules, try bool) (*place, error) {
 		p.users++
 		return p, nil
 	}
-	p = &place{
-		session: s, rules: r, users: 1,
-		ready: make(chan struct{}), lost: make(chan struct{}), revoked: make(chan struct{}),
-		released: make(chan struct{}), gone: make(chan struct{}),
-	}
+	p = newPlace(s, r)
+	p.users = 1
 	if p.rules.wait == nil {
 		p.rules.wait = waitForFormer
 	}
@@ -148,6 +148,14 @@ func (s *Session) enter(r rules, try bool) (*place, error) {
 	return p, nil
 }
 
+func newPlace(s *Session, r rules) *place {
+	return &place{
+		session: s, rules: r,
+		ready: make(chan struct{}), lost: make(chan struct{}), revoked: make(chan struct{}),
+		released: make(chan struct{}), gone: make(chan struct{}),
+	}
+}
+
 func (p *place) isLeavingNow() bool {
 	p.session.mu.Lock()
 	defer p.session.mu.Unlock()
@@ -162,10 +170,22 @@ func (p *place) isHeld() bool { return isClosedChan(p.ready) && p.err == nil && 
 func (p *place) release() {
 	p.session.mu.Lock()
 	defer p.session.mu.Unlock()
+	p.releaseLocked()
+}
+
+// releaseLocked is release for a caller that has the session's lock.
+func (p *place) releaseLocked() {
 	if p.users--; p.users == 0 {
 		p.isLeaving = true
 		p.cancel()
 	}
+}
+
+// isShared reports whether the place has other users, too.
+func (p *place) isShared() bool {
+	p.session.mu.Lock()
+	defer p.session.mu.Unlock()
+	return p.users > 1
 }
 
 // run is the life of the place.
@@ -180,7 +200,9 @@ func (p *place) run() {
 	}
 	p.session.mu.Unlock()
 	if err == nil {
-		p.hold()
+		if !p.rules.isUnwatched {
+			p.hold()
+		}
 		<-p.ctx.Done()
 	}
 	if p.session.isAlive() {
@@ -191,9 +213,14 @@ func (p *place) run() {
 		}
 	}
 	p.setReleased()
+	p.end()
+}
+
+// end makes room for another place with the same key.
+func (p *place) end() {
 	p.session.mu.Lock()
+	defer p.session.mu.Unlock()
 	p.session.forget(p)
-	p.session.mu.Unlock()
 	close(p.gone)
 }
 
@@ -205,7 +232,7 @@ func (p *place) setReleased() {
 	}
 }
 
-// forget makes room for another place with the same key. The caller has the lock.
+// forget lets the session have another place with the same key. The caller has the lock.
 func (s *Session) forget(p *place) {
 	if s.places[p.rules.key] == p {
 		delete(s.places, p.rules.key)
@@ -233,9 +260,12 @@ func (p *place) acquire() error {
 	}
 }
 
-// enqueue creates the key, or finds the one of an attempt whose answer was lost. It reports whether
-// no older key is in the way. A transaction that was sent is not cancelled when the users give up, so
-// that the key is not created after its deletion.
+// enqueue puts the key, or finds the one of an attempt whose answer was lost. It reports whether no older
+// key is in the way. A transaction that was sent is not cancelled when the users give up, so that the key is
+// not put after its deletion.
+//
+// Each attempt is guarded by the key's last change, so that one of them is executed, and a late copy changes
+// nothing while the key exists. Late copies after its deletion are deleted.
 func (p *place) enqueue() (isFirst bool, err error) {
 	key, lease := p.rules.key, p.session.lease
 	p.token = 0
@@ -244,39 +274,111 @@ func (p *place) enqueue() (isFirst bool, err error) {
 		oldest := WithSort(api.RangeRequest_CREATE, api.RangeRequest_ASCEND)
 		reads = append(reads, OpGet(p.rules.blockers, WithPrefix(), oldest, WithLimit(1), WithKeysOnly()))
 	}
-	response, err := p.session.client.Txn().
-		If(Create(key, Equal, 0)).
-		Then(append([]Operation{OpPut(key, p.rules.value, WithLease(lease))}, reads...)...).
-		Else(reads...).
-		settleWhile(p.session.ctx, p.ctx)
-	if err != nil {
-		return false, err
+	var mod int64 // there is no key, as far as is known
+	for {
+		response, wasLost, err := p.session.client.Txn().
+			If(Mod(key, Equal, mod)).
+			Then(append([]Operation{OpPut(key, p.rules.value, WithLease(lease))}, reads...)...).
+			Else(reads...).
+			settleWhile(p.session.ctx, p.ctx)
+		if wasLost {
+			p.session.deleteCopies(key)
+		}
+		if err != nil {
+			return false, err
+		}
+		at := 0
+		if response.Succeeded {
+			at = 1
+		}
+		found := kvsOf(response, at)
+		if len(found) == 0 {
+			mod = 0 // the key that was to be replaced is gone
+			continue
+		}
+		own := found[0]
+		// A key of ours is that of an attempt whose answer was lost, or a late copy. Another one is replaced.
+		if !response.Succeeded && (own.Lease != lease || string(own.Value) != p.rules.value) {
+			mod = own.ModRevision
+			continue
+		}
+		p.token = own.CreateRevision
+		p.setMod(own.ModRevision)
+		if p.rules.blockers == "" {
+			return false, nil
+		}
+		oldest := kvsOf(response, at+1)
+		return len(oldest) == 0 || oldest[0].CreateRevision >= p.token, nil
 	}
-	at := 0
-	if response.Succeeded {
-		at = 1
-	}
-	own := kvsOf(response, at)[0]
-	p.token = own.CreateRevision
-	if p.rules.blockers == "" {
-		return false, nil
-	}
-	oldest := kvsOf(response, at+1)
-	return len(oldest) == 0 || oldest[0].CreateRevision >= p.token, nil
 }
 
 // deleteKey deletes the key of a place.
 func deleteKey(ctx context.Context, p *place) error {
-	isOurs := Owner(p.rules.key, p.token)
 	if p.token == 0 {
-		// It is not known to exist. If it does, it has our lease.
-		isOurs = leaseIs(p.rules.key, Equal, p.session.lease)
+		return nil // nothing was put, or there are only copies that deleteCopies deletes
 	}
-	_, err := p.session.client.Txn().
-		If(isOurs).
-		Then(OpDelete(p.rules.key)).
-		settle(ctx)
+	return p.session.deleteKey(ctx, p.rules.key, p.token)
+}
+
+// deleteKey deletes a key of the session that was created at a revision.
+func (s *Session) deleteKey(ctx context.Context, key string, token int64) error {
+	_, err := s.client.Txn().If(s.owns(key, token)...).Then(OpDelete(key)).settle(ctx)
 	return err
+}
+
+// owns holds while the key with this token is the session's. A session that replaces the key of another one
+// keeps its create revision.
+func (s *Session) owns(key string, token int64) []Compare {
+	return []Compare{Owner(key, token), leaseIs(key, Equal, s.lease)}
+}
+
+// set changes the value of the key of a held place, within ctx or the client's timeout. Each attempt is
+// guarded by the last change, so that one that is executed late does not undo a later one (R8).
+func (p *place) set(ctx context.Context, value string) error {
+	s, key := p.session, p.rules.key
+	if err := s.Err(); err != nil {
+		return err
+	}
+	ctx, leave := s.join(ctx)
+	defer leave()
+	ctx, cancel := s.client.bounded(ctx)
+	defer cancel()
+	s.mu.Lock()
+	mod := p.mod
+	s.mu.Unlock()
+	for {
+		response, err := s.client.Txn().
+			If(append(s.owns(key, p.token), Mod(key, Equal, mod))...).
+			Then(OpPut(key, value, WithLease(s.lease))).
+			Else(OpGet(key)).
+			settle(ctx)
+		if err != nil {
+			return s.learn(err)
+		}
+		if response.Succeeded {
+			p.setMod(response.Header.Revision)
+			return nil
+		}
+		found := kvsOf(response, 0)
+		if len(found) == 0 || found[0].CreateRevision != p.token || found[0].Lease != s.lease {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			p.lose()
+			s.forget(p)
+			return ErrSessionLost.because(nil, "the key %q was deleted, or another session has it", key)
+		}
+		mod = found[0].ModRevision
+		if string(found[0].Value) == value {
+			p.setMod(mod) // of an attempt whose answer was lost
+			return nil
+		}
+	}
+}
+
+func (p *place) setMod(revision int64) {
+	p.session.mu.Lock()
+	defer p.session.mu.Unlock()
+	p.mod = revision
 }
 
 // lose marks the place as held no longer. The caller has the session's lock.

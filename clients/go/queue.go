@@ -159,28 +159,29 @@ func parseEntry(rest string, created int64) (entry, bool) {
 // claimItem claims an item, or returns nil if somebody was faster.
 func (q *Queue) claimItem(ctx context.Context, s *Session, e entry) (*Item, error) {
 	item := &Item{session: s, key: q.items() + e.rest, claim: q.claims() + e.rest}
-	// The claim's value tells it from one of the same session, when an answer was lost.
+	// The claim's value tells it from all others, when an answer was lost.
 	own := randomHex()
-	response, err := q.client.Txn().
+	response, wasLost, err := q.client.Txn().
 		If(Create(item.claim, Equal, 0), Create(item.key, Equal, e.created)).
 		Then(OpPut(item.claim, own, WithLease(s.lease)), OpGet(item.key), OpGet(item.claim)).
 		Else(OpGet(item.key), OpGet(item.claim)).
 		settleWhile(s.ctx, ctx)
-	if err != nil {
-		if mayBe(err) && s.isAlive() {
-			s.undo(q.client.Txn().If(Value(item.claim, Equal, own)).Then(OpDelete(item.claim)))
+	if err == nil {
+		at := 0
+		if response.Succeeded {
+			at = 1
 		}
+		kvs, claims := kvsOf(response, at), kvsOf(response, at+1)
+		if len(kvs) > 0 && len(claims) > 0 && string(claims[0].Value) == own {
+			item.Value, item.token = string(kvs[0].Value), claims[0].CreateRevision
+		}
+	}
+	if wasLost {
+		s.deleteCopiesOfClaim(item.claim, own, item.token)
+	}
+	if err != nil || item.token == 0 {
 		return nil, err
 	}
-	at := 0
-	if response.Succeeded {
-		at = 1
-	}
-	kvs, claims := kvsOf(response, at), kvsOf(response, at+1)
-	if len(kvs) == 0 || len(claims) == 0 || string(claims[0].Value) != own {
-		return nil, nil
-	}
-	item.Value, item.token = string(kvs[0].Value), claims[0].CreateRevision
 	if ctx.Err() != nil {
 		// The caller has gone: give the item back.
 		s.undo(q.client.Txn().If(Owner(item.claim, item.token)).Then(OpDelete(item.claim)))
@@ -217,22 +218,13 @@ func (i *Item) end(ctx context.Context, operations ...Operation) (bool, error) {
 	c := i.session.client
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	wasLost := false
-	for pause := roundPauseMin; ; pause = min(2*pause, roundPauseMax) {
-		response, err := c.Txn().If(Owner(i.claim, i.token)).Then(operations...).Commit(ctx)
-		if err == nil {
-			// After a lost answer the claim may be gone because this has happened. While the session is
-			// alive, nothing else removes it.
-			return response.Succeeded || (wasLost && i.session.isAlive()), nil
-		}
-		wasLost = wasLost || mayBe(err)
-		if !isWorthAnother(err) || !pausing(ctx, pause, nil) {
-			if wasLost {
-				err = afterLoss(err)
-			}
-			return false, err
-		}
+	response, wasLost, err := c.Txn().If(Owner(i.claim, i.token)).Then(operations...).settleWhile(ctx, ctx)
+	if err != nil {
+		return false, err
 	}
+	// After a lost answer the claim may be gone because this has happened. While the session is alive, nothing
+	// else removes it.
+	return response.Succeeded || (wasLost && i.session.isAlive()), nil
 }
 
 func randomHex() string {

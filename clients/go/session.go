@@ -48,7 +48,8 @@ type Session struct {
 	lostAt    time.Time
 	listeners map[*queue[State]]struct{}
 	places    map[string]*place
-	numbers   int // of the semaphores' keys
+	numbers   int                 // of the semaphores' keys
+	copied    map[string]struct{} // keys that are watched for late copies of their puts
 	isClosing bool
 }
 
@@ -67,6 +68,7 @@ func (c *Client) NewSession(ctx context.Context, ttl time.Duration) (*Session, e
 		client: c, lease: granted.ID, ttl: time.Duration(granted.TTL) * time.Second,
 		ended: make(chan struct{}), closed: make(chan struct{}),
 		state: Connected, listeners: map[*queue[State]]struct{}{}, places: map[string]*place{},
+		copied: map[string]struct{}{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	s.lostAt = lossOf(sent, s.ttl)

@@ -135,7 +135,9 @@ func (t *Txn) add(list []*api.RequestOp, operations []Operation) []*api.RequestO
 }
 
 // Commit sends the transaction.
-func (t *Txn) Commit(ctx context.Context) (*api.TxnResponse, error) {
+func (t *Txn) Commit(ctx context.Context) (*api.TxnResponse, error) { return t.commit(ctx, false) }
+
+func (t *Txn) commit(ctx context.Context, isRepeated bool) (*api.TxnResponse, error) {
 	for _, compare := range t.request.Compare {
 		if len(compare.Key) == 0 {
 			return nil, invalid("a comparison's key is empty")
@@ -144,20 +146,28 @@ func (t *Txn) Commit(ctx context.Context) (*api.TxnResponse, error) {
 	if t.err != nil {
 		return nil, t.err
 	}
-	return api.NewKVClient(t.client.Conn()).Txn(ctx, &t.request)
+	of := callOf{method: api.KV_Txn_FullMethodName, isRead: onlyReads(&t.request), isRepeated: isRepeated}
+	response := &api.TxnResponse{}
+	if err := t.client.call(ctx, of, &t.request, response); err != nil {
+		return nil, err
+	}
+	return response, nil
 }
 
-// settle commits a transaction that can run twice with the same result, again and again until there
-// is an answer: an answer that was lost is no reason to fail.
-func (t *Txn) settle(ctx context.Context) (*api.TxnResponse, error) { return t.settleWhile(ctx, ctx) }
+// settle commits a transaction again and again until there is an answer: an answer that was lost is no
+// reason to fail. A copy that is executed after the answer must do no harm (R8).
+func (t *Txn) settle(ctx context.Context) (*api.TxnResponse, error) {
+	response, _, err := t.settleWhile(ctx, ctx)
+	return response, err
+}
 
-// settleWhile is settle, but begins no new attempt after want has ended.
-func (t *Txn) settleWhile(ctx, want context.Context) (*api.TxnResponse, error) {
-	wasLost := false
+// settleWhile is settle, but begins no new attempt after want has ended. It reports whether the answer to an
+// attempt was lost, which may then be executed at any later time.
+func (t *Txn) settleWhile(ctx, want context.Context) (response *api.TxnResponse, wasLost bool, err error) {
 	for pause := roundPauseMin; ; pause = min(2*pause, roundPauseMax) {
-		response, err := t.Commit(ctx)
+		response, err = t.commit(ctx, true)
 		if err == nil {
-			return response, nil
+			return response, wasLost, nil
 		}
 		isLast := !isWorthAnother(err)
 		wasLost = wasLost || mayBe(err)
@@ -165,7 +175,7 @@ func (t *Txn) settleWhile(ctx, want context.Context) (*api.TxnResponse, error) {
 			err = afterLoss(err)
 		}
 		if isLast || ctx.Err() != nil || t.client.ctx.Err() != nil || !pausing(want, pause, t.client.ctx.Done()) {
-			return nil, err
+			return nil, wasLost, err
 		}
 	}
 }

@@ -277,14 +277,13 @@ func (w *Watch) broken(ctx context.Context, e *endpoint, err error, token *strin
 	if failure.Name != "" {
 		return w.ends(failure, token)
 	}
-	switch status.Code(err) {
-	case codes.Unavailable:
+	if status.Code(err) == codes.Unavailable {
 		e.leave()
-		return nil
-	case codes.Unknown, codes.Internal, codes.Canceled, codes.DeadlineExceeded, codes.Aborted:
-		return nil
 	}
-	return failure
+	if failure.Kind == KindAPI {
+		return failure
+	}
+	return nil
 }
 
 // ends returns the server's error, if the watch must end with it.
