@@ -18,7 +18,12 @@ public final class Barrier {
     this.key = Keys.bytes(Keys.name(name));
   }
 
-  /** Makes the barrier hold. Has no effect if it does. */
+  /**
+   * Makes the barrier hold. Has no effect if it does.
+   *
+   * <p>If the answer is lost this fails with {@link ErrorKind#MAYBE}. It is not sent again, because the first attempt could then be
+   * executed after a release.
+   */
   public void hold() {
     core.await(holding());
   }
@@ -26,13 +31,13 @@ public final class Barrier {
   /**
    * Makes the barrier hold. Has no effect if it does.
    *
-   * @return completes when it holds
+   * @return completes when it holds; as {@link #hold()}
    */
   public CompletableFuture<Void> holdAsync() {
     return core.publish(holding());
   }
 
-  /** Lets all go on that wait. */
+  /** Lets all go on that wait. Fails with {@link ErrorKind#MAYBE} if the answer is lost. */
   public void release() {
     core.await(releasing());
   }
@@ -82,7 +87,7 @@ public final class Barrier {
   private Core.Running<Void> holding() {
     Txn hold = Txn.when(Compares.absent(key)).then(Ops.put(key, ByteString.EMPTY));
     return core.call(
-        "a barrier", op -> Contention.txn(calls, op, hold, Calls.Mode.IDEMPOTENT).thenApply(done -> null));
+        "a barrier", op -> Contention.txn(calls, op, hold, Calls.Mode.WRITE).thenApply(done -> null));
   }
 
   private Core.Running<Void> releasing() {

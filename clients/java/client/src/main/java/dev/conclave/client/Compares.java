@@ -78,6 +78,11 @@ public final class Compares {
     return on(key, CompareTarget.VALUE, is).setValue(Keys.given(than, "a value")).build();
   }
 
+  /** The key was last written at this revision; 0: it does not exist. */
+  static Compare unchanged(ByteString key, long revision) {
+    return modified(key, CompareResult.EQUAL, revision);
+  }
+
   /** A condition on the lease of a key. */
   static Compare lease(ByteString key, long lease) {
     return on(key, CompareTarget.LEASE, CompareResult.EQUAL).setLease(lease).build();

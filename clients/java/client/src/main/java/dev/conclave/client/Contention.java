@@ -1,6 +1,7 @@
 package dev.conclave.client;
 
 import com.google.protobuf.ByteString;
+import dev.conclave.client.api.Compare;
 import dev.conclave.client.api.KVGrpc;
 import dev.conclave.client.api.KeyValue;
 import dev.conclave.client.api.RangeRequest;
@@ -15,8 +16,9 @@ import java.util.concurrent.CompletableFuture;
 final class Contention {
   private Contention() {}
 
+  /** A transaction that is sent again like a read: a copy that is executed late does no harm, or is deleted (R8). */
   static CompletableFuture<TxnResponse> txn(Session session, Op op, Txn txn) {
-    return txn(session.calls(), op, txn, Calls.Mode.IDEMPOTENT);
+    return txn(session.calls(), op, txn, Txn.reads(txn.request()) ? Calls.Mode.READ : Calls.Mode.IDEMPOTENT);
   }
 
   static CompletableFuture<TxnResponse> txn(Calls calls, Op op, Txn txn, Calls.Mode mode) {
@@ -28,38 +30,35 @@ final class Contention {
     return calls.call(op, KVGrpc.getRangeMethod(), request, Calls.Mode.READ);
   }
 
-  /** Queues a key, unless it is there already, and returns its create revision. */
+  /**
+   * Puts a session's key, and returns its create revision.
+   *
+   * <p>Each attempt is guarded by the key's last change, so that one of them is executed, and a late copy changes nothing while the
+   * key exists. After an attempt without an answer, {@link LateCopies} finds those that are executed after its deletion.
+   */
   static CompletableFuture<Long> enter(Session session, Op op, ByteString key, ByteString value) {
+    // As far as is known, there is no key.
+    return enter(session, op, key, value, 0);
+  }
+
+  private static CompletableFuture<Long> enter(
+      Session session, Op op, ByteString key, ByteString value, long changed) {
     Txn put =
-        Txn.when(Compares.absent(key)).then(Ops.put(key, value, session.lease())).otherwise(Ops.get(key));
+        Txn.when(Compares.unchanged(key, changed))
+            .then(Ops.put(key, value, session.lease()), Ops.get(key))
+            .otherwise(Ops.get(key));
     return txn(session, op, put)
         .thenCompose(
             answer -> {
-              if (answer.getSucceeded()) {
-                return CompletableFuture.completedFuture(answer.getHeader().getRevision());
-              }
-              List<KeyValue> found = Kv.found(answer, 0);
-              // One of an earlier attempt of this session, of which the answer was lost.
-              if (!found.isEmpty() && found.get(0).getLease() == session.lease()) {
-                return adopt(session, op, found.get(0), value);
-              }
-              throw ConclaveException.invalid(
-                  "the key " + key.toStringUtf8() + " has another lease than its session's; delete it");
+              Optional<KeyValue> present = Kv.found(answer, answer.getSucceeded() ? 1 : 0).stream().findFirst();
+              // After a refusal: an attempt that was executed without an answer, or a late copy.
+              boolean isOwn =
+                  present.filter(kv -> kv.getLease() == session.lease() && kv.getValue().equals(value)).isPresent();
+              return isOwn
+                  ? CompletableFuture.completedFuture(present.get().getCreateRevision())
+                  // Another one is replaced.
+                  : enter(session, op, key, value, present.map(KeyValue::getModRevision).orElse(0L));
             });
-  }
-
-  private static CompletableFuture<Long> adopt(Session session, Op op, KeyValue found, ByteString value) {
-    long revision = found.getCreateRevision();
-    if (found.getValue().equals(value)) {
-      return CompletableFuture.completedFuture(revision);
-    }
-    ByteString key = found.getKey();
-    return txn(session, op, Txn.when(Compares.owner(key, revision)).then(Ops.putKeepingLease(key, value)))
-        .thenCompose(
-            answer ->
-                answer.getSucceeded()
-                    ? CompletableFuture.completedFuture(revision)
-                    : enter(session, op, key, value));
   }
 
   /** The key with the greatest create revision below one, of a prefix. */
@@ -108,23 +107,19 @@ final class Contention {
                     }));
   }
 
-  /** Deletes the session's key. Revision 0: whichever it has. */
-  static CompletableFuture<Boolean> delete(Session session, Op op, ByteString key, long revision) {
-    return txn(session, op, deletion(session, key, revision)).thenApply(TxnResponse::getSucceeded);
+  /** The conditions that hold while a key is a session's. A session that replaces another one's keeps the create revision. */
+  static Compare[] isOurs(Session session, ByteString key, long revision) {
+    return new Compare[] {Compares.owner(key, revision), Compares.lease(key, session.lease())};
   }
 
-  private static Txn deletion(Session session, ByteString key, long revision) {
-    return Txn.when(revision == 0 ? Compares.lease(key, session.lease()) : Compares.owner(key, revision))
-        .then(Ops.delete(key));
+  /** Deletes the session's key of a create revision. One that is gone already, or is somebody's later key, stays. */
+  static CompletableFuture<Boolean> delete(Session session, Op op, ByteString key, long revision) {
+    Txn delete = Txn.when(isOurs(session, key, revision)).then(Ops.delete(key));
+    return txn(session, op, delete).thenApply(TxnResponse::getSucceeded);
   }
 
   /** Deletes a key that is no longer wanted, in the background, for as long as the session lives. */
   static void abandon(Session session, ByteString key, long revision) {
-    abandon(session, deletion(session, key, revision));
-  }
-
-  /** Undoes something in the background, for as long as the session lives. */
-  static void abandon(Session session, Txn undo) {
     if (!session.isAlive()) {
       return;
     }
@@ -135,7 +130,7 @@ final class Contention {
             true,
             op -> {
               session.bind(op);
-              return txn(session, op, undo).whenComplete((done, failure) -> session.unbind(op));
+              return delete(session, op, key, revision).whenComplete((done, failure) -> session.unbind(op));
             })
         .result()
         .whenComplete(

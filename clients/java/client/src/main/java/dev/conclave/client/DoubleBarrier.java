@@ -37,7 +37,7 @@ public final class DoubleBarrier {
     this.ready = Keys.bytes(name + "/ready");
   }
 
-  /** Waits until so many have entered. */
+  /** Waits until so many have entered. Fails with {@link ErrorKind#INVALID} if the session has entered already. */
   public void enter() {
     core.await(entering(null));
   }
@@ -104,52 +104,42 @@ public final class DoubleBarrier {
   }
 
   private Core.Running<Void> entering(Duration timeout) {
+    Place.Entry entry =
+        new Place.Entry(
+            Place.Kind.VISITOR, ByteString.EMPTY, (op, entered) -> Loop.until(() -> look(op, entered)));
     return core.wait(
         "entering a double barrier",
         timeout,
-        op -> {
-          session.bind(op);
-          return Loop.until(() -> enterStep(op))
-              .handle(
-                  (entered, failure) -> {
-                    session.unbind(op);
-                    if (failure != null) {
-                      Contention.abandon(session, own, 0);
-                      throw ConclaveException.of(failure);
-                    }
-                    return null;
-                  });
-        });
+        op -> session.place(own).acquire(op, entry).thenApply(entered -> null));
   }
 
-  private CompletableFuture<Optional<Boolean>> enterStep(Op op) {
-    return Contention.enter(session, op, own, ByteString.EMPTY)
+  /** True: the round has begun. False: the own key has gone. Empty: something has changed. */
+  private CompletableFuture<Optional<Boolean>> look(Op op, long entered) {
+    RangeRequest all = Kv.prefixRange(waiters).setCountOnly(true).build();
+    Txn look = Txn.when(Compares.owner(own, entered)).then(Ops.range(all), Ops.get(ready));
+    return Contention.txn(session, op, look)
         .thenCompose(
-            entered -> {
-              RangeRequest all = Kv.prefixRange(waiters).setCountOnly(true).build();
-              Txn look = Txn.when(Compares.owner(own, entered)).then(Ops.range(all), Ops.get(ready));
-              return Contention.txn(session, op, look)
-                  .thenCompose(
-                      answer -> {
-                        if (!answer.getSucceeded()) {
-                          return again();
-                        }
-                        long next = answer.getHeader().getRevision() + 1;
-                        List<KeyValue> present = Kv.found(answer, 1);
-                        if (!present.isEmpty() && present.get(0).getCreateRevision() > entered) {
-                          return CompletableFuture.completedFuture(Optional.of(true));
-                        }
-                        if (!present.isEmpty()) {
-                          // The former round is not over. Its last one deletes the key, unless its session was lost.
-                          return over(op, present.get(0).getCreateRevision()).thenCompose(gone -> again());
-                        }
-                        if (answer.getResponses(0).getResponseRange().getCount() >= count) {
-                          Txn open = Txn.when(Compares.absent(ready)).then(Ops.put(ready, ByteString.EMPTY));
-                          return Contention.txn(session, op, open).thenCompose(opened -> again());
-                        }
-                        return WatchStream.first(calls, op, WatchStream.Range.key(ready), next)
-                            .thenCompose(opened -> again());
-                      });
+            answer -> {
+              if (!answer.getSucceeded()) {
+                return CompletableFuture.completedFuture(Optional.of(false));
+              }
+              long next = answer.getHeader().getRevision() + 1;
+              List<KeyValue> present = Kv.found(answer, 1);
+              if (!present.isEmpty() && present.get(0).getCreateRevision() > entered) {
+                return CompletableFuture.completedFuture(Optional.of(true));
+              }
+              if (!present.isEmpty()) {
+                // The former round is not over. Its last one deletes the key, unless its session was lost.
+                return over(op, present.get(0).getCreateRevision()).thenCompose(gone -> again());
+              }
+              if (answer.getResponses(0).getResponseRange().getCount() >= count) {
+                // The own key is gone after this round, so that a copy that is executed late begins no later one.
+                Txn open =
+                    Txn.when(Compares.unchanged(ready, 0), Compares.owner(own, entered))
+                        .then(Ops.put(ready, ByteString.EMPTY));
+                return Contention.txn(session, op, open).thenCompose(opened -> again());
+              }
+              return WatchStream.first(calls, op, WatchStream.Range.key(ready), next).thenCompose(opened -> again());
             });
   }
 
@@ -168,15 +158,16 @@ public final class DoubleBarrier {
   }
 
   private CompletableFuture<Void> leave(Op op) {
-    Txn delete = Txn.when().then(Ops.delete(own), Ops.get(ready));
-    return Contention.txn(session, op, delete)
+    // Read before the own key goes, while no other round can begin.
+    RangeRequest get = RangeRequest.newBuilder().setKey(ready).build();
+    return Contention.range(calls, op, get)
         .thenCompose(
             answer -> {
-              List<KeyValue> opened = Kv.found(answer, 1);
-              if (opened.isEmpty()) {
-                return Handle.done();
-              }
-              return over(op, opened.get(0).getCreateRevision());
+              CompletableFuture<Void> left =
+                  session.place(own).held().map(owned -> owned.release(op)).orElseGet(Handle::done);
+              return answer.getKvsCount() == 0
+                  ? left
+                  : left.thenCompose(done -> over(op, answer.getKvs(0).getCreateRevision()));
             });
   }
 

@@ -11,7 +11,6 @@ import java.util.concurrent.CompletableFuture;
 public final class Election extends ElectionView {
   private final Core core;
   private final Session session;
-  private final String id;
   private final ByteString prefix;
   private final ByteString key;
 
@@ -19,13 +18,8 @@ public final class Election extends ElectionView {
     super(session.client(), name);
     this.core = session.core();
     this.session = session;
-    this.id = "election " + name;
     this.prefix = Keys.bytes(name + "/");
     this.key = Keys.bytes(name + "/" + session.id());
-  }
-
-  private Place place() {
-    return session.place(id, () -> Place.queued(session, id, prefix, key, false));
   }
 
   /**
@@ -72,7 +66,13 @@ public final class Election extends ElectionView {
 
   private Core.Running<Leadership> campaigning(String value, Duration timeout) {
     return core.wait(
-        "campaigning", timeout, op -> place().acquire(op, Keys.bytes(value)).thenApply(Leadership::new));
+        "campaigning",
+        timeout,
+        op -> {
+          Place place = session.place(key);
+          return place.acquire(op, place.queued(Place.Kind.CANDIDATE, prefix, Keys.bytes(value)))
+              .thenApply(Leadership::new);
+        });
   }
 
   /** A function that runs while a candidate leads. */

@@ -4,13 +4,14 @@ import java.net.URI;
 import java.net.URISyntaxException;
 import java.net.UnixDomainSocketAddress;
 import java.nio.file.InvalidPathException;
+import java.util.Locale;
 
 /** The address of a server (C1). */
 record Endpoint(String text, boolean tls, String host, int port, String path) {
   /** Parses an endpoint. {@code withTls}: TLS is configured, so {@code host:port} is {@code https}. */
   static Endpoint parse(String text, boolean withTls) {
     if (text == null || text.isBlank()) {
-      throw ConclaveException.invalid("an endpoint is empty; give http://host:port");
+      throw bad(text, "is empty; give http://host:port");
     }
     Endpoint endpoint = parsed(text.strip(), withTls);
     if (endpoint.tls && !withTls) {
@@ -20,36 +21,41 @@ record Endpoint(String text, boolean tls, String host, int port, String path) {
   }
 
   private static Endpoint parsed(String text, boolean withTls) {
-    for (String scheme : new String[] {"unix://", "unixs://"}) {
-      if (text.startsWith(scheme)) {
-        String path = text.substring(scheme.length());
-        if (!path.startsWith("/") || path.length() == 1) {
-          throw bad(text, "needs an absolute path: " + scheme + "/path");
-        }
-        try {
-          UnixDomainSocketAddress.of(path);
-        } catch (InvalidPathException error) {
-          throw bad(text, "has no path that can be used: " + error.getReason());
-        }
-        return new Endpoint(text, scheme.equals("unixs://"), "localhost", 0, path);
-      }
+    int end = text.indexOf("://");
+    String scheme = end < 0 ? (withTls ? "https" : "http") : text.substring(0, end).toLowerCase(Locale.ROOT);
+    String rest = end < 0 ? text : text.substring(end + 3);
+    rest = rest.endsWith("/") ? rest.substring(0, rest.length() - 1) : rest;
+    return switch (scheme) {
+      case "unix", "unixs" -> socket(text, scheme, rest);
+      case "http", "https" -> url(text, scheme, rest);
+      default -> throw bad(text, "does not begin with http://, https://, unix:// or unixs://");
+    };
+  }
+
+  private static Endpoint socket(String text, String scheme, String path) {
+    if (!path.startsWith("/") || path.length() == 1) {
+      throw bad(text, "needs an absolute path: " + scheme + ":///path");
     }
-    String url = text.contains("://") ? text : (withTls ? "https://" : "http://") + text;
+    try {
+      UnixDomainSocketAddress.of(path);
+    } catch (InvalidPathException error) {
+      throw bad(text, "has no path that can be used: " + error.getReason());
+    }
+    return new Endpoint(text, scheme.equals("unixs"), "localhost", 0, path);
+  }
+
+  private static Endpoint url(String text, String scheme, String address) {
     URI uri;
     try {
-      uri = new URI(url);
+      uri = new URI(scheme + "://" + address);
     } catch (URISyntaxException error) {
       throw bad(text, "is not a URL: " + error.getReason());
-    }
-    String scheme = uri.getScheme();
-    if (!"http".equals(scheme) && !"https".equals(scheme)) {
-      throw bad(text, "does not begin with http://, https://, unix:// or unixs://");
     }
     if (uri.getHost() == null || uri.getPort() < 1 || uri.getPort() > 65535) {
       throw bad(text, "needs a host and a port: http://host:port");
     }
     boolean more = uri.getRawUserInfo() != null || uri.getRawQuery() != null || uri.getRawFragment() != null;
-    if (more || !(uri.getRawPath().isEmpty() || uri.getRawPath().equals("/"))) {
+    if (more || !uri.getRawPath().isEmpty()) {
       throw bad(text, "has more than a host and a port");
     }
     // The brackets around an IPv6 address are the URL's.

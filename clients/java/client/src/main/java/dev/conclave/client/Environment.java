@@ -9,7 +9,7 @@ import java.util.regex.Pattern;
 
 /** Settings from etcdctl's environment variables (C4). */
 final class Environment {
-  private static final Pattern PART = Pattern.compile("(\\d+(?:\\.\\d+)?)(ms|us|µs|ns|s|m|h)");
+  private static final Pattern PART = Pattern.compile("(\\d+\\.?\\d*|\\.\\d+)(ms|us|µs|μs|ns|s|m|h)");
 
   private Environment() {}
 
@@ -49,7 +49,7 @@ final class Environment {
     return value == null || value.isBlank() ? null : value.strip();
   }
 
-  /** A duration as Go writes it: {@code 5s}, {@code 1m30s}, {@code 500ms}. */
+  /** Parses a positive duration as Go writes it: {@code 5s}, {@code 1m30s}, {@code 500ms}. */
   static Duration duration(String text) {
     Matcher part = PART.matcher(text);
     double nanos = 0;
@@ -67,9 +67,11 @@ final class Environment {
       nanos += Double.parseDouble(part.group(1)) * unit;
       end = part.end();
     }
-    if (end == 0 || end != text.length()) {
-      throw ConclaveException.invalid("ETCDCTL_COMMAND_TIMEOUT is no duration: " + text + "; write for example 5s");
+    Duration duration = Duration.ofNanos((long) nanos);
+    if (end != text.length() || duration.isZero()) {
+      throw ConclaveException.invalid(
+          "ETCDCTL_COMMAND_TIMEOUT is not a positive duration with its unit: " + text + "; write for example 5s");
     }
-    return Duration.ofNanos((long) nanos);
+    return duration;
   }
 }

@@ -36,12 +36,11 @@ public final class Leadership extends Handle {
     if (!isHeld()) {
       throw ConclaveException.api(ApiError.ELECTION_NOT_LEADER);
     }
-    Txn put = Txn.when(owner()).then(Ops.putKeepingLease(key(), value));
-    return Contention.txn(session(), op, put)
+    return ownership()
+        .set(op, value)
         .thenApply(
-            answer -> {
-              if (!answer.getSucceeded()) {
-                ownership().lose();
+            leads -> {
+              if (!leads) {
                 throw ConclaveException.api(ApiError.ELECTION_NOT_LEADER);
               }
               return null;

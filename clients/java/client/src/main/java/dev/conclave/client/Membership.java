@@ -5,22 +5,29 @@ import java.util.concurrent.CompletableFuture;
 
 /** A key that shows something while the session lives: a member of a group, or an address of a service. */
 public final class Membership implements AutoCloseable {
-  private final Session session;
-  private final ByteString key;
+  private final Ownership ownership;
 
-  private Membership(Session session, ByteString key) {
-    this.session = session;
-    this.key = key;
+  private Membership(Ownership ownership) {
+    this.ownership = ownership;
   }
 
   static CompletableFuture<Membership> put(Session session, Op op, ByteString key, ByteString value) {
-    session.bind(op);
-    Txn put = Txn.when().then(Ops.put(key, value, session.lease()));
-    CompletableFuture<?> written =
-        op.isStopped() ? op.guard(new CompletableFuture<>()) : Contention.txn(session, op, put);
-    return written
-        .whenComplete((done, failure) -> session.unbind(op))
-        .thenApply(done -> new Membership(session, key));
+    Place.Turn atOnce = (joining, entered) -> CompletableFuture.completedFuture(true);
+    return session.place(key)
+        .acquire(op, new Place.Entry(Place.Kind.MEMBER, value, atOnce))
+        .thenCompose(
+            owned ->
+                // The session has joined before, with another value.
+                owned.value().equals(value)
+                    ? CompletableFuture.completedFuture(new Membership(owned))
+                    : owned.set(op, value).thenApply(is -> replaced(is, owned)));
+  }
+
+  private static Membership replaced(boolean is, Ownership owned) {
+    if (!is) {
+      throw ConclaveException.sessionLost();
+    }
+    return new Membership(owned);
   }
 
   /**
@@ -29,12 +36,12 @@ public final class Membership implements AutoCloseable {
    * @return the key
    */
   public ByteString key() {
-    return key;
+    return ownership.key();
   }
 
   /** Leaves. Has no effect if the key is gone, or another session has it. */
   public void leave() {
-    session.core().await(leaving());
+    core().await(leaving());
   }
 
   /**
@@ -43,7 +50,7 @@ public final class Membership implements AutoCloseable {
    * @return completes when it is done
    */
   public CompletableFuture<Void> leaveAsync() {
-    return session.core().publish(leaving());
+    return core().publish(leaving());
   }
 
   /** Leaves. The same as {@link #leave()}. */
@@ -53,10 +60,10 @@ public final class Membership implements AutoCloseable {
   }
 
   private Core.Running<Void> leaving() {
-    if (!session.isAlive()) {
-      return session.core().done(null);
-    }
-    return session.core()
-        .call("leaving", op -> Contention.delete(session, op, key, 0).thenApply(done -> null));
+    return ownership.isLost() ? core().done(null) : core().call("leaving", ownership::release);
+  }
+
+  private Core core() {
+    return ownership.session().core();
   }
 }

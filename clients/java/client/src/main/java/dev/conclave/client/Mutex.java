@@ -14,7 +14,6 @@ import java.util.concurrent.CompletableFuture;
 public final class Mutex extends MutexView {
   private final Session session;
   private final Core core;
-  private final String id;
   private final ByteString prefix;
   private final ByteString key;
 
@@ -23,12 +22,11 @@ public final class Mutex extends MutexView {
     this.session = session;
     this.core = session.core();
     this.prefix = Keys.bytes(name + "/");
-    this.id = "mutex " + name;
     this.key = Keys.bytes(name + "/" + session.id());
   }
 
-  private Place place() {
-    return session.place(id, () -> Place.queued(session, id, prefix, key, true));
+  private Place.Entry entry(Place place) {
+    return place.queued(Place.Kind.LOCK, prefix, ByteString.EMPTY);
   }
 
   /**
@@ -91,25 +89,30 @@ public final class Mutex extends MutexView {
     return core.wait(
         "waiting for a mutex",
         timeout,
-        op -> place().acquire(op, ByteString.EMPTY).thenApply(Lock::new));
+        op -> {
+          Place place = session.place(key);
+          return place.acquire(op, entry(place)).thenApply(Lock::new);
+        });
   }
 
   private Core.Running<Optional<Lock>> trying() {
     return core.call(
         "trying a mutex",
-        op -> place().tryAcquire(op, this::take).thenApply(taken -> taken.map(Lock::new)));
+        op -> {
+          Place place = session.place(key);
+          return place.tryAcquire(op, entry(place), this::take).thenApply(taken -> taken.map(Lock::new));
+        });
   }
 
   /** Queues the key only if there is no other, in one transaction: nobody waits behind a mere attempt. */
   private CompletableFuture<Long> take(Op op) {
-    return take(session, op, prefix, key, ByteString.EMPTY);
+    return take(session, op, prefix, key);
   }
 
-  static CompletableFuture<Long> take(
-      Session session, Op op, ByteString contenders, ByteString key, ByteString value) {
+  static CompletableFuture<Long> take(Session session, Op op, ByteString contenders, ByteString key) {
     Txn take =
         Txn.when(Compares.none(contenders), Compares.absent(key))
-            .then(Ops.put(key, value, session.lease()))
+            .then(Ops.put(key, ByteString.EMPTY, session.lease()))
             .otherwise(Ops.range(Contention.first(contenders)), Ops.get(key));
     return Contention.txn(session, op, take)
         .thenApply(
@@ -118,7 +121,8 @@ public final class Mutex extends MutexView {
                 return answer.getHeader().getRevision();
               }
               List<KeyValue> first = Kv.found(answer, 0);
-              List<KeyValue> own = Kv.found(answer, 1);
+              List<KeyValue> own =
+                  Kv.found(answer, 1).stream().filter(kv -> kv.getLease() == session.lease()).toList();
               // Its own, from an attempt whose answer was lost.
               boolean mine = !own.isEmpty() && (first.isEmpty() || first.get(0).getKey().equals(key)
                   || first.get(0).getCreateRevision() > own.get(0).getCreateRevision());

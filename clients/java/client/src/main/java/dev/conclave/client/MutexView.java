@@ -77,7 +77,7 @@ public class MutexView {
               Txn ask =
                   Txn.when(Compares.owner(owner.getKey(), owner.getCreateRevision()))
                       .then(Ops.putKeepingLease(owner.getKey(), Ownership.REVOKE));
-              return Contention.txn(calls, op, ask, Calls.Mode.IDEMPOTENT)
+              return Contention.txn(calls, op, ask, Calls.Mode.WRITE)
                   // Another one owns it by now: it is asked instead.
                   .thenCompose(
                       asked -> asked.getSucceeded() ? CompletableFuture.completedFuture(true) : revoke(op));

@@ -30,6 +30,7 @@ final class Op {
   private boolean finished;
   private boolean internal;
   private Future<?> timer;
+  private boolean unsettled;
   private volatile boolean sent;
 
   private static final class Hook {
@@ -146,6 +147,15 @@ final class Op {
     CompletableFuture<Void> guarded = guard(pause);
     guarded.whenComplete((value, failure) -> timer.cancel(false));
     return guarded;
+  }
+
+  /** Notes that an attempt of a write may yet be executed, whatever the answers of the next ones. */
+  void unsettle() {
+    unsettled = true;
+  }
+
+  boolean isUnsettled() {
+    return unsettled;
   }
 
   /** Notes that a write is on its way, or that its answer has come. */

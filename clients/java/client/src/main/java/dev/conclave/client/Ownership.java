@@ -1,10 +1,13 @@
 package dev.conclave.client;
 
 import com.google.protobuf.ByteString;
+import dev.conclave.client.api.Compare;
 import dev.conclave.client.api.Event;
+import dev.conclave.client.api.KeyValue;
 import dev.conclave.client.api.TxnResponse;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
@@ -32,6 +35,11 @@ final class Ownership {
   private final Future<?> watchLater;
   private WatchStream watch;
   private boolean asked;
+
+  /** The key's value, and the mod revision at which it was put, as far as is known. */
+  private ByteString value;
+
+  private long changed;
   private volatile boolean lost;
   private volatile boolean released;
 
@@ -39,14 +47,19 @@ final class Ownership {
       Session session,
       ByteString key,
       long token,
-      boolean revocable,
+      Place.Entry entry,
       BiFunction<Op, Ownership, CompletableFuture<Void>> release) {
     this.session = session;
     this.key = key;
     this.token = token;
-    this.revocable = revocable;
+    this.revocable = entry.kind().isRevocable();
+    this.value = entry.value();
+    this.changed = token;
     this.release = release;
-    this.watchLater = session.core().after(WATCH_AFTER, this::watch);
+    this.watchLater =
+        entry.kind().isWatched()
+            ? session.core().after(WATCH_AFTER, this::watch)
+            : CompletableFuture.completedFuture(null);
     session.whenEnded(sessionEnded);
   }
 
@@ -102,6 +115,52 @@ final class Ownership {
     return release.apply(op, this);
   }
 
+  /** Reads whether the key is still there and the session's. */
+  CompletableFuture<Boolean> isOurs(Op op) {
+    return isValid()
+        ? Contention.txn(session, op, Txn.when(Contention.isOurs(session, key, token)))
+            .thenApply(TxnResponse::getSucceeded)
+        : CompletableFuture.completedFuture(false);
+  }
+
+  ByteString value() {
+    return value;
+  }
+
+  /**
+   * Changes the key's value. False: the key is lost.
+   *
+   * <p>Each attempt is guarded by the last change, so that one that is executed late does not undo a later one (R8).
+   */
+  CompletableFuture<Boolean> set(Op op, ByteString next) {
+    Compare[] isOurs = Contention.isOurs(session, key, token);
+    Txn put =
+        Txn.when(isOurs[0], isOurs[1], Compares.unchanged(key, changed))
+            .then(Ops.put(key, next, session.lease()))
+            .otherwise(Ops.get(key));
+    return Contention.txn(session, op, put)
+        .thenCompose(
+            answer -> {
+              if (answer.getSucceeded()) {
+                changed = answer.getHeader().getRevision();
+                value = next;
+                return CompletableFuture.completedFuture(true);
+              }
+              Optional<KeyValue> own =
+                  Kv.found(answer, 0).stream()
+                      .filter(kv -> kv.getCreateRevision() == token && kv.getLease() == session.lease())
+                      .findFirst();
+              if (own.isEmpty()) {
+                gone();
+                return CompletableFuture.completedFuture(false);
+              }
+              changed = own.get().getModRevision();
+              value = own.get().getValue();
+              // The same value: an attempt that was executed without an answer.
+              return value.equals(next) ? CompletableFuture.completedFuture(true) : set(op, next);
+            });
+  }
+
   /** Ends it without a loss: its last handle is released. */
   void released() {
     released = true;
@@ -116,7 +175,13 @@ final class Ownership {
     }
   }
 
-  void lose() {
+  /** The key is gone. Either the lease is, too, of which the session should learn, or somebody deleted the key. */
+  void gone() {
+    session.check();
+    lose();
+  }
+
+  private void lose() {
     if (lost || released) {
       return;
     }
@@ -174,8 +239,7 @@ final class Ownership {
                 return;
               }
               if (!answer.getSucceeded()) {
-                session.check();
-                lose();
+                gone();
                 return;
               }
               if (revocable && Kv.found(answer, 0).get(0).getValue().equals(REVOKE)) {
@@ -195,9 +259,7 @@ final class Ownership {
       return;
     }
     if (event.getType() == Event.EventType.DELETE) {
-      // Either the lease is gone, of which the session should learn, or somebody deleted the key.
-      session.check();
-      lose();
+      gone();
     } else if (revocable && event.getKv().getValue().equals(REVOKE)) {
       revoke();
     }

@@ -1,26 +1,57 @@
 package dev.conclave.client;
 
 import com.google.protobuf.ByteString;
+import dev.conclave.client.api.KeyValue;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 
 /**
- * The one place of a session among the contenders of a name. Belongs to the core's thread.
+ * The one place of a session at a key: among the contenders of a name, in a group, or at a double barrier. Belongs to the core's
+ * thread.
  *
  * <pre>
  *         acquire                 the turn has come
  *   IDLE ─────────▶ ACQUIRING ─────────────────────▶ HELD
- *    ▲                  │ the last waiter has gone     │ the last handle is released
- *    │   key deleted    ▼                              │
- *    └────────────── LEAVING ◀─────────────────────────┘
+ *    ▲ │                │ the last waiter has gone     │ the last handle is released
+ *    │ │ a late copy    ▼                              │
+ *    │ └──────────▶ LEAVING ◀──────────────────────────┘
+ *    └──────────────────┘
+ *        key deleted
  * </pre>
  *
  * <p>Acquisition does not belong to the operation that began it: others of the same session may wait for it, too.
  */
 final class Place {
+  /** The use of a place. */
+  enum Kind {
+    /** A lock, which is released as often as it was taken. */
+    LOCK,
+    /** A permit of a semaphore. */
+    PERMIT,
+    /** A candidate of an election, or its leader. */
+    CANDIDATE,
+    /** A member of a group, which can join again with another value. */
+    MEMBER,
+    /** One that has entered a double barrier. */
+    VISITOR;
+
+    boolean isReentrant() {
+      return this == LOCK || this == MEMBER;
+    }
+
+    boolean isRevocable() {
+      return this == LOCK || this == PERMIT;
+    }
+
+    /** False if the user has no handle that says whether the key is held. */
+    boolean isWatched() {
+      return this != MEMBER && this != VISITOR;
+    }
+  }
+
   /** The way in which a contender waits for its turn. */
   interface Turn {
     /** Completes when it has come; false if the own key has gone meanwhile. */
@@ -32,6 +63,9 @@ final class Place {
     }
   }
 
+  /** What a contender puts, and how it waits. */
+  record Entry(Kind kind, ByteString value, Turn turn) {}
+
   private enum State {
     IDLE,
     ACQUIRING,
@@ -39,24 +73,24 @@ final class Place {
     LEAVING
   }
 
-  /** After this, no server has a request in hand that was given up: etcd's limit is 7 s. */
-  private static final long STRAGGLERS = TimeUnit.SECONDS.toNanos(10);
-
   private final Session session;
-  private final String id;
   private final ByteString key;
-  private final boolean reentrant;
-  private final boolean revocable;
-  private final Turn turn;
   private final List<CompletableFuture<Ownership>> waiters = new ArrayList<>();
   private final List<Runnable> freed = new ArrayList<>();
   private State state = State.IDLE;
+  private Entry entry;
+
+  /** The operation that acquires, unless it only tries. */
   private Op work;
+
+  /** The put of the key. */
+  private CompletableFuture<Long> entering;
+
+  /** The key's create revision; 0 if it is not known. */
   private long revision;
+
   private Ownership owned;
   private int holders;
-  /** A deletion of what may yet be created is still to come. */
-  private boolean stragglers;
 
   /** Ends when the deletion does, with the error that left the key there, or null. */
   private CompletableFuture<ConclaveException> leaving;
@@ -64,24 +98,20 @@ final class Place {
   /** The server refused to delete the key: it is there until it is released again or the session ends. */
   private boolean undeleted;
 
-  Place(Session session, String id, ByteString key, boolean reentrant, boolean revocable, Turn turn) {
+  /** The key is watched for late copies of its put. */
+  private boolean watched;
+
+  /** The key as it was last seen by that watch, until it is known whether it is a late copy. */
+  private KeyValue seen;
+
+  Place(Session session, ByteString key) {
     this.session = session;
-    this.id = id;
     this.key = key;
-    this.reentrant = reentrant;
-    this.revocable = revocable;
-    this.turn = turn;
   }
 
-  /** A place that waits for all keys of a prefix that are before its own. */
-  static Place queued(Session session, String id, ByteString prefix, ByteString own, boolean reentrant) {
-    return new Place(
-        session,
-        id,
-        own,
-        reentrant,
-        reentrant,
-        (op, revision) -> Contention.turn(session, op, prefix, own, revision));
+  /** The entry of one that waits for all keys of a prefix that are before its own. */
+  Entry queued(Kind kind, ByteString prefix, ByteString value) {
+    return new Entry(kind, value, (op, revision) -> Contention.turn(session, op, prefix, key, revision));
   }
 
   /** The ownership of the session at this key. */
@@ -90,43 +120,64 @@ final class Place {
   }
 
   /** Waits until the session has what it contends for. */
-  CompletableFuture<Ownership> acquire(Op op, ByteString value) {
+  CompletableFuture<Ownership> acquire(Op op, Entry wanted) {
     session.bind(op);
-    CompletableFuture<Ownership> acquired = join(op, value);
-    return acquired.whenComplete((done, failure) -> session.unbind(op));
+    return join(op, wanted).whenComplete((done, failure) -> session.unbind(op));
   }
 
-  private CompletableFuture<Ownership> join(Op op, ByteString value) {
+  private CompletableFuture<Ownership> join(Op op, Entry wanted) {
     if (op.isStopped()) {
       return op.guard(new CompletableFuture<>());
     }
     switch (state) {
       case LEAVING:
-        return op.guard(leaving).thenCompose(left -> join(op, value));
+        return op.guard(leaving).thenCompose(left -> join(op, wanted));
       case HELD:
-        if (!owned.isValid()) {
-          forget();
-          return join(op, value);
-        }
-        if (reentrant) {
-          holders++;
-          return CompletableFuture.completedFuture(owned);
-        }
-        return refused();
+        return again(op, wanted)
+            .thenCompose(
+                held -> held.isPresent() ? CompletableFuture.completedFuture(held.get()) : join(op, wanted));
       case ACQUIRING:
-        return reentrant ? waiting(op) : refused();
+        return isShared(wanted) ? waiting(op) : CompletableFuture.failedFuture(refusal());
       default:
         CompletableFuture<Ownership> mine = waiting(op);
         if (!mine.isDone()) {
-          begin(value);
+          begin(wanted);
         }
         return mine;
     }
   }
 
-  private static <T> CompletableFuture<T> refused() {
-    return CompletableFuture.failedFuture(
-        ConclaveException.invalid("this session is a candidate already; open another session for another one"));
+  /** Holds it once more. Empty: somebody has deleted the key, or it was released meanwhile. */
+  private CompletableFuture<Optional<Ownership>> again(Op op, Entry wanted) {
+    Ownership present = owned;
+    return present.isOurs(op)
+        .thenApply(
+            ours -> {
+              if (state != State.HELD || owned != present) {
+                return Optional.empty();
+              }
+              if (!ours) {
+                present.gone();
+                forget();
+                return Optional.empty();
+              }
+              if (!isShared(wanted)) {
+                throw refusal();
+              }
+              if (entry.kind == Kind.LOCK) {
+                holders++;
+              }
+              return Optional.of(present);
+            });
+  }
+
+  private boolean isShared(Entry wanted) {
+    return entry.kind == wanted.kind && entry.kind.isReentrant();
+  }
+
+  private ConclaveException refusal() {
+    return ConclaveException.invalid(
+        "this session holds " + key.toStringUtf8() + " or contends with it already; open another session for another one");
   }
 
   private CompletableFuture<Ownership> waiting(Op op) {
@@ -137,75 +188,105 @@ final class Place {
             why -> {
               waiters.remove(mine);
               mine.completeExceptionally(why);
-              if (waiters.isEmpty() && state == State.ACQUIRING) {
-                work.stop(ConclaveException.cancelled(false));
+              if (waiters.isEmpty() && state == State.ACQUIRING && work != null) {
+                giveUp();
               }
             });
     return mine.whenComplete((done, failure) -> unhook.run());
   }
 
-  private void begin(ByteString value) {
-    acquiring();
-    session.core()
-        .internal(
-            "waiting for " + key.toStringUtf8(),
-            null,
-            true,
-            op -> {
-              work = op;
-              session.bind(op);
-              return contend(op, value).whenComplete((done, failure) -> session.unbind(op));
-            })
-        .result()
+  private void giveUp() {
+    if (revision != 0) {
+      work.stop(ConclaveException.cancelled(false));
+      return;
+    }
+    // The put goes on: a deletion beside it could be executed before it.
+    work = null;
+    leaveAfter(entering.handle((entered, failure) -> failure == null ? entered : 0));
+  }
+
+  private void begin(Entry wanted) {
+    acquiring(wanted);
+    Core.Running<Void> running =
+        session.core()
+            .internal(
+                "waiting for " + key.toStringUtf8(),
+                null,
+                true,
+                op -> {
+                  work = op;
+                  session.bind(op);
+                  return contend(op).whenComplete((done, failure) -> session.unbind(op));
+                });
+    running.result()
         .whenComplete(
             (done, failure) -> {
+              if (work != running.op()) {
+                // It was given up while the key was put.
+                return;
+              }
               if (failure == null && !waiters.isEmpty()) {
-                hold();
+                hold(0);
               } else {
-                // Nobody waits for it any more, or it cannot be had.
-                leave(true);
+                // It was given up, or cannot be had.
+                delete(revision);
                 logUndeleted();
                 fail(failure);
               }
             });
   }
 
-  private void acquiring() {
+  private void acquiring(Entry wanted) {
     state = State.ACQUIRING;
+    entry = wanted;
+    work = null;
     undeleted = false;
     revision = 0;
-    session.keep(id, this);
+    session.keep(key, this);
   }
 
   private void idle() {
     state = State.IDLE;
-    // Another place of the same key must not own what a handle of this one may yet delete.
-    if (!stragglers && !undeleted) {
-      session.forget(id);
+    // Another place of the same key must not own what a handle or the watch of this one may yet delete.
+    if (!watched && !undeleted) {
+      session.forget(key);
     }
+    judge();
   }
 
-  private CompletableFuture<Void> contend(Op op, ByteString value) {
+  private CompletableFuture<Void> contend(Op op) {
     return Loop.until(
-            () ->
-                Contention.enter(session, op, key, value)
-                    .thenCompose(
-                        entered -> {
-                          revision = entered;
-                          return turn.await(op, entered);
-                        })
-                    // A key that somebody deleted is queued again, at the end.
-                    .thenApply(own -> own ? Optional.of(own) : Optional.empty()))
+            () -> {
+              revision = 0;
+              entering =
+                  Contention.enter(session, op, key, entry.value)
+                      .whenComplete((entered, failure) -> watchIfUnsettled(op));
+              return entering
+                  .thenCompose(
+                      entered -> {
+                        if (work != op) {
+                          throw ConclaveException.cancelled(false);
+                        }
+                        revision = entered;
+                        return entry.turn.await(op, entered);
+                      })
+                  // A key that somebody deleted is queued again, at the end.
+                  .thenApply(own -> own ? Optional.of(own) : Optional.empty());
+            })
         .thenApply(own -> null);
   }
 
-  private void hold() {
+  /** Holds the key for those that wait, and {@code others}. */
+  private Ownership hold(int others) {
     state = State.HELD;
-    owned = new Ownership(session, key, revision, revocable, this::release);
+    Ownership mine = new Ownership(session, key, revision, entry, this::release);
+    owned = mine;
     List<CompletableFuture<Ownership>> all = new ArrayList<>(waiters);
     waiters.clear();
-    holders = all.size();
-    all.forEach(waiter -> waiter.complete(owned));
+    holders = entry.kind == Kind.LOCK ? all.size() + others : 1;
+    all.forEach(waiter -> waiter.complete(mine));
+    judge();
+    return mine;
   }
 
   private void fail(Throwable failure) {
@@ -214,55 +295,50 @@ final class Place {
     all.forEach(waiter -> waiter.completeExceptionally(failure));
   }
 
-  /** Takes what is free, if it is. {@code take} queues the key if nobody is before it, and returns its revision or 0. */
-  CompletableFuture<Optional<Ownership>> tryAcquire(
-      Op op, java.util.function.Function<Op, CompletableFuture<Long>> take) {
-    if (state == State.LEAVING) {
-      return op.guard(leaving).thenCompose(left -> tryAcquire(op, take));
-    }
-    if (state == State.HELD && owned.isValid()) {
-      if (reentrant) {
-        holders++;
-        return CompletableFuture.completedFuture(Optional.of(owned));
-      }
-      return refused();
-    }
-    if (state == State.ACQUIRING) {
-      return CompletableFuture.completedFuture(Optional.empty());
-    }
-    if (state == State.HELD) {
-      forget();
-    }
+  /** Takes a lock that is free. {@code take} puts the key if nobody is before it, and returns its revision or 0. */
+  CompletableFuture<Optional<Ownership>> tryAcquire(Op op, Entry wanted, Function<Op, CompletableFuture<Long>> take) {
     session.bind(op);
-    acquiring();
-    work = op;
-    return take.apply(op)
-        .handle(
-            (taken, failure) -> {
-              session.unbind(op);
-              if (failure != null) {
-                leave(true);
-                logUndeleted();
-                fail(failure);
-                throw ConclaveException.of(failure);
-              }
-              if (taken == 0) {
-                idle();
-                retryWaiters();
-                return Optional.<Ownership>empty();
-              }
-              revision = taken;
-              hold();
-              holders++;
-              return Optional.of(owned);
-            });
+    return attempt(op, wanted, take).whenComplete((done, failure) -> session.unbind(op));
   }
 
-  /** Those that came while it was only tried go on to wait. */
-  private void retryWaiters() {
-    if (!waiters.isEmpty()) {
-      begin(ByteString.EMPTY);
+  private CompletableFuture<Optional<Ownership>> attempt(
+      Op op, Entry wanted, Function<Op, CompletableFuture<Long>> take) {
+    if (op.isStopped()) {
+      return op.guard(new CompletableFuture<>());
     }
+    switch (state) {
+      case LEAVING:
+        return op.guard(leaving).thenCompose(left -> attempt(op, wanted, take));
+      case HELD:
+        return again(op, wanted)
+            .thenCompose(
+                held -> held.isPresent() ? CompletableFuture.completedFuture(held) : attempt(op, wanted, take));
+      case ACQUIRING:
+        return CompletableFuture.completedFuture(Optional.empty());
+      default:
+        acquiring(wanted);
+        return take.apply(op).handle((taken, failure) -> attempted(op, taken, failure));
+    }
+  }
+
+  private Optional<Ownership> attempted(Op op, Long taken, Throwable failure) {
+    watchIfUnsettled(op);
+    if (failure != null) {
+      idle();
+      fail(failure);
+      throw ConclaveException.of(failure);
+    }
+    if (taken != 0) {
+      revision = taken;
+      return Optional.of(hold(1));
+    }
+    if (waiters.isEmpty()) {
+      idle();
+    } else {
+      // Those that came while it was only tried go on to wait.
+      begin(entry);
+    }
+    return Optional.empty();
   }
 
   private CompletableFuture<Void> release(Op op, Ownership which) {
@@ -280,12 +356,12 @@ final class Place {
           return Handle.done();
         }
         owned.released();
-        CompletableFuture<Void> delay = turn.beforeLeaving(revision);
+        CompletableFuture<Void> delay = entry.turn.beforeLeaving(revision);
         if (delay != null) {
-          leaveAfter(delay);
+          leaveAfter(delay.thenApply(done -> revision));
           return Handle.done();
         }
-        leave(false);
+        delete(revision);
         return left(op);
       case LEAVING:
         return left(op);
@@ -300,13 +376,14 @@ final class Place {
     }
   }
 
-  private void leaveAfter(CompletableFuture<Void> delay) {
+  /** Deletes the key of a create revision, once that is known. */
+  private void leaveAfter(CompletableFuture<Long> known) {
     state = State.LEAVING;
     CompletableFuture<ConclaveException> mine = new CompletableFuture<>();
     leaving = mine;
-    delay.whenComplete(
-        (done, failure) -> {
-          delete(revision);
+    known.thenAccept(
+        which -> {
+          delete(which);
           logUndeleted();
           leaving.thenAccept(mine::complete);
         });
@@ -320,7 +397,8 @@ final class Place {
               if (failure != null) {
                 ConclaveException why = ConclaveException.of(failure);
                 // The release goes on in the background.
-                throw why.kind() == ErrorKind.DEADLINE ? ConclaveException.maybe("a release", why) : why;
+                boolean unanswered = why.kind() == ErrorKind.DEADLINE && !op.waiting();
+                throw unanswered ? ConclaveException.maybe("a release", why) : why;
               }
               if (refused != null) {
                 throw refused;
@@ -361,15 +439,7 @@ final class Place {
     idle();
   }
 
-  /** Deletes the key, for as long as it takes: others wait for it. {@code uncertain}: it may yet be created. */
-  private void leave(boolean uncertain) {
-    stragglers |= uncertain && revision == 0;
-    delete(uncertain ? 0 : revision);
-    if (uncertain && revision == 0) {
-      leaving.thenRun(() -> session.core().after(STRAGGLERS, this::deleteStraggler));
-    }
-  }
-
+  /** Deletes the key of a create revision, for as long as it takes: others wait for it. 0: nothing was put. */
   private void delete(long which) {
     state = State.LEAVING;
     CompletableFuture<ConclaveException> mine = new CompletableFuture<>();
@@ -386,7 +456,7 @@ final class Place {
   }
 
   private CompletableFuture<Boolean> deleting(long which) {
-    if (!session.isAlive()) {
+    if (which == 0 || !session.isAlive()) {
       return CompletableFuture.completedFuture(true);
     }
     return session.core()
@@ -402,13 +472,35 @@ final class Place {
         .result();
   }
 
-  /** A request that was given up can still have been executed, after the deletion. */
-  private void deleteStraggler() {
-    stragglers = false;
-    if (state == State.IDLE && session.isAlive()) {
-      delete(0);
-    } else if (state == State.IDLE) {
-      idle();
+  /** An attempt of the put may yet be executed: deletes what it leaves there. */
+  private void watchIfUnsettled(Op op) {
+    if (op.isUnsettled() && !watched) {
+      watched = true;
+      LateCopies.watch(
+          session,
+          key,
+          kv -> {
+            seen = kv;
+            judge();
+          });
     }
+  }
+
+  /** Deletes the key that was seen if it is not what the session holds. Waits while it may become that, or is deleted. */
+  private void judge() {
+    if (seen == null || state == State.ACQUIRING || state == State.LEAVING || !session.isAlive()) {
+      return;
+    }
+    long created = seen.getCreateRevision();
+    seen = null;
+    if (state == State.HELD) {
+      if (created <= owned.token()) {
+        return;
+      }
+      // The key that was held is gone, or there would be no later one.
+      owned.gone();
+      forget();
+    }
+    delete(created);
   }
 }

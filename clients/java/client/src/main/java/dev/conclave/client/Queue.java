@@ -11,7 +11,7 @@ public class Queue {
   /** Greatest priority number, which comes last. */
   public static final int PRIORITY_MAX = 99_999;
 
-  private static final SecureRandom RANDOM = new SecureRandom();
+  static final SecureRandom RANDOM = new SecureRandom();
 
   private final Calls calls;
   private final String name;
@@ -71,7 +71,7 @@ public class Queue {
               long due = delay.isZero() ? 0 : System.currentTimeMillis() + TimeUnit.NANOSECONDS.toMillis(Op.nanos(delay));
               String tail = "%05d-%013d-%016x".formatted(priority, due, RANDOM.nextLong());
               ByteString key = Keys.bytes(name + "/items/" + tail);
-              // The key is this item's alone, so a second execution changes nothing.
+              // The key is this item's alone. A copy that is executed late is an item that is done once more.
               Txn put = Txn.when(Compares.absent(key)).then(Ops.put(key, Keys.bytes(value)));
               return Contention.txn(calls, op, put, Calls.Mode.IDEMPOTENT).thenApply(done -> null);
             });

@@ -1,9 +1,7 @@
 package dev.conclave.client;
 
 import com.google.protobuf.ByteString;
-import dev.conclave.client.api.Compare.CompareResult;
 import dev.conclave.client.api.KeyValue;
-import dev.conclave.client.api.RangeRequest;
 import java.time.Duration;
 import java.util.Comparator;
 import java.util.HashSet;
@@ -138,12 +136,33 @@ public final class QueueConsumer extends Queue {
   }
 
   private CompletableFuture<Optional<QueueItem>> claim(Op op, KeyValue item) {
+    CompletableFuture<Optional<QueueItem>> claiming =
+        core.internal(
+                "claiming an item",
+                null,
+                true,
+                own -> {
+                  session.bind(own);
+                  return claimOn(own, item).whenComplete((done, failure) -> session.unbind(own));
+                })
+            .result();
+    return op.guard(claiming)
+        .whenComplete(
+            (claimed, failure) -> {
+              if (failure != null) {
+                // The claim goes on: a deletion beside it could be executed before it.
+                claiming.thenAccept(late -> late.ifPresent(QueueItem::abandon));
+              }
+            });
+  }
+
+  private CompletableFuture<Optional<QueueItem>> claimOn(Op op, KeyValue item) {
     ByteString claim = claims.concat(Keys.bytes(tail(item.getKey())));
-    // Tells this claim from others of the session, when an answer was lost.
-    ByteString mine = Keys.bytes(Long.toString(session.nextPermit()));
+    // Tells this claim from all others, when an answer was lost.
+    ByteString mark = Keys.bytes("%016x".formatted(RANDOM.nextLong()));
     Txn take =
         Txn.when(Compares.owner(item.getKey(), item.getCreateRevision()), Compares.absent(claim))
-            .then(Ops.put(claim, mine, session.lease()), Ops.get(item.getKey()))
+            .then(Ops.put(claim, mark, session.lease()), Ops.get(item.getKey()))
             .otherwise(Ops.get(claim), Ops.get(item.getKey()));
     return Contention.txn(session, op, take)
         .thenApply(
@@ -154,21 +173,23 @@ public final class QueueConsumer extends Queue {
                 return Optional.of(new QueueItem(session, item.getKey(), claim, token, content.get(0)));
               }
               return Kv.found(answer, 0).stream()
-                  .filter(own -> own.getLease() == session.lease() && own.getValue().equals(mine))
+                  .filter(own -> own.getValue().equals(mark))
                   .filter(own -> !content.isEmpty())
                   .findFirst()
                   .map(own -> new QueueItem(session, item.getKey(), claim, own.getCreateRevision(), content.get(0)));
             })
         .whenComplete(
-            (done, failure) -> {
-              if (failure != null) {
-                // It may have been claimed all the same.
-                Contention.abandon(
+            (claimed, failure) -> {
+              if (op.isUnsettled()) {
+                long token = failure == null ? claimed.map(QueueItem::token).orElse(0L) : 0;
+                LateCopies.watch(
                     session,
-                    Txn.when(
-                            Compares.lease(claim, session.lease()),
-                            Compares.value(claim, CompareResult.EQUAL, mine))
-                        .then(Ops.delete(claim)));
+                    claim,
+                    kv -> {
+                      if (kv.getValue().equals(mark) && kv.getCreateRevision() != token) {
+                        Contention.abandon(session, claim, kv.getCreateRevision());
+                      }
+                    });
               }
             });
   }

@@ -83,6 +83,15 @@ public final class QueueItem implements AutoCloseable {
     }
   }
 
+  long token() {
+    return token;
+  }
+
+  /** Gives the item back in the background, for as long as the session lives. */
+  void abandon() {
+    Contention.abandon(session, claim, token);
+  }
+
   private Core.Running<Boolean> ending(boolean remove) {
     Txn end = Txn.when(Compares.owner(claim, token)).then(Ops.delete(claim));
     Txn all = remove ? end.then(Ops.delete(item)) : end;

@@ -17,8 +17,6 @@ public final class RwLock {
   private final ByteString writers;
   private final ByteString readKey;
   private final ByteString writeKey;
-  private final String readId;
-  private final String writeId;
 
   RwLock(Session session, String name) {
     this.session = session;
@@ -27,16 +25,18 @@ public final class RwLock {
     this.writers = Keys.bytes(name + "/write/");
     this.readKey = Keys.bytes(name + "/read/" + session.id());
     this.writeKey = Keys.bytes(name + "/write/" + session.id());
-    this.readId = "read " + name;
-    this.writeId = "write " + name;
   }
 
   private Place readPlace() {
-    return session.place(readId, () -> new Place(session, readId, readKey, true, true, this::readTurn));
+    return session.place(readKey);
   }
 
   private Place writePlace() {
-    return session.place(writeId, () -> new Place(session, writeId, writeKey, true, true, new WriteTurn()));
+    return session.place(writeKey);
+  }
+
+  private static Place.Entry entry(Place.Turn turn) {
+    return new Place.Entry(Place.Kind.LOCK, ByteString.EMPTY, turn);
   }
 
   private CompletableFuture<Boolean> readTurn(Op op, long revision) {
@@ -197,7 +197,7 @@ public final class RwLock {
     return core.wait(
         "waiting for a read lock",
         timeout,
-        op -> readPlace().acquire(op, ByteString.EMPTY).thenApply(Lock::new));
+        op -> readPlace().acquire(op, entry(this::readTurn)).thenApply(Lock::new));
   }
 
   private Core.Running<Optional<Lock>> tryingRead() {
@@ -205,9 +205,10 @@ public final class RwLock {
         "trying a read lock",
         op -> {
           if (writePlace().held().isPresent()) {
-            return readPlace().acquire(op, ByteString.EMPTY).thenApply(own -> Optional.of(new Lock(own)));
+            return readPlace().acquire(op, entry(this::readTurn)).thenApply(own -> Optional.of(new Lock(own)));
           }
-          return readPlace().tryAcquire(op, trying -> Mutex.take(session, trying, writers, readKey, ByteString.EMPTY))
+          return readPlace()
+              .tryAcquire(op, entry(this::readTurn), trying -> Mutex.take(session, trying, writers, readKey))
               .thenApply(taken -> taken.map(Lock::new));
         });
   }
@@ -218,7 +219,7 @@ public final class RwLock {
         timeout,
         op -> {
           refuseUpgrade();
-          return writePlace().acquire(op, ByteString.EMPTY).thenApply(Lock::new);
+          return writePlace().acquire(op, entry(new WriteTurn())).thenApply(Lock::new);
         });
   }
 
@@ -227,7 +228,8 @@ public final class RwLock {
         "trying a write lock",
         op -> {
           refuseUpgrade();
-          return writePlace().tryAcquire(op, trying -> Mutex.take(session, trying, all, writeKey, ByteString.EMPTY))
+          return writePlace()
+              .tryAcquire(op, entry(new WriteTurn()), trying -> Mutex.take(session, trying, all, writeKey))
               .thenApply(taken -> taken.map(Lock::new));
         });
   }

@@ -13,6 +13,8 @@ import java.util.concurrent.CompletableFuture;
 
 /** A semaphore (K5): at most so many permits are held at the same time. Fair. */
 public final class Semaphore {
+  private static final ConclaveException NONE_FREE = ConclaveException.invalid("no permit is free");
+
   private final Session session;
   private final Core core;
   private final String name;
@@ -89,10 +91,7 @@ public final class Semaphore {
   }
 
   private Core.Running<Permit> acquiring(Duration timeout) {
-    return core.wait(
-        "waiting for a permit",
-        timeout,
-        op -> new Contender(op).run(true).thenApply(permit -> permit.orElseThrow()));
+    return core.wait("waiting for a permit", timeout, op -> acquire(op, true));
   }
 
   private Core.Running<Optional<Permit>> trying() {
@@ -105,124 +104,91 @@ public final class Semaphore {
               .thenCompose(
                   answer ->
                       answer.getCount() >= permits
-                          ? CompletableFuture.completedFuture(Optional.<Permit>empty())
-                          : new Contender(op).run(false));
+                          ? CompletableFuture.<Permit>failedFuture(NONE_FREE)
+                          : acquire(op, false))
+              .handle(
+                  (permit, failure) -> {
+                    if (failure == null) {
+                      return Optional.of(permit);
+                    }
+                    ConclaveException why = ConclaveException.of(failure);
+                    if (why == NONE_FREE) {
+                      return Optional.<Permit>empty();
+                    }
+                    throw why;
+                  });
         });
   }
 
-  /** One key in the queue. */
-  private final class Contender {
-    private final Op op;
-    private final ByteString key = Keys.bytes(name + "/" + session.id() + "/" + session.nextPermit());
-    private long revision;
+  private CompletableFuture<Permit> acquire(Op op, boolean wait) {
+    ByteString key = Keys.bytes(name + "/" + session.id() + "/" + session.nextPermit());
+    Place.Turn turn = (waiting, entered) -> Loop.until(() -> look(waiting, key, entered, wait));
+    return session.place(key).acquire(op, new Place.Entry(Place.Kind.PERMIT, value, turn)).thenApply(Permit::new);
+  }
 
-    Contender(Op op) {
-      this.op = op;
-    }
+  /** True: the contender has a permit. False: its key has gone. Empty: something has changed. */
+  private CompletableFuture<Optional<Boolean>> look(Op op, ByteString key, long entered, boolean wait) {
+    RangeRequest earlier = Contention.ordered(prefix).toBuilder().setMaxCreateRevision(entered - 1).build();
+    Txn look = Txn.when(Compares.owner(key, entered)).then(Ops.range(earlier));
+    return Contention.txn(session, op, look)
+        .thenCompose(
+            answer -> {
+              if (!answer.getSucceeded()) {
+                return CompletableFuture.completedFuture(Optional.of(false));
+              }
+              List<KeyValue> before = Kv.found(answer, 0);
+              check(before);
+              if (before.size() < permits) {
+                return CompletableFuture.completedFuture(Optional.of(true));
+              }
+              if (!wait) {
+                throw NONE_FREE;
+              }
+              return departures(op, before, answer.getHeader().getRevision() + 1).thenApply(gone -> Optional.empty());
+            });
+  }
 
-    CompletableFuture<Optional<Permit>> run(boolean wait) {
-      session.bind(op);
-      CompletableFuture<Boolean> contending =
-          op.isStopped() ? op.guard(new CompletableFuture<>()) : Loop.until(() -> step(wait));
-      return contending.handle(
-          (held, failure) -> {
-            session.unbind(op);
-            if (failure != null) {
-              Contention.abandon(session, key, revision);
-              throw ConclaveException.of(failure);
-            }
-            if (!held) {
-              Contention.abandon(session, key, revision);
-              return Optional.empty();
-            }
-            return Optional.of(new Permit(new Ownership(session, key, revision, true, this::release)));
-          });
-    }
-
-    private CompletableFuture<Optional<Boolean>> step(boolean wait) {
-      return Contention.enter(session, op, key, value)
-          .thenCompose(
-              entered -> {
-                revision = entered;
-                RangeRequest before = Contention.ordered(prefix).toBuilder().setMaxCreateRevision(entered - 1).build();
-                Txn look = Txn.when(Compares.owner(key, entered)).then(Ops.range(before));
-                return Contention.txn(session, op, look);
-              })
-          .thenCompose(
-              answer -> {
-                if (!answer.getSucceeded()) {
-                  return CompletableFuture.completedFuture(Optional.<Boolean>empty());
-                }
-                List<KeyValue> before = Kv.found(answer, 0);
-                check(before);
-                if (before.size() < permits) {
-                  return CompletableFuture.completedFuture(Optional.of(true));
-                }
-                if (!wait) {
-                  return CompletableFuture.completedFuture(Optional.of(false));
-                }
-                return departures(before, answer.getHeader().getRevision() + 1).thenApply(gone -> Optional.empty());
-              });
-    }
-
-    private void check(List<KeyValue> before) {
-      for (KeyValue holder : before.subList(0, Math.min(permits, before.size()))) {
-        // A holder that is asked for its permit has that as its value.
-        if (!holder.getValue().equals(value) && !holder.getValue().equals(Ownership.REVOKE)) {
-          throw ConclaveException.invalid(
-              "the holders of " + name + " have " + holder.getValue().toStringUtf8() + " permits, and not " + permits);
-        }
+  private void check(List<KeyValue> before) {
+    for (KeyValue holder : before.subList(0, Math.min(permits, before.size()))) {
+      // A holder that is asked for its permit has that as its value.
+      if (!holder.getValue().equals(value) && !holder.getValue().equals(Ownership.REVOKE)) {
+        throw ConclaveException.invalid(
+            "the holders of " + name + " have " + holder.getValue().toStringUtf8() + " permits, and not " + permits);
       }
     }
+  }
 
-    /** Waits until so few keys are before the own one that it has a permit. Holders leave in any order. */
-    private CompletableFuture<Void> departures(List<KeyValue> before, long from) {
-      Set<ByteString> left = new HashSet<>();
-      before.forEach(kv -> left.add(kv.getKey()));
-      CompletableFuture<Void> free = new CompletableFuture<>();
-      WatchStream[] watch = new WatchStream[1];
-      watch[0] =
-          WatchStream.open(
-              session.calls(),
-              WatchStream.Range.prefix(prefix).deletesOnly(),
-              from,
-              new WatchStream.Sink() {
-                @Override
-                public void events(List<Event> events) {
-                  watch[0].consumed();
-                  events.forEach(event -> left.remove(event.getKv().getKey()));
-                  if (left.size() < permits) {
-                    free.complete(null);
-                  }
+  /** Waits until so few keys are before the own one that it has a permit. Holders leave in any order. */
+  private CompletableFuture<Void> departures(Op op, List<KeyValue> before, long from) {
+    Set<ByteString> left = new HashSet<>();
+    before.forEach(kv -> left.add(kv.getKey()));
+    CompletableFuture<Void> free = new CompletableFuture<>();
+    WatchStream[] watch = new WatchStream[1];
+    watch[0] =
+        WatchStream.open(
+            session.calls(),
+            WatchStream.Range.prefix(prefix).deletesOnly(),
+            from,
+            new WatchStream.Sink() {
+              @Override
+              public void events(List<Event> events) {
+                watch[0].consumed();
+                events.forEach(event -> left.remove(event.getKv().getKey()));
+                if (left.size() < permits) {
+                  free.complete(null);
                 }
+              }
 
-                @Override
-                public void ended(ConclaveException why) {
-                  if (why.kind() == ErrorKind.COMPACTED) {
-                    free.complete(null);
-                  } else {
-                    free.completeExceptionally(why);
-                  }
+              @Override
+              public void ended(ConclaveException why) {
+                if (why.kind() == ErrorKind.COMPACTED) {
+                  free.complete(null);
+                } else {
+                  free.completeExceptionally(why);
                 }
-              });
-      return op.guard(free).whenComplete((done, failure) -> watch[0].close());
-    }
-
-    private CompletableFuture<Void> release(Op releasing, Ownership owned) {
-      if (owned.isLost()) {
-        return Handle.done();
-      }
-      owned.released();
-      return Contention.delete(session, releasing, key, revision)
-          .handle(
-              (done, failure) -> {
-                if (failure != null) {
-                  Contention.abandon(session, key, revision);
-                  throw ConclaveException.of(failure);
-                }
-                return null;
-              });
-    }
+              }
+            });
+    return op.guard(free).whenComplete((done, failure) -> watch[0].close());
   }
 
   /** A permit that is held. Closing it releases it. */

@@ -1,5 +1,6 @@
 package dev.conclave.client;
 
+import com.google.protobuf.ByteString;
 import dev.conclave.client.api.LeaseGrantRequest;
 import dev.conclave.client.api.LeaseGrantResponse;
 import dev.conclave.client.api.LeaseGrpc;
@@ -17,7 +18,6 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
-import java.util.function.Supplier;
 
 /**
  * A lease that is kept alive, and the recipes whose keys have it.
@@ -42,7 +42,7 @@ public final class Session implements AutoCloseable {
   private final KeepAlive keepAlive;
   private final Set<Op> ops = new LinkedHashSet<>();
   private final Set<Runnable> dependents = new LinkedHashSet<>();
-  private final Map<String, Place> places = new ConcurrentHashMap<>();
+  private final Map<ByteString, Place> places = new ConcurrentHashMap<>();
   private final List<Listener> listeners = new CopyOnWriteArrayList<>();
   private final CompletableFuture<Void> lost = new CompletableFuture<>();
   private CompletableFuture<Void> closing;
@@ -367,21 +367,21 @@ public final class Session implements AutoCloseable {
     return permits++;
   }
 
-  /** The place of the session under a key; made by {@code make} if it has none. It is kept while it is in use. */
-  Place place(String key, Supplier<Place> make) {
+  /** The place of the session at a key. It is kept while it is in use, or its key is watched. */
+  Place place(ByteString key) {
     Place place = places.get(key);
-    return place == null ? make.get() : place;
+    return place == null ? new Place(this, key) : place;
   }
 
-  void keep(String key, Place place) {
+  void keep(ByteString key, Place place) {
     places.put(key, place);
   }
 
-  void forget(String key) {
+  void forget(ByteString key) {
     places.remove(key);
   }
 
-  /** Number of places that are in use. */
+  /** Number of places that are kept. */
   int places() {
     return places.size();
   }

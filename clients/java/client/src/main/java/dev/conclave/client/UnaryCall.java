@@ -102,11 +102,14 @@ final class UnaryCall<Q, A> {
       attempt.cancel();
     }
     boolean write = mode != Mode.READ;
+    if (write && began) {
+      op.unsettle();
+    }
     ConclaveException error = why;
     if (why.kind() == ErrorKind.DEADLINE && !op.waiting()) {
       if (write && began) {
         error = ConclaveException.maybe(op.what(), last);
-      } else if (write || (!silent && !(pending && attempt.began()))) {
+      } else if (write || (!silent && (last != null || !(pending && attempt.began())))) {
         error = ConclaveException.unavailable(op.what(), last);
       }
     } else if (write && began && !op.waiting()) {
@@ -146,8 +149,10 @@ final class UnaryCall<Q, A> {
           mode == Mode.WRITE
               ? error.retry() && !error.mayHaveHappened()
               : error.retry() || error.code() == Status.Code.UNAVAILABLE;
+      if (mode != Mode.READ && error.mayHaveHappened()) {
+        doubt();
+      }
       if (resend) {
-        maybe |= error.mayHaveHappened();
         tryNext(failed.server, ConclaveException.api(error));
       } else {
         fail(ConclaveException.api(error));
@@ -166,8 +171,8 @@ final class UnaryCall<Q, A> {
         silent |= began;
         lost(failed, api, began);
       }
-      // gRPC's own, such as that a channel was closed: the call's answer is lost.
-      case UNKNOWN, INTERNAL -> lost(failed, api, began);
+      // gRPC's own, such as that a channel was closed, or a proxy's: the call's answer is lost.
+      case UNKNOWN, INTERNAL, ABORTED, DATA_LOSS -> lost(failed, api, began);
       default -> fail(api);
     }
   }
@@ -177,8 +182,16 @@ final class UnaryCall<Q, A> {
       fail(ConclaveException.maybe(op.what(), why));
       return;
     }
-    maybe |= began && mode == Mode.IDEMPOTENT;
+    if (began && mode == Mode.IDEMPOTENT) {
+      doubt();
+    }
     tryNext(failed.server, why);
+  }
+
+  /** An attempt of a write may have been executed, or may yet be. */
+  private void doubt() {
+    maybe = true;
+    op.unsettle();
   }
 
   /** One attempt at one server. */

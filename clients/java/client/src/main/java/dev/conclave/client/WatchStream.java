@@ -51,6 +51,10 @@ final class WatchStream {
     Range deletesOnly() {
       return new Range(key, end, previous, false, true);
     }
+
+    Range putsOnly() {
+      return new Range(key, end, previous, true, false);
+    }
   }
 
   private final Calls calls;

@@ -10,13 +10,15 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class ClientTest {
   @ParameterizedTest
   @ValueSource(
-      strings = {"", "ftp://a:1", "http://", "http://a", "http://a:0", "a", "unix://a", "http://a:1/b", "https://a:1", "unixs:///a", "http://a,b:1",
-        "http://%zz:1", "unix:///a\0b"})
+      strings = {"", "   ", "ftp://a:1", "http://", "http://a", "http://:1", "http://a:0", "http://a:99999", "a", "unix://a", "unix:///",
+        "unix:////", "http://a:1/b", "http://a:1//", "http://u@a:1", "http://a:1?b", "http://a b:1", "https://a:1", "HTTPS://a:1",
+        "unixs:///a", "http://a,b:1", "http://%zz:1", "unix:///a\0b"})
   void an_endpoint_of_another_form_is_refused(String endpoint) {
     ConclaveException error =
         Eventually.failure(ErrorKind.INVALID, () -> Client.builder().endpoints(endpoint).build());
@@ -32,9 +34,16 @@ class ClientTest {
   void endpoints_are_parsed() {
     assertEquals(new Endpoint("a:1", false, "a", 1, null), Endpoint.parse("a:1", false));
     assertTrue(Endpoint.parse("a:1", true).tls());
+    for (String text : List.of("http://a:1", " a:1\t", "http://a:1/", "a:1/", "HTTP://a:1", " Http://a:1/ ")) {
+      assertEquals(new Endpoint(text.strip(), false, "a", 1, null), Endpoint.parse(text, false));
+    }
     assertFalse(Endpoint.parse("http://a:1", true).tls());
+    assertEquals(new Endpoint("HTTPS://a:1", true, "a", 1, null), Endpoint.parse("HTTPS://a:1", true));
     assertEquals("::1", Endpoint.parse("http://[::1]:2379", false).host());
-    assertEquals("/run/c.sock", Endpoint.parse("unix:///run/c.sock", false).path());
+    for (String text : List.of("unix:///run/c.sock", "UNIX:///run/c.sock", "unix:///run/c.sock/")) {
+      assertEquals(new Endpoint(text, false, "localhost", 0, "/run/c.sock"), Endpoint.parse(text, false));
+    }
+    assertTrue(Endpoint.parse("Unixs:///run/c.sock", true).tls());
   }
 
   @Test
@@ -51,8 +60,10 @@ class ClientTest {
         Client.builder()
             .environment(
                 Map.of(
-                    "ETCDCTL_ENDPOINTS", "a:1,http://b:2",
+                    "ETCDCTL_ENDPOINTS", "a:1, http://b:2",
                     "ETCDCTL_USER", "alice:secret",
+                    "ETCDCTL_CACERT", "",
+                    "ETCDCTL_INSECURE_SKIP_TLS_VERIFY", "",
                     "ETCDCTL_COMMAND_TIMEOUT", "1m1.5s"))
             .build()) {
       assertEquals(List.of("a:1", "http://b:2"), client.endpoints());
@@ -62,10 +73,28 @@ class ClientTest {
         List.of(
             Map.of("ETCDCTL_INSECURE_SKIP_TLS_VERIFY", "true"),
             Map.of("ETCDCTL_USER", "alice"),
-            Map.of("ETCDCTL_CERT", "cert.pem"),
-            Map.of("ETCDCTL_COMMAND_TIMEOUT", "soon"))) {
+            Map.of("ETCDCTL_CERT", "cert.pem"))) {
       Eventually.failure(ErrorKind.INVALID, () -> Client.builder().environment(refused));
     }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"5s, PT5S", "1m30s, PT1M30S", "500ms, PT0.5S", "1.5h, PT1H30M", ".5s, PT0.5S", "1.s, PT1S", "7us, PT0.000007S",
+    "7µs, PT0.000007S", "7ns, PT0.000000007S", "'', PT5S"})
+  void the_timeout_of_the_environment_is_gos(String text, Duration timeout) {
+    try (Client client =
+        Client.builder().endpoints("a:1").environment(Map.of("ETCDCTL_COMMAND_TIMEOUT", text)).build()) {
+      assertEquals(timeout, client.core().timeout());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"soon", "5", "0", "0s", "-5s", "5 s", "5sec", "s", "1m30", ".s", "5S"})
+  void another_timeout_of_the_environment_is_refused(String text) {
+    ConclaveException refused =
+        Eventually.failure(
+            ErrorKind.INVALID, () -> Client.builder().environment(Map.of("ETCDCTL_COMMAND_TIMEOUT", text)));
+    assertTrue(refused.getMessage().contains("ETCDCTL_COMMAND_TIMEOUT"), refused.getMessage());
   }
 
   @Test

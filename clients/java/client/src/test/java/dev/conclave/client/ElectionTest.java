@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -52,6 +53,25 @@ class ElectionTest {
       Eventually.until("b is seen", () -> seen.equals(List.of("a", "a2", "b")));
       observer.close();
       Eventually.failure(ErrorKind.API, () -> first.proclaim("late"));
+    }
+  }
+
+  @Test
+  void values_that_are_proclaimed_at_once_are_all_proclaimed() {
+    try (Session a = client.session()) {
+      Leadership leads = a.election("p").campaign("0");
+      // Another one changes the value, too.
+      client.kv().txn(Txn.when().then(Ops.putKeepingLease(leads.key(), Keys.bytes("foreign"))));
+      List<CompletableFuture<Void>> all = new ArrayList<>();
+      for (int i = 1; i <= 4; i++) {
+        all.add(leads.proclaimAsync(Integer.toString(i)));
+      }
+      all.forEach(Eventually::of);
+      assertEquals(leads.token(), client.election("p").leader().orElseThrow().token());
+      client.kv().delete(leads.key().toStringUtf8());
+      Eventually.failure(ErrorKind.API, () -> leads.proclaim("late"));
+      assertFalse(leads.isHeld());
+      assertTrue(client.kv().get(leads.key().toStringUtf8()).isEmpty());
     }
   }
 

@@ -169,6 +169,30 @@ class MutexTest {
   }
 
   @Test
+  void a_lock_whose_key_was_just_deleted_is_not_taken_again() {
+    try (Session session = client.session()) {
+      Lock first = session.mutex("gone").lock();
+      client.kv().delete(first.key().toStringUtf8());
+      Lock second = session.mutex("gone").lock();
+      assertTrue(second.token() > first.token());
+      assertFalse(first.isHeld());
+      client.kv().delete(second.key().toStringUtf8());
+      assertTrue(session.mutex("gone").tryLock().orElseThrow().token() > second.token());
+    }
+  }
+
+  @Test
+  void a_foreign_key_in_its_place_is_replaced() {
+    try (Session session = client.session()) {
+      client.kv().put("foreign/" + Long.toHexString(session.lease()), "other");
+      Lock lock = session.mutex("foreign").lock();
+      assertTrue(client.kv().txn(Txn.when(Compares.lease(lock.key(), session.lease()))).getSucceeded());
+      lock.unlock();
+      contenders("foreign", 0);
+    }
+  }
+
+  @Test
   void a_deletion_is_noticed_after_a_compaction() {
     try (Session session = client.session()) {
       Lock lock = session.mutex("compacted").lock();

@@ -192,6 +192,37 @@ class RecipesTest {
   }
 
   @Test
+  void a_member_that_joins_again_replaces_its_value_or_that_of_another_session() {
+    try (Session a = client.session();
+        Session b = client.session()) {
+      Membership first = a.group("again").join("m", "1");
+      Membership second = a.group("again").join("m", "2");
+      assertEquals(Map.of("m", "2"), client.group("again").members());
+      Membership other = b.group("again").join("m", "2");
+      first.leave();
+      second.leave();
+      assertEquals(Map.of("m", "2"), client.group("again").members());
+      a.group("again").join("m", "3");
+      other.leave();
+      assertEquals(Map.of("m", "3"), client.group("again").members());
+    }
+  }
+
+  @Test
+  void a_session_enters_a_double_barrier_once() {
+    try (Session session = client.session()) {
+      DoubleBarrier alone = session.doubleBarrier("alone", 1);
+      alone.enter();
+      Eventually.failure(ErrorKind.INVALID, alone::enter);
+      alone.leave();
+      alone.enter();
+      alone.leave();
+      alone.leave();
+      assertEquals(0, client.kv().list("alone/").getKvsCount());
+    }
+  }
+
+  @Test
   void a_cache_follows_without_a_gap() {
     client.kv().put("cache/a", "1");
     List<String> events = new CopyOnWriteArrayList<>();

@@ -121,6 +121,9 @@ class SecurityTest {
         Membership member = session.group("p/g").join("a", "1");
         LeaderLatch latch = session.election("p/l").latch("a");
         Eventually.of(latch.leadershipAsync());
+        root.kv().put("p/w/0", "");
+        CompletableFuture<Lock> waiting = second.mutex("p/w").lockAsync();
+        Eventually.until("it waits", () -> root.mutex("p/w").contenders().size() == 2);
         root.call(
             AuthGrpc.getRoleRevokePermissionMethod(),
             AuthRoleRevokePermissionRequest.newBuilder()
@@ -136,9 +139,11 @@ class SecurityTest {
           Eventually.failure(ErrorKind.API, member::leave);
           Eventually.failure(ErrorKind.API, latch::close);
         }
-        assertEquals(6, root.kv().list("p/").getKvsCount());
         Eventually.failure(ErrorKind.API, () -> second.mutex("p/m").lock());
+        waiting.cancel(true);
         Eventually.until("what nobody waits for is logged", () -> log.toString().contains("was not deleted"));
+        assertEquals(2, root.kv().deletePrefix("p/w/").getDeleted());
+        assertEquals(6, root.kv().list("p/").getKvsCount());
         grant(root, "holder", "p/");
         // Whoever locks again has the key, which the former handle must leave alone.
         Lock again = session.mutex("p/m").lock();

@@ -12,7 +12,7 @@ import dev.conclave.client.Watch;
 import com.google.protobuf.ByteString;
 import java.time.Duration;
 
-/** What the client is for, in two minutes. */
+/** A tour of the client in two minutes. */
 public final class Tour {
   private Tour() {}
 

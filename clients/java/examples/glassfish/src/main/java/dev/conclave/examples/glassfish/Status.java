@@ -3,7 +3,7 @@ package dev.conclave.examples.glassfish;
 import dev.conclave.client.SessionState;
 
 /**
- * What the page shows.
+ * The content of the page.
  *
  * @param node this server's name
  * @param state of its session

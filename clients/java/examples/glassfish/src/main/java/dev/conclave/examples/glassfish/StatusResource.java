@@ -13,7 +13,7 @@ import jakarta.ws.rs.sse.Sse;
 import jakarta.ws.rs.sse.SseEventSink;
 import java.io.InputStream;
 
-/** What this server answers. */
+/** The answers of this server. */
 @Path("/")
 @ApplicationScoped
 public class StatusResource {

@@ -3,7 +3,7 @@ package dev.conclave.examples.glassfish;
 import java.util.List;
 
 /**
- * What is in the store, at one revision.
+ * The content of the store at one revision.
  *
  * @param revision the store's revision
  * @param leader null if there is none

@@ -91,7 +91,7 @@ final class AppServer implements AutoCloseable {
     }
   }
 
-  /** What a page is sent first: the present status. */
+  /** The first message to a page: the present status. */
   Optional<JsonObject> page() {
     HttpRequest request = request("/events").timeout(Duration.ofSeconds(5)).build();
     try {

@@ -73,7 +73,7 @@ final class Browser implements AutoCloseable {
     }
   }
 
-  /** What the page shows. */
+  /** The text that the page shows. */
   String text() {
     JsonObject parameters = new JsonObject();
     parameters.addProperty("expression", "document.body.innerText");

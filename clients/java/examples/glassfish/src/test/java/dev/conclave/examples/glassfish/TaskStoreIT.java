@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What the store accepts and what it refuses, without an application server. */
+/** Rules of the store, tested without an application server. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class TaskStoreIT {
   private Members members;
