@@ -115,16 +115,16 @@ func TestAWriteThatWasSentMayHaveHappened(t *testing.T) {
 	c := connect(t, Options{Endpoints: []string{proxy.Address}})
 	must(c.Put(patient(t), "a", "1"))(t)
 	proxy.Silence()
-	_, err := c.Put(within(t, 300*time.Millisecond), "a", "2")
+	_, err := c.Put(within(t, time.Second), "a", "2")
 	if !errors.Is(err, ErrMaybeHappened) || !mayBe(err) {
 		t.Fatal(err)
 	}
-	_, err = c.Get(within(t, 300*time.Millisecond), "a")
+	_, err = c.Get(within(t, time.Second), "a")
 	if !errors.Is(err, ErrDeadline) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(100*time.Millisecond, cancel)
+	time.AfterFunc(500*time.Millisecond, cancel)
 	_, err = c.Put(ctx, "a", "3")
 	if !errors.Is(err, ErrCancelledCall) || !errors.Is(err, context.Canceled) || !mayBe(err) {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestAWriteThatWasSentMayHaveHappened(t *testing.T) {
 		_, err := c.Put(patient(t), "a", "4")
 		result <- err
 	}()
-	time.AfterFunc(100*time.Millisecond, proxy.Cut)
+	time.AfterFunc(500*time.Millisecond, proxy.Cut)
 	if err := receive(t, result); !errors.Is(err, ErrMaybeHappened) {
 		t.Fatal(err)
 	}
