@@ -48,8 +48,9 @@ impl Target {
         if is_secure && !has_tls {
             return Err(bad("needs the CA to trust: see Options::tls"));
         }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
         if scheme.starts_with("unix") {
-            if !rest.starts_with('/') || rest.ends_with('/') {
+            if !rest.starts_with('/') {
                 return Err(bad("needs the absolute path of a socket: unix:///path"));
             }
             return Ok(Self {
@@ -58,7 +59,6 @@ impl Target {
                 authority: Authority::from_static("localhost"),
             });
         }
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
         let authority: Authority = rest
             .parse()
             .map_err(|_| bad("is not of the form host:port"))?;
@@ -120,7 +120,7 @@ mod tests {
                 false,
             ),
             (
-                "unixs:///run/c.sock",
+                "unixs:///run/c.sock/",
                 true,
                 Address::Unix("/run/c.sock".into()),
                 true,
