@@ -65,6 +65,7 @@ scenarios! {
         a_double_barrier_begins_and_ends_together
         a_group_has_members
         a_job_is_run_once
+        a_key_that_is_left_is_put_once_more
         a_latch_counts_down
         a_leader_whose_process_dies_is_followed
         a_lost_session_loses_its_locks

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 /// Maximum number of bytes in flight in a forwarder, for each direction of a connection.
 pub(crate) const BUFFER_BYTES: usize = 64 << 10;
@@ -102,7 +102,7 @@ async fn pump<F: Faults>(
         let length = reader.read(&mut buffer).await.unwrap_or(0);
         if length == 0 {
             if was_held {
-                sleep(LINGER).await;
+                sleep_until(Instant::now() + LINGER).await;
             }
             return Ok(());
         }

@@ -91,8 +91,7 @@ struct Shared {
     client: Client,
     lease: Arc<Lease>,
     places: Places,
-    /// The keys that are watched for late copies of their puts.
-    watched: Mutex<HashSet<Bytes>>,
+    watched: Watched,
     next_number: AtomicU64,
     end: CancellationToken,
     _drop: DropGuard,
@@ -102,10 +101,19 @@ struct Shared {
 /// By key, what the session has at it, or waits for. Locked by the one that is changing it.
 type Places = Mutex<HashMap<Bytes, Arc<tokio::sync::Mutex<Place>>>>;
 
+/// The keys that are watched for late copies of their puts.
+pub(crate) type Watched = Arc<Mutex<HashSet<Bytes>>>;
+
 /// A session's place at a key: how often it was locked, with which token.
 #[derive(Debug, Default)]
 pub(crate) struct Place {
+    /// The key's create revision.
     pub(crate) token: i64,
+    /// The key's mod revision, as far as is known.
+    pub(crate) changed: i64,
+    /// A number that tells one holding of the key from another: a key that was replaced and is
+    /// entered again may have the same create revision.
+    pub(crate) holding: Option<u64>,
     pub(crate) count: usize,
     /// Its part in a downgrade. The writer's key may then be there when its count is 0.
     pub(crate) part: Option<Part>,
@@ -134,7 +142,7 @@ impl Session {
             client,
             lease,
             places: Places::default(),
-            watched: Mutex::default(),
+            watched: Watched::default(),
             next_number: AtomicU64::new(0),
             _drop: end.clone().drop_guard(),
             end,
@@ -223,11 +231,8 @@ impl Session {
         Arc::clone(places.entry(key.clone()).or_default())
     }
 
-    /// True if the key was not watched for late copies of its put before. It then is.
-    pub(crate) fn is_first_watch(&self, key: &Bytes) -> bool {
-        let watched = self.shared.watched.lock();
-        let mut watched = watched.unwrap_or_else(PoisonError::into_inner);
-        watched.insert(key.clone())
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.shared.watched
     }
 
     pub(crate) fn lease(&self) -> Arc<Lease> {

@@ -87,12 +87,17 @@ pub fn put(key: impl Into<Bytes>, value: impl Into<Bytes>) -> RequestOp {
 
 /// Sets a key that goes with a lease.
 pub fn put_leased(key: impl Into<Bytes>, value: impl Into<Bytes>, lease: i64) -> RequestOp {
-    op(Request::RequestPut(PutRequest {
+    put_with(PutRequest {
         key: key.into(),
         value: value.into(),
         lease,
         ..Default::default()
-    }))
+    })
+}
+
+/// Sets a key, with every option of the API.
+pub fn put_with(request: PutRequest) -> RequestOp {
+    op(Request::RequestPut(request))
 }
 
 /// Reads keys.

@@ -106,9 +106,15 @@ async fn a_member_that_joins_replaces_one_of_the_same_name() {
         soon("the loss", events.next()).await,
         Some(OwnerEvent::Lost)
     );
+    // Its session can be the member again, and then the lost handle is of no use.
+    let again = group.join(&two, "a", "6").await.unwrap();
+    soon("the loss", third.held().lost()).await;
+    let error = second.set("7").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SessionLost);
     second.leave().await.unwrap();
-    assert_eq!(group.members().await.unwrap().len(), 1);
     third.leave().await.unwrap();
+    assert_eq!(group.members().await.unwrap()["a".as_bytes()], "6");
+    again.leave().await.unwrap();
     assert!(group.members().await.unwrap().is_empty());
 }
 

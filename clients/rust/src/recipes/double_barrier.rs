@@ -140,7 +140,8 @@ impl Inside {
             let Some(other) = found.into_iter().next() else {
                 break;
             };
-            let ready = client.get(barrier.ready()).await?;
+            let ready = persist(|| client.get(barrier.ready()));
+            let ready = session.until_ended(ready).await?;
             let last_ready = ready.map_or(entered, |kv| kv.mod_revision);
             if other.create_revision > last_ready {
                 break;
@@ -155,7 +156,8 @@ impl Inside {
 impl DoubleBarrier {
     /// Deletes what lets in, unless a next round has written it.
     async fn tidy(&self, entered: i64) -> Result<(), Error> {
-        let present = self.session.client().get(self.ready()).await?;
+        let read = persist(|| self.session.client().get(self.ready()));
+        let present = self.session.until_ended(read).await?;
         let Some(ready) = present.filter(|kv| kv.mod_revision > entered) else {
             return Ok(());
         };

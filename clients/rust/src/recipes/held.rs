@@ -4,19 +4,18 @@
 //! until it holds the key or has deleted it, and by the release of the key. So the deletion of one
 //! attempt cannot hit the next one.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-
 use bytes::Bytes;
 use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::late;
-use super::owner_events::{OwnerEvent, OwnerEvents};
-use super::persist::{persist_noting, persist_read, persist_txn};
+use super::owner_events::{OwnerEvent, OwnerEvents, REVOKE};
+use super::persist::{persist_in_time, persist_noting, persist_read, persist_txn};
 use super::rwlock;
 use super::turn::{self, Line};
 use crate::Error;
-use crate::api::{Compare, KeyValue};
+use crate::api::{Compare, KeyValue, PutRequest, TxnResponse};
 use crate::effect::Unsettled;
 use crate::session::{Part, Place, Session};
 use crate::txn;
@@ -28,8 +27,8 @@ pub struct Held {
     session: Session,
     key: Bytes,
     token: i64,
-    /// The key's mod revision after the last change of its value, or 0: not known.
-    changed: AtomicI64,
+    /// That of the place at the time.
+    holding: Option<u64>,
     released: bool,
 }
 
@@ -37,11 +36,19 @@ pub struct Held {
 pub(super) struct Contender {
     session: Session,
     key: Bytes,
+    /// The key's create and mod revision, or 0: not known.
     token: i64,
+    changed: i64,
     place: Option<OwnedMutexGuard<Place>>,
     /// The put of the key, which goes on if the contender is dropped: a deletion beside it could be
     /// executed before it.
-    putting: Option<JoinHandle<Option<Result<i64, Error>>>>,
+    putting: Option<JoinHandle<Option<Result<Put, Error>>>>,
+}
+
+/// A key that was put.
+struct Put {
+    created: i64,
+    changed: i64,
 }
 
 /// The outcome of entering a line.
@@ -100,12 +107,15 @@ impl Contender {
     ) -> Result<Entered, Error> {
         if place.count > 0 {
             // Someone else may have deleted the key, and have it now.
-            let request = txn::when([txn::owner(key.clone(), place.token)], []);
+            let is_ours = [
+                txn::owner(key.clone(), place.token),
+                txn::leased(key.clone(), session.id()),
+            ];
+            let request = txn::when(is_ours, []);
             let read = persist_read(session.client(), &request);
             if session.until_ended(read).await?.succeeded {
                 place.count += 1;
-                let token = place.token;
-                return Ok(Entered::Again(Held::new(session, key, token)));
+                return Ok(Entered::Again(Held::new(session, key, &place)));
             }
             place.count = 0;
         }
@@ -118,10 +128,12 @@ impl Contender {
             session: session.clone(),
             key,
             token: 0,
+            changed: 0,
             place: Some(place),
             putting: Some(session.client().spawn_farewell(putting)),
         };
-        contender.token = contender.entered().await?;
+        let entered = contender.entered().await?;
+        (contender.token, contender.changed) = (entered.created, entered.changed);
         Ok(Entered::Waiting(contender))
     }
 
@@ -152,8 +164,8 @@ impl Contender {
         }
     }
 
-    /// Waits for the put, and returns the key's create revision.
-    async fn entered(&mut self) -> Result<i64, Error> {
+    /// Waits for the put.
+    async fn entered(&mut self) -> Result<Put, Error> {
         let putting = self.putting.as_mut().expect("it was just begun");
         let entered = putting.await;
         self.putting = None;
@@ -190,8 +202,9 @@ impl Contender {
     /// It is at the head.
     pub(super) fn hold(mut self) -> Held {
         let mut place = self.place.take().expect("taken once, here or in withdraw");
-        (place.count, place.token) = (1, self.token);
-        Held::new(&self.session, self.key.clone(), self.token)
+        (place.count, place.token, place.changed) = (1, self.token, self.changed);
+        place.holding = Some(self.session.next_number());
+        Held::new(&self.session, self.key.clone(), &place)
     }
 
     /// Holds the key, because the session holds the other one of a read-write lock.
@@ -203,7 +216,7 @@ impl Contender {
 
     /// Deletes the key.
     pub(super) async fn withdraw(mut self) -> Result<(), Error> {
-        delete(&self.session, &self.key, self.token).await?;
+        delete(&self.session, &self.key, self.token, self.changed).await?;
         self.place = None;
         Ok(())
     }
@@ -215,17 +228,18 @@ impl Drop for Contender {
             return;
         };
         let (session, key) = (self.session.clone(), self.key.clone());
-        let (putting, mut token) = (self.putting.take(), self.token);
+        let putting = self.putting.take();
+        let (mut token, mut changed) = (self.token, self.changed);
         self.session.client().spawn_farewell(async move {
             if let Some(putting) = putting
                 && let Ok(Some(Ok(entered))) = putting.await
             {
-                token = entered;
+                (token, changed) = (entered.created, entered.changed);
             }
             // If it was not entered, there is no key, or only late copies. If the session ends, its
             // keys go with it.
             if token != 0 {
-                let _ = delete(&session, &key, token).await;
+                let _ = delete(&session, &key, token, changed).await;
             }
             drop(place);
         });
@@ -233,12 +247,12 @@ impl Drop for Contender {
 }
 
 impl Held {
-    fn new(session: &Session, key: Bytes, token: i64) -> Self {
+    fn new(session: &Session, key: Bytes, place: &Place) -> Self {
         Self {
             session: session.clone(),
             key,
-            token,
-            changed: AtomicI64::new(0),
+            token: place.token,
+            holding: place.holding,
             released: false,
         }
     }
@@ -286,40 +300,33 @@ impl Held {
     }
 
     /// Changes the key's value, within the client's deadline.
-    ///
-    /// Each attempt is guarded by the last change, so that one that is executed late does not undo
-    /// a later one.
     pub(super) async fn set(&self, value: Bytes) -> Result<(), Error> {
-        let session = &self.session;
-        let setting = async {
-            let put = txn::put_leased(self.key.clone(), value.clone(), session.id());
-            let mut changed = self.changed.load(Ordering::Relaxed);
-            loop {
-                let is_ours = is_ours(session, &self.key, self.token).into_iter();
-                let guards = is_ours.chain([txn::unchanged(self.key.clone(), changed)]);
-                let get = txn::get(self.key.clone());
-                let request = txn::when_else(guards, [put.clone()], [get]);
-                let response = persist_txn(session, &request).await?;
-                if response.succeeded {
-                    let revision = txn::revision(&response);
-                    self.changed.store(revision, Ordering::Relaxed);
-                    return Ok(());
-                }
-                let [present] = txn::reads(response)?;
-                let is_own =
-                    |kv: &&KeyValue| kv.create_revision == self.token && kv.lease == session.id();
-                let own = present.kvs.iter().find(is_own).ok_or(Error::SessionLost)?;
-                changed = own.mod_revision;
-                // An attempt that was executed without an answer.
-                if own.value == value {
-                    self.changed.store(changed, Ordering::Relaxed);
-                    return Ok(());
-                }
+        let (session, key) = (&self.session, &self.key);
+        let put = txn::put_leased(key.clone(), value.clone(), session.id());
+        let until = Instant::now() + session.client().deadline();
+        let unsettled = Unsettled::default();
+        let place = session.place(key);
+        let mut place = session
+            .until_ended(async { Ok(place.lock().await) })
+            .await?;
+        if place.holding != self.holding {
+            return Err(Error::SessionLost);
+        }
+        loop {
+            let guards = is_unchanged(session, key, self.token, place.changed);
+            let request = txn::when_else(guards, [put.clone()], [txn::get(key.clone())]);
+            let setting = persist_in_time(session.client(), &request, until, &unsettled);
+            let response = session.until_ended(setting).await?;
+            if response.succeeded {
+                place.changed = txn::revision(&response);
+                return Ok(());
             }
-        };
-        match super::within(session.client().deadline(), setting).await {
-            Err(Error::Deadline(text)) => Err(Error::Maybe(text)),
-            outcome => outcome,
+            let own = own(response, session, self.token)?.ok_or(Error::SessionLost)?;
+            place.changed = own.mod_revision;
+            // An attempt that was executed without an answer.
+            if own.value == value && unsettled.is_set() {
+                return Ok(());
+            }
         }
     }
 
@@ -327,27 +334,32 @@ impl Held {
     /// goes on in the background.
     pub async fn release(mut self) -> Result<(), Error> {
         self.released = true;
-        let release = release(self.session.clone(), self.key.clone(), self.token);
+        let release = release(self.session.clone(), self.key.clone(), self.holding);
         let client = self.session.client().clone();
         let releasing = client.spawn_farewell(release);
         let released = async {
             let released = releasing.await.ok().flatten();
             released.unwrap_or(Err(Error::Closed("the client")))
         };
-        super::within(client.deadline(), self.session.until_ended(released)).await
+        match super::within(client.deadline(), self.session.until_ended(released)).await {
+            Err(Error::Deadline(_)) => {
+                Err(Error::Maybe("the release goes on in the background".into()))
+            }
+            outcome => outcome,
+        }
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.released {
-            let release = release(self.session.clone(), self.key.clone(), self.token);
+            let release = release(self.session.clone(), self.key.clone(), self.holding);
             self.session.client().spawn_farewell(release);
         }
     }
 }
 
-/// Puts a contender's key, and returns its create revision.
+/// Puts a contender's key.
 ///
 /// Each attempt is guarded by the key's last change, so that one of them is executed, and a late
 /// copy changes nothing while the key exists. Late copies after its deletion are deleted.
@@ -356,7 +368,7 @@ async fn put(
     key: Bytes,
     value: Bytes,
     compare: Option<Compare>,
-) -> Result<i64, Error> {
+) -> Result<Put, Error> {
     let unsettled = Unsettled::default();
     let entered = put_once(&session, &key, value, compare, &unsettled).await;
     if unsettled.is_set() {
@@ -371,34 +383,41 @@ async fn put_once(
     value: Bytes,
     compare: Option<Compare>,
     unsettled: &Unsettled,
-) -> Result<i64, Error> {
-    let put = txn::put_leased(key.clone(), value.clone(), session.id());
+) -> Result<Put, Error> {
+    let mut put = PutRequest {
+        key: key.clone(),
+        value,
+        lease: session.id(),
+        ..Default::default()
+    };
     let get = txn::get(key.clone());
     // The key's mod revision: there is none, as far as is known.
     let mut changed = 0;
     loop {
         let guards = [txn::unchanged(key.clone(), changed)].into_iter();
         let guards = guards.chain(compare.clone());
-        let request = txn::when_else(guards, [put.clone(), get.clone()], [get.clone()]);
+        let then = [txn::put_with(put.clone()), get.clone()];
+        let request = txn::when_else(guards, then, [get.clone()]);
         let response = persist_noting(session, &request, unsettled).await?;
         let succeeded = response.succeeded;
         let [present] = txn::reads(response)?;
-        match present.kvs.first() {
-            Some(own) if succeeded => return Ok(own.create_revision),
-            // An attempt that was executed without an answer, or a late copy.
-            Some(own) if own.lease == session.id() && own.value == value => {
-                if let Some(compare) = compare {
-                    let request = txn::when([compare], []);
-                    let read = persist_read(session.client(), &request);
-                    if !session.until_ended(read).await?.succeeded {
-                        return Err(holds_another_part(key));
-                    }
-                }
-                return Ok(own.create_revision);
+        match present.kvs.into_iter().next() {
+            Some(own) if succeeded => {
+                return Ok(Put {
+                    created: own.create_revision,
+                    changed: own.mod_revision,
+                });
             }
-            // It is replaced.
-            Some(other) if other.mod_revision != changed => changed = other.mod_revision,
-            None if changed != 0 => changed = 0,
+            // It is put once more, even if it is the session's already: a deletion of it, by a
+            // release that has failed, may yet be executed.
+            Some(other) if other.mod_revision != changed => {
+                changed = other.mod_revision;
+                // The owner was asked to release it, before it knew that it had it.
+                if other.lease == session.id() && other.value == REVOKE && put.value.is_empty() {
+                    put.ignore_value = true;
+                }
+            }
+            None if changed != 0 => (changed, put.ignore_value) = (0, false),
             _ => return Err(holds_another_part(key)),
         }
     }
@@ -411,33 +430,67 @@ fn holds_another_part(key: &Bytes) -> Error {
     ))
 }
 
-async fn release(session: Session, key: Bytes, token: i64) -> Result<(), Error> {
+async fn release(session: Session, key: Bytes, holding: Option<u64>) -> Result<(), Error> {
     let place = session.place(&key);
     let mut place = place.lock().await;
-    if place.token != token || place.count == 0 {
-        // The key was lost, and the session has tried to enter again.
-        return delete(&session, &key, token).await;
+    if place.holding != holding || place.count == 0 {
+        // The key was lost, and the session has entered again, or tried to.
+        return Ok(());
     }
     place.count -= 1;
     if place.count > 0 {
         return Ok(());
     }
     match place.part.clone() {
-        None => delete(&session, &key, token).await,
+        None => delete(&session, &key, place.token, place.changed).await,
         Some(part) => rwlock::release(&session, &key, &mut place, part).await,
     }
 }
 
-/// Deletes a contender's key. One that is gone already, or is someone's later key, stays.
-pub(super) async fn delete(session: &Session, key: &Bytes, token: i64) -> Result<(), Error> {
-    let request = txn::when(is_ours(session, key, token), [txn::delete(key.clone())]);
-    persist_txn(session, &request).await?;
-    Ok(())
+/// Deletes a contender's key, which was `changed` last at this revision, as far as is known. One
+/// that is gone already, or is someone's later key, stays.
+pub(super) async fn delete(
+    session: &Session,
+    key: &Bytes,
+    token: i64,
+    mut changed: i64,
+) -> Result<(), Error> {
+    loop {
+        let guards = is_unchanged(session, key, token, changed);
+        let request = txn::when_else(guards, [txn::delete(key.clone())], [txn::get(key.clone())]);
+        let response = persist_txn(session, &request).await?;
+        if response.succeeded {
+            return Ok(());
+        }
+        match own(response, session, token)? {
+            Some(own) => changed = own.mod_revision,
+            None => return Ok(()),
+        }
+    }
 }
 
-/// The comparisons that are true while a key is a session's. A session that replaces another one's
-/// key keeps its create revision.
-pub(super) fn is_ours(session: &Session, key: &Bytes, token: i64) -> [Compare; 2] {
-    let is_leased = txn::leased(key.clone(), session.id());
-    [txn::owner(key.clone(), token), is_leased]
+/// The comparisons that are true while a key is a session's, and as it was at its last change. A
+/// session that replaces another one's key keeps its create revision.
+pub(super) fn is_unchanged(
+    session: &Session,
+    key: &Bytes,
+    token: i64,
+    changed: i64,
+) -> [Compare; 3] {
+    [
+        txn::owner(key.clone(), token),
+        txn::leased(key.clone(), session.id()),
+        txn::unchanged(key.clone(), changed),
+    ]
+}
+
+/// The session's key that a refused transaction has read, unless it is gone or another one's.
+pub(super) fn own(
+    response: TxnResponse,
+    session: &Session,
+    token: i64,
+) -> Result<Option<KeyValue>, Error> {
+    let [present] = txn::reads(response)?;
+    let mut present = present.kvs.into_iter();
+    Ok(present.find(|kv| kv.create_revision == token && kv.lease == session.id()))
 }

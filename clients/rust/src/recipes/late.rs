@@ -6,17 +6,19 @@
 //! deleted key. But it can be seen: after such a put the key is watched until the session ends, and
 //! deleted if nobody holds it.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::persist::persist;
 use crate::Error;
 use crate::api::KeyValue;
 use crate::client::Client;
 use crate::effect::Effect;
-use crate::session::{Place, Session};
+use crate::session::{Place, Session, Watched};
 use crate::session_state::Lease;
 use crate::txn;
 
@@ -39,14 +41,33 @@ struct Late {
 
 /// Deletes late copies of the put of a contender's key, from now until the session ends.
 pub(super) fn delete_copies(session: &Session, key: &Bytes) {
-    if session.is_first_watch(key) {
-        Late::new(session, key, Held::At(session.place(key))).begin();
+    let watched = Arc::clone(session.watched());
+    if !lock(&watched).insert(key.clone()) {
+        return;
     }
+    let late = Late::new(session, key, Held::At(session.place(key)));
+    session.client().spawn(async move {
+        late.run().await;
+        lock(&watched).remove(&late.key);
+    });
 }
 
-/// Deletes late copies of a claim, from now until the session ends.
-pub(super) fn delete_copies_of_claim(session: &Session, key: &Bytes, mark: Bytes, token: i64) {
-    Late::new(session, key, Held::Once { mark, token }).begin();
+/// Deletes late copies of a claim, from now until the session ends, or the item is done.
+pub(super) fn delete_copies_of_claim(
+    session: &Session,
+    key: &Bytes,
+    mark: Bytes,
+    token: i64,
+    done: CancellationToken,
+) {
+    let late = Late::new(session, key, Held::Once { mark, token });
+    let run = async move { late.run().await };
+    let run = async move { done.run_until_cancelled_owned(run).await.unwrap_or(()) };
+    session.client().spawn(run);
+}
+
+fn lock(watched: &Watched) -> std::sync::MutexGuard<'_, HashSet<Bytes>> {
+    watched.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Late {
@@ -59,17 +80,14 @@ impl Late {
         }
     }
 
-    fn begin(self) {
-        let client = self.client.clone();
-        client.spawn(async move {
-            tokio::select! {
-                biased;
-                // Its keys go with it.
-                _ = self.lease.ended() => {}
-                // The user may no longer read or write the key.
-                _ = self.watch() => {}
-            }
-        });
+    async fn run(&self) {
+        tokio::select! {
+            biased;
+            // Its keys go with it.
+            _ = self.lease.ended() => {}
+            // The user may no longer read or write the key.
+            _ = self.watch() => {}
+        }
     }
 
     async fn watch(&self) -> Result<(), Error> {
@@ -121,9 +139,9 @@ impl Late {
     }
 
     async fn delete(&self, kv: &KeyValue) -> Result<(), Error> {
-        let is_copy = txn::owner(kv.key.clone(), kv.create_revision);
-        let is_leased = txn::leased(kv.key.clone(), self.lease.id);
-        let request = txn::when([is_copy, is_leased], [txn::delete(kv.key.clone())]);
+        // If it has changed, its next state is looked at, too.
+        let is_copy = txn::unchanged(kv.key.clone(), kv.mod_revision);
+        let request = txn::when([is_copy], [txn::delete(kv.key.clone())]);
         persist(|| self.client.txn_as(request.clone(), Effect::Repeatable)).await?;
         Ok(())
     }

@@ -7,8 +7,6 @@ use super::owner_events::REVOKE;
 use super::turn::{Line, in_order};
 use crate::Error;
 use crate::api::PutRequest;
-use crate::api::RequestOp;
-use crate::api::request_op::Request;
 use crate::client::Client;
 use crate::session::Session;
 use crate::txn;
@@ -81,14 +79,12 @@ impl Mutex {
             let Some(owner) = found.pop() else {
                 return Ok(false);
             };
-            let put = RequestOp {
-                request: Some(Request::RequestPut(PutRequest {
-                    key: owner.key.clone(),
-                    value: Bytes::from_static(REVOKE),
-                    ignore_lease: true,
-                    ..Default::default()
-                })),
-            };
+            let put = txn::put_with(PutRequest {
+                key: owner.key.clone(),
+                value: Bytes::from_static(REVOKE),
+                ignore_lease: true,
+                ..Default::default()
+            });
             let guard = txn::owner(owner.key, owner.create_revision);
             // If it has another owner by now, that one is asked.
             if client.txn(txn::when([guard], [put])).await?.succeeded {

@@ -1,10 +1,12 @@
 //! K17: work that is done once by all together.
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::mutex::{Mutex, check_name, join};
-use super::persist::{persist, persist_txn};
+use super::persist::{persist, persist_in_time};
 use crate::Error;
+use crate::effect::Unsettled;
 use crate::session::Session;
 use crate::txn;
 
@@ -47,7 +49,8 @@ impl Once {
     ///
     /// # Errors
     /// That of the work, after which the next one runs it; [`Error::SessionLost`] if the session
-    /// was lost while the work ran, whose result is then not used.
+    /// was lost while the work ran, whose result is then not used; [`Error::Maybe`] if the result
+    /// was sent and not answered within the client's deadline.
     pub async fn run<F>(&self, work: impl FnOnce() -> F) -> Result<Done, Error>
     where
         F: Future<Output = Result<Bytes, Error>>,
@@ -67,7 +70,10 @@ impl Once {
         let guards = [held.guard(), txn::absent(key.clone())];
         let put = txn::put(key.clone(), result.clone());
         let request = txn::when_else(guards, [put], [txn::get(key)]);
-        let response = persist_txn(&self.session, &request).await?;
+        // Whether the session is lost or not: the result goes with no session.
+        let client = self.session.client();
+        let until = Instant::now() + client.deadline();
+        let response = persist_in_time(client, &request, until, &Unsettled::default()).await?;
         if response.succeeded {
             held.release().await?;
             return Ok(Done { result, ran: true });

@@ -1,6 +1,6 @@
 //! Repeating a step of a recipe until it is done.
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Error;
 use crate::api::{TxnRequest, TxnResponse};
@@ -41,6 +41,29 @@ pub(super) async fn persist_noting(
     let client = session.client();
     let step = || client.txn_noting(request.clone(), Effect::Repeatable, unsettled);
     session.until_ended(persist(step)).await
+}
+
+/// Repeats a transaction for some time. An error says that it may have happened if any attempt may.
+pub(super) async fn persist_in_time(
+    client: &Client,
+    request: &TxnRequest,
+    until: Instant,
+    unsettled: &Unsettled,
+) -> Result<TxnResponse, Error> {
+    let mut pauses = Backoff::of_calls();
+    loop {
+        let left = client.with_deadline(until.saturating_duration_since(Instant::now()));
+        let attempt = left.txn_noting(request.clone(), Effect::Repeatable, unsettled);
+        match attempt.await {
+            Err(error) if error.is_retriable() && Instant::now() < until => {
+                sleep_until(until.min(Instant::now() + pauses.next())).await;
+            }
+            Err(error) if unsettled.is_set() && !error.may_have_happened() => {
+                return Err(Error::Maybe(error.to_string()));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Repeats a read.

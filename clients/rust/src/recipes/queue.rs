@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::late;
 use super::mutex::{check_name, join};
@@ -62,6 +63,8 @@ pub struct Item {
     claim: Bytes,
     token: i64,
     done: bool,
+    /// The item is deleted, so that nobody can claim it any more.
+    gone: CancellationToken,
 }
 
 /// The result of a look at the queue.
@@ -225,6 +228,7 @@ impl Queue {
             [txn::get(claim.clone())],
         );
         let unsettled = Unsettled::default();
+        let gone = CancellationToken::new();
         let claiming = persist_noting(&session, &request, &unsettled).await;
         let outcome = claiming.and_then(txn::reads);
         // An attempt that was executed without an answer has left the mark.
@@ -232,7 +236,7 @@ impl Queue {
         if unsettled.is_set() {
             let made = ours.as_ref().ok().and_then(Option::as_ref);
             let token = made.map_or(0, |kv| kv.create_revision);
-            late::delete_copies_of_claim(&session, &claim, mark, token);
+            late::delete_copies_of_claim(&session, &claim, mark, token, gone.clone());
         }
         Ok(ours?.map(|kv| Item {
             session,
@@ -241,6 +245,7 @@ impl Queue {
             claim,
             token: kv.create_revision,
             done: false,
+            gone,
         }))
     }
 
@@ -298,6 +303,9 @@ impl Item {
             .txn(txn::when([guard], deletes))
             .await?;
         self.done = true;
+        if acked.succeeded {
+            self.gone.cancel();
+        }
         Ok(acked.succeeded)
     }
 

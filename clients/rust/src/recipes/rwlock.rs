@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::held::{Contender, Entered, Held, delete, is_ours};
+use super::held::{Contender, Entered, Held, delete, is_unchanged, own};
 use super::mutex::{check_name, join};
 use super::persist::persist_txn;
 use super::turn::{self, Line};
@@ -82,7 +82,8 @@ impl RwLock {
     /// Waits until the session may write. Dropping the future gives it up.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the session holds the lock for reading.
+    /// [`Error::Invalid`] if the session holds the lock for reading. It does until
+    /// [`Held::release`] has returned; what is dropped is released a moment later.
     pub async fn write(&self) -> Result<Held, Error> {
         check_name(&self.name)?;
         let (key, compare) = (self.key("write"), Some(self.reads_not()));
@@ -171,22 +172,34 @@ pub(super) async fn release(
     match part {
         Part::Writer { everyone } => {
             let is_last = txn::none_newer(everyone, place.token);
-            let guards = is_ours(session, key, place.token).into_iter();
-            let request = txn::when(guards.chain([is_last]), [txn::delete(key.clone())]);
-            if persist_txn(session, &request).await?.succeeded {
-                place.part = None;
+            loop {
+                let guards = is_unchanged(session, key, place.token, place.changed);
+                let guards = guards.into_iter().chain([is_last.clone()]);
+                let get = txn::get(key.clone());
+                let request = txn::when_else(guards, [txn::delete(key.clone())], [get]);
+                let response = persist_txn(session, &request).await?;
+                if response.succeeded {
+                    place.part = None;
+                    break;
+                }
+                match own(response, session, place.token)? {
+                    Some(own) if own.mod_revision != place.changed => {
+                        place.changed = own.mod_revision;
+                    }
+                    // A writer waits, and the reader deletes the key.
+                    _ => break,
+                }
             }
-            // If not, a writer waits, and the reader deletes the key.
         }
         Part::Reader { writer: other } => {
             // While the reader's key exists, no writer of the session can wait, with this locked.
             let writer = session.place(&other);
             let mut writer = writer.lock().await;
-            delete(session, key, place.token).await?;
+            delete(session, key, place.token, place.changed).await?;
             place.part = None;
             let has_left_key = writer.part.is_some() && writer.count == 0;
             if has_left_key {
-                delete(session, &other, writer.token).await?;
+                delete(session, &other, writer.token, writer.changed).await?;
             }
             writer.part = None;
         }
