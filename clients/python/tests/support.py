@@ -7,9 +7,9 @@ import contextlib
 import time
 import uuid
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Coroutine, List, Optional, Type, TypeVar
+from typing import Any, AsyncIterator, Callable, Coroutine, List, Optional, Set, Type, TypeVar
 
-from conclave_client import api
+from conclave_client import api, errors
 from conclave_client._background import leftovers
 from conclave_client._connection import Connection
 from conclave_client.aio import Client
@@ -61,6 +61,8 @@ class Proxy:
         self._server: Optional[asyncio.AbstractServer] = None
         self._writers: List[asyncio.StreamWriter] = []
         self._tasks: List[asyncio.Task[None]] = []
+        # Connections that are being made to the port.
+        self._opening: Set[asyncio.Task[Any]] = set()
         # While true, bytes are read and kept back in both directions.
         self._gate = asyncio.Event()
         self._gate.set()
@@ -83,6 +85,9 @@ class Proxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        # A connection that was accepted just now begins with the next turn of the loop.
+        await asyncio.sleep(0)
+        await asyncio.gather(*self._opening, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         self.cut()
@@ -92,6 +97,12 @@ class Proxy:
         """Lets nothing through, in connections that stay open."""
         self._gate.clear()
         self.kept = 0
+
+    def strand(self) -> None:
+        """Lets nothing through in the present connections, which stay open, for ever."""
+        self._gate.clear()
+        self._gate = asyncio.Event()
+        self._gate.set()
 
     def pass_on(self) -> None:
         self._gate.set()
@@ -104,20 +115,27 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        this: Any = asyncio.current_task()
+        self._opening.add(this)
         try:
             to_reader, to_writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
             writer.transport.abort()
             return
+        finally:
+            self._opening.discard(this)
         self._writers += [writer, to_writer]
         for source, sink in ((reader, to_writer), (to_reader, writer)):
-            self._tasks.append(asyncio.ensure_future(self._copy(source, sink)))
+            copying = self._copy(source, sink, self._gate)
+            self._tasks.append(asyncio.ensure_future(copying))
 
-    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _copy(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, gate: asyncio.Event
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(1 << 16):
-                self.kept += not self._gate.is_set()
-                await self._gate.wait()
+                self.kept += not gate.is_set()
+                await gate.wait()
                 sink.write(data)
                 await sink.drain()
         sink.transport.abort()
@@ -149,6 +167,48 @@ class Copies:
         assert copies
         for request in copies:
             await self._call(api.methods.KV_TXN, request)
+
+
+def deletes(op: api.rpc.RequestOp) -> bool:
+    return op.HasField("request_delete_range")
+
+
+class LateWrite:
+    """Keeps the next deletion, or another write, of a recipe, and fails its call."""
+
+    def __init__(
+        self,
+        client: Client,
+        error: errors.ConclaveError,
+        is_it: Callable[[api.rpc.RequestOp], bool] = deletes,
+    ) -> None:
+        self._core = client._started()
+        self._call = self._core.call
+        self._error = error
+        self._is_it = is_it
+        self.kept: Any = None
+        self._core.call = self._keep  # type: ignore[method-assign]
+
+    async def _keep(self, method: Any, request: Any, *args: Any, **options: Any) -> Any:
+        fate = options.get("fate")
+        if (
+            self.kept is not None
+            or fate is None
+            or not any(self._is_it(op) for op in request.success)
+        ):
+            return await self._call(method, request, *args, **options)
+        fate.unsettled = True
+        self.kept = request
+        raise self._error
+
+    async def arrive(self) -> None:
+        """Executes the write, whose guards must be false by now."""
+        done = await self._call(api.methods.KV_TXN, self.kept)
+        assert not done.succeeded
+
+
+def refused() -> errors.ApiError:
+    return errors.ApiError("etcdserver: permission denied", name="PermissionDenied")
 
 
 async def aim(client: Client, url: str) -> None:

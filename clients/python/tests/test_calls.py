@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any, Coroutine
 
@@ -410,5 +411,33 @@ def test_an_answer_that_cannot_be_decoded() -> None:
                 assert caught.value.maybe
             with pytest.raises(errors.UnavailableError):
                 await client.get("a")
+
+    run(test())
+
+
+def test_a_call_uses_the_connection_that_replaces_a_dead_one(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Proxy(cluster.members[0].port) as proxy, Client([proxy.url]) as client:
+            await client.get("a")
+            proxy.strand()
+            await client.get("a", timeout=10)
+            proxy.strand()
+            request = api.rpc.PutRequest(key=unique().encode())
+            fate = Fate()
+            await client._started().call(api.methods.KV_PUT, request, 10, fate=fate)
+            assert fate.unsettled
+
+    run(test())
+
+
+def test_the_text_names_an_endpoint_that_does_not_connect() -> None:
+    async def test() -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with Client([url]) as client:
+                with pytest.raises(errors.UnavailableError, match=f"{url}: no connection yet"):
+                    await client.get("a", timeout=0.3)
 
     run(test())

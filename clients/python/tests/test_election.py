@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from servers import Cluster
-from support import run, soon, unique
+from support import Proxy, run, soon, unique
 
 from conclave_client import api, errors
 from conclave_client.aio import Client, Election
@@ -116,5 +116,19 @@ def test_campaign_again_after_the_key_was_deleted(cluster: Cluster) -> None:
             leader = await client.leader(name)
             assert leader is not None
             assert (leader.value, leader.token) == (b"3", election.token)
+
+    run(test())
+
+
+def test_a_leader_that_campaigns_ends_at_its_timeout(cluster: Cluster) -> None:
+    async def test() -> None:
+        async with Proxy(cluster.members[0].port) as proxy, Client([proxy.url]) as client:
+            async with client.session(60) as session, session.election(unique()) as election:
+                await election.campaign("1")
+                proxy.hold()
+                with pytest.raises(errors.MaybeHappenedError):
+                    await asyncio.wait_for(election.campaign("2", timeout=0.3), 2)
+                proxy.pass_on()
+                await election.proclaim("3")
 
     run(test())

@@ -247,3 +247,58 @@ def test_waiting_outlives_broken_connections(cluster: Cluster) -> None:
                     await session.mutex(name)._place.give_back()
 
     run(test())
+
+
+def test_try_while_another_task_of_the_session_waits(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            async with client.session(10) as holder, client.session(10) as other:
+                mutex = other.mutex(name)
+                async with holder.mutex(name):
+                    waiting = asyncio.ensure_future(mutex.lock())
+                    await wait_for_contenders(client, name, 2)
+                    assert not await soon(mutex.try_lock())
+                    assert not await soon(other.mutex(name).try_lock())
+                    assert not waiting.done()
+                await soon(waiting)
+                assert await soon(mutex.try_lock())
+                await mutex.unlock()
+                await mutex.unlock()
+
+    run(test())
+
+
+def test_another_recipe_with_the_same_key(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client:
+            async with client.session(10) as session, client.session(10) as other:
+                mutex, election = session.mutex(name), session.election(name)
+                group = client.group(name)
+                async with mutex:
+                    with pytest.raises(errors.InvalidError):
+                        await soon(election.campaign("1"))
+                    with pytest.raises(errors.InvalidError):
+                        await soon(group.join(session, session.lease_hex)._work)
+                    assert mutex.held
+                await election.campaign("1")
+                with pytest.raises(errors.InvalidError):
+                    await mutex.lock()
+                await election.resign()
+                async with other.mutex(name):
+                    waiting = asyncio.ensure_future(election.campaign("1"))
+                    await wait_for_contenders(client, name, 2)
+                    with pytest.raises(errors.InvalidError):
+                        await soon(mutex.lock())
+                    waiting.cancel()
+                    with pytest.raises(asyncio.CancelledError):
+                        await soon(waiting)
+                async with group.join(session, session.lease_hex):
+                    with pytest.raises(errors.InvalidError):
+                        await mutex.try_lock()
+                async with mutex:
+                    pass
+                assert await client.contenders(name) == []
+
+    run(test())

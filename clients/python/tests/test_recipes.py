@@ -431,3 +431,22 @@ def test_discovery(cluster: Cluster) -> None:
             assert [a.address for a in await service.list()] == ["10.0.0.1:80"]
 
     run(test())
+
+
+def test_a_member_that_joins_again_leaves_with_the_last_handle(cluster: Cluster) -> None:
+    async def test() -> None:
+        name = unique()
+        async with Client(cluster.endpoints) as client, client.session(10) as session:
+            group = client.group(name)
+            former = await group.join(session, "a", "1")
+            last = await group.join(session, "a", "2")
+            await former.leave()
+            with pytest.raises(errors.SessionLostError):
+                await former.update("3")
+            assert await group.members() == {"a": b"2"}
+            await last.update("4")
+            assert await group.members() == {"a": b"4"}
+            await last.leave()
+            assert await group.members() == {}
+
+    run(test())

@@ -42,6 +42,13 @@ class Fate:
     def __init__(self) -> None:
         # True if an attempt may be executed later than the one that was answered.
         self.unsettled = False
+        # True while an attempt is on its way, besides the unsettled ones.
+        self.in_flight = False
+
+    @property
+    def maybe(self) -> bool:
+        """True if an attempt without an answer may have been executed."""
+        return self.unsettled or self.in_flight
 
 
 class Attempts:
@@ -71,15 +78,14 @@ class Attempts:
         self._deadline = deadline
         self._silence = min(SILENCE, timeout / 2)
         self._running: dict[asyncio.Task[Any], Endpoint] = {}
-        # Endpoints that the call was sent to and that are to answer it.
-        self._sent_to: set[Endpoint] = set()
-        # Of those, the ones that are not silent yet, with the time at which the call was sent.
-        self._listening: dict[Endpoint, tuple[Connection, float]] = {}
-        # An attempt that was sent may have been executed, besides those that `_fate` knows of.
-        self._was_sent = False
+        # Of those, the ones that were sent, with the connection and the time.
+        self._sent: dict[asyncio.Task[Any], tuple[Connection, float]] = {}
+        # Of those, the ones whose endpoints were silent.
+        self._silent: set[asyncio.Task[Any]] = set()
         # Endpoints of the present round.
         self._tried: set[Endpoint] = set()
-        self._last = "no endpoint was tried"
+        # Why the last attempt that has ended was not sent, or could not be executed.
+        self._last = ""
         self._loop = asyncio.get_running_loop()
         # Set to wake `_sleep`.
         self._woken: asyncio.Future[None] | None = None
@@ -90,7 +96,8 @@ class Attempts:
             try:
                 return await self._until_result()
             finally:
-                self._fate.unsettled |= self._was_sent
+                self._fate.unsettled |= self._fate.in_flight
+                self._fate.in_flight = False
                 for task in list(self._running):
                     await cancel_and_wait(task)
         except asyncio.CancelledError as error:
@@ -100,24 +107,36 @@ class Attempts:
 
     @property
     def _maybe(self) -> bool:
-        return self._write and (self._was_sent or self._fate.unsettled)
+        return self._write and self._fate.maybe
 
     async def _until_result(self) -> Any:
         backoff = Backoff()
         while True:
-            endpoint = self._rotation.next(self._tried | set(self._running.values()))
+            endpoint = self._rotation.next(self._tried | self._busy())
             if endpoint is not None:
                 self._tried.add(endpoint)
                 done = await self._try(endpoint)
-            elif self._running:
+            elif self._running.keys() - (self._silent if self._may_repeat else ()):
                 done = await self._wait()
             else:
                 self._tried.clear()
                 done = await self._wait(backoff.next())
             for task in done:
                 self._running.pop(task, None)
+                self._silent.discard(task)
                 if self._ends(task):
                     return task.result()
+
+    def _busy(self) -> set[Endpoint]:
+        """Returns the endpoints whose attempts may still be answered.
+
+        Not on a connection that was given up: then there is another one, or soon will be.
+        """
+        return {
+            endpoint
+            for task, endpoint in self._running.items()
+            if task not in self._sent or not self._sent[task][0].retired
+        }
 
     async def _try(self, endpoint: Endpoint) -> set[asyncio.Task[Any]]:
         """Begins an attempt and waits until another one may begin, or any has ended."""
@@ -163,27 +182,34 @@ class Attempts:
         """Returns when the next endpoint will be silent, at the earliest."""
         # An attempt that is sent after now will be silent later than this.
         at = now + self._silence
-        for connection, began in self._listening.values():
-            at = min(at, max(began, connection.heard) + self._silence)
+        for task, (connection, began) in self._sent.items():
+            if task not in self._silent:
+                at = min(at, max(began, connection.heard) + self._silence)
         return at
 
     def _leave_silent(self, now: float) -> bool:
         """Leaves endpoints that are silent. Returns true if there was one."""
         silent = [
-            endpoint
-            for endpoint, (connection, began) in self._listening.items()
-            if now >= max(began, connection.heard) + self._silence
+            task
+            for task, (connection, began) in self._sent.items()
+            if task not in self._silent and now >= max(began, connection.heard) + self._silence
         ]
-        for endpoint in silent:
-            del self._listening[endpoint]
-            endpoint.leave()
+        for task in silent:
+            self._silent.add(task)
+            # Another connection may have taken the place of this one.
+            if not self._sent[task][0].retired:
+                self._running[task].leave()
         return bool(silent)
 
     def _too_late(self) -> errors.ConclaveError:
-        if self._sent_to or self._maybe:
+        if self._sent or self._maybe:
             return errors.time_was_up(write=self._write)
+        last = self._last or ", ".join(
+            f"{endpoint.url}: no connection yet" for endpoint in self._running.values()
+        )
         return errors.UnavailableError(
-            f"no endpoint was ready before the deadline; the last problem: {self._last}"
+            "no endpoint was ready before the deadline; the last problem: "
+            + (last or "no endpoint was tried")
         )
 
     async def _attempt(self, endpoint: Endpoint) -> Any:
@@ -193,14 +219,13 @@ class Attempts:
         if left <= 0:
             raise Unreachable(f"{endpoint.url}: connected too late")
         with connection.use():
-            self._sent_to.add(endpoint)
-            self._was_sent = True
-            self._listening[endpoint] = (connection, now)
+            task: Any = asyncio.current_task()
+            self._fate.in_flight = True
+            self._sent[task] = (connection, now)
             try:
                 return await connection.unary(self._method, self._request, left, self._metadata)
             finally:
-                self._sent_to.discard(endpoint)
-                self._listening.pop(endpoint, None)
+                del self._sent[task]
 
     def _ends(self, task: asyncio.Task[Any]) -> bool:
         """Returns true if the attempt has a result; raises its error if it is the call's."""
@@ -227,13 +252,13 @@ class Attempts:
         if can_help and (self._may_repeat or not maybe):
             self._last = details
             return False
-        raise failure
+        raise errors.after(failure, maybe=self._maybe)
 
     def _settle(self, *, maybe: bool) -> None:
         """An attempt that was sent has ended. It may have been executed if `maybe`."""
         self._fate.unsettled |= maybe
         # Another one that runs has been sent, or soon will be.
-        self._was_sent = bool(self._running)
+        self._fate.in_flight = bool(self._running)
 
 
 async def call(

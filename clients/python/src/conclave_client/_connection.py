@@ -83,7 +83,8 @@ class Connection:
         self._background = background
         self._methods: dict[str, Any] = {}
         self._users = 0
-        self._retired = False
+        # Another connection has taken its place, or it broke.
+        self.retired = False
         self._closing = False
         began(self, f"connection: {target.url}")
 
@@ -151,14 +152,14 @@ class Connection:
 
         Raises `Unreachable` if it was replaced before: the loop has run since the caller got it.
         """
-        if self._retired or self._closing:
+        if self.retired or self._closing:
             raise Unreachable(f"{self.url}: the connection broke before the call was sent")
         self._users += 1
         try:
             yield
         finally:
             self._users -= 1
-            if self._retired and self._users == 0:
+            if self.retired and self._users == 0:
                 self._close()
 
     async def unary(
@@ -205,7 +206,7 @@ class Connection:
 
     def retire(self) -> None:
         """Closes the channel when its last call has ended."""
-        self._retired = True
+        self.retired = True
         if self._users == 0:
             self._close()
 

@@ -64,6 +64,22 @@ class Core:
         A `last` call is possible while the client is being closed. A write with a `fate` may be
         sent again.
         """
+        try:
+            return await self._call(method, request, timeout, last, fate)
+        except errors.ConclaveError as error:
+            known = errors.after(error, maybe=fate is not None and fate.unsettled)
+            if known is error:
+                raise
+            raise known from None
+
+    async def _call(
+        self,
+        method: Method[Request, Response],
+        request: Request,
+        timeout: float | None,
+        last: bool,
+        fate: _calls.Fate | None,
+    ) -> Response:
         if not last:
             self.check_open()
         write = not is_read(method, request)

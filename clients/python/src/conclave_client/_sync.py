@@ -498,7 +498,7 @@ class Membership(Wrapper[aio.Membership]):
         return self._portal.run(lambda: self._aio.update(value, timeout=timeout))
 
     def leave(self, *, timeout: Optional[float] = None) -> None:
-        """Deletes the key, unless another session has taken it."""
+        """Deletes the key, unless another session, or a later `join`, has taken it."""
 
         return self._portal.run(lambda: self._aio.leave(timeout=timeout))
 

@@ -162,6 +162,18 @@ def from_status(code: grpc.StatusCode, details: str, *, write: bool) -> Conclave
     return UnavailableError(f"no answer from the server: {text}")
 
 
+def after(error: ConclaveError, *, maybe: bool) -> ConclaveError:
+    """Returns the error of a call; if `maybe`, an earlier attempt may have been executed."""
+    if not maybe or error.maybe:
+        return error
+    if isinstance(error, (UnavailableError, DeadlineError)):
+        return MaybeHappenedError(
+            f"an attempt was not answered and may have happened; then: {error}"
+        )
+    error.maybe = True
+    return error
+
+
 def time_was_up(*, write: bool) -> ConclaveError:
     """Makes the error of a call that was sent and is unanswered at its deadline."""
     if write:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Optional
 
 from .. import errors, ops
+from .._calls import Fate
 from .._keys import Data, to_int, to_name
 from .._proto import rpc_pb2
 from ..types import EventType, GetResult, ListResult
 from ._own_key import own_key
-from ._steps import repeatable_txn, wait_for_event
+from ._steps import is_ours, repeatable_txn, wait_for_event
 
 if TYPE_CHECKING:
     from ._session import Session
@@ -36,12 +37,13 @@ class DoubleBarrier:
         await self._session._while_alive(self._enter(), timeout, "entering a double barrier")
 
     async def _enter(self) -> None:
-        async with self._own.lock:
-            try:
-                await self._until_ready()
-            except BaseException:
-                await self._own.withdraw()
-                raise
+        with self._own.reserved():
+            async with self._own.lock:
+                try:
+                    await self._until_ready()
+                except BaseException:
+                    await self._own.withdraw()
+                    raise
 
     async def _until_ready(self) -> None:
         session, own = self._session, self._own
@@ -49,8 +51,6 @@ class DoubleBarrier:
         waiters.request_range.keys_only = True
         reads = [ops.get(self._ready), waiters]
         done = await own.put(b"", *reads)
-        if done is None:
-            done = await session._persist(lambda: session._client.txn([], reads))
         ready, present = done.results[-2:]
         assert isinstance(ready, GetResult)
         assert isinstance(present, ListResult)
@@ -61,7 +61,8 @@ class DoubleBarrier:
         if last > own.token:
             return
         if present.count == self._count:
-            await session._persist(lambda: self._set_ready(last))
+            fate = Fate()
+            await session._persist(lambda: self._set_ready(last, fate))
             return
         revision = done.revision
 
@@ -72,21 +73,21 @@ class DoubleBarrier:
 
         await session._persist(wait)
 
-    async def _set_ready(self, last: int) -> None:
+    async def _set_ready(self, last: int, fate: Fate) -> None:
         own = self._own
         # A copy that is executed late must not let in the next round.
         guards = [
             ops.compare(self._ready, "mod_revision", "=", last),
-            ops.owner(own.key, own.token),
+            *is_ours(self._session, own.key, own.token, own.entered_at),
         ]
         done = await repeatable_txn(
-            self._session._core, guards, [ops.put(self._ready, "")], [ops.get(own.key)]
+            self._session._core, guards, [ops.put(self._ready, "")], [ops.get(own.key)], fate=fate
         )
         if not done.succeeded:
             # Another attempt, or another session, has let all in.
             kv = done.results[0].kv  # type: ignore[union-attr]
-            if kv is None or kv.create_revision != own.token:
-                raise errors.ClosedError(f"{own.key!r} was deleted by someone else")
+            if kv is None or kv.mod_revision != own.entered_at:
+                raise errors.ClosedError(f"{own.key!r} was deleted or changed by someone else")
 
     async def leave(self, *, timeout: Optional[float] = None) -> None:
         """Waits until all sessions have left."""
@@ -98,10 +99,11 @@ class DoubleBarrier:
 
         So `ready` is gone before the last one has left, and the barrier can be used again.
         """
-        while not await self._session._persist(self._leave_step):
+        fate = Fate()
+        while not await self._session._persist(lambda: self._leave_step(fate)):
             pass
 
-    async def _leave_step(self) -> bool:
+    async def _leave_step(self, fate: Fate) -> bool:
         client, core = self._session._client, self._session._core
         op = ops.get(self._waiters, prefix=True)
         op.request_range.sort_target = rpc_pb2.RangeRequest.CREATE
@@ -112,10 +114,10 @@ class DoubleBarrier:
             return True
         oldest, newest = waiters.kvs[0].key, waiters.kvs[-1].key
         if oldest != self._own.key:
-            await self._own.delete()
+            await self._own.delete(fate=fate)
             await wait_for_event(core, oldest, found.revision, EventType.DELETE)
         elif newest == self._own.key:
-            await self._own.delete(ops.delete(self._ready))
+            await self._own.delete(ops.delete(self._ready), fate=fate)
             return True
         else:
             await wait_for_event(core, newest, found.revision, EventType.DELETE)

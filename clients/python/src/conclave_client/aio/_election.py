@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional, TypeVar
 
@@ -47,9 +48,14 @@ class Election(Owner):
     async def campaign(self, value: Data, *, timeout: Optional[float] = None) -> None:
         """Waits to be the leader, and proclaims a value. A leader only proclaims it."""
         data = to_bytes(value)
+        until = None if timeout is None else self._place.deadline(timeout)
+
+        def left() -> Optional[float]:
+            return None if until is None else max(until - time.monotonic(), 0.001)
+
         # If someone has deleted the leader's key, it is a candidate again.
-        while not (self.held and await self._replace(data, None)):
-            await self._acquire(data, timeout, True)
+        while not (self.held and await self._replace(data, left())):
+            await self._acquire(data, left(), True)
             if self._place.holders == 1:
                 return
             # Another handle of this session has campaigned, maybe with another value.
@@ -66,7 +72,7 @@ class Election(Owner):
     async def _replace(self, value: Data, timeout: Optional[float]) -> bool:
         """Replaces the leader's value. Returns false if its key is gone."""
         token = self.token
-        done = await self._place.set(to_bytes(value), timeout)
+        done = await self._place.set(to_bytes(value), self._place.deadline(timeout))
         if not done and self._place.owned and self._place.token == token:
             self._place._lose()
         return done

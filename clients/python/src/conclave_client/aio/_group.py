@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Dict, Optional
 
 from .. import errors
@@ -45,8 +46,10 @@ class Group:
 class Membership:
     """A key of one session, which is there until `leave` or the end of the session."""
 
-    def __init__(self, own: OwnKey) -> None:
+    def __init__(self, own: OwnKey, entry: int) -> None:
         self._own = own
+        # Tells the handles of the same key: only the last one that was opened can change it.
+        self._entry = entry
 
     @classmethod
     async def _join(
@@ -54,15 +57,32 @@ class Membership:
     ) -> Membership:
         session._check()
         own = own_key(session, "member", key)
-        async with own.lock:
-            was_member = own.token != 0
+        until = own.deadline(timeout)
+        # The entry of the handle before this one, and this one's.
+        made: list[tuple[int, int]] = []
+
+        async def enter() -> Membership:
+            async with own.in_turn(until):
+                was_member = own.token != 0
+                try:
+                    await own.put(value, until=until)
+                except BaseException:
+                    if not was_member:
+                        await own.withdraw()
+                    raise
+                made.append((own.handle, own.entered_at))
+                own.handle = own.entered_at
+                return cls(own, own.handle)
+
+        with own.reserved():
             try:
-                await own.put(value, wait=False, timeout=timeout)
-            except BaseException:
-                if not was_member:
-                    await own.withdraw()
+                return await session._while_alive(enter(), None, "joining")
+            except asyncio.CancelledError:
+                # Maybe at the very moment of success: the caller does not know of it.
+                for former, entry in made:
+                    undo = _undo(own, former, entry)
+                    await session._core.settle(session._core.spawn(undo, "leave member"))
                 raise
-        return cls(own)
 
     @property
     def key(self) -> bytes:
@@ -71,13 +91,26 @@ class Membership:
 
     async def update(self, value: Data, *, timeout: Optional[float] = None) -> None:
         """Replaces the member's value. Raises `SessionLostError` if it is no member any more."""
-        self._own.session._check()
-        if not await self._own.set(to_bytes(value), timeout):
-            raise errors.SessionLostError(f"{self.key!r} was deleted or replaced by someone else")
+        own, data = self._own, to_bytes(value)
+        own.session._check()
+        until = own.deadline(timeout)
+        async with own.in_turn(until):
+            if self._is_last:
+                if await own.set(data, until):
+                    return
+                own._is_gone()
+        raise errors.SessionLostError(f"{self.key!r} was deleted or replaced by another member")
 
     async def leave(self, *, timeout: Optional[float] = None) -> None:
-        """Deletes the key, unless another session has taken it."""
-        await self._own.delete(timeout=timeout)
+        """Deletes the key, unless another session, or a later `join`, has taken it."""
+        until = self._own.deadline(timeout)
+        async with self._own.in_turn(until):
+            if self._is_last:
+                await self._own.delete(until=until)
+
+    @property
+    def _is_last(self) -> bool:
+        return self._own.token != 0 and self._own.handle == self._entry
 
     async def close(self) -> None:
         """Leaves, if the session is still there."""
@@ -89,3 +122,13 @@ class Membership:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+async def _undo(own: OwnKey, former: int, entry: int) -> None:
+    """Leaves after a `join` whose caller has given up; a handle from before keeps the member."""
+    async with own.lock:
+        # Otherwise another one has joined since.
+        if own.handle == entry:
+            own.handle = former
+            if former == 0:
+                await own.withdraw()

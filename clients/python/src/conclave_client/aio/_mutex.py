@@ -8,8 +8,9 @@ from .. import errors, ops
 from .._keys import Data, to_name
 from .._proto import methods, rpc_pb2
 from ..types import KeyValue, ListResult, list_result
+from ._own_key import REVOKE
 from ._owner import Owner
-from ._place import REVOKE, place_of
+from ._place import place_of
 
 if TYPE_CHECKING:
     from ._client import Client

@@ -11,23 +11,22 @@ import asyncio
 import contextlib
 import enum
 import functools
+import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from .. import errors, ops
 from .._background import until_first, within
+from .._calls import Fate
 from .._core import CLEANUP_WAIT, check_timeout
 from .._listeners import Listeners
 from .._pause import Backoff
 from .._proto import rpc_pb2
 from ..types import EventType, KeyValue, ListResult
-from ._own_key import OwnKey
+from ._own_key import REVOKE, OwnKey
 from ._steps import wait_for_event
 
 if TYPE_CHECKING:
     from ._session import Session
-
-# The value by which an owner is asked to give its key up (K3).
-REVOKE = b"revoke"
 
 # The longest pause, in seconds, between attempts to delete a key that the server refuses to delete.
 _REFUSED_PAUSE = 5.0
@@ -50,6 +49,8 @@ class Place(OwnKey):
         # Handles that count on the key.
         self.holders = 0
         self.owned = False
+        # Callers that wait for the ownership, however long.
+        self._waiting = 0
         self.listeners: Listeners[OwnerEvent] = Listeners(
             session._core.background, f"{recipe} listener"
         )
@@ -74,6 +75,11 @@ class Place(OwnKey):
         """True while the key is the owner's, by the clock; for any thread."""
         return self.owned and self.session.is_alive
 
+    @property
+    def in_use(self) -> bool:
+        # The token is known after a loss, too.
+        return self.owned or self.callers > 0 or self._leaving is not None
+
     # ---- To become the owner ----
 
     async def acquire(
@@ -94,30 +100,51 @@ class Place(OwnKey):
             raise
 
     async def _acquire(self, value: bytes, wait: bool, acquired: list[bool]) -> bool:
-        async with self.lock:
-            if self.is_held and await self._join(wait):
-                acquired.append(True)
-                return True
+        until = None if wait else self.deadline(None)
+        with self.reserved():
+            self._waiting += wait
             try:
-                turn: Optional[bool] = None
-                while turn is None:
-                    await self._enter(value, wait)
-                    turn = await self._turn(wait)
-            except BaseException:
-                await self._give_up(CLEANUP_WAIT)
-                raise
-            if not turn:
-                error = await self._give_up(self.session._core.timeout)
-                if error is not None:
-                    raise error
+                while wait or not self._is_waited_for():
+                    async with self.in_turn(until):
+                        if not wait and self._is_waited_for():
+                            return False
+                        if not self.is_held:
+                            return await self._contend(value, until, acquired)
+                        if await self._join(wait):
+                            acquired.append(True)
+                            return True
+                    # It was just lost. Callers that would only try come first, and return.
                 return False
-            self.owned = True
-            self._began.set()
-            self._ended.clear()
-            self.holders = 1
-            acquired.append(True)
-            self._watch_own_key()
-            return True
+            finally:
+                self._waiting -= wait
+
+    def _is_waited_for(self) -> bool:
+        """Returns true if another task of the session waits for the ownership."""
+        return self._waiting > 0 and not self.is_held
+
+    async def _contend(self, value: bytes, until: Optional[float], acquired: list[bool]) -> bool:
+        """Puts the key and waits for its turn; with `until`, only if there is none to wait for."""
+        wait = until is None
+        try:
+            turn: Optional[bool] = None
+            while turn is None:
+                await self._enter(value, until)
+                turn = await self._turn(wait)
+        except BaseException:
+            await self._give_up(CLEANUP_WAIT)
+            raise
+        if not turn:
+            error = await self._give_up(self.session._core.timeout)
+            if error is not None:
+                raise error
+            return False
+        self.owned = True
+        self._began.set()
+        self._ended.clear()
+        self.holders = 1
+        acquired.append(True)
+        self._watch_own_key()
+        return True
 
     async def _join(self, wait: bool) -> bool:
         """Adds a holder, unless someone has deleted the key."""
@@ -152,20 +179,21 @@ class Place(OwnKey):
     def _new_outcome(self) -> asyncio.Future[Optional[errors.ConclaveError]]:
         return self.session._core.loop.create_future()
 
-    async def _enter(self, value: bytes, wait: bool) -> None:
-        """Puts the key, or finds it from an attempt whose answer was lost."""
+    async def _enter(self, value: bytes, until: Optional[float]) -> None:
+        """Puts the key, after a former one was deleted."""
         while self._leaving is not None:
             if self._outcome.done():
                 # The server may permit by now what it has refused before.
                 self._outcome = self._new_outcome()
                 self._hurry.set()
-            refused = await asyncio.shield(self._outcome)
+            left = None if until is None else max(until - time.monotonic(), 0)
+            refused = await self._left(left)
             if refused is not None:
                 raise refused
         self._entered = None
-        done = await self.put(value, self._range_last(), wait=wait)
-        # A key that was replaced has an earlier place in the queue.
-        if done is not None and self.token == done.revision:
+        done = await self.put(value, self._range_last(), until=until)
+        # A key that was there has an earlier place in the queue.
+        if self.token == done.revision:
             last = done.results[1]
             assert isinstance(last, ListResult)
             self._entered = self._previous(last.kvs), self.token
@@ -253,10 +281,11 @@ class Place(OwnKey):
         if self._leaving is None:
             self._outcome = self._new_outcome()
             self._hurry.clear()
+            self._leaving_fate = Fate()
             self._leaving = self.session._core.spawn(self._leave(), f"leave {self._recipe}")
         return await self._left(wait)
 
-    async def _left(self, wait: float) -> Optional[errors.ConclaveError]:
+    async def _left(self, wait: Optional[float]) -> Optional[errors.ConclaveError]:
         """Waits for the deletion of the key, and returns why it has not happened."""
         if self._leaving is None:
             return None
@@ -268,10 +297,13 @@ class Place(OwnKey):
             return outcome.result()
         if leaving.done():
             return None
-        return errors.UnavailableError(
+        text = (
             f"no server has confirmed the deletion of {self.key!r}; it is tried until the "
             "session ends"
         )
+        if self._leaving_fate.maybe:
+            return errors.MaybeHappenedError(text)
+        return errors.UnavailableError(text)
 
     async def _leave(self) -> None:
         """Deletes the key, whatever time that takes, while the session lives."""
@@ -282,7 +314,7 @@ class Place(OwnKey):
             # Without a token nothing was put, or only what is deleted as a late copy.
             while self.token != 0 and self.session.is_alive:
                 try:
-                    return await self.delete()
+                    return await self.delete(fate=self._leaving_fate)
                 except errors.ClosedError:
                     # The sessions are closed with the client, and the key goes with its session.
                     return
@@ -314,6 +346,7 @@ class Place(OwnKey):
 
     def _lose(self) -> None:
         self._end()
+        self._changed = 0
         self._forget()
         self.listeners.notify(OwnerEvent.LOST)
 
@@ -362,7 +395,8 @@ class Place(OwnKey):
             guard.cancel()
 
     async def _watch(self) -> None:
-        after = self.token
+        # With the entry itself if it has found a revocation.
+        after = self.entered_at - self.was_revoked
         backoff = Backoff()
         while True:
             try:

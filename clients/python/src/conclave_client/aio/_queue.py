@@ -11,6 +11,7 @@ from .. import errors, ops
 from .._background import within
 from .._calls import Fate
 from .._keys import Data, to_int, to_name
+from .._pause import Backoff
 from ..types import EventType, KeyValue, ListResult
 from ._late import delete_copies
 from ._opening import Opening
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _PRIORITY_MAX = 99_999
 _DUE_MAX = 9_999_999_999_999
+
+# The longest pause, in seconds, between attempts to release an item that no one works on.
+_REFUSED_PAUSE = 5.0
 
 
 class Queue:
@@ -65,17 +69,22 @@ class Queue:
     async def _take(self, session: Session, timeout: Optional[float]) -> QueueItem:
         session._check()
         taken: list[QueueItem] = []
+        claims: list[asyncio.Task[None]] = []
         try:
-            await session._while_alive(self._claim_first(session, taken), timeout, "taking an item")
+            await session._while_alive(
+                self._claim_first(session, taken, claims), timeout, "taking an item"
+            )
         except BaseException:
-            # Cancelled after the claim, of which the caller does not know.
-            if taken and session.is_alive:
-                release = session._core.spawn(taken[0].release(), "release an item")
-                await session._core.settle(release)
+            # Cancelled while or after it was claimed, of which the caller does not know.
+            if claims and session.is_alive:
+                undo = _undo(session, claims[-1], taken)
+                await session._core.settle(session._core.spawn(undo, "release an item"))
             raise
         return taken[0]
 
-    async def _claim_first(self, session: Session, taken: list[QueueItem]) -> None:
+    async def _claim_first(
+        self, session: Session, taken: list[QueueItem], claims: list[asyncio.Task[None]]
+    ) -> None:
         while not taken:
             found: list[Any] = []
 
@@ -97,12 +106,9 @@ class Queue:
                 claiming = session._core.spawn(
                     self._claim(session, rest, item.create_revision, taken), "claim an item"
                 )
-                try:
-                    await asyncio.shield(claiming)
-                except asyncio.CancelledError:
-                    # The claim is known, or tried until it is, before the caller releases it.
-                    await session._core.settle(claiming)
-                    raise
+                claims[:] = [claiming]
+                # Not cancelled with the caller: it is tried until the outcome is known.
+                await asyncio.shield(claiming)
                 if taken:
                     return
                 # Another taker was faster: look again, since more may have changed.
@@ -156,7 +162,12 @@ class Queue:
                 def is_copy(kv: KeyValue) -> bool:
                     return kv.value == nonce and kv.create_revision != token
 
-                delete_copies(session, claim, is_copy, asyncio.Lock())
+                async def is_done() -> bool:
+                    # A claim that comes later is guarded by the item.
+                    kv = (await self._client.get(item)).kv
+                    return kv is None or kv.create_revision != created
+
+                delete_copies(session, claim, is_copy, asyncio.Lock(), is_done)
 
     async def _changed(self, session: Session, after: int, wake: Optional[float]) -> None:
         """Waits until something may be there to be taken."""
@@ -179,6 +190,13 @@ class Queue:
             await within(session._persist(wait), left)
         except asyncio.TimeoutError:
             pass
+
+
+async def _undo(session: Session, claiming: asyncio.Task[None], taken: list[QueueItem]) -> None:
+    """Releases what a caller that has given up has taken, or is about to."""
+    await asyncio.wait({claiming})
+    for item in taken:
+        await item._release(session)
 
 
 def _due(rest: bytes) -> int:
@@ -211,6 +229,19 @@ class QueueItem:
     async def release(self, *, timeout: Optional[float] = None) -> bool:
         """Gives the item to others. Returns false if the claim was lost before."""
         return await self._end([ops.delete(self._claim)], timeout)
+
+    async def _release(self, session: Session) -> None:
+        """Gives the item to others, whatever time that takes, while the session lives."""
+        guard = [ops.owner(self._claim, self._token)]
+        core, pauses = session._core, Backoff(longest=_REFUSED_PAUSE)
+        while session.is_alive:
+            try:
+                await repeatable_txn(core, guard, [ops.delete(self._claim)])
+                return
+            except errors.ClosedError:
+                return
+            except errors.ConclaveError:
+                await core.pause(pauses.next())
 
     async def _end(self, steps: list[Any], timeout: Optional[float]) -> bool:
         guard = [ops.owner(self._claim, self._token)]

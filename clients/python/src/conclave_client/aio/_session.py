@@ -72,6 +72,10 @@ class Session:
         self._own_keys: weakref.WeakValueDictionary[tuple[str, bytes], OwnKey] = (
             weakref.WeakValueDictionary()
         )
+        # Held while such a key is put, and while a late copy of it is deleted.
+        self._key_locks: weakref.WeakValueDictionary[bytes, asyncio.Lock] = (
+            weakref.WeakValueDictionary()
+        )
         self._lost_at = 0.0
         self._suspend_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -220,10 +224,15 @@ class Session:
             self._lost,
         )
 
-    async def _persist(self, attempt: Callable[[], Awaitable[T]], wait: bool = True) -> T:
+    async def _persist(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        wait: bool = True,
+        until: Optional[float] = None,
+    ) -> T:
         """Repeats a step (see `persist`), and finds out by it that the lease is gone."""
         try:
-            return await persist(self._core, attempt, wait=wait)
+            return await persist(self._core, attempt, wait=wait, until=until)
         except errors.ApiError as error:
             if error.name == "LeaseNotFound":
                 self._lose()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Coroutine, Optional, Sequence, TypeVar
 
 from .. import errors, ops
@@ -21,19 +22,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def persist(core: Core, attempt: Callable[[], Awaitable[T]], *, wait: bool = True) -> T:
+async def persist(
+    core: Core,
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    wait: bool = True,
+    until: Optional[float] = None,
+) -> T:
     """Repeats a step that can be repeated although an earlier attempt may have happened.
 
     Without `wait`, only attempts that may have happened are repeated, to find out their outcome.
+    With `until`, no attempt begins after then.
     """
     backoff = Backoff()
     while True:
         try:
             return await attempt()
         except errors.ConclaveError as error:
-            if not (error.retry if wait else error.maybe):
+            if not error.retry or not (wait or error.maybe):
                 raise
-        await core.pause(backoff.next())
+            pause = backoff.next()
+            if until is not None and time.monotonic() + pause >= until:
+                raise
+        await core.pause(pause)
 
 
 async def repeatable_txn(
@@ -51,12 +62,17 @@ async def repeatable_txn(
     return txn_result(response, request)
 
 
-def is_ours(session: Session, key: bytes, token: int) -> list[rpc_pb2.Compare]:
-    """Compares whether a key is still the one that a session has put.
+def is_ours(session: Session, key: bytes, token: int, changed: int) -> list[rpc_pb2.Compare]:
+    """Compares whether a key is still the one that a session has put, and as it was changed last.
 
-    A session that replaces another one's key keeps its create revision.
+    A session that replaces another one's key keeps its create revision, and so does one that puts
+    its key again.
     """
-    return [ops.owner(key, token), ops.compare(key, "lease", "=", session.lease)]
+    return [
+        ops.owner(key, token),
+        ops.compare(key, "lease", "=", session.lease),
+        ops.compare(key, "mod_revision", "=", changed),
+    ]
 
 
 async def bounded(
