@@ -29,10 +29,22 @@ export interface Answer<Response> {
   readonly sentAt: number;
 }
 
-/** Attempts of a write that may be sent again (R8). */
-export interface Attempts {
-  /** It is unknown what became of one that was sent: it may be executed after a later one was answered. */
-  isUnsettled: boolean;
+/** Attempts of a write. */
+export class Attempts {
+  /** The fate of one that was sent is unknown: it may be executed after a later one was answered (R8). */
+  isUnsettled = false;
+  /** One was sent and is not answered yet. */
+  isSent = false;
+  /** Why the last one was not sent, or was not executed. */
+  failure: ConclaveError | undefined;
+
+  /** After the end of `giveUp` no other one is sent. */
+  constructor(readonly giveUp?: Lifetime) {}
+
+  /** Whether one of those that were not answered may have been executed. */
+  get mayHaveHappened(): boolean {
+    return this.isUnsettled || this.isSent;
+  }
 }
 
 /** How to make a unary call. */
@@ -69,11 +81,8 @@ export function metadataOf(token: Token): Metadata {
 }
 
 class UnaryCall<Q, A> {
-  /** Why the last attempt failed, if it was for the lack of a server. */
-  #lastFailure: ConclaveError | undefined;
+  readonly #attempts: Attempts;
   #relogins = 0;
-  /** The attempt that is being made has been sent. */
-  #isSent = false;
 
   constructor(
     private readonly call: Call<Q, A>,
@@ -81,9 +90,14 @@ class UnaryCall<Q, A> {
     private readonly timeoutMs: number,
     private readonly tour: Tour,
     private readonly login: Login | undefined,
-  ) {}
+  ) {
+    this.#attempts = call.attempts ?? new Attempts();
+  }
 
   async run(): Promise<Answer<A>> {
+    const attempts = this.#attempts;
+    // A write that was not sent when the time is up was not executed, however far its connection has got.
+    if (this.call.isWrite) attempts.failure ??= unavailable('there was no connection in time');
     try {
       let endpoint: Endpoint | undefined;
       for (;;) {
@@ -92,10 +106,14 @@ class UnaryCall<Q, A> {
         // After a refused token the same endpoint is as good as another.
         endpoint ??= await this.tour.next(this.scope);
         const connection = await this.#connect(endpoint);
+        attempts.giveUp?.check();
         if (connection !== undefined) {
           const sentAt = clock.now();
           const result = await this.#attempt(endpoint, connection, token);
-          if (result !== undefined && 'response' in result) return { response: result.response, sentAt };
+          if (result !== undefined && 'response' in result) {
+            attempts.failure = undefined;
+            return { response: result.response, sentAt };
+          }
           if (result !== undefined && this.#isRefused(result.status, token)) continue;
           if (result !== undefined) this.#judge(result.status);
         }
@@ -111,7 +129,7 @@ class UnaryCall<Q, A> {
       return await endpoint.connect(this.scope);
     } catch (error) {
       this.scope.check();
-      this.#lastFailure = isConclaveError(error) ? error : unavailable(String(error));
+      this.#attempts.failure = isConclaveError(error) ? error : unavailable(String(error));
       return undefined;
     }
   }
@@ -123,20 +141,20 @@ class UnaryCall<Q, A> {
 
   /** Notes that an attempt may be executed at any later time. */
   #unsettle(): void {
-    if (this.call.attempts !== undefined) this.call.attempts.isUnsettled = true;
+    if (this.call.isWrite) this.#attempts.isUnsettled = true;
   }
 
   /** Returns `undefined` if the endpoint is silent and the call may be sent again. */
   async #attempt(endpoint: Endpoint, connection: Connection, token: Token): Promise<CallResult<A> | undefined> {
     using attempt = new Scope('an attempt', {}, this.scope);
     const stopWatching = this.#watchForSilence(endpoint, connection, attempt);
-    this.#isSent = true;
+    this.#attempts.isSent = true;
     try {
       const { method, request } = this.call;
       const result = await connection.unary(method, request, metadataOf(token), this.scope.remainingMs, attempt);
       // If the scope has ended, it is still unknown whether a write was executed.
       this.scope.check();
-      this.#isSent = false;
+      this.#attempts.isSent = false;
       if (attempt.reason === undefined) return result;
       this.#unsettle();
       return undefined;
@@ -158,7 +176,7 @@ class UnaryCall<Q, A> {
       }
       endpoint.suspect(connection);
       if (this.#mayRepeat) {
-        this.#lastFailure = undefined;
+        this.#attempts.failure = undefined;
         attempt.end(unavailable(`${endpoint.url} does not answer`));
       }
     };
@@ -184,7 +202,7 @@ class UnaryCall<Q, A> {
     if (error.maybe) this.#unsettle();
     const mayTryAgain = error.maybe ? this.#mayRepeat && (error.retry || error.kind === 'maybe') : error.retry;
     if (!mayTryAgain) throw error;
-    this.#lastFailure = error;
+    this.#attempts.failure = error;
   }
 
   /** The error of a call that was sent and not answered in time. */
@@ -197,13 +215,12 @@ class UnaryCall<Q, A> {
 
   /** The error of a call that ended before it was answered. */
   #ended(reason: ConclaveError): ConclaveError {
-    if (this.#isSent) this.#unsettle();
-    const mayHaveHappened = this.call.isWrite && (this.#isSent || this.call.attempts?.isUnsettled === true);
-    if (reason.kind === 'deadline') {
-      return this.#isSent || mayHaveHappened ? this.#timeIsUp() : (this.#lastFailure ?? reason);
-    }
-    // The keys of a lost session go with it (R4).
-    if (!mayHaveHappened || reason.kind === 'session_lost') return reason;
+    const { isSent, failure } = this.#attempts;
+    if (isSent) this.#unsettle();
+    this.#attempts.isSent = false;
+    const mayHaveHappened = this.#attempts.isUnsettled;
+    if (reason.kind === 'deadline') return isSent || mayHaveHappened ? this.#timeIsUp() : (failure ?? reason);
+    if (!mayHaveHappened) return reason;
     if (reason.kind === 'cancelled') return cancelled(reason.cause, true);
     return new ConclaveError(reason.kind, reason.message, { maybe: true });
   }

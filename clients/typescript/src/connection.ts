@@ -36,6 +36,9 @@ const PING_TIMEOUT_MS = 3_000;
 /** Time in which a channel that could not connect says why. */
 const FAILURE_MS = 100;
 
+/** Parts of grpc-js' text for a connection that failed which say nothing of the reason. */
+const NOISE = /^No connection established\. Last error: | \(\d{4}-\d\d-\d\dT[\d:.]+Z\)|\. Resolution note: .*$/gs;
+
 /** Result of a unary call on a connection. */
 export type CallResult<Response> = { readonly response: Response } | { readonly status: CallStatus };
 
@@ -104,7 +107,7 @@ export class Connection {
     return new Promise((resolve) => {
       const options = { deadline: Date.now() + FAILURE_MS };
       this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, { service: '' }, options, (error) => {
-        resolve((error?.details ?? 'the connection failed').replace(/^No connection established\. Last error: /, ''));
+        resolve((error?.details ?? 'the connection failed').replace(NOISE, ''));
       });
     });
   }

@@ -43,6 +43,8 @@ export interface PutOptions {
   readonly lease?: bigint | undefined;
   /** Leave the key's lease as it is. The key must exist. */
   readonly keepLease?: boolean | undefined;
+  /** Leave the key's value as it is. The key must exist, and the value that is given must be empty. */
+  readonly keepValue?: boolean | undefined;
 }
 
 /** Result of a list. */
@@ -127,7 +129,7 @@ export function putRequest(key: Bytes, value: Bytes, options: PutOptions = {}): 
     value: toBuffer(value),
     lease: options.lease ?? 0n,
     prevKv: false,
-    ignoreValue: false,
+    ignoreValue: options.keepValue ?? false,
     ignoreLease: options.keepLease ?? false,
   };
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { Barrier, DoubleBarrier, Latch, once } from '../src/index.js';
-import { Fixture, follow, is, stillWaits } from './recipes.js';
+import { Barrier, Client, DoubleBarrier, Latch, once } from '../src/index.js';
+import { Proxy } from './proxy.js';
+import { Fixture, follow, is, isMaybe, stillWaits } from './recipes.js';
 
 suite('barrier (K7)', () => {
   const fixture = new Fixture();
@@ -52,6 +53,20 @@ suite('double barrier (K8)', () => {
     await assert.rejects(new DoubleBarrier(one, 'give up', 2).enter({ timeoutMs: 50 }), is('deadline'));
     await fixture.keys('give up/', 0);
     await assert.rejects(new DoubleBarrier(two, 'give up', 2).leave(), is('invalid'));
+  });
+
+  test('who gave up waiting for the others to leave waits on', async () => {
+    const [one, two] = await sessions(2);
+    assert.ok(one && two);
+    const [a, b] = [new DoubleBarrier(one, 'on', 2), new DoubleBarrier(two, 'on', 2)];
+    await Promise.all([a.enter(), b.enter()]);
+    await assert.rejects(a.leave({ timeoutMs: 200 }), is('deadline'));
+    await fixture.keys('on/waiters/', 1);
+    const leaving = follow(new DoubleBarrier(one, 'on', 2).leave());
+    await stillWaits(fixture, leaving);
+    await b.leave();
+    await leaving.promise;
+    await assert.rejects(a.leave(), is('invalid'));
   });
 
   test('what participants left whose sessions ended does not open it', async () => {
@@ -136,6 +151,22 @@ suite('once (K17)', () => {
     const session = await fixture.session();
     await assert.rejects(once(session, 'throws', () => Promise.reject(new Error('no'))), /no/);
     assert.equal((await once(session, 'throws', () => 'yes')).value.toString(), 'yes');
+  });
+
+  test('a result may have been written before the session ended', async () => {
+    await using proxy = await Proxy.to(fixture.cluster.endpoints[0] as string);
+    await using behind = new Client({ endpoints: [proxy.url] });
+    const session = await behind.session();
+    const running = assert.rejects(
+      once(session, 'written', () => {
+        proxy.loseAnswers();
+        return 'x';
+      }),
+      isMaybe('closed'),
+    );
+    await fixture.keys('written/done', 1);
+    await session.close({ timeoutMs: 100 });
+    await running;
   });
 
   test('a job whose session is lost is run by another one', async () => {

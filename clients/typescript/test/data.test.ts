@@ -4,7 +4,7 @@ import { Client, Counter, Group, Value, isConclaveError, putOp, stm } from '../s
 import { update } from '../src/recipes/update.js';
 import { eventually } from './cluster.js';
 import { Proxy } from './proxy.js';
-import { Fixture, is } from './recipes.js';
+import { Fixture, is, isMaybe } from './recipes.js';
 
 suite('counter (K11)', () => {
   const fixture = new Fixture();
@@ -116,6 +116,36 @@ suite('group (K13)', () => {
     await old.leave();
     await former.close();
     assert.equal((await group.members()).get('m')?.toString(), 'new');
+  });
+
+  test('a membership that its session has replaced has nothing to leave', async () => {
+    const group = new Group(fixture.client, 'replaced');
+    const session = await fixture.session();
+    const first = await group.join(session, 'm', '1');
+    const second = await group.join(session, 'm', '2');
+    await first.leave();
+    assert.equal((await group.members()).get('m')?.toString(), '2');
+    // One that was given up has replaced nothing.
+    const giveUp = new AbortController();
+    const joining = assert.rejects(group.join(session, 'm', '3', { signal: giveUp.signal }), isMaybe('cancelled'));
+    setImmediate(() => giveUp.abort());
+    await joining;
+    await second.leave();
+    await fixture.keys('replaced/', 0);
+  });
+
+  test('without a server nothing was written', async () => {
+    const proxy = await Proxy.to(fixture.cluster.endpoints[0] as string);
+    await using behind = new Client({ endpoints: [proxy.url], timeoutMs: 500 });
+    const group = new Group(behind, 'nobody');
+    const session = await behind.session({ ttlSeconds: 60 });
+    const member = await group.join(session, 'm');
+    await proxy[Symbol.asyncDispose]();
+    await assert.rejects(behind.get('x'), is('unavailable'));
+    const isUnsent = (error: unknown) => isConclaveError(error, 'unavailable') && !error.maybe;
+    for (const write of [() => group.join(session, 'n'), () => member.update('x'), () => member.leave()]) {
+      await assert.rejects(write(), isUnsent);
+    }
   });
 });
 

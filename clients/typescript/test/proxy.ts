@@ -2,6 +2,7 @@ import { type Server, type Socket, connect, createServer } from 'node:net';
 
 interface Connection {
   holdsFrom: (bytes: Buffer) => boolean;
+  readonly cut: () => void;
   isHeld: boolean;
 }
 
@@ -12,6 +13,8 @@ export class Proxy implements AsyncDisposable {
   readonly #target: number;
   #swallowsRequests = false;
   #swallowsAnswers = false;
+  #cutsAt: (bytes: Buffer) => boolean = () => false;
+  #holdsNewFrom: (bytes: Buffer) => boolean = () => false;
   readonly #connections = new Set<Connection>();
   /** Requests of the held connections, in their order. */
   readonly #waiting: (() => void)[] = [];
@@ -37,7 +40,11 @@ export class Proxy implements AsyncDisposable {
   #accept(client: Socket): void {
     this.accepted += 1;
     const server = connect(this.#target, '127.0.0.1');
-    const connection: Connection = { holdsFrom: () => false, isHeld: false };
+    const cut = () => {
+      client.resetAndDestroy();
+      server.resetAndDestroy();
+    };
+    const connection: Connection = { holdsFrom: this.#holdsNewFrom, isHeld: false, cut };
     this.#connections.add(connection);
     for (const socket of [client, server]) {
       this.#sockets.add(socket);
@@ -52,11 +59,21 @@ export class Proxy implements AsyncDisposable {
     }
     client.on('data', (bytes) => {
       if (this.#swallowsRequests) return;
+      if (this.#cutsAt(bytes)) {
+        this.#cutsAt = () => false;
+        connection.cut();
+        return;
+      }
       connection.isHeld ||= connection.holdsFrom(bytes);
       if (connection.isHeld) this.#waiting.push(() => server.write(bytes));
       else server.write(bytes);
     });
     server.on('data', (bytes) => this.#swallowsAnswers || client.write(bytes));
+  }
+
+  /** The connection of the first request for which this is true breaks, and the request is lost. */
+  cutAt(isIt: (bytes: Buffer) => boolean): void {
+    this.#cutsAt = isIt;
   }
 
   /** Nothing gets through in either direction, and nobody notices. */
@@ -73,6 +90,12 @@ export class Proxy implements AsyncDisposable {
   /** The present connections hang from the first request on for which this is true. New ones do not. */
   hold(from: (bytes: Buffer) => boolean = () => true): void {
     for (const connection of this.#connections) connection.holdsFrom = from;
+  }
+
+  /** The same for the new ones, too. */
+  holdAll(from: (bytes: Buffer) => boolean): void {
+    this.hold(from);
+    this.#holdsNewFrom = from;
   }
 
   /** Lets what has waited through, as packets that come one after the other. */

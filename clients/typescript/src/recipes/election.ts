@@ -87,7 +87,7 @@ export class Election {
     const session = this.#session;
     const wanted = toBuffer(value);
     return inSession(session, `campaigning in ${this.#name}`, options, async (scope) => {
-      const policy = oldestOwns(`${this.#name}/`, session, wanted);
+      const policy = oldestOwns(`${this.#name}/`, session, { value: wanted });
       const place = await placeIn(session, scope, policy);
       await place.acquire(scope);
       const leadership = new Leadership(place);

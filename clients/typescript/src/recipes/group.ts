@@ -1,14 +1,18 @@
+import { Attempts } from '../calls.js';
 import type { Client } from '../client.js';
 import { type Bytes, toKey } from '../keys.js';
-import type { WaitOptions } from '../scope.js';
+import type { Scope, WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
 import { type ObserveOptions, type Table, observe } from './follow.js';
 import { type Own, leave } from './entry.js';
 import { setValue, withKey } from './own_value.js';
 import { inSession, withDeadline } from './place.js';
-import { mayHaveHappened, toName } from './steps.js';
+import { outcome, toName } from './steps.js';
 
-/** A membership, or the registration of a service. It ends with its session. */
+/**
+ * A membership, or the registration of a service. It ends with its session. If the same session joins again by the same name, the
+ * later membership has the key, and the former one has nothing to leave.
+ */
 export class Membership implements AsyncDisposable {
   readonly #session: Session;
   readonly #own: Own;
@@ -23,9 +27,7 @@ export class Membership implements AsyncDisposable {
     toKey(key);
     const limit = withDeadline(session.core, options);
     const join = (own: Own) => new Membership(session, own);
-    return await withKey(session, `writing ${key}`, { key, value }, limit, join).catch((error: unknown) => {
-      throw mayHaveHappened(error);
-    });
+    return await withKey(session, `writing ${key}`, { key, value }, limit, join, outcome);
   }
 
   /** The member's key. */
@@ -38,13 +40,18 @@ export class Membership implements AsyncDisposable {
     await setValue(this.#session, this.#own, value, options);
   }
 
-  /** Ends the membership. One of the same name that was taken over by another session stays. Can be called twice. */
+  /**
+   * Ends the membership. One of the same name that was taken over by another session stays. If no server answers within the deadline
+   * this fails, and the key is deleted in the background as long as the session lives. Can be called twice.
+   */
   async leave(options: WaitOptions = {}): Promise<void> {
     const session = this.#session;
     if (!session.isAlive) return;
     const limit = withDeadline(session.core, options);
-    await inSession(session, `deleting ${this.key}`, limit, (scope) => scope.wait(leave(session, this.#own))).catch((error: unknown) => {
-      throw mayHaveHappened(error);
+    const attempts = new Attempts();
+    const run = (scope: Scope) => scope.wait(leave(session, this.#own, attempts));
+    await inSession(session, `deleting ${this.key}`, limit, run).catch((error: unknown) => {
+      throw outcome(error, attempts);
     });
   }
 

@@ -17,11 +17,15 @@ export async function keyBefore(steps: Steps, prefix: string, key: string, revis
 }
 
 /** Policy of a queue in which the oldest key of a prefix owns. */
-export function oldestOwns(prefix: string, session: Session, value: string | Uint8Array = ''): Policy {
+export function oldestOwns(
+  prefix: string,
+  session: Session,
+  put: Pick<Policy, 'value' | 'keeps'> = { value: '', keeps: REVOKE },
+): Policy {
   const key = `${prefix}${session.leaseHex}`;
   return {
+    ...put,
     key,
-    value,
     head: { prefix },
     blocker: (steps, revision) => keyBefore(steps, prefix, key, revision),
   };

@@ -1,3 +1,4 @@
+import { Attempts } from '../calls.js';
 import { sessionLost } from '../errors.js';
 import { type Bytes, toBuffer } from '../keys.js';
 import { putOp } from '../kv.js';
@@ -5,7 +6,7 @@ import type { WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
 import { Mutex } from './mutex.js';
 import { inSession } from './place.js';
-import { Steps, toName } from './steps.js';
+import { Steps, mayHaveHappened, toName } from './steps.js';
 
 /** Result of a job that is run once. */
 export interface OnceResult {
@@ -30,6 +31,7 @@ export async function once(
     const find = async () => (await steps.persist(() => steps.list(done))).kvs[0]?.value;
     const before = await find();
     if (before !== undefined) return { value: before, ran: false };
+    const attempts = new Attempts();
     const stop = new AbortController();
     const removeListener = scope.onEnd((reason) => stop.abort(reason));
     await using lock = await new Mutex(session, `${name}/lock`).lock({ signal: stop.signal });
@@ -38,9 +40,12 @@ export async function once(
       if (meanwhile !== undefined) return { value: meanwhile, ran: false };
       const value = toBuffer(await scope.wait(Promise.resolve(job(lock.lost))));
       const write = { if: [lock.owner], then: [putOp(done, value)] };
-      const { succeeded } = await steps.repeat(write);
+      const { succeeded } = await steps.repeat(write, attempts);
       if (!succeeded) throw sessionLost('the lock of the job was lost before its result was written');
       return { value, ran: true };
+    } catch (error) {
+      // The result has no lease: it stays when the session is lost.
+      throw attempts.mayHaveHappened ? mayHaveHappened(error) : error;
     } finally {
       removeListener();
     }

@@ -1,3 +1,4 @@
+import { Attempts } from '../calls.js';
 import type { Core } from '../core.js';
 import { closed, isConclaveError, sessionLost } from '../errors.js';
 import type { Range } from '../keys.js';
@@ -5,7 +6,7 @@ import { getOp } from '../kv.js';
 import { Lifetime, Scope, type WaitOptions, checkTimeout } from '../scope.js';
 import type { Session } from '../session.js';
 import { type Own, enter, leave } from './entry.js';
-import { Steps } from './steps.js';
+import { Steps, outcome } from './steps.js';
 
 /** An event that a contender waits for: a deletion in the range after the revision. */
 export interface Blocker {
@@ -17,6 +18,8 @@ export interface Blocker {
 export interface Policy {
   readonly key: string;
   readonly value: string | Uint8Array;
+  /** A value of the contender's key that stays when the key is put again. */
+  readonly keeps?: string;
   /** If the contender's key is the oldest of this range, it has its turn. Saves a question. */
   readonly head?: Range;
   /** The blocker of a contender with this create revision; `undefined` if it has its turn, `gone` if its key is gone. */
@@ -50,6 +53,8 @@ export class Place {
   #isLeft = false;
   /** The key was not deleted. */
   #isRefused = false;
+  /** Attempts to delete the key. */
+  readonly #deletions = new Attempts();
   #users = 0;
   readonly #onLeft: () => void;
 
@@ -133,8 +138,8 @@ export class Place {
   }
 
   #logUndeleted(error: unknown): void {
-    // Out of time, the deletion goes on in the background.
-    if (isConclaveError(error, 'deadline')) return;
+    // Otherwise it was out of time, and the deletion goes on in the background.
+    if (!this.#isRefused) return;
     this.session.core.log.write('warn', `the key ${this.key} was not deleted; others wait for it until its session ends`, error);
   }
 
@@ -146,7 +151,7 @@ export class Place {
     if ((await this.#enter()) === 'queued') await this.#wait();
   }
 
-  /** Creates the key, or finds it if the answer to an earlier attempt was lost. */
+  /** Creates the key, or puts it once more if it is there. */
   #enter(): Promise<'first' | 'queued'> {
     const entering = this.#create();
     this.#entering = entering.catch(() => undefined);
@@ -154,9 +159,9 @@ export class Place {
   }
 
   async #create(): Promise<'first' | 'queued'> {
-    const { key, value, head } = this.policy;
+    const { key, value, keeps, head } = this.policy;
     const looks = head === undefined ? [] : [getOp(head, { sortBy: 'createRevision', limit: 1, keysOnly: true })];
-    const { own, found } = await enter(this.session, { key, value, looks }, this.lifetime);
+    const { own, found } = await enter(this.session, { key, value, keeps, looks }, new Attempts(this.lifetime));
     this.#own = own;
     if (found[0]?.kvs[0]?.createRevision !== own.revision) return 'queued';
     this.#isHeld = this.lifetime.reason === undefined;
@@ -198,13 +203,17 @@ export class Place {
     this.#isLeft = true;
     if (this.#isRefused) this.#leaveAgain();
     this.#leaving ??= this.#startLeaving();
-    await scope.wait(this.#leaving.released);
+    try {
+      await scope.wait(this.#leaving.released);
+    } catch (error) {
+      throw outcome(error, this.#deletions);
+    }
   }
 
   #leaveAgain(): void {
     this.#isRefused = false;
     const places = placesOf(this.session);
-    // A place that the session has taken since then has found the key, and owns it now.
+    // A place that the session has taken since then has put the key again, and owns it now.
     const isTaken = places.has(this.key);
     this.#leaving = isTaken ? { released: Promise.resolve(), removed: Promise.resolve() } : undefined;
     if (!isTaken) places.set(this.key, this);
@@ -234,7 +243,7 @@ export class Place {
     try {
       if (until !== undefined) await this.session.lifetime.wait(new Promise<void>((resolve) => until.onEnd(() => resolve())));
       // If no put was answered, there is no key, or only copies, which are deleted.
-      if (this.#own !== undefined) await leave(this.session, this.#own);
+      if (this.#own !== undefined) await leave(this.session, this.#own, this.#deletions);
     } catch (error) {
       // The key goes with the session.
       if (this.session.lifetime.reason !== undefined) return;
@@ -313,7 +322,9 @@ async function inScope<T>(what: string, options: WaitOptions, parents: Lifetime[
     scope.check();
     return await run(scope);
   } catch (error) {
-    // If the scope has ended, its reason says more than that of the step which failed, but not that a write may have happened.
-    throw isConclaveError(error) && error.maybe ? error : (scope.reason ?? error);
+    // If the scope has ended, its reason says more than that of the step which failed, but not whether a write may have happened.
+    const isOutOfTime = scope.reason?.kind === 'deadline';
+    const isKnown = isConclaveError(error) && (error.maybe || (isOutOfTime && error.kind === 'unavailable'));
+    throw isKnown ? error : (scope.reason ?? error);
   }
 }

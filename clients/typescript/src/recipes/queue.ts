@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Attempts } from '../calls.js';
 import type { Client } from '../client.js';
 import { invalid } from '../errors.js';
 import type { KeyValue } from '../gen/etcd/kv.js';
@@ -36,14 +37,23 @@ export class Item {
     this.value = value;
   }
 
-  /** Deletes the item. Returns false if the claim was lost: then another taker has the item, or will. */
+  /**
+   * Deletes the item. Returns false if the claim was lost: then another taker has the item, or will. After an error that may have
+   * happened (`maybe`), a second call returns false, too, if the first one was executed.
+   */
   ack(options: WaitOptions = {}): Promise<boolean> {
     return this.#end([deleteOp(this.#itemKey), deleteOp(this.#claimKey)], options);
   }
 
-  /** Gives the item back for others to take. Returns false if the claim was lost. */
+  /** Gives the item back for others to take. Returns false if the claim was lost, or as `ack` does after an error. */
   release(options: WaitOptions = {}): Promise<boolean> {
     return this.#end([deleteOp(this.#claimKey)], options);
+  }
+
+  /** Gives the item back, however long it takes. The session ends the claim otherwise. @internal */
+  async withdraw(): Promise<void> {
+    const revision = this.#claimRevision;
+    await deleteOwn(this.#session, { key: this.#claimKey, revision, changed: revision });
   }
 
   async #end(operations: ReturnType<typeof deleteOp>[], options: WaitOptions): Promise<boolean> {
@@ -135,7 +145,7 @@ export class Queue {
     try {
       return await scope.wait(claiming);
     } catch (error) {
-      claiming.then((item) => item?.release()).catch(() => undefined);
+      claiming.then((item) => item?.withdraw()).catch(() => undefined);
       throw error;
     }
   }
@@ -147,8 +157,13 @@ export class Queue {
     const steps = new Steps(session.core, session.lifetime);
     const isFree = [compare(claimKey, 'createRevision', '=', 0n), owner(itemKey, createRevision)];
     const looks = [getOp(claimKey), getOp(itemKey)];
-    const attempts = { isUnsettled: false };
+    const attempts = new Attempts();
     let token = 0n;
+    // A claim is guarded by the item: no copy is executed after the item was deleted, which deletes a claim, too.
+    const isDone = async () => {
+      const [item] = (await steps.persist(() => steps.list(itemKey, { keysOnly: true }))).kvs;
+      return item?.createRevision !== createRevision;
+    };
     try {
       const put = putOp(claimKey, mark, { lease: session.lease });
       const { responses } = await steps.repeat({ if: isFree, then: [put, ...looks], else: looks }, attempts);
@@ -161,8 +176,11 @@ export class Queue {
     } finally {
       if (attempts.isUnsettled) {
         // A claim with this mark is made once. Another one is a late copy.
-        void watchCopies(session, claimKey, async ({ value, createRevision: revision }) => {
-          if (value.toString() === mark && revision !== token) await deleteOwn(session, { key: claimKey, revision });
+        void watchCopies(session, claimKey, async (claim) => {
+          if (claim === undefined) return await isDone();
+          const { value, createRevision: revision, modRevision: changed } = claim;
+          if (value.toString() === mark && revision !== token) await deleteOwn(session, { key: claimKey, revision, changed });
+          return false;
         });
       }
     }

@@ -3,6 +3,7 @@ import type { WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
 import type { Lock } from './lock.js';
 import { keyBefore, lockBy, tryLockBy } from './mutex.js';
+import { REVOKE } from './own_key.js';
 import { type Policy, placesOf } from './place.js';
 import { toName } from './steps.js';
 
@@ -28,6 +29,7 @@ export class RwLock {
     this.#read = {
       key: readKey,
       value: '',
+      keeps: REVOKE,
       blocker: async (steps, revision) => {
         const write = places.get(writeKey);
         // While its session writes, no other holds the lock.
@@ -38,6 +40,7 @@ export class RwLock {
     this.#write = {
       key: writeKey,
       value: '',
+      keeps: REVOKE,
       head: { prefix: `${name}/` },
       blocker: (steps, revision) => keyBefore(steps, `${name}/`, writeKey, revision),
       // A writer that queued after this one and before its read key waits for keys older than its own: it would not see the read

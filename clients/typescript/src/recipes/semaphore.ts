@@ -4,6 +4,7 @@ import type { WaitOptions } from '../scope.js';
 import type { Session } from '../session.js';
 import type { Lock } from './lock.js';
 import { lockBy, tryLockBy } from './mutex.js';
+import { REVOKE } from './own_key.js';
 import type { Blocker, Policy } from './place.js';
 import { type Steps, toName } from './steps.js';
 
@@ -36,7 +37,8 @@ export class Semaphore {
 
   #policy(): Policy {
     const key = `${this.#name}/${this.#session.leaseHex}/${this.#number()}`;
-    return { key, value: String(this.#permits), blocker: (steps, revision) => this.#blocker(steps, key, revision) };
+    const blocker = (steps: Steps, revision: bigint) => this.#blocker(steps, key, revision);
+    return { key, value: String(this.#permits), keeps: REVOKE, blocker };
   }
 
   #number(): number {
@@ -54,7 +56,8 @@ export class Semaphore {
     const { succeeded, revision: at, responses } = await steps.txn({ if: [owner(key, revision)], then: [older] });
     if (!succeeded) return 'gone';
     const kvs = responses[0]?.kvs ?? [];
-    const permits = kvs[0]?.value.toString() ?? String(this.#permits);
+    // A holder that was asked for its permit has another value.
+    const permits = kvs.map((kv) => kv.value.toString()).find((value) => value !== REVOKE) ?? String(this.#permits);
     if (permits !== String(this.#permits)) {
       throw invalid(`the semaphore ${this.#name} has ${permits} permits, not ${this.#permits}; all must give the same number`);
     }

@@ -1,4 +1,4 @@
-import type { Attempts } from '../calls.js';
+import { Attempts } from '../calls.js';
 import type { Core } from '../core.js';
 import { ConclaveError, asError, invalid, isConclaveError, sessionLost } from '../errors.js';
 import { KVService } from '../gen/etcd/rpc.js';
@@ -51,7 +51,7 @@ export class Steps {
   }
 
   /** Repeats a transaction until it is answered. A copy of it that is executed late must do no harm (R8). */
-  repeat(txn: Txn, attempts: Attempts = { isUnsettled: false }): Promise<TxnResult> {
+  repeat(txn: Txn, attempts = new Attempts()): Promise<TxnResult> {
     return this.persist(() => this.txn(txn, attempts));
   }
 
@@ -81,11 +81,22 @@ function mayPass(error: ConclaveError): boolean {
   return error.retry || error.maybe || error.kind === 'deadline' || error.kind === 'maybe';
 }
 
-/** The error of a write that was repeated until the time was up or the caller gave up: one of the attempts may have been executed. */
+/** The error of a write of a session's key that failed with this error after these attempts (R4). */
+export function outcome(error: unknown, attempts: Attempts): unknown {
+  const lost = leaseIsGone(error);
+  if (lost !== undefined) return lost;
+  // The keys of a lost session go with it.
+  if (!isConclaveError(error) || error.kind === 'session_lost') return error;
+  if (attempts.mayHaveHappened) return mayHaveHappened(error);
+  return error.kind === 'deadline' ? (attempts.failure ?? error) : error;
+}
+
+/** The error of a write of which one attempt may have been executed. */
 export function mayHaveHappened(error: unknown): unknown {
-  if (!isConclaveError(error) || error.maybe || (error.kind !== 'deadline' && error.kind !== 'cancelled')) return error;
-  const kind = error.kind === 'deadline' ? 'maybe' : 'cancelled';
-  return new ConclaveError(kind, `${error.message}; the write may have been executed`, { maybe: true, cause: error });
+  if (!isConclaveError(error) || error.maybe) return error;
+  const isUnsent = error.kind === 'deadline' || error.kind === 'unavailable' || error.kind === 'login';
+  const details = { maybe: true, apiName: error.apiName, cause: error };
+  return new ConclaveError(isUnsent ? 'maybe' : error.kind, `${error.message}; the write may have been executed`, details);
 }
 
 const CONFLICT_FIRST_MS = 2;
