@@ -120,21 +120,30 @@ func (c *Client) attempt(ctx context.Context, e *endpoint, of callOf, token *str
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	state := &sending{}
-	stop := c.watchSilence(e, patience, func() {
+	if f, ok := ctx.Value(fateKey{}).(*fate); ok {
+		f.attempt.Store(state)
+	}
+	conn := e.acquire()
+	defer conn.release()
+	move := func() {
 		// A write that was sent cannot go elsewhere: its answer may still come.
 		if of.isRead || of.isRepeated || !state.sent.Load() {
 			cancel(errSilent)
 		}
-	})
-	defer stop()
+	}
+	defer conn.watchSilence(patience, move)()
+	if e.isOut.Load() {
+		// A probe may replace this connection, which is probably silent. Then the call moves to the new one.
+		defer context.AfterFunc(conn.retired, move)()
+	}
 	tagged := withToken(context.WithValue(ctx, sendingKey{}, state), token)
-	err := e.conn.Invoke(tagged, of.method, request, reply, of.options...)
+	err := conn.Invoke(tagged, of.method, request, reply, of.options...)
 	return attempt{err: err, sent: state.sent.Load(), isSilent: context.Cause(ctx) == errSilent}
 }
 
-// watchSilence takes the endpoint out of the rotation and calls then, if nothing comes from it for
+// watchSilence takes the endpoint out of the rotation and calls then, if nothing comes on its connection for
 // patience, counted from now. The returned function ends that.
-func (c *Client) watchSilence(e *endpoint, patience time.Duration, then func()) (stop func()) {
+func (c *connection) watchSilence(patience time.Duration, then func()) (stop func()) {
 	var mu sync.Mutex
 	isOver := false
 	var timer *time.Timer
@@ -146,11 +155,11 @@ func (c *Client) watchSilence(e *endpoint, patience time.Duration, then func()) 
 		if isOver {
 			return
 		}
-		if silent := e.silentFor(); silent < patience {
+		if silent := c.silentFor(); silent < patience {
 			timer.Reset(patience - silent)
 			return
 		}
-		e.leave()
+		c.endpoint.leaveSilent(c)
 		then()
 	})
 	return func() {

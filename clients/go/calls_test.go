@@ -108,6 +108,53 @@ func TestASilentMemberLeavesTheRotationAndComesBack(t *testing.T) {
 	eventually(t, "the member is back", func() bool { return !c.rotation.endpoints[0].isOut.Load() })
 }
 
+func TestCallsUseANewConnectionWhenAllAreSilent(t *testing.T) {
+	t.Parallel()
+	for name, n := range map[string]int{"one": 1, "three": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, member := server(t)
+			var proxies []*testserver.Proxy
+			var endpoints []string
+			for range n {
+				proxies = append(proxies, testserver.StartProxy(t, member.Address))
+				endpoints = append(endpoints, proxies[len(proxies)-1].Address)
+			}
+			c := connect(t, Options{Endpoints: endpoints})
+			for range n {
+				must(c.Get(patient(t), "a"))(t)
+			}
+			for _, proxy := range proxies {
+				proxy.Stall()
+			}
+			deadline := 5 * time.Second
+			if n == 1 {
+				deadline = 2 * time.Second
+			}
+			writing := later(func() error { _, err := c.Put(within(t, deadline), "a", "1"); return err })
+			reading := later(func() error { _, err := c.Get(within(t, deadline), "a"); return err })
+			repeated := later(func() error { return NewQueue(c, "q").Put(within(t, deadline), "item", 0, 0) })
+			if err := receive(t, reading); err != nil {
+				t.Fatal(err)
+			}
+			if err := receive(t, repeated); err != nil {
+				t.Fatal(err)
+			}
+			// Its answer may come on the old connection.
+			if err := receive(t, writing); !errors.Is(err, ErrMaybeHappened) {
+				t.Fatal(err)
+			}
+			for _, e := range c.rotation.endpoints {
+				eventually(t, "the old connection is closed", func() bool {
+					e.mu.Lock()
+					defer e.mu.Unlock()
+					return len(e.open) == 1 && !e.isOut.Load()
+				})
+			}
+		})
+	}
+}
+
 func TestAWriteThatWasSentMayHaveHappened(t *testing.T) {
 	t.Parallel()
 	member := testserver.Start(t, 1)[0]

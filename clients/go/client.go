@@ -79,7 +79,6 @@ func New(o Options) (*Client, error) {
 		c.login = &login{client: c, user: o.User, password: o.Password}
 	}
 	for _, e := range c.rotation.endpoints {
-		c.spawn(e.observe)
 		c.spawn(e.probe)
 	}
 	return c, nil
@@ -119,7 +118,7 @@ func (c *Client) Close() error {
 
 func (c *Client) closeConnections() {
 	for _, e := range c.rotation.endpoints {
-		_ = e.conn.Close()
+		e.closeAll()
 	}
 }
 

@@ -26,7 +26,7 @@ func (c conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method strin
 	if err != nil {
 		return nil, err
 	}
-	return c.client.rotation.begin().pick().conn.NewStream(withToken(ctx, token), desc, method, options...)
+	return c.client.rotation.begin().pick().NewStream(withToken(ctx, token), desc, method, options...)
 }
 
 // withToken adds a token to what is sent with a call.

@@ -47,7 +47,7 @@ func (s *Service) Register(ctx context.Context, session *Session, address string
 	if err != nil {
 		return nil, invalid("the address %q cannot be written as JSON: %v", address, err)
 	}
-	return session.become(ctx, s.name+"/"+address, string(value))
+	return session.become(ctx, "address", s.name+"/"+address, string(value))
 }
 
 // List returns the addresses, sorted.

@@ -35,7 +35,7 @@ func (b *DoubleBarrier) Enter(ctx context.Context) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	_, err := b.session.take(ctx, rules{key: b.own(), wait: b.waitForAll}, false)
+	_, err := b.session.take(ctx, rules{kind: "waiter", key: b.own(), wait: b.waitForAll}, false)
 	return err
 }
 
@@ -98,6 +98,9 @@ func (b *DoubleBarrier) leave(ctx context.Context) error {
 	if isLeaving {
 		select {
 		case <-p.released:
+			if p.leaveErr != nil {
+				return p.leaveErr
+			}
 		case <-ctx.Done():
 			return fromContext(ctx)
 		}

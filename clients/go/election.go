@@ -37,7 +37,7 @@ func (e *Election) Campaign(ctx context.Context, value string) (*Leadership, err
 		return nil, invalid("the election has no name")
 	}
 	prefix := e.name + "/"
-	r := rules{key: prefix + leaseName(e.session.lease), value: value, blockers: prefix}
+	r := rules{kind: "candidate", key: prefix + leaseName(e.session.lease), value: value, blockers: prefix}
 	p, err := e.session.take(ctx, r, false)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,10 @@ package client
 
 import (
 	"context"
+	"maps"
 	"math"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,7 +17,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
-	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
 
@@ -36,33 +38,47 @@ const (
 //	   ◀───────────────────────────────────────────────────────
 //	               a probe or a call is answered
 type endpoint struct {
-	target target
-	conn   *grpc.ClientConn
-	isOut  atomic.Bool
-	// heard is when something came from the server last, on the clock of elapsed.
-	heard atomic.Int64
+	target  target
+	tls     credentials.TransportCredentials
+	present atomic.Pointer[connection]
+	isOut   atomic.Bool
+	// silent is the connection that was silent last, and renewals counts those that were replaced.
+	silent   atomic.Pointer[connection]
+	renewals atomic.Int64
 	// left and ready wake the prober: the endpoint has left the rotation, a connection was made.
 	left, ready chan struct{}
+
+	mu   sync.Mutex
+	open map[*connection]struct{} // the present one, and retired ones that have calls
 }
 
-// started is the zero of the clock that counts in atomics.
-var started = time.Now()
-
-func elapsed() int64 { return int64(time.Since(started)) }
-
 func newEndpoint(t target, tls credentials.TransportCredentials) (*endpoint, error) {
-	e := &endpoint{target: t, left: make(chan struct{}, 1), ready: make(chan struct{}, 1)}
-	e.heard.Store(math.MinInt64 / 2)
+	e := &endpoint{
+		target: t, tls: tls, left: make(chan struct{}, 1), ready: make(chan struct{}, 1),
+		open: map[*connection]struct{}{},
+	}
+	c, err := e.dial()
+	if err != nil {
+		return nil, invalid("endpoint %q: %v", t.text, err)
+	}
+	e.open[c] = struct{}{}
+	e.present.Store(c)
+	return e, nil
+}
+
+// dial returns a new connection, which connects when it is used.
+func (e *endpoint) dial() (*connection, error) {
+	c, t := newConnection(e), e.target
 	creds := insecure.NewCredentials()
 	if t.isTLS {
-		creds = tls
+		creds = e.tls
 	}
 	// The dialer resolves the host's name, for every new connection.
 	conn, err := grpc.NewClient("passthrough:///"+t.address,
 		grpc.WithContextDialer(t.dial),
 		grpc.WithAuthority(t.authority()),
 		grpc.WithTransportCredentials(creds),
-		grpc.WithStatsHandler(&listener{endpoint: e}),
+		grpc.WithStatsHandler(&listener{connection: c}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingAfter, Timeout: pingTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: probePauseMin, Multiplier: 2, Jitter: 0.1, MaxDelay: probePauseMax},
@@ -73,11 +89,54 @@ func newEndpoint(t target, tls credentials.TransportCredentials) (*endpoint, err
 		grpc.WithDisableRetry(), // calls are sent again by our own rules (R2, R3)
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
 	)
-	if err != nil {
-		return nil, invalid("endpoint %q: %v", t.text, err)
+	c.ClientConn = conn
+	return c, err
+}
+
+// connection returns the present connection.
+func (e *endpoint) connection() *connection { return e.present.Load() }
+
+// acquire returns the present connection, which stays open until it is released.
+func (e *endpoint) acquire() *connection {
+	for {
+		c := e.connection()
+		if c.calls.Add(1); c.retired.Err() == nil {
+			return c
+		}
+		c.release()
 	}
-	e.conn = conn
-	return e, nil
+}
+
+// close closes a connection.
+func (e *endpoint) close(c *connection) {
+	e.mu.Lock()
+	delete(e.open, c)
+	e.mu.Unlock()
+	_ = c.Close()
+}
+
+// closeAll closes all connections.
+func (e *endpoint) closeAll() {
+	e.mu.Lock()
+	all := slices.Collect(maps.Keys(e.open))
+	e.mu.Unlock()
+	for _, c := range all {
+		e.close(c)
+	}
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (e *endpoint) Invoke(ctx context.Context, method string, request, reply any, options ...grpc.CallOption) error {
+	c := e.acquire()
+	defer c.release()
+	return c.Invoke(ctx, method, request, reply, options...)
+}
+
+// NewStream implements grpc.ClientConnInterface.
+func (e *endpoint) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	c := e.acquire()
+	defer c.release() // the stream counts for itself
+	return c.NewStream(ctx, desc, method, options...)
 }
 
 // leave takes the endpoint out of the rotation.
@@ -87,27 +146,36 @@ func (e *endpoint) leave() {
 	}
 }
 
+// leaveSilent is leave because of a connection that is silent.
+func (e *endpoint) leaveSilent(c *connection) {
+	if e.connection() == c {
+		e.silent.Store(c)
+		e.leave()
+	}
+}
+
 // join puts the endpoint back into the rotation.
-func (e *endpoint) join() { e.isOut.Store(false) }
+func (e *endpoint) join() {
+	e.silent.Store(nil)
+	e.isOut.Store(false)
+}
 
 // connect makes gRPC try an endpoint that is out of the rotation in earnest: a connection in its
 // backoff would fail a call without a look.
 func (e *endpoint) connect() {
 	if e.isOut.Load() {
-		e.conn.ResetConnectBackoff()
-		e.conn.Connect()
+		c := e.connection()
+		c.ResetConnectBackoff()
+		c.Connect()
 	}
 }
 
-// silentFor returns how long nothing has come from the server.
-func (e *endpoint) silentFor() time.Duration { return time.Duration(elapsed() - e.heard.Load()) }
-
-// observe follows the state of the connection, until ctx ends.
-func (e *endpoint) observe(ctx context.Context) {
+// observe follows the state of a connection, until another is made or ctx ends.
+func (e *endpoint) observe(ctx context.Context, c *connection) {
 	state := connectivity.Idle
-	for e.conn.WaitForStateChange(ctx, state) {
+	for c.WaitForStateChange(ctx, state) && e.connection() == c {
 		former := state
-		state = e.conn.GetState()
+		state = c.GetState()
 		switch {
 		case state == connectivity.Ready:
 			poke(e.ready)
@@ -119,6 +187,9 @@ func (e *endpoint) observe(ctx context.Context) {
 
 // probe brings the endpoint back into the rotation whenever it has left, until ctx ends.
 func (e *endpoint) probe(ctx context.Context) {
+	var observing sync.WaitGroup
+	defer observing.Wait()
+	observing.Go(func() { e.observe(ctx, e.connection()) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -135,51 +206,70 @@ func (e *endpoint) probe(ctx context.Context) {
 			if !pausing(ctx, pause, e.ready) {
 				return
 			}
-			if e.isServing(ctx) {
+			c := e.connection()
+			if silent := e.silent.Load(); c == silent && c.GetState() == connectivity.Ready {
+				// What was sent may be lost on its way, for minutes. A new connection may work.
+				if fresh := e.renew(ctx, c); fresh != nil {
+					observing.Go(func() { e.observe(ctx, fresh) })
+				}
+			} else if isServing(ctx, c) {
 				e.join()
 			}
 		}
 	}
 }
 
-func (e *endpoint) isServing(ctx context.Context) bool {
+// renew probes a silent connection, and a new one beside it. If a server answers on the new one alone, the other one is
+// retired, and the new one returned; otherwise nil.
+func (e *endpoint) renew(ctx context.Context, old *connection) *connection {
+	fresh, err := e.dial()
+	if err != nil {
+		return nil
+	}
+	began := elapsed()
+	ctx, cancel := context.WithCancel(ctx)
+	var probing sync.WaitGroup
+	var isOldServing bool
+	probing.Go(func() {
+		if isOldServing = isServing(ctx, old); isOldServing {
+			cancel()
+		}
+	})
+	isFreshServing := isServing(ctx, fresh) && old.heard.Load() < began
+	if isFreshServing {
+		cancel()
+	}
+	probing.Wait()
+	cancel()
+	if !isFreshServing {
+		_ = fresh.Close()
+		if isOldServing {
+			e.join()
+		}
+		return nil
+	}
+	e.mu.Lock()
+	e.open[fresh] = struct{}{}
+	e.mu.Unlock()
+	e.present.Store(fresh)
+	e.renewals.Add(1)
+	e.join()         // before the calls on the old one look for another endpoint
+	old.calls.Add(1) // so that it is closed by release, whether it has calls or not
+	old.retire()
+	old.release()
+	return fresh
+}
+
+func isServing(ctx context.Context, c *connection) bool {
 	ctx, cancel := context.WithTimeout(ctx, silentAfter)
 	defer cancel()
-	health := grpc_health_v1.NewHealthClient(e.conn)
+	health := grpc_health_v1.NewHealthClient(c)
 	answer, err := health.Check(ctx, &grpc_health_v1.HealthCheckRequest{}, grpc.WaitForReady(true))
 	if status.Code(err) == codes.Unimplemented {
 		return true // old servers of etcd, which answer, and so are there
 	}
 	return err == nil && answer.Status == grpc_health_v1.HealthCheckResponse_SERVING
 }
-
-// listener notes what gRPC sends and receives.
-type listener struct{ endpoint *endpoint }
-
-// sending is in the context of a call: whether the call may have reached the server.
-type sending struct{ sent atomic.Bool }
-
-type sendingKey struct{}
-
-func (l *listener) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	switch s.(type) {
-	case *stats.Begin:
-		// gRPC attempts a call again by itself only if the server is known not to have seen it.
-		if call, ok := ctx.Value(sendingKey{}).(*sending); ok {
-			call.sent.Store(false)
-		}
-	case *stats.OutHeader:
-		if call, ok := ctx.Value(sendingKey{}).(*sending); ok {
-			call.sent.Store(true)
-		}
-	case *stats.InHeader, *stats.InPayload, *stats.InTrailer:
-		l.endpoint.heard.Store(elapsed())
-	}
-}
-
-func (l *listener) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
-func (l *listener) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
-func (l *listener) HandleConn(context.Context, stats.ConnStats)                       {}
 
 // poke wakes the receiver of a channel with room for one.
 func poke(c chan<- struct{}) {

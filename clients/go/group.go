@@ -28,16 +28,16 @@ func (g *Group) Join(ctx context.Context, s *Session, member, value string) (*Me
 	if g.name == "" || member == "" {
 		return nil, invalid("a group and a member have a name, not %q and %q", g.name, member)
 	}
-	return s.become(ctx, g.name+"/"+member, value)
+	return s.become(ctx, "member", g.name+"/"+member, value)
 }
 
 // become makes the session a member.
-func (s *Session) become(ctx context.Context, key, value string) (*Membership, error) {
+func (s *Session) become(ctx context.Context, kind, key, value string) (*Membership, error) {
 	ctx, cancel := s.client.bounded(ctx)
 	defer cancel()
 	isTurn := func(context.Context, *place) error { return nil }
 	for {
-		p, err := s.take(ctx, rules{key: key, value: value, wait: isTurn, isUnwatched: true}, false)
+		p, err := s.take(ctx, rules{kind: kind, key: key, value: value, wait: isTurn, isMember: true}, false)
 		if err != nil {
 			return nil, err
 		}

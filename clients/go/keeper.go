@@ -152,7 +152,7 @@ func (s *keepStream) receive(ctx context.Context, c *Client) {
 	}
 	s.token = token
 	s.endpoint.connect()
-	client, err := api.NewLeaseClient(s.endpoint.conn).LeaseKeepAlive(withToken(ctx, token))
+	client, err := api.NewLeaseClient(s.endpoint).LeaseKeepAlive(withToken(ctx, token))
 	if err != nil {
 		pass(keepEvent{err: err})
 		return

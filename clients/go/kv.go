@@ -40,6 +40,7 @@ type operation struct {
 	withPrevious        bool
 	noPuts, noDeletes   bool
 	ignoreLease         bool
+	ignoreValue         bool
 	err                 error // of the first option that is wrong
 }
 
@@ -160,6 +161,11 @@ func withIgnoreLease() Option {
 	return option("withIgnoreLease", callPut, func(o *operation) { o.ignoreLease = true })
 }
 
+// withIgnoreValue keeps the value of the key.
+func withIgnoreValue() Option {
+	return option("withIgnoreValue", callPut, func(o *operation) { o.ignoreValue = true })
+}
+
 func withIgnoreLeaseIf(condition bool) []Option {
 	if condition {
 		return []Option{withIgnoreLease()}
@@ -189,6 +195,7 @@ func (o *operation) rangeRequest() *api.RangeRequest {
 func (o *operation) putRequest(value string) *api.PutRequest {
 	return &api.PutRequest{
 		Key: o.key, Value: []byte(value), Lease: o.lease, PrevKv: o.withPrevious, IgnoreLease: o.ignoreLease,
+		IgnoreValue: o.ignoreValue,
 	}
 }
 

@@ -15,44 +15,86 @@ import (
 // deleteCopies deletes late copies of the put of a place's key, in the background until the session ends.
 func (s *Session) deleteCopies(key string) {
 	s.mu.Lock()
-	_, isWatched := s.copied[key]
-	s.copied[key] = struct{}{}
+	s.copied[key]++
+	isWatched := s.copied[key] > 1
 	s.mu.Unlock()
-	if !isWatched {
-		s.watchCopies(key, s.deleteUnlessHeld)
+	if isWatched {
+		return
 	}
-}
-
-// deleteCopiesOfClaim deletes late copies of a claim in the background until the session ends. The claim has a
-// mark that no other one has, and was made once, at the revision that is its token, or not at all: 0.
-func (s *Session) deleteCopiesOfClaim(key, mark string, token int64) {
-	s.watchCopies(key, func(kv *api.KeyValue) error {
-		if string(kv.Value) != mark || kv.CreateRevision == token {
-			return nil
+	s.client.spawn(func(context.Context) {
+		for seen := 1; ; {
+			s.watchCopies(key, func(kv *api.KeyValue) (isDone bool, err error) {
+				if kv == nil || kv.Lease != s.lease {
+					return false, nil
+				}
+				return false, s.deleteUnlessHeld(kv)
+			})
+			s.mu.Lock()
+			now := s.copied[key]
+			if now == seen || s.err != nil {
+				delete(s.copied, key) // the next put without an answer begins another watch
+				s.mu.Unlock()
+				return
+			}
+			s.mu.Unlock()
+			seen = now
 		}
-		return s.deleteKey(s.ctx, key, kv.CreateRevision)
 	})
 }
 
-// watchCopies calls look with the key whenever it has changed and has the session's lease.
-func (s *Session) watchCopies(key string, look func(kv *api.KeyValue) error) {
+// deleteCopiesOfClaim deletes late copies of the claim of an item in the background, until the session ends or the
+// item is done. The claim has a mark that no other one has, and was made once, at the revision that is the item's
+// token, or not at all: 0.
+func (i *Item) deleteCopiesOfClaim(mark string) {
+	s := i.session
 	s.client.spawn(func(context.Context) {
-		m, err := s.client.followWith(s.ctx, nil, key)
-		for isWorthAnother(err) && pausing(s.ctx, roundPauseMax, nil) {
-			m, err = s.client.followWith(s.ctx, nil, key)
-		}
-		if err != nil {
-			return // the session has ended, or its user may not read the key
-		}
+		s.watchCopies(i.claim, func(kv *api.KeyValue) (isDone bool, err error) {
+			switch {
+			case kv == nil:
+				// A claim is deleted with its item, and a copy is not executed without the item.
+				response, err := s.client.Txn().Then(OpGet(i.key, WithKeysOnly())).settle(s.ctx)
+				if err != nil {
+					return false, err
+				}
+				items := kvsOf(response, 0)
+				return len(items) == 0 || items[0].CreateRevision != i.created, nil
+			case string(kv.Value) != mark || kv.CreateRevision == i.token:
+				return false, nil
+			}
+			_, err = s.client.Txn().
+				If(append(s.owns(i.claim, kv.CreateRevision), Mod(i.claim, Equal, kv.ModRevision))...).
+				Then(OpDelete(i.claim)).
+				settle(s.ctx)
+			return false, err
+		})
+	})
+}
+
+// watchCopies calls look with a key, or nil if there is none, now and whenever that has changed, until look is done
+// or fails, or the session ends, or its user may not read the key.
+func (s *Session) watchCopies(key string, look func(kv *api.KeyValue) (isDone bool, err error)) {
+	m, err := s.client.followWith(s.ctx, nil, key)
+	for isWorthAnother(err) && pausing(s.ctx, roundPauseMax, nil) {
+		m, err = s.client.followWith(s.ctx, nil, key)
+	}
+	if err == nil {
 		defer m.close()
 		for range m.changed {
-			if kv := m.oldest(); kv != nil && kv.Lease == s.lease {
-				if err := look(kv); err != nil {
-					return
-				}
+			isDone, lookErr := look(m.oldest())
+			if isDone {
+				return
+			}
+			if err = lookErr; err != nil {
+				break
 			}
 		}
-	})
+		if err == nil {
+			err = m.err()
+		}
+	}
+	if err != nil && s.isAlive() {
+		s.client.logger.Warn("conclave: late copies of a key cannot be watched for", "key", key, "error", err)
+	}
 }
 
 // deleteUnlessHeld deletes the key of a place if it is a late copy.
@@ -68,10 +110,11 @@ func (s *Session) deleteUnlessHeld(kv *api.KeyValue) error {
 			// deletion and take it for its own.
 			p = newPlace(s, rules{key: key})
 			p.isLeaving = true
+			p.token, p.mod = kv.CreateRevision, kv.ModRevision
 			s.places[key] = p
 			s.mu.Unlock()
 			defer p.end()
-			return s.deleteKey(s.ctx, key, kv.CreateRevision)
+			return deleteKey(s.ctx, p)
 		case p.isLeaving:
 			change = p.gone
 		case !isClosedChan(p.ready):

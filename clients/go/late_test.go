@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,10 +24,18 @@ import (
 type relay struct {
 	address string
 	member  *grpc.ClientConn
+	server  *grpc.Server
+
+	watches      atomic.Int32 // that are open
+	refuseRanges atomic.Bool
 
 	mu sync.Mutex
+	// onTxn is called before the next transaction that writes, once.
+	onTxn func()
 	// pass and hold are how many of the next transactions that write pass, and how many after them are held.
+	// refuses says that those after them are refused.
 	pass, hold int
+	refuses    bool
 	held       []*api.TxnRequest
 }
 
@@ -42,11 +51,11 @@ func startRelay(t *testing.T, member *testserver.Member) *relay {
 	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	conn := must(grpc.NewClient(member.Address, grpc.WithTransportCredentials(insecure.NewCredentials())))(t)
 	r := &relay{address: l.Addr().String(), member: conn}
-	server := grpc.NewServer(grpc.ForceServerCodec(frames{}), grpc.UnknownServiceHandler(r.serve))
+	r.server = grpc.NewServer(grpc.ForceServerCodec(frames{}), grpc.UnknownServiceHandler(r.serve))
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(l) })
+	serving.Go(func() { _ = r.server.Serve(l) })
 	t.Cleanup(func() {
-		server.Stop()
+		r.server.Stop()
 		serving.Wait()
 		_ = conn.Close()
 	})
@@ -57,6 +66,13 @@ func (r *relay) serve(_ any, client grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(client)
 	ctx, cancel := context.WithCancel(client.Context())
 	defer cancel()
+	switch {
+	case method == api.KV_Range_FullMethodName && r.refuseRanges.Load():
+		return status.Error(ErrPermissionDenied.Code, ErrPermissionDenied.Text)
+	case method == api.Watch_Watch_FullMethodName:
+		r.watches.Add(1)
+		defer r.watches.Add(-1)
+	}
 	both := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
 	member, err := r.member.NewStream(ctx, both, method, grpc.ForceCodec(frames{}))
 	if err != nil {
@@ -65,6 +81,7 @@ func (r *relay) serve(_ any, client grpc.ServerStream) error {
 	var sending sync.WaitGroup
 	defer sending.Wait()
 	defer cancel()
+	var isRefused atomic.Bool
 	sending.Go(func() {
 		for {
 			var message []byte
@@ -72,9 +89,16 @@ func (r *relay) serve(_ any, client grpc.ServerStream) error {
 				_ = member.CloseSend()
 				return
 			}
-			if method == api.KV_Txn_FullMethodName && r.holds(message) {
-				<-ctx.Done()
-				return
+			if method == api.KV_Txn_FullMethodName {
+				switch r.fateOf(message) {
+				case "held":
+					<-ctx.Done()
+					return
+				case "refused":
+					isRefused.Store(true)
+					cancel()
+					return
+				}
 			}
 			if member.SendMsg(&message) != nil {
 				return
@@ -84,6 +108,9 @@ func (r *relay) serve(_ any, client grpc.ServerStream) error {
 	for {
 		var message []byte
 		if err := member.RecvMsg(&message); err != nil {
+			if isRefused.Load() {
+				return status.Error(ErrPermissionDenied.Code, ErrPermissionDenied.Text)
+			}
 			if s, ok := status.FromError(err); ok {
 				return s.Err()
 			}
@@ -95,24 +122,30 @@ func (r *relay) serve(_ any, client grpc.ServerStream) error {
 	}
 }
 
-// holds reports whether a transaction is held.
-func (r *relay) holds(message []byte) bool {
+// fateOf says what becomes of a transaction: "passed", "held" or "refused".
+func (r *relay) fateOf(message []byte) string {
 	request := &api.TxnRequest{}
 	if err := proto.Unmarshal(message, request); err != nil || onlyReads(request) {
-		return false
+		return "passed"
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.onTxn != nil {
+		r.onTxn()
+		r.onTxn = nil
+	}
 	switch {
 	case r.pass > 0:
 		r.pass--
-		return false
+		return "passed"
 	case r.hold > 0:
 		r.hold--
 		r.held = append(r.held, request)
-		return true
+		return "held"
+	case r.refuses:
+		return "refused"
 	}
-	return false
+	return "passed"
 }
 
 // holdNext holds one transaction that writes, after some that pass.
@@ -121,7 +154,21 @@ func (r *relay) holdNext(pass int) { r.set(pass, 1) }
 func (r *relay) set(pass, hold int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.pass, r.hold = pass, hold
+	r.pass, r.hold, r.refuses = pass, hold, false
+}
+
+// beforeTxn calls f before the next transaction that writes is passed on.
+func (r *relay) beforeTxn(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.onTxn = f
+}
+
+// holdAndRefuse holds one transaction that writes, after some that pass, and refuses the next ones until set.
+func (r *relay) holdAndRefuse(pass int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.pass, r.hold, r.refuses = pass, 1, true
 }
 
 // awaitHeld returns when n transactions are held.
@@ -366,6 +413,144 @@ func TestALateDeletionSparesALaterKey(t *testing.T) {
 	}
 }
 
+func TestALateDeletionSparesAKeyThatWasEnteredAgain(t *testing.T) {
+	t.Parallel()
+	for name, enter := range entries {
+		if name == "claim" || name == "semaphore" {
+			continue // which never have the same key again
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, r, other := relayed(t)
+			leave := must(enter(patient(t), s))(t)
+			oldest := WithSort(api.RangeRequest_CREATE, api.RangeRequest_ASCEND)
+			before := must(other.Get(patient(t), "k/", WithPrefix(), oldest, WithLimit(1)))(t).Kvs[0]
+			r.holdAndRefuse(0)
+			if err := leave(patient(t)); !errors.Is(err, ErrMaybeHappened) || !mayBe(err) {
+				t.Fatal(err)
+			}
+			r.set(0, 0)
+			leave = must(enter(patient(t), s))(t)
+			if r.deliver(t) != 0 {
+				t.Fatal("it was executed")
+			}
+			now := must(other.Get(patient(t), string(before.Key)))(t).Kvs
+			if len(now) != 1 || now[0].CreateRevision != before.CreateRevision || now[0].ModRevision <= before.ModRevision {
+				t.Fatal(before, now)
+			}
+			if err := leave(patient(t)); err != nil {
+				t.Fatal(err)
+			}
+			awaitKeys(t, other, "k/", 0)
+		})
+	}
+}
+
+func TestALateDowngradeSparesAKeyThatWasEnteredAgain(t *testing.T) {
+	t.Parallel()
+	s, r, other := relayed(t)
+	lock := NewRWLock(s, "k")
+	writer := must(lock.Lock(patient(t)))(t)
+	reader := must(lock.RLock(patient(t)))(t)
+	r.holdAndRefuse(0)
+	if err := writer.Unlock(patient(t)); !errors.Is(err, ErrMaybeHappened) {
+		t.Fatal(err)
+	}
+	r.set(0, 0)
+	if err := reader.Unlock(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	must(lock.Lock(patient(t)))(t)
+	if r.deliver(t) != 0 {
+		t.Fatal("it was executed")
+	}
+	awaitKeys(t, other, "k/write/", 1)
+}
+
+func TestADowngradeDeletesAKeyThatHasChanged(t *testing.T) {
+	t.Parallel()
+	c, _ := server(t)
+	lock := NewRWLock(open(t, c, 10*time.Second), "k")
+	writer := must(lock.Lock(patient(t)))(t)
+	must(lock.RLock(patient(t)))(t)
+	if !must(AskForMutex(patient(t), c, "k/write"))(t) {
+		t.Fatal("there is no owner")
+	}
+	if err := writer.Unlock(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	awaitKeys(t, c, "k/write/", 0)
+	awaitKeys(t, c, "k/read/", 1)
+}
+
+func TestADeletionSparesTheMemberThatJoinedAfterIt(t *testing.T) {
+	t.Parallel()
+	s, r, other := relayed(t)
+	g, rival := NewGroup(other, "g"), open(t, other, 60*time.Second)
+	members := func() string { return fmt.Sprint(must(g.Members(patient(t)))(t)) }
+	// Members of one session.
+	first := must(g.Join(patient(t), s, "m", "1"))(t)
+	second := must(g.Join(patient(t), s, "m", "2"))(t)
+	if err := first.Leave(patient(t)); err != nil || members() != "map[m:2]" {
+		t.Fatal(err, members())
+	}
+	// Another session takes the key and gives it back, all with the same create revision.
+	must(g.Join(patient(t), rival, "m", "3"))(t)
+	third := must(g.Join(patient(t), s, "m", "4"))(t)
+	if err := second.Set(patient(t), "5"); !errors.Is(err, ErrSessionLost) {
+		t.Fatal(err)
+	}
+	if err := second.Leave(patient(t)); err != nil || members() != "map[m:4]" {
+		t.Fatal(err, members())
+	}
+	// Likewise while a deletion is on its way.
+	r.holdAndRefuse(0)
+	if err := third.Leave(patient(t)); !mayBe(err) {
+		t.Fatal(err)
+	}
+	r.set(0, 0)
+	must(g.Join(patient(t), rival, "m", "6"))(t)
+	must(g.Join(patient(t), s, "m", "4"))(t)
+	if r.deliver(t) != 0 || members() != "map[m:4]" {
+		t.Fatal("it was executed")
+	}
+}
+
+func TestARevocationBeforeTheAnswerIsReported(t *testing.T) {
+	t.Parallel()
+	for name, asked := range map[string]string{"mutex": "k", "writer": "k/write", "reader": "k/read", "semaphore": "k"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, r, other := relayed(t)
+			var lock *Lock
+			enter := map[string]func(ctx context.Context) (*Lock, error){
+				"mutex": NewMutex(s, "k").Lock, "writer": NewRWLock(s, "k").Lock, "reader": NewRWLock(s, "k").RLock,
+				"semaphore": NewSemaphore(s, "k", 1).Acquire,
+			}[name]
+			r.holdNext(0)
+			locking := later(func() (err error) { lock, err = enter(patient(t)); return err })
+			r.awaitHeld(t, 1)
+			r.deliver(t)
+			if !must(AskForMutex(patient(t), other, asked))(t) {
+				t.Fatal("there is no owner")
+			}
+			if err := receive(t, locking); err != nil {
+				t.Fatal(err)
+			}
+			if !isClosedChan(lock.Revoked()) {
+				t.Fatal("the owner is not asked")
+			}
+			if kvs := must(other.Get(patient(t), lock.Key()))(t).Kvs; len(kvs) != 1 || string(kvs[0].Value) != revokeValue {
+				t.Fatal(kvs)
+			}
+			if err := lock.Unlock(patient(t)); err != nil {
+				t.Fatal(err)
+			}
+			awaitKeys(t, other, "k/", 0)
+		})
+	}
+}
+
 func TestALateValueDoesNotComeBack(t *testing.T) {
 	t.Parallel()
 	for name, enter := range map[string]func(ctx context.Context, s *Session) (func(context.Context, string) error, error){
@@ -400,13 +585,13 @@ func TestALateValueDoesNotComeBack(t *testing.T) {
 			if r.deliver(t) != 0 || values() != "c" {
 				t.Fatal("the old value is back: ", values())
 			}
-			// An attempt that was executed without an answer is found.
+			// An attempt that was executed without an answer is found, and the value put once more.
 			r.holdNext(0)
 			setting := later(func() error { return set(patient(t), "d") })
 			r.awaitHeld(t, 2)
 			r.deliver(t)
 			before := revision(t, other)
-			if err := receive(t, setting); err != nil || values() != "d" || revision(t, other) != before {
+			if err := receive(t, setting); err != nil || values() != "d" || revision(t, other) != before+1 {
 				t.Fatal(err, values())
 			}
 			// Its deadline bounds all attempts.

@@ -62,7 +62,8 @@ func (l *Lock) Released() <-chan struct{} { return l.released }
 
 // Unlock releases the lock. A session that has locked it several times holds it until it has unlocked
 // it as often. It waits until the lock is free for others, within ctx, or the client's timeout; after
-// that the key is deleted in the background.
+// that the key is deleted in the background. If the server refuses the deletion, the lock stays taken until the
+// session ends or locks it again.
 func (l *Lock) Unlock(ctx context.Context) error {
 	if l.isReleased.Swap(true) {
 		return closed("lock")
@@ -84,9 +85,13 @@ func (l *Lock) Unlock(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-p.released:
-		return nil
+		return p.leaveErr
 	case <-ctx.Done():
-		return fromContext(ctx).because(ctx.Err(), "unlocking goes on in the background")
+		var err error = fromContext(ctx).because(ctx.Err(), "unlocking goes on in the background")
+		if p.removal.isUnknown() {
+			err = afterLoss(err)
+		}
+		return err
 	}
 }
 

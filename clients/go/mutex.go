@@ -19,7 +19,7 @@ func NewMutex(s *Session, name string) *Mutex { return &Mutex{session: s, name: 
 
 func (m *Mutex) rules() rules {
 	prefix := m.name + "/"
-	return rules{key: prefix + leaseName(m.session.lease), blockers: prefix}
+	return rules{kind: "mutex", key: prefix + leaseName(m.session.lease), isRevocable: true, blockers: prefix}
 }
 
 // Lock waits for the mutex, until ctx ends or the session does.

@@ -31,6 +31,12 @@ type place struct {
 	// Written before ready is closed.
 	token int64
 	err   error
+	// isAsked says that the key that was found had the value revoke.
+	isAsked bool
+	// leaveErr is why the key was not deleted. Written before released is closed.
+	leaveErr error
+
+	entry, removal fate // of the key's put and of its deletion
 
 	// Guarded by the session's lock.
 	mod       int64 // the key's mod revision, as far as is known
@@ -44,7 +50,11 @@ type place struct {
 
 // rules are what is different from lock to lock.
 type rules struct {
+	// kind is the recipe, and what the key is in it. Recipes of the same name may have the same key.
+	kind       string
 	key, value string
+	// isRevocable says that the value revoke asks for the key, and is kept.
+	isRevocable bool
 	// blockers is the prefix of the keys that come before this one, if they are older.
 	blockers string
 	// ignores is a key that does not block this one though it is one of them.
@@ -53,8 +63,9 @@ type rules struct {
 	wait func(ctx context.Context, p *place) error
 	// remove deletes the key; nil is deleteKey.
 	remove func(ctx context.Context, p *place) error
-	// isUnwatched says that the held key is not watched: it is no lock, whose loss somebody waits for.
-	isUnwatched bool
+	// isMember says that the key is that of a member. Nobody waits for its loss, so it is not watched. Joining is a
+	// write and no waiting, so its error says whether it may have happened.
+	isMember bool
 }
 
 // errTaken ends an attempt that does not wait.
@@ -104,6 +115,9 @@ func (s *Session) take(ctx context.Context, r rules, try bool) (*place, error) {
 			case <-time.After(goodbye):
 			case <-s.Done():
 			}
+			if r.isMember && !errors.Is(err, ErrSessionLost) && p.mayHaveKey() {
+				err = afterLoss(err)
+			}
 			return nil, err
 		}
 		return p, nil
@@ -121,6 +135,10 @@ func (s *Session) enter(r rules, try bool) (*place, error) {
 	if p != nil {
 		if p.isLeaving {
 			return p, nil
+		}
+		if p.rules.kind != r.kind {
+			return nil, invalid("the session uses the key %q for a %s, so a %s needs another name or session",
+				r.key, p.rules.kind, r.kind)
 		}
 		if try && !isClosedChan(p.ready) {
 			return nil, errTaken
@@ -162,6 +180,11 @@ func (p *place) isLeavingNow() bool {
 	return p.isLeaving
 }
 
+// mayHaveKey reports whether the key of a place that was given up may be there.
+func (p *place) mayHaveKey() bool {
+	return p.entry.isUnknown() || (p.entry.isAnswered.Load() && !isClosedChan(p.released))
+}
+
 // isHeld reports whether the place was acquired and is not lost. The caller has the session's lock.
 func (p *place) isHeld() bool { return isClosedChan(p.ready) && p.err == nil && !p.isLost }
 
@@ -195,21 +218,26 @@ func (p *place) run() {
 	p.session.mu.Lock()
 	p.err = err
 	close(p.ready)
-	if err != nil {
+	switch {
+	case err != nil:
 		p.isLeaving = true // whoever comes now waits for another place
+	case p.isAsked:
+		close(p.revoked)
 	}
 	p.session.mu.Unlock()
 	if err == nil {
-		if !p.rules.isUnwatched {
+		if !p.rules.isMember {
 			p.hold()
 		}
 		<-p.ctx.Done()
 	}
-	if p.session.isAlive() {
+	p.leaveErr = p.session.Err()
+	if p.leaveErr == nil {
 		// It cannot fail while the session lives, but for a permission that was revoked.
-		if err := p.rules.remove(p.session.ctx, p); err != nil && p.session.isAlive() {
+		p.leaveErr = p.session.learn(p.rules.remove(p.session.ctx, p))
+		if p.leaveErr != nil && p.session.isAlive() {
 			p.session.client.logger.Error("conclave: a key could not be deleted; it goes with its session",
-				"key", p.rules.key, "error", err)
+				"key", p.rules.key, "error", p.leaveErr)
 		}
 	}
 	p.setReleased()
@@ -260,15 +288,17 @@ func (p *place) acquire() error {
 	}
 }
 
-// enqueue puts the key, or finds the one of an attempt whose answer was lost. It reports whether no older
-// key is in the way. A transaction that was sent is not cancelled when the users give up, so that the key is
-// not put after its deletion.
+// enqueue puts the key, and reports whether no older key is in the way. A transaction that was sent is not cancelled
+// when the users give up, so that the key is not put after its deletion.
 //
 // Each attempt is guarded by the key's last change, so that one of them is executed, and a late copy changes
 // nothing while the key exists. Late copies after its deletion are deleted.
+//
+// A key that is found is put once more. If it has the session's lease, it may be left from a release that has failed,
+// whose deletion may still be executed; the deletion is guarded by the last change, too, and this put is a later one.
 func (p *place) enqueue() (isFirst bool, err error) {
-	key, lease := p.rules.key, p.session.lease
-	p.token = 0
+	key := p.rules.key
+	p.token, p.isAsked = 0, false
 	reads := []Operation{OpGet(key)}
 	if p.rules.blockers != "" {
 		oldest := WithSort(api.RangeRequest_CREATE, api.RangeRequest_ASCEND)
@@ -276,12 +306,16 @@ func (p *place) enqueue() (isFirst bool, err error) {
 	}
 	var mod int64 // there is no key, as far as is known
 	for {
-		response, wasLost, err := p.session.client.Txn().
+		put := OpPut(key, p.rules.value, WithLease(p.session.lease))
+		if p.isAsked {
+			put = OpPut(key, "", WithLease(p.session.lease), withIgnoreValue())
+		}
+		response, err := p.session.client.Txn().
 			If(Mod(key, Equal, mod)).
-			Then(append([]Operation{OpPut(key, p.rules.value, WithLease(lease))}, reads...)...).
+			Then(append([]Operation{put}, reads...)...).
 			Else(reads...).
-			settleWhile(p.session.ctx, p.ctx)
-		if wasLost {
+			settleWhile(p.session.ctx, p.ctx, &p.entry)
+		if p.entry.wasLost.Load() {
 			p.session.deleteCopies(key)
 		}
 		if err != nil {
@@ -291,19 +325,11 @@ func (p *place) enqueue() (isFirst bool, err error) {
 		if response.Succeeded {
 			at = 1
 		}
-		found := kvsOf(response, at)
-		if len(found) == 0 {
-			mod = 0 // the key that was to be replaced is gone
+		p.note(kvsOf(response, at))
+		if !response.Succeeded {
+			mod = modOf(kvsOf(response, 0))
 			continue
 		}
-		own := found[0]
-		// A key of ours is that of an attempt whose answer was lost, or a late copy. Another one is replaced.
-		if !response.Succeeded && (own.Lease != lease || string(own.Value) != p.rules.value) {
-			mod = own.ModRevision
-			continue
-		}
-		p.token = own.CreateRevision
-		p.setMod(own.ModRevision)
 		if p.rules.blockers == "" {
 			return false, nil
 		}
@@ -312,24 +338,69 @@ func (p *place) enqueue() (isFirst bool, err error) {
 	}
 }
 
-// deleteKey deletes the key of a place.
-func deleteKey(ctx context.Context, p *place) error {
-	if p.token == 0 {
-		return nil // nothing was put, or there are only copies that deleteCopies deletes
+// note takes over what is known of the key from what was read of it.
+func (p *place) note(found []*api.KeyValue) {
+	p.token, p.isAsked = 0, false
+	if len(found) == 0 || found[0].Lease != p.session.lease {
+		return // that of another session, which will be replaced
 	}
-	return p.session.deleteKey(ctx, p.rules.key, p.token)
+	p.token = found[0].CreateRevision
+	p.isAsked = p.rules.isRevocable && string(found[0].Value) == revokeValue
+	p.setMod(found[0].ModRevision)
 }
 
-// deleteKey deletes a key of the session that was created at a revision.
-func (s *Session) deleteKey(ctx context.Context, key string, token int64) error {
-	_, err := s.client.Txn().If(s.owns(key, token)...).Then(OpDelete(key)).settle(ctx)
+// deleteKey deletes the key of a place.
+func deleteKey(ctx context.Context, p *place) error {
+	_, err := p.deleteIf(ctx)
 	return err
+}
+
+// deleteIf deletes the key of a place if some comparisons hold. It reports whether the key is gone. Each attempt is
+// guarded by the key's last change, so that one that is executed late spares the key of a later entry (R8).
+func (p *place) deleteIf(ctx context.Context, compares ...Compare) (isGone bool, err error) {
+	s, key := p.session, p.rules.key
+	if p.token == 0 {
+		return true, nil // nothing was put, or there are only copies that deleteCopies deletes
+	}
+	for {
+		mod := p.lastMod()
+		response, err := s.client.Txn().
+			If(append(append(s.owns(key, p.token), Mod(key, Equal, mod)), compares...)...).
+			Then(OpDelete(key)).
+			Else(OpGet(key)).
+			settleWhile(ctx, ctx, &p.removal)
+		if err != nil || response.Succeeded {
+			return err == nil, err
+		}
+		found := kvsOf(response, 0)
+		switch {
+		case !s.isOwn(found, p.token):
+			return true, nil
+		case found[0].ModRevision == mod:
+			return false, nil
+		case !p.isCurrent():
+			return true, nil // the key is that of a later place
+		}
+		p.setMod(found[0].ModRevision)
+	}
 }
 
 // owns holds while the key with this token is the session's. A session that replaces the key of another one
 // keeps its create revision.
 func (s *Session) owns(key string, token int64) []Compare {
 	return []Compare{Owner(key, token), leaseIs(key, Equal, s.lease)}
+}
+
+// isOwn is owns for a key that was read.
+func (s *Session) isOwn(found []*api.KeyValue, token int64) bool {
+	return len(found) > 0 && found[0].CreateRevision == token && found[0].Lease == s.lease
+}
+
+// isCurrent reports whether the place is the session's for its key.
+func (p *place) isCurrent() bool {
+	p.session.mu.Lock()
+	defer p.session.mu.Unlock()
+	return p.session.places[p.rules.key] == p
 }
 
 // set changes the value of the key of a held place, within ctx or the client's timeout. Each attempt is
@@ -343,15 +414,13 @@ func (p *place) set(ctx context.Context, value string) error {
 	defer leave()
 	ctx, cancel := s.client.bounded(ctx)
 	defer cancel()
-	s.mu.Lock()
-	mod := p.mod
-	s.mu.Unlock()
-	for {
+	var f fate // of all attempts
+	for mod := p.lastMod(); ; {
 		response, err := s.client.Txn().
 			If(append(s.owns(key, p.token), Mod(key, Equal, mod))...).
 			Then(OpPut(key, value, WithLease(s.lease))).
 			Else(OpGet(key)).
-			settle(ctx)
+			settleWhile(ctx, ctx, &f)
 		if err != nil {
 			return s.learn(err)
 		}
@@ -360,7 +429,7 @@ func (p *place) set(ctx context.Context, value string) error {
 			return nil
 		}
 		found := kvsOf(response, 0)
-		if len(found) == 0 || found[0].CreateRevision != p.token || found[0].Lease != s.lease {
+		if !s.isOwn(found, p.token) || !p.isCurrent() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			p.lose()
@@ -368,17 +437,20 @@ func (p *place) set(ctx context.Context, value string) error {
 			return ErrSessionLost.because(nil, "the key %q was deleted, or another session has it", key)
 		}
 		mod = found[0].ModRevision
-		if string(found[0].Value) == value {
-			p.setMod(mod) // of an attempt whose answer was lost
-			return nil
-		}
 	}
 }
 
+// setMod notes a change of the key. Answers to concurrent calls may come in another order than their changes.
 func (p *place) setMod(revision int64) {
 	p.session.mu.Lock()
 	defer p.session.mu.Unlock()
-	p.mod = revision
+	p.mod = max(p.mod, revision)
+}
+
+func (p *place) lastMod() int64 {
+	p.session.mu.Lock()
+	defer p.session.mu.Unlock()
+	return p.mod
 }
 
 // lose marks the place as held no longer. The caller has the session's lock.

@@ -31,9 +31,9 @@ type Item struct {
 	// Value is what was put.
 	Value string
 
-	session    *Session
-	key, claim string
-	token      int64
+	session        *Session
+	key, claim     string
+	created, token int64 // of the item and of its claim
 }
 
 func (q *Queue) items() string  { return q.name + "/items/" }
@@ -158,14 +158,15 @@ func parseEntry(rest string, created int64) (entry, bool) {
 
 // claimItem claims an item, or returns nil if somebody was faster.
 func (q *Queue) claimItem(ctx context.Context, s *Session, e entry) (*Item, error) {
-	item := &Item{session: s, key: q.items() + e.rest, claim: q.claims() + e.rest}
+	item := &Item{session: s, key: q.items() + e.rest, claim: q.claims() + e.rest, created: e.created}
+	var f fate
 	// The claim's value tells it from all others, when an answer was lost.
 	own := randomHex()
-	response, wasLost, err := q.client.Txn().
+	response, err := q.client.Txn().
 		If(Create(item.claim, Equal, 0), Create(item.key, Equal, e.created)).
 		Then(OpPut(item.claim, own, WithLease(s.lease)), OpGet(item.key), OpGet(item.claim)).
 		Else(OpGet(item.key), OpGet(item.claim)).
-		settleWhile(s.ctx, ctx)
+		settleWhile(s.ctx, ctx, &f)
 	if err == nil {
 		at := 0
 		if response.Succeeded {
@@ -176,8 +177,8 @@ func (q *Queue) claimItem(ctx context.Context, s *Session, e entry) (*Item, erro
 			item.Value, item.token = string(kvs[0].Value), claims[0].CreateRevision
 		}
 	}
-	if wasLost {
-		s.deleteCopiesOfClaim(item.claim, own, item.token)
+	if f.wasLost.Load() {
+		item.deleteCopiesOfClaim(own)
 	}
 	if err != nil || item.token == 0 {
 		return nil, err
@@ -218,13 +219,19 @@ func (i *Item) end(ctx context.Context, operations ...Operation) (bool, error) {
 	c := i.session.client
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	response, wasLost, err := c.Txn().If(Owner(i.claim, i.token)).Then(operations...).settleWhile(ctx, ctx)
-	if err != nil {
+	var f fate
+	response, err := c.Txn().If(Owner(i.claim, i.token)).Then(operations...).settleWhile(ctx, ctx, &f)
+	switch {
+	case err != nil:
 		return false, err
+	case response.Succeeded || !f.wasLost.Load():
+		return response.Succeeded, nil
 	}
-	// After a lost answer the claim may be gone because this has happened. While the session is alive, nothing
-	// else removes it.
-	return response.Succeeded || (wasLost && i.session.isAlive()), nil
+	// The claim may be gone because this has happened. While the session is alive, nothing else removes it.
+	if over := i.session.Err(); over != nil {
+		return false, ErrMaybeHappened.because(over, "the session has ended")
+	}
+	return true, nil
 }
 
 func randomHex() string {

@@ -18,7 +18,7 @@ func (l *RWLock) writeKey() string { return l.name + "/write/" + leaseName(l.ses
 
 func (l *RWLock) readRules() rules {
 	return rules{
-		key: l.readKey(), blockers: l.name + "/write/", ignores: l.writeKey(),
+		kind: "reader", key: l.readKey(), isRevocable: true, blockers: l.name + "/write/", ignores: l.writeKey(),
 		wait: func(ctx context.Context, p *place) error {
 			if l.grantToWriter(p) {
 				return nil
@@ -29,7 +29,7 @@ func (l *RWLock) readRules() rules {
 }
 
 func (l *RWLock) writeRules() rules {
-	return rules{key: l.writeKey(), blockers: l.name + "/", remove: l.removeWriter}
+	return rules{kind: "writer", key: l.writeKey(), isRevocable: true, blockers: l.name + "/", remove: l.removeWriter}
 }
 
 // RLock waits for the read lock.
@@ -101,8 +101,9 @@ func (l *RWLock) removeWriter(ctx context.Context, p *place) error {
 		if reader == nil {
 			return deleteKey(ctx, p)
 		}
-		isAlone, err := l.removeIfAlone(ctx, p)
-		if err != nil || isAlone {
+		// Alone: there is no key of another writer.
+		isGone, err := p.deleteIf(ctx, overPrefix(Create(l.name+"/write/", Less, p.token+1)))
+		if err != nil || isGone {
 			return err
 		}
 		p.setReleased()
@@ -124,18 +125,4 @@ func (l *RWLock) readerBeside(p *place) *place {
 	}
 	p.isRemoving = true
 	return nil
-}
-
-// removeIfAlone deletes the writer's key if there is no other writer's. It reports whether it is gone.
-func (l *RWLock) removeIfAlone(ctx context.Context, p *place) (bool, error) {
-	response, err := l.session.client.Txn().
-		If(Owner(p.rules.key, p.token), overPrefix(Create(l.name+"/write/", Less, p.token+1))).
-		Then(OpDelete(p.rules.key)).
-		Else(OpGet(p.rules.key, WithKeysOnly())).
-		settle(ctx)
-	if err != nil || response.Succeeded {
-		return err == nil, err
-	}
-	own := kvsOf(response, 0)
-	return len(own) == 0 || own[0].CreateRevision != p.token, nil
 }

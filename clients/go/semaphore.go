@@ -53,9 +53,11 @@ func (m *Semaphore) rules() rules {
 	defer s.mu.Unlock()
 	s.numbers++
 	return rules{
-		key:   m.name + "/" + leaseName(s.lease) + "/" + strconv.Itoa(s.numbers),
-		value: strconv.Itoa(m.permits),
-		wait:  m.wait,
+		kind:        "permit",
+		key:         m.name + "/" + leaseName(s.lease) + "/" + strconv.Itoa(s.numbers),
+		value:       strconv.Itoa(m.permits),
+		isRevocable: true,
+		wait:        m.wait,
 	}
 }
 
@@ -77,7 +79,8 @@ func (m *Semaphore) wait(ctx context.Context, p *place) error {
 			return errKeyGone
 		}
 		for _, holder := range kvs[:min(last, m.permits)] {
-			if value := string(holder.Value); value != p.rules.value {
+			// A holder that was asked for its permit has another value there.
+			if value := string(holder.Value); value != p.rules.value && value != revokeValue {
 				return invalid("the semaphore %q has %s permits, and not %s", m.name, value, p.rules.value)
 			}
 		}

@@ -48,8 +48,8 @@ type Session struct {
 	lostAt    time.Time
 	listeners map[*queue[State]]struct{}
 	places    map[string]*place
-	numbers   int                 // of the semaphores' keys
-	copied    map[string]struct{} // keys that are watched for late copies of their puts
+	numbers   int            // of the semaphores' keys
+	copied    map[string]int // how many puts without an answer had the keys that are watched for late copies
 	isClosing bool
 }
 
@@ -68,7 +68,7 @@ func (c *Client) NewSession(ctx context.Context, ttl time.Duration) (*Session, e
 		client: c, lease: granted.ID, ttl: time.Duration(granted.TTL) * time.Second,
 		ended: make(chan struct{}), closed: make(chan struct{}),
 		state: Connected, listeners: map[*queue[State]]struct{}{}, places: map[string]*place{},
-		copied: map[string]struct{}{},
+		copied: map[string]int{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	s.lostAt = lossOf(sent, s.ttl)
@@ -252,10 +252,14 @@ func (s *Session) learn(err error) error {
 	if errors.Is(err, ErrLeaseNotFound) {
 		s.end(ErrSessionLost.because(err, "the server does not know the lease"))
 	}
-	if own := s.Err(); err != nil && own != nil {
-		return own
+	own := s.Err()
+	switch {
+	case err == nil, own == nil:
+		return err
+	case mayBe(err) && errors.Is(own, ErrClosed):
+		return afterLoss(own)
 	}
-	return err
+	return own
 }
 
 // join returns a context that ends with ctx, with the session and with the client.

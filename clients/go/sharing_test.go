@@ -187,7 +187,7 @@ func TestCloseWaitsForTheEndOfCallsBeforeItClosesConnections(t *testing.T) {
 				for range 100_000 {
 					runtime.Gosched() // gives Close the time to go on
 				}
-				states <- c.rotation.endpoints[0].conn.GetState()
+				states <- c.rotation.endpoints[0].connection().GetState()
 			}))
 	}()
 	receive(t, m.received)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"sync/atomic"
 
 	"conclave.dev/client/api"
 )
@@ -157,27 +158,48 @@ func (t *Txn) commit(ctx context.Context, isRepeated bool) (*api.TxnResponse, er
 // settle commits a transaction again and again until there is an answer: an answer that was lost is no
 // reason to fail. A copy that is executed after the answer must do no harm (R8).
 func (t *Txn) settle(ctx context.Context) (*api.TxnResponse, error) {
-	response, _, err := t.settleWhile(ctx, ctx)
-	return response, err
+	return t.settleWhile(ctx, ctx, &fate{})
 }
 
-// settleWhile is settle, but begins no new attempt after want has ended. It reports whether the answer to an
-// attempt was lost, which may then be executed at any later time.
-func (t *Txn) settleWhile(ctx, want context.Context) (response *api.TxnResponse, wasLost bool, err error) {
+// settleWhile is settle, but begins no new attempt after want has ended. It notes in f what becomes of the attempts.
+// After one of unknown fate, which may be of an earlier transaction, an error says that it may have happened.
+func (t *Txn) settleWhile(ctx, want context.Context, f *fate) (*api.TxnResponse, error) {
+	following := context.WithValue(ctx, fateKey{}, f)
 	for pause := roundPauseMin; ; pause = min(2*pause, roundPauseMax) {
-		response, err = t.commit(ctx, true)
+		response, err := t.commit(following, true)
+		if mayBe(err) {
+			f.wasLost.Store(true)
+		}
+		f.attempt.Store(nil)
 		if err == nil {
-			return response, wasLost, nil
+			f.isAnswered.Store(true)
+			return response, nil
 		}
 		isLast := !isWorthAnother(err)
-		wasLost = wasLost || mayBe(err)
-		if wasLost {
+		if f.wasLost.Load() {
 			err = afterLoss(err)
 		}
 		if isLast || ctx.Err() != nil || t.client.ctx.Err() != nil || !pausing(want, pause, t.client.ctx.Done()) {
-			return nil, wasLost, err
+			return nil, err
 		}
 	}
+}
+
+// fate is what is known of the attempts to execute transactions. Other goroutines may ask for it meanwhile.
+type fate struct {
+	// wasLost says that the answer to an attempt was lost, which may then be executed at any later time.
+	wasLost atomic.Bool
+	// isAnswered says that an attempt was answered.
+	isAnswered atomic.Bool
+	attempt    atomic.Pointer[sending] // the present one
+}
+
+type fateKey struct{}
+
+// isUnknown reports whether an attempt may have been executed, or be executed later, without an answer.
+func (f *fate) isUnknown() bool {
+	attempt := f.attempt.Load()
+	return (attempt != nil && attempt.sent.Load()) || f.wasLost.Load()
 }
 
 // kvsOf returns the keys that the operation number i of a transaction has read.

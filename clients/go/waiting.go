@@ -141,8 +141,11 @@ func (p *place) see(event *api.Event) {
 	case event.Type == api.Event_DELETE:
 		p.lose()
 		p.session.forget(p) // the session may queue again
-	case string(event.Kv.Value) == revokeValue && !isClosedChan(p.revoked):
-		close(p.revoked)
+	default:
+		p.mod = max(p.mod, event.Kv.ModRevision)
+		if string(event.Kv.Value) == revokeValue && !isClosedChan(p.revoked) {
+			close(p.revoked)
+		}
 	}
 }
 

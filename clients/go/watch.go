@@ -185,9 +185,11 @@ func (w *Watch) follow(ctx context.Context, e *endpoint) error {
 	// A member without a majority ends the stream, and the watch goes elsewhere (W3).
 	ctx = metadata.AppendToOutgoingContext(withToken(ctx, token), "hasleader", "true")
 	e.connect()
-	stop := sync.OnceFunc(w.client.watchSilence(e, silentAfter, func() { cancel(errSilent) }))
+	conn := e.acquire()
+	defer conn.release()
+	stop := sync.OnceFunc(conn.watchSilence(silentAfter, func() { cancel(errSilent) }))
 	defer stop()
-	stream, err := api.NewWatchClient(e.conn).Watch(ctx)
+	stream, err := api.NewWatchClient(conn).Watch(ctx)
 	if err != nil {
 		return w.broken(ctx, e, err, token)
 	}

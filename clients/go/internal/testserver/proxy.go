@@ -17,6 +17,7 @@ type Proxy struct {
 	mu          sync.Mutex
 	connections map[net.Conn]struct{}
 	isSilent    bool
+	stalled     int // how many connections are silent for ever
 	resumed     *sync.Cond
 	isClosed    bool
 	accepted    int
@@ -64,21 +65,22 @@ func (p *Proxy) serve(serving *sync.WaitGroup) {
 		}
 		p.mu.Lock()
 		p.accepted++
+		number := p.accepted
 		p.connections[client], p.connections[server] = struct{}{}, struct{}{}
 		p.mu.Unlock()
-		serving.Go(func() { p.copy(client, server) })
-		serving.Go(func() { p.copy(server, client) })
+		serving.Go(func() { p.copy(client, server, number) })
+		serving.Go(func() { p.copy(server, client, number) })
 	}
 }
 
-func (p *Proxy) copy(to, from net.Conn) {
+func (p *Proxy) copy(to, from net.Conn, number int) {
 	defer to.Close()
 	defer from.Close()
 	buffer := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		for p.isSilent && !p.isClosed {
+		for (p.isSilent || number <= p.stalled) && !p.isClosed {
 			p.resumed.Wait()
 		}
 		p.mu.Unlock()
@@ -93,6 +95,13 @@ func (p *Proxy) Silence() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.isSilent = true
+}
+
+// Stall makes the proxy hold back everything on the connections that there are. New ones are served.
+func (p *Proxy) Stall() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalled = p.accepted
 }
 
 // Resume lets everything pass that was held back.
