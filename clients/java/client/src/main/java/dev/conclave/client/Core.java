@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -169,7 +170,8 @@ final class Core implements Executor {
           if (failure == null) {
             result.complete(value);
           } else {
-            result.completeExceptionally(ConclaveException.of(failure));
+            ConclaveException why = ConclaveException.of(failure);
+            result.completeExceptionally(op.isUnsettled() ? op.inDoubt(why) : why);
           }
         });
   }
@@ -228,9 +230,13 @@ final class Core implements Executor {
   }
 
   /** Releases a handle whose receiver has gone. */
-  private void discard(Object value) {
-    if (value instanceof Handle handle) {
+  void discard(Object value) {
+    if (value instanceof Optional<?> taken) {
+      taken.ifPresent(this::discard);
+    } else if (value instanceof Handle handle) {
       handle.releaseAsync();
+    } else if (value instanceof QueueItem item) {
+      execute(item::abandon);
     } else if (value instanceof AutoCloseable closeable) {
       callback(
           () -> {

@@ -152,8 +152,8 @@ final class KeepAlive {
 
   private void silent() {
     unanswered = null;
-    long quiet = System.nanoTime() - server.heard();
-    if (quiet >= third) {
+    long asked = sent.peek();
+    if (System.nanoTime() - server.heardSince(asked) >= third) {
       server.leave();
     }
     again();

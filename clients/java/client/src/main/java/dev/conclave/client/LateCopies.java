@@ -20,24 +20,41 @@ final class LateCopies {
   private final Session session;
   private final ByteString key;
   private final Consumer<KeyValue> found;
+  private final Runnable ended;
+  private final Runnable sessionEnded = this::close;
+  private boolean closed;
   private WatchStream watch;
 
-  private LateCopies(Session session, ByteString key, Consumer<KeyValue> found) {
+  private LateCopies(Session session, ByteString key, Consumer<KeyValue> found, Runnable ended) {
     this.session = session;
     this.key = key;
     this.found = found;
+    this.ended = ended;
   }
 
-  /** Reports each state of the key in which it has the session's lease, from the present one on, until the session ends. */
-  static void watch(Session session, ByteString key, Consumer<KeyValue> found) {
-    LateCopies copies = new LateCopies(session, key, found);
-    session.whenEnded(copies::close);
+  /**
+   * Reports each state of the key in which it has the session's lease, from the present one on, until the session ends. {@code
+   * ended} runs if the watch ends before, because its user may no longer read the key.
+   */
+  static LateCopies watch(Session session, ByteString key, Consumer<KeyValue> found, Runnable ended) {
+    LateCopies copies = new LateCopies(session, key, found, ended);
+    session.whenEnded(copies.sessionEnded);
     copies.read();
+    return copies;
   }
 
-  private void close() {
+  void close() {
+    closed = true;
+    session.forgetDependent(sessionEnded);
     if (watch != null) {
       watch.close();
+    }
+  }
+
+  private void end() {
+    if (!closed) {
+      close();
+      ended.run();
     }
   }
 
@@ -54,11 +71,12 @@ final class LateCopies {
                   return Contention.range(session.calls(), op, get)
                       .whenComplete((answer, failure) -> session.unbind(op));
                 });
-    // After an error there is no more to do: the session has ended, or its user may no longer read the key.
     reading.result()
-        .thenAccept(
-            answer -> {
-              if (session.isAlive()) {
+        .whenComplete(
+            (answer, failure) -> {
+              if (failure != null) {
+                end();
+              } else if (!closed) {
                 answer.getKvsList().forEach(this::report);
                 watch(answer.getHeader().getRevision() + 1);
               }
@@ -82,13 +100,15 @@ final class LateCopies {
               public void ended(ConclaveException why) {
                 if (why.kind() == ErrorKind.COMPACTED) {
                   read();
+                } else {
+                  end();
                 }
               }
             });
   }
 
   private void report(KeyValue kv) {
-    if (kv.getLease() == session.lease()) {
+    if (!closed && kv.getLease() == session.lease()) {
       found.accept(kv);
     }
   }

@@ -15,19 +15,7 @@ public final class Membership implements AutoCloseable {
     Place.Turn atOnce = (joining, entered) -> CompletableFuture.completedFuture(true);
     return session.place(key)
         .acquire(op, new Place.Entry(Place.Kind.MEMBER, value, atOnce))
-        .thenCompose(
-            owned ->
-                // The session has joined before, with another value.
-                owned.value().equals(value)
-                    ? CompletableFuture.completedFuture(new Membership(owned))
-                    : owned.set(op, value).thenApply(is -> replaced(is, owned)));
-  }
-
-  private static Membership replaced(boolean is, Ownership owned) {
-    if (!is) {
-      throw ConclaveException.sessionLost();
-    }
-    return new Membership(owned);
+        .thenApply(Membership::new);
   }
 
   /**
@@ -39,13 +27,13 @@ public final class Membership implements AutoCloseable {
     return ownership.key();
   }
 
-  /** Leaves. Has no effect if the key is gone, or another session has it. */
+  /** Leaves. Has no effect if the key is gone, another session has it, or this one has joined again. */
   public void leave() {
     core().await(leaving());
   }
 
   /**
-   * Leaves. Has no effect if the key is gone, or another session has it.
+   * Leaves. Has no effect if the key is gone, another session has it, or this one has joined again.
    *
    * @return completes when it is done
    */

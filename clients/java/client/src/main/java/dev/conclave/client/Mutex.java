@@ -1,9 +1,7 @@
 package dev.conclave.client;
 
 import com.google.protobuf.ByteString;
-import dev.conclave.client.api.KeyValue;
 import java.time.Duration;
-import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 
@@ -100,33 +98,7 @@ public final class Mutex extends MutexView {
         "trying a mutex",
         op -> {
           Place place = session.place(key);
-          return place.tryAcquire(op, entry(place), this::take).thenApply(taken -> taken.map(Lock::new));
+          return place.tryAcquire(op, entry(place), prefix).thenApply(taken -> taken.map(Lock::new));
         });
-  }
-
-  /** Queues the key only if there is no other, in one transaction: nobody waits behind a mere attempt. */
-  private CompletableFuture<Long> take(Op op) {
-    return take(session, op, prefix, key);
-  }
-
-  static CompletableFuture<Long> take(Session session, Op op, ByteString contenders, ByteString key) {
-    Txn take =
-        Txn.when(Compares.none(contenders), Compares.absent(key))
-            .then(Ops.put(key, ByteString.EMPTY, session.lease()))
-            .otherwise(Ops.range(Contention.first(contenders)), Ops.get(key));
-    return Contention.txn(session, op, take)
-        .thenApply(
-            answer -> {
-              if (answer.getSucceeded()) {
-                return answer.getHeader().getRevision();
-              }
-              List<KeyValue> first = Kv.found(answer, 0);
-              List<KeyValue> own =
-                  Kv.found(answer, 1).stream().filter(kv -> kv.getLease() == session.lease()).toList();
-              // Its own, from an attempt whose answer was lost.
-              boolean mine = !own.isEmpty() && (first.isEmpty() || first.get(0).getKey().equals(key)
-                  || first.get(0).getCreateRevision() > own.get(0).getCreateRevision());
-              return mine ? own.get(0).getCreateRevision() : 0L;
-            });
   }
 }

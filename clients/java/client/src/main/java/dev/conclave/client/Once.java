@@ -115,13 +115,17 @@ public final class Once {
 
   private void write(Lock lock, String value) {
     Txn put = Txn.when(lock.owner()).then(Ops.put(key, Keys.bytes(value)));
-    boolean written =
-        core.await(
-            core.call(
-                "writing a result",
-                op -> Contention.txn(session, op, put).thenApply(answer -> answer.getSucceeded())));
-    if (!written) {
-      throw ConclaveException.sessionLost();
-    }
+    core.await(
+        core.call(
+            "writing a result",
+            op ->
+                Contention.txn(session, op, put)
+                    .thenAccept(
+                        answer -> {
+                          if (!answer.getSucceeded()) {
+                            // The result has no lease: one that an earlier attempt has written stays.
+                            throw ConclaveException.sessionLost().maybeIf(op.isUnsettled());
+                          }
+                        })));
   }
 }

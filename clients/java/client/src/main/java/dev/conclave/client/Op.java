@@ -6,6 +6,7 @@ import java.util.LinkedHashSet;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Future;
+import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 
 /**
@@ -30,8 +31,8 @@ final class Op {
   private boolean finished;
   private boolean internal;
   private Future<?> timer;
-  private boolean unsettled;
-  private volatile boolean sent;
+  private volatile boolean unsettled;
+  private volatile BooleanSupplier writing;
 
   private static final class Hook {
     final Consumer<ConclaveException> action;
@@ -158,13 +159,26 @@ final class Op {
     return unsettled;
   }
 
-  /** Notes that a write is on its way, or that its answer has come. */
-  void sent(boolean now) {
-    sent = now;
+  /** Notes how to see that a write is on its way, or (null) that its answer has come. */
+  void writing(BooleanSupplier isSent) {
+    writing = isSent;
   }
 
-  /** True if a write was sent and is not answered. */
+  /** True if a write was sent and is not answered, or the fate of an earlier attempt is unknown. */
   boolean sent() {
-    return sent;
+    BooleanSupplier isSent = writing;
+    return unsettled || (isSent != null && isSent.getAsBoolean());
+  }
+
+  /**
+   * The error of a write after an attempt whose fate is unknown: it may have happened. One that waits takes back what it has put,
+   * and what a lost session has put goes with it.
+   */
+  ConclaveException inDoubt(ConclaveException why) {
+    if (waiting || why.kind() == ErrorKind.SESSION_LOST) {
+      return why;
+    }
+    boolean isUnanswered = why.kind() == ErrorKind.DEADLINE || why.kind() == ErrorKind.UNAVAILABLE;
+    return isUnanswered ? ConclaveException.maybe(what, why) : why.maybeIf(true);
   }
 }

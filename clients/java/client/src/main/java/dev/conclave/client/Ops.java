@@ -67,6 +67,13 @@ public final class Ops {
     return RequestOp.newBuilder().setRequestRange(Keys.given(request, "a request")).build();
   }
 
+  /** Writes a key that exists with a lease, and leaves the value as it is. */
+  static RequestOp putKeepingValue(ByteString key, long lease) {
+    return RequestOp.newBuilder()
+        .setRequestPut(PutRequest.newBuilder().setKey(key).setLease(lease).setIgnoreValue(true))
+        .build();
+  }
+
   /** Writes a value and leaves the lease as it is. */
   static RequestOp putKeepingLease(ByteString key, ByteString value) {
     return RequestOp.newBuilder()

@@ -1,7 +1,6 @@
 package dev.conclave.client;
 
 import com.google.protobuf.ByteString;
-import dev.conclave.client.api.Compare;
 import dev.conclave.client.api.Event;
 import dev.conclave.client.api.KeyValue;
 import dev.conclave.client.api.TxnResponse;
@@ -27,6 +26,10 @@ final class Ownership {
   private final Session session;
   private final ByteString key;
   private final long token;
+
+  /** Mod revision of the put with which the session has entered. */
+  private final long entered;
+
   private final boolean revocable;
   private final BiFunction<Op, Ownership, CompletableFuture<Void>> release;
   private final List<Runnable> lostListeners = new ArrayList<>();
@@ -36,28 +39,27 @@ final class Ownership {
   private WatchStream watch;
   private boolean asked;
 
-  /** The key's value, and the mod revision at which it was put, as far as is known. */
-  private ByteString value;
+  /** The key as the session has last put or read it. */
+  private KeyValue present;
 
-  private long changed;
   private volatile boolean lost;
   private volatile boolean released;
 
   Ownership(
       Session session,
-      ByteString key,
-      long token,
-      Place.Entry entry,
+      KeyValue put,
+      Place.Kind kind,
       BiFunction<Op, Ownership, CompletableFuture<Void>> release) {
     this.session = session;
-    this.key = key;
-    this.token = token;
-    this.revocable = entry.kind().isRevocable();
-    this.value = entry.value();
-    this.changed = token;
+    this.key = put.getKey();
+    this.token = put.getCreateRevision();
+    this.entered = put.getModRevision();
+    this.present = put;
+    this.revocable = kind.isRevocable();
+    this.asked = revocable && put.getValue().equals(REVOKE);
     this.release = release;
     this.watchLater =
-        entry.kind().isWatched()
+        kind.isWatched()
             ? session.core().after(WATCH_AFTER, this::watch)
             : CompletableFuture.completedFuture(null);
     session.whenEnded(sessionEnded);
@@ -123,8 +125,8 @@ final class Ownership {
         : CompletableFuture.completedFuture(false);
   }
 
-  ByteString value() {
-    return value;
+  KeyValue present() {
+    return present;
   }
 
   /**
@@ -133,31 +135,20 @@ final class Ownership {
    * <p>Each attempt is guarded by the last change, so that one that is executed late does not undo a later one (R8).
    */
   CompletableFuture<Boolean> set(Op op, ByteString next) {
-    Compare[] isOurs = Contention.isOurs(session, key, token);
     Txn put =
-        Txn.when(isOurs[0], isOurs[1], Compares.unchanged(key, changed))
-            .then(Ops.put(key, next, session.lease()))
+        Txn.when(Contention.isUnchanged(session, present))
+            .then(Ops.put(key, next, session.lease()), Ops.get(key))
             .otherwise(Ops.get(key));
     return Contention.txn(session, op, put)
         .thenCompose(
             answer -> {
-              if (answer.getSucceeded()) {
-                changed = answer.getHeader().getRevision();
-                value = next;
-                return CompletableFuture.completedFuture(true);
-              }
-              Optional<KeyValue> own =
-                  Kv.found(answer, 0).stream()
-                      .filter(kv -> kv.getCreateRevision() == token && kv.getLease() == session.lease())
-                      .findFirst();
+              Optional<KeyValue> own = Contention.found(session, present, answer, answer.getSucceeded() ? 1 : 0);
               if (own.isEmpty()) {
                 gone();
                 return CompletableFuture.completedFuture(false);
               }
-              changed = own.get().getModRevision();
-              value = own.get().getValue();
-              // The same value: an attempt that was executed without an answer.
-              return value.equals(next) ? CompletableFuture.completedFuture(true) : set(op, next);
+              present = own.get();
+              return answer.getSucceeded() ? CompletableFuture.completedFuture(true) : set(op, next);
             });
   }
 
@@ -191,10 +182,10 @@ final class Ownership {
     lostListeners.clear();
   }
 
-  /** Watches the key, from its creation on: nothing is missed, however late this is. */
+  /** Watches the key, from its put on: nothing is missed, however late this is. */
   private void watch() {
     if (watch == null && !lost && !released) {
-      watch(token + 1);
+      watch(entered + 1);
     }
   }
 
@@ -222,7 +213,7 @@ final class Ownership {
             });
   }
 
-  /** The history since the creation is compacted: looks at the key itself, and watches from there. */
+  /** The history since the put is compacted: looks at the key itself, and watches from there. */
   private void rewatch() {
     Txn look = Txn.when(Compares.owner(key, token)).then(Ops.get(key));
     Core.Running<TxnResponse> looking =

@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
-import java.util.function.Function;
 
 /**
  * The one place of a session at a key: among the contenders of a name, in a group, or at a double barrier. Belongs to the core's
@@ -83,11 +82,17 @@ final class Place {
   /** The operation that acquires, unless it only tries. */
   private Op work;
 
-  /** The put of the key. */
-  private CompletableFuture<Long> entering;
+  /** The operation that puts or deletes the key, or was the last one to do so. */
+  private volatile Op writer;
 
-  /** The key's create revision; 0 if it is not known. */
-  private long revision;
+  /** The put of the key. */
+  private CompletableFuture<KeyValue> entering;
+
+  /** The key as it was put; null until that is known. */
+  private KeyValue present;
+
+  /** Ends when a member's value has been changed by the join that does so now; null if there is none. */
+  private CompletableFuture<Void> changing;
 
   private Ownership owned;
   private int holders;
@@ -95,8 +100,8 @@ final class Place {
   /** Ends when the deletion does, with the error that left the key there, or null. */
   private CompletableFuture<ConclaveException> leaving;
 
-  /** The server refused to delete the key: it is there until it is released again or the session ends. */
-  private boolean undeleted;
+  /** The key, if the server refused to delete it: it is there until it is released again or the session ends. */
+  private KeyValue undeleted;
 
   /** The key is watched for late copies of its put. */
   private boolean watched;
@@ -131,13 +136,17 @@ final class Place {
     }
     switch (state) {
       case LEAVING:
-        return op.guard(leaving).thenCompose(left -> join(op, wanted));
+        return untilLeft(op).thenCompose(left -> join(op, wanted));
       case HELD:
         return again(op, wanted)
             .thenCompose(
                 held -> held.isPresent() ? CompletableFuture.completedFuture(held.get()) : join(op, wanted));
       case ACQUIRING:
-        return isShared(wanted) ? waiting(op) : CompletableFuture.failedFuture(refusal());
+        if (!isShared(wanted)) {
+          return CompletableFuture.failedFuture(refusal());
+        }
+        // A member has a value of its own, and replaces the one that joins now.
+        return wanted.kind == Kind.MEMBER ? waiting(op).thenCompose(held -> join(op, wanted)) : waiting(op);
       default:
         CompletableFuture<Ownership> mine = waiting(op);
         if (!mine.isDone()) {
@@ -149,15 +158,18 @@ final class Place {
 
   /** Holds it once more. Empty: somebody has deleted the key, or it was released meanwhile. */
   private CompletableFuture<Optional<Ownership>> again(Op op, Entry wanted) {
-    Ownership present = owned;
-    return present.isOurs(op)
+    if (entry.kind == Kind.MEMBER && wanted.kind == Kind.MEMBER) {
+      return replace(op, wanted);
+    }
+    Ownership before = owned;
+    return before.isOurs(op)
         .thenApply(
             ours -> {
-              if (state != State.HELD || owned != present) {
+              if (state != State.HELD || owned != before) {
                 return Optional.empty();
               }
               if (!ours) {
-                present.gone();
+                before.gone();
                 forget();
                 return Optional.empty();
               }
@@ -167,7 +179,37 @@ final class Place {
               if (entry.kind == Kind.LOCK) {
                 holders++;
               }
-              return Optional.of(present);
+              return Optional.of(before);
+            });
+  }
+
+  /** Joins again: the former membership no longer removes the member. Empty: it has left or lost the key meanwhile. */
+  private CompletableFuture<Optional<Ownership>> replace(Op op, Entry wanted) {
+    if (changing != null) {
+      // One after the other, so that the last one to put the value is the one that can remove it.
+      return op.guard(changing).thenApply(changed -> Optional.empty());
+    }
+    Ownership before = owned;
+    CompletableFuture<Void> mine = new CompletableFuture<>();
+    changing = mine;
+    return before.set(op, wanted.value)
+        .thenApply(
+            isOurs -> {
+              if (state != State.HELD || owned != before) {
+                return Optional.<Ownership>empty();
+              }
+              if (!isOurs) {
+                forget();
+                return Optional.<Ownership>empty();
+              }
+              before.released();
+              owned = new Ownership(session, before.present(), wanted.kind, this::release);
+              return Optional.of(owned);
+            })
+        .whenComplete(
+            (done, failure) -> {
+              changing = null;
+              mine.complete(null);
             });
   }
 
@@ -183,26 +225,53 @@ final class Place {
   private CompletableFuture<Ownership> waiting(Op op) {
     CompletableFuture<Ownership> mine = new CompletableFuture<>();
     waiters.add(mine);
+    op.writing(this::isWriting);
     Runnable unhook =
         op.onStop(
             why -> {
               waiters.remove(mine);
-              mine.completeExceptionally(why);
+              mine.completeExceptionally(unfinished(op, why, isWriting()));
               if (waiters.isEmpty() && state == State.ACQUIRING && work != null) {
                 giveUp();
               }
             });
-    return mine.whenComplete((done, failure) -> unhook.run());
+    return mine.whenComplete(
+        (done, failure) -> {
+          op.writing(null);
+          unhook.run();
+        });
+  }
+
+  /** True if an attempt to put or delete the key is under way, or its fate is unknown. */
+  private boolean isWriting() {
+    Op present = writer;
+    return present != null && present.sent();
+  }
+
+  /** The error of one that waits no longer. {@code sent}: a write for it was sent, and goes on in the background. */
+  private static ConclaveException unfinished(Op op, ConclaveException why, boolean sent) {
+    if (sent) {
+      return op.inDoubt(why);
+    }
+    return why.kind() == ErrorKind.DEADLINE && !op.waiting() ? ConclaveException.unavailable(op.what(), null) : why;
+  }
+
+  private CompletableFuture<ConclaveException> untilLeft(Op op) {
+    return op.guard(leaving)
+        .exceptionally(
+            failure -> {
+              throw unfinished(op, ConclaveException.of(failure), false);
+            });
   }
 
   private void giveUp() {
-    if (revision != 0) {
+    if (present != null) {
       work.stop(ConclaveException.cancelled(false));
       return;
     }
     // The put goes on: a deletion beside it could be executed before it.
     work = null;
-    leaveAfter(entering.handle((entered, failure) -> failure == null ? entered : 0));
+    leaveAfter(entering.handle((entered, failure) -> failure == null ? entered : null));
   }
 
   private void begin(Entry wanted) {
@@ -215,6 +284,7 @@ final class Place {
                 true,
                 op -> {
                   work = op;
+                  writer = op;
                   session.bind(op);
                   return contend(op).whenComplete((done, failure) -> session.unbind(op));
                 });
@@ -229,9 +299,10 @@ final class Place {
                 hold(0);
               } else {
                 // It was given up, or cannot be had.
-                delete(revision);
+                boolean inDoubt = present == null && running.op().isUnsettled();
+                delete(present);
                 logUndeleted();
-                fail(failure);
+                fail(inDoubt ? ConclaveException.of(failure).maybeIf(true) : failure);
               }
             });
   }
@@ -240,15 +311,14 @@ final class Place {
     state = State.ACQUIRING;
     entry = wanted;
     work = null;
-    undeleted = false;
-    revision = 0;
+    present = null;
     session.keep(key, this);
   }
 
   private void idle() {
     state = State.IDLE;
     // Another place of the same key must not own what a handle or the watch of this one may yet delete.
-    if (!watched && !undeleted) {
+    if (!watched && undeleted == null) {
       session.forget(key);
     }
     judge();
@@ -257,9 +327,9 @@ final class Place {
   private CompletableFuture<Void> contend(Op op) {
     return Loop.until(
             () -> {
-              revision = 0;
+              present = null;
               entering =
-                  Contention.enter(session, op, key, entry.value)
+                  Contention.enter(session, op, key, entry)
                       .whenComplete((entered, failure) -> watchIfUnsettled(op));
               return entering
                   .thenCompose(
@@ -267,8 +337,8 @@ final class Place {
                         if (work != op) {
                           throw ConclaveException.cancelled(false);
                         }
-                        revision = entered;
-                        return entry.turn.await(op, entered);
+                        present = entered;
+                        return entry.turn.await(op, entered.getCreateRevision());
                       })
                   // A key that somebody deleted is queued again, at the end.
                   .thenApply(own -> own ? Optional.of(own) : Optional.empty());
@@ -279,7 +349,9 @@ final class Place {
   /** Holds the key for those that wait, and {@code others}. */
   private Ownership hold(int others) {
     state = State.HELD;
-    Ownership mine = new Ownership(session, key, revision, entry, this::release);
+    // If a release has left the key there, it is held again now.
+    undeleted = null;
+    Ownership mine = new Ownership(session, present, entry.kind, this::release);
     owned = mine;
     List<CompletableFuture<Ownership>> all = new ArrayList<>(waiters);
     waiters.clear();
@@ -295,41 +367,39 @@ final class Place {
     all.forEach(waiter -> waiter.completeExceptionally(failure));
   }
 
-  /** Takes a lock that is free. {@code take} puts the key if nobody is before it, and returns its revision or 0. */
-  CompletableFuture<Optional<Ownership>> tryAcquire(Op op, Entry wanted, Function<Op, CompletableFuture<Long>> take) {
+  /** Takes a lock that is free: the prefix has no other key. */
+  CompletableFuture<Optional<Ownership>> tryAcquire(Op op, Entry wanted, ByteString contenders) {
     session.bind(op);
-    return attempt(op, wanted, take).whenComplete((done, failure) -> session.unbind(op));
+    return attempt(op, wanted, contenders).whenComplete((done, failure) -> session.unbind(op));
   }
 
-  private CompletableFuture<Optional<Ownership>> attempt(
-      Op op, Entry wanted, Function<Op, CompletableFuture<Long>> take) {
+  private CompletableFuture<Optional<Ownership>> attempt(Op op, Entry wanted, ByteString contenders) {
     if (op.isStopped()) {
       return op.guard(new CompletableFuture<>());
     }
     switch (state) {
       case LEAVING:
-        return op.guard(leaving).thenCompose(left -> attempt(op, wanted, take));
+        return untilLeft(op).thenCompose(left -> attempt(op, wanted, contenders));
       case HELD:
         return again(op, wanted)
             .thenCompose(
-                held -> held.isPresent() ? CompletableFuture.completedFuture(held) : attempt(op, wanted, take));
+                held -> held.isPresent() ? CompletableFuture.completedFuture(held) : attempt(op, wanted, contenders));
       case ACQUIRING:
-        return CompletableFuture.completedFuture(Optional.empty());
+        return isShared(wanted)
+            ? CompletableFuture.completedFuture(Optional.empty())
+            : CompletableFuture.failedFuture(refusal());
       default:
         acquiring(wanted);
-        return take.apply(op).handle((taken, failure) -> attempted(op, taken, failure));
+        writer = op;
+        return Contention.take(session, op, contenders, key, wanted)
+            .handle((taken, failure) -> attempted(op, taken, failure));
     }
   }
 
-  private Optional<Ownership> attempted(Op op, Long taken, Throwable failure) {
+  private Optional<Ownership> attempted(Op op, Optional<KeyValue> taken, Throwable failure) {
     watchIfUnsettled(op);
-    if (failure != null) {
-      idle();
-      fail(failure);
-      throw ConclaveException.of(failure);
-    }
-    if (taken != 0) {
-      revision = taken;
+    if (failure == null && taken.isPresent()) {
+      present = taken.get();
       return Optional.of(hold(1));
     }
     if (waiters.isEmpty()) {
@@ -337,6 +407,9 @@ final class Place {
     } else {
       // Those that came while it was only tried go on to wait.
       begin(entry);
+    }
+    if (failure != null) {
+      throw ConclaveException.of(failure);
     }
     return Optional.empty();
   }
@@ -356,18 +429,18 @@ final class Place {
           return Handle.done();
         }
         owned.released();
-        CompletableFuture<Void> delay = entry.turn.beforeLeaving(revision);
+        CompletableFuture<Void> delay = entry.turn.beforeLeaving(owned.token());
         if (delay != null) {
-          leaveAfter(delay.thenApply(done -> revision));
+          leaveAfter(delay.thenApply(done -> which.present()));
           return Handle.done();
         }
-        delete(revision);
+        delete(owned.present());
         return left(op);
       case LEAVING:
         return left(op);
       case IDLE:
-        if (undeleted) {
-          delete(revision);
+        if (undeleted != null) {
+          delete(undeleted);
           return left(op);
         }
         return Handle.done();
@@ -376,8 +449,8 @@ final class Place {
     }
   }
 
-  /** Deletes the key of a create revision, once that is known. */
-  private void leaveAfter(CompletableFuture<Long> known) {
+  /** Deletes the key once it is known. */
+  private void leaveAfter(CompletableFuture<KeyValue> known) {
     state = State.LEAVING;
     CompletableFuture<ConclaveException> mine = new CompletableFuture<>();
     leaving = mine;
@@ -391,14 +464,15 @@ final class Place {
 
   /** Waits until the key is deleted; fails if it was not. */
   private CompletableFuture<Void> left(Op op) {
+    op.writing(this::isWriting);
     return op.guard(leaving)
         .handle(
             (refused, failure) -> {
+              boolean isWriting = isWriting();
+              op.writing(null);
               if (failure != null) {
-                ConclaveException why = ConclaveException.of(failure);
                 // The release goes on in the background.
-                boolean unanswered = why.kind() == ErrorKind.DEADLINE && !op.waiting();
-                throw unanswered ? ConclaveException.maybe("a release", why) : why;
+                throw unfinished(op, ConclaveException.of(failure), isWriting);
               }
               if (refused != null) {
                 throw refused;
@@ -439,8 +513,8 @@ final class Place {
     idle();
   }
 
-  /** Deletes the key of a create revision, for as long as it takes: others wait for it. 0: nothing was put. */
-  private void delete(long which) {
+  /** Deletes the key, for as long as it takes: others wait for it. Null: nothing was put. */
+  private void delete(KeyValue which) {
     state = State.LEAVING;
     CompletableFuture<ConclaveException> mine = new CompletableFuture<>();
     leaving = mine;
@@ -448,16 +522,23 @@ final class Place {
         .whenComplete(
             (done, failure) -> {
               // Without its session the key goes all the same.
-              undeleted = failure != null && session.isAlive();
+              boolean isThere = failure != null && session.isAlive();
+              boolean inDoubt = isThere && writer.isUnsettled();
+              if (isThere) {
+                undeleted = which;
+              } else if (which != null) {
+                undeleted = null;
+              }
               idle();
-              mine.complete(undeleted ? ConclaveException.of(failure) : null);
+              ConclaveException why = isThere ? ConclaveException.of(failure) : null;
+              mine.complete(inDoubt ? why.maybeIf(true) : why);
               free();
             });
   }
 
-  private CompletableFuture<Boolean> deleting(long which) {
-    if (which == 0 || !session.isAlive()) {
-      return CompletableFuture.completedFuture(true);
+  private CompletableFuture<Void> deleting(KeyValue which) {
+    if (which == null || !session.isAlive()) {
+      return Handle.done();
     }
     return session.core()
         .internal(
@@ -465,8 +546,9 @@ final class Place {
             null,
             true,
             op -> {
+              writer = op;
               session.bind(op);
-              return Contention.delete(session, op, key, which)
+              return Contention.delete(session, op, which)
                   .whenComplete((done, failure) -> session.unbind(op));
             })
         .result();
@@ -482,7 +564,16 @@ final class Place {
           kv -> {
             seen = kv;
             judge();
-          });
+          },
+          this::unwatched);
+    }
+  }
+
+  /** The user may no longer read the key. The next put without an answer begins another watch. */
+  private void unwatched() {
+    watched = false;
+    if (state == State.IDLE) {
+      idle();
     }
   }
 
@@ -491,16 +582,16 @@ final class Place {
     if (seen == null || state == State.ACQUIRING || state == State.LEAVING || !session.isAlive()) {
       return;
     }
-    long created = seen.getCreateRevision();
+    KeyValue copy = seen;
     seen = null;
     if (state == State.HELD) {
-      if (created <= owned.token()) {
+      if (copy.getCreateRevision() <= owned.token()) {
         return;
       }
       // The key that was held is gone, or there would be no later one.
       owned.gone();
       forget();
     }
-    delete(created);
+    delete(copy);
   }
 }

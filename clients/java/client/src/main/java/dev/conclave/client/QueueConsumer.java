@@ -162,34 +162,37 @@ public final class QueueConsumer extends Queue {
     ByteString mark = Keys.bytes("%016x".formatted(RANDOM.nextLong()));
     Txn take =
         Txn.when(Compares.owner(item.getKey(), item.getCreateRevision()), Compares.absent(claim))
-            .then(Ops.put(claim, mark, session.lease()), Ops.get(item.getKey()))
-            .otherwise(Ops.get(claim), Ops.get(item.getKey()));
+            .then(Ops.put(claim, mark, session.lease()), Ops.get(item.getKey()), Ops.get(claim))
+            .otherwise(Ops.get(item.getKey()), Ops.get(claim));
     return Contention.txn(session, op, take)
         .thenApply(
             answer -> {
-              List<KeyValue> content = Kv.found(answer, 1);
-              if (answer.getSucceeded()) {
-                long token = answer.getHeader().getRevision();
-                return Optional.of(new QueueItem(session, item.getKey(), claim, token, content.get(0)));
-              }
-              return Kv.found(answer, 0).stream()
+              int read = answer.getSucceeded() ? 1 : 0;
+              List<KeyValue> content = Kv.found(answer, read);
+              return Kv.found(answer, read + 1).stream()
+                  // After a refusal: an attempt that was executed without an answer.
                   .filter(own -> own.getValue().equals(mark))
                   .filter(own -> !content.isEmpty())
                   .findFirst()
-                  .map(own -> new QueueItem(session, item.getKey(), claim, own.getCreateRevision(), content.get(0)));
+                  .map(own -> new QueueItem(session, content.get(0), own));
             })
         .whenComplete(
             (claimed, failure) -> {
               if (op.isUnsettled()) {
-                long token = failure == null ? claimed.map(QueueItem::token).orElse(0L) : 0;
-                LateCopies.watch(
-                    session,
-                    claim,
-                    kv -> {
-                      if (kv.getValue().equals(mark) && kv.getCreateRevision() != token) {
-                        Contention.abandon(session, claim, kv.getCreateRevision());
-                      }
-                    });
+                Optional<QueueItem> mine = failure == null ? claimed : Optional.empty();
+                long token = mine.map(QueueItem::token).orElse(0L);
+                LateCopies copies =
+                    LateCopies.watch(
+                        session,
+                        claim,
+                        kv -> {
+                          if (kv.getValue().equals(mark) && kv.getCreateRevision() != token) {
+                            Contention.abandon(session, kv);
+                          }
+                        },
+                        () -> {});
+                // No claim of an item that is gone is executed.
+                mine.ifPresent(taken -> taken.whenRemoved(copies::close));
               }
             });
   }

@@ -7,18 +7,15 @@ import java.util.concurrent.CompletableFuture;
 /** An item of a queue that a session has claimed. Closing it without an acknowledgement gives it back. */
 public final class QueueItem implements AutoCloseable {
   private final Session session;
-  private final ByteString item;
-  private final ByteString claim;
-  private final long token;
-  private final ByteString value;
+  private final KeyValue item;
+  private final KeyValue claim;
+  private Runnable removed = () -> {};
   private volatile boolean done;
 
-  QueueItem(Session session, ByteString item, ByteString claim, long token, KeyValue content) {
+  QueueItem(Session session, KeyValue item, KeyValue claim) {
     this.session = session;
     this.item = item;
     this.claim = claim;
-    this.token = token;
-    this.value = content.getValue();
   }
 
   /**
@@ -27,7 +24,7 @@ public final class QueueItem implements AutoCloseable {
    * @return as it was put
    */
   public ByteString value() {
-    return value;
+    return item.getValue();
   }
 
   /**
@@ -36,7 +33,7 @@ public final class QueueItem implements AutoCloseable {
    * @return as it was put, as UTF-8
    */
   public String text() {
-    return value.toStringUtf8();
+    return item.getValue().toStringUtf8();
   }
 
   /**
@@ -84,17 +81,22 @@ public final class QueueItem implements AutoCloseable {
   }
 
   long token() {
-    return token;
+    return claim.getCreateRevision();
+  }
+
+  /** Runs when the item is acknowledged. */
+  void whenRemoved(Runnable action) {
+    removed = action;
   }
 
   /** Gives the item back in the background, for as long as the session lives. */
   void abandon() {
-    Contention.abandon(session, claim, token);
+    Contention.abandon(session, claim);
   }
 
   private Core.Running<Boolean> ending(boolean remove) {
-    Txn end = Txn.when(Compares.owner(claim, token)).then(Ops.delete(claim));
-    Txn all = remove ? end.then(Ops.delete(item)) : end;
+    Txn end = Txn.when(Compares.owner(claim.getKey(), token())).then(Ops.delete(claim.getKey()));
+    Txn all = remove ? end.then(Ops.delete(item.getKey())) : end;
     return session.core()
         .call(
             remove ? "an acknowledgement" : "giving an item back",
@@ -103,6 +105,9 @@ public final class QueueItem implements AutoCloseable {
                     .thenApply(
                         answer -> {
                           done = true;
+                          if (remove && answer.getSucceeded()) {
+                            removed.run();
+                          }
                           return answer.getSucceeded();
                         }));
   }

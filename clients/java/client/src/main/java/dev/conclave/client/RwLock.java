@@ -208,7 +208,7 @@ public final class RwLock {
             return readPlace().acquire(op, entry(this::readTurn)).thenApply(own -> Optional.of(new Lock(own)));
           }
           return readPlace()
-              .tryAcquire(op, entry(this::readTurn), trying -> Mutex.take(session, trying, writers, readKey))
+              .tryAcquire(op, entry(this::readTurn), writers)
               .thenApply(taken -> taken.map(Lock::new));
         });
   }
@@ -229,7 +229,7 @@ public final class RwLock {
         op -> {
           refuseUpgrade();
           return writePlace()
-              .tryAcquire(op, entry(new WriteTurn()), trying -> Mutex.take(session, trying, all, writeKey))
+              .tryAcquire(op, entry(new WriteTurn()), all)
               .thenApply(taken -> taken.map(Lock::new));
         });
   }

@@ -34,6 +34,10 @@ final class Server {
   /** A connection was made since the probe began. */
   private boolean connected;
 
+  /** There is a connection, which was made at that time. */
+  private boolean ready;
+
+  private long connectedAt;
 
   Server(Core core, Endpoint endpoint, ManagedChannel channel) {
     this.core = core;
@@ -59,9 +63,14 @@ final class Server {
     return inRotation;
   }
 
-  /** When something last came from the endpoint, by {@link System#nanoTime()}. */
-  long heard() {
-    return heard;
+  /** When a request of this time, or something since on its connection, was last heard of; by {@link System#nanoTime()}. */
+  long heardSince(long sent) {
+    // What comes on a new connection says nothing about a request on the former one.
+    return isOnPresentConnection(sent) && heard - sent > 0 ? heard : sent;
+  }
+
+  private boolean isOnPresentConnection(long sent) {
+    return ready && sent - connectedAt >= 0;
   }
 
   private void watchState(ConnectivityState state) {
@@ -78,8 +87,10 @@ final class Server {
   }
 
   private void stateChanged(ConnectivityState before, ConnectivityState now) {
-    if (now == ConnectivityState.READY) {
+    ready = now == ConnectivityState.READY;
+    if (ready) {
       connected = true;
+      connectedAt = System.nanoTime();
       probe();
     } else if (before == ConnectivityState.READY || now == ConnectivityState.TRANSIENT_FAILURE) {
       leave();
@@ -110,6 +121,7 @@ final class Server {
     probing = true;
     connected = false;
     reconnect();
+    long sent = System.nanoTime();
     // Fails at once if the last connection did. When the one that this begins succeeds, the state's change probes again.
     CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(SILENCE, TimeUnit.NANOSECONDS);
     ClientCall<HealthCheckRequest, HealthCheckResponse> call = channel.newCall(HealthGrpc.getCheckMethod(), options);
@@ -124,6 +136,9 @@ final class Server {
 
           @Override
           public void onClose(Status status, Metadata trailers) {
+            if (status.getCode() == Status.Code.DEADLINE_EXCEEDED) {
+              replaceConnection(sent);
+            }
             // A server without the health service answers, too.
             probed(serving || status.getCode() == Status.Code.UNIMPLEMENTED);
           }
@@ -132,6 +147,14 @@ final class Server {
     call.request(2);
     call.sendMessage(HealthCheckRequest.getDefaultInstance());
     call.halfClose();
+  }
+
+  /** A probe of this time has no answer: what is sent later uses another connection. What is under way stays on this one. */
+  private void replaceConnection(long sent) {
+    if (isOnPresentConnection(sent) && !core.isClosed()) {
+      ready = false;
+      channel.enterIdle();
+    }
   }
 
   private void probed(boolean serving) {

@@ -34,9 +34,6 @@ final class UnaryCall<Q, A> {
   /** An attempt was not refused, it got no answer. */
   private boolean silent;
 
-  /** An earlier attempt of an idempotent write may have been executed. */
-  private boolean maybe;
-
   private int refusals;
 
   UnaryCall(Calls calls, Op op, MethodDescriptor<Q, A> method, Q request, Mode mode, boolean withToken) {
@@ -97,7 +94,7 @@ final class UnaryCall<Q, A> {
   /** The operation ended while the call was under way. */
   private void stopped(ConclaveException why) {
     boolean pending = attempt != null;
-    boolean began = maybe || (pending && attempt.began());
+    boolean began = op.isUnsettled() || (pending && attempt.began());
     if (pending) {
       attempt.cancel();
     }
@@ -123,7 +120,7 @@ final class UnaryCall<Q, A> {
       return;
     }
     unhook.run();
-    op.sent(false);
+    op.writing(null);
     result.completeExceptionally(error);
   }
 
@@ -150,7 +147,7 @@ final class UnaryCall<Q, A> {
               ? error.retry() && !error.mayHaveHappened()
               : error.retry() || error.code() == Status.Code.UNAVAILABLE;
       if (mode != Mode.READ && error.mayHaveHappened()) {
-        doubt();
+        op.unsettle();
       }
       if (resend) {
         tryNext(failed.server, ConclaveException.api(error));
@@ -183,15 +180,9 @@ final class UnaryCall<Q, A> {
       return;
     }
     if (began && mode == Mode.IDEMPOTENT) {
-      doubt();
+      op.unsettle();
     }
     tryNext(failed.server, why);
-  }
-
-  /** An attempt of a write may have been executed, or may yet be. */
-  private void doubt() {
-    maybe = true;
-    op.unsettle();
   }
 
   /** One attempt at one server. */
@@ -220,7 +211,7 @@ final class UnaryCall<Q, A> {
       long time = op.waiting() ? Math.min(op.remaining(), usual) : op.remaining();
       CallOptions options = CallOptions.DEFAULT.withDeadlineAfter(time, TimeUnit.NANOSECONDS);
       call = server.call(method, options, began);
-      op.sent(mode != Mode.READ);
+      op.writing(mode == Mode.READ ? null : began::get);
       sent = System.nanoTime();
       call.start(this, Calls.headers(token, false));
       call.request(2);
@@ -234,7 +225,7 @@ final class UnaryCall<Q, A> {
       if (over) {
         return;
       }
-      long left = Math.max(server.heard(), sent) + limit - System.nanoTime();
+      long left = server.heardSince(sent) + limit - System.nanoTime();
       if (left > 0) {
         silence = calls.core().after(left, () -> lookForSilence(limit));
         return;
@@ -266,7 +257,7 @@ final class UnaryCall<Q, A> {
       over = true;
       silence.cancel(false);
       attempt = null;
-      op.sent(false);
+      op.writing(null);
       if (result.isDone()) {
         return;
       }
