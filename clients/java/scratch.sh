@@ -5,7 +5,8 @@ cd "$(dirname "$0")"
 
 scratch=$(mktemp -d)
 server=
-trap '[ -z "$server" ] || kill "$server"; rm -rf "$scratch"' EXIT
+# The server writes until it has ended.
+trap '[ -z "$server" ] || { kill "$server"; wait "$server" || true; }; rm -rf "$scratch"' EXIT
 
 # A local repository of its own, with the dependencies of the usual one, so that the usual one never has our artifacts.
 usual=$HOME/.m2/repository

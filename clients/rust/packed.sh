@@ -13,7 +13,8 @@ cargo package --quiet --locked --allow-dirty --no-verify --package conclave-prot
 
 scratch=$(mktemp -d)
 server=
-trap '[[ -z $server ]] || kill "$server"; rm -rf "$scratch"' EXIT
+# The server writes until it has ended.
+trap '[[ -z $server ]] || { kill "$server"; wait "$server" || true; }; rm -rf "$scratch"' EXIT
 for crate in conclave-proto conclave-client; do
     mkdir "$scratch/$crate"
     tar --extract --file "$CARGO_TARGET_DIR/package/$crate-0.1.0.crate" --directory "$scratch/$crate" --strip-components 1
