@@ -189,31 +189,12 @@ class OwnKey:
 
     async def set(self, value: bytes, until: float) -> bool:
         """Changes the value. Returns false if the key is gone, or another session's."""
-        session, token, last = self.session, self.token, self._changed
-        fate = Fate()
-        while True:
-            done = await repeatable_txn(
-                session._core,
-                is_ours(session, self.key, token, last),
-                [ops.put(self.key, value, lease=session.lease)],
-                [ops.get(self.key)],
-                timeout=_left(until),
-                fate=fate,
-            )
-            if done.succeeded:
-                self._changed = done.revision
-                return True
-            found = done.results[0].kv  # type: ignore[union-attr]
-            last = self._changed_at(found, token)
-            if last == 0:
-                return False
-
-    def _changed_at(self, found: Optional[KeyValue], token: int) -> int:
-        """Returns the mod revision of a key, or 0 if it is not the one that was put."""
-        # A session that replaces another one's key keeps its create revision.
-        if found is None or (found.create_revision, found.lease) != (token, self.session.lease):
-            return 0
-        return found.mod_revision
+        put = ops.put(self.key, value, lease=self.session.lease)
+        changed = await self._write([put], until, Fate())
+        if changed == 0:
+            return False
+        self._changed = changed
+        return True
 
     async def delete(
         self,
@@ -222,26 +203,31 @@ class OwnKey:
         fate: Optional[Fate] = None,
     ) -> None:
         """Deletes the key, and does something else with it. One that is another's stays."""
-        session, token, last = self.session, self.token, self._changed
+        token = self.token
         until = self.deadline(None) if until is None else until
-        fate = Fate() if fate is None else fate
+        await self._write([ops.delete(self.key), *also], until, Fate() if fate is None else fate)
+        if self.token == token:
+            self._is_gone()
+
+    async def _write(self, then: list[rpc_pb2.RequestOp], until: float, fate: Fate) -> int:
+        """Writes the key that was put. Returns the revision, or 0 if it is gone or another's."""
+        session, token, last = self.session, self.token, self._changed
         while True:
             done = await repeatable_txn(
                 session._core,
                 is_ours(session, self.key, token, last),
-                [ops.delete(self.key), *also],
+                then,
                 [ops.get(self.key)],
                 timeout=_left(until),
                 fate=fate,
             )
             if done.succeeded:
-                break
-            found = done.results[0].kv  # type: ignore[union-attr]
-            last = self._changed_at(found, token)
-            if last == 0:
-                break
-        if self.token == token:
-            self._is_gone()
+                return done.revision
+            found: Optional[KeyValue] = done.results[0].kv  # type: ignore[union-attr]
+            # A session that replaces another one's key keeps its create revision.
+            if found is None or (found.create_revision, found.lease) != (token, session.lease):
+                return 0
+            last = found.mod_revision
 
     async def withdraw(self) -> None:
         """Deletes the key, in the background if that takes more than a moment."""
