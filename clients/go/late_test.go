@@ -668,6 +668,17 @@ func TestABarrierIsHeldByOneAttempt(t *testing.T) {
 	}
 }
 
+func leaveTogether(t *testing.T, one, other *DoubleBarrier) {
+	t.Helper()
+	left := later(func() error { return other.Leave(patient(t)) })
+	if err := one.Leave(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, left); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestALateReadyLetsNobodyIn(t *testing.T) {
 	t.Parallel()
 	s, r, other := relayed(t)
@@ -681,13 +692,7 @@ func TestALateReadyLetsNobodyIn(t *testing.T) {
 	if err := receive(t, entered); err != nil {
 		t.Fatal(err)
 	}
-	left := later(func() error { return second.Leave(patient(t)) })
-	if err := b.Leave(patient(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := receive(t, left); err != nil {
-		t.Fatal(err)
-	}
+	leaveTogether(t, b, second)
 	awaitKeys(t, other, "d/", 0)
 	// Before the next round, and in it.
 	if r.deliver(t) != 0 {
@@ -727,12 +732,6 @@ func TestAReadyThatWasLeftBehindLetsNobodyIn(t *testing.T) {
 	if err := b.Enter(patient(t)); err != nil {
 		t.Fatal(err)
 	}
-	left := later(func() error { return second.Leave(patient(t)) })
-	if err := b.Leave(patient(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := receive(t, left); err != nil {
-		t.Fatal(err)
-	}
+	leaveTogether(t, b, second)
 	awaitKeys(t, c, "d/", 0)
 }
