@@ -114,8 +114,8 @@ async fn a_downgrade_passes_a_writer_that_waits_and_keeps_it_out() {
     let written = got(writer).await;
     contenders(&client, "l/", 1).await;
     written.release().await.unwrap();
-    let anew = soon("the lock", lock.write()).await.unwrap();
-    anew.release().await.unwrap();
+    let writing = soon("the lock", lock.write()).await.unwrap();
+    writing.release().await.unwrap();
     contenders(&client, "l/", 0).await;
 }
 

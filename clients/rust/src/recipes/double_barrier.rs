@@ -6,13 +6,13 @@
 
 use bytes::Bytes;
 
-use super::held::{Contender, Entered, Held};
+use super::held::{Contender, Entered, Held, own};
 use super::key_state::wait_until;
 use super::mutex::{check_name, join};
 use super::persist::{persist, persist_read, persist_txn};
 use super::turn::{self, deleted, in_order};
 use crate::Error;
-use crate::api::{KeyValue, RangeRequest};
+use crate::api::RangeRequest;
 use crate::keys::Keys;
 use crate::session::Session;
 use crate::txn;
@@ -82,22 +82,18 @@ impl DoubleBarrier {
         let counting = self.session.until_ended(persist_read(client, &counting));
         let [waiters, last] = txn::reads(counting.await?)?;
         if usize::try_from(waiters.count).is_ok_and(|waiters| waiters >= self.count) {
-            // Nor may another attempt, which is executed late, let in the next round.
+            // An attempt that is executed late must not let in the next round.
             let last = last.kvs.first().map_or(0, |kv| kv.mod_revision);
-            let own = contender.key().clone();
+            let (key, token) = (contender.key().clone(), contender.token());
             let guards = [
                 txn::unchanged(ready.clone(), last),
-                txn::owner(own.clone(), contender.token()),
+                txn::owner(key.clone(), token),
             ];
-            let put = txn::when_else(guards, [txn::put(ready, "")], [txn::get(own)]);
+            let put = txn::when_else(guards, [txn::put(ready, "")], [txn::get(key)]);
             let put = persist_txn(&self.session, &put).await?;
-            if !put.succeeded {
-                // Another one has let in all.
-                let [own] = txn::reads(put)?;
-                let is_own = |kv: &KeyValue| kv.create_revision == contender.token();
-                if !own.kvs.first().is_some_and(is_own) {
-                    return Err(turn::gone());
-                }
+            // Another one may have let in all.
+            if !put.succeeded && own(put, &self.session, token)?.is_none() {
+                return Err(turn::gone());
             }
         } else {
             let entered = contender.token();

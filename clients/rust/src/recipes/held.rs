@@ -107,11 +107,7 @@ impl Contender {
     ) -> Result<Entered, Error> {
         if place.count > 0 {
             // Someone else may have deleted the key, and have it now.
-            let is_ours = [
-                txn::owner(key.clone(), place.token),
-                txn::leased(key.clone(), session.id()),
-            ];
-            let request = txn::when(is_ours, []);
+            let request = txn::when(is_ours(session, &key, place.token), []);
             let read = persist_read(session.client(), &request);
             if session.until_ended(read).await?.succeeded {
                 place.count += 1;
@@ -413,9 +409,8 @@ async fn put_once(
             Some(other) if other.mod_revision != changed => {
                 changed = other.mod_revision;
                 // The owner was asked to release it, before it knew that it had it.
-                if other.lease == session.id() && other.value == REVOKE && put.value.is_empty() {
-                    put.ignore_value = true;
-                }
+                let is_asked = other.lease == session.id() && other.value == REVOKE;
+                put.ignore_value = is_asked && put.value.is_empty();
             }
             None if changed != 0 => (changed, put.ignore_value) = (0, false),
             _ => return Err(holds_another_part(key)),
@@ -453,35 +448,46 @@ pub(super) async fn delete(
     session: &Session,
     key: &Bytes,
     token: i64,
-    mut changed: i64,
+    changed: i64,
 ) -> Result<(), Error> {
+    delete_if(session, key, token, changed, None).await?;
+    Ok(())
+}
+
+/// [`delete`] if a comparison is true. Returns false if it is not.
+pub(super) async fn delete_if(
+    session: &Session,
+    key: &Bytes,
+    token: i64,
+    mut changed: i64,
+    compare: Option<Compare>,
+) -> Result<bool, Error> {
     loop {
-        let guards = is_unchanged(session, key, token, changed);
+        let guards = is_unchanged(session, key, token, changed).into_iter();
+        let guards = guards.chain(compare.clone());
         let request = txn::when_else(guards, [txn::delete(key.clone())], [txn::get(key.clone())]);
         let response = persist_txn(session, &request).await?;
         if response.succeeded {
-            return Ok(());
+            return Ok(true);
         }
         match own(response, session, token)? {
-            Some(own) => changed = own.mod_revision,
-            None => return Ok(()),
+            Some(own) if own.mod_revision != changed => changed = own.mod_revision,
+            present => return Ok(present.is_none()),
         }
     }
 }
 
-/// The comparisons that are true while a key is a session's, and as it was at its last change. A
-/// session that replaces another one's key keeps its create revision.
-pub(super) fn is_unchanged(
-    session: &Session,
-    key: &Bytes,
-    token: i64,
-    changed: i64,
-) -> [Compare; 3] {
-    [
-        txn::owner(key.clone(), token),
-        txn::leased(key.clone(), session.id()),
-        txn::unchanged(key.clone(), changed),
-    ]
+/// The comparisons that are true while a key is a session's. A session that replaces another one's
+/// key keeps its create revision.
+fn is_ours(session: &Session, key: &Bytes, token: i64) -> [Compare; 2] {
+    let is_leased = txn::leased(key.clone(), session.id());
+    [txn::owner(key.clone(), token), is_leased]
+}
+
+/// The comparisons that are true while a key is a session's, and as it was at its last change.
+fn is_unchanged(session: &Session, key: &Bytes, token: i64, changed: i64) -> [Compare; 3] {
+    let [is_owned, is_leased] = is_ours(session, key, token);
+    [is_owned, is_leased, txn::unchanged(key.clone(), changed)]
 }
 
 /// The session's key that a refused transaction has read, unless it is gone or another one's.

@@ -22,13 +22,13 @@ use crate::session::{Place, Session, Watched};
 use crate::session_state::Lease;
 use crate::txn;
 
-/// How a late copy is told from a key that is held.
-enum Held {
-    /// The session's place at the key says so.
-    At(Arc<Mutex<Place>>),
-    /// Each claim of a queue's item has a mark of its own, and was made once, at this revision, or
-    /// not at all (0).
-    Once { mark: Bytes, token: i64 },
+/// The key that is no late copy.
+enum Known {
+    /// The key that the session holds at its place.
+    Place(Arc<Mutex<Place>>),
+    /// The claim of a queue's item with this mark, which no other claim has: it was made once, at
+    /// the revision `token`, or not at all (0).
+    Claim { mark: Bytes, token: i64 },
 }
 
 /// Watches a key. It does not keep the session from being dropped.
@@ -36,7 +36,7 @@ struct Late {
     client: Client,
     lease: Arc<Lease>,
     key: Bytes,
-    held: Held,
+    known: Known,
 }
 
 /// Deletes late copies of the put of a contender's key, from now until the session ends.
@@ -45,7 +45,7 @@ pub(super) fn delete_copies(session: &Session, key: &Bytes) {
     if !lock(&watched).insert(key.clone()) {
         return;
     }
-    let late = Late::new(session, key, Held::At(session.place(key)));
+    let late = Late::new(session, key, Known::Place(session.place(key)));
     session.client().spawn(async move {
         late.run().await;
         lock(&watched).remove(&late.key);
@@ -60,10 +60,10 @@ pub(super) fn delete_copies_of_claim(
     token: i64,
     done: CancellationToken,
 ) {
-    let late = Late::new(session, key, Held::Once { mark, token });
-    let run = async move { late.run().await };
-    let run = async move { done.run_until_cancelled_owned(run).await.unwrap_or(()) };
-    session.client().spawn(run);
+    let late = Late::new(session, key, Known::Claim { mark, token });
+    session.client().spawn(async move {
+        done.run_until_cancelled(late.run()).await;
+    });
 }
 
 fn lock(watched: &Watched) -> std::sync::MutexGuard<'_, HashSet<Bytes>> {
@@ -71,12 +71,12 @@ fn lock(watched: &Watched) -> std::sync::MutexGuard<'_, HashSet<Bytes>> {
 }
 
 impl Late {
-    fn new(session: &Session, key: &Bytes, held: Held) -> Self {
+    fn new(session: &Session, key: &Bytes, known: Known) -> Self {
         Self {
             client: session.client().clone(),
             lease: session.lease(),
             key: key.clone(),
-            held,
+            known,
         }
     }
 
@@ -119,8 +119,8 @@ impl Late {
         if kv.lease != self.lease.id {
             return Ok(());
         }
-        match &self.held {
-            Held::At(place) => {
+        match &self.known {
+            Known::Place(place) => {
                 // Not while a contender may have found the key, and takes it for its own. Locked
                 // until the deletion is done, or a later one could find it.
                 let place = place.lock().await;
@@ -129,7 +129,7 @@ impl Late {
                     self.delete(kv).await?;
                 }
             }
-            Held::Once { mark, token } => {
+            Known::Claim { mark, token } => {
                 if kv.value == mark && kv.create_revision != *token {
                     self.delete(kv).await?;
                 }

@@ -6,9 +6,8 @@
 
 use bytes::Bytes;
 
-use super::held::{Contender, Entered, Held, delete, is_unchanged, own};
+use super::held::{Contender, Entered, Held, delete, delete_if};
 use super::mutex::{check_name, join};
-use super::persist::persist_txn;
 use super::turn::{self, Line};
 use crate::Error;
 use crate::api::Compare;
@@ -172,24 +171,11 @@ pub(super) async fn release(
     match part {
         Part::Writer { everyone } => {
             let is_last = txn::none_newer(everyone, place.token);
-            loop {
-                let guards = is_unchanged(session, key, place.token, place.changed);
-                let guards = guards.into_iter().chain([is_last.clone()]);
-                let get = txn::get(key.clone());
-                let request = txn::when_else(guards, [txn::delete(key.clone())], [get]);
-                let response = persist_txn(session, &request).await?;
-                if response.succeeded {
-                    place.part = None;
-                    break;
-                }
-                match own(response, session, place.token)? {
-                    Some(own) if own.mod_revision != place.changed => {
-                        place.changed = own.mod_revision;
-                    }
-                    // A writer waits, and the reader deletes the key.
-                    _ => break,
-                }
+            let (token, changed) = (place.token, place.changed);
+            if delete_if(session, key, token, changed, Some(is_last)).await? {
+                place.part = None;
             }
+            // If not, a writer waits, and the reader deletes the key.
         }
         Part::Reader { writer: other } => {
             // While the reader's key exists, no writer of the session can wait, with this locked.
