@@ -73,11 +73,12 @@ final class Browser implements AutoCloseable {
     }
   }
 
-  /** The text that the page shows. */
+  /** The text that the page shows. Empty while the page is loaded: it has no body then, and before that no document. */
   String text() {
     JsonObject parameters = new JsonObject();
-    parameters.addProperty("expression", "document.body.innerText");
-    return call("Runtime.evaluate", parameters).getAsJsonObject("result").get("value").getAsString();
+    parameters.addProperty("expression", "document.body?.innerText ?? ''");
+    JsonObject answer = call("Runtime.evaluate", parameters);
+    return answer.has("error") ? "" : answer.getAsJsonObject("result").getAsJsonObject("result").get("value").getAsString();
   }
 
   void awaitText(String text) {
@@ -86,7 +87,11 @@ final class Browser implements AutoCloseable {
 
   /** Writes a picture of the page, PNG. */
   void screenshot(Path file) {
-    String data = call("Page.captureScreenshot", new JsonObject()).get("data").getAsString();
+    JsonObject answer = call("Page.captureScreenshot", new JsonObject());
+    if (answer.has("error")) {
+      throw new AssertionError("no picture: " + answer);
+    }
+    String data = answer.getAsJsonObject("result").get("data").getAsString();
     try {
       Files.write(file, Base64.getDecoder().decode(data));
     } catch (IOException error) {
@@ -94,6 +99,7 @@ final class Browser implements AutoCloseable {
     }
   }
 
+  /** The answer to a command: it has either a {@code result} or an {@code error}. */
   private JsonObject call(String method, JsonObject parameters) {
     int id = ids.incrementAndGet();
     CompletableFuture<JsonObject> answer = new CompletableFuture<>();
@@ -103,11 +109,7 @@ final class Browser implements AutoCloseable {
     request.addProperty("method", method);
     request.add("params", parameters);
     socket.sendText(request.toString(), true).join();
-    JsonObject result = answer.orTimeout(Eventually.LIMIT.toSeconds(), TimeUnit.SECONDS).join();
-    if (!result.has("result")) {
-      throw new AssertionError(method + ": " + result);
-    }
-    return result.getAsJsonObject("result");
+    return answer.orTimeout(Eventually.LIMIT.toSeconds(), TimeUnit.SECONDS).join();
   }
 
   private final class Answers implements WebSocket.Listener {
