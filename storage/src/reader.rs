@@ -44,6 +44,7 @@ use crate::mvcc::{HashKv, History, hash, history, query, txn};
 mod leases;
 pub mod pages;
 mod publish;
+pub mod rows;
 pub mod stream;
 
 /// Error of a read.
@@ -204,24 +205,28 @@ impl Reader {
     /// Answers a range request at its revision, or at the latest. The header has only the latest
     /// revision. The request must have passed `machine::validate::check_range`.
     pub fn range(&self, request: &api::RangeRequest) -> Result<api::RangeResponse, ReadError> {
-        let range = KeyRange::of(&request.key, &request.range_end);
-        let (answer, now) = match range {
-            // One seek is consistent without a frozen state.
-            KeyRange::One(_) => self.read_at(request.revision, |read, at, now| {
-                Ok((query::answer(&EngineView { read }, request, at)?, now))
-            }),
-            KeyRange::Between(..) | KeyRange::From(_) => self
-                .read_frozen(request.revision, |read, at, now| {
-                    Ok((query::answer(&EngineView { read }, request, at)?, now))
-                }),
-        }?;
-        let query::Answer { kvs, more, count } = answer;
-        Ok(api::RangeResponse {
-            header: header(now),
-            kvs,
-            more,
-            count,
+        self.read_range(request, |read, at, now| {
+            let query::Answer { kvs, more, count } =
+                query::answer(&EngineView { read }, request, at)?;
+            Ok(api::RangeResponse {
+                header: header(now),
+                kvs,
+                more,
+                count,
+            })
         })
+    }
+
+    fn read_range<T>(
+        &self,
+        request: &api::RangeRequest,
+        read: impl Fn(&dyn Read, Revision, Revision) -> Result<T, Fault>,
+    ) -> Result<T, ReadError> {
+        match KeyRange::of(&request.key, &request.range_end) {
+            // One seek is consistent without a frozen state.
+            KeyRange::One(_) => self.read_at(request.revision, read),
+            KeyRange::Between(..) | KeyRange::From(_) => self.read_frozen(request.revision, read),
+        }
     }
 
     /// Answers a transaction that only reads, as `machine::validate::is_read_only` decides.

@@ -18,7 +18,8 @@ use conclave_proto::etcdserverpb::{
 };
 use conclave_storage::Revision;
 use conclave_storage::machine::validate as rules;
-use conclave_storage::reader::{ReadError, Reader, pages};
+use conclave_storage::reader::rows::{self, EncodedRange};
+use conclave_storage::reader::{ReadError, Reader};
 use tonic::{Request, Response, Status};
 
 use super::large::{self, Reply};
@@ -66,19 +67,16 @@ async fn checked_range(
     let _reading = access.span().child("read");
     if extent::length(&request) == Length::Short {
         let durations = &access.stats().durations;
-        let mut response = access.look(|reader| timed(reader, &request, durations));
-        if let Ok(response) = &mut response {
-            access.complete(&mut response.header);
-        }
-        return response.map(Reply::Small).map_err(status::of_read);
+        let found = access.look(|reader| find(reader, &request, durations));
+        return reply_to_range(access, found.map_err(status::of_read)?);
     }
     let request = Arc::new(request);
-    let quick = answer(access, Arc::clone(&request));
-    let quick = access.quick(quick).await;
-    if let Some(response) = quick.map_err(status::of_unread)? {
-        return Ok(Reply::Small(response));
+    let (of_read, wanted) = (access.clone(), Arc::clone(&request));
+    let quick = access.quick(move |reader| find(reader, &wanted, &of_read.stats().durations));
+    if let Some(found) = quick.await.map_err(status::of_unread)? {
+        return reply_to_range(access, found);
     }
-    if pages::is_pageable(&request) {
+    if rows::is_encodable(&request) {
         return access.send_pages(request).await;
     }
     if request.count_only {
@@ -89,6 +87,38 @@ async fn checked_range(
     access.build_slowly(answer(access, request)).await
 }
 
+/// What a range found, before the header is complete.
+enum Found {
+    Encoded(EncodedRange),
+    Message(RangeResponse),
+}
+
+/// Reads a range. One in key order is encoded as it is read.
+fn find(
+    reader: &Reader,
+    request: &RangeRequest,
+    durations: &Durations,
+) -> Result<Found, ReadError> {
+    timed(durations, || match rows::is_encodable(request) {
+        true => reader.encode_range(request).map(Found::Encoded),
+        false => reader.range(request).map(Found::Message),
+    })
+}
+
+fn reply_to_range(access: &Access, found: Found) -> Result<Reply<RangeResponse>, Status> {
+    match found {
+        Found::Encoded(range) => {
+            let header = access.header(range.measured.now);
+            let frame = large::frame(range, header).map_err(status::of_unread)?;
+            Ok(Reply::Encoded(frame))
+        }
+        Found::Message(mut response) => {
+            access.complete(&mut response.header);
+            Ok(Reply::Small(response))
+        }
+    }
+}
+
 /// Returns a function that reads a range and completes the response.
 fn answer(
     access: &Access,
@@ -96,7 +126,8 @@ fn answer(
 ) -> impl Fn(&Reader) -> Result<RangeResponse, ReadError> + use<> {
     let access = access.clone();
     move |reader| {
-        let mut response = timed(reader, &request, &access.stats().durations)?;
+        let durations = &access.stats().durations;
+        let mut response = timed(durations, || reader.range(&request))?;
         access.complete(&mut response.header);
         Ok(response)
     }
@@ -201,14 +232,14 @@ async fn compact(
     Ok(response)
 }
 
-/// Reads a range, and counts how long that took unless it was stopped at the end of its budget.
-fn timed(
-    reader: &Reader,
-    request: &RangeRequest,
+/// Runs a read of a range, and counts how long it took unless it was stopped at the end of its
+/// budget.
+fn timed<T>(
     durations: &Durations,
-) -> Result<RangeResponse, ReadError> {
+    read: impl FnOnce() -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
     let begun = Stopwatch::start();
-    let answer = reader.range(request);
+    let answer = read();
     if !matches!(answer, Err(ReadError::Stopped)) {
         durations.range(answer.is_ok(), begun.elapsed());
     }

@@ -1,22 +1,28 @@
-//! Replies that are too large for one piece of work on a thread that serves others.
+//! Replies that tonic does not encode.
 //!
 //! tonic encodes a message whole, where it is sent: 300 MiB keep one of two workers for as long as
 //! an election takes. So a large reply is encoded elsewhere ([`conclave_core::long_reads`]) and
-//! comes as pieces of one message. What tonic is given in its place is an empty message, and a
-//! layer puts the body made here over tonic's ([`Replacement`]): a reply that is not large pays for
-//! one look at the response's extensions.
+//! comes as pieces of one message. A small range in key order is encoded as it is read, straight
+//! from the engine's memory ([`conclave_storage::reader::rows`]), and comes as the whole message.
+//!
+//! What tonic is given in the place of either is an empty message, and a layer puts the body made
+//! here over tonic's ([`Replacement`]): other replies pay for one look at the response's
+//! extensions.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::vec;
 
 use bytes::Bytes;
 use conclave_proto::etcdserverpb::response_op::Response as Op;
 use conclave_proto::etcdserverpb::{
     DeleteRangeResponse, LeaseLeasesResponse, LeaseTimeToLiveResponse, RangeRequest, RangeResponse,
-    TxnResponse,
+    ResponseHeader, TxnResponse,
 };
 use conclave_proto::mvccpb::KeyValue;
+use conclave_storage::reader::rows::{EncodedRange, Measured};
 use conclave_storage::reader::{ReadError, Reader};
 use http::{HeaderMap, HeaderValue};
 use hyper::body::Frame;
@@ -24,8 +30,8 @@ use prost::Message;
 use tonic::body::Body;
 use tonic::{Response, Status};
 
-use conclave_core::long_reads::pieces::{BrokenOff, Pieces};
-use conclave_core::long_reads::{BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES};
+use conclave_core::long_reads::pieces::{self, BrokenOff, Pieces};
+use conclave_core::long_reads::{BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES, Unread};
 
 use super::status;
 
@@ -34,6 +40,8 @@ use super::status;
 pub(crate) enum Reply<T> {
     /// By tonic.
     Small(T),
+    /// As it is: the buffers of one gRPC frame.
+    Encoded(Vec<Bytes>),
     /// In pieces.
     Large(Pieces),
 }
@@ -147,27 +155,14 @@ impl super::Access {
     ) -> Result<Reply<T>, Status> {
         let access = self.clone();
         let sent = self.pieces(move |reader, sending| {
-            reader.range_in_pages(&request, |range| {
-                let measured = range.measure(PIECE_BYTES, KEPT_BYTES_MAX)?;
+            reader.range_in_pages(&request, PIECE_BYTES, |range| {
+                let measured = range.measure(KEPT_BYTES_MAX)?;
                 access.confirm()?;
-                // In the order of the fields' numbers, with the key-values between them.
-                let before = RangeResponse {
-                    header: Some(access.header(measured.now)),
-                    ..RangeResponse::default()
-                };
-                let after = RangeResponse {
-                    more: measured.more,
-                    count: measured.count,
-                    ..RangeResponse::default()
-                };
-                let (before, after) = (before.encode_to_vec(), after.encode_to_vec());
+                let (before, after) = around_rows(access.header(measured.now), &measured);
                 let around = (before.len() + after.len()) as u64;
                 sending.begin(around + measured.size_bytes)?;
                 sending.send(before.into())?;
-                for page in measured.kept {
-                    sending.send(page)?;
-                }
-                while let Some(page) = range.next_page(PIECE_BYTES)? {
+                while let Some(page) = range.next_page()? {
                     sending.send(page)?;
                 }
                 sending.send(after.into())
@@ -177,20 +172,45 @@ impl super::Access {
     }
 }
 
-/// Makes the response of a unary call whose reply may be large.
+/// Encodes the fields of a range's reply before and after the key-values, whose field has the
+/// second number.
+fn around_rows(header: ResponseHeader, measured: &Measured) -> (Vec<u8>, Vec<u8>) {
+    let before = RangeResponse {
+        header: Some(header),
+        ..RangeResponse::default()
+    };
+    let after = RangeResponse {
+        more: measured.more,
+        count: measured.count,
+        ..RangeResponse::default()
+    };
+    (before.encode_to_vec(), after.encode_to_vec())
+}
+
+/// Makes a gRPC frame of a range that is encoded.
+pub(crate) fn frame(range: EncodedRange, header: ResponseHeader) -> Result<Vec<Bytes>, Unread> {
+    let (before, after) = around_rows(header, &range.measured);
+    let around = (before.len() + after.len()) as u64;
+    let start = pieces::frame_header(around + range.measured.size_bytes)?;
+    Ok(range.between(&[&start, &before[..]].concat(), &after))
+}
+
+/// Makes the response of a unary call whose reply tonic may not have to encode.
 pub(crate) fn reply<T: Default>(result: Result<Reply<T>, Status>) -> Result<Response<T>, Status> {
-    match result? {
-        Reply::Small(message) => Ok(Response::new(message)),
-        Reply::Large(pieces) => {
-            let mut response = Response::new(T::default());
-            let body = Body::new(LargeBody {
-                pieces,
-                done: false,
-            });
-            response.extensions_mut().insert(Replacement::new(body));
-            Ok(response)
-        }
-    }
+    let body = match result? {
+        Reply::Small(message) => return Ok(Response::new(message)),
+        Reply::Encoded(buffers) => Body::new(EncodedBody {
+            buffers: buffers.into_iter(),
+            done: false,
+        }),
+        Reply::Large(pieces) => Body::new(LargeBody {
+            pieces,
+            done: false,
+        }),
+    };
+    let mut response = Response::new(T::default());
+    response.extensions_mut().insert(Replacement::new(body));
+    Ok(response)
 }
 
 /// Body to send in place of tonic's. Extensions must be cloneable, so the body is shared; only the
@@ -218,6 +238,40 @@ impl Replacement {
     }
 }
 
+/// The trailers of a call that succeeded.
+fn trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+    trailers
+}
+
+/// The buffers of one message, and gRPC's trailers.
+struct EncodedBody {
+    buffers: vec::IntoIter<Bytes>,
+    done: bool,
+}
+
+impl hyper::body::Body for EncodedBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        if let Some(buffer) = this.buffers.next() {
+            return Poll::Ready(Some(Ok(Frame::data(buffer))));
+        }
+        let done = std::mem::replace(&mut this.done, true);
+        Poll::Ready((!done).then(|| Ok(Frame::trailers(trailers()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.done
+    }
+}
+
 /// The pieces of one message, and gRPC's trailers.
 struct LargeBody {
     pieces: Pieces,
@@ -242,11 +296,7 @@ impl hyper::body::Body for LargeBody {
         }
         this.done = true;
         Poll::Ready(Some(match next {
-            Some(Ok(_)) | None => {
-                let mut trailers = HeaderMap::with_capacity(1);
-                trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
-                Ok(Frame::trailers(trailers))
-            }
+            Some(Ok(_)) | None => Ok(Frame::trailers(trailers())),
             // A message that is not whole has no status of its own. The reset tells the client:
             // RESOURCE_EXHAUSTED and INTERNAL in gRPC's words.
             Some(Err(BrokenOff::Stalled)) => Err(h2::Reason::ENHANCE_YOUR_CALM.into()),

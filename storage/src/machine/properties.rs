@@ -11,6 +11,7 @@ use conclave_proto::etcdserverpb::request_op::Request;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use super::model::{self, Model};
 use super::script::{Stage, payload};
@@ -20,7 +21,7 @@ use crate::engine::{Direction, Read};
 use crate::ids::{Index, LeaseId, Revision, Term};
 use crate::layout;
 use crate::mvcc::record::logical_size;
-use crate::reader::{ReadError, pages};
+use crate::reader::{ReadError, rows};
 
 mod generate;
 
@@ -124,6 +125,42 @@ impl Pair {
         assert_eq!(self.stage.reader.range(request), expected);
         self.check_stream(request, &expected);
         self.check_pages(request, &expected);
+        self.check_encoded(request, &expected);
+    }
+
+    /// The encoded range, with the other fields around it, is the bytes of the response.
+    fn check_encoded(
+        &self,
+        request: &api::RangeRequest,
+        expected: &Result<api::RangeResponse, ReadError>,
+    ) {
+        if !rows::is_encodable(request) {
+            return;
+        }
+        let (range, expected) = match (self.stage.reader.encode_range(request), expected) {
+            (Ok(range), Ok(expected)) => (range, expected),
+            (range, expected) => {
+                assert_eq!(range.err().as_ref(), expected.as_ref().err());
+                return;
+            }
+        };
+        let before = api::RangeResponse {
+            header: crate::mvcc::query::header(range.measured.now),
+            ..api::RangeResponse::default()
+        };
+        let after = api::RangeResponse {
+            more: range.measured.more,
+            count: range.measured.count,
+            ..api::RangeResponse::default()
+        };
+        let around = before.encoded_len() + after.encoded_len();
+        let size_bytes = around as u64 + range.measured.size_bytes;
+        let bytes = range.between(&before.encode_to_vec(), &after.encode_to_vec());
+        assert_eq!(
+            size_bytes,
+            bytes.iter().map(Bytes::len).sum::<usize>() as u64
+        );
+        assert_eq!(bytes.concat(), expected.encode_to_vec());
     }
 
     /// Pages, put together again, are the bytes of the response.
@@ -132,14 +169,17 @@ impl Pair {
         request: &api::RangeRequest,
         expected: &Result<api::RangeResponse, ReadError>,
     ) {
-        if !pages::is_pageable(request) {
+        if !rows::is_encodable(request) {
             return;
         }
         for kept_bytes_max in [0, 40, u64::MAX] {
-            let read = self.stage.reader.range_in_pages(request, |range| {
-                let measured = range.measure(30, kept_bytes_max)?;
-                let mut bytes = measured.kept.concat();
-                while let Some(page) = range.next_page(30)? {
+            let read = self.stage.reader.range_in_pages(request, 30, |range| {
+                let measured = range.measure(kept_bytes_max)?;
+                let mut bytes = Vec::new();
+                while let Some(page) = range.next_page()? {
+                    // Only the last page may be shorter.
+                    assert_eq!(bytes.len() % 30, 0);
+                    assert!(page.len() <= 30);
                     bytes.extend_from_slice(&page);
                 }
                 Ok((measured, bytes))
@@ -162,7 +202,7 @@ impl Pair {
                 ..api::RangeResponse::default()
             };
             assert_eq!(measured.size_bytes, bytes.len() as u64);
-            assert_eq!(bytes, prost::Message::encode_to_vec(&kvs));
+            assert_eq!(bytes, kvs.encode_to_vec());
         }
     }
 

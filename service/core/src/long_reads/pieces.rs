@@ -60,6 +60,14 @@ struct State {
 /// Receives the start of the reply, or the reason why it does not start.
 pub(super) type Begun = oneshot::Receiver<Result<(), Unread>>;
 
+/// Returns what precedes a gRPC message of this length: the uncompressed flag, and the length.
+/// Fails if a gRPC message cannot be that long.
+pub fn frame_header(size_bytes: u64) -> Result<[u8; 5], Unread> {
+    let length = u32::try_from(size_bytes).map_err(|_| Unread::TooLarge(size_bytes))?;
+    let [a, b, c, d] = length.to_be_bytes();
+    Ok([0, a, b, c, d])
+}
+
 /// Creates both ends of a reply.
 pub(super) fn channel(
     turns: Arc<Turns>,
@@ -84,17 +92,15 @@ pub(super) fn channel(
 impl Sending {
     /// Begins a message of this length. Fails if a gRPC message cannot be that long.
     pub fn begin(&mut self, size_bytes: u64) -> Result<(), ReadError> {
-        let length = match u32::try_from(size_bytes) {
-            Ok(length) => length,
-            Err(_) => {
-                self.answer(Err(Unread::TooLarge(size_bytes)));
+        let frame = match frame_header(size_bytes) {
+            Ok(frame) => frame,
+            Err(too_large) => {
+                self.answer(Err(too_large));
                 return Err(ReadError::Stopped);
             }
         };
         self.answer(Ok(()));
-        // gRPC frame header: the uncompressed flag, and the length.
-        let frame = [&[0], &length.to_be_bytes()[..]].concat();
-        self.send(frame.into())
+        self.send(Bytes::copy_from_slice(&frame))
     }
 
     /// Sends a piece once the previous piece has been taken.
