@@ -1,10 +1,12 @@
 //! The workloads: each file has one kind of request, how it is made and how its answer is checked.
 //! An answer with unexpected content is counted as an error.
 
+pub(crate) mod count;
 pub(crate) mod get;
 pub(crate) mod grant;
 pub(crate) mod keep_alive;
 pub(crate) mod login;
+pub(crate) mod page;
 pub(crate) mod put;
 pub(crate) mod range;
 pub(crate) mod txn;

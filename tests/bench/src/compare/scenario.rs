@@ -18,8 +18,10 @@ use crate::processes;
 use crate::report;
 use crate::stats::Measured;
 use crate::wire::Failure;
+use crate::workload::count::Count;
 use crate::workload::get::Get;
 use crate::workload::keep_alive::KeepAlive;
+use crate::workload::page::Page;
 use crate::workload::put::Put;
 use crate::workload::range::Range;
 use crate::workload::txn::Txn;
@@ -29,7 +31,10 @@ use crate::workload::watch::{Streams, WatchRun};
 const SETTLE: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const WATCHERS: u64 = 1000;
+/// Clients of scenarios with large answers.
+const FEW_CLIENTS: usize = 8;
 const RANGE_LENGTH: u64 = 100;
+const LONG_RANGE_LENGTH: u64 = 10_000;
 /// Low enough for any server on a modest disk to keep up, so that the comparison is about latency.
 const OPEN_RATE: f64 = 500.0;
 const WATCH_RATE: f64 = 100.0;
@@ -51,6 +56,12 @@ pub(crate) enum Scenario {
     GetSerializable,
     /// Linearizable ranges.
     Range,
+    /// Ranges of many keys, which are sent in pieces.
+    RangeLong,
+    /// Counts of all keys.
+    Count,
+    /// All keys in pages at one revision.
+    Page,
     /// Compare-and-swaps, each client on its own key.
     Txn,
     /// Puts to existing keys, at a fixed rate.
@@ -68,13 +79,16 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Scenario; 13] = [
+    pub(crate) const ALL: [Scenario; 16] = [
         Scenario::Put,
         Scenario::GetAfterPut,
         Scenario::Get,
         Scenario::GetOfLeader,
         Scenario::GetSerializable,
         Scenario::Range,
+        Scenario::RangeLong,
+        Scenario::Count,
+        Scenario::Page,
         Scenario::Txn,
         Scenario::PutOpen,
         Scenario::WatchFanout,
@@ -91,7 +105,13 @@ impl Scenario {
     fn wants_fresh_process(self) -> bool {
         matches!(
             self,
-            Scenario::Get | Scenario::GetOfLeader | Scenario::GetSerializable | Scenario::Range
+            Scenario::Get
+                | Scenario::GetOfLeader
+                | Scenario::GetSerializable
+                | Scenario::Range
+                | Scenario::RangeLong
+                | Scenario::Count
+                | Scenario::Page
         )
     }
 
@@ -104,6 +124,9 @@ impl Scenario {
             | Scenario::GetOfLeader
             | Scenario::GetSerializable => (300_000, 30_000),
             Scenario::Range => (5_000, 500),
+            Scenario::RangeLong => (200, 50),
+            Scenario::Count => (100, 50),
+            Scenario::Page => (5_000, 500),
             Scenario::Txn => (100_000, 10_000),
             Scenario::PutOpen => (10_000, 1_500),
             Scenario::WatchFanout | Scenario::WatchFanoutStreams => (300, 100),
@@ -224,6 +247,9 @@ impl Contender {
                 };
                 drive(Arc::new(range), &load)
             }
+            Scenario::RangeLong | Scenario::Count | Scenario::Page => {
+                large(scenario, any_key()?, &of_few(load))
+            }
             Scenario::Txn => txn(&load, bench),
             Scenario::PutOpen => {
                 let put = Put {
@@ -322,6 +348,39 @@ pub(crate) fn restart_only(
     let mut contender = Contender::new(server);
     contender.restart(count, bench)?;
     Ok(contender)
+}
+
+/// Runs a scenario whose answers are large, or that looks at all keys.
+fn large(scenario: Scenario, keys: Keys, load: &Load) -> Result<Measured, Failure> {
+    match scenario {
+        Scenario::Count => drive(Arc::new(Count { keys }), load),
+        Scenario::Page => {
+            let length = RANGE_LENGTH;
+            drive(Arc::new(Page { keys, length }), load)
+        }
+        _ => {
+            let range = Range {
+                keys,
+                length: LONG_RANGE_LENGTH,
+                serializable: false,
+            };
+            drive(Arc::new(range), load)
+        }
+    }
+}
+
+/// The same load by few clients: of large answers a thousand would wait for each other.
+fn of_few(load: Load) -> Load {
+    let clients = load.plan.clients.min(FEW_CLIENTS);
+    Load {
+        connections: load.connections.min(clients),
+        threads: load.threads.min(clients),
+        plan: Plan {
+            clients,
+            ..load.plan
+        },
+        ..load
+    }
 }
 
 fn keys(bench: &BenchArgs, space: u64, order: Order) -> Result<Keys, Failure> {

@@ -126,10 +126,16 @@ fn mebibytes(bytes: u64) -> f64 {
 
 /// All figures, in the order shown.
 fn figures() -> Vec<Figure> {
-    [of_puts(), of_reads(), at_a_rate(), of_restarts()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        of_puts(),
+        of_gets(),
+        of_ranges(),
+        at_a_rate(),
+        of_restarts(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn cpu(scenario: Scenario) -> Reading {
@@ -162,7 +168,7 @@ fn of_puts() -> Vec<Figure> {
             "put: server CPU per 1,000",
             "ms",
             cpu(Put),
-            Some(RatioAtMost(0.5)),
+            Some(RatioAtMost(0.4)),
         ),
         ("put: throughput", "/s", rate(Put), Some(RatioAtLeast(1.5))),
         ("put: latency p50", "ms", p50(Put), None),
@@ -190,8 +196,8 @@ fn of_puts() -> Vec<Figure> {
     ]
 }
 
-/// Figures of gets, ranges and transactions.
-fn of_reads() -> Vec<Figure> {
+/// Figures of gets.
+fn of_gets() -> Vec<Figure> {
     use Scenario::*;
     use Target::*;
     let of_all_to_leader: Reading = Box::new(|contender| {
@@ -203,7 +209,7 @@ fn of_reads() -> Vec<Figure> {
             "get: server CPU per 1,000",
             "ms",
             cpu(Get),
-            Some(RatioAtMost(0.5)),
+            Some(RatioAtMost(0.33)),
         ),
         ("get: throughput", "/s", rate(Get), None),
         ("get: latency p99", "ms", p99(Get), None),
@@ -236,7 +242,7 @@ fn of_reads() -> Vec<Figure> {
             "get serializable: server CPU per 1,000",
             "ms",
             cpu(GetSerializable),
-            None,
+            Some(RatioAtMost(0.33)),
         ),
         (
             "get serializable: throughput",
@@ -244,8 +250,48 @@ fn of_reads() -> Vec<Figure> {
             rate(GetSerializable),
             None,
         ),
-        ("range of 100: server CPU per 1,000", "ms", cpu(Range), None),
+    ]
+}
+
+/// Figures of ranges, counts and transactions.
+fn of_ranges() -> Vec<Figure> {
+    use Scenario::*;
+    use Target::*;
+    vec![
+        (
+            "range of 100: server CPU per 1,000",
+            "ms",
+            cpu(Range),
+            Some(RatioAtMost(0.35)),
+        ),
         ("range of 100: throughput", "/s", rate(Range), None),
+        (
+            "range of 10,000: server CPU per 1,000",
+            "ms",
+            cpu(RangeLong),
+            Some(RatioAtMost(0.4)),
+        ),
+        ("range of 10,000: throughput", "/s", rate(RangeLong), None),
+        (
+            "after the long ranges: peak RSS",
+            "MiB",
+            server(RangeLong, |used| mebibytes(used.peak_rss_bytes)),
+            None,
+        ),
+        ("count of all: server CPU per 1,000", "ms", cpu(Count), None),
+        ("count of all: throughput", "/s", rate(Count), None),
+        (
+            "page of 100, with the count: server CPU per 1,000",
+            "ms",
+            cpu(Page),
+            None,
+        ),
+        (
+            "page of 100, with the count: throughput",
+            "/s",
+            rate(Page),
+            None,
+        ),
         ("txn: server CPU per 1,000", "ms", cpu(Txn), None),
         ("txn: throughput", "/s", rate(Txn), None),
     ]
@@ -257,7 +303,12 @@ fn at_a_rate() -> Vec<Figure> {
     use Target::*;
     let last = measured(WatchFanout, |measured| measured.second_latency_us.p50 / 1e3);
     vec![
-        ("put, 500/s: server CPU per 1,000", "ms", cpu(PutOpen), None),
+        (
+            "put, 500/s: server CPU per 1,000",
+            "ms",
+            cpu(PutOpen),
+            Some(RatioAtMost(0.4)),
+        ),
         ("put, 500/s: latency p50", "ms", p50(PutOpen), None),
         ("put, 500/s: latency p99", "ms", p99(PutOpen), None),
         (
