@@ -34,11 +34,7 @@ const SERVING: NotifyState<'static> = NotifyState::Status("serving");
 /// false if the member stops before that.
 pub async fn report_start(server: &Server) -> bool {
     let waiting = async {
-        let extension = u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX);
-        let states = [
-            NotifyState::Status("waiting for a leader"),
-            NotifyState::ExtendTimeoutUsec(extension),
-        ];
+        let states = [NotifyState::Status("waiting for a leader"), more_time()];
         let mut stalls = Stalls::new(server.handle().clone());
         // Two looks must be apart: an owner that is busy for a moment is no owner that hangs.
         let mut hung = None;
@@ -58,6 +54,16 @@ pub async fn report_start(server: &Server) -> bool {
         notify(&[SERVING, NotifyState::Ready]);
     }
     is_ready
+}
+
+/// Asks for more time to start, for work that takes long and advances. A member that already serves
+/// may call it, too.
+pub(crate) fn report_progress() {
+    notify(&[more_time()]);
+}
+
+fn more_time() -> NotifyState<'static> {
+    NotifyState::ExtendTimeoutUsec(u32::try_from(EXTENSION.as_micros()).unwrap_or(u32::MAX))
 }
 
 /// Tells the manager's watchdog, if there is one, that the member lives, for as long as its owners

@@ -2,7 +2,7 @@
 //! the same bytes; change both together and, after the first release, [`FORMAT_VERSION`] too.
 //!
 //! Integers in keys are big-endian, so that byte order is numeric order. User keys are arbitrary
-//! bytes and are followed by a revision in the `kv` space, so they are escaped there: see
+//! bytes. In [`OLD`] they are followed by a revision, so they are escaped there: see
 //! [`escape_key`].
 
 use std::borrow::Cow;
@@ -19,7 +19,9 @@ pub use removal::{forget_removal, is_removal_recorded, record_removal};
 pub use version::{check_or_create_version, refuse_etcds};
 
 /// Version of everything below, kept in the file `VERSION` beside the two stores.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// The oldest format that this program reads. It converts it: see [`crate::convert`].
+pub const OLDEST_FORMAT: u32 = 1;
 
 /// The spaces of the log store.
 pub const LOG_SPACES: &[Space] = &[LOG_ENTRIES, LOG_META];
@@ -47,53 +49,67 @@ pub(crate) const LOG_COMPACTED: &[u8] = b"compacted";
 pub(crate) const LOG_IDENTITY: &[u8] = b"identity";
 
 /// The spaces of the state store.
-pub const STATE_SPACES: &[Space] = &[KV, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META];
-/// Escaped user key, inverted main revision (8) -> the version that the key has from that revision
-/// on.
-pub const KV: Space = Space {
+pub const STATE_SPACES: &[Space] = &[
+    HEAD, KEY, OLD, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META,
+];
+/// User key -> revision (8), version: the latest version of each key that exists.
+pub const HEAD: Space = Space {
     position: 0,
+    name: "head",
+    suffix_len: None,
+};
+/// User key -> nothing: the keys in `HEAD`, to be counted without reading their values.
+pub(crate) const KEY: Space = Space {
+    position: 1,
+    name: "key",
+    suffix_len: None,
+};
+/// Escaped user key, inverted main revision (8) -> a version that a later one has superseded, or a
+/// tombstone. The name is that of format 1, which had all versions here: a space cannot be renamed.
+pub const OLD: Space = Space {
+    position: 2,
     name: "kv",
     suffix_len: Some(8),
 };
 /// Main revision (8), sub revision (4) -> kind (1), user key: a change of that revision.
 pub(crate) const REV: Space = Space {
-    position: 1,
+    position: 3,
     name: "rev",
     suffix_len: None,
 };
 /// Lease id (8) -> `LeaseRecord`.
 pub(crate) const LEASE: Space = Space {
-    position: 2,
+    position: 4,
     name: "lease",
     suffix_len: None,
 };
 /// Lease id (8), user key -> nothing: the keys attached to a lease.
 pub(crate) const LEASE_KEY: Space = Space {
-    position: 3,
+    position: 5,
     name: "lease_key",
     suffix_len: None,
 };
 /// Users, roles and the settings of authentication: see [`auth_key`].
 pub(crate) const AUTH: Space = Space {
-    position: 4,
+    position: 6,
     name: "auth",
     suffix_len: None,
 };
 /// Member id (8) -> `Member`.
 pub(crate) const MEMBER: Space = Space {
-    position: 5,
+    position: 7,
     name: "member",
     suffix_len: None,
 };
 /// Alarm type (4), member id (8) -> nothing.
 pub const ALARM: Space = Space {
-    position: 6,
+    position: 8,
     name: "alarm",
     suffix_len: None,
 };
 /// Applied index, revisions, sizes, cluster id, by name.
 pub(crate) const META: Space = Space {
-    position: 7,
+    position: 9,
     name: "meta",
     suffix_len: None,
 };
@@ -146,17 +162,17 @@ pub(crate) fn lease_key(id: LeaseId) -> [u8; 8] {
     id.0.to_be_bytes()
 }
 
-/// The key in `KV` of `key` as written at `revision`. Later revisions of a key sort first, so the
-/// first row at or after `kv_key(k, r)` with the same prefix is the version of `k` at revision `r`.
-pub(crate) fn kv_key(key: &[u8], revision: Revision) -> Vec<u8> {
+/// The key in `OLD` of `key` as written at `revision`. Later revisions of a key sort first, so the
+/// first row at or after `old_key(k, r)` with the same prefix is the newest that is not after `r`.
+pub(crate) fn old_key(key: &[u8], revision: Revision) -> Vec<u8> {
     let mut out = Vec::with_capacity(key.len() + 10);
     escape_key(key, &mut out);
     out.extend_from_slice(&(!(revision.0 as u64)).to_be_bytes());
     out
 }
 
-/// Splits a key in `KV` into the escaped user key, with its end mark, and the revision.
-pub(crate) fn split_kv_key(row: &[u8]) -> Option<(&[u8], Revision)> {
+/// Splits a key in `OLD` into the escaped user key, with its end mark, and the revision.
+pub(crate) fn split_old_key(row: &[u8]) -> Option<(&[u8], Revision)> {
     let (escaped, suffix) = row.split_last_chunk::<8>()?;
     Some((escaped, Revision(!u64::from_be_bytes(*suffix) as i64)))
 }
@@ -243,12 +259,21 @@ pub(crate) const META_APPLIED: &[u8] = b"applied";
 /// In `META`: progress of the removal of compacted history: the last compact revision whose removal
 /// ended (8), and the row of `REV` where the running removal continues (12; zeros when none runs).
 pub(crate) const META_COMPACTION: &[u8] = b"compaction";
+/// In `META`: the format of the state (4), and while an older one is converted the row of `OLD`
+/// where the conversion continues.
+pub(crate) const META_FORMAT: &[u8] = b"format";
 /// In `META`: the id of the cluster (8). Absent until the store is bootstrapped.
 pub(crate) const META_CLUSTER: &[u8] = b"cluster";
 
 /// Logical size of a store without a key: about the size of its files, and what etcd reports for an
 /// empty store. It is not 0 because clients divide by the size.
 pub const EMPTY_STORE_BYTES: u64 = 24 << 10;
+
+/// The revision in the record [`META_APPLIED`], which `machine::State` encodes.
+pub(crate) fn revision_of_applied(record: &[u8]) -> Option<Revision> {
+    let revision = record.get(16..)?.first_chunk::<8>()?;
+    Some(Revision(i64::from_be_bytes(*revision)))
+}
 
 /// Logical size of a retained version beyond its key and its value: about the overhead of its two
 /// rows on disk.

@@ -21,7 +21,7 @@
 //! snapshot
 //! machine
 //! reader
-//! auth, membership
+//! auth, convert, membership
 //! log, mvcc
 //! layout, state_dir
 //! engine, files
@@ -29,6 +29,7 @@
 //! ```
 
 pub mod auth;
+pub mod convert;
 pub mod engine;
 pub mod fault;
 pub mod files;

@@ -178,7 +178,7 @@ impl Machine {
             alarms,
             auth,
             compaction,
-            pending: Pending::default(),
+            pending: Pending::new(state.revision),
             effects: Effects::default(),
             dirty: false,
             lease_permits: LeasePermits::default(),
@@ -340,7 +340,7 @@ impl Machine {
         if !self.dirty {
             return Ok(Effects::default());
         }
-        let mut batch = self.pending.take();
+        let mut batch = self.pending.take(self.state.revision);
         batch.put(layout::META, layout::META_APPLIED, self.state.encode());
         self.engine.write(batch, Durability::Eventual)?;
         self.dirty = false;
@@ -359,7 +359,9 @@ impl Machine {
             return Ok(false);
         }
         let rows = self.limits.compaction_rows.max(1);
-        let step = compact::step(&*self.engine, self.compaction, self.state.compacted, rows)?;
+        let read = self.engine.lookups();
+        let step = compact::step(&*read, self.compaction, self.state.compacted, rows)?;
+        drop(read);
         self.state.size -= step.freed;
         self.compaction = step.progress;
         let mut batch = step.batch;

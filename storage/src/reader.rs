@@ -38,7 +38,7 @@ use crate::layout;
 use crate::membership::Membership;
 use crate::mvcc::query::header;
 use crate::mvcc::range::KeyRange;
-use crate::mvcc::view::{EngineView, find_row};
+use crate::mvcc::view::{EngineView, View};
 use crate::mvcc::{HashKv, History, hash, history, query, txn};
 
 mod leases;
@@ -207,7 +207,7 @@ impl Reader {
     pub fn range(&self, request: &api::RangeRequest) -> Result<api::RangeResponse, ReadError> {
         self.read_range(request, |read, at, now| {
             let query::Answer { kvs, more, count } =
-                query::answer(&EngineView { read }, request, at)?;
+                query::answer(&EngineView::new(read), request, at)?;
             Ok(api::RangeResponse {
                 header: header(now),
                 kvs,
@@ -223,7 +223,7 @@ impl Reader {
         read: impl Fn(&dyn Read, Revision, Revision) -> Result<T, Fault>,
     ) -> Result<T, ReadError> {
         match KeyRange::of(&request.key, &request.range_end) {
-            // One seek is consistent without a frozen state.
+            // A lookup is consistent without a frozen state.
             KeyRange::One(_) => self.read_at(request.revision, read),
             KeyRange::Between(..) | KeyRange::From(_) => self.read_frozen(request.revision, read),
         }
@@ -234,7 +234,7 @@ impl Reader {
         self.read_frozen(0, |read, at, _| {
             // Loaded after the state was frozen: the second rule of the module.
             let compacted = self.compacted();
-            txn::read_only(&EngineView { read }, request, at, compacted)
+            txn::read_only(&EngineView::new(read), request, at, compacted)
         })?
         .map_err(ReadError::Rejected)
     }
@@ -267,9 +267,11 @@ impl Reader {
     /// # Errors
     /// `Compacted` or `FutureRev` if the revision cannot be read.
     pub fn key_at(&self, key: &[u8], revision: Revision) -> Result<Option<KeyValue>, ReadError> {
-        let version = self.read_at(revision.0, |read, at, _| find_row(read, key, at))?;
-        let version = version.filter(|version| version.head.is_put());
-        Ok(version.map(|version| version.key_value(Bytes::copy_from_slice(key))))
+        let key = Bytes::copy_from_slice(key);
+        let version = self.read_at(revision.0, |read, at, _| {
+            EngineView::new(read).find(&key, at)
+        })?;
+        Ok(version.map(|version| version.key_value(key)))
     }
 
     /// Hashes the history up to `revision`, or all of it (0). Reads the whole history.

@@ -112,7 +112,8 @@ impl RocksEngine {
         if tail == Wal::TornTail {
             tracing::warn!(dir = %dir.display(), "dropping a torn record at the end of the log");
         }
-        let cache = Cache::new_lru_cache(options.cache_bytes);
+        // Without a lock on each lookup. The size of an entry is found out by the cache itself.
+        let cache = Cache::new_hyper_clock_cache(options.cache_bytes, 0);
         let families = spaces
             .iter()
             .map(|space| ColumnFamilyDescriptor::new(space.name, options.family(space, &cache)));

@@ -1,7 +1,7 @@
 //! Reads: the newest state ([`RocksEngine`]), a frozen one ([`RocksSnapshot`]), many lookups in a
 //! row ([`RocksLookups`]), and scans.
 //!
-//! [`Read::first_in_prefix`] is the hot path: every put does one lookup by prefix.
+//! [`Read::get`] is the hot path: every get and every put looks up the latest version of a key.
 
 use std::cell::RefCell;
 
@@ -163,10 +163,11 @@ impl<'a> RocksScan<'a> {
     }
 }
 
-impl Scan for RocksScan<'_> {
-    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, Fault> {
+impl RocksScan<'_> {
+    /// Moves to the next pair. False at the end.
+    fn step(&mut self) -> Result<bool, Fault> {
         if self.empty {
-            return Ok(None);
+            return Ok(false);
         }
         if !std::mem::replace(&mut self.fresh, false) {
             match self.direction {
@@ -174,12 +175,31 @@ impl Scan for RocksScan<'_> {
                 Direction::Backward => self.iterator.prev(),
             }
         }
-        if !self.iterator.valid() {
+        let valid = self.iterator.valid();
+        if !valid {
             self.iterator
                 .status()
                 .map_err(|e| self.engine.fault("read", &e))?;
         }
-        Ok(self.iterator.item())
+        Ok(valid)
+    }
+}
+
+impl Scan for RocksScan<'_> {
+    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, Fault> {
+        match self.step()? {
+            true => Ok(self.iterator.item()),
+            false => Ok(None),
+        }
+    }
+
+    fn skip(&mut self, pairs: usize) -> Result<usize, Fault> {
+        let mut skipped = 0;
+        // Neither key nor value is looked at.
+        while skipped < pairs && self.step()? {
+            skipped += 1;
+        }
+        Ok(skipped)
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), Fault> {

@@ -57,6 +57,9 @@ impl Read for Metered<'_> {
     }
 }
 
+/// Rows that are passed over between two looks at the meter.
+const SKIPPED_AT_ONCE: usize = 64;
+
 struct MeteredScan<'a> {
     scan: Box<dyn Scan + 'a>,
     meter: &'a dyn Meter,
@@ -70,5 +73,19 @@ impl Scan for MeteredScan<'_> {
 
     fn seek(&mut self, key: &[u8]) -> Result<(), Fault> {
         self.scan.seek(key)
+    }
+
+    fn skip(&mut self, pairs: usize) -> Result<usize, Fault> {
+        let mut skipped = 0;
+        while skipped < pairs {
+            let step = SKIPPED_AT_ONCE.min(pairs - skipped);
+            let passed = self.scan.skip(step)?;
+            skipped += passed;
+            let goes_on = (0..passed).all(|_| self.meter.row(0));
+            if passed < step || !goes_on {
+                break;
+            }
+        }
+        Ok(skipped)
     }
 }

@@ -1,13 +1,16 @@
-//! The `VERSION` file: one line, `conclave format 1`, in the member's folder beside its two stores.
+//! The `VERSION` file: one line, `conclave format 2`, in the member's folder beside its two stores.
 //!
 //! It is checked before either store is opened, because opening may already rewrite files. A folder
 //! with stores and no `VERSION` is not a new one: files were removed, or only some were copied.
+//!
+//! The file of an older format that this program converts ([`crate::convert`]) gets today's number
+//! *before* the conversion: an older program must not open a folder that is half converted.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::FORMAT_VERSION;
+use super::{FORMAT_VERSION, OLDEST_FORMAT};
 use crate::fault::Fault;
 use crate::files;
 
@@ -16,7 +19,8 @@ const WORDS: &str = "conclave format ";
 /// Longer than any version that this program writes.
 const BYTES_MAX: usize = 64;
 
-/// Checks that `member_dir` has this format version, or creates it when it is absent.
+/// Checks that `member_dir` has this format version or one that is converted, or creates it when it
+/// is absent.
 ///
 /// # Errors
 /// [`Fault::Version`] for another version, [`Fault::Foreign`] for etcd's data, [`Fault::Damaged`]
@@ -25,7 +29,7 @@ const BYTES_MAX: usize = 64;
 pub fn check_or_create_version(member_dir: &Path) -> Result<(), Fault> {
     let file = member_dir.join(FILE);
     match fs::read(&file) {
-        Ok(contents) => check(member_dir, &contents),
+        Ok(contents) => check(member_dir, &file, &contents),
         Err(e) if e.kind() == io::ErrorKind::NotFound => create(member_dir, &file),
         Err(e) => Err(Fault::io("read", &file, &e)),
     }
@@ -50,7 +54,7 @@ pub fn refuse_etcds(dir: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-fn check(member_dir: &Path, contents: &[u8]) -> Result<(), Fault> {
+fn check(member_dir: &Path, file: &Path, contents: &[u8]) -> Result<(), Fault> {
     let found = parse(contents).ok_or_else(|| {
         let start = String::from_utf8_lossy(&contents[..contents.len().min(BYTES_MAX)]);
         let start = start.escape_debug();
@@ -59,6 +63,9 @@ fn check(member_dir: &Path, contents: &[u8]) -> Result<(), Fault> {
     })?;
     if found == FORMAT_VERSION {
         return Ok(());
+    }
+    if (OLDEST_FORMAT..FORMAT_VERSION).contains(&found) {
+        return write(file);
     }
     let advice = if found > FORMAT_VERSION {
         "start the newer program that wrote it"
@@ -98,8 +105,12 @@ fn create(member_dir: &Path, file: &Path) -> Result<(), Fault> {
             return Err(Fault::damaged(member_dir, detail));
         }
     }
-    files::write_whole(file, format!("{WORDS}{FORMAT_VERSION}\n").as_bytes())?;
+    write(file)?;
     files::sync_parent(member_dir)
+}
+
+fn write(file: &Path) -> Result<(), Fault> {
+    files::write_whole(file, format!("{WORDS}{FORMAT_VERSION}\n").as_bytes())
 }
 
 #[cfg(test)]
@@ -113,7 +124,7 @@ mod tests {
         check_or_create_version(&member).unwrap();
         assert_eq!(
             fs::read_to_string(member.join(FILE)).unwrap(),
-            "conclave format 1\n"
+            "conclave format 2\n"
         );
         fs::create_dir(member.join("log")).unwrap();
         check_or_create_version(&member).unwrap();
@@ -131,6 +142,15 @@ mod tests {
         // A folder of that name alone may be a place for our own log.
         fs::remove_file(&log).unwrap();
         check_or_create_version(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn an_older_format_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE);
+        fs::write(&file, "conclave format 1\n").unwrap();
+        check_or_create_version(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(file).unwrap(), "conclave format 2\n");
     }
 
     #[test]

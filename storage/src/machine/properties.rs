@@ -19,9 +19,9 @@ use super::{Change, Changes, Outcome};
 use crate::engine::memory::MemoryEngine;
 use crate::engine::{Direction, Read};
 use crate::ids::{Index, LeaseId, Revision, Term};
-use crate::layout;
 use crate::mvcc::record::logical_size;
 use crate::reader::{ReadError, rows};
+use crate::{convert, layout};
 
 mod generate;
 
@@ -61,6 +61,7 @@ impl Pair {
                 self.stage = Stage::on(self.stage.engine.clone());
             }
             Step::Crash(seed) => self.crash(*seed),
+            Step::Convert(batches) => self.convert(*batches),
             Step::Read(request) => {
                 self.commit();
                 self.check_range(request);
@@ -104,6 +105,26 @@ impl Pair {
         self.stage.set_index(Index(self.log.len() as u64));
         self.stage.machine.commit().expect("commits");
         self.announced = self.model.changes.len();
+    }
+
+    /// Puts a state of format 1 in place of this one, converts it, and crashes on the way.
+    fn convert(&mut self, batches: usize) {
+        self.commit();
+        let engine = &self.stage.engine;
+        let without_format = |engine| {
+            let mut pairs = dump(engine);
+            pairs.retain(|(_, key, _)| key != layout::META_FORMAT);
+            pairs
+        };
+        let before = without_format(engine);
+        convert::tests::to_format_1(engine);
+        if self.stage.reader.applied().index == Index::NONE {
+            return;
+        }
+        let engine = convert::tests::convert_and_crash(engine, batches);
+        convert::to_current(&engine, &mut |_| {}).expect("goes on");
+        assert_eq!(without_format(&engine), before);
+        self.stage = Stage::on(engine);
     }
 
     fn check_range(&self, request: &api::RangeRequest) {
@@ -255,6 +276,16 @@ impl Pair {
         let leases = self.stage.reader.leases().expect("reads");
         let leases: BTreeMap<_, _> = leases.iter().map(|l| (l.id, l.ttl_seconds)).collect();
         assert_eq!(leases, self.model.leases);
+        self.check_keys();
+    }
+
+    /// The keys that are counted are those that have a head.
+    fn check_keys(&self) {
+        let pairs = dump(&self.stage.engine);
+        let of = |space: &'static str| pairs.iter().filter(move |(of, ..)| *of == space);
+        let keys: Vec<_> = of("key").map(|(_, key, _)| key).collect();
+        let heads: Vec<_> = of("head").map(|(_, key, _)| key).collect();
+        assert_eq!(keys, heads);
     }
 
     fn check_history(&self) {

@@ -23,7 +23,7 @@
 //!   result depends only on the last compact revision, not on the steps.
 
 use super::record::{self, Kind, RevRow, Version};
-use super::view::find_row;
+use super::view::find_old;
 use crate::engine::{Batch, Direction, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
@@ -109,7 +109,7 @@ pub(crate) fn step(
             return Ok(step);
         }
         looked_at += 1;
-        if let Some(before) = find_row(read, row.key, row.revision.previous())?
+        if let Some(before) = find_old(read, row.key, row.revision.previous())?
             // A tombstone was removed when the walk visited its own row.
             && before.head.is_put()
         {
@@ -133,7 +133,8 @@ impl Step {
     }
 
     fn remove_version(&mut self, key: &[u8], revision: Revision, sub: u32, value_len: usize) {
-        self.batch.delete(layout::KV, layout::kv_key(key, revision));
+        self.batch
+            .delete(layout::OLD, layout::old_key(key, revision));
         self.batch
             .delete(layout::REV, layout::rev_key(revision, sub));
         self.freed += record::logical_size(key, value_len);

@@ -16,7 +16,7 @@ use prost::Message;
 
 use super::history::put_at;
 use super::record::{Kind, RevRow};
-use super::view::find_row;
+use super::view::{EngineView, View};
 use crate::engine::{Direction, Read, Space};
 use crate::fault::Fault;
 use crate::ids::Revision;
@@ -61,7 +61,7 @@ fn is_value_at(read: &dyn Read, row: &RevRow<'_>, at: Revision) -> Result<bool, 
     if row.kind == Kind::Tombstone {
         return Ok(false);
     }
-    let now = find_row(read, row.key, at)?;
+    let now = EngineView::new(read).find(&Bytes::copy_from_slice(row.key), at)?;
     Ok(now.is_some_and(|version| version.head.modified == row.revision))
 }
 

@@ -11,7 +11,7 @@ use conclave_proto::mvccpb::KeyValue;
 
 use super::change::{Change, Changes};
 use super::record::{self, Kind, RevRow, Version};
-use super::view::{EngineView, View, find_row};
+use super::view::{EngineView, View, find_old};
 use crate::engine::{Direction, Read};
 use crate::fault::Fault;
 use crate::ids::Revision;
@@ -76,11 +76,11 @@ fn push(history: &mut History, revision: Revision, changes: &mut Vec<Change>) ->
 fn change(read: &dyn Read, row: &RevRow<'_>, compacted: Revision) -> Result<Change, Fault> {
     let key = Bytes::copy_from_slice(row.key);
     let before = row.revision.previous();
-    let prev = |key| -> Result<Option<KeyValue>, Fault> {
+    let prev = |key: Bytes| -> Result<Option<KeyValue>, Fault> {
         if before < compacted {
             return Ok(None);
         }
-        let version = EngineView { read }.find(&key, before)?;
+        let version = find_old(read, &key, before)?.filter(|version| version.head.is_put());
         Ok(version.map(|version| version.key_value(key)))
     };
     match row.kind {
@@ -97,12 +97,8 @@ fn change(read: &dyn Read, row: &RevRow<'_>, compacted: Revision) -> Result<Chan
 
 /// The version that a row of `REV` refers to, which must be a put.
 pub(crate) fn put_at(read: &dyn Read, row: &RevRow<'_>) -> Result<Version, Fault> {
-    find_row(read, row.key, row.revision)?
-        .filter(|version| version.head.modified == row.revision && version.head.is_put())
-        .ok_or_else(|| {
-            record::damaged(format!(
-                "rev: a put at {} that kv does not have",
-                row.revision
-            ))
-        })
+    EngineView::new(read)
+        .find(&Bytes::copy_from_slice(row.key), row.revision)?
+        .filter(|version| version.head.modified == row.revision)
+        .ok_or_else(|| record::damaged(format!("rev: a put at {} that no key has", row.revision)))
 }

@@ -21,13 +21,14 @@ use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
 use crate::layout;
 
-/// Pending versions, ordered as the rows of `KV` are: by key, newest first.
+/// Pending versions, ordered as the rows of `OLD` are: by key, newest first.
 type Overlay = BTreeMap<(Bytes, Reverse<Revision>), Version>;
 
 /// The rows of everything applied since the last commit.
-#[derive(Default)]
 pub(crate) struct Pending {
     pub(crate) batch: Batch,
+    /// The revision of the last commit.
+    committed: Revision,
     versions: Overlay,
     /// Leases that were granted or changed (`Some`), or ended (`None`).
     leases: BTreeMap<LeaseId, Option<LeaseRecord>>,
@@ -36,22 +37,46 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// Takes the batch and clears the overlay.
-    pub(crate) fn take(&mut self) -> Batch {
+    /// Nothing, on top of a store at this revision.
+    pub(crate) fn new(committed: Revision) -> Pending {
+        Pending {
+            batch: Batch::default(),
+            committed,
+            versions: Overlay::new(),
+            leases: BTreeMap::new(),
+            attached: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the batch, which ends at this revision, and clears the overlay.
+    pub(crate) fn take(&mut self, revision: Revision) -> Batch {
+        self.committed = revision;
         self.versions.clear();
         self.leases.clear();
         self.attached.clear();
         std::mem::take(&mut self.batch)
     }
 
-    /// Adds the two rows of a version.
-    pub(crate) fn add_version(&mut self, key: Bytes, version: Version) {
+    /// Adds the rows of a version, and moves the version `before`, which it supersedes, from the
+    /// heads to the superseded ones.
+    pub(crate) fn add_version(&mut self, key: Bytes, version: Version, before: Option<&Version>) {
         let head = &version.head;
-        self.batch.put(
-            layout::KV,
-            layout::kv_key(&key, head.modified),
-            version.encode(),
-        );
+        if let Some(before) = before {
+            let row = layout::old_key(&key, before.head.modified);
+            self.batch.put(layout::OLD, row, before.encode());
+        }
+        if head.is_put() {
+            if before.is_none() {
+                self.batch.put(layout::KEY, &key[..], Vec::new());
+            }
+            self.batch
+                .put(layout::HEAD, &key[..], version.encode_head());
+        } else {
+            self.batch.delete(layout::KEY, &key[..]);
+            self.batch.delete(layout::HEAD, &key[..]);
+            let row = layout::old_key(&key, head.modified);
+            self.batch.put(layout::OLD, row, version.encode());
+        }
         let row = layout::rev_key(head.modified, head.sub);
         self.batch
             .put(layout::REV, row, record::encode_rev(head.kind, &key));
@@ -92,7 +117,7 @@ impl Pending {
     /// The key space in `read` with the pending versions on top.
     pub(crate) fn view<'a>(&'a self, read: &'a dyn Read) -> PendingView<'a> {
         PendingView {
-            committed: EngineView { read },
+            committed: EngineView::of_revision(read, self.committed),
             versions: &self.versions,
         }
     }
@@ -228,6 +253,18 @@ impl View for PendingView<'_> {
             stopped = show(ours, version, visitor).is_break();
         }
         Ok(())
+    }
+
+    fn count(&self, range: &KeyRange, at: Revision) -> Result<usize, Fault> {
+        if self.pending_in(range, at).next().is_none() {
+            return self.committed.count(range, at);
+        }
+        let mut count = 0;
+        self.visit(range, at, &mut |_, _, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
     }
 }
 

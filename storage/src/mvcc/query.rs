@@ -2,8 +2,9 @@
 //!
 //! The keys in the range are counted, filtered by revision, sorted and cut at the limit, in this
 //! order. So `count` disregards filters and limit, and `more` means that the limit cut off keys.
-//! Values that are not returned are not copied: beyond the limit only heads are read, and a sorted
-//! query with a limit (for example, for the owner of a lock) reads its few values at the end.
+//! Values that are not returned are not copied: beyond the limit keys are only counted, and a
+//! sorted query with a limit (for example, for the owner of a lock) reads its few values at the
+//! end.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -13,7 +14,7 @@ use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::{RangeRequest, ResponseHeader};
 use conclave_proto::mvccpb::KeyValue;
 
-use super::range::KeyRange;
+use super::range::{KeyRange, successor};
 use super::record::Head;
 use super::view::View;
 use crate::fault::Fault;
@@ -36,7 +37,7 @@ pub(crate) fn answer(
     let range = KeyRange::of(&request.key, &request.range_end);
     if request.count_only {
         return Ok(Answer {
-            count: count(view, &range, at)?,
+            count: view.count(&range, at)? as i64,
             ..Answer::default()
         });
     }
@@ -44,19 +45,29 @@ pub(crate) fn answer(
     let mut kvs: Vec<KeyValue> = Vec::new();
     let mut count = 0;
     let mut arena = Arena::default();
+    // The part of the range after the key beyond the limit, of which only the number counts.
+    let mut rest = None;
     view.visit(&range, at, &mut |key, head, value| {
         count += 1;
+        if !plan.passes(head) {
+            return ControlFlow::Continue(());
+        }
+        let value = if plan.value_at_once {
+            arena.copy(value)
+        } else {
+            Bytes::new()
+        };
+        kvs.push(head.key_value(arena.copy(key), value));
         // One key beyond the limit is kept, to know that there are more.
-        if plan.passes(head) && (plan.sort.is_some() || kvs.len() <= plan.limit) {
-            let value = if plan.value_at_once {
-                arena.copy(value)
-            } else {
-                Bytes::new()
-            };
-            kvs.push(head.key_value(arena.copy(key), value));
+        if plan.is_in_key_order() && kvs.len() > plan.limit {
+            rest = Some(range.from(successor(key)));
+            return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     })?;
+    if let Some(rest) = rest {
+        count += view.count(&rest, at)? as i64;
+    }
     if let Some(sort) = &plan.sort {
         kvs.sort_by(|a, b| sort.compare(a, b));
     }
@@ -84,16 +95,6 @@ pub(crate) fn header(revision: Revision) -> Option<ResponseHeader> {
         revision: revision.0,
         ..ResponseHeader::default()
     })
-}
-
-/// Counts the keys in `range`.
-pub(crate) fn count(view: &dyn View, range: &KeyRange, at: Revision) -> Result<i64, Fault> {
-    let mut count = 0;
-    view.visit(range, at, &mut |_, _, _| {
-        count += 1;
-        ControlFlow::Continue(())
-    })?;
-    Ok(count)
 }
 
 /// How a request is evaluated.

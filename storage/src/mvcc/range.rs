@@ -76,19 +76,25 @@ impl KeyRange {
         matches!(self, KeyRange::Between(start, end) if end <= start)
     }
 
-    /// Bounds of the range's rows in `KV`: the first is inclusive, the second exclusive.
-    pub(crate) fn kv_bounds(&self) -> (Vec<u8>, Option<Vec<u8>>) {
+    /// Bounds of the range's keys: the first is inclusive, the second exclusive.
+    pub(crate) fn bounds(&self) -> (&Bytes, Option<Bytes>) {
+        let end = match self {
+            KeyRange::One(key) => Some(successor(key)),
+            KeyRange::Between(_, end) => Some(end.clone()),
+            KeyRange::From(_) => None,
+        };
+        (self.start(), end)
+    }
+
+    /// Bounds of the range's rows in `OLD`, likewise.
+    pub(crate) fn old_bounds(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         let escaped = |key: &[u8]| {
             let mut out = Vec::with_capacity(key.len() + 8);
             layout::escape_key(key, &mut out);
             out
         };
-        let end = match self {
-            KeyRange::One(key) => Some(escaped(&successor(key))),
-            KeyRange::Between(_, end) => Some(escaped(end)),
-            KeyRange::From(_) => None,
-        };
-        (escaped(self.start()), end)
+        let (start, end) = self.bounds();
+        (escaped(start), end.map(|end| escaped(&end)))
     }
 }
 
@@ -151,7 +157,7 @@ mod tests {
 
     #[test]
     fn bounds_hold_the_rows_of_the_range_only() {
-        let (from, to) = KeyRange::of(&bytes("b"), &bytes("")).kv_bounds();
+        let (from, to) = KeyRange::of(&bytes("b"), &bytes("")).old_bounds();
         let to = to.expect("a point has an end");
         for (key, inside) in [
             ("b", true),
@@ -159,7 +165,7 @@ mod tests {
             ("b\0", false),
             ("ba", false),
         ] {
-            let row = layout::kv_key(key.as_bytes(), crate::Revision(7));
+            let row = layout::old_key(key.as_bytes(), crate::Revision(7));
             assert_eq!(from <= row && row < to, inside, "{key:?}");
         }
     }

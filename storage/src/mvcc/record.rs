@@ -1,10 +1,11 @@
 //! One version of a key, and its bytes.
 //!
-//! The value of a row in `KV` is: kind (1 byte: 1 put, 2 tombstone), the number of the change
+//! The value of a row in `OLD` is: kind (1 byte: 1 put, 2 tombstone), the number of the change
 //! within its revision (varint), and for a put how many revisions ago the key was created (varint:
 //! 0 for the put that creates it), the version (varint), the lease (varint, 0 for none) and then
-//! the value, to the end. Key and revision are in the row's key. The value of a row in `REV` is the
-//! kind and the user key.
+//! the value, to the end. Key and revision are in the row's key. The value of a row in `HEAD` is
+//! the revision (8 bytes) and then the same; its key is the user key. The value of a row in `REV`
+//! is the kind and the user key.
 
 use std::path::PathBuf;
 
@@ -98,35 +99,71 @@ impl Version {
         self.head.key_value(key, self.value.clone())
     }
 
-    /// The bytes of the row in `KV`.
+    /// The bytes of a row in `OLD`.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        // A kind and four varints: 20 bytes, unless the lease id is very large.
-        let mut out = Vec::with_capacity(32 + self.value.len());
-        let head = &self.head;
-        out.put_u8(head.kind.byte());
-        encode_varint(head.sub.into(), &mut out);
-        if head.is_put() {
-            encode_varint((head.modified.0 - head.created.0) as u64, &mut out);
-            encode_varint(head.version as u64, &mut out);
-            encode_varint(head.lease.0 as u64, &mut out);
-            out.extend_from_slice(&self.value);
-        }
+        let mut out = self.room();
+        self.encode_into(&mut out);
         out
     }
 
-    /// Decodes a row of `KV`. The value shares the row's memory.
+    /// The bytes of a row in `HEAD`.
+    pub(crate) fn encode_head(&self) -> Vec<u8> {
+        let mut out = self.room();
+        out.put_i64(self.head.modified.0);
+        self.encode_into(&mut out);
+        out
+    }
+
+    /// A revision, a kind and four varints: 28 bytes, unless the lease id is very large.
+    fn room(&self) -> Vec<u8> {
+        Vec::with_capacity(40 + self.value.len())
+    }
+
+    fn encode_into(&self, out: &mut Vec<u8>) {
+        let head = &self.head;
+        out.put_u8(head.kind.byte());
+        encode_varint(head.sub.into(), out);
+        if head.is_put() {
+            encode_varint((head.modified.0 - head.created.0) as u64, out);
+            encode_varint(head.version as u64, out);
+            encode_varint(head.lease.0 as u64, out);
+            out.extend_from_slice(&self.value);
+        }
+    }
+
+    /// Decodes a row of `OLD`. The value shares the row's memory.
     pub(crate) fn decode(row: &Bytes, modified: Revision) -> Result<Version, Fault> {
         let (head, value) = decode(row, modified)?;
+        Ok(Version::shared(row, head, value))
+    }
+
+    /// Decodes a row of `HEAD`. The value shares the row's memory.
+    pub(crate) fn decode_head(row: &Bytes) -> Result<Version, Fault> {
+        let (head, value) = decode_head(row)?;
+        Ok(Version::shared(row, head, value))
+    }
+
+    fn shared(row: &Bytes, head: Head, value: &[u8]) -> Version {
         let value = if value.is_empty() {
             Bytes::new()
         } else {
             row.slice_ref(value)
         };
-        Ok(Version { head, value })
+        Version { head, value }
     }
 }
 
-/// Decodes a row of `KV` into head and value.
+/// Decodes a row of `HEAD`, which is a put, into head and value.
+pub(crate) fn decode_head(row: &[u8]) -> Result<(Head, &[u8]), Fault> {
+    let parts = row.split_first_chunk::<8>();
+    let version = parts.and_then(|(modified, version)| {
+        let modified = Revision(i64::from_be_bytes(*modified));
+        decode_row(version, modified).filter(|(head, _)| head.is_put())
+    });
+    version.ok_or_else(|| damaged(format!("head: no version in a row of {} bytes", row.len())))
+}
+
+/// Decodes a row of `OLD` into head and value.
 pub(crate) fn decode(row: &[u8], modified: Revision) -> Result<(Head, &[u8]), Fault> {
     decode_row(row, modified)
         .ok_or_else(|| damaged(format!("kv: no version in a row of revision {modified}")))

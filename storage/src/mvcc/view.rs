@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::range::KeyRange;
 use super::record::{self, Head, Version};
-use crate::engine::{Direction, Read, Scan};
+use crate::engine::{Direction, Read, Scan, Space};
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::layout;
@@ -29,16 +29,116 @@ pub(crate) trait View {
     /// Visits the version at `at` of every key in `range`, without tombstones.
     fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>)
     -> Result<(), Fault>;
+
+    /// Counts the keys in `range` that exist at `at`.
+    fn count(&self, range: &KeyRange, at: Revision) -> Result<usize, Fault>;
 }
 
 /// A view of the committed rows.
 pub(crate) struct EngineView<'a> {
-    pub(crate) read: &'a dyn Read,
+    read: &'a dyn Read,
+    /// The newest revision in `read`, if the caller knows it.
+    newest: Option<Revision>,
+}
+
+impl<'a> EngineView<'a> {
+    pub(crate) fn new(read: &'a dyn Read) -> EngineView<'a> {
+        EngineView { read, newest: None }
+    }
+
+    pub(crate) fn of_revision(read: &'a dyn Read, newest: Revision) -> EngineView<'a> {
+        EngineView {
+            read,
+            newest: Some(newest),
+        }
+    }
+
+    /// True if no row is newer than `at`, so that the heads are what there was at `at`.
+    fn is_latest(&self, at: Revision) -> Result<bool, Fault> {
+        let newest = match self.newest {
+            Some(newest) => newest,
+            None => newest_revision(self.read)?,
+        };
+        Ok(newest <= at)
+    }
+
+    fn visit_heads(&self, range: &KeyRange, visitor: &mut Visitor<'_>) -> Result<(), Fault> {
+        let mut heads = self.scan(layout::HEAD, range)?;
+        while let Some((key, row)) = heads.next()? {
+            let (head, value) = record::decode_head(row)?;
+            if visitor(key, &head, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges heads and superseded versions. Of a key that was not changed after `at` the head is
+    /// the version; of another it is the newest superseded one that is not after `at`.
+    fn visit_past(
+        &self,
+        range: &KeyRange,
+        at: Revision,
+        visitor: &mut Visitor<'_>,
+    ) -> Result<(), Fault> {
+        let (from, to) = range.old_bounds();
+        let rows = self
+            .read
+            .scan(layout::OLD, &from, to.as_deref(), Direction::Forward)?;
+        let mut old = OldVersions::new(rows, at);
+        let mut is_old = old.advance()?;
+        let mut heads = self.scan(layout::HEAD, range)?;
+        while let Some((key, row)) = heads.next()? {
+            while is_old && old.key[..] < *key {
+                if old.show(visitor).is_break() {
+                    return Ok(());
+                }
+                is_old = old.advance()?;
+            }
+            let (head, value) = record::decode_head(row)?;
+            let flow = if head.modified <= at {
+                visitor(key, &head, value)
+            } else if is_old && old.key[..] == *key {
+                old.show(visitor)
+            } else {
+                ControlFlow::Continue(())
+            };
+            if flow.is_break() {
+                return Ok(());
+            }
+            if is_old && old.key[..] == *key {
+                is_old = old.advance()?;
+            }
+        }
+        while is_old {
+            if old.show(visitor).is_break() {
+                break;
+            }
+            is_old = old.advance()?;
+        }
+        Ok(())
+    }
+
+    fn scan(&self, space: Space, range: &KeyRange) -> Result<Box<dyn Scan + 'a>, Fault> {
+        let (from, to) = range.bounds();
+        self.read
+            .scan(space, from, to.as_deref(), Direction::Forward)
+    }
 }
 
 impl View for EngineView<'_> {
+    /// Needs no frozen state, if `at` was published before. The head is read first: if it is absent
+    /// or newer, what it superseded is there already.
     fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault> {
-        Ok(find_row(self.read, key, at)?.filter(|version| version.head.is_put()))
+        if let Some(row) = self.read.get(layout::HEAD, key)? {
+            let version = Version::decode_head(&row)?;
+            if version.head.modified <= at {
+                return Ok(Some(version));
+            }
+        } else if self.is_latest(at)? {
+            return Ok(None);
+        }
+        Ok(find_old(self.read, key, at)?.filter(|version| version.head.is_put()))
     }
 
     fn visit(
@@ -57,75 +157,132 @@ impl View for EngineView<'_> {
         if range.is_empty() {
             return Ok(());
         }
-        let (from, to) = range.kv_bounds();
-        let scan = self
-            .read
-            .scan(layout::KV, &from, to.as_deref(), Direction::Forward)?;
-        visit_rows(scan, at, visitor)
+        if self.is_latest(at)? {
+            self.visit_heads(range, visitor)
+        } else {
+            self.visit_past(range, at, visitor)
+        }
+    }
+
+    fn count(&self, range: &KeyRange, at: Revision) -> Result<usize, Fault> {
+        if let KeyRange::One(key) = range {
+            return Ok(usize::from(self.find(key, at)?.is_some()));
+        }
+        if range.is_empty() {
+            return Ok(0);
+        }
+        if self.is_latest(at)? {
+            return self.scan(layout::KEY, range)?.skip(usize::MAX);
+        }
+        let mut count = 0;
+        self.visit_past(range, at, &mut |_, _, _| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
     }
 }
 
-/// Finds the newest version of `key` at or below `at`, which may be a tombstone: one seek.
-pub(crate) fn find_row(
+/// Finds the newest superseded version of `key` at or below `at`, or its tombstone: one seek. What
+/// a change replaced is always there, so this is all that readers of the past of a change need.
+pub(crate) fn find_old(
     read: &dyn Read,
     key: &[u8],
     at: Revision,
 ) -> Result<Option<Version>, Fault> {
-    let Some((row, value)) = read.first_in_prefix(layout::KV, &layout::kv_key(key, at))? else {
+    let Some((row, value)) = read.first_in_prefix(layout::OLD, &layout::old_key(key, at))? else {
         return Ok(None);
     };
     let modified = revision_of(&row)?.1;
     Version::decode(&value, modified).map(Some)
 }
 
-/// Walks rows of `KV` and visits the newest version at or below `at` of each key.
-fn visit_rows(
-    mut scan: Box<dyn Scan + '_>,
+/// The newest revision that `read` has.
+fn newest_revision(read: &dyn Read) -> Result<Revision, Fault> {
+    match read.get(layout::META, layout::META_APPLIED)? {
+        Some(record) => layout::revision_of_applied(&record)
+            .ok_or_else(|| record::damaged("meta: no revision in the applied position".into())),
+        None => Ok(Revision(0)),
+    }
+}
+
+/// The newest version at or below a revision of each key in a scan of `OLD`.
+struct OldVersions<'a> {
+    rows: Box<dyn Scan + 'a>,
     at: Revision,
-    visitor: &mut Visitor<'_>,
-) -> Result<(), Fault> {
-    // The escaped key of the current rows. `found` is true after the row of its
-    // version at `at`.
-    let mut current: Vec<u8> = Vec::new();
-    let mut found = false;
-    let mut skipped = 0;
-    while let Some((row, value)) = scan.next()? {
-        let (escaped, modified) = revision_of(row)?;
-        if escaped != current {
-            current.clear();
-            current.extend_from_slice(escaped);
-            found = false;
-            skipped = 0;
-        }
-        if !found && modified <= at {
-            found = true;
-            skipped = 0;
-            let (head, value) = record::decode(value, modified)?;
-            if head.is_put() {
-                let key = layout::unescape_key(escaped)
-                    .ok_or_else(|| record::damaged(format!("kv: no key in {escaped:02x?}")))?;
-                if visitor(&key, &head, value).is_break() {
-                    return Ok(());
-                }
-            }
-            continue;
-        }
-        skipped += 1;
-        if skipped == STEPS_BEFORE_SEEK {
-            // If the version is found, skip to the end of the key's rows. If all rows so far were
-            // too new, skip to the wanted revision.
-            let bound = if found { Revision(0) } else { at };
-            let length = current.len();
-            current.extend_from_slice(&(!(bound.0 as u64)).to_be_bytes());
-            scan.seek(&current)?;
-            current.truncate(length);
-            skipped = 0;
+    /// The key of the version, and the same as it is in the rows.
+    key: Vec<u8>,
+    escaped: Vec<u8>,
+    head: Head,
+    value: Vec<u8>,
+}
+
+impl<'a> OldVersions<'a> {
+    fn new(rows: Box<dyn Scan + 'a>, at: Revision) -> OldVersions<'a> {
+        OldVersions {
+            rows,
+            at,
+            key: Vec::new(),
+            escaped: Vec::new(),
+            head: Head::tombstone(Revision(0), 0),
+            value: Vec::new(),
         }
     }
-    Ok(())
+
+    /// Shows the version to the visitor, unless it is a tombstone.
+    fn show(&self, visitor: &mut Visitor<'_>) -> ControlFlow<()> {
+        if self.head.is_put() {
+            visitor(&self.key, &self.head, &self.value)
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Moves to the next key that has a version at or below the revision. False at the end.
+    fn advance(&mut self) -> Result<bool, Fault> {
+        // The escaped key of the current rows is `escaped`. The version of that key was found by
+        // the last call, unless this one has met another key.
+        let mut is_found = true;
+        let mut skipped = 0;
+        while let Some((row, value)) = self.rows.next()? {
+            let (escaped, modified) = revision_of(row)?;
+            if escaped != self.escaped {
+                self.escaped.clear();
+                self.escaped.extend_from_slice(escaped);
+                is_found = false;
+                skipped = 0;
+            }
+            if !is_found && modified <= self.at {
+                let (head, value) = record::decode(value, modified)?;
+                self.head = head;
+                self.value.clear();
+                self.value.extend_from_slice(value);
+                let key = layout::unescape_key(&self.escaped);
+                let key = key.ok_or_else(|| {
+                    record::damaged(format!("kv: no key in {:02x?}", self.escaped))
+                })?;
+                self.key.clear();
+                self.key.extend_from_slice(&key);
+                return Ok(true);
+            }
+            skipped += 1;
+            if skipped == STEPS_BEFORE_SEEK {
+                // If the version is found, skip to the end of the key's rows. If all rows so far
+                // were too new, skip to the wanted revision.
+                let bound = if is_found { Revision(0) } else { self.at };
+                let length = self.escaped.len();
+                self.escaped
+                    .extend_from_slice(&(!(bound.0 as u64)).to_be_bytes());
+                self.rows.seek(&self.escaped)?;
+                self.escaped.truncate(length);
+                skipped = 0;
+            }
+        }
+        Ok(false)
+    }
 }
 
 fn revision_of(row: &[u8]) -> Result<(&[u8], Revision), Fault> {
-    layout::split_kv_key(row)
+    layout::split_old_key(row)
         .ok_or_else(|| record::damaged(format!("kv: a row key of {} bytes", row.len())))
 }

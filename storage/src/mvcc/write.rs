@@ -145,9 +145,9 @@ impl<'a> Writer<'a> {
             "the rules for transactions let a key change once in a revision"
         );
         self.size += record::logical_size(&key, written.value.len());
-        let prev = before.map(|old| old.key_value(key.clone()));
+        let prev = before.as_ref().map(|old| old.key_value(key.clone()));
         self.changes.push(change(prev.clone()));
-        self.pending.add_version(key, written);
+        self.pending.add_version(key, written, before.as_ref());
         prev
     }
 

@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use conclave_proto::etcdserverpb as api;
 
-use super::rows::{Buffers, Measured, Row, Tally};
+use super::rows::{Buffers, Measured, Row, tally};
 use super::{ReadError, Reader};
 use crate::engine::Read;
 use crate::ids::Revision;
@@ -76,23 +76,21 @@ impl PagedRange<'_> {
     /// Reads the whole range and measures it. Keeps the first rows, of at most `kept_bytes_max`
     /// together. To be called once, before the first page.
     pub fn measure(&mut self, kept_bytes_max: u64) -> Result<Measured, ReadError> {
-        let mut tally = Tally::default();
         let mut pages = Buffers::new(self.page_bytes);
         let mut kept_keys = 0;
         // The first key after the kept rows, once they have reached their bound.
         let mut resume = None;
-        self.visit(|plan, key, head, value| {
-            if let Some(row) = tally.add(plan, key, head, value)
-                && resume.is_none()
-            {
-                if tally.size_bytes > kept_bytes_max {
+        let tally = self.reader.under_meter(self.frozen, |read| {
+            let view = EngineView::new(read);
+            tally(&view, &self.plan, &self.rest, self.at, |row, key, tally| {
+                if resume.is_none() && tally.size_bytes > kept_bytes_max {
                     resume = Some(Bytes::copy_from_slice(key));
-                } else {
+                }
+                if resume.is_none() {
                     kept_keys += 1;
                     row.encode(&mut pages);
                 }
-            }
-            ControlFlow::Continue(())
+            })
         })?;
         self.pages = pages;
         self.left = match resume {
@@ -150,7 +148,7 @@ impl PagedRange<'_> {
     ) -> Result<(), ReadError> {
         let mut visitor = |key: &[u8], head: &Head, value: &[u8]| row(&self.plan, key, head, value);
         self.reader.under_meter(self.frozen, |read| {
-            EngineView { read }.visit(&self.rest, self.at, &mut visitor)
+            EngineView::new(read).visit(&self.rest, self.at, &mut visitor)
         })
     }
 }

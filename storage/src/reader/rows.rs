@@ -25,7 +25,7 @@ use crate::engine::Read;
 use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::mvcc::query::Plan;
-use crate::mvcc::range::KeyRange;
+use crate::mvcc::range::{KeyRange, successor};
 use crate::mvcc::record::Head;
 use crate::mvcc::view::{EngineView, View};
 
@@ -98,18 +98,42 @@ fn encode(
             .next_multiple_of(HTTP_FRAME_BYTES),
     };
     let mut buffers = None;
-    let mut tally = Tally::default();
-    EngineView { read }.visit(&range, at, &mut |key, head, value| {
-        if let Some(row) = tally.add(&plan, key, head, value) {
-            row.encode(buffers.get_or_insert_with(|| Buffers::with_room(first_bytes(&row))));
-        }
-        ControlFlow::Continue(())
+    let view = EngineView::new(read);
+    let tally = tally(&view, &plan, &range, at, |row, _, _| {
+        row.encode(buffers.get_or_insert_with(|| Buffers::with_room(first_bytes(&row))));
     })?;
     let no_rows = || Buffers::with_room(ROOM_AFTER_BYTES);
     Ok(EncodedRange {
         measured: tally.measured(&plan, now),
         buffers: buffers.unwrap_or_else(no_rows),
     })
+}
+
+/// Calls `row` with each row that is returned, its key, and the numbers with it. Keys beyond the
+/// limit are only counted.
+pub(super) fn tally(
+    view: &EngineView<'_>,
+    plan: &Plan<'_>,
+    range: &KeyRange,
+    at: Revision,
+    mut row: impl FnMut(Row<'_>, &[u8], &Tally),
+) -> Result<Tally, Fault> {
+    let mut tally = Tally::default();
+    let mut rest = None;
+    view.visit(range, at, &mut |key, head, value| {
+        if let Some(found) = tally.add(plan, key, head, value) {
+            row(found, key, &tally);
+        }
+        if tally.passed <= plan.limit {
+            return ControlFlow::Continue(());
+        }
+        rest = Some(range.from(successor(key)));
+        ControlFlow::Break(())
+    })?;
+    if let Some(rest) = rest {
+        tally.count += view.count(&rest, at)? as i64;
+    }
+    Ok(tally)
 }
 
 impl EncodedRange {
@@ -130,7 +154,7 @@ impl EncodedRange {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     /// Number of keys.
-    pub(super) count: i64,
+    count: i64,
     /// Size of the rows of the keys that are returned.
     pub(super) size_bytes: u64,
     /// Number of keys that pass the request's filters.
@@ -139,7 +163,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Adds a key. Returns its row if the key is returned.
-    pub(super) fn add<'a>(
+    fn add<'a>(
         &mut self,
         plan: &Plan<'_>,
         key: &'a [u8],

@@ -63,7 +63,7 @@ impl Reader {
             keys_max
         };
         self.read_frozen(request.revision, |read, at, now| {
-            let view = EngineView { read };
+            let view = EngineView::new(read);
             let mut keys = 0;
             view.visit(&range, at, &mut |_, _, _| {
                 keys += 1;
@@ -116,7 +116,7 @@ impl Reader {
             return self.finish(cursor, Vec::new(), false);
         }
         let (kvs, through) = self.read_frozen(cursor.at.0, |read, at, _| {
-            piece(&EngineView { read }, cursor, at, max_bytes)
+            piece(&EngineView::new(read), cursor, at, max_bytes)
         })?;
         cursor.sent += kvs.len() as i64;
         if let Some(last) = kvs.last() {
@@ -142,12 +142,12 @@ impl Reader {
         let uncounted = match through {
             true => 0,
             false => self.read_frozen(cursor.at.0, |read, at, _| {
-                query::count(&EngineView { read }, &cursor.rest, at)
+                EngineView::new(read).count(&cursor.rest, at)
             })?,
         };
         cursor.finished = true;
         let more = uncounted > 0 && !cursor.request.count_only;
-        let count = cursor.sent + uncounted;
+        let count = cursor.sent + uncounted as i64;
         Ok(api::RangeResponse {
             header: header(cursor.now),
             kvs,

@@ -46,6 +46,7 @@ macro_rules! conformance_suite {
             ranges_are_deleted_half_open,
             scans_keep_to_their_bounds,
             seeks_move_within_the_bounds,
+            skipped_pairs_are_counted,
             first_in_prefix_finds_the_version,
             first_in_prefix_takes_any_suffix_length,
             snapshots_are_frozen,
@@ -214,6 +215,23 @@ pub(crate) fn seeks_move_within_the_bounds(subject: impl Subject) {
         [b"e"],
         "a seek starts a finished scan again"
     );
+}
+
+pub(crate) fn skipped_pairs_are_counted(subject: impl Subject) {
+    let engine = subject.engine();
+    put_all(engine, PLAIN, &[b"a", b"b", b"c", b"d"]);
+    let scan = |from: &[u8], to| engine.scan(PLAIN, from, to, Direction::Forward).unwrap();
+    let mut all = scan(b"", None);
+    assert_eq!(all.skip(0).unwrap(), 0);
+    assert_eq!(all.skip(2).unwrap(), 2);
+    assert_eq!(all.next().unwrap().unwrap().0, b"c");
+    assert_eq!(all.skip(usize::MAX).unwrap(), 1);
+    assert_eq!(all.skip(1).unwrap(), 0, "the end stays the end");
+    assert_eq!(scan(b"b", Some(b"d")).skip(9).unwrap(), 2);
+    assert_eq!(scan(b"d", Some(b"a")).skip(9).unwrap(), 0);
+    let mut backward = engine.scan(PLAIN, b"b", None, Direction::Backward).unwrap();
+    assert_eq!(backward.skip(2).unwrap(), 2);
+    assert_eq!(backward.next().unwrap().unwrap().0, b"b");
 }
 
 /// Reads keys that are prefixes of each other, keys with zero bytes, and absent keys. A filter over

@@ -14,7 +14,7 @@ use tonic::Streaming;
 use conclave_proto::peer::snapshot_chunk::Chunk;
 use conclave_proto::peer::snapshot_report::Outcome;
 use conclave_proto::peer::{SnapshotChunk, SnapshotReport, SnapshotStart};
-use conclave_storage::layout::FORMAT_VERSION;
+use conclave_storage::layout::{FORMAT_VERSION, OLDEST_FORMAT};
 use conclave_storage::{Index, MemberId, Term};
 
 use super::PIECES_AHEAD;
@@ -190,9 +190,10 @@ fn decline(start: &SnapshotStart, applied: Index) -> Option<SnapshotReport> {
     if Index(start.index) <= applied {
         return Some(report(Outcome::Outdated, format!("{applied} is applied")));
     }
-    if start.format_version != FORMAT_VERSION {
+    if !(OLDEST_FORMAT..=FORMAT_VERSION).contains(&start.format_version) {
         let detail = format!(
-            "the files have format version {}, this member reads {FORMAT_VERSION}",
+            "the files have format version {}, this member reads {OLDEST_FORMAT} to \
+             {FORMAT_VERSION}",
             start.format_version
         );
         return Some(report(Outcome::Foreign, detail));

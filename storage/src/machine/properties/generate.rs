@@ -169,6 +169,8 @@ pub(super) enum Step {
     Remove(usize),
     Reopen,
     Crash(u64),
+    /// With a crash after this many batches.
+    Convert(usize),
     Read(api::RangeRequest),
     CheckAll,
 }
@@ -180,6 +182,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         4 => (1..5usize).prop_map(Step::Remove),
         1 => Just(Step::Reopen),
         1 => any::<u64>().prop_map(Step::Crash),
+        1 => (0..8usize).prop_map(Step::Convert),
         5 => range().prop_map(Step::Read),
         1 => Just(Step::CheckAll),
     ]
