@@ -13,10 +13,11 @@
 //! answers and events that a cluster's clients got.
 //!
 //! Disks can fill up ([`disk`]), fail to sync ([`syncs`]) and lose data ([`damage`]); logs can have
-//! entries that cannot be applied ([`poison`]); members can have [`certificates`] and [`clocks`] of
-//! their own, and tokens can be made outside of any server ([`jwt`]). The metrics exported for
-//! Prometheus are compared with etcd's ([`exposition`]), and a [`collector`] takes traces. A test
-//! that needs something this user may not do prints `skipped` with the reason and passes.
+//! entries that cannot be applied ([`poison`]); data can be in an older on-disk
+//! format ([`formats`]); members can have [`certificates`] and [`clocks`] of their own, and tokens
+//! can be made outside of any server ([`jwt`]). The metrics exported for Prometheus are compared
+//! with etcd's ([`exposition`]), and a [`collector`] takes traces. A test that needs something this
+//! user may not do prints `skipped` with the reason and passes.
 //!
 //! Every node has its own directory and its own ports, chosen by the system. Nothing waits for time
 //! to pass: a test waits for an answer, a log line or a condition, each with a deadline
@@ -38,6 +39,7 @@ pub mod damage;
 pub mod disk;
 pub mod etcd;
 pub mod exposition;
+pub mod formats;
 mod forward;
 pub mod gate;
 pub mod history;

@@ -10,6 +10,7 @@ mod disk_full;
 mod failed_sync;
 mod flags;
 mod foreign;
+mod formats;
 mod kills;
 mod load_generator;
 mod log_files;
