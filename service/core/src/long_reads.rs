@@ -1,12 +1,16 @@
 //! Long reads and large replies, bounded in number, processor time and memory, so that raft and
 //! small requests keep running whatever a client asks for.
 //!
-//! The duration of a read is not known in advance. So each read is first tried as a quick read,
-//! with a budget ([`LongReads::quick`]); nearly all finish within it. A read that exceeds the
-//! budget starts again on a thread of its own, with a lower priority than the serving threads
-//! ([`crate::workers`]):
+//! The duration of a read is not known in advance. So a range is first tried as a brief read, in
+//! the task of its call ([`LongReads::brief`]): to hand a hundred keys to another thread and back
+//! costs as much as a part of the reading. What exceeds that budget, and every other read, is tried
+//! as a quick read, with a larger budget, on a thread that may block ([`LongReads::quick`]); nearly
+//! all finish within it. A read that exceeds that, too, starts again on a thread of its own, with a
+//! lower priority than the serving threads ([`crate::workers`]):
 //!
 //! ```text
+//!   brief ── within its budget ──▶ reply
+//!     └───── exceeded ─┐
 //!   quick ── within its budget ──▶ reply
 //!     └───── exceeded ─┬─▶ long:   a hash, a count        ──▶ a small result
 //!                      ├─▶ pieces: a range in key order   ──▶ read page by page, as it is sent
@@ -21,6 +25,7 @@
 //!
 //! | memory | bound |
 //! |---|---|
+//! | brief reads | [`BRIEF_BYTES`] each, one for each serving thread |
 //! | quick reads | [`QUICK_BYTES`] each, [`LongReads::quick`] at a time |
 //! | replies in pieces | [`KEPT_BYTES_MAX`] and 3 pieces each, [`PIECED_MAX`] of them: 200 MiB |
 //! | whole replies, encoded | [`WHOLE_BYTES_MAX`] together, or one that is larger |
@@ -58,6 +63,11 @@ mod turns;
 use meter::{Budget, Paced};
 use pieces::{Pieces, Sending};
 use turns::Turns;
+
+/// Rows that a brief read may touch: a fraction of a millisecond.
+const BRIEF_ROWS: usize = 256;
+/// Bytes that a brief read may touch: less than a piece of a large reply.
+const BRIEF_BYTES: usize = 256 << 10;
 
 /// Rows that a quick read may touch: a few milliseconds.
 const QUICK_ROWS: usize = 5_000;
@@ -153,6 +163,20 @@ impl LongReads {
                 turns: Arc::new(Turns::new(cores.div_ceil(2))),
                 threads: Mutex::default(),
             }),
+        }
+    }
+
+    /// Tries a read in the caller's own task, within the budget of a brief read. Returns `None` if
+    /// the read exceeds it.
+    pub fn brief<T>(
+        &self,
+        look: impl FnOnce(&Reader) -> Result<T, ReadError>,
+    ) -> Result<Option<T>, ReadError> {
+        let budget = Budget::new(BRIEF_ROWS, BRIEF_BYTES);
+        match look(&self.shared.reader.metered(Arc::new(budget))) {
+            Ok(found) => Ok(Some(found)),
+            Err(ReadError::Stopped) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -65,10 +65,14 @@ async fn checked_range(
     }
     access.stats().ranges.inc();
     let _reading = access.span().child("read");
+    let durations = &access.stats().durations;
     if extent::length(&request) == Length::Short {
-        let durations = &access.stats().durations;
         let found = access.look(|reader| find(reader, &request, durations));
         return reply_to_range(access, found.map_err(status::of_read)?);
+    }
+    let brief = access.brief(|reader| find(reader, &request, durations));
+    if let Some(found) = brief.map_err(status::of_read)? {
+        return reply_to_range(access, found);
     }
     let request = Arc::new(request);
     let (of_read, wanted) = (access.clone(), Arc::clone(&request));

@@ -84,10 +84,14 @@ fn reads_of(reader: Reader) -> (LongReads, CancellationToken) {
 async fn what_exceeds_the_budget_is_read_all_the_same() {
     // The latest revision is a row, too.
     let (reads, stopping) = reads_of(reader_of(QUICK_ROWS - 1, 1));
+    assert!(matches!(reads.brief(count), Ok(None)));
     assert!(matches!(reads.quick(count).await, Ok(Some(n)) if n == QUICK_ROWS as i64 - 1));
     let (larger, _) = reads_of(reader_of(QUICK_ROWS, 1));
     assert!(matches!(larger.quick(count).await, Ok(None)));
     assert!(matches!(larger.read(count).await, Ok(n) if n == QUICK_ROWS as i64));
+    let (smaller, _) = reads_of(reader_of(BRIEF_ROWS - 1, 1));
+    assert!(matches!(smaller.brief(count), Ok(Some(n)) if n == BRIEF_ROWS as i64 - 1));
+    smaller.stop().await;
     stopping.cancel();
     larger.stop().await;
     reads.stop().await;

@@ -219,6 +219,15 @@ impl Access {
         read.map_err(status::of_unread)
     }
 
+    /// Tries a read in the call's own task, within the budget of a brief read. Returns `None` if it
+    /// exceeds it.
+    pub(in crate::rpc) fn brief<T>(
+        &self,
+        look: impl Fn(&Reader) -> Result<T, ReadError>,
+    ) -> Result<Option<T>, ReadError> {
+        self.handle.reads().brief(self.confirmed(look))
+    }
+
     /// Tries a read within the budget of a quick read. Returns `None` if it exceeds it.
     pub(in crate::rpc) async fn quick<T: Send + 'static>(
         &self,
