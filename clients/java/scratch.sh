@@ -51,20 +51,17 @@ POM
     org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory="$scratch/lib" -DincludeScope=runtime
 )
 
-read -r client peer < <(python3 - <<'PORTS'
-import socket
-sockets = [socket.socket() for _ in range(2)]
-for s in sockets:
-    s.bind(("127.0.0.1", 0))
-print(*[s.getsockname()[1] for s in sockets])
-PORTS
-)
-"$CONCLAVE_BIN" --name=default --data-dir="$scratch/data" \
-  --listen-client-urls="http://127.0.0.1:$client" --advertise-client-urls="http://127.0.0.1:$client" \
-  --listen-peer-urls="http://127.0.0.1:$peer" --initial-advertise-peer-urls="http://127.0.0.1:$peer" \
-  --initial-cluster="default=http://127.0.0.1:$peer" >"$scratch/server.log" 2>&1 &
+"$CONCLAVE_BIN" --data-dir="$scratch/data" --listen-peer-urls=http://127.0.0.1:0 \
+  --listen-client-urls=http://127.0.0.1:0 --advertise-client-urls=http://127.0.0.1:0 --log-format=json &>"$scratch/server.log" &
 server=$!
-# The client waits for the server by itself. gRPC is an automatic module, so nothing says that it requires netty's modules.
-ETCDCTL_ENDPOINTS="http://127.0.0.1:$client" ETCDCTL_COMMAND_TIMEOUT=30s \
+# The port is the system's choice, which the log names: one chosen here could be another process's by now.
+address=
+until [[ $address ]]; do
+  kill -0 "$server" 2>/dev/null || { tail -5 "$scratch/server.log" >&2; exit 1; }
+  address=$(sed -nE 's/.*ready to serve client requests.*"address":"([^"]+)".*/\1/p' "$scratch/server.log")
+  sleep 0.1
+done
+# gRPC is an automatic module, so nothing says that it requires netty's modules.
+ETCDCTL_ENDPOINTS="http://$address" ETCDCTL_COMMAND_TIMEOUT=30s \
   java --module-path "$scratch/project/target/classes:$scratch/lib" --add-modules ALL-MODULE-PATH --module tour/tour.Tour
 echo "scratch.sh: the packed jar works in a project of its own"
