@@ -23,8 +23,8 @@ const BATCH_BYTES: usize = 1 << 20;
 const UNDER_WAY: [u8; 4] = layout::OLDEST_FORMAT.to_be_bytes();
 const ENDED: [u8; 4] = layout::FORMAT_VERSION.to_be_bytes();
 
-/// Makes the state in `engine` one of today's format. Calls `progress` with the number of keys so
-/// far now and then, and at the end, unless the state had the format already. Durable when it
+/// Converts the state in `engine` to the current format. Calls `progress` with the number of keys
+/// so far now and then, and at the end, unless the state had the format already. Durable when it
 /// returns.
 ///
 /// # Errors

@@ -3,10 +3,11 @@
 //!
 //! The duration of a read is not known in advance. So a range is first tried as a brief read, in
 //! the task of its call ([`LongReads::brief`]): to hand a hundred keys to another thread and back
-//! costs as much as a part of the reading. What exceeds that budget, and every other read, is tried
-//! as a quick read, with a larger budget, on a thread that may block ([`LongReads::quick`]); nearly
-//! all finish within it. A read that exceeds that, too, starts again on a thread of its own, with a
-//! lower priority than the serving threads ([`crate::workers`]):
+//! costs as much as a part of the reading. A range that exceeds this budget, and every other read,
+//! is tried as a quick read, with a larger budget, on a thread that may block
+//! ([`LongReads::quick`]); nearly all finish within it. A read that exceeds the larger budget, too,
+//! starts again on a thread of its own, with a lower priority than the serving threads
+//! ([`crate::workers`]):
 //!
 //! ```text
 //!   brief ── within its budget ──▶ reply

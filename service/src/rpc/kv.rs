@@ -91,7 +91,7 @@ async fn checked_range(
     access.build_slowly(answer(access, request)).await
 }
 
-/// What a range found, before the header is complete.
+/// Result of a range, without a complete header.
 enum Found {
     Encoded(EncodedRange),
     Message(RangeResponse),

@@ -5,9 +5,8 @@
 //! comes as pieces of one message. A small range in key order is encoded as it is read, straight
 //! from the engine's memory ([`conclave_storage::reader::rows`]), and comes as the whole message.
 //!
-//! What tonic is given in the place of either is an empty message, and a layer puts the body made
-//! here over tonic's ([`Replacement`]): other replies pay for one look at the response's
-//! extensions.
+//! In both cases tonic gets an empty message, and a layer replaces tonic's body by the body made
+//! here ([`Replacement`]). Every other reply pays for one look at the response's extensions.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -19,8 +19,8 @@ const WORDS: &str = "conclave format ";
 /// Longer than any version that this program writes.
 const BYTES_MAX: usize = 64;
 
-/// Checks that `member_dir` has this format version or one that is converted, or creates it when it
-/// is absent.
+/// Checks the format version of `member_dir`. Replaces an older version that this program converts
+/// by its own, and creates the file when it is absent.
 ///
 /// # Errors
 /// [`Fault::Version`] for another version, [`Fault::Foreign`] for etcd's data, [`Fault::Damaged`]

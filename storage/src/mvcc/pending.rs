@@ -15,7 +15,7 @@ use prost::Message;
 
 use super::range::KeyRange;
 use super::record::{self, Version};
-use super::view::{EngineView, View, Visitor};
+use super::view::{EngineView, View, Visitor, count_visited};
 use crate::engine::{Batch, Direction, Read};
 use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
@@ -259,12 +259,7 @@ impl View for PendingView<'_> {
         if self.pending_in(range, at).next().is_none() {
             return self.committed.count(range, at);
         }
-        let mut count = 0;
-        self.visit(range, at, &mut |_, _, _| {
-            count += 1;
-            ControlFlow::Continue(())
-        })?;
-        Ok(count)
+        count_visited(self, range, at)
     }
 }
 

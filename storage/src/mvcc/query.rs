@@ -43,31 +43,15 @@ pub(crate) fn answer(
     }
     let plan = Plan::of(request);
     let mut kvs: Vec<KeyValue> = Vec::new();
-    let mut count = 0;
     let mut arena = Arena::default();
-    // The part of the range after the key beyond the limit, of which only the number counts.
-    let mut rest = None;
-    view.visit(&range, at, &mut |key, head, value| {
-        count += 1;
-        if !plan.passes(head) {
-            return ControlFlow::Continue(());
-        }
+    let count = select(view, &plan, &range, at, |key, head, value| {
         let value = if plan.value_at_once {
             arena.copy(value)
         } else {
             Bytes::new()
         };
         kvs.push(head.key_value(arena.copy(key), value));
-        // One key beyond the limit is kept, to know that there are more.
-        if plan.is_in_key_order() && kvs.len() > plan.limit {
-            rest = Some(range.from(successor(key)));
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
     })?;
-    if let Some(rest) = rest {
-        count += view.count(&rest, at)? as i64;
-    }
     if let Some(sort) = &plan.sort {
         kvs.sort_by(|a, b| sort.compare(a, b));
     }
@@ -87,6 +71,38 @@ pub(crate) fn answer(
         }
     }
     Ok(Answer { kvs, more, count })
+}
+
+/// Calls `passing` with each version in `range` that passes the filters of `plan`, and returns the
+/// number of keys in the range. In key order the calls end with the first key beyond the limit, by
+/// which the caller knows that there are more; the keys after it are only counted.
+pub(crate) fn select(
+    view: &dyn View,
+    plan: &Plan<'_>,
+    range: &KeyRange,
+    at: Revision,
+    mut passing: impl FnMut(&[u8], &Head, &[u8]),
+) -> Result<i64, Fault> {
+    let mut count = 0;
+    let mut passed = 0;
+    let mut rest = None;
+    view.visit(range, at, &mut |key, head, value| {
+        count += 1;
+        if !plan.passes(head) {
+            return ControlFlow::Continue(());
+        }
+        passed += 1;
+        passing(key, head, value);
+        if plan.is_in_key_order() && passed > plan.limit {
+            rest = Some(range.from(successor(key)));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    if let Some(rest) = rest {
+        count += view.count(&rest, at)? as i64;
+    }
+    Ok(count)
 }
 
 /// The header of a reply at `revision`. The server fills in the ids and the term.

@@ -73,8 +73,8 @@ impl<'a> EngineView<'a> {
         Ok(())
     }
 
-    /// Merges heads and superseded versions. Of a key that was not changed after `at` the head is
-    /// the version; of another it is the newest superseded one that is not after `at`.
+    /// Merges heads and superseded versions. The version of a key at `at` is its head, unless the
+    /// head is newer or absent: then it is the newest superseded version at or below `at`.
     fn visit_past(
         &self,
         range: &KeyRange,
@@ -127,8 +127,9 @@ impl<'a> EngineView<'a> {
 }
 
 impl View for EngineView<'_> {
-    /// Needs no frozen state, if `at` was published before. The head is read first: if it is absent
-    /// or newer, what it superseded is there already.
+    /// The lookup needs no frozen state, provided that `at` was published before it. The head is
+    /// read first: if the head is absent or newer than `at`, the version that it superseded is in
+    /// `OLD` by then.
     fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault> {
         if let Some(row) = self.read.get(layout::HEAD, key)? {
             let version = Version::decode_head(&row)?;
@@ -165,26 +166,31 @@ impl View for EngineView<'_> {
     }
 
     fn count(&self, range: &KeyRange, at: Revision) -> Result<usize, Fault> {
-        if let KeyRange::One(key) = range {
-            return Ok(usize::from(self.find(key, at)?.is_some()));
-        }
-        if range.is_empty() {
-            return Ok(0);
-        }
-        if self.is_latest(at)? {
+        let is_single = matches!(range, KeyRange::One(_));
+        if !is_single && !range.is_empty() && self.is_latest(at)? {
             return self.scan(layout::KEY, range)?.skip(usize::MAX);
         }
-        let mut count = 0;
-        self.visit_past(range, at, &mut |_, _, _| {
-            count += 1;
-            ControlFlow::Continue(())
-        })?;
-        Ok(count)
+        count_visited(self, range, at)
     }
 }
 
-/// Finds the newest superseded version of `key` at or below `at`, or its tombstone: one seek. What
-/// a change replaced is always there, so this is all that readers of the past of a change need.
+/// Counts the keys in `range` that exist at `at`, by visiting them.
+pub(crate) fn count_visited(
+    view: &dyn View,
+    range: &KeyRange,
+    at: Revision,
+) -> Result<usize, Fault> {
+    let mut count = 0;
+    view.visit(range, at, &mut |_, _, _| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+/// Finds the newest row of `key` in `OLD` at or below `at`, a superseded version or a tombstone:
+/// one seek. A version that a change replaced is always in `OLD`, so a caller that looks for the
+/// predecessor of a change need not read the head.
 pub(crate) fn find_old(
     read: &dyn Read,
     key: &[u8],

@@ -3,7 +3,8 @@
 //! [`Reader::range`] copies each key and each value into a `KeyValue`, and prost copies both again
 //! into a buffer that moves what it has whenever it grows. Here both are copied once, into buffers
 //! that do not grow: what does not fit is continued in the next buffer. [`Reader::encode_range`]
-//! returns a whole range like that, [`super::pages`] one that is too large to be held.
+//! encodes a whole range in this way. [`super::pages`] encodes a range that is too large for
+//! memory, page by page.
 //!
 //! ```text
 //!   | room, before | row | ro    w | row | row | row | after, room |
@@ -14,8 +15,6 @@
 //! the machine compare the two. The caller encodes the other fields, because it has the whole
 //! header, and [`EncodedRange::between`] puts them around the rows.
 
-use std::ops::ControlFlow;
-
 use bytes::{Buf as _, Bytes, BytesMut};
 use conclave_proto::etcdserverpb as api;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
@@ -24,10 +23,10 @@ use super::{ReadError, Reader};
 use crate::engine::Read;
 use crate::fault::Fault;
 use crate::ids::Revision;
-use crate::mvcc::query::Plan;
-use crate::mvcc::range::{KeyRange, successor};
+use crate::mvcc::query::{self, Plan};
+use crate::mvcc::range::KeyRange;
 use crate::mvcc::record::Head;
-use crate::mvcc::view::{EngineView, View};
+use crate::mvcc::view::EngineView;
 
 /// Room before the first row. A header has at most 46 bytes, in a field of 2 more, and the frame of
 /// a gRPC message 5.
@@ -119,21 +118,12 @@ pub(super) fn tally(
     mut row: impl FnMut(Row<'_>, &[u8], &Tally),
 ) -> Result<Tally, Fault> {
     let mut tally = Tally::default();
-    let mut rest = None;
-    view.visit(range, at, &mut |key, head, value| {
+    let count = query::select(view, plan, range, at, |key, head, value| {
         if let Some(found) = tally.add(plan, key, head, value) {
             row(found, key, &tally);
         }
-        if tally.passed <= plan.limit {
-            return ControlFlow::Continue(());
-        }
-        rest = Some(range.from(successor(key)));
-        ControlFlow::Break(())
     })?;
-    if let Some(rest) = rest {
-        tally.count += view.count(&rest, at)? as i64;
-    }
-    Ok(tally)
+    Ok(Tally { count, ..tally })
 }
 
 impl EncodedRange {
@@ -162,7 +152,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Adds a key. Returns its row if the key is returned.
+    /// Adds a key that passes the filters. Returns its row if the key is within the limit.
     fn add<'a>(
         &mut self,
         plan: &Plan<'_>,
@@ -170,10 +160,6 @@ impl Tally {
         head: &Head,
         value: &'a [u8],
     ) -> Option<Row<'a>> {
-        self.count += 1;
-        if !plan.passes(head) {
-            return None;
-        }
         self.passed += 1;
         if self.passed > plan.limit {
             return None;

@@ -239,16 +239,15 @@ impl Contender {
                 let endpoints = vec![self.server.leader()?.target.clone()];
                 get(any_key()?, false, &Load { endpoints, ..load }, bench)
             }
-            Scenario::Range => {
-                let range = Range {
-                    keys: any_key()?,
-                    length: RANGE_LENGTH,
-                    serializable: false,
-                };
-                drive(Arc::new(range), &load)
+            Scenario::Range => range(any_key()?, RANGE_LENGTH, &load),
+            Scenario::RangeLong => range(any_key()?, LONG_RANGE_LENGTH, &of_few(load)),
+            Scenario::Count => {
+                let keys = any_key()?;
+                drive(Arc::new(Count { keys }), &of_few(load))
             }
-            Scenario::RangeLong | Scenario::Count | Scenario::Page => {
-                large(scenario, any_key()?, &of_few(load))
+            Scenario::Page => {
+                let (keys, length) = (any_key()?, RANGE_LENGTH);
+                drive(Arc::new(Page { keys, length }), &of_few(load))
             }
             Scenario::Txn => txn(&load, bench),
             Scenario::PutOpen => {
@@ -350,25 +349,6 @@ pub(crate) fn restart_only(
     Ok(contender)
 }
 
-/// Runs a scenario whose answers are large, or that looks at all keys.
-fn large(scenario: Scenario, keys: Keys, load: &Load) -> Result<Measured, Failure> {
-    match scenario {
-        Scenario::Count => drive(Arc::new(Count { keys }), load),
-        Scenario::Page => {
-            let length = RANGE_LENGTH;
-            drive(Arc::new(Page { keys, length }), load)
-        }
-        _ => {
-            let range = Range {
-                keys,
-                length: LONG_RANGE_LENGTH,
-                serializable: false,
-            };
-            drive(Arc::new(range), load)
-        }
-    }
-}
-
 /// The same load by few clients: of large answers a thousand would wait for each other.
 fn of_few(load: Load) -> Load {
     let clients = load.plan.clients.min(FEW_CLIENTS);
@@ -399,6 +379,16 @@ fn get(
         serializable,
     };
     drive(Arc::new(get), load)
+}
+
+fn range(keys: Keys, length: u64, load: &Load) -> Result<Measured, Failure> {
+    let serializable = false;
+    let range = Range {
+        keys,
+        length,
+        serializable,
+    };
+    drive(Arc::new(range), load)
 }
 
 fn txn(load: &Load, bench: &BenchArgs) -> Result<Measured, Failure> {
