@@ -42,10 +42,13 @@ use crate::mvcc::view::{EngineView, View};
 use crate::mvcc::{HashKv, History, hash, history, query, txn};
 
 mod leases;
+mod page_counts;
 pub mod pages;
 mod publish;
 pub mod rows;
 pub mod stream;
+
+use page_counts::PageCounts;
 
 /// Error of a read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,6 +124,7 @@ struct Shared {
     auth: Mutex<Arc<Auth>>,
     auth_mark: AtomicU64,
     hashes: Mutex<VecDeque<HashKv>>,
+    page_counts: PageCounts,
 }
 
 impl Reader {

@@ -19,6 +19,7 @@ use super::{Change, Changes, Outcome};
 use crate::engine::memory::MemoryEngine;
 use crate::engine::{Direction, Read};
 use crate::ids::{Index, LeaseId, Revision, Term};
+use crate::mvcc::range::successor;
 use crate::mvcc::record::logical_size;
 use crate::reader::{ReadError, rows};
 use crate::{convert, layout};
@@ -147,6 +148,16 @@ impl Pair {
         self.check_stream(request, &expected);
         self.check_pages(request, &expected);
         self.check_encoded(request, &expected);
+        let Ok(page) = expected else { return };
+        if page.more && request.sort_order == 0 && request.sort_target == 0 {
+            // The number of keys in the next page's range is now known.
+            let last = page.kvs.last().expect("the limit is at least 1");
+            self.check_range(&api::RangeRequest {
+                key: successor(&last.key),
+                revision: at,
+                ..request.clone()
+            });
+        }
     }
 
     /// The encoded range, with the other fields around it, is the bytes of the response.

@@ -44,7 +44,7 @@ pub(crate) fn answer(
     let plan = Plan::of(request);
     let mut kvs: Vec<KeyValue> = Vec::new();
     let mut arena = Arena::default();
-    let count = select(view, &plan, &range, at, |key, head, value| {
+    let count = select(view, &plan, (&range, None), at, |key, head, value| {
         let value = if plan.value_at_once {
             arena.copy(value)
         } else {
@@ -75,11 +75,12 @@ pub(crate) fn answer(
 
 /// Calls `passing` with each version in `range` that passes the filters of `plan`, and returns the
 /// number of keys in the range. In key order the calls end with the first key beyond the limit, by
-/// which the caller knows that there are more; the keys after it are only counted.
+/// which the caller knows that there are more; the keys after it are only counted, unless the
+/// caller knows the number that comes with the range.
 pub(crate) fn select(
     view: &dyn View,
     plan: &Plan<'_>,
-    range: &KeyRange,
+    (range, known): (&KeyRange, Option<i64>),
     at: Revision,
     mut passing: impl FnMut(&[u8], &Head, &[u8]),
 ) -> Result<i64, Fault> {
@@ -99,10 +100,11 @@ pub(crate) fn select(
         }
         ControlFlow::Continue(())
     })?;
-    if let Some(rest) = rest {
-        count += view.count(&rest, at)? as i64;
+    match (rest, known) {
+        (None, _) => Ok(count),
+        (Some(_), Some(known)) => Ok(known),
+        (Some(rest), None) => Ok(count + view.count(&rest, at)? as i64),
     }
-    Ok(count)
 }
 
 /// The header of a reply at `revision`. The server fills in the ids and the term.
@@ -144,6 +146,14 @@ impl<'a> Plan<'a> {
     /// True if the answer is in key order, the order of the scan.
     pub(crate) fn is_in_key_order(&self) -> bool {
         self.sort.is_none()
+    }
+
+    /// True if all versions pass the request's filters.
+    pub(crate) fn has_no_filter(&self) -> bool {
+        let request = self.request;
+        let mods = [request.min_mod_revision, request.max_mod_revision];
+        let creates = [request.min_create_revision, request.max_create_revision];
+        mods == [0, 0] && creates == [0, 0]
     }
 
     /// True if a version passes the request's filters.

@@ -80,9 +80,12 @@ impl PagedRange<'_> {
         let mut kept_keys = 0;
         // The first key after the kept rows, once they have reached their bound.
         let mut resume = None;
+        let request = self.plan.request;
+        let known = self.reader.shared.page_counts.of(request, self.at);
         let tally = self.reader.under_meter(self.frozen, |read| {
             let view = EngineView::new(read);
-            tally(&view, &self.plan, &self.rest, self.at, |row, key, tally| {
+            let range = (&self.rest, known);
+            tally(&view, &self.plan, range, self.at, |row, key, tally| {
                 if resume.is_none() && tally.size_bytes > kept_bytes_max {
                     resume = Some(Bytes::copy_from_slice(key));
                 }
@@ -92,6 +95,11 @@ impl PagedRange<'_> {
                 }
             })
         })?;
+        let measured = tally.measured(&self.plan, self.now);
+        if let Some(last) = &tally.last {
+            let count = measured.count;
+            self.reader.remember_page(request, self.at, last, count);
+        }
         self.pages = pages;
         self.left = match resume {
             Some(key) => {
@@ -100,7 +108,7 @@ impl PagedRange<'_> {
             }
             None => 0,
         };
-        Ok(tally.measured(&self.plan, self.now))
+        Ok(measured)
     }
 
     /// Returns the next page, or `None` after the last, which may be shorter than the others.

@@ -7,6 +7,7 @@ use parking_lot::{Mutex, RwLock};
 
 use conclave_proto::etcdserverpb as api;
 
+use super::page_counts::PageCounts;
 use super::{Applied, Reader, Shared};
 use crate::auth::Auth;
 use crate::engine::Engine;
@@ -29,6 +30,7 @@ impl Reader {
             auth: Mutex::default(),
             auth_mark: AtomicU64::new(Auth::default().mark().0),
             hashes: Mutex::default(),
+            page_counts: PageCounts::default(),
         };
         Reader {
             shared: Arc::new(shared),
@@ -58,6 +60,7 @@ impl Reader {
         shared.compacted.store(compacted.0, Ordering::Release);
         *shared.engine.write() = engine;
         shared.hashes.lock().clear();
+        shared.page_counts.clear();
     }
 
     pub(crate) fn set_cluster_id(&self, cluster_id: ClusterId) {

@@ -64,6 +64,8 @@ pub struct EncodedRange {
     /// Everything but the rows.
     pub measured: Measured,
     buffers: Buffers,
+    at: Revision,
+    last: Option<Bytes>,
 }
 
 /// True if a range can be encoded as it is read, which requires key order.
@@ -74,13 +76,33 @@ pub fn is_encodable(request: &api::RangeRequest) -> bool {
 impl Reader {
     /// Like [`Reader::range`], encoded. The request must be [`is_encodable`], too.
     pub fn encode_range(&self, request: &api::RangeRequest) -> Result<EncodedRange, ReadError> {
-        self.read_range(request, |read, at, now| encode(read, request, at, now))
+        let range = self.read_range(request, |read, at, now| {
+            let known = self.shared.page_counts.of(request, at);
+            encode(read, (request, known), at, now)
+        })?;
+        if let Some(last) = &range.last {
+            self.remember_page(request, range.at, last, range.measured.count);
+        }
+        Ok(range)
+    }
+
+    /// Remembers the number of keys after a page that ended with `last`, if `count` keys were in
+    /// the range of the page.
+    pub(super) fn remember_page(
+        &self,
+        request: &api::RangeRequest,
+        at: Revision,
+        last: &[u8],
+        count: i64,
+    ) {
+        let counts = &self.shared.page_counts;
+        counts.remember(request, at, last, count - request.limit);
     }
 }
 
 fn encode(
     read: &dyn Read,
-    request: &api::RangeRequest,
+    (request, known): (&api::RangeRequest, Option<i64>),
     at: Revision,
     now: Revision,
 ) -> Result<EncodedRange, Fault> {
@@ -98,32 +120,45 @@ fn encode(
     };
     let mut buffers = None;
     let view = EngineView::new(read);
-    let tally = tally(&view, &plan, &range, at, |row, _, _| {
+    let tally = tally(&view, &plan, (&range, known), at, |row, _, _| {
         row.encode(buffers.get_or_insert_with(|| Buffers::with_room(first_bytes(&row))));
     })?;
     let no_rows = || Buffers::with_room(ROOM_AFTER_BYTES);
     Ok(EncodedRange {
         measured: tally.measured(&plan, now),
         buffers: buffers.unwrap_or_else(no_rows),
+        at,
+        last: tally.last,
     })
 }
 
 /// Calls `row` with each row that is returned, its key, and the numbers with it. Keys beyond the
-/// limit are only counted.
+/// limit are only counted, and not even that if the number of keys in the range is known.
 pub(super) fn tally(
     view: &EngineView<'_>,
     plan: &Plan<'_>,
-    range: &KeyRange,
+    (range, known): (&KeyRange, Option<i64>),
     at: Revision,
     mut row: impl FnMut(Row<'_>, &[u8], &Tally),
 ) -> Result<Tally, Fault> {
     let mut tally = Tally::default();
-    let count = query::select(view, plan, range, at, |key, head, value| {
+    let mut last = None;
+    let count = query::select(view, plan, (range, known), at, |key, head, value| {
         if let Some(found) = tally.add(plan, key, head, value) {
             row(found, key, &tally);
+            // With a filter, there are other keys among those of the page.
+            if tally.passed == plan.limit && plan.has_no_filter() {
+                last = Some(Bytes::copy_from_slice(key));
+            }
         }
     })?;
-    Ok(Tally { count, ..tally })
+    let is_cut = tally.passed > plan.limit;
+    let last = last.filter(|_| is_cut);
+    Ok(Tally {
+        count,
+        last,
+        ..tally
+    })
 }
 
 impl EncodedRange {
@@ -149,6 +184,8 @@ pub(super) struct Tally {
     pub(super) size_bytes: u64,
     /// Number of keys that pass the request's filters.
     passed: usize,
+    /// The key of the last row of a page, if there are more keys and no filter.
+    pub(super) last: Option<Bytes>,
 }
 
 impl Tally {
@@ -383,7 +420,8 @@ mod tests {
                 kvs.push(kv);
             }
             let measured = tally.measured(&plan, Revision(1));
-            let range = EncodedRange { measured, buffers };
+            let (at, last) = (Revision(1), None);
+            let range = EncodedRange { measured, buffers, at, last };
             let header = api::ResponseHeader {
                 cluster_id: u64::MAX,
                 member_id: u64::MAX,
