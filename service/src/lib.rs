@@ -14,6 +14,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch as signal;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,9 @@ use crate::raft_runtime::RaftRuntime;
 use crate::start::stores;
 use crate::supervisor::{Listeners, Supervisor};
 use crate::telemetry::Exporting;
+
+/// Less than the least time limit of a request, which is [`limits::REQUEST_TIMEOUT_BASE`].
+const NEAR_TIMER: Duration = Duration::from_secs(1);
 
 /// The reason why a member cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +141,18 @@ pub struct Server {
     stopping: CancellationToken,
 }
 
+/// Keeps a timer of the runtime pending that ends before the time limit of any request.
+///
+/// A timer that becomes the next one of all wakes the thread that waits for the sockets, which
+/// costs two system calls. On a member with little to do, the limit of each request would be that
+/// timer.
+async fn near_timer() {
+    let mut ticks = tokio::time::interval(NEAR_TIMER);
+    loop {
+        ticks.tick().await;
+    }
+}
+
 impl Server {
     /// Starts a member: binds its listeners, opens its data, starts its owners. Clients are served
     /// once the member is ready.
@@ -188,6 +204,7 @@ impl Server {
             end,
         };
         tokio::spawn(supervisor.run());
+        tokio::spawn(stopping.clone().run_until_cancelled_owned(near_timer()));
         Ok(Server {
             handle,
             client_addresses,
