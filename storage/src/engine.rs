@@ -23,7 +23,7 @@ use bytes::Bytes;
 
 use crate::fault::Fault;
 
-pub use metered::Meter;
+pub use metered::{Meter, SKIPPED_PER_ROW};
 
 pub mod memory;
 pub(crate) mod metered;

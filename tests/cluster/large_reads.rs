@@ -7,15 +7,11 @@
 use conclave_proto::etcdserverpb as pb;
 use harness::api::{all, delete_range, everything, get, op, put, range};
 use harness::node::connect;
-use harness::raw::Unchanged;
-use harness::{Cluster, within};
-use http::uri::PathAndQuery;
+use harness::{Cluster, raw, within};
 use pb::kv_client::KvClient;
 use pb::range_request::SortOrder;
-use prost::Message as _;
-use tonic::client::Grpc;
+use tonic::Streaming;
 use tonic::transport::Channel;
-use tonic::{Request, Streaming};
 
 use crate::{not_on_etcd, on_three};
 
@@ -94,15 +90,8 @@ async fn fill(cluster: &Cluster, leader: usize) {
 
 /// Starts a range over everything, waits for the reply's beginning and does not read on.
 async fn stalled_range(endpoint: &str) -> Streaming<bytes::Bytes> {
-    let mut grpc = Grpc::new(connect(endpoint)).max_decoding_message_size(usize::MAX);
-    grpc.ready().await.unwrap();
-    let path = PathAndQuery::from_static("/etcdserverpb.KV/Range");
-    let request = Request::new(everything().encode_to_vec().into());
-    let begun = grpc.server_streaming(request, path, Unchanged);
-    within("the reply to begin", begun)
-        .await
-        .unwrap()
-        .into_inner()
+    let begun = raw::call_unread(connect(endpoint), "/etcdserverpb.KV/Range", everything());
+    within("the reply to begin", begun).await.unwrap()
 }
 
 /// Requests all kinds of large replies at the same time, reads them to the end and checks them.

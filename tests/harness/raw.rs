@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 /// Calls `path` with `message` as the body of its one frame; returns the body of the reply.
 pub async fn call(channel: Channel, path: &'static str, message: Bytes) -> Result<Bytes, Status> {
@@ -60,6 +60,21 @@ pub async fn status_of(
     }
     let trailers = body.trailers().await.expect("an end").expect("trailers");
     Status::from_header_map(&trailers).expect("a status")
+}
+
+/// Calls `path`, waits for the beginning of the reply, and returns the rest without reading it.
+pub async fn call_unread(
+    channel: Channel,
+    path: &'static str,
+    message: impl prost::Message,
+) -> Result<Streaming<Bytes>, Status> {
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
+    let ready = grpc.ready().await;
+    ready.map_err(|error| Status::unavailable(error.to_string()))?;
+    let request = Request::new(message.encode_to_vec().into());
+    let path = PathAndQuery::from_static(path);
+    let begun = grpc.server_streaming(request, path, Unchanged).await?;
+    Ok(begun.into_inner())
 }
 
 /// An encoded `TxnRequest`: a put inside `depth` nested transactions. Built from the inside out in

@@ -1,13 +1,18 @@
 //! Clients that do not read their replies: they harm only themselves.
 
+use bytes::Bytes;
 use conclave_client::{Client, Keys};
+use conclave_proto::etcdserverpb::kv_client::KvClient;
+use conclave_proto::etcdserverpb::range_request::SortOrder;
 use conclave_proto::etcdserverpb::watch_client::WatchClient;
 use conclave_proto::etcdserverpb::watch_request::RequestUnion;
-use conclave_proto::etcdserverpb::{WatchRequest, WatchResponse};
-use harness::Process;
-use harness::api::{all, op, put, watch_range};
+use conclave_proto::etcdserverpb::{RangeRequest, WatchRequest, WatchResponse};
+use harness::api::{all, get, op, put, range, watch_range};
 use harness::node::connect;
+use harness::{Process, raw};
+use tokio::sync::mpsc;
 use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
 
 const STREAMS: usize = 20;
 const REVISIONS: usize = 60;
@@ -72,4 +77,74 @@ async fn stalled_watch(endpoint: &str) -> Streaming<WatchResponse> {
         .into_inner();
     assert!(responses.message().await.unwrap().unwrap().created);
     responses
+}
+
+/// Replies that are small enough to be sent at once are many enough to fill the memory.
+const REPLIES: usize = 1_500;
+const REPLIES_PER_CONNECTION: usize = 50;
+const REPLY_BYTES: usize = 1 << 20;
+/// Replies that wait may hold 128 MiB, replies that were built 256 MiB, and replies in pieces 100
+/// MiB. The rest of the requests wait; if they did not, it would be 1,500 MiB.
+const REPLIES_MAX_KIB: u64 = 700 << 10;
+
+#[test]
+fn replies_that_nobody_reads_are_bounded_together() {
+    harness::run(async {
+        let mut process = Process::start(&[]);
+        let endpoint = process.endpoint().to_owned();
+        let client = Client::connect([&endpoint]).await.unwrap();
+        client.put("k", vec![7; REPLY_BYTES]).await.unwrap();
+        client.put("small", "1").await.unwrap();
+        let before = process.child().memory_kib();
+        let (begun, mut unread) = mpsc::unbounded_channel();
+        for _ in 0..REPLIES / REPLIES_PER_CONNECTION {
+            let channel = connection_with_small_windows(&endpoint);
+            for n in 0..REPLIES_PER_CONNECTION {
+                tokio::spawn(ask(channel.clone(), n, begun.clone()));
+            }
+            // Answered when the member has begun with the requests before it.
+            let mut kv = KvClient::new(channel);
+            let found = harness::within("a small reply", kv.range(get("small"))).await;
+            assert_eq!(found.unwrap().into_inner().count, 1);
+        }
+        // That many are sent whole.
+        let mut held = Vec::new();
+        while held.len() < 100 {
+            held.push(harness::within("a reply", unread.recv()).await.unwrap());
+        }
+        let growth = process.child().memory_kib().saturating_sub(before);
+        assert!(growth < REPLIES_MAX_KIB, "grew by {growth} KiB");
+        // When their clients have gone, there is room again.
+        drop((held, unread));
+        let found = harness::within("a reply", client.get("k")).await.unwrap();
+        assert_eq!(found.map(|kv| kv.value.len()), Some(REPLY_BYTES));
+    });
+}
+
+/// So that the replies are in the member's memory and not here.
+fn connection_with_small_windows(endpoint: &str) -> Channel {
+    let endpoint = Endpoint::from_shared(endpoint.to_owned()).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(4 << 10);
+    endpoint
+        .initial_connection_window_size(1 << 20)
+        .connect_lazy()
+}
+
+/// Asks for a reply in one of the ways in which it can be made, and passes on its beginning.
+async fn ask(channel: Channel, n: usize, begun: mpsc::UnboundedSender<Streaming<Bytes>>) {
+    let reply = match n % 3 {
+        0 => raw::call_unread(channel, "/etcdserverpb.KV/Range", get("k")).await,
+        1 => raw::call_unread(channel, "/etcdserverpb.KV/Txn", all([op(get("k"))])).await,
+        _ => {
+            let sorted = RangeRequest {
+                sort_order: SortOrder::Descend.into(),
+                ..range("k", "l")
+            };
+            raw::call_unread(channel, "/etcdserverpb.KV/Range", sorted).await
+        }
+    };
+    // Refused or ended at the end of the test.
+    if let Ok(reply) = reply {
+        let _ = begun.send(reply);
+    }
 }

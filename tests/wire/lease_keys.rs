@@ -4,12 +4,7 @@ use conclave_proto::etcdserverpb::{
     LeaseKeepAliveRequest, LeaseRevokeRequest, LeaseTimeToLiveRequest, PutRequest,
 };
 use harness::api::{all, delete, everything, keys, op, put, put_leased, revision_of, watch_range};
-use harness::raw::Unchanged;
-use harness::{Node, Watching, eventually, http1, within};
-use http::uri::PathAndQuery;
-use prost::Message as _;
-use tonic::Request;
-use tonic::client::Grpc;
+use harness::{Node, Watching, eventually, http1, raw, within};
 
 suite![
     revoking_deletes_all_keys_in_one_revision,
@@ -229,15 +224,9 @@ async fn a_long_list_of_keys_is_not_held_for_ever(node: Node) {
         node.txn(all(puts)).await;
     }
     let request = LeaseTimeToLiveRequest { id: 7, keys: true };
-    let mut grpc = Grpc::new(node.another_channel()).max_decoding_message_size(usize::MAX);
-    grpc.ready().await.unwrap();
-    let path = PathAndQuery::from_static("/etcdserverpb.Lease/LeaseTimeToLive");
-    let message = Request::new(request.encode_to_vec().into());
-    let begun = grpc.server_streaming(message, path, Unchanged);
-    let mut unread = within("the reply to begin", begun)
-        .await
-        .unwrap()
-        .into_inner();
+    let path = "/etcdserverpb.Lease/LeaseTimeToLive";
+    let begun = raw::call_unread(node.another_channel(), path, request);
+    let mut unread = within("the reply to begin", begun).await.unwrap();
     // The thread that sends the reply gives up.
     eventually("the reply to be given up", || async {
         let metrics = http1::get(node.address(), "/metrics").await;

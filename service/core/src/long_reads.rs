@@ -14,7 +14,8 @@
 //!     └───── exceeded ─┐
 //!   quick ── within its budget ──▶ reply
 //!     └───── exceeded ─┬─▶ long:   a hash, a count        ──▶ a small result
-//!                      ├─▶ pieces: a range in key order   ──▶ read page by page, as it is sent
+//!                      ├─▶ pieces: a range in key order   ──▶ a short reply, or one that is read
+//!                      │                                     page by page, as it is sent
 //!                      └─▶ whole:  a sorted range, a txn, ──▶ built, encoded, sent in pieces
 //!                                  a lease's keys
 //! ```
@@ -28,9 +29,13 @@
 //! |---|---|
 //! | brief reads | [`BRIEF_BYTES`] each, one for each serving thread |
 //! | quick reads | [`QUICK_BYTES`] each, [`LongReads::quick`] at a time |
+//! | their replies, until they are sent | [`WAITING_BYTES_MAX`] together ([`LongReads::room`]) |
 //! | replies in pieces | [`KEPT_BYTES_MAX`] and 3 pieces each, [`PIECED_MAX`] of them: 200 MiB |
 //! | whole replies, encoded | [`WHOLE_BYTES_MAX`] together, or one that is larger |
 //! | a whole reply being built | one at a time, twice its size |
+//!
+//! A reply for which there is no room is sent in pieces, or as a whole one, however short. Replies
+//! up to [`UNCOUNTED_BYTES`] are not counted, since the stream of such a call takes as much.
 //!
 //! A client that does not take a piece within [`STALL_MAX`] loses its reply. For a whole reply,
 //! whose memory other replies may wait for, the limit is [`WHOLE_STALL_MAX`]. So a client that does
@@ -59,10 +64,13 @@ use crate::workers::Workers;
 
 mod meter;
 pub mod pieces;
+mod places;
 mod turns;
 
 use meter::{Budget, Paced};
-use pieces::{Pieces, Sending};
+use pieces::{Pieces, Sending, Sent, Start};
+pub use places::Room;
+use places::{Memory, Place};
 use turns::Turns;
 
 /// Rows that a brief read may touch: a fraction of a millisecond.
@@ -78,6 +86,11 @@ pub const QUICK_BYTES: usize = 2 << 20;
 /// Concurrent quick reads per core. They wait only for the disk.
 const QUICK_PER_CORE: usize = 2;
 
+/// Bytes of all replies of brief and quick reads that wait for their clients.
+const WAITING_BYTES_MAX: usize = 128 << 20;
+/// Replies up to this size are not counted among them.
+pub const UNCOUNTED_BYTES: usize = 16 << 10;
+
 /// Concurrent replies in pieces. They mostly wait for their clients; each has a thread.
 const PIECED_MAX: usize = 64;
 /// Size of a piece in bytes: one or a few system calls, and a fraction of a millisecond to encode.
@@ -91,7 +104,7 @@ const STALL_MAX: Duration = Duration::from_secs(30);
 /// wait for. This is a rate of 50 KiB per second.
 const WHOLE_STALL_MAX: Duration = Duration::from_secs(5);
 
-/// Concurrent long reads with a small result.
+/// Concurrent long reads with a small result, or whose result is not known to be large.
 const LONG_MAX: usize = 16;
 /// Concurrent history reads for watchers. Each is bounded by the size of a step.
 const STEPS_MAX: usize = 4;
@@ -126,6 +139,7 @@ struct Shared {
     observer: Arc<dyn Observer>,
     stopping: CancellationToken,
     quick: Arc<Semaphore>,
+    waiting: Memory,
     pieced: Arc<Semaphore>,
     long: Arc<Semaphore>,
     steps: Arc<Semaphore>,
@@ -156,6 +170,7 @@ impl LongReads {
                 observer,
                 stopping,
                 quick: places(cores * QUICK_PER_CORE),
+                waiting: Memory::new(WAITING_BYTES_MAX, UNCOUNTED_BYTES),
                 pieced: places(PIECED_MAX),
                 long: places(LONG_MAX),
                 steps: places(STEPS_MAX),
@@ -236,33 +251,52 @@ impl LongReads {
         self.look(place, look).await
     }
 
-    /// Runs `work`, which sends a reply in pieces, each after the client has taken the previous
-    /// one. Returns when the first byte is available, or with the reason why there is none.
-    pub async fn pieces(
-        &self,
-        work: impl FnOnce(&Reader, &mut Sending) -> Result<(), ReadError> + Send + 'static,
-    ) -> Result<Pieces, Unread> {
-        self.pieces_within(STALL_MAX, work).await
+    /// Takes room for the reply of a brief or a quick read until it is sent. Returns `None` if
+    /// other replies have it all: the reply must then be sent in pieces or as a whole one.
+    pub fn room(&self, size_bytes: usize) -> Option<Room> {
+        self.shared.waiting.room(size_bytes)
     }
 
-    async fn pieces_within(
+    /// Runs `work`, which sends a short reply whole, or a long one in pieces, each after the client
+    /// has taken the previous one. Returns when the first byte is available, or with the reason why
+    /// there is none. A long reply for which there is no place waits for it, and is read again.
+    pub async fn pieces<W>(&self, work: W) -> Result<Sent, Unread>
+    where
+        W: Fn(&Reader, &mut Sending) -> Result<(), ReadError> + Clone + Send + 'static,
+    {
+        let permit = place(&self.shared.long).await;
+        let of_read = Place::of_read(permit, Arc::clone(&self.shared.pieced));
+        if let Some(sent) = self.begin(of_read, STALL_MAX, work.clone()).await? {
+            return Ok(sent);
+        }
+        let of_pieces = Place::of_pieces(place(&self.shared.pieced).await);
+        let begun = self.begin(of_pieces, STALL_MAX, work).await?;
+        begun.ok_or(Unread::Unfinished)
+    }
+
+    /// Begins a reply. Returns `None` if it is a long one and there is no place for it.
+    async fn begin(
         &self,
+        place: Place,
         stall_max: Duration,
         work: impl FnOnce(&Reader, &mut Sending) -> Result<(), ReadError> + Send + 'static,
-    ) -> Result<Pieces, Unread> {
-        let place = place(&self.shared.pieced).await;
+    ) -> Result<Option<Sent>, Unread> {
         let abandoned = Arc::<AtomicBool>::default();
         let (mut sending, pieces, begun) = pieces::channel(
             Arc::clone(&self.shared.turns),
+            place,
             Arc::clone(&abandoned),
             stall_max,
         );
-        self.spawn(place, abandoned, move |reader| {
+        self.spawn(abandoned, move |reader| {
             let worked = work(reader, &mut sending);
             sending.end(worked);
         })?;
-        begun.await.unwrap_or(Err(Unread::Unfinished))?;
-        Ok(pieces)
+        Ok(match begun.await.unwrap_or(Err(Unread::Unfinished))? {
+            Start::Whole(buffers) => Some(Sent::Whole(buffers)),
+            Start::Pieces => Some(Sent::Pieces(pieces)),
+            Start::NoPlace => None,
+        })
     }
 
     /// Waits for the permit to build a whole reply.
@@ -291,7 +325,8 @@ impl LongReads {
         // If there is no memory for two such replies, the next is built only after this reply is
         // sent.
         let turn = (encoded.len() > WHOLE_BYTES_MAX / 2).then_some(turn);
-        self.pieces_within(WHOLE_STALL_MAX, move |_, sending| {
+        let place = Place::of_pieces(place(&self.shared.pieced).await);
+        let begun = self.begin(place, WHOLE_STALL_MAX, move |_, sending| {
             let _held = (held, turn);
             sending.begin(encoded.len() as u64)?;
             // Send copies: a slice that a client does not read would keep the whole reply in
@@ -299,8 +334,11 @@ impl LongReads {
             encoded
                 .chunks(PIECE_BYTES)
                 .try_for_each(|piece| sending.send(bytes::Bytes::copy_from_slice(piece)))
-        })
-        .await
+        });
+        match begun.await? {
+            Some(Sent::Pieces(pieces)) => Ok(pieces),
+            Some(Sent::Whole(_)) | None => Err(Unread::Unfinished),
+        }
     }
 
     /// Waits until every thread has ended. Called when the server is stopping and no further reads
@@ -321,7 +359,8 @@ impl LongReads {
         let abandoned = Arc::<AtomicBool>::default();
         let _abandon = Abandon(Arc::clone(&abandoned));
         let (result, looked) = oneshot::channel();
-        self.spawn(place, abandoned, move |reader| {
+        self.spawn(abandoned, move |reader| {
+            let _place = place;
             // The receiver is gone if the caller gave up; the result is then dropped.
             let _ = result.send(look(reader));
         })?;
@@ -335,7 +374,6 @@ impl LongReads {
 
     fn spawn(
         &self,
-        place: OwnedSemaphorePermit,
         abandoned: Arc<AtomicBool>,
         work: impl FnOnce(&Reader) + Send + 'static,
     ) -> Result<(), Unread> {
@@ -350,7 +388,7 @@ impl LongReads {
         let reader = shared.reader.metered(Arc::new(paced));
         let open = Open::new(&shared.observer);
         let work = Box::new(move || {
-            let (_place, _open) = (place, open);
+            let _open = open;
             let _turn = turns.take();
             work(&reader);
         });

@@ -68,17 +68,18 @@ async fn checked_range(
     let durations = &access.stats().durations;
     if extent::length(&request) == Length::Short {
         let found = access.look(|reader| find(reader, &request, durations));
-        return reply_to_range(access, found.map_err(status::of_read)?);
+        let found = found.map_err(status::of_read)?;
+        return reply_to_range(access, found, request.into()).await;
     }
     let brief = access.brief(|reader| find(reader, &request, durations));
-    if let Some(found) = brief.map_err(status::of_read)? {
-        return reply_to_range(access, found);
-    }
     let request = Arc::new(request);
+    if let Some(found) = brief.map_err(status::of_read)? {
+        return reply_to_range(access, found, request).await;
+    }
     let (of_read, wanted) = (access.clone(), Arc::clone(&request));
     let quick = access.quick(move |reader| find(reader, &wanted, &of_read.stats().durations));
     if let Some(found) = quick.await.map_err(status::of_unread)? {
-        return reply_to_range(access, found);
+        return reply_to_range(access, found, request).await;
     }
     if rows::is_encodable(&request) {
         return access.send_pages(request).await;
@@ -109,16 +110,21 @@ fn find(
     })
 }
 
-fn reply_to_range(access: &Access, found: Found) -> Result<Reply<RangeResponse>, Status> {
+async fn reply_to_range(
+    access: &Access,
+    found: Found,
+    request: Arc<RangeRequest>,
+) -> Result<Reply<RangeResponse>, Status> {
     match found {
-        Found::Encoded(range) => {
-            let header = access.header(range.measured.now);
-            let frame = large::frame(range, header).map_err(status::of_unread)?;
-            Ok(Reply::Encoded(frame))
-        }
+        Found::Encoded(range) => match access.send_encoded(range)? {
+            Some(reply) => Ok(reply),
+            None => access.send_pages(request).await,
+        },
         Found::Message(mut response) => {
             access.complete(&mut response.header);
-            Ok(Reply::Small(response))
+            access
+                .send_or_build(response, answer(access, request))
+                .await
         }
     }
 }
@@ -192,8 +198,8 @@ async fn read_only_txn(
         Ok(response)
     };
     if length == Length::Short {
-        let response = access.look(look);
-        return response.map(Reply::Small).map_err(status::of_read);
+        let response = access.look(&look).map_err(status::of_read)?;
+        return access.send_or_build(response, look).await;
     }
     access.build(look).await
 }

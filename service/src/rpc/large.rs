@@ -5,8 +5,12 @@
 //! comes as pieces of one message. A small range in key order is encoded as it is read, straight
 //! from the engine's memory ([`conclave_storage::reader::rows`]), and comes as the whole message.
 //!
-//! In both cases tonic gets an empty message, and a layer replaces tonic's body by the body made
-//! here ([`Replacement`]). Every other reply pays for one look at the response's extensions.
+//! Between small and large are replies that a thread encodes without harm, but of which a thousand
+//! clients that do not read could make a member keep gigabytes. They are sent whole while there is
+//! room for all of them together, and like large ones when there is not.
+//!
+//! In all these cases tonic gets an empty message, and a layer replaces tonic's body by the body
+//! made here ([`Replacement`]). Every other reply pays for one look at the response's extensions.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -29,8 +33,10 @@ use prost::Message;
 use tonic::body::Body;
 use tonic::{Response, Status};
 
-use conclave_core::long_reads::pieces::{self, BrokenOff, Pieces};
-use conclave_core::long_reads::{BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES, Unread};
+use conclave_core::long_reads::pieces::{self, BrokenOff, Pieces, Sent};
+use conclave_core::long_reads::{
+    BuildTurn, KEPT_BYTES_MAX, PIECE_BYTES, QUICK_BYTES, Room, UNCOUNTED_BYTES, Unread,
+};
 
 use super::status;
 
@@ -51,10 +57,14 @@ pub(crate) trait Heavy {
     /// returns false.
     fn visit(&self, visit: &mut dyn FnMut(usize) -> bool) -> bool;
 
-    /// Returns true if the message is too large for one piece of work. Visits only as many parts as
-    /// that takes.
+    /// Returns true if the message is too large for one piece of work.
     fn is_large(&self) -> bool {
-        let mut left = QUICK_BYTES;
+        self.exceeds(QUICK_BYTES)
+    }
+
+    /// Returns true if the message is larger. Visits only as many parts as that takes.
+    fn exceeds(&self, size_bytes: usize) -> bool {
+        let mut left = size_bytes;
         !self.visit(&mut |size_bytes| {
             // The numbers of a key-value and what frames it are some tens of bytes.
             let rest = left.checked_sub(size_bytes + 64);
@@ -105,8 +115,9 @@ impl Heavy for LeaseLeasesResponse {
 }
 
 impl super::Access {
-    /// Decides how a reply is sent. `turn` is the permission to build a large reply, if the caller
-    /// knew beforehand that this one may be large.
+    /// Decides how the reply to a write is sent. `turn` is the permission to build a large reply,
+    /// if the caller knew beforehand that this one may be large. A small one needs no room: the
+    /// write is executed, so its reply can be neither made again nor refused.
     pub(crate) async fn send<T: Message + Heavy + 'static>(
         &self,
         message: T,
@@ -132,22 +143,64 @@ impl super::Access {
         let again = Arc::clone(&look);
         let quick = self.quick(move |reader| look(reader)).await;
         match quick.map_err(status::of_unread)? {
-            Some(message) => self.send(message, None).await,
+            Some(message) => {
+                self.send_or_build(message, move |reader| again(reader))
+                    .await
+            }
             None => self.build_slowly(move |reader| again(reader)).await,
         }
     }
 
-    /// Builds a reply as a whole that exceeded a quick read, as one of few.
+    /// Sends a reply whole as long as there is room for it, and else builds it again as one of few.
+    pub(crate) async fn send_or_build<T: Message + Heavy + 'static>(
+        &self,
+        message: T,
+        look: impl Fn(&Reader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<Reply<T>, Status> {
+        if !message.exceeds(UNCOUNTED_BYTES) {
+            return Ok(Reply::Small(message));
+        }
+        if let Some(room) = self.room(message.encoded_len()) {
+            let frame = frame_of(&message).map_err(status::of_unread)?;
+            return Ok(Reply::Encoded(vec![room.taken_by(frame)]));
+        }
+        drop(message);
+        self.build_slowly(look).await
+    }
+
+    /// Builds a reply as a whole, as one of few.
     pub(crate) async fn build_slowly<T: Message + Heavy + 'static>(
         &self,
         look: impl Fn(&Reader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<Reply<T>, Status> {
         let turn = self.build_turn().await;
         let built = self.long(look).await.map_err(status::of_unread)?;
-        self.send(built, Some(turn)).await
+        if !built.exceeds(UNCOUNTED_BYTES) {
+            return Ok(Reply::Small(built));
+        }
+        let sent = self.whole(turn, move || built.encode_to_vec()).await;
+        sent.map(Reply::Large).map_err(status::of_unread)
     }
 
-    /// Sends a range in key order, encoded page by page.
+    /// Sends a range in key order that is encoded, as long as there is room for it.
+    pub(crate) fn send_encoded<T>(&self, range: EncodedRange) -> Result<Option<Reply<T>>, Status> {
+        let measured = range.measured;
+        let Some(room) = self.room_for(&measured) else {
+            return Ok(None);
+        };
+        let around = framed_around_rows(self.header(measured.now), &measured);
+        let (before, after) = around.map_err(status::of_unread)?;
+        let buffers = range.between(&before, &after).into_iter();
+        let taken = buffers.map(|buffer| room.taken_by(buffer));
+        Ok(Some(Reply::Encoded(taken.collect())))
+    }
+
+    fn room_for(&self, measured: &Measured) -> Option<Room> {
+        let size_bytes = usize::try_from(measured.size_bytes).ok()?;
+        self.room(size_bytes)
+    }
+
+    /// Sends a range in key order, encoded page by page: whole, if it is short and there is room.
     pub(crate) async fn send_pages<T>(
         &self,
         request: Arc<RangeRequest>,
@@ -157,7 +210,20 @@ impl super::Access {
             reader.range_in_pages(&request, PIECE_BYTES, |range| {
                 let measured = range.measure(KEPT_BYTES_MAX)?;
                 access.confirm()?;
-                let (before, after) = around_rows(access.header(measured.now), &measured);
+                let header = access.header(measured.now);
+                if measured.size_bytes <= KEPT_BYTES_MAX
+                    && let Some(room) = access.room_for(&measured)
+                    && let Ok((before, after)) = framed_around_rows(header, &measured)
+                {
+                    let mut buffers = vec![before.into()];
+                    while let Some(page) = range.next_page()? {
+                        buffers.push(room.taken_by(page));
+                    }
+                    buffers.push(after.into());
+                    sending.whole(buffers);
+                    return Ok(());
+                }
+                let (before, after) = around_rows(header, &measured);
                 let around = (before.len() + after.len()) as u64;
                 sending.begin(around + measured.size_bytes)?;
                 sending.send(before.into())?;
@@ -167,7 +233,10 @@ impl super::Access {
                 sending.send(after.into())
             })
         });
-        sent.await.map(Reply::Large).map_err(status::of_unread)
+        match sent.await.map_err(status::of_unread)? {
+            Sent::Whole(buffers) => Ok(Reply::Encoded(buffers)),
+            Sent::Pieces(pieces) => Ok(Reply::Large(pieces)),
+        }
     }
 }
 
@@ -186,12 +255,24 @@ fn around_rows(header: ResponseHeader, measured: &Measured) -> (Vec<u8>, Vec<u8>
     (before.encode_to_vec(), after.encode_to_vec())
 }
 
-/// Makes a gRPC frame of a range that is encoded.
-pub(crate) fn frame(range: EncodedRange, header: ResponseHeader) -> Result<Vec<Bytes>, Unread> {
-    let (before, after) = around_rows(header, &range.measured);
+/// Like [`around_rows`], with what precedes a gRPC message.
+fn framed_around_rows(
+    header: ResponseHeader,
+    measured: &Measured,
+) -> Result<(Vec<u8>, Vec<u8>), Unread> {
+    let (before, after) = around_rows(header, measured);
     let around = (before.len() + after.len()) as u64;
-    let start = pieces::frame_header(around + range.measured.size_bytes)?;
-    Ok(range.between(&[&start, &before[..]].concat(), &after))
+    let start = pieces::frame_header(around + measured.size_bytes)?;
+    Ok(([&start, &before[..]].concat(), after))
+}
+
+/// Makes a gRPC frame of a message.
+fn frame_of(message: &impl Message) -> Result<Bytes, Unread> {
+    let start = pieces::frame_header(message.encoded_len() as u64)?;
+    let mut frame = Vec::with_capacity(start.len() + message.encoded_len());
+    frame.extend_from_slice(&start);
+    message.encode_raw(&mut frame);
+    Ok(frame.into())
 }
 
 /// Makes the response of a unary call whose reply tonic may not have to encode.

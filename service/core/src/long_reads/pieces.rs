@@ -3,6 +3,10 @@
 //! The thread prepares the next piece while the previous piece is being sent, and then waits
 //! without holding a turn. The wait for the client is bounded: when it expires, the reply is broken
 //! off and its memory is freed, even if the connection never asks again.
+//!
+//! A reply that turns out to be short leaves the thread whole ([`Sending::whole`]), and the
+//! thread's place is free for the next one. Only a long reply needs one of the places for replies
+//! in pieces, which clients that do not read can hold for a while.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +19,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::Unread;
+use super::places::Place;
 use super::turns::Turns;
 
 /// Reason why a reply ended before its last byte.
@@ -26,12 +31,21 @@ pub enum BrokenOff {
     Failed,
 }
 
+/// A reply that has begun.
+pub enum Sent {
+    /// The buffers of a short one.
+    Whole(Vec<Bytes>),
+    /// A long one.
+    Pieces(Pieces),
+}
+
 /// The sending thread's end of a reply.
 pub struct Sending {
     shared: Arc<Shared>,
     turns: Arc<Turns>,
+    place: Place,
     stall_max: Duration,
-    begun: Option<oneshot::Sender<Result<(), Unread>>>,
+    begun: Option<oneshot::Sender<Result<Start, Unread>>>,
 }
 
 /// The connection's end of a reply: a stream of pieces.
@@ -57,8 +71,18 @@ struct State {
     waker: Option<Waker>,
 }
 
-/// Receives the start of the reply, or the reason why it does not start.
-pub(super) type Begun = oneshot::Receiver<Result<(), Unread>>;
+/// How a reply starts.
+pub(super) enum Start {
+    /// The buffers of a short reply, which has ended.
+    Whole(Vec<Bytes>),
+    /// The first piece is available.
+    Pieces,
+    /// It does not: it is a long one, and there is no place for one.
+    NoPlace,
+}
+
+/// Receives the start of the reply, or the reason why there is none.
+pub(super) type Begun = oneshot::Receiver<Result<Start, Unread>>;
 
 /// Returns what precedes a gRPC message of this length: the uncompressed flag, and the length.
 /// Fails if a gRPC message cannot be that long.
@@ -71,6 +95,7 @@ pub fn frame_header(size_bytes: u64) -> Result<[u8; 5], Unread> {
 /// Creates both ends of a reply.
 pub(super) fn channel(
     turns: Arc<Turns>,
+    place: Place,
     abandoned: Arc<AtomicBool>,
     stall_max: Duration,
 ) -> (Sending, Pieces, Begun) {
@@ -83,6 +108,7 @@ pub(super) fn channel(
     let sending = Sending {
         shared: Arc::clone(&shared),
         turns,
+        place,
         stall_max,
         begun: Some(begin),
     };
@@ -90,7 +116,13 @@ pub(super) fn channel(
 }
 
 impl Sending {
-    /// Begins a message of this length. Fails if a gRPC message cannot be that long.
+    /// Sends a short message whole. Nothing can be sent after it.
+    pub fn whole(&mut self, buffers: Vec<Bytes>) {
+        self.answer(Ok(Start::Whole(buffers)));
+    }
+
+    /// Begins a message of this length. Fails if a gRPC message cannot be that long, or if there
+    /// is no place for a reply in pieces.
     pub fn begin(&mut self, size_bytes: u64) -> Result<(), ReadError> {
         let frame = match frame_header(size_bytes) {
             Ok(frame) => frame,
@@ -99,7 +131,11 @@ impl Sending {
                 return Err(ReadError::Stopped);
             }
         };
-        self.answer(Ok(()));
+        if !self.place.pass_on() {
+            self.answer(Ok(Start::NoPlace));
+            return Err(ReadError::Stopped);
+        }
+        self.answer(Ok(Start::Pieces));
         self.send(Bytes::copy_from_slice(&frame))
     }
 
@@ -133,7 +169,7 @@ impl Sending {
         self.shared.end(worked.map_err(|_| BrokenOff::Failed));
     }
 
-    fn answer(&mut self, answer: Result<(), Unread>) {
+    fn answer(&mut self, answer: Result<Start, Unread>) {
         if let Some(begun) = self.begun.take() {
             let _ = begun.send(answer);
         }

@@ -7,6 +7,7 @@ use conclave_proto::command::command::Body;
 use conclave_proto::command::{Batch, Command, Header, Member};
 use conclave_proto::etcdserverpb::{PutRequest, RangeRequest};
 use conclave_storage::ClusterId;
+use conclave_storage::engine::SKIPPED_PER_ROW;
 use conclave_storage::engine::memory::MemoryEngine;
 use conclave_storage::machine::{GENESIS, Genesis, Limits, Machine, PAYLOAD_VERSION};
 use prost::Message as _;
@@ -64,6 +65,14 @@ fn count(reader: &Reader) -> Result<i64, ReadError> {
     Ok(reader.range(&request)?.count)
 }
 
+fn in_pieces(sent: Result<Sent, Unread>) -> Pieces {
+    match sent {
+        Ok(Sent::Pieces(pieces)) => pieces,
+        Ok(Sent::Whole(_)) => panic!("it is short"),
+        Err(unread) => panic!("{unread:?}"),
+    }
+}
+
 async fn next(pieces: &mut Pieces) -> Option<Result<Bytes, pieces::BrokenOff>> {
     std::future::poll_fn(|cx| pieces.poll_next(cx)).await
 }
@@ -83,14 +92,17 @@ fn reads_of(reader: Reader) -> (LongReads, CancellationToken) {
 #[tokio::test]
 async fn what_exceeds_the_budget_is_read_all_the_same() {
     // The latest revision is a row, too.
-    let (reads, stopping) = reads_of(reader_of(QUICK_ROWS - 1, 1));
+    let counted_within = |rows: usize| (rows - 1) * SKIPPED_PER_ROW;
+    let most = counted_within(QUICK_ROWS);
+    let (reads, stopping) = reads_of(reader_of(most, 1));
     assert!(matches!(reads.brief(count), Ok(None)));
-    assert!(matches!(reads.quick(count).await, Ok(Some(n)) if n == QUICK_ROWS as i64 - 1));
-    let (larger, _) = reads_of(reader_of(QUICK_ROWS, 1));
+    assert!(matches!(reads.quick(count).await, Ok(Some(n)) if n == most as i64));
+    let (larger, _) = reads_of(reader_of(most + 1, 1));
     assert!(matches!(larger.quick(count).await, Ok(None)));
-    assert!(matches!(larger.read(count).await, Ok(n) if n == QUICK_ROWS as i64));
-    let (smaller, _) = reads_of(reader_of(BRIEF_ROWS - 1, 1));
-    assert!(matches!(smaller.brief(count), Ok(Some(n)) if n == BRIEF_ROWS as i64 - 1));
+    assert!(matches!(larger.read(count).await, Ok(n) if n == most as i64 + 1));
+    let most = counted_within(BRIEF_ROWS);
+    let (smaller, _) = reads_of(reader_of(most, 1));
+    assert!(matches!(smaller.brief(count), Ok(Some(n)) if n == most as i64));
     smaller.stop().await;
     stopping.cancel();
     larger.stop().await;
@@ -107,7 +119,7 @@ async fn a_message_arrives_whole() {
         work.chunks(PIECE_BYTES)
             .try_for_each(|piece| sending.send(Bytes::copy_from_slice(piece)))
     });
-    let mut pieces = begun.await.expect("it begins");
+    let mut pieces = in_pieces(begun.await);
     let mut got = Vec::new();
     while let Some(piece) = next(&mut pieces).await {
         got.extend_from_slice(&piece.expect("not broken off"));
@@ -143,7 +155,14 @@ async fn a_message_that_is_too_long_is_refused() {
 fn a_client_that_does_not_read_loses_its_reply() {
     let turns = Arc::new(Turns::new(1));
     let abandoned = Arc::<AtomicBool>::default();
-    let channel = pieces::channel(Arc::clone(&turns), abandoned, Duration::from_millis(1));
+    let places = Arc::new(Semaphore::new(1));
+    let place = Place::of_pieces(places.try_acquire_owned().expect("a place"));
+    let channel = pieces::channel(
+        Arc::clone(&turns),
+        place,
+        abandoned,
+        Duration::from_millis(1),
+    );
     let (mut sending, mut pieces, _begun) = channel;
     let _turn = turns.take();
     sending.begin(2).expect("there is room for one piece");
@@ -171,14 +190,21 @@ async fn clients_that_leave_end_their_reads() {
     };
     let mut held = Vec::new();
     for _ in 0..PIECED_MAX {
-        held.push(reads.pieces(endless).await.expect("it begins"));
+        held.push(in_pieces(reads.pieces(endless).await));
     }
-    // No place is left; but a read with a small result needs none of these.
+    // No place is left; but a read with a small result needs none of these, and neither does one
+    // whose reply turns out to be short.
     assert!(matches!(reads.long(count).await, Ok(10)));
+    let short = |_: &Reader, sending: &mut Sending| -> Result<(), ReadError> {
+        sending.whole(vec![Bytes::from_static(b"v")]);
+        Ok(())
+    };
+    let sent = reads.pieces(short).await;
+    assert!(matches!(sent, Ok(Sent::Whole(buffers)) if buffers == ["v"]));
     let waits = tokio::time::timeout(Duration::ZERO, reads.pieces(endless)).await;
     assert!(waits.is_err());
     drop(held);
-    assert!(reads.pieces(endless).await.is_ok());
+    let _pieces = in_pieces(reads.pieces(endless).await);
     stopping.cancel();
     assert!(matches!(reads.long(count).await, Err(Unread::Stopped)));
     reads.stop().await;

@@ -18,8 +18,8 @@ use conclave_core::clock::{Clock, Moment};
 use conclave_core::command::LogCommand;
 use conclave_core::handle::{self, Handle, ProposeError, Refused, Rejected, Remaining};
 use conclave_core::leader_queries;
-use conclave_core::long_reads::pieces::{Pieces, Sending};
-use conclave_core::long_reads::{BuildTurn, Unread};
+use conclave_core::long_reads::pieces::{Pieces, Sending, Sent};
+use conclave_core::long_reads::{BuildTurn, Room, Unread};
 use conclave_core::trace::Span;
 use conclave_core::watch::{Subscription, WatchError};
 
@@ -259,12 +259,17 @@ impl Access {
         reads.whole(turn, move |_| Ok(encode())).await
     }
 
-    /// Sends a reply in pieces, as it is read. `work` must call [`Access::confirm`] after the state
-    /// is frozen and before it sends anything.
-    pub(in crate::rpc) async fn pieces(
-        &self,
-        work: impl FnOnce(&Reader, &mut Sending) -> Result<(), ReadError> + Send + 'static,
-    ) -> Result<Pieces, Unread> {
+    /// Takes room for a reply until it is sent, if there is some.
+    pub(in crate::rpc) fn room(&self, size_bytes: usize) -> Option<Room> {
+        self.handle.reads().room(size_bytes)
+    }
+
+    /// Sends a reply as it is read, in pieces unless it is short. `work` must call
+    /// [`Access::confirm`] after the state is frozen and before it sends anything.
+    pub(in crate::rpc) async fn pieces<W>(&self, work: W) -> Result<Sent, Unread>
+    where
+        W: Fn(&Reader, &mut Sending) -> Result<(), ReadError> + Clone + Send + 'static,
+    {
         self.handle.reads().pieces(work).await
     }
 
