@@ -79,16 +79,16 @@ async fn stalled_watch(endpoint: &str) -> Streaming<WatchResponse> {
     responses
 }
 
-/// Replies that are small enough to be sent at once are many enough to fill the memory.
+/// Number of unread replies. Each is too small to be sent in pieces.
 const REPLIES: usize = 1_500;
 const REPLIES_PER_CONNECTION: usize = 50;
 const REPLY_BYTES: usize = 1 << 20;
-/// Replies that wait may hold 128 MiB, replies that were built 256 MiB, and replies in pieces 100
-/// MiB. The rest of the requests wait; if they did not, it would be 1,500 MiB.
+/// Limit of the member's growth. Waiting replies may hold 128 MiB, replies built as a whole 256
+/// MiB, and replies in pieces 100 MiB. Without these limits the replies would hold 1,500 MiB.
 const REPLIES_MAX_KIB: u64 = 700 << 10;
 
 #[test]
-fn replies_that_nobody_reads_are_bounded_together() {
+fn unread_replies_share_a_memory_limit() {
     harness::run(async {
         let mut process = Process::start(&[]);
         let endpoint = process.endpoint().to_owned();
@@ -107,7 +107,7 @@ fn replies_that_nobody_reads_are_bounded_together() {
             let found = harness::within("a small reply", kv.range(get("small"))).await;
             assert_eq!(found.unwrap().into_inner().count, 1);
         }
-        // That many are sent whole.
+        // The room for waiting replies has space for more than these.
         let mut held = Vec::new();
         while held.len() < 100 {
             held.push(harness::within("a reply", unread.recv()).await.unwrap());
@@ -121,7 +121,7 @@ fn replies_that_nobody_reads_are_bounded_together() {
     });
 }
 
-/// So that the replies are in the member's memory and not here.
+/// Connects with small flow-control windows, so that the member keeps the replies.
 fn connection_with_small_windows(endpoint: &str) -> Channel {
     let endpoint = Endpoint::from_shared(endpoint.to_owned()).unwrap();
     let endpoint = endpoint.initial_stream_window_size(4 << 10);
@@ -130,7 +130,8 @@ fn connection_with_small_windows(endpoint: &str) -> Channel {
         .connect_lazy()
 }
 
-/// Asks for a reply in one of the ways in which it can be made, and passes on its beginning.
+/// Requests the large value by a get, a transaction or a sorted range, and passes on the reply
+/// once it has begun.
 async fn ask(channel: Channel, n: usize, begun: mpsc::UnboundedSender<Streaming<Bytes>>) {
     let reply = match n % 3 {
         0 => raw::call_unread(channel, "/etcdserverpb.KV/Range", get("k")).await,

@@ -14,8 +14,9 @@
 //!     └───── exceeded ─┐
 //!   quick ── within its budget ──▶ reply
 //!     └───── exceeded ─┬─▶ long:   a hash, a count        ──▶ a small result
-//!                      ├─▶ pieces: a range in key order   ──▶ a short reply, or one that is read
-//!                      │                                     page by page, as it is sent
+//!                      ├─▶ pieces: a range in key order   ──▶ up to 2 MiB: sent whole
+//!                      │                                      above: read page by page, as the
+//!                      │                                      client takes the pages
 //!                      └─▶ whole:  a sorted range, a txn, ──▶ built, encoded, sent in pieces
 //!                                  a lease's keys
 //! ```
@@ -34,8 +35,9 @@
 //! | whole replies, encoded | [`WHOLE_BYTES_MAX`] together, or one that is larger |
 //! | a whole reply being built | one at a time, twice its size |
 //!
-//! A reply for which there is no room is sent in pieces, or as a whole one, however short. Replies
-//! up to [`UNCOUNTED_BYTES`] are not counted, since the stream of such a call takes as much.
+//! A reply of a brief or quick read that finds no room is dropped and read again, as a range in
+//! pieces or as a whole reply. Replies up to [`UNCOUNTED_BYTES`] are not counted, since the stream
+//! of such a call takes as much memory.
 //!
 //! A client that does not take a piece within [`STALL_MAX`] loses its reply. For a whole reply,
 //! whose memory other replies may wait for, the limit is [`WHOLE_STALL_MAX`]. So a client that does
@@ -88,7 +90,7 @@ const QUICK_PER_CORE: usize = 2;
 
 /// Bytes of all replies of brief and quick reads that wait for their clients.
 const WAITING_BYTES_MAX: usize = 128 << 20;
-/// Replies up to this size are not counted among them.
+/// Replies up to this size do not count towards [`WAITING_BYTES_MAX`].
 pub const UNCOUNTED_BYTES: usize = 16 << 10;
 
 /// Concurrent replies in pieces. They mostly wait for their clients; each has a thread.
@@ -251,8 +253,9 @@ impl LongReads {
         self.look(place, look).await
     }
 
-    /// Takes room for the reply of a brief or a quick read until it is sent. Returns `None` if
-    /// other replies have it all: the reply must then be sent in pieces or as a whole one.
+    /// Reserves room for the reply of a brief or a quick read, until the reply is sent. Returns
+    /// `None` if other replies have all the room: the reply must then be sent in pieces or as a
+    /// whole one.
     pub fn room(&self, size_bytes: usize) -> Option<Room> {
         self.shared.waiting.room(size_bytes)
     }

@@ -5,9 +5,9 @@
 //! comes as pieces of one message. A small range in key order is encoded as it is read, straight
 //! from the engine's memory ([`conclave_storage::reader::rows`]), and comes as the whole message.
 //!
-//! Between small and large are replies that a thread encodes without harm, but of which a thousand
-//! clients that do not read could make a member keep gigabytes. They are sent whole while there is
-//! room for all of them together, and like large ones when there is not.
+//! Replies of medium size are encoded quickly, but a thousand of them take gigabytes if their
+//! clients do not read. They are sent whole as long as there is room for all of them together, and
+//! like large replies otherwise.
 //!
 //! In all these cases tonic gets an empty message, and a layer replaces tonic's body by the body
 //! made here ([`Replacement`]). Every other reply pays for one look at the response's extensions.

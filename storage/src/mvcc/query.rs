@@ -75,8 +75,8 @@ pub(crate) fn answer(
 
 /// Calls `passing` with each version in `range` that passes the filters of `plan`, and returns the
 /// number of keys in the range. In key order the calls end with the first key beyond the limit, by
-/// which the caller knows that there are more; the keys after it are only counted, unless the
-/// caller knows the number that comes with the range.
+/// which the caller knows that there are more; the keys after it are only counted, or not
+/// looked at if the number of keys in the range is `known`.
 pub(crate) fn select(
     view: &dyn View,
     plan: &Plan<'_>,

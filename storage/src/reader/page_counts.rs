@@ -1,4 +1,4 @@
-//! The number of keys in the next page's range, for clients that read a range page by page.
+//! Counts of the keys in the next page's range, for clients that read a range page by page.
 //!
 //! A page is a range with a limit. Its reply has the number of all keys in its range, so a page of
 //! a hundred keys out of a million would look at a million keys. But what was read at a revision

@@ -133,7 +133,7 @@ fn encode(
 }
 
 /// Calls `row` with each row that is returned, its key, and the numbers with it. Keys beyond the
-/// limit are only counted, and not even that if the number of keys in the range is known.
+/// limit are only counted, or not looked at if the number of keys in the range is `known`.
 pub(super) fn tally(
     view: &EngineView<'_>,
     plan: &Plan<'_>,
@@ -146,7 +146,7 @@ pub(super) fn tally(
     let count = query::select(view, plan, (range, known), at, |key, head, value| {
         if let Some(found) = tally.add(plan, key, head, value) {
             row(found, key, &tally);
-            // With a filter, there are other keys among those of the page.
+            // A filter skips keys between the rows, so the page's range has more keys than rows.
             if tally.passed == plan.limit && plan.has_no_filter() {
                 last = Some(Bytes::copy_from_slice(key));
             }

@@ -5,8 +5,8 @@
 //! off and its memory is freed, even if the connection never asks again.
 //!
 //! A reply that turns out to be short leaves the thread whole ([`Sending::whole`]), and the
-//! thread's place is free for the next one. Only a long reply needs one of the places for replies
-//! in pieces, which clients that do not read can hold for a while.
+//! thread's place is free for the next read. Only a long reply needs one of the places for replies
+//! in pieces, because a client that does not read holds such a place until it is broken off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

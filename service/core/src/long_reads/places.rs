@@ -8,11 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Unit in which room is counted, so that a number of 32 bits is enough.
 const ROOM_UNIT_BYTES: usize = 4 << 10;
 
-/// The place of a read whose reply may be sent in pieces. It is one for reads first, and one for
-/// replies in pieces as soon as the read knows that its reply is one.
+/// The place of a read whose reply may be sent in pieces. It begins as a place for reads, and is
+/// exchanged for a place for replies in pieces once the reply is known to be a long one.
 pub(super) struct Place {
     permit: OwnedSemaphorePermit,
-    /// Where there is a place for the reply, until it has one.
+    /// The places for replies in pieces; `None` once this place is one of them.
     next: Option<Arc<Semaphore>>,
 }
 
