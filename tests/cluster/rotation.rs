@@ -1,5 +1,6 @@
 //! Certificates, CAs and lists of revoked certificates that are replaced under load, for clients
-//! and between members: no request fails, and what is new is in use within ten seconds.
+//! and between members: no request fails, and what is new is in use within ten seconds. The former
+//! and the new CA have one name.
 
 use std::fs;
 use std::path::Path;
@@ -131,7 +132,8 @@ impl Load {
 #[test]
 fn certificates_authorities_and_lists_are_replaced_under_load() {
     harness::run(async {
-        let (old, new) = (Authority::new("old"), Authority::new("new"));
+        // An authority that is renewed with another key keeps its name.
+        let (old, new) = (Authority::new("same"), Authority::new("same"));
         let issued = ["m0", "m1", "m2"].map(|name| old.issue(name, Validity::Good));
         let renewed = ["m0", "m1", "m2"].map(|name| new.issue(name, Validity::Good));
         let list = old.revoke(&[]);
@@ -146,6 +148,7 @@ fn certificates_authorities_and_lists_are_replaced_under_load() {
         };
         let (former, latter) = (end(&old, "former", &both), end(&new, "latter", &both));
         let strict = end(&new, "strict", &of_new);
+        let revoked = ["revoked", "revoked, too"].map(|name| end(&new, name, &both));
         let load = Load::start(&members, &former).await;
 
         expect(&members, &latter, false, "the new authority to be unknown").await;
@@ -164,16 +167,23 @@ fn certificates_authorities_and_lists_are_replaced_under_load() {
         }
         expect(&members, &strict, true, "the new certificates to be shown").await;
         load.goes_on().await;
+        let of_both =
+            |revoked: &[&Certificate]| read(&old.revoke(&[])) + &read(&new.revoke(revoked));
+        expect(&members, &revoked[0], true, "a certificate to be good").await;
+        fs::write(&list, of_both(&[&revoked[0].own])).unwrap();
+        expect(&members, &revoked[0], false, "a certificate to be revoked").await;
+        load.goes_on().await;
         load.stop().await;
 
         let load = Load::start(&members, &latter).await;
+        fs::write(&list, read(&new.revoke(&[&revoked[0].own]))).unwrap();
         fs::write(issued[0].trusted(), &of_new).unwrap();
         expect(&members, &former, false, "the former authority to be gone").await;
         load.goes_on().await;
-        let revoked = end(&new, "revoked", &of_new);
-        expect(&members, &revoked, true, "a certificate to be good").await;
-        fs::copy(new.revoke(&[&revoked.own]), &list).unwrap();
-        expect(&members, &revoked, false, "a certificate to be revoked").await;
+        expect(&members, &revoked[1], true, "a certificate to be good").await;
+        let both_revoked = [&revoked[0].own, &revoked[1].own];
+        fs::write(&list, read(&new.revoke(&both_revoked))).unwrap();
+        expect(&members, &revoked[1], false, "a certificate to be revoked").await;
         load.goes_on().await;
         load.stop().await;
 

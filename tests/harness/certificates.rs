@@ -74,6 +74,8 @@ impl Authority {
         params
             .distinguished_name
             .push(DnType::CommonName, common_name);
+        // For OpenSSL, which otherwise tries one of several authorities with the same name.
+        params.use_authority_key_identifier_extension = true;
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

@@ -10,23 +10,32 @@
 //! Each certificate of the chain is looked up in the lists of its issuer. One that no list is about
 //! counts as not revoked. webpki takes one list of an issuer, so the lists are kept in *layers*, of
 //! which each has at most one list of an issuer, and a chain must pass them all.
+//!
+//! For webpki a list belongs to an issuer's name, and a CA that was renewed with another key often
+//! keeps its name. So a list of a trusted CA is kept with the key that signed it ([`List`]), and is
+//! used only for chains with this key. Which key that is, is known when a chain has been found, so
+//! webpki first builds a chain without lists. A list of an intermediate CA is used by its name
+//! alone: that CA's certificate is known only in a handshake.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 use rustls::{CertificateError, DistinguishedName, Error, OtherError, RootCertStore};
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls_pki_types::{
+    CertificateDer, CertificateRevocationListDer, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime,
+};
 use time::OffsetDateTime;
 use webpki::{
-    CertRevocationList, EndEntityCert, KeyUsage, RevocationOptionsBuilder, UnknownStatusPolicy,
-    VerifiedPath,
+    CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList, RawPublicKeyEntity,
+    RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy, VerifiedPath,
+    spki_for_anchor,
 };
 
 use conclave_core::limits::TLS_ISSUER_LISTS_MAX;
 
 use super::verify::refused;
-use super::x509::{Facts, facts};
+use super::x509::{Facts, facts, name_in, signed};
 
 /// The CAs that are trusted, and what they have revoked.
 #[derive(Debug)]
@@ -35,7 +44,80 @@ pub(super) struct Chain {
     roots: RootCertStore,
     /// The certificates of the roots, in their order.
     authorities: Vec<Authority>,
-    layers: Vec<Vec<CertRevocationList<'static>>>,
+    layers: Vec<Vec<List>>,
+}
+
+/// A list of revoked certificates.
+#[derive(Debug)]
+struct List {
+    content: CertRevocationList<'static>,
+    /// The key of the trusted CA that signed it. `None` if no trusted CA has the issuer's name.
+    signer: Option<SubjectPublicKeyInfoDer<'static>>,
+}
+
+impl List {
+    /// Parses a list and finds its signer among `roots`. Returns the problem with it, if there is
+    /// one.
+    fn read(
+        der: &CertificateRevocationListDer<'_>,
+        roots: &[TrustAnchor<'_>],
+        provider: &CryptoProvider,
+    ) -> Result<List, String> {
+        let content = OwnedCertRevocationList::from_der(der).map_err(|error| {
+            format!(
+                "a list of revoked certificates in it cannot be used: {error}; give lists of \
+                 version 2, in PEM or DER"
+            )
+        })?;
+        let content = CertRevocationList::from(content);
+        let namesakes = roots
+            .iter()
+            .filter(|root| *root.subject == *content.issuer());
+        let mut keys = namesakes.map(spki_for_anchor).peekable();
+        let has_namesake = keys.peek().is_some();
+        let signer = keys.find(|key| has_signed(key, der, provider));
+        if has_namesake && signer.is_none() {
+            // It would refuse all certificates of these CAs.
+            let name = name_in(content.issuer()).unwrap_or_default();
+            return Err(format!(
+                "no trusted CA with the name {name:?} has signed its list of revoked certificates \
+                 of that name: give the list that fits the CA's key"
+            ));
+        }
+        Ok(List { content, signer })
+    }
+
+    /// Whether it shares a layer with no other list like this one.
+    fn is_like(&self, other: &List) -> bool {
+        self.content.issuer() == other.content.issuer() && self.signer == other.signer
+    }
+
+    fn concerns(&self, path: &VerifiedPath<'_>) -> bool {
+        let Some(signer) = &self.signer else {
+            return true;
+        };
+        let mut between = path.intermediate_certificates();
+        // An intermediate CA can have the key of a trusted one, which is being renewed.
+        *signer == spki_for_anchor(path.anchor())
+            || between.any(|between| *signer == between.subject_public_key_info())
+    }
+}
+
+/// Whether the signature of a list is of this key.
+fn has_signed(
+    key: &SubjectPublicKeyInfoDer<'_>,
+    list: &CertificateRevocationListDer<'_>,
+    provider: &CryptoProvider,
+) -> bool {
+    let (Some(signed), Ok(key)) = (signed(list), RawPublicKeyEntity::try_from(key)) else {
+        return false;
+    };
+    let all = provider.signature_verification_algorithms.all.iter();
+    let mut fitting = all.filter(|one| *one.signature_alg_id() == *signed.algorithm);
+    fitting.any(|one| {
+        let verified = key.verify_signature(*one, signed.message, signed.signature);
+        verified.is_ok()
+    })
 }
 
 /// The certificate of a trusted CA.
@@ -101,13 +183,12 @@ impl Chain {
         provider: Arc<CryptoProvider>,
         roots: RootCertStore,
         authorities: Vec<Authority>,
-        lists: Vec<CertRevocationList<'static>>,
+        lists: &[CertificateRevocationListDer<'_>],
     ) -> Result<Chain, String> {
-        let mut layers: Vec<Vec<CertRevocationList<'static>>> = Vec::new();
+        let mut layers: Vec<Vec<List>> = Vec::new();
         for list in lists {
-            let is_free = |layer: &&mut Vec<CertRevocationList<'static>>| {
-                layer.iter().all(|other| other.issuer() != list.issuer())
-            };
+            let list = List::read(list, &roots.roots, &provider)?;
+            let is_free = |layer: &&mut Vec<List>| !layer.iter().any(|other| other.is_like(&list));
             match layers.iter_mut().find(is_free) {
                 Some(layer) => layer.push(list),
                 None => layers.push(vec![list]),
@@ -148,7 +229,7 @@ impl Chain {
             usage,
             objection: RefCell::default(),
         };
-        let found = search.pass(0, &certificate, &self.roots.roots, intermediates);
+        let found = search.run(&certificate, intermediates);
         found.map_err(|error| match search.objection.take() {
             // What is wrong with the certificate itself comes first.
             Some(text) if error != webpki::Error::CertRevoked => refused(text),
@@ -166,6 +247,9 @@ impl Chain {
     }
 }
 
+/// Judges a chain that webpki has found.
+type Accept<'a> = dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> + 'a;
+
 /// The search for one valid chain.
 struct Search<'a> {
     chain: &'a Chain,
@@ -176,40 +260,54 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Searches a chain that passes this layer and those above it.
-    fn pass(
+    fn run(
         &self,
-        layer: usize,
+        certificate: &EndEntityCert<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Result<(), webpki::Error> {
+        let accept = |path: &VerifiedPath<'_>| {
+            self.ask_root(path)?;
+            let mut layers = self.chain.layers.iter();
+            layers.try_for_each(|layer| self.pass(layer, path))
+        };
+        let roots = &self.chain.roots.roots;
+        self.verify(certificate, roots, intermediates, None, Some(&accept))
+    }
+
+    /// Verifies a chain again, with the lists of one layer.
+    fn pass(&self, layer: &[List], path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+        let lists = layer.iter().filter(|list| list.concerns(path));
+        let lists: Vec<_> = lists.map(|list| &list.content).collect();
+        let Ok(lists) = RevocationOptionsBuilder::new(&lists) else {
+            // No list of this layer is about this chain.
+            return Ok(());
+        };
+        let lists = lists.with_status_policy(UnknownStatusPolicy::Allow).build();
+        // The same chain, so that it is not another one that passes the lists.
+        let root = [path.anchor().clone()];
+        let between = path.intermediate_certificates();
+        let between: Vec<_> = between.map(|between| between.der()).collect();
+        self.verify(path.end_entity(), &root, &between, Some(lists), None)
+    }
+
+    fn verify(
+        &self,
         certificate: &EndEntityCert<'_>,
         roots: &[TrustAnchor<'_>],
         intermediates: &[CertificateDer<'_>],
+        lists: Option<RevocationOptions<'_>>,
+        accept: Option<&Accept<'_>>,
     ) -> Result<(), webpki::Error> {
-        let lists = self.chain.layers.get(layer).into_iter().flatten();
-        let lists: Vec<_> = lists.collect();
-        let lists = RevocationOptionsBuilder::new(&lists).ok();
-        let lists = lists.map(|lists| lists.with_status_policy(UnknownStatusPolicy::Allow).build());
-        let accept = |path: &VerifiedPath<'_>| {
-            self.ask_root(path)?;
-            if layer + 1 >= self.chain.layers.len() {
-                return Ok(());
-            }
-            // The same chain, so that it is not another one that passes the next layer.
-            let root = [path.anchor().clone()];
-            let between = path
-                .intermediate_certificates()
-                .map(|between| between.der());
-            let between: Vec<_> = between.collect();
-            self.pass(layer + 1, path.end_entity(), &root, &between)
-        };
         let algorithms = self.chain.provider.signature_verification_algorithms.all;
+        let (now, usage) = (self.now, self.usage);
         let found = certificate.verify_for_usage(
             algorithms,
             roots,
             intermediates,
-            self.now,
-            self.usage,
+            now,
+            usage,
             lists,
-            Some(&accept),
+            accept,
         );
         found.map(|_| ())
     }
@@ -245,6 +343,10 @@ pub(super) fn invalid(error: webpki::Error) -> Error {
         Bad::CertRevoked => CertificateError::Revoked,
         Bad::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         Bad::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
+        Bad::InvalidCrlSignatureForPublicKey => {
+            let text = "the list of revoked certificates with the name of its CA is of another key";
+            return refused(text.to_owned());
+        }
         other => CertificateError::Other(OtherError(Arc::new(other))),
     })
 }
@@ -259,7 +361,6 @@ mod tests {
         date_time_ymd,
     };
     use rustls::crypto::ring;
-    use webpki::OwnedCertRevocationList;
 
     use super::*;
 
@@ -314,7 +415,7 @@ mod tests {
             signed.der().clone()
         }
 
-        fn list(&self, serials: &[u64]) -> CertRevocationList<'static> {
+        fn list(&self, serials: &[u64]) -> CertificateRevocationListDer<'static> {
             let at = date_time_ymd(2023, 1, 1);
             let revoked = serials.iter().map(|&serial| RevokedCertParams {
                 serial_number: serial.into(),
@@ -331,8 +432,7 @@ mod tests {
                 key_identifier_method: KeyIdMethod::Sha256,
             };
             let list = list.signed_by(&self.issuer).expect("signed");
-            let list = OwnedCertRevocationList::from_der(list.der());
-            list.expect("it is a list").into()
+            list.der().clone()
         }
     }
 
@@ -340,7 +440,10 @@ mod tests {
         KeyPair::generate().expect("a key")
     }
 
-    fn chain(roots: &[&Ca], lists: Vec<CertRevocationList<'static>>) -> Result<Chain, String> {
+    fn chain(
+        roots: &[&Ca],
+        lists: Vec<CertificateRevocationListDer<'static>>,
+    ) -> Result<Chain, String> {
         let mut store = RootCertStore::empty();
         for root in roots {
             store.add(root.der.clone()).expect("a CA");
@@ -348,7 +451,7 @@ mod tests {
         let authorities = roots.iter().map(|root| Authority::read(&root.der));
         let authorities: Result<Vec<_>, _> = authorities.collect();
         let provider = Arc::new(ring::default_provider());
-        Chain::new(provider, store, authorities.expect("CAs"), lists)
+        Chain::new(provider, store, authorities.expect("CAs"), &lists)
     }
 
     /// Returns what is wrong with a client's certificate at `time`.
@@ -460,5 +563,81 @@ mod tests {
         let many = (0..9).map(|_| ca.list(&[10])).collect();
         let text = chain(many).expect_err("too many");
         assert!(text.contains("9 lists of one issuer"), "{text}");
+    }
+
+    fn expect_revoked(chain: &Chain, end: &CertificateDer<'_>, below: &[&Ca]) {
+        let text = wrong(chain, end, below, NOW).expect("revoked");
+        assert!(text.contains("Revoked"), "{text}");
+    }
+
+    /// A CA that was renewed with another key.
+    #[test]
+    fn lists_of_cas_with_one_name_count_for_the_key_that_signed_them() {
+        let [old, new] = [(); 2].map(|()| Ca::root("the CA", BasicConstraints::Unconstrained));
+        let (below_old, below_new) = (old.below("between", 2), new.below("between", 2));
+        for roots in [[&old, &new], [&new, &old]] {
+            let both = chain(&roots, vec![old.list(&[10]), new.list(&[11, 2])]).expect("lists");
+            for (good, revoked) in [(old.end(11), old.end(10)), (new.end(10), new.end(11))] {
+                assert_eq!(wrong(&both, &good, &[], NOW), None);
+                expect_revoked(&both, &revoked, &[]);
+            }
+            assert_eq!(wrong(&both, &below_old.end(20), &[&below_old], NOW), None);
+            expect_revoked(&both, &below_new.end(20), &[&below_new]);
+
+            // With a list of one of them, the other has revoked nothing.
+            for (with, without) in [(&old, &new), (&new, &old)] {
+                let one = chain(&roots, vec![with.list(&[10])]).expect("a list");
+                assert_eq!(wrong(&one, &with.end(11), &[], NOW), None);
+                expect_revoked(&one, &with.end(10), &[]);
+                assert_eq!(wrong(&one, &without.end(10), &[], NOW), None);
+            }
+        }
+        // Up to eight lists of each.
+        let lists = [&old, &new].map(|ca| (0..8).map(|_| ca.list(&[10])));
+        let many = chain(&[&old, &new], lists.into_iter().flatten().collect());
+        expect_revoked(&many.expect("not too many"), &new.end(10), &[]);
+    }
+
+    /// The new CA vouches for the old one, whose own certificate has expired.
+    #[test]
+    fn the_list_of_a_trusted_ca_counts_when_another_vouches_for_it() {
+        let new = Ca::root("new", BasicConstraints::Unconstrained);
+        let mut params = ca_params("old", 1, BasicConstraints::Unconstrained);
+        let key = key();
+        let across = params.signed_by(&key, &new.issuer).expect("signed");
+        params.not_after = date_time_ymd(2023, 6, 1);
+        let old = Ca {
+            der: params.self_signed(&key).expect("signed").der().clone(),
+            issuer: Issuer::new(params, key),
+        };
+        let across = Ca {
+            der: across.der().clone(),
+            issuer: Issuer::new(CertificateParams::default(), super::tests::key()),
+        };
+        let chain = chain(&[&old, &new], vec![old.list(&[10])]).expect("a list");
+        assert_eq!(wrong(&chain, &old.end(11), &[&across], NOW), None);
+        expect_revoked(&chain, &old.end(10), &[&across]);
+    }
+
+    #[test]
+    fn a_list_that_its_issuer_did_not_sign_is_an_error() {
+        let [ca, other] = [(); 2].map(|()| Ca::root("the CA", BasicConstraints::Unconstrained));
+        let text = chain(&[&ca], vec![ca.list(&[]), other.list(&[])]).expect_err("not signed");
+        assert!(
+            text.contains("no trusted CA with the name \"the CA\""),
+            "{text}"
+        );
+        let mut changed = ca.list(&[10]).to_vec();
+        let last = changed.len() - 1;
+        changed[last] ^= 1;
+        let text = chain(&[&ca], vec![changed.into()]).expect_err("not signed");
+        assert!(text.contains("no trusted CA"), "{text}");
+        // The keys of intermediate CAs are not known before a handshake.
+        let [below, namesake] = [2, 3].map(|serial| ca.below("between", serial));
+        let chain = chain(&[&ca], vec![below.list(&[10])]).expect("a list");
+        assert_eq!(wrong(&chain, &below.end(11), &[&below], NOW), None);
+        expect_revoked(&chain, &below.end(10), &[&below]);
+        let text = wrong(&chain, &namesake.end(10), &[&namesake], NOW).expect("refused");
+        assert!(text.contains("of another key"), "{text}");
     }
 }

@@ -12,7 +12,6 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use time::OffsetDateTime;
-use webpki::{CertRevocationList, OwnedCertRevocationList};
 
 use conclave_core::clock::{Clock as _, SystemClock};
 
@@ -221,7 +220,7 @@ fn trust(
         None => Vec::new(),
         Some(file) => revocations(flags.crl_file, file)?,
     };
-    let chain = Chain::new(Arc::clone(provider), roots, authorities, lists);
+    let chain = Chain::new(Arc::clone(provider), roots, authorities, &lists);
     // Only the lists can be wrong by now.
     let crl_file = settings.crl_file.as_ref().unwrap_or(ca_file);
     let chain = chain.map_err(|text| problem(flags.crl_file, crl_file, text))?;
@@ -267,16 +266,16 @@ fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'s
 fn revocations(
     flag: &'static str,
     file: &Path,
-) -> Result<Vec<CertRevocationList<'static>>, TlsError> {
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     const BEGIN: &[u8] = b"-----BEGIN ";
     let bytes = read(flag, file)?;
     let parts = bytes.windows(BEGIN.len()).filter(|part| *part == BEGIN);
-    let lists: Vec<CertificateRevocationListDer<'_>> = match parts.count() {
+    match parts.count() {
         0 if bytes.is_empty() => {
             let text = "it is empty: give a list, which may have no certificate in it";
-            return Err(problem(flag, file, text));
+            Err(problem(flag, file, text))
         }
-        0 => vec![bytes.into()],
+        0 => Ok(vec![bytes.into()]),
         parts => {
             let found: Result<Vec<_>, _> =
                 CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
@@ -290,20 +289,9 @@ fn revocations(
                 );
                 return Err(problem(flag, file, text));
             }
-            found
+            Ok(found)
         }
-    };
-    let parsed = lists
-        .iter()
-        .map(|list| OwnedCertRevocationList::from_der(list));
-    let parsed: Result<Vec<_>, _> = parsed.map(|list| list.map(Into::into)).collect();
-    parsed.map_err(|error| {
-        let text = format!(
-            "a list of revoked certificates in it cannot be used: {error}; give lists of version \
-             2, in PEM or DER"
-        );
-        problem(flag, file, text)
-    })
+    }
 }
 
 /// A certificate with its key, presented to others.

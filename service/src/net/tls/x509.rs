@@ -1,5 +1,5 @@
 //! Reads the fields of a certificate that rustls does not expose: the subject's common name, its
-//! validity, and whether it is a CA's.
+//! validity, and whether it is a CA's; and what is signed in a list of revoked certificates.
 //!
 //! This is a DER reader that follows the one path it needs (RFC 5280, section 4.1). A full parser
 //! would add a dozen crates, and `x509-parser` accepts fewer kinds of strings as a common name.
@@ -25,6 +25,7 @@ pub(super) struct Facts {
 
 const BOOLEAN: u8 = 0x01;
 const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
@@ -103,6 +104,35 @@ fn basic_constraints(mut rest: Der<'_>) -> Option<(bool, Option<usize>)> {
         return Some((is_ca, path_len));
     }
     None
+}
+
+/// What an issuer has signed, and how.
+pub(super) struct Signed<'a> {
+    pub(super) message: &'a [u8],
+    /// The content of the algorithm's identifier.
+    pub(super) algorithm: &'a [u8],
+    pub(super) signature: &'a [u8],
+}
+
+/// Reads the parts of a list of revoked certificates (RFC 5280, section 5.1).
+pub(super) fn signed(list: &[u8]) -> Option<Signed<'_>> {
+    let mut parts = Der(list).expect(SEQUENCE)?;
+    let all = parts.0;
+    parts.expect(SEQUENCE)?;
+    let message = &all[..all.len() - parts.0.len()];
+    let algorithm = parts.expect(SEQUENCE)?.0;
+    // A string of bits begins with the number of bits of its last byte that do not count.
+    let signature = parts.expect(BIT_STRING)?.0.strip_prefix(&[0])?;
+    Some(Signed {
+        message,
+        algorithm,
+        signature,
+    })
+}
+
+/// Returns the common name in the content of a subject or issuer.
+pub(super) fn name_in(content: &[u8]) -> Option<String> {
+    common_name(Der(content))
 }
 
 fn common_name(mut subject: Der<'_>) -> Option<String> {
