@@ -6,18 +6,24 @@
 //!
 //! Events of our own crates are logged from the configured level on. Events of libraries are never
 //! logged below `info`, since at `debug` a connection alone logs dozens of lines.
+//!
+//! A thread for each output writes the lines ([`output`]), so nothing that logs waits for it.
+//! Before the process ends, [`finish`] waits for the last lines.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
@@ -32,6 +38,10 @@ use conclave_core::limits::LOG_FILE_OPEN_MAX;
 use crate::config::{Config, LogFormat, LogLevel, LogOutput, Notice, NoticeLevel};
 use crate::files::{self, Unreadable};
 
+mod output;
+
+use output::Output;
+
 /// Names of our crates, which the targets of their events begin with.
 const OWN_TARGETS: &[&str] = &[
     "conclave_core",
@@ -44,6 +54,21 @@ const OWN_TARGETS: &[&str] = &[
 
 /// Longest file of `--log-level-file`: a word.
 const LEVEL_BYTES_MAX: u64 = 1 << 10;
+
+/// How long the end of the process waits for the last lines of an output.
+const FINISH_MAX: Duration = Duration::from_secs(5);
+
+/// The outputs of the process. As global as the subscriber that writes to them.
+static OUTPUTS: Mutex<Outputs> = Mutex::new(Outputs {
+    all: Vec::new(),
+    stderr: None,
+});
+
+struct Outputs {
+    all: Vec<Output>,
+    /// The one of `all` that is standard error, if there is one.
+    stderr: Option<Output>,
+}
 
 /// The level of log lines, which can be changed while the process runs.
 #[derive(Debug)]
@@ -133,6 +158,43 @@ pub struct LogFileError {
     error: io::Error,
 }
 
+/// Writes a text to standard error, after the lines that are logged there, whatever the log level.
+pub fn print(text: &str) {
+    let mut outputs = OUTPUTS.lock();
+    let stderr = match &outputs.stderr {
+        Some(stderr) => Ok(stderr.clone()),
+        None => {
+            let opened = descriptor(&io::stderr());
+            opened.and_then(|file| Output::start(file, Box::new(|_| String::new())))
+        }
+    };
+    match stderr {
+        Ok(stderr) => {
+            stderr.add(text);
+            if outputs.stderr.is_none() {
+                outputs.all.push(stderr.clone());
+                outputs.stderr = Some(stderr);
+            }
+        }
+        Err(_) => {
+            let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
+        }
+    }
+}
+
+/// Waits until what was logged is written, but not for ever. Call it before the process ends.
+pub fn finish() {
+    let outputs = OUTPUTS.lock().all.clone();
+    for output in outputs {
+        output.flush(FINISH_MAX);
+    }
+}
+
+/// Returns a descriptor of its own for a standard stream, so that what writes to it shares no lock.
+fn descriptor(stream: &impl AsFd) -> io::Result<File> {
+    stream.as_fd().try_clone_to_owned().map(File::from)
+}
+
 /// Returns the layer that writes to one output.
 fn layer<S>(
     output: &LogOutput,
@@ -141,10 +203,20 @@ fn layer<S>(
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let (writer, is_terminal) = match output {
-        LogOutput::Stderr => (BoxMakeWriter::new(io::stderr), io::stderr().is_terminal()),
-        LogOutput::Stdout => (BoxMakeWriter::new(io::stdout), io::stdout().is_terminal()),
-        LogOutput::File(path) => (BoxMakeWriter::new(open(path)?), false),
+    let failed = |path: &str| {
+        let path = PathBuf::from(path);
+        move |error| LogFileError { path, error }
+    };
+    let (file, is_terminal) = match output {
+        LogOutput::Stderr => {
+            let file = descriptor(&io::stderr()).map_err(failed("standard error"))?;
+            (file, io::stderr().is_terminal())
+        }
+        LogOutput::Stdout => {
+            let file = descriptor(&io::stdout()).map_err(failed("standard output"))?;
+            (file, io::stdout().is_terminal())
+        }
+        LogOutput::File(path) => (open(path)?, false),
     };
     let form = match format {
         Some(LogFormat::Json) => Form::Json,
@@ -156,10 +228,35 @@ where
         },
         None => Form::Json,
     };
+    let started = Output::start(file, Box::new(move |lost| lost_line(form, lost)));
+    let started = started.map_err(failed("a thread"))?;
+    let mut outputs = OUTPUTS.lock();
+    outputs.all.push(started.clone());
+    if *output == LogOutput::Stderr {
+        outputs.stderr = Some(started.clone());
+    }
+    let writer = BoxMakeWriter::new(move || started.clone());
     let lines = tracing_subscriber::fmt::layer()
         .event_format(form)
         .with_writer(writer);
     Ok(lines.boxed())
+}
+
+/// Makes the line of an output that has lost lines.
+fn lost_line(form: Form, lost: u64) -> String {
+    let line = Line {
+        message: "lines of the log are lost, because they could not be written in time".to_owned(),
+        fields: vec![("lost_lines", Value::from(lost))],
+    };
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = form.write(
+        &line,
+        &mut Writer::new(&mut text),
+        Level::ERROR,
+        Some((file!(), line!())),
+    );
+    text
 }
 
 /// Opens a file for appending. Each line is one write at the end of the file, even if another
@@ -240,15 +337,27 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut now = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut now))?;
         let mut line = Line::default();
         event.record(&mut line);
-        match *self {
-            Form::Json => line.write_json(&mut writer, &now, event.metadata()),
-            Form::Console { color } => {
-                line.write_console(&mut writer, &now, *event.metadata().level(), color)
-            }
+        let metadata = event.metadata();
+        let caller = metadata.file().zip(metadata.line());
+        self.write(&line, &mut writer, *metadata.level(), caller)
+    }
+}
+
+impl Form {
+    fn write(
+        self,
+        line: &Line,
+        writer: &mut Writer<'_>,
+        level: Level,
+        caller: Option<(&str, u32)>,
+    ) -> fmt::Result {
+        let mut now = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut now))?;
+        match self {
+            Form::Json => line.write_json(writer, &now, level, caller),
+            Form::Console { color } => line.write_console(writer, &now, level, color),
         }
     }
 }
@@ -265,11 +374,12 @@ impl Line {
         &self,
         writer: &mut Writer<'_>,
         now: &str,
-        metadata: &Metadata<'_>,
+        level: Level,
+        caller: Option<(&str, u32)>,
     ) -> fmt::Result {
-        let level = level_name(*metadata.level());
+        let level = level_name(level);
         write!(writer, "{{\"level\":\"{level}\",\"ts\":\"{now}\"")?;
-        if let (Some(file), Some(line)) = (metadata.file(), metadata.line()) {
+        if let Some((file, line)) = caller {
             write!(
                 writer,
                 ",\"caller\":{}",
@@ -489,6 +599,19 @@ mod tests {
             &text[12..],
             " warn  ready\\nhere  address=127.0.0.1:1  note=\"two words\"\n"
         );
+    }
+
+    #[test]
+    fn lost_lines_are_reported_in_the_format_of_the_others() {
+        let line: Value = serde_json::from_str(&lost_line(Form::Json, 7)).expect("JSON");
+        assert_eq!(
+            (&line["level"], &line["lost_lines"]),
+            (&"error".into(), &7.into())
+        );
+        let caller = line["caller"].as_str().expect("a caller");
+        assert!(caller.contains("src/logging.rs:"), "{caller}");
+        let text = lost_line(Form::Console { color: false }, 7);
+        assert!(text.ends_with("in time  lost_lines=7\n"), "{text}");
     }
 
     #[test]

@@ -22,6 +22,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    let exit_code = run_process();
+    logging::finish();
+    exit_code
+}
+
+fn run_process() -> ExitCode {
     let arguments: Result<Vec<String>, OsString> = std::env::args_os()
         .skip(1)
         .map(OsString::into_string)
@@ -73,7 +79,7 @@ async fn run(config: Config, verbosity: Verbosity) -> Result<(), Failure> {
         let is_ready = service_manager::report_start(&server).await;
         let address = server.client_addresses().first();
         if let Some(address) = address.filter(|_| is_ready && for_people) {
-            let _ = std::io::stderr().write_all(banner::try_next(&address.to_string()).as_bytes());
+            logging::print(&banner::try_next(&address.to_string()));
         }
         std::future::pending::<Infallible>().await
     };
@@ -131,11 +137,10 @@ fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
     match outcome {
         Err(removed @ FatalError::Removed) => {
             service_manager::report_removal();
-            let _ = writeln!(
-                std::io::stderr(),
+            logging::print(&format!(
                 "conclave: {removed}; to add it again, empty its data directory, run `etcdctl \
-                 member add` and start it with --initial-cluster-state=existing"
-            );
+                 member add` and start it with --initial-cluster-state=existing\n"
+            ));
             Ok(())
         }
         Err(error) => Err(error.into()),
@@ -148,6 +153,6 @@ fn ended(outcome: Result<(), FatalError>) -> Result<(), Failure> {
 
 /// Prints one line to standard error, whatever the log level is.
 fn fail(error: &dyn std::fmt::Display, exit_code: u8) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "conclave: {error}");
+    logging::print(&format!("conclave: {error}\n"));
     ExitCode::from(exit_code)
 }
