@@ -23,6 +23,7 @@ use pb::kv_client::KvClient;
 use pb::lease_client::LeaseClient;
 use pb::watch_client::WatchClient;
 use pb::watch_request::RequestUnion;
+use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
@@ -297,6 +298,73 @@ fn a_request_that_cannot_be_read_is_recorded() {
         let lines = member.end();
         assert_eq!((lines.len(), lines[0]["code"].as_str()), (1, Some(&*code)));
         assert!(lines[0].get("keys").is_none());
+    });
+}
+
+/// A message that can be decoded comes before it: the line is not about its key or lease.
+#[test]
+fn a_message_of_a_stream_that_cannot_be_read_is_recorded_with_its_user() {
+    harness::run(async {
+        let member = Member::start("all");
+        let mut root = Administrator::new(member.channel.clone());
+        root.add_user("alice", &["root"]).await;
+        root.enable().await;
+        let alice = log_in(member.channel.clone(), "alice", PASSWORD).await;
+        let alice = alice.unwrap();
+        let watch = pb::WatchRequest {
+            request_union: Some(RequestUnion::CreateRequest(watch_range("k", ""))),
+        };
+        let keep_alive = pb::LeaseKeepAliveRequest { id: 7 };
+        let torn = bytes::Bytes::from_static(b"\x0a\x7fk");
+        let mut codes = Vec::new();
+        for (path, good) in [
+            ("/etcdserverpb.Watch/Watch", watch.encode_to_vec()),
+            (
+                "/etcdserverpb.Lease/LeaseKeepAlive",
+                keep_alive.encode_to_vec(),
+            ),
+        ] {
+            let messages = tokio_stream::iter([good.into(), torn.clone()]);
+            let messages = with_token(&alice, messages);
+            let mut grpc = tonic::client::Grpc::new(member.channel.clone());
+            grpc.ready().await.unwrap();
+            let path = http::uri::PathAndQuery::from_static(path);
+            let replies = grpc.streaming(messages, path, raw::Unchanged).await;
+            let mut replies = replies.unwrap().into_inner();
+            let failed = loop {
+                match within("the end", replies.message()).await {
+                    Ok(reply) => assert!(reply.is_some(), "an error comes first"),
+                    Err(status) => break status,
+                }
+            };
+            codes.push(format!("{:?}", failed.code()));
+        }
+        let lines = member.end();
+        let of_streams = |line: &&Value| {
+            let method = line["method"].as_str().unwrap();
+            method.ends_with("/Watch") || method.ends_with("/LeaseKeepAlive")
+        };
+        let found: Vec<Value> = lines.iter().filter(of_streams).map(stable).collect();
+        let line = |method: &str, more: Value| {
+            let mut line = json!({"user": "alice", "auth": "simple", "method": method});
+            let fields = more.as_object().unwrap().clone();
+            line.as_object_mut().unwrap().extend(fields);
+            line
+        };
+        let (watch, keep_alive) = (
+            "etcdserverpb.Watch/Watch",
+            "etcdserverpb.Lease/LeaseKeepAlive",
+        );
+        let expected = [
+            line(watch, json!({"keys": [{"key": "k"}], "code": "OK"})),
+            line(watch, json!({"code": codes[0]})),
+            line(
+                keep_alive,
+                json!({"lease": "0000000000000007", "code": "OK", "revision": 1}),
+            ),
+            line(keep_alive, json!({"code": codes[1]})),
+        ];
+        assert_eq!(found, expected);
     });
 }
 

@@ -272,6 +272,20 @@ impl Gate {
         }
     }
 
+    /// Records a message of a stream that could not be decoded.
+    pub(super) fn record_unreadable(&self, status: &Status) {
+        let Some(note) = &self.note else {
+            return;
+        };
+        // The facts in the note are those of the message before.
+        note.describe(|_| {});
+        if self.entrance.mark().is_enabled() {
+            // Notes the user. One who is not known is refused no more than this.
+            let _ = self.identify();
+        }
+        note.end(Outcome::of(status));
+    }
+
     /// Makes `items` the response stream of a call.
     pub(super) fn stream<S>(
         &self,

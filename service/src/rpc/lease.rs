@@ -140,6 +140,7 @@ fn keep_alives(gate: Gate, requests: Streaming<LeaseKeepAliveRequest>) -> KeepAl
                 Err(status) => {
                     if is_unreadable(&status) {
                         gate.stats().keep_alive_streams_failed.inc();
+                        gate.record_unreadable(&status);
                     }
                     Err(status)
                 }

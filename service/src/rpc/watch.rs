@@ -112,17 +112,21 @@ async fn open(
     Ok(gate.stream(Method::Watch, &metadata, WatchResponses(responses)))
 }
 
-/// Returns the same requests, and counts them.
+/// Returns the same requests, counts them, and records one that cannot be decoded.
 fn counted(
     gate: &Gate,
     requests: Streaming<WatchRequest>,
 ) -> impl Stream<Item = Result<WatchRequest, Status>> + Send + Unpin + use<> {
     let received = gate.received(Method::Watch);
     let failed = gate.stats().watch_streams_failed.clone();
+    let gate = gate.clone();
     requests.map(move |request| {
         match &request {
             Ok(_) => received.inc(),
-            Err(status) if is_unreadable(status) => failed.inc(),
+            Err(status) if is_unreadable(status) => {
+                failed.inc();
+                gate.record_unreadable(status);
+            }
             Err(_) => {}
         }
         request
