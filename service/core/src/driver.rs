@@ -70,9 +70,12 @@ use crate::workers::Workers;
 
 mod membership;
 mod proposals;
+mod relayed;
 mod snapshots;
 mod traces;
 mod transfer;
+
+use relayed::Relayed;
 
 /// Everything the driver works with.
 pub(crate) struct Parts {
@@ -110,8 +113,8 @@ pub(crate) struct Driver {
     next_tick: Moment,
     /// Commands taken from the mailbox and not proposed yet.
     pending: VecDeque<Proposal>,
-    /// Bytes of the commands in `pending` that other members sent.
-    forwarded_bytes: usize,
+    /// Room for the commands in `pending` that other members sent.
+    relayed: Relayed,
     /// Membership changes that are not proposed yet.
     changes: VecDeque<Proposal>,
     /// Proposals that came back, to be proposed at the next tick or under the next leader.
@@ -153,7 +156,7 @@ impl Driver {
             parts,
             raft_status: RaftStatus::default(),
             pending: VecDeque::new(),
-            forwarded_bytes: 0,
+            relayed: Relayed::default(),
             changes: VecDeque::new(),
             held_back: Vec::new(),
             forwarded_unanswered: false,

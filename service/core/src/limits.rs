@@ -38,6 +38,9 @@ pub(crate) const ENTRY_COMMANDS_MAX: usize = 1024;
 /// Bytes of commands from other members that wait in a leader for its log. Each member bounds the
 /// commands of its own clients; this bounds what the leader holds for all members.
 pub(crate) const FORWARDED_BYTES_MAX: usize = 256 << 20;
+/// Room beyond [`FORWARDED_BYTES_MAX`] for commands that end leases, as in
+/// [`IN_FLIGHT_BYTES_RESERVED`]. Each of four other members may have its reserve under way.
+pub(crate) const FORWARDED_BYTES_RESERVED: usize = 4 * IN_FLIGHT_BYTES_RESERVED;
 /// Membership changes waiting for the one before them.
 pub(crate) const WAITING_CHANGES_MAX: usize = 64;
 /// Number of peer URLs of a member. More are a mistake, and the members would dial them for ever.

@@ -9,7 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
-use conclave_proto::command::{Batch, Command};
+use conclave_proto::command::{Batch, Command, command::Body};
 use conclave_proto::peer::Forward;
 use conclave_storage::{MemberId, RequestId};
 
@@ -52,18 +52,18 @@ pub fn origin(framed: &Bytes) -> Option<(MemberId, RequestId)> {
     Some((MemberId(header.member_id), RequestId(header.request_id)))
 }
 
-/// Returns true if a forwarded proposal is one command that this release knows.
+/// Decodes a forwarded proposal. Returns `None` if it is not one command that this release knows.
 ///
 /// Every member must be able to apply every entry in the log. A member that cannot apply an entry
 /// stops, and stops again at each restart.
-pub(crate) fn is_known(framed: &Bytes) -> bool {
-    let batch = Batch::decode(framed.clone());
+pub(crate) fn known(framed: &Bytes) -> Option<Body> {
+    let batch = Batch::decode(framed.clone()).ok()?;
     // A version field in here would be read as the version of the whole entry.
-    let batch = batch.ok().filter(|batch| batch.version == 0);
-    batch.is_some_and(|batch| match &batch.commands[..] {
-        [command] => command.header.is_some() && command.body.is_some(),
-        _ => false,
-    })
+    if batch.version != 0 {
+        return None;
+    }
+    let [command] = <[Command; 1]>::try_from(batch.commands).ok()?;
+    command.header.and(command.body)
 }
 
 /// Returns the request ids in a forwarded proposal, for the refusal.
@@ -81,7 +81,7 @@ pub fn request_ids(forward: &Forward) -> Vec<RequestId> {
 
 #[cfg(test)]
 mod tests {
-    use conclave_proto::command::{Header, command::Body};
+    use conclave_proto::command::Header;
     use conclave_proto::etcdserverpb::PutRequest;
 
     use super::*;
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn only_a_known_command_may_go_into_the_log() {
         let known = put(1, 5);
-        assert!(is_known(&frame(&known)));
+        assert_eq!(super::known(&frame(&known)), known.body);
         let headless = Command {
             header: None,
             ..known.clone()
@@ -119,7 +119,7 @@ mod tests {
         let torn = frame(&known).slice(..19);
         let others = [frame(&headless), frame(&later), versioned, two, torn];
         for framed in others.into_iter().chain([Bytes::new()]) {
-            assert!(!is_known(&framed), "{framed:?}");
+            assert_eq!(super::known(&framed), None, "{framed:?}");
         }
     }
 

@@ -9,6 +9,7 @@ use conclave_proto::peer::refusal::Reason;
 use conclave_proto::peer::{Forward, Parcel, Refusal, TracedCommand, parcel::Content};
 use conclave_storage::{Fault, Index, MemberId, RequestId, Term};
 
+use super::relayed::Relayed;
 use super::{Driver, Placed};
 use crate::applier::ToApply;
 use crate::consensus::{NotProposed, Position, codec, node};
@@ -57,45 +58,48 @@ impl Driver {
     /// proposes them: the member that forwarded them relies on it.
     fn take_forward(&mut self, from: MemberId, mut forward: Forward) {
         let is_for_us = self.raft_status.is_leader && self.raft_status.term == Term(forward.term);
-        let bytes: usize = forward.commands.iter().map(bytes::Bytes::len).sum();
-        let reason = if !is_for_us {
-            Reason::NotLeader
-        } else if self.forwarded_bytes + bytes > limits::FORWARDED_BYTES_MAX
-            || self.changes.len() >= limits::WAITING_CHANGES_MAX
-        {
-            Reason::Busy
-        } else {
-            let mut traces = forward.traces.iter().peekable();
-            let mut unknown = Vec::new();
-            for (index, command) in (0..).zip(std::mem::take(&mut forward.commands)) {
-                let trace = traces.next_if(|trace| trace.command == index);
-                if !codec::is_known(&command) {
-                    unknown.push(command);
-                    continue;
-                }
-                self.forwarded_bytes += command.len();
-                let span = self.resume(from, trace);
-                self.pending.push_back(Proposal::of_another(command, span));
+        if !is_for_us {
+            return self.refuse_forward(from, &forward, Reason::NotLeader);
+        }
+        if forward.change.is_some() {
+            if self.changes.len() >= limits::WAITING_CHANGES_MAX {
+                return self.refuse_forward(from, &forward, Reason::Busy);
             }
-            forward.commands = unknown;
             self.changes
                 .extend(forward.change.take().map(Proposal::change_of_another));
-            if forward.commands.is_empty() {
-                return;
+        }
+        let mut traces = forward.traces.iter().peekable();
+        let (mut busy, mut unknown) = (Vec::new(), Vec::new());
+        for (index, command) in (0..).zip(std::mem::take(&mut forward.commands)) {
+            let trace = traces.next_if(|trace| trace.command == index);
+            match self.relayed.admit(&command) {
+                Ok(()) => {
+                    let span = self.resume(from, trace);
+                    self.pending.push_back(Proposal::of_another(command, span));
+                }
+                Err(Reason::NotCapable) => unknown.push(command),
+                Err(_) => busy.push(command),
             }
+        }
+        if !unknown.is_empty() {
             let from = from.to_string();
             tracing::warn!(
                 from,
                 "a member sent commands that this release does not know"
             );
-            Reason::NotCapable
-        };
-        self.refuse(
-            from,
-            Term(forward.term),
-            codec::request_ids(&forward),
-            reason,
-        );
+        }
+        for (commands, reason) in [(busy, Reason::Busy), (unknown, Reason::NotCapable)] {
+            if !commands.is_empty() {
+                forward.commands = commands;
+                self.refuse_forward(from, &forward, reason);
+            }
+        }
+    }
+
+    /// Notifies a member that what is left in its parcel will not be proposed.
+    fn refuse_forward(&self, to: MemberId, forward: &Forward, reason: Reason) {
+        let request_ids = codec::request_ids(forward);
+        self.refuse(to, Term(forward.term), request_ids, reason);
     }
 
     /// Begins this member's part of a command's trace.
@@ -143,7 +147,7 @@ impl Driver {
             let payload = codec::pack(self.pending.iter().take(count).map(Proposal::framed));
             let packed: Vec<_> = self.pending.drain(..count).collect();
             for proposal in packed.iter().filter(|proposal| proposal.slot.is_none()) {
-                self.forwarded_bytes -= proposal.framed().len();
+                self.relayed.remove(proposal.framed());
             }
             match self.parts.node.propose(payload) {
                 Some(position) => self.place(position, packed),
@@ -301,7 +305,7 @@ impl Driver {
             // that forwarded them propose them again.
             self.pending.retain(|proposal| proposal.slot.is_some());
             self.changes.retain(|proposal| proposal.slot.is_some());
-            self.forwarded_bytes = 0;
+            self.relayed = Relayed::default();
         }
         self.end_pipelines();
         self.release_held_back();
