@@ -5,6 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use p521::ecdsa::SigningKey;
+use p521::ecdsa::signature::Signer as _;
+use p521::pkcs8::DecodePrivateKey as _;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use ring::{hmac, signature::RsaEncoding};
@@ -25,6 +28,7 @@ pub const METHODS: &[(&str, &str, &str)] = &[
     ("PS512", "rsa.pub.pem", "rsa.key.pem"),
     ("ES256", "p256.pub.pem", "p256.key.pem"),
     ("ES384", "p384.pub.pem", "p384.key.pem"),
+    ("ES512", "p521.cert.pem", "p521.key.pem"),
     ("EdDSA", "ed25519.pub.pem", "ed25519.key.pem"),
 ];
 
@@ -104,6 +108,12 @@ fn signature(method: &str, key: &Path, message: &[u8]) -> Vec<u8> {
         "PS512" => rsa(&signature::RSA_PSS_SHA512),
         "ES256" => curve(&signature::ECDSA_P256_SHA256_FIXED_SIGNING),
         "ES384" => curve(&signature::ECDSA_P384_SHA384_FIXED_SIGNING),
+        "ES512" => {
+            let secret = p521::SecretKey::from_pkcs8_der(pkcs8().secret_pkcs8_der());
+            let key = SigningKey::from(secret.expect("a key of the curve"));
+            let signature: p521::ecdsa::Signature = key.sign(message);
+            signature.to_bytes().to_vec()
+        }
         "EdDSA" => {
             let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8().secret_pkcs8_der());
             pair.expect("a key of Ed25519")

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `HS256`, `HS384`, `HS512` | a secret | any bytes | ignored |
 //! | `RS256` to `RS512`, `PS256` to `PS512` | RSA | PKCS #1, #8 | SPKI, PKCS #1, certificate |
-//! | `ES256`, `ES384` | P-256, P-384 | SEC 1, PKCS #8 | SPKI, certificate |
+//! | `ES256`, `ES384`, `ES512` | P-256, P-384, P-521 | SEC 1, PKCS #8 | SPKI, certificate |
 //! | `EdDSA` | Ed25519 | PKCS #8 | SPKI, certificate |
 //!
 //! A private key of RSA has 2048 to 4096 bits, a public one up to 8192.
@@ -14,10 +14,10 @@
 //! and so is a public key or certificate as the secret of a method with a secret: everyone knows
 //! them, so everyone could make tokens.
 //!
-//! The cryptography is that of TLS here: *ring*, with the keys of rustls and webpki. etcd also has
-//! `ES512`, with the curve P-521, which *ring* lacks. Crates for JWT bring a second implementation
-//! of everything (in C, or an implementation of RSA with a known weakness: RUSTSEC-2023-0071), and
-//! none of them has `ES512` either.
+//! The cryptography is that of TLS here: *ring*, with the keys of rustls and webpki. Crates for JWT
+//! bring a second implementation of everything (in C, or an implementation of RSA with a known
+//! weakness: RUSTSEC-2023-0071), and none of them has `ES512`. *ring* lacks its curve, which the
+//! crate `p521` has ([`es512`]).
 
 use std::path::Path;
 
@@ -31,12 +31,13 @@ use rustls_pki_types::{
 };
 use webpki::RawPublicKeyEntity;
 
+use super::es512;
 use super::options::{AuthTokenError, JwtOptions};
 
 /// The names of the methods.
 pub(super) const METHODS: &[&str] = &[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
-    "ES384", "EdDSA",
+    "ES384", "ES512", "EdDSA",
 ];
 
 /// A secret should be as long as the shortest hash (RFC 7518, section 3.2).
@@ -64,6 +65,7 @@ impl PartialEq for Method {
 enum Kind {
     Secret(hmac::Algorithm),
     Pair(Scheme, Option<Curve>),
+    Es512,
 }
 
 /// An algorithm with a pair of keys, for rustls and for webpki.
@@ -73,6 +75,7 @@ struct Scheme {
     verify: &'static dyn SignatureVerificationAlgorithm,
     /// The name of such a key, for errors.
     key: &'static str,
+    /// For a curve the length with an uncompressed point, the only kind that *ring* reads.
     spki_bytes_min: usize,
 }
 
@@ -140,7 +143,6 @@ impl Method {
                 Sign::RSA_PSS_SHA512,
                 verify::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
             ),
-            // The length of an SPKI with an uncompressed point, the only kind that *ring* reads.
             "ES256" => Kind::Pair(
                 pair(
                     Sign::ECDSA_NISTP256_SHA256,
@@ -159,6 +161,7 @@ impl Method {
                 ),
                 Some(P384),
             ),
+            "ES512" => Kind::Es512,
             "EdDSA" => Kind::Pair(
                 pair(
                     Sign::ED25519,
@@ -190,11 +193,13 @@ pub(super) struct Keys {
 enum Signing {
     Secret(hmac::Key),
     Private(Box<dyn Signer>, Option<Curve>),
+    Es512(p521::ecdsa::SigningKey),
 }
 
 enum Verifying {
     Secret(hmac::Key),
     Public(SubjectPublicKeyInfoDer<'static>, Scheme, Option<Curve>),
+    Es512(p521::ecdsa::VerifyingKey),
 }
 
 impl Keys {
@@ -202,7 +207,7 @@ impl Keys {
         let name = options.method.name;
         let private = options.private_key.as_deref().zip(files.private.as_deref());
         let public = options.public_key.as_deref().zip(files.public.as_deref());
-        let (scheme, curve) = match options.method.kind {
+        match options.method.kind {
             Kind::Secret(algorithm) => {
                 let (file, secret) =
                     private
@@ -213,40 +218,31 @@ impl Keys {
                             ))
                         })?;
                 let secret = hmac::Key::new(algorithm, check_secret(file, secret)?);
-                return Ok(Keys {
+                Ok(Keys {
                     signing: Some(Signing::Secret(secret.clone())),
                     verifying: Verifying::Secret(secret),
-                });
+                })
             }
-            Kind::Pair(scheme, curve) => (scheme, curve),
-        };
-        let private = private
-            .map(|(file, bytes)| private_key(file, bytes, &scheme))
-            .transpose()?;
-        let public = public
-            .map(|(file, bytes)| public_key(file, bytes, &scheme))
-            .transpose()?;
-        let (signer, public) = match (private, public) {
-            (None, None) => {
-                return Err(AuthTokenError::missing_key(format!(
-                    "{name} needs priv-key=FILE to sign tokens, or pub-key=FILE to verify them"
-                )));
+            Kind::Pair(scheme, curve) => {
+                let read = |der: &PrivateKeyDer<'_>| scheme.private_key(der);
+                let private = private_key(private, scheme.key, read)?;
+                let public = public_key(public, scheme.key, |spki| scheme.public_key(spki))?;
+                let (signer, public) = pair(name, private, public)?;
+                Ok(Keys {
+                    signing: signer.map(|signer| Signing::Private(signer, curve)),
+                    verifying: Verifying::Public(public, scheme, curve),
+                })
             }
-            (None, Some(public)) => (None, public),
-            (Some((signer, public)), None) => (Some(signer), public),
-            (Some((signer, own)), Some(public)) => {
-                if own != public {
-                    return Err(AuthTokenError::mismatch(
-                        "give the public key of priv-key as pub-key, or leave pub-key out",
-                    ));
-                }
-                (Some(signer), public)
+            Kind::Es512 => {
+                let private = private_key(private, es512::KEY, es512::private_key)?;
+                let public = public_key(public, es512::KEY, es512::public_key)?;
+                let (signing, verifying) = pair(name, private, public)?;
+                Ok(Keys {
+                    signing: signing.map(Signing::Es512),
+                    verifying: Verifying::Es512(verifying),
+                })
             }
-        };
-        Ok(Keys {
-            signing: signer.map(|signer| Signing::Private(signer, curve)),
-            verifying: Verifying::Public(public, scheme, curve),
-        })
+        }
     }
 
     /// Signs a message. Returns `None` if there is no private key.
@@ -258,6 +254,7 @@ impl Keys {
                 let fixed = fixed_length(&asn1, curve.number_bytes);
                 fixed.expect("the library writes two numbers of the curve")
             }),
+            Signing::Es512(key) => Ok(es512::sign(key, message)),
         })
     }
 
@@ -272,6 +269,7 @@ impl Keys {
                     .verify(message, signature)
                     .is_ok()
             }
+            Verifying::Es512(key) => es512::verify(key, message, signature),
         }
     }
 }
@@ -305,12 +303,36 @@ fn first_block<T>(text: &[u8], read: impl Fn(&str, Vec<u8>) -> Option<T>) -> Opt
     })
 }
 
-/// Reads a private key. Returns its public key as well.
-fn private_key(
-    file: &Path,
-    bytes: &[u8],
-    scheme: &Scheme,
-) -> Result<(Box<dyn Signer>, SubjectPublicKeyInfoDer<'static>), AuthTokenError> {
+/// A file and what is in it.
+type Contents<'a> = Option<(&'a Path, &'a [u8])>;
+
+/// Returns the two halves of a pair of keys, of which one may be missing.
+fn pair<S, P: PartialEq>(
+    method: &str,
+    private: Option<(S, P)>,
+    public: Option<P>,
+) -> Result<(Option<S>, P), AuthTokenError> {
+    match (private, public) {
+        (None, None) => Err(AuthTokenError::missing_key(format!(
+            "{method} needs priv-key=FILE to sign tokens, or pub-key=FILE to verify them"
+        ))),
+        (None, Some(public)) => Ok((None, public)),
+        (Some((_, own)), Some(public)) if own != public => Err(AuthTokenError::mismatch(
+            "give the public key of priv-key as pub-key, or leave pub-key out",
+        )),
+        (Some((signing, own)), _) => Ok((Some(signing), own)),
+    }
+}
+
+/// Reads a private key of this kind.
+fn private_key<T>(
+    contents: Contents<'_>,
+    kind: &str,
+    read: impl FnOnce(&PrivateKeyDer<'_>) -> Option<T>,
+) -> Result<Option<T>, AuthTokenError> {
+    let Some((file, bytes)) = contents else {
+        return Ok(None);
+    };
     let problem = |text: &str| {
         let file = file.display();
         AuthTokenError::key(format!("priv-key={file} {text}"))
@@ -323,20 +345,19 @@ fn private_key(
         _ => None,
     });
     let key = key.ok_or_else(|| problem("has no private key in PEM"))??;
-    // The text of the error is about TLS.
-    let key = any_supported_type(&key).ok();
-    let fitting = key.and_then(|key| {
-        let signer = key.choose_scheme(&[scheme.sign])?;
-        Some((signer, key.public_key()?.into_owned()))
-    });
-    fitting.ok_or_else(|| problem(&format!("is not {}", scheme.key)))
+    let key = read(&key).ok_or_else(|| problem(&format!("is not {kind}")))?;
+    Ok(Some(key))
 }
 
-fn public_key(
-    file: &Path,
-    bytes: &[u8],
-    scheme: &Scheme,
-) -> Result<SubjectPublicKeyInfoDer<'static>, AuthTokenError> {
+/// Reads a public key of this kind.
+fn public_key<T>(
+    contents: Contents<'_>,
+    kind: &str,
+    read: impl FnOnce(&SubjectPublicKeyInfoDer<'static>) -> Option<T>,
+) -> Result<Option<T>, AuthTokenError> {
+    let Some((file, bytes)) = contents else {
+        return Ok(None);
+    };
     let problem = |text: &str| {
         let file = file.display();
         AuthTokenError::key(format!("pub-key={file} {text}"))
@@ -353,13 +374,32 @@ fn public_key(
         _ => None,
     });
     let key = key.ok_or_else(|| problem("has no public key and no certificate in PEM"))??;
-    // Nothing is no signature of nothing. Any other error is about the key.
-    let found = verify(&key, scheme, b"", b"");
-    let fits = matches!(found, Err(webpki::Error::InvalidSignatureForPublicKey));
-    if !fits || key.len() < scheme.spki_bytes_min {
-        return Err(problem(&format!("is not {}", scheme.key)));
+    let key = read(&key).ok_or_else(|| problem(&format!("is not {kind}")))?;
+    Ok(Some(key))
+}
+
+impl Scheme {
+    /// Returns the public key as well. `None` for a key of another kind.
+    fn private_key(
+        &self,
+        der: &PrivateKeyDer<'_>,
+    ) -> Option<(Box<dyn Signer>, SubjectPublicKeyInfoDer<'static>)> {
+        // The text of the error is about TLS.
+        let key = any_supported_type(der).ok()?;
+        let signer = key.choose_scheme(&[self.sign])?;
+        Some((signer, key.public_key()?.into_owned()))
     }
-    Ok(key)
+
+    /// Returns `None` for a key of another kind.
+    fn public_key(
+        &self,
+        spki: &SubjectPublicKeyInfoDer<'static>,
+    ) -> Option<SubjectPublicKeyInfoDer<'static>> {
+        // Nothing is no signature of nothing. Any other error is about the key.
+        let found = verify(spki, self, b"", b"");
+        let fits = matches!(found, Err(webpki::Error::InvalidSignatureForPublicKey));
+        (fits && spki.len() >= self.spki_bytes_min).then(|| spki.clone())
+    }
 }
 
 fn verify(

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn an_error_says_what_to_do() {
         let known = "give one of HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, \
-                     ES256, ES384, EdDSA";
+                     ES256, ES384, ES512, EdDSA";
         let cases: &[(&str, &str)] = &[
             (
                 "",
@@ -220,8 +220,8 @@ mod tests {
                 &format!("sign-method rs256 is not supported: {known}"),
             ),
             (
-                "jwt,sign-method=ES512",
-                &format!("sign-method ES512 is not supported: {known}"),
+                "jwt,sign-method=ES256K",
+                &format!("sign-method ES256K is not supported: {known}"),
             ),
             (
                 "jwt,sign-method",
