@@ -96,9 +96,9 @@ impl PagedRange<'_> {
             })
         })?;
         let measured = tally.measured(&self.plan, self.now);
-        if let Some(last) = &tally.last {
+        if let Some(page) = &tally.page {
             let count = measured.count;
-            self.reader.remember_page(request, self.at, last, count);
+            self.reader.remember_page(request, self.at, page, count);
         }
         self.pages = pages;
         self.left = match resume {

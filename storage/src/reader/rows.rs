@@ -19,6 +19,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use conclave_proto::etcdserverpb as api;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
+use super::page_counts::PageEnd;
 use super::{ReadError, Reader};
 use crate::engine::Read;
 use crate::fault::Fault;
@@ -65,7 +66,7 @@ pub struct EncodedRange {
     pub measured: Measured,
     buffers: Buffers,
     at: Revision,
-    last: Option<Bytes>,
+    page: Option<PageEnd>,
 }
 
 /// True if a range can be encoded as it is read, which requires key order.
@@ -80,23 +81,22 @@ impl Reader {
             let known = self.shared.page_counts.of(request, at);
             encode(read, (request, known), at, now)
         })?;
-        if let Some(last) = &range.last {
-            self.remember_page(request, range.at, last, range.measured.count);
+        if let Some(page) = &range.page {
+            self.remember_page(request, range.at, page, range.measured.count);
         }
         Ok(range)
     }
 
-    /// Remembers the number of keys after a page that ended with `last`, if `count` keys were in
-    /// the range of the page.
+    /// Remembers the number of keys after a page, if `count` keys were in the range of the page.
     pub(super) fn remember_page(
         &self,
         request: &api::RangeRequest,
         at: Revision,
-        last: &[u8],
+        page: &PageEnd,
         count: i64,
     ) {
         let counts = &self.shared.page_counts;
-        counts.remember(request, at, last, count - request.limit);
+        counts.remember(request, at, page, count - request.limit);
     }
 }
 
@@ -128,7 +128,7 @@ fn encode(
         measured: tally.measured(&plan, now),
         buffers: buffers.unwrap_or_else(no_rows),
         at,
-        last: tally.last,
+        page: tally.page,
     })
 }
 
@@ -142,21 +142,23 @@ pub(super) fn tally(
     mut row: impl FnMut(Row<'_>, &[u8], &Tally),
 ) -> Result<Tally, Fault> {
     let mut tally = Tally::default();
-    let mut last = None;
+    // A filter skips keys between the rows, so the page's range has more keys than rows.
+    let limit = plan.has_no_filter().then_some(plan.limit);
+    let (mut last, mut page) = (None, None);
     let count = query::select(view, plan, (range, known), at, |key, head, value| {
         if let Some(found) = tally.add(plan, key, head, value) {
             row(found, key, &tally);
-            // A filter skips keys between the rows, so the page's range has more keys than rows.
-            if tally.passed == plan.limit && plan.has_no_filter() {
+            if limit == Some(tally.passed) {
                 last = Some(Bytes::copy_from_slice(key));
             }
+        } else if let Some(last) = last.take() {
+            let beyond = Bytes::copy_from_slice(key);
+            page = Some(PageEnd { last, beyond });
         }
     })?;
-    let is_cut = tally.passed > plan.limit;
-    let last = last.filter(|_| is_cut);
     Ok(Tally {
         count,
-        last,
+        page,
         ..tally
     })
 }
@@ -184,8 +186,8 @@ pub(super) struct Tally {
     pub(super) size_bytes: u64,
     /// Number of keys that pass the request's filters.
     passed: usize,
-    /// The key of the last row of a page, if there are more keys and no filter.
-    pub(super) last: Option<Bytes>,
+    /// The end of a page, if there are more keys and no filter.
+    pub(super) page: Option<PageEnd>,
 }
 
 impl Tally {
@@ -420,8 +422,8 @@ mod tests {
                 kvs.push(kv);
             }
             let measured = tally.measured(&plan, Revision(1));
-            let (at, last) = (Revision(1), None);
-            let range = EncodedRange { measured, buffers, at, last };
+            let (at, page) = (Revision(1), None);
+            let range = EncodedRange { measured, buffers, at, page };
             let header = api::ResponseHeader {
                 cluster_id: u64::MAX,
                 member_id: u64::MAX,
