@@ -128,7 +128,6 @@ fn a_line_says_who_did_what() {
         root.add_user("alice", &["reader"]).await;
         root.enable().await;
         let alice = log_in(channel.clone(), "alice", PASSWORD).await.unwrap();
-        let begun = lines(&member.file).len();
         kv.range(with_token(&alice, get("a"))).await.unwrap();
         kv.put(with_token(&alice, put("a\u{0}", "v")))
             .await
@@ -146,6 +145,9 @@ fn a_line_says_who_did_what() {
         let local = within("a line", line_about(&member.file, "a")).await["remote"].clone();
         assert!(local.as_str().unwrap().starts_with("127.0.0.1:"), "{local}");
         let lines = member.end();
+        let is_login = |line: &Value| line["method"] == "etcdserverpb.Auth/Authenticate";
+        let login_of_alice = |line: &Value| is_login(line) && line["details"]["user"] == "alice";
+        let begun = lines.iter().position(login_of_alice).unwrap() + 1;
         let found: Vec<Value> = lines[begun..].iter().map(stable).collect();
         let denied = "etcdserver: permission denied";
         let wrong = "etcdserver: authentication failed, invalid user ID or password";
