@@ -3,6 +3,7 @@
 use std::fs;
 
 use harness::certificates::{Authority, Certificate, Validity};
+use harness::wait::eventually;
 
 use crate::machine::Machine;
 
@@ -150,6 +151,55 @@ fn a_reload_changes_the_log_level_and_the_certificate() {
         assert_eq!(machine.property(UNIT, "NRestarts"), "0");
         machine.run("systemctl stop conclave");
     });
+}
+
+#[test]
+fn the_audit_log_goes_to_the_journal_or_to_a_file() {
+    harness::run(async {
+        let Some(machine) = installed().await else {
+            return;
+        };
+        let log_to = |log| format!("ETCD_AUDIT_LEVEL=writes\nETCD_AUDIT_LOG={log}");
+        machine.write(SETTINGS, &log_to("journald"));
+        machine.run("systemctl start conclave");
+        for command in [
+            "user add root:secret",
+            "user grant-role root root",
+            "user add alice:secret",
+            "user grant-role alice root",
+            "auth enable",
+            "put k v --user=alice:secret",
+        ] {
+            machine.etcdctl(&command.split(' ').collect::<Vec<_>>());
+        }
+        let refused = "if etcdctl put k v --user=alice:wrong; then exit 1; fi";
+        machine.client(&["sh", "-c", refused]);
+        let of_alice = "journalctl -t conclave-audit CONCLAVE_USER=alice";
+        expect_output(&machine, of_alice, "etcdserverpb.KV/Put").await;
+        let refused = "journalctl -t conclave-audit -p warning -o cat";
+        expect_output(&machine, refused, "invalid user ID or password").await;
+        let puts = "journalctl -t conclave-audit -o cat CONCLAVE_METHOD=etcdserverpb.KV/Put";
+        expect_output(&machine, puts, r#""keys":[{"key":"k"}]"#).await;
+
+        machine.write(SETTINGS, &log_to("/var/log/conclave/audit.log"));
+        machine.write(
+            "/run/systemd/system/conclave.service.d/test.conf",
+            "[Service]\nLogsDirectory=conclave",
+        );
+        machine.run("systemctl daemon-reload && systemctl restart conclave");
+        machine.etcdctl(&["put", "k", "v", "--user=alice:secret"]);
+        let file = "cat /var/log/conclave/audit.log";
+        expect_output(&machine, file, "etcdserverpb.KV/Put").await;
+        machine.run("systemctl stop conclave");
+    });
+}
+
+/// Waits until the output of a command contains this.
+async fn expect_output(machine: &Machine, command: &str, part: &str) {
+    eventually(part, || async {
+        machine.run(command).contains(part).then_some(())
+    })
+    .await;
 }
 
 /// Copies a certificate to the machine, and its key to this place there.
