@@ -8,11 +8,12 @@
 //!   *no whole record follows it*. It was never acknowledged. The member must start, without that
 //!   record.
 //! * **Damage.** A record fails its checksum, and a record that begins later passes its own. The
-//!   failing record had been acknowledged. The member must not start: it would forget a vote or an
-//!   entry.
+//!   failing record had been acknowledged. Or the last record fails its checksum although nothing
+//!   of it is missing: a disk writes whole sectors, and one that was not written is zero, since the
+//!   file is new. The member must not start: it would forget a vote or an entry.
 //!
-//! For example, in a file of three records, a flipped byte in the second one is damage, and a
-//! flipped byte in the third one is taken for a torn tail.
+//! For example, in a file of three records, a flipped byte in any of them is damage, and a third
+//! one without its last byte, or with a sector of zeros, is a torn tail.
 //!
 //! None of RocksDB's own recovery modes draws this line. "Point in time" drops everything after
 //! the first bad byte, acknowledged or not. "Tolerate a corrupted tail" refuses a tail that is
@@ -23,7 +24,8 @@
 //! time" when its tail is torn.
 //!
 //! Two cases cannot be decided here. The very last record, synced and later damaged on the disk, is
-//! taken for torn. Unsynced records (`Durability::Eventual`) of which a later one reached the disk
+//! taken for torn if it has a sector of zeros, or if its length is damaged and now points behind
+//! the end. Unsynced records (`Durability::Eventual`) of which a later one reached the disk
 //! and an earlier one did not are taken for damage: the member refuses to start although nothing
 //! was lost, which is the safe side. The log store detects part of both: it knows that entries are
 //! contiguous.
@@ -41,6 +43,8 @@ use conclave_storage::Fault;
 
 const BLOCK: usize = 32 * 1024;
 const HEADER: usize = 7;
+/// The least that a disk writes.
+const SECTOR: usize = 512;
 const FULL: u8 = 1;
 const FIRST: u8 = 2;
 const MIDDLE: u8 = 3;
@@ -78,6 +82,13 @@ pub(crate) fn judge(dir: &Path) -> Result<Wal, Fault> {
             let detail = format!(
                 "the record at byte {bad} does not check and a later one, at byte {later}, does: \
                  acknowledged writes are lost"
+            );
+            return Err(Fault::damaged(file, detail));
+        }
+        if !is_torn(&bytes, bad) {
+            let detail = format!(
+                "the last record, at byte {bad}, is complete and does not check: acknowledged \
+                 writes may be lost"
             );
             return Err(Fault::damaged(file, detail));
         }
@@ -155,6 +166,35 @@ fn record_after(bytes: &[u8], bad: usize) -> Option<usize> {
             && BLOCK - at % BLOCK >= HEADER
             && fragment(bytes, at).is_some()
     })
+}
+
+/// True if a part of the record that fails at `bad`, the last one, was never written.
+fn is_torn(bytes: &[u8], bad: usize) -> bool {
+    let Some(header) = bytes.get(bad..bad + HEADER) else {
+        return true;
+    };
+    if fragment(bytes, bad).is_some() {
+        // The fragments that should follow are missing.
+        return true;
+    }
+    let block_end = bad - bad % BLOCK + BLOCK;
+    let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
+    // A header that was not written as a whole may have any length.
+    let end = (bad + HEADER + length).min(block_end);
+    end > bytes.len() || has_missing_sector(bytes, bad, end)
+}
+
+/// True if all bytes of a sector in `from..end`, or of what is in there of it, are zero.
+fn has_missing_sector(bytes: &[u8], from: usize, end: usize) -> bool {
+    let mut at = from;
+    while at < end {
+        let next = (at - at % SECTOR + SECTOR).min(end);
+        if bytes[at..next].iter().all(|&byte| byte == 0) {
+            return true;
+        }
+        at = next;
+    }
+    false
 }
 
 /// Type and end of the fragment at `at`, if it is complete and passes its checksum.

@@ -169,6 +169,32 @@ fn damage_in_the_middle_refuses_to_open() {
     );
 }
 
+/// All of it was written, so it was damaged later.
+#[test]
+fn a_flipped_bit_in_the_last_record_refuses_to_open() {
+    for len in [100, 40_000] {
+        let (dir, log) = dead_store(len);
+        let whole = fs::read(&log).unwrap();
+        for before_end in [1, 40, 90] {
+            let mut bytes = whole.clone();
+            let at = bytes.len() - before_end;
+            bytes[at] ^= 0x40;
+            fs::write(&log, &bytes).unwrap();
+            match open(dir.path()) {
+                Err(Fault::Damaged { detail, .. }) => {
+                    assert!(
+                        detail.contains("is complete and does not check"),
+                        "{detail}"
+                    );
+                }
+                other => panic!("{before_end}: {:?}", other.map(|engine| count(&engine))),
+            }
+        }
+        fs::write(&log, &whole).unwrap();
+        assert_eq!(count(&open(dir.path()).unwrap()), RECORDS);
+    }
+}
+
 #[test]
 fn a_second_opening_is_told_that_the_store_is_in_use() {
     let dir = tempfile::tempdir().unwrap();
