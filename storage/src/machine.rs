@@ -337,6 +337,15 @@ impl Machine {
     /// Writes everything applied since the last commit, publishes it to readers, and returns its
     /// effects.
     pub fn commit(&mut self) -> Result<Effects, Fault> {
+        self.commit_with(|_| {})
+    }
+
+    /// Like [`Machine::commit`], and calls `before_published` when the effects are certain and no
+    /// reader sees them yet.
+    pub fn commit_with(
+        &mut self,
+        before_published: impl FnOnce(&Effects),
+    ) -> Result<Effects, Fault> {
         if !self.dirty {
             return Ok(Effects::default());
         }
@@ -344,6 +353,7 @@ impl Machine {
         batch.put(layout::META, layout::META_APPLIED, self.state.encode());
         self.engine.write(batch, Durability::Eventual)?;
         self.dirty = false;
+        before_published(&self.effects);
         self.publish();
         Ok(std::mem::take(&mut self.effects))
     }

@@ -6,10 +6,11 @@ use conclave_proto::ApiError;
 use conclave_proto::authpb::permission::Type;
 use conclave_proto::authpb::{Permission, UserAddOptions};
 use conclave_proto::etcdserverpb as pb;
+use conclave_proto::v3lockpb::{LockRequest, UnlockRequest};
 use harness::api::{get, put, put_leased, watch, watch_range};
 use harness::login::{Administrator, PASSWORD, log_in, with_token};
 use harness::watching::create_request;
-use harness::{Node, Watching, fails, refused, within};
+use harness::{Node, Watching, eventually, fails, refused, within};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request};
 
@@ -26,6 +27,8 @@ suite![
     a_hash_is_as_good_as_a_password ["--bcrypt-cost=4"] => "3.4 has no such field",
     a_grant_counts_at_once_and_so_does_its_end ["--bcrypt-cost=4"],
     a_watcher_ends_with_its_permission ["--bcrypt-cost=4"] => "etcd goes on",
+    a_watcher_ends_with_its_password ["--bcrypt-cost=4"] => "etcd goes on",
+    a_waiting_lock_ends_with_its_password ["--bcrypt-cost=4"] => "etcd's code is Unknown",
     a_watcher_outlives_its_token ["--bcrypt-cost=4", "--auth-token-ttl=1"] => "as the next",
     an_unused_token_ends ["--bcrypt-cost=4", "--auth-token-ttl=1"] => "3.4 has no such flag",
     disabling_opens_everything_again ["--bcrypt-cost=4"],
@@ -429,6 +432,55 @@ async fn a_watcher_ends_with_its_permission(node: Node) {
     let ended = watching.next().await;
     assert!(ended.canceled && ended.events.is_empty());
     assert_eq!((ended.watch_id, ended.cancel_reason), (0, reason));
+}
+
+async fn a_watcher_ends_with_its_password(node: Node) {
+    let root = enabled(&node).await;
+    let token = log_in(node.channel(), "alice", PASSWORD).await.unwrap();
+    let first = create_request(watch_range("app/", "app0"));
+    let mut watching = Watching::open_as(&node, &token, [first]).await;
+    assert!(watching.next().await.created);
+    let change = with_token(root.token(), change_password("alice", "new"));
+    node.auth().user_change_password(change).await.unwrap();
+    let write = with_token(root.token(), put("app/a", "1"));
+    node.kv().put(write).await.unwrap();
+    let ended = watching.next().await;
+    assert!(ended.canceled && ended.events.is_empty());
+    assert_eq!(ended.cancel_reason, ApiError::InvalidAuthToken.go_text());
+}
+
+async fn a_waiting_lock_ends_with_its_password(node: Node) {
+    let root = enabled(&node).await;
+    let token = log_in(node.channel(), "alice", PASSWORD).await.unwrap();
+    let lock = |lease| LockRequest {
+        name: "app/lock".into(),
+        lease,
+    };
+    for id in [1, 2] {
+        let grant = pb::LeaseGrantRequest { id, ttl: 600 };
+        let grant = with_token(root.token(), grant);
+        node.leases().lease_grant(grant).await.unwrap();
+    }
+    let first = with_token(root.token(), lock(1));
+    let mut locks = node.locks();
+    locks.lock(first).await.unwrap();
+    let second = with_token(&token, lock(2));
+    let second = tokio::spawn(async move { locks.lock(second).await });
+    let has_place = || async {
+        let place = with_token(root.token(), get("app/lock/2"));
+        node.kv().range(place).await.unwrap().into_inner().count == 1
+    };
+    eventually("its place in the queue", || async {
+        has_place().await.then_some(())
+    })
+    .await;
+    let change = with_token(root.token(), change_password("alice", "new"));
+    node.auth().user_change_password(change).await.unwrap();
+    let key = "app/lock/1".into();
+    let unlock = with_token(root.token(), UnlockRequest { key });
+    node.locks().unlock(unlock).await.unwrap();
+    let second = within("an answer", second).await.unwrap();
+    refused(second, ApiError::InvalidAuthToken);
 }
 
 async fn a_watcher_outlives_its_token(node: Node) {

@@ -324,7 +324,10 @@ impl Applier {
         }
         let begun = Stopwatch::start();
         let was_enabled = self.reader.auth_mark().is_enabled();
-        let effects = self.machine.commit()?;
+        let effects = self.machine.commit_with(|effects| {
+            // Who sees a new password finds no login with the old one.
+            self.logins.applied(&effects.logins);
+        })?;
         let commit_took = begun.elapsed();
         if effects.members_changed {
             // Other members ask which members have started and which were removed. The answer must
@@ -349,7 +352,6 @@ impl Applier {
         self.publisher
             .publish(&effects.changes, self.reader.applied());
         self.leases.applied(&effects.leases);
-        self.logins.applied(&effects.logins);
         self.set_applied(batch.index);
         self.tally
             .add(batch.commands.len() as u64, batch.bytes as u64);

@@ -17,6 +17,9 @@
 //! - *Reads* are judged again after the data was read and before any of it is returned, if users or
 //!   roles have changed since the request was admitted. All reads of an [`Access`] do that.
 //! - *Watchers* are judged again before the next event.
+//! - *Passwords* count as permissions do: a new one ends what is still open by a token of the old
+//!   one, such as a watcher or a call that waits for a lock. The end of a token's time ends
+//!   nothing.
 //! - *A refusal* may be out of date as well: the member first catches up with the leader and judges
 //!   once more. So a permission counts on every member as soon as it was granted.
 //!
@@ -26,6 +29,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::WatchRequest;
 use conclave_storage::MemberId;
@@ -90,6 +94,8 @@ pub(super) struct Gate {
 struct Guard {
     credential: Option<Credential>,
     caller: Option<Identified>,
+    /// The hash of the password that the caller's token stands for.
+    password: Option<Bytes>,
     permission: Permission,
     request: Box<dyn Guarded>,
 }
@@ -210,9 +216,11 @@ impl Gate {
     fn judge_now<T: Guarded + Clone>(&self, request: &T) -> Result<Access, ApiError> {
         let entrance = &self.entrance;
         let auth = entrance.handle.reader().auth();
+        let caller = self.identify()?;
         let guard = Guard {
             credential: self.credential.clone(),
-            caller: self.identify()?,
+            password: self.password_of(&auth, caller.as_ref()),
+            caller,
             permission: self.permission,
             request: Box::new(request.clone()),
         };
@@ -246,6 +254,15 @@ impl Gate {
                 identified.map(Some)
             }
             Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Returns the hash of the password that a token stands for. `auth` was read before the caller
+    /// was identified, so the token is not of a password before this one.
+    fn password_of(&self, auth: &Auth, caller: Option<&Identified>) -> Option<Bytes> {
+        match self.credential {
+            Some(Credential::Token(_)) => auth.user(&caller?.user)?.password().cloned(),
+            Some(Credential::CommonName(_)) | None => None,
         }
     }
 
@@ -310,7 +327,9 @@ impl Gate {
 impl Guard {
     /// Judges the request.
     fn judge(&self, auth: &Auth) -> Result<(), ApiError> {
-        self.asker(auth).judge(self.permission, &*self.request)
+        let asker = self.asker(auth);
+        asker.judge(self.permission, &*self.request)?;
+        check_password(auth, asker.user, self.password.as_ref())
     }
 
     fn asker<'a>(&'a self, auth: &'a Auth) -> Asker<'a> {
@@ -334,6 +353,16 @@ impl Guard {
                 auth_revision: auth_revision.unwrap_or(auth.revision()),
             })),
         }
+    }
+}
+
+/// Checks that the password of a user is still the one that its token stands for, if it does for
+/// one. What a user began with an old password ends like what began with a revoked role.
+fn check_password(auth: &Auth, user: &str, password: Option<&Bytes>) -> Result<(), ApiError> {
+    let current = auth.user(user).and_then(|user| user.password());
+    match password.is_none() || password == current {
+        true => Ok(()),
+        false => Err(ApiError::InvalidAuthToken),
     }
 }
 

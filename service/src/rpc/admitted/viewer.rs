@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::ResponseHeader;
 use conclave_storage::auth::AuthMark;
@@ -11,7 +12,7 @@ use parking_lot::Mutex;
 use conclave_core::trace::Span;
 use conclave_core::watch::Viewer;
 
-use super::Gate;
+use super::{Gate, check_password};
 use crate::audit::Outcome;
 use crate::fair_use::Watches;
 use crate::rpc::audited::Audited as _;
@@ -20,17 +21,26 @@ use crate::rpc::status;
 /// The client of a watch stream.
 pub(super) struct StreamViewer {
     gate: Gate,
-    /// The user for whom the last watcher was created. A watcher outlives the token of its user.
-    user: Mutex<Option<Arc<str>>>,
+    /// The user for whom the last watcher was created. A watcher outlives the token of its user,
+    /// but not the password.
+    owner: Mutex<Owner>,
     /// The places of the watchers; `None` if they are not limited.
     watches: Option<Mutex<Watches>>,
+}
+
+/// The user of a watcher.
+#[derive(Clone, Default)]
+struct Owner {
+    user: Option<Arc<str>>,
+    /// The hash of the password that the user's token stands for.
+    password: Option<Bytes>,
 }
 
 impl StreamViewer {
     pub(super) fn new(gate: Gate, watches: Option<Watches>) -> StreamViewer {
         StreamViewer {
             gate,
-            user: Mutex::default(),
+            owner: Mutex::default(),
             watches: watches.map(Mutex::new),
         }
     }
@@ -57,8 +67,12 @@ impl Viewer for StreamViewer {
         let judged = Box::pin(self.gate.judge(range)).await;
         self.gate
             .record(&judged.as_ref().map_err(|error| status::of_api(*error)));
-        let caller = judged?.guard.and_then(|guard| guard.caller.clone());
-        *self.user.lock() = caller.map(|caller| caller.user);
+        let guard = judged?.guard;
+        let owner = guard.map(|guard| Owner {
+            user: guard.caller.as_ref().map(|caller| caller.user.clone()),
+            password: guard.password.clone(),
+        });
+        *self.owner.lock() = owner.unwrap_or_default();
         Ok(())
     }
 
@@ -79,9 +93,12 @@ impl Viewer for StreamViewer {
 
     fn permit_still(&self, range: &KeyRange) -> Result<(), ApiError> {
         let auth = self.gate.entrance.handle.reader().auth();
-        let user = self.user.lock().clone();
-        let permits = auth.permits_now(user.as_deref().unwrap_or_default());
-        let judged = permits.and_then(|permits| permits.read(range));
+        let Owner { user, password } = self.owner.lock().clone();
+        let name = user.as_deref().unwrap_or_default();
+        let permits = auth.permits_now(name);
+        let judged = permits
+            .and_then(|permits| permits.read(range))
+            .and_then(|()| check_password(&auth, name, password.as_ref()));
         if let (Some(note), Err(error)) = (&self.gate.note, &judged) {
             note.describe(|content| range.describe(content));
             note.identify(self.gate.proof(), user);
