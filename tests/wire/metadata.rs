@@ -16,6 +16,7 @@ suite![
     unknown_metadata_is_ignored,
     a_deadline_is_kept,
     the_server_ends_a_call_at_its_deadline => "3.4 leaves it to the client",
+    a_malformed_time_is_refused => "the gRPC of 3.4 has other words",
     a_stream_ends_with_its_deadline => "3.4 leaves it to the client",
 ];
 
@@ -109,6 +110,28 @@ async fn a_deadline_is_kept(node: Node) {
         node.get("l/2").await.is_none().then_some(())
     })
     .await;
+}
+
+async fn a_malformed_time_is_refused(node: Node) {
+    for (timeout, reason) in [
+        ("S", "timeout string is too short"),
+        ("100000000S", "timeout string is too long"),
+        ("1", "timeout string is too short"),
+        ("abc", "timeout unit is not recognized"),
+        ("-1S", "timeout is not a number"),
+    ] {
+        let headers = [("grpc-timeout", timeout)];
+        let path = "/etcdserverpb.KV/Put";
+        let request = put("k", "v");
+        let called = raw::status_of(node.address(), path, &headers, &request);
+        let status = within("a status", called).await;
+        let expected = format!("malformed grpc-timeout: transport: {reason}");
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::Internal, &*expected)
+        );
+    }
+    assert_eq!(node.get("k").await, None);
 }
 
 /// A client that keeps no clock, or whose reset is lost.

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use conclave_proto::ApiError;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
@@ -55,20 +55,28 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let timer = Timer::of(request.headers());
+        let (timer, refusal) = match timeout(request.headers()) {
+            Ok(limit) => (limit.map_or(Timer::None, Timer::start), None),
+            Err(malformed) => (Timer::None, Some(malformed)),
+        };
         // Nothing is begun for a client that gives no time.
-        let response = (!timer.has_passed()).then(|| (&mut &self.inner).call(request));
-        DeadlineFuture { response, timer }
+        let is_refused = refusal.is_some() || timer.has_passed();
+        DeadlineFuture {
+            response: (!is_refused).then(|| (&mut &self.inner).call(request)),
+            timer,
+            refusal,
+        }
     }
 }
 
 pin_project! {
     /// The future of a response that may be too late.
     pub(crate) struct DeadlineFuture<F> {
-        // `None` when the time is up.
+        // `None` when the time is up, or malformed.
         #[pin]
         response: Option<F>,
         timer: Timer,
+        refusal: Option<MalformedTimeout>,
     }
 }
 
@@ -94,7 +102,10 @@ where
             }
             this.response.set(None);
         }
-        let response = exceeded().into_http::<()>();
+        let response = match this.refusal.take() {
+            Some(malformed) => malformed.into_http(),
+            None => exceeded().into_http::<()>(),
+        };
         Poll::Ready(Ok(response.map(|()| DeadlineBody {
             body: None,
             timer: Timer::None,
@@ -170,13 +181,10 @@ enum Timer {
 }
 
 impl Timer {
-    fn of(headers: &HeaderMap) -> Timer {
-        match timeout(headers) {
-            None => Timer::None,
-            Some(limit) => Timer::Running {
-                since: Stopwatch::start(),
-                limit,
-            },
+    fn start(limit: Duration) -> Timer {
+        Timer::Running {
+            since: Stopwatch::start(),
+            limit,
         }
     }
 
@@ -205,23 +213,47 @@ impl Timer {
     }
 }
 
-/// Returns the time that the client gives the call: at most eight digits and a unit. A time that
-/// does not parse counts as absent, since the client keeps its own clock anyway.
-fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
+/// The reason why a time is malformed, in the words of Go's gRPC, but without the text itself.
+#[derive(Debug, PartialEq)]
+struct MalformedTimeout(&'static str);
+
+impl MalformedTimeout {
+    /// As Go's gRPC answers, for clients that look at the status of HTTP only.
+    fn into_http(self) -> Response<()> {
+        let status = Status::internal(format!("malformed grpc-timeout: transport: {}", self.0));
+        let mut response = status.into_http();
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
     }
-    let count: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(count * 3600)),
-        "M" => Some(Duration::from_secs(count * 60)),
-        "S" => Some(Duration::from_secs(count)),
-        "m" => Some(Duration::from_millis(count)),
-        "u" => Some(Duration::from_micros(count)),
-        "n" => Some(Duration::from_nanos(count)),
-        _ => None,
+}
+
+/// Returns the time that the client gives the call, if it gives one: at most eight digits and a
+/// unit.
+fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, MalformedTimeout> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let malformed = |reason| Err(MalformedTimeout(reason));
+    let (digits, unit) = match value.as_bytes() {
+        [] | [_] => return malformed("timeout string is too short"),
+        bytes if bytes.len() > 9 => return malformed("timeout string is too long"),
+        [digits @ .., unit] => (digits, unit),
+    };
+    let unit: fn(u64) -> Duration = match unit {
+        b'H' => |hours| Duration::from_secs(hours * 3600),
+        b'M' => |minutes| Duration::from_secs(minutes * 60),
+        b'S' => Duration::from_secs,
+        b'm' => Duration::from_millis,
+        b'u' => Duration::from_micros,
+        b'n' => Duration::from_nanos,
+        _ => return malformed("timeout unit is not recognized"),
+    };
+    // A sign would parse as well.
+    let is_digits = digits.iter().all(u8::is_ascii_digit);
+    let count = str::from_utf8(digits).ok().filter(|_| is_digits);
+    match count.and_then(|count| count.parse().ok()) {
+        Some(count) => Ok(Some(unit(count))),
+        None => malformed("timeout is not a number"),
     }
 }
 
@@ -238,12 +270,23 @@ mod tests {
             headers.insert("grpc-timeout", HeaderValue::from_static(value));
             timeout(&headers)
         };
-        assert_eq!(with("7S"), Some(Duration::from_secs(7)));
-        assert_eq!(with("2H"), Some(Duration::from_secs(7200)));
-        assert_eq!(with("99999999n"), Some(Duration::from_nanos(99_999_999)));
-        for bad in ["", "S", "123456789S", "-1S", "5x"] {
-            assert_eq!(with(bad), None, "{bad}");
+        assert_eq!(with("7S"), Ok(Some(Duration::from_secs(7))));
+        assert_eq!(with("2H"), Ok(Some(Duration::from_secs(7200))));
+        assert_eq!(
+            with("99999999n"),
+            Ok(Some(Duration::from_nanos(99_999_999)))
+        );
+        for (bad, reason) in [
+            ("", "timeout string is too short"),
+            ("S", "timeout string is too short"),
+            ("123456789S", "timeout string is too long"),
+            ("5x", "timeout unit is not recognized"),
+            ("-1S", "timeout is not a number"),
+            ("+1S", "timeout is not a number"),
+            ("1.5S", "timeout is not a number"),
+        ] {
+            assert_eq!(with(bad), Err(MalformedTimeout(reason)));
         }
-        assert_eq!(timeout(&HeaderMap::new()), None);
+        assert_eq!(timeout(&HeaderMap::new()), Ok(None));
     }
 }
