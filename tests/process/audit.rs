@@ -27,6 +27,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
+use tonic::Code;
 use tonic::transport::Channel;
 
 /// A member with an audit log.
@@ -367,6 +368,36 @@ fn a_message_of_a_stream_that_cannot_be_read_is_recorded_with_its_user() {
             line(keep_alive, json!({"code": codes[1]})),
         ];
         assert_eq!(found, expected);
+    });
+}
+
+/// Tonic refuses it, and no handler sees it.
+#[test]
+fn a_request_that_cannot_be_decoded_is_recorded_with_its_user() {
+    harness::run(async {
+        let member = Member::start("metadata");
+        let mut root = Administrator::new(member.channel.clone());
+        root.enable().await;
+        // An integer where the name should be.
+        let message = pb::LeaseGrantRequest { ttl: 5, id: 0 };
+        let address = member.process.endpoint().replace("http://", "");
+        for token in [root.token(), "wrong.1"] {
+            let headers = [("token", token)];
+            let path = "/etcdserverpb.Auth/UserAdd";
+            let called = raw::status_of(&address, path, &headers, &message);
+            let status = within("a status", called).await;
+            assert_eq!(status.code(), Code::Internal, "{status:?}");
+        }
+        let lines = member.end();
+        let is_of_call = |line: &&Value| line["method"] == "etcdserverpb.Auth/UserAdd";
+        let found: Vec<Value> = lines.iter().filter(is_of_call).map(stable).collect();
+        let found = found.iter().rev().take(2).rev();
+        let expected = [
+            json!({"user": "root", "auth": "simple", "method": "etcdserverpb.Auth/UserAdd",
+                "code": "Internal"}),
+            json!({"auth": "none", "method": "etcdserverpb.Auth/UserAdd", "code": "Internal"}),
+        ];
+        assert!(found.eq(&expected), "{lines:?}");
     });
 }
 

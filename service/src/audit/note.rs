@@ -39,6 +39,11 @@ impl Note {
         facts.user = user;
     }
 
+    /// True if somebody has looked at how the caller proves who it is.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.facts.lock().proof != Proof::None
+    }
+
     /// Adds what a reply says.
     pub(crate) fn add(&self, add: impl FnOnce(&mut Facts)) {
         add(&mut self.facts.lock());

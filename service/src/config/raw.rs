@@ -386,8 +386,8 @@ pub(super) struct AuditFlags {
     #[arg(long, value_name = "OUTPUT")]
     pub(super) audit_log: Option<String>,
     /// Calls to record. metadata: changes of users, roles, members and alarms, logins,
-    /// maintenance, and every refused call; writes: also changes of keys and leases; all: also
-    /// reads, watches and keep-alives [default: metadata]
+    /// maintenance, and calls that their callers may not make; writes: also changes of keys and
+    /// leases; all: also reads, watches and keep-alives [default: metadata]
     #[arg(long, value_name = "LEVEL")]
     pub(super) audit_level: Option<String>,
     /// Size of the file at which it is renamed to FILE.1 and a new one is begun; 0 means never

@@ -47,6 +47,7 @@ use conclave_core::handle::Handle;
 use conclave_core::trace::Span;
 
 mod answer;
+mod callers;
 mod check;
 mod count;
 mod deadline;
@@ -66,6 +67,7 @@ mod tests;
 mod trace;
 
 use answer::{Answer, AnswerLayer};
+use callers::Callers;
 use check::{Check, CheckLayer};
 use count::Count;
 use deadline::{Deadline, DeadlineBody, DeadlineLayer};
@@ -121,7 +123,11 @@ pub(crate) async fn stack(parts: Parts) -> Result<Stack, tonic_reflection::serve
         audit,
         tracer,
     } = parts;
-    let limit = LimitLayer::new(fair_use, handle.clone(), Arc::clone(&authenticator));
+    let callers = Arc::new(Callers {
+        handle: handle.clone(),
+        authenticator: Arc::clone(&authenticator),
+    });
+    let limit = LimitLayer::new(fair_use, Arc::clone(&callers));
     let services = Services::new(handle.clone(), &metrics, authenticator).await?;
     let message_bytes_max = services.message_bytes_max();
     Ok(ServiceBuilder::new()
@@ -145,7 +151,7 @@ pub(crate) async fn stack(parts: Parts) -> Result<Stack, tonic_reflection::serve
         // Decompresses messages, and bounds their size before and after.
         .layer(MapLayer(Decompress { message_bytes_max }))
         // Puts large replies in place, and gRPC's words in place of tonic's.
-        .layer(AnswerLayer)
+        .layer(AnswerLayer { callers })
         .service(services))
 }
 

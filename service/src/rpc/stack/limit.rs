@@ -15,6 +15,7 @@ use hyper::body::Body;
 use tonic::Status;
 use tower::{Layer, Service};
 
+use super::callers::Callers;
 use super::metered::{Meter, Metered, MeteredFuture};
 use super::method_of;
 use super::refusal::Refusable;
@@ -22,9 +23,7 @@ use crate::audit::Note;
 use crate::fair_use::{FairUse, Refused};
 use crate::method::Method;
 use crate::net::origin::Origin;
-use crate::rpc::authenticator::Authenticator;
-use crate::rpc::credential::{Credential, Peer};
-use conclave_core::handle::Handle;
+use crate::rpc::credential::Peer;
 
 /// Makes the layer.
 #[derive(Clone)]
@@ -35,23 +34,12 @@ pub(super) struct LimitLayer {
 /// Dependencies of the layer, if there are limits.
 struct Limiter {
     fair_use: Arc<FairUse>,
-    handle: Handle,
-    authenticator: Arc<Authenticator>,
+    callers: Arc<Callers>,
 }
 
 impl LimitLayer {
-    pub(super) fn new(
-        fair_use: Option<Arc<FairUse>>,
-        handle: Handle,
-        authenticator: Arc<Authenticator>,
-    ) -> LimitLayer {
-        let limiter = fair_use.map(|fair_use| {
-            Arc::new(Limiter {
-                fair_use,
-                handle,
-                authenticator,
-            })
-        });
+    pub(super) fn new(fair_use: Option<Arc<FairUse>>, callers: Arc<Callers>) -> LimitLayer {
+        let limiter = fair_use.map(|fair_use| Arc::new(Limiter { fair_use, callers }));
         LimitLayer { limiter }
     }
 }
@@ -78,10 +66,11 @@ impl Limiter {
         let peer = Peer::of(request.extensions());
         let origin = Origin::of(peer.and_then(|peer| peer.remote).map(|remote| remote.ip()));
         let user = self.user(request);
-        let now = self.handle.clock().now();
+        let clock = self.callers.handle.clock();
+        let now = clock.now();
         let begun = self.fair_use.begin(method, origin, user.as_ref(), now);
         let ticket = begun.inspect_err(|_| self.note_caller(request))?;
-        Ok(Meter::new(ticket, Arc::clone(self.handle.clock())))
+        Ok(Meter::new(ticket, Arc::clone(clock)))
     }
 
     /// Returns the user who calls, if that matters and there are users.
@@ -89,27 +78,16 @@ impl Limiter {
         if !self.fair_use.limits_users() {
             return None;
         }
-        self.user_of(self.credential(request)?)
-    }
-
-    /// Returns the credential of a caller, if there are users.
-    fn credential<'r, B>(&self, request: &'r Request<B>) -> Option<&'r Credential> {
-        let has_users = self.handle.reader().auth_mark().is_enabled();
-        has_users.then(|| request.extensions().get()).flatten()
-    }
-
-    fn user_of(&self, credential: &Credential) -> Option<Arc<str>> {
-        let identified = credential.identify(&self.handle, &self.authenticator);
-        identified.ok().map(|caller| caller.user)
+        let credential = self.callers.credential(request.extensions())?;
+        self.callers.user_of(credential)
     }
 
     /// Notes who made a call that is refused, for the audit log. No handler will.
     fn note_caller<B>(&self, request: &Request<B>) {
         if let Some(note) = request.extensions().get::<Arc<Note>>()
-            && let Some(credential) = self.credential(request)
+            && let Some(credential) = self.callers.credential(request.extensions())
         {
-            let proof = credential.proof(&self.authenticator);
-            note.identify(proof, self.user_of(credential));
+            self.callers.note(note, credential);
         }
     }
 }
