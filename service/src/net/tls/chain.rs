@@ -64,8 +64,13 @@ impl List {
         provider: &CryptoProvider,
     ) -> Result<List, String> {
         let content = OwnedCertRevocationList::from_der(der).map_err(|error| {
+            let problem = match error {
+                // Printed with the name of a type.
+                webpki::Error::TrailingData(_) => "it is not DER, or goes on after its end".into(),
+                error => error.to_string(),
+            };
             format!(
-                "a list of revoked certificates in it cannot be used: {error}; give lists of \
+                "a list of revoked certificates in it cannot be used: {problem}; give lists of \
                  version 2, in PEM or DER"
             )
         })?;

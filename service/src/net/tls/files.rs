@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use conclave_core::clock::{Clock as _, SystemClock};
 
 use super::chain::{Authority, Chain};
-use super::read::{Stamp, problem, read};
+use super::read::{Stamp, not_pem, problem, read};
 use super::verify::{Anybody, Names, Trusted};
 use super::x509::facts;
 use super::{TlsError, TlsFiles, TlsFlags, TlsIdentity, TlsSettings, TlsVersion};
@@ -253,7 +253,7 @@ fn warn_of_authority(authority: &Authority, now: i64, flags: &TlsFlags) {
 fn certificates(flag: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let text = read(flag, file)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let found = found.map_err(|error| problem(flag, file, format!("it is not PEM: {error}")))?;
+    let found = found.map_err(|error| problem(flag, file, not_pem(&error)))?;
     if found.is_empty() {
         return Err(problem(flag, file, "it has no certificate in PEM"));
     }
@@ -279,8 +279,7 @@ fn revocations(
         parts => {
             let found: Result<Vec<_>, _> =
                 CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
-            let found =
-                found.map_err(|error| problem(flag, file, format!("it is not PEM: {error}")))?;
+            let found = found.map_err(|error| problem(flag, file, not_pem(&error)))?;
             let lists = found.len();
             if lists != parts {
                 let text = format!(

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use conclave_core::limits::TLS_FILE_BYTES_MAX;
+use rustls_pki_types::pem;
 
 use super::TlsError;
 use crate::files::{self, Unreadable};
@@ -17,6 +18,20 @@ pub(super) fn problem(flag: &'static str, file: &Path, problem: impl ToString) -
         flag,
         file: file.to_owned(),
         problem: problem.to_string(),
+    }
+}
+
+/// Says what is wrong with a file in PEM. The library prints its lines as lists of numbers.
+pub(super) fn not_pem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => format!(
+            "it is not PEM: the line \"-----END {}-----\" is missing; the file may be cut short",
+            end_marker.escape_ascii()
+        ),
+        pem::Error::IllegalSectionStart { .. } => {
+            "it is not PEM: a line with \"-----BEGIN\" has no \"-----\" at its end".to_owned()
+        }
+        other => format!("it is not PEM: {other}"),
     }
 }
 

@@ -273,7 +273,10 @@ fn a_file_for_lists_has_lists_and_nothing_else() {
             format!("{certificate}{list}"),
             "of its 2 parts in PEM, 1 are lists",
         ),
-        (list[..list.len() / 2].to_owned(), "it is not PEM"),
+        (
+            list[..list.len() / 2].to_owned(),
+            "it is not PEM: the line \"-----END X509 CRL-----\" is missing",
+        ),
     ] {
         let put = |file: &Path| fs::write(file, &text).expect("written");
         expect_problem(&problem_with(&ca, list_file, put), "crl-file", part);
