@@ -2,7 +2,8 @@
 //!
 //! Format 1 had all versions of a key in one space, newest first: the space that is [`layout::OLD`]
 //! today, with the same rows. So only the newest version of each key moves, to [`layout::HEAD`] and
-//! [`layout::KEY`], unless it is a tombstone. Superseded versions stay where they are.
+//! [`layout::KEY`], unless it is a tombstone. Superseded versions stay where they are, and so do
+//! large values, to which their heads refer.
 //!
 //! Each batch has some keys and the position of the next one. So after a crash the state is
 //! converted up to some key, knows it, and the next start goes on from there. A member that
@@ -10,6 +11,8 @@
 //!
 //! For example, format 1 has `a@4 tombstone`, `a@2 "1"`, `b@5 "3"` and `b@3 "2"`. The conversion
 //! moves `b@5` to the heads; `a@4`, `a@2` and `b@3` stay.
+
+use bytes::Bytes;
 
 use crate::engine::{Batch, Direction, Durability, Engine, Read};
 use crate::fault::Fault;
@@ -102,17 +105,25 @@ fn step(
     while let Some((row, value)) = rows.next()? {
         let no_key = || record::damaged(format!("kv: no key in {row:02x?}"));
         let (escaped, modified) = layout::split_old_key(row).ok_or_else(no_key)?;
-        let (head, value) = record::decode(value, modified)?;
+        let (mut head, value) = record::decode(value, modified)?;
         if head.is_put() {
             let key = layout::unescape_key(escaped).ok_or_else(no_key)?;
-            let value = value.to_vec().into();
-            let version = Version { head, value };
+            head.is_apart = value.len() >= layout::LARGE_VALUE_BYTES;
+            let mut inline = Bytes::new();
+            if !head.is_apart {
+                inline = Bytes::copy_from_slice(value);
+                bytes += value.len();
+                batch.delete(layout::OLD, row);
+            }
+            let version = Version {
+                head,
+                value: inline,
+            };
             batch.put(layout::HEAD, &key[..], version.encode_head());
             batch.put(layout::KEY, &key[..], Vec::new());
-            batch.delete(layout::OLD, row);
         }
         keys += 1;
-        bytes += row.len() + value.len();
+        bytes += row.len();
         // No version has revision 0: this is after all rows of the key.
         let mut next = escaped.to_vec();
         next.extend_from_slice(&(!(Revision(0).0 as u64)).to_be_bytes());
@@ -138,8 +149,10 @@ pub(crate) mod tests {
         while let Some((key, row)) = heads.next().expect("scans") {
             let row = row.to_vec().into();
             let version = Version::decode_head(&row).expect("a version");
-            let old = layout::old_key(key, version.head.modified);
-            batch.put(layout::OLD, old, version.encode());
+            if !version.head.is_apart {
+                let old = layout::old_key(key, version.head.modified);
+                batch.put(layout::OLD, old, version.encode());
+            }
             batch.delete(layout::HEAD, key);
             batch.delete(layout::KEY, key);
         }

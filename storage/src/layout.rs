@@ -23,6 +23,13 @@ pub const FORMAT_VERSION: u32 = 2;
 /// The oldest format that this program reads. It converts it: see [`crate::convert`].
 pub const OLDEST_FORMAT: u32 = 1;
 
+/// Size from which a value is large: its latest version has it in [`OLD`] instead of [`HEAD`].
+///
+/// A version in `HEAD` is written once more when it is superseded. With large values, that would
+/// make the deletion of many keys as expensive as writing all their values, in one batch. A large
+/// value costs a lookup instead when it is read, which is little beside the value itself.
+pub(crate) const LARGE_VALUE_BYTES: usize = 4 << 10;
+
 /// The spaces of the log store.
 pub const LOG_SPACES: &[Space] = &[LOG_ENTRIES, LOG_META];
 /// Index (8 bytes) -> term (8), kind (1), CRC-32C of index, term, kind and data (4), data.
@@ -52,7 +59,8 @@ pub(crate) const LOG_IDENTITY: &[u8] = b"identity";
 pub const STATE_SPACES: &[Space] = &[
     HEAD, KEY, OLD, REV, LEASE, LEASE_KEY, AUTH, MEMBER, ALARM, META,
 ];
-/// User key -> revision (8), version: the latest version of each key that exists.
+/// User key -> revision (8), version: the latest version of each key that exists. The value of a
+/// large one is in `OLD`.
 pub const HEAD: Space = Space {
     position: 0,
     name: "head",
@@ -65,7 +73,8 @@ pub(crate) const KEY: Space = Space {
     suffix_len: None,
 };
 /// Escaped user key, inverted main revision (8) -> a version that a later one has superseded, or a
-/// tombstone. The name is that of format 1, which had all versions here: a space cannot be renamed.
+/// tombstone, or the latest version if its value is large. The name is that of format 1, which had
+/// all versions here: a space cannot be renamed.
 pub const OLD: Space = Space {
     position: 2,
     name: "kv",

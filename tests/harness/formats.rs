@@ -14,6 +14,8 @@ const CACHE_BYTES: usize = 8 << 20;
 const BATCH_BYTES: usize = 4 << 20;
 /// Length of the revision at the beginning of a row of `HEAD`.
 const REVISION_BYTES: usize = 8;
+/// The kind of a row of `HEAD` whose value is in `OLD`.
+const APART: u8 = 3;
 
 /// The content of the `VERSION` file of format 1.
 const VERSION_1: &str = "conclave format 1\n";
@@ -36,7 +38,10 @@ pub fn to_format_1(data_dir: &Path) {
         escape_key(user_key, &mut old);
         old.extend(revision.iter().map(|byte| !byte));
         bytes += old.len() + row.len();
-        batch.put(OLD, old, version);
+        // A large value is there already.
+        if version[0] != APART {
+            batch.put(OLD, old, version);
+        }
         batch.delete(HEAD, user_key);
         batch.delete(key, user_key);
         if bytes >= BATCH_BYTES {

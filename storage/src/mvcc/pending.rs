@@ -58,16 +58,20 @@ impl Pending {
     }
 
     /// Adds the rows of a version, and moves the version `before`, which it supersedes, from the
-    /// heads to the superseded ones.
+    /// heads to the superseded ones, unless it is there because its value is large.
     pub(crate) fn add_version(&mut self, key: Bytes, version: Version, before: Option<&Version>) {
         let head = &version.head;
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|before| !before.head.is_apart) {
             let row = layout::old_key(&key, before.head.modified);
             self.batch.put(layout::OLD, row, before.encode());
         }
         if head.is_put() {
             if before.is_none() {
                 self.batch.put(layout::KEY, &key[..], Vec::new());
+            }
+            if head.is_apart {
+                let row = layout::old_key(&key, head.modified);
+                self.batch.put(layout::OLD, row, version.encode());
             }
             self.batch
                 .put(layout::HEAD, &key[..], version.encode_head());

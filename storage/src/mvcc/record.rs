@@ -4,8 +4,9 @@
 //! within its revision (varint), and for a put how many revisions ago the key was created (varint:
 //! 0 for the put that creates it), the version (varint), the lease (varint, 0 for none) and then
 //! the value, to the end. Key and revision are in the row's key. The value of a row in `HEAD` is
-//! the revision (8 bytes) and then the same; its key is the user key. The value of a row in `REV`
-//! is the kind and the user key.
+//! the revision (8 bytes) and then the same; its key is the user key. Of a large value there is
+//! only a row in `OLD`: the kind of the row in `HEAD` is 3, and it ends before the value. The value
+//! of a row in `REV` is the kind and the user key.
 
 use std::path::PathBuf;
 
@@ -54,7 +55,13 @@ pub(crate) struct Head {
     /// Number of puts since the key was created, including this one.
     pub(crate) version: i64,
     pub(crate) lease: LeaseId,
+    /// True if the latest version of a key has its value in a row of `OLD` from the start, because
+    /// it is large. The row stays where it is when the version is superseded.
+    pub(crate) is_apart: bool,
 }
+
+/// Kind of a row in `HEAD` whose value is in `OLD`.
+const APART: u8 = 3;
 
 impl Head {
     /// The head of a tombstone.
@@ -67,6 +74,7 @@ impl Head {
             created: Revision(0),
             version: 0,
             lease: LeaseId::NONE,
+            is_apart: false,
         }
     }
 
@@ -102,32 +110,39 @@ impl Version {
     /// The bytes of a row in `OLD`.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = self.room();
-        self.encode_into(&mut out);
+        self.encode_into(self.head.kind.byte(), &mut out);
+        out.extend_from_slice(&self.value);
         out
     }
 
     /// The bytes of a row in `HEAD`.
     pub(crate) fn encode_head(&self) -> Vec<u8> {
+        if self.head.is_apart {
+            let mut out = Vec::with_capacity(NUMBERS_BYTES);
+            out.put_i64(self.head.modified.0);
+            self.encode_into(APART, &mut out);
+            return out;
+        }
         let mut out = self.room();
         out.put_i64(self.head.modified.0);
-        self.encode_into(&mut out);
+        self.encode_into(self.head.kind.byte(), &mut out);
+        out.extend_from_slice(&self.value);
         out
     }
 
-    /// A revision, a kind and four varints: 28 bytes, unless the lease id is very large.
     fn room(&self) -> Vec<u8> {
-        Vec::with_capacity(40 + self.value.len())
+        Vec::with_capacity(NUMBERS_BYTES + self.value.len())
     }
 
-    fn encode_into(&self, out: &mut Vec<u8>) {
+    /// Encodes everything but the value, which a tombstone has not.
+    fn encode_into(&self, kind: u8, out: &mut Vec<u8>) {
         let head = &self.head;
-        out.put_u8(head.kind.byte());
+        out.put_u8(kind);
         encode_varint(head.sub.into(), out);
         if head.is_put() {
             encode_varint((head.modified.0 - head.created.0) as u64, out);
             encode_varint(head.version as u64, out);
             encode_varint(head.lease.0 as u64, out);
-            out.extend_from_slice(&self.value);
         }
     }
 
@@ -137,7 +152,7 @@ impl Version {
         Ok(Version::shared(row, head, value))
     }
 
-    /// Decodes a row of `HEAD`. The value shares the row's memory.
+    /// Decodes a row of `HEAD`. The value shares the row's memory; it is empty if it is apart.
     pub(crate) fn decode_head(row: &Bytes) -> Result<Version, Fault> {
         let (head, value) = decode_head(row)?;
         Ok(Version::shared(row, head, value))
@@ -153,12 +168,21 @@ impl Version {
     }
 }
 
-/// Decodes a row of `HEAD`, which is a put, into head and value.
+/// A revision, a kind and four varints: 28 bytes, unless the lease id is very large.
+const NUMBERS_BYTES: usize = 40;
+
+/// Decodes a row of `HEAD`, which is a put, into head and value. The value is empty if it is apart.
 pub(crate) fn decode_head(row: &[u8]) -> Result<(Head, &[u8]), Fault> {
     let parts = row.split_first_chunk::<8>();
     let version = parts.and_then(|(modified, version)| {
         let modified = Revision(i64::from_be_bytes(*modified));
-        decode_row(version, modified).filter(|(head, _)| head.is_put())
+        let (&kind, numbers) = version.split_first()?;
+        if kind != APART {
+            return decode_row(version, modified).filter(|(head, _)| head.is_put());
+        }
+        let (mut head, value) = decode_numbers(Kind::Put, numbers, modified)?;
+        head.is_apart = true;
+        value.is_empty().then_some((head, value))
     });
     version.ok_or_else(|| damaged(format!("head: no version in a row of {} bytes", row.len())))
 }
@@ -170,10 +194,14 @@ pub(crate) fn decode(row: &[u8], modified: Revision) -> Result<(Head, &[u8]), Fa
 }
 
 fn decode_row(row: &[u8], modified: Revision) -> Option<(Head, &[u8])> {
-    let (&kind, mut rest) = row.split_first()?;
+    let (&kind, rest) = row.split_first()?;
+    decode_numbers(Kind::of(kind)?, rest, modified)
+}
+
+fn decode_numbers(kind: Kind, mut rest: &[u8], modified: Revision) -> Option<(Head, &[u8])> {
     let mut varint = || decode_varint(&mut rest).ok();
     let sub = u32::try_from(varint()?).ok()?;
-    if Kind::of(kind)? == Kind::Tombstone {
+    if kind == Kind::Tombstone {
         return rest
             .is_empty()
             .then(|| (Head::tombstone(modified, sub), rest));
@@ -190,6 +218,7 @@ fn decode_row(row: &[u8], modified: Revision) -> Option<(Head, &[u8])> {
             created,
             version,
             lease,
+            is_apart: false,
         },
         rest,
     ))
@@ -253,12 +282,24 @@ mod tests {
             created: Revision(7),
             version: 12,
             lease: LeaseId(-1),
+            is_apart: false,
         };
         for value in [Bytes::new(), Bytes::from_static(b"v\0")] {
             let version = Version { head, value };
             let row = Bytes::from(version.encode());
             assert_eq!(Version::decode(&row, Revision(900)), Ok(version));
         }
+        let apart = Version {
+            head: Head {
+                is_apart: true,
+                ..head
+            },
+            value: Bytes::from_static(b"large"),
+        };
+        let row = Bytes::from(apart.encode_head());
+        let value = Bytes::new();
+        let without_value = Version { value, ..apart };
+        assert_eq!(Version::decode_head(&row), Ok(without_value));
         let tombstone = Version {
             head: Head::tombstone(Revision(5), 300),
             value: Bytes::new(),

@@ -66,11 +66,23 @@ impl<'a> EngineView<'a> {
         let mut heads = self.scan(layout::HEAD, range)?;
         while let Some((key, row)) = heads.next()? {
             let (head, value) = record::decode_head(row)?;
-            if visitor(key, &head, value).is_break() {
+            let flow = match head.is_apart {
+                true => visitor(key, &head, &self.value_apart(key, &head)?),
+                false => visitor(key, &head, value),
+            };
+            if flow.is_break() {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// The large value of a head in a frozen state.
+    fn value_apart(&self, key: &[u8], head: &Head) -> Result<Bytes, Fault> {
+        let version = old_at(self.read, key, head.modified)?;
+        version
+            .map(|version| version.value)
+            .ok_or_else(|| no_value(head))
     }
 
     /// Merges heads and superseded versions. The version of a key at `at` is its head, unless the
@@ -96,7 +108,9 @@ impl<'a> EngineView<'a> {
                 is_old = old.advance()?;
             }
             let (head, value) = record::decode_head(row)?;
-            let flow = if head.modified <= at {
+            let flow = if head.modified <= at && head.is_apart {
+                visitor(key, &head, &self.value_apart(key, &head)?)
+            } else if head.modified <= at {
                 visitor(key, &head, value)
             } else if is_old && old.key[..] == *key {
                 old.show(visitor)
@@ -129,15 +143,32 @@ impl<'a> EngineView<'a> {
 impl View for EngineView<'_> {
     /// The lookup needs no frozen state, provided that `at` was published before it. The head is
     /// read first: if the head is absent or newer than `at`, the version that it superseded is in
-    /// `OLD` by then.
+    /// `OLD` by then. The large value of a head may be gone, if the version was superseded and
+    /// compacted meanwhile; then the head is no longer the same.
     fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault> {
-        if let Some(row) = self.read.get(layout::HEAD, key)? {
+        let mut gone = None;
+        loop {
+            let Some(row) = self.read.get(layout::HEAD, key)? else {
+                if self.is_latest(at)? {
+                    return Ok(None);
+                }
+                break;
+            };
             let version = Version::decode_head(&row)?;
-            if version.head.modified <= at {
+            let head = version.head;
+            if head.modified > at {
+                break;
+            }
+            if !head.is_apart {
                 return Ok(Some(version));
             }
-        } else if self.is_latest(at)? {
-            return Ok(None);
+            if let Some(Version { value, .. }) = old_at(self.read, key, head.modified)? {
+                return Ok(Some(Version { head, value }));
+            }
+            if gone == Some(head.modified) {
+                return Err(no_value(&head));
+            }
+            gone = Some(head.modified);
         }
         Ok(find_old(self.read, key, at)?.filter(|version| version.head.is_put()))
     }
@@ -186,6 +217,16 @@ pub(crate) fn count_visited(
         ControlFlow::Continue(())
     })?;
     Ok(count)
+}
+
+/// The row of `key` in `OLD` of exactly this revision.
+fn old_at(read: &dyn Read, key: &[u8], modified: Revision) -> Result<Option<Version>, Fault> {
+    let row = read.get(layout::OLD, &layout::old_key(key, modified))?;
+    row.map(|row| Version::decode(&row, modified)).transpose()
+}
+
+fn no_value(head: &Head) -> Fault {
+    record::damaged(format!("kv: no value of revision {}", head.modified))
 }
 
 /// Finds the newest row of `key` in `OLD` at or below `at`, a superseded version or a tombstone:
@@ -291,4 +332,131 @@ impl<'a> OldVersions<'a> {
 fn revision_of(row: &[u8]) -> Result<(&[u8], Revision), Fault> {
     layout::split_old_key(row)
         .ok_or_else(|| record::damaged(format!("kv: a row key of {} bytes", row.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::engine::memory::MemoryEngine;
+    use crate::engine::{Batch, Durability, Engine as _, Op};
+    use crate::mvcc::pending::Pending;
+    use crate::mvcc::record::Kind;
+
+    /// A state that changes after the first lookup.
+    struct Changing<'a> {
+        states: [&'a MemoryEngine; 2],
+        has_changed: Cell<bool>,
+    }
+
+    impl Read for Changing<'_> {
+        fn get(&self, space: Space, key: &[u8]) -> Result<Option<Bytes>, Fault> {
+            let state = self.states[usize::from(self.has_changed.replace(true))];
+            state.get(space, key)
+        }
+
+        fn first_in_prefix(
+            &self,
+            space: Space,
+            from: &[u8],
+        ) -> Result<Option<(Bytes, Bytes)>, Fault> {
+            self.states[1].first_in_prefix(space, from)
+        }
+
+        fn scan<'a>(
+            &'a self,
+            space: Space,
+            from: &[u8],
+            to: Option<&[u8]>,
+            direction: Direction,
+        ) -> Result<Box<dyn Scan + 'a>, Fault> {
+            self.states[1].scan(space, from, to, direction)
+        }
+    }
+
+    fn large(modified: i64) -> Version {
+        Version {
+            head: Head {
+                kind: Kind::Put,
+                modified: Revision(modified),
+                sub: 0,
+                created: Revision(2),
+                version: modified - 1,
+                lease: crate::LeaseId::NONE,
+                is_apart: true,
+            },
+            value: Bytes::from(vec![b'v'; layout::LARGE_VALUE_BYTES]),
+        }
+    }
+
+    /// A state with one key, whose version may lack its row of `OLD`.
+    fn state(version: &Version, is_whole: bool) -> MemoryEngine {
+        let engine = MemoryEngine::new();
+        let mut pending = Pending::new(Revision(1));
+        pending.add_version("k".into(), version.clone(), None);
+        let mut batch = pending.take(version.head.modified);
+        if !is_whole {
+            batch.delete(layout::OLD, layout::old_key(b"k", version.head.modified));
+        }
+        write(&engine, batch);
+        engine
+    }
+
+    fn write(engine: &MemoryEngine, batch: Batch) {
+        engine.write(batch, Durability::Eventual).expect("writes");
+    }
+
+    #[test]
+    fn a_large_value_that_is_compacted_during_a_lookup_is_no_damage() {
+        let (before, after) = (state(&large(2), true), state(&large(3), true));
+        let changing = Changing {
+            states: [&before, &after],
+            has_changed: Cell::new(false),
+        };
+        // A reader that asked for revision 2 finds that it is compacted now.
+        let view = EngineView::of_revision(&changing, Revision(3));
+        assert_eq!(view.find(&"k".into(), Revision(2)), Ok(None));
+        changing.has_changed.set(false);
+        assert_eq!(view.find(&"k".into(), Revision(3)), Ok(Some(large(3))));
+    }
+
+    #[test]
+    fn a_large_value_that_is_missing_is_damage() {
+        let engine = state(&large(2), false);
+        let view = EngineView::of_revision(&engine, Revision(2));
+        let found = view.find(&"k".into(), Revision(2));
+        assert!(matches!(found, Err(Fault::Damaged { .. })), "{found:?}");
+        for at in [2, 3] {
+            let view = EngineView::of_revision(&engine, Revision(3));
+            let visited = view.count(&KeyRange::From("a".into()), Revision(at));
+            let counted = count_visited(&view, &KeyRange::From("a".into()), Revision(at));
+            assert!(matches!(counted, Err(Fault::Damaged { .. })), "{visited:?}");
+        }
+    }
+
+    /// Its row is written once, and deleted only by a compaction.
+    #[test]
+    fn a_large_value_is_not_moved() {
+        let mut pending = Pending::new(Revision(1));
+        pending.add_version("k".into(), large(2), None);
+        let written = pending.take(Revision(2));
+        let tombstone = Version {
+            head: Head::tombstone(Revision(3), 0),
+            value: Bytes::new(),
+        };
+        pending.add_version("k".into(), tombstone, Some(&large(2)));
+        let deleted = pending.take(Revision(3));
+        let written_again = deleted.ops.iter().filter(
+            |op| matches!(op, Op::Put(_, _, value) if value.len() >= layout::LARGE_VALUE_BYTES),
+        );
+        assert_eq!(written_again.count(), 0);
+        let engine = MemoryEngine::new();
+        write(&engine, written);
+        write(&engine, deleted);
+        let view = EngineView::of_revision(&engine, Revision(3));
+        assert_eq!(view.find(&"k".into(), Revision(3)), Ok(None));
+        let found = view.find(&"k".into(), Revision(2)).expect("reads");
+        assert_eq!(found.expect("a version").value, large(2).value);
+    }
 }

@@ -16,6 +16,7 @@ use super::view::View;
 use crate::engine::Read;
 use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
+use crate::layout;
 
 /// A write transaction under way.
 pub(crate) struct Writer<'a> {
@@ -85,6 +86,7 @@ impl<'a> Writer<'a> {
             created,
             version,
             lease,
+            is_apart: value.len() >= layout::LARGE_VALUE_BYTES,
         };
         let written = Version { head, value };
         let kv = written.key_value(key.clone());

@@ -390,6 +390,7 @@ mod tests {
             created: Revision(created),
             version,
             lease: LeaseId(lease),
+            is_apart: false,
         }
     }
 

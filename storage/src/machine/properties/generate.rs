@@ -9,6 +9,8 @@ use conclave_proto::etcdserverpb::request_op::Request;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::layout::LARGE_VALUE_BYTES;
+
 /// Keys that sort close to each other, with the bytes that escaping treats specially.
 pub(super) const KEYS: &[&[u8]] = &[
     b"a", b"a\0", b"a\0\0", b"a\0\x01", b"a\x01", b"ab", b"b", b"\0", b"\xff",
@@ -24,7 +26,12 @@ pub(super) fn range_end() -> impl Strategy<Value = Bytes> {
 }
 
 pub(super) fn value() -> impl Strategy<Value = Bytes> {
-    "[a-c]{0,3}".prop_map(Bytes::from)
+    const LARGE: &[u8] = &[b'd'; LARGE_VALUE_BYTES];
+    prop_oneof![
+        12 => "[a-c]{0,3}".prop_map(Bytes::from),
+        1 => Just(Bytes::from_static(LARGE)),
+        1 => Just(Bytes::from_static(&LARGE[1..])),
+    ]
 }
 
 pub(super) fn put() -> impl Strategy<Value = api::PutRequest> {
