@@ -128,12 +128,12 @@ impl Session {
         now: Revision,
         compacted: Revision,
     ) {
-        let Some(range) = index::of_request(&request.key, &request.range_end) else {
-            return self.refuse(cancel_reason::RANGE_EMPTY, now);
-        };
         if request.start_revision < 0 {
             return self.refuse(ApiError::Compacted.text(), now);
         }
+        let Some(range) = index::of_request(&request.key, &request.range_end) else {
+            return self.refuse(cancel_reason::RANGE_EMPTY, now);
+        };
         if self.len() >= self.limits.watchers_max {
             return self.refuse(ApiError::RequestTooManyRequests.text(), now);
         }
