@@ -108,17 +108,16 @@ fn step(
         let (mut head, value) = record::decode(value, modified)?;
         if head.is_put() {
             let key = layout::unescape_key(escaped).ok_or_else(no_key)?;
-            head.is_apart = value.len() >= layout::LARGE_VALUE_BYTES;
-            let mut inline = Bytes::new();
+            head.is_apart = record::is_large(value);
+            let mut version = Version {
+                head,
+                value: Bytes::new(),
+            };
             if !head.is_apart {
-                inline = Bytes::copy_from_slice(value);
+                version.value = Bytes::copy_from_slice(value);
                 bytes += value.len();
                 batch.delete(layout::OLD, row);
             }
-            let version = Version {
-                head,
-                value: inline,
-            };
             batch.put(layout::HEAD, &key[..], version.encode_head());
             batch.put(layout::KEY, &key[..], Vec::new());
         }

@@ -39,7 +39,7 @@ impl Note {
         facts.user = user;
     }
 
-    /// True if somebody has looked at how the caller proves who it is.
+    /// True if the proof of the caller has been judged.
     pub(crate) fn is_judged(&self) -> bool {
         self.facts.lock().proof != Proof::None
     }

@@ -1,8 +1,9 @@
 //! The thread that writes the lines of one output.
 //!
-//! What logs a line puts it into a bounded queue and goes on: a disk or a reader that hangs stops
-//! neither a call nor consensus. A line that has no place in the queue is lost, and so is one that
-//! cannot be written. The output says how many were lost as soon as it can be written again.
+//! A thread that logs a line puts the line into a bounded queue and goes on: a disk or a reader
+//! that hangs stops neither a call nor consensus. A line that has no place in the queue is lost,
+//! and so is one that cannot be written. The output says how many were lost as soon as it can be
+//! written again.
 //!
 //! The crate `tracing-appender` has such a thread too, but its queue is bounded by lines instead of
 //! bytes, it does not tell lines that could not be written, and at the end it waits for a fixed

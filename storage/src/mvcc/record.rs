@@ -109,7 +109,7 @@ impl Version {
 
     /// The bytes of a row in `OLD`.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = self.room();
+        let mut out = Vec::with_capacity(NUMBERS_BYTES + self.value.len());
         self.encode_into(self.head.kind.byte(), &mut out);
         out.extend_from_slice(&self.value);
         out
@@ -117,21 +117,15 @@ impl Version {
 
     /// The bytes of a row in `HEAD`.
     pub(crate) fn encode_head(&self) -> Vec<u8> {
-        if self.head.is_apart {
-            let mut out = Vec::with_capacity(NUMBERS_BYTES);
-            out.put_i64(self.head.modified.0);
-            self.encode_into(APART, &mut out);
-            return out;
-        }
-        let mut out = self.room();
+        let (kind, value) = match self.head.is_apart {
+            true => (APART, &[][..]),
+            false => (self.head.kind.byte(), &self.value[..]),
+        };
+        let mut out = Vec::with_capacity(NUMBERS_BYTES + value.len());
         out.put_i64(self.head.modified.0);
-        self.encode_into(self.head.kind.byte(), &mut out);
-        out.extend_from_slice(&self.value);
+        self.encode_into(kind, &mut out);
+        out.extend_from_slice(value);
         out
-    }
-
-    fn room(&self) -> Vec<u8> {
-        Vec::with_capacity(NUMBERS_BYTES + self.value.len())
     }
 
     /// Encodes everything but the value, which a tombstone has not.
@@ -254,6 +248,11 @@ impl<'a> RevRow<'a> {
             })
             .ok_or_else(|| damaged(format!("rev: a row {:02x?} that is no change", row.0)))
     }
+}
+
+/// True if the latest version with this value has it apart from its head.
+pub(crate) fn is_large(value: &[u8]) -> bool {
+    value.len() >= layout::LARGE_VALUE_BYTES
 }
 
 /// Logical size of a version.

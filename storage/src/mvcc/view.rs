@@ -66,23 +66,27 @@ impl<'a> EngineView<'a> {
         let mut heads = self.scan(layout::HEAD, range)?;
         while let Some((key, row)) = heads.next()? {
             let (head, value) = record::decode_head(row)?;
-            let flow = match head.is_apart {
-                true => visitor(key, &head, &self.value_apart(key, &head)?),
-                false => visitor(key, &head, value),
-            };
-            if flow.is_break() {
+            if self.show_head(key, &head, value, visitor)?.is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    /// The large value of a head in a frozen state.
-    fn value_apart(&self, key: &[u8], head: &Head) -> Result<Bytes, Fault> {
+    /// Shows a head of a frozen state to the visitor. `value` is what the row of the head has.
+    fn show_head(
+        &self,
+        key: &[u8],
+        head: &Head,
+        value: &[u8],
+        visitor: &mut Visitor<'_>,
+    ) -> Result<ControlFlow<()>, Fault> {
+        if !head.is_apart {
+            return Ok(visitor(key, head, value));
+        }
         let version = old_at(self.read, key, head.modified)?;
-        version
-            .map(|version| version.value)
-            .ok_or_else(|| no_value(head))
+        let version = version.ok_or_else(|| no_value(head))?;
+        Ok(visitor(key, head, &version.value))
     }
 
     /// Merges heads and superseded versions. The version of a key at `at` is its head, unless the
@@ -108,10 +112,8 @@ impl<'a> EngineView<'a> {
                 is_old = old.advance()?;
             }
             let (head, value) = record::decode_head(row)?;
-            let flow = if head.modified <= at && head.is_apart {
-                visitor(key, &head, &self.value_apart(key, &head)?)
-            } else if head.modified <= at {
-                visitor(key, &head, value)
+            let flow = if head.modified <= at {
+                self.show_head(key, &head, value, visitor)?
             } else if is_old && old.key[..] == *key {
                 old.show(visitor)
             } else {

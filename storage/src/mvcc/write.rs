@@ -16,7 +16,6 @@ use super::view::View;
 use crate::engine::Read;
 use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
-use crate::layout;
 
 /// A write transaction under way.
 pub(crate) struct Writer<'a> {
@@ -86,7 +85,7 @@ impl<'a> Writer<'a> {
             created,
             version,
             lease,
-            is_apart: value.len() >= layout::LARGE_VALUE_BYTES,
+            is_apart: record::is_large(&value),
         };
         let written = Version { head, value };
         let kv = written.key_value(key.clone());

@@ -92,7 +92,7 @@ impl List {
         Ok(List { content, signer })
     }
 
-    /// Whether it shares a layer with no other list like this one.
+    /// True if both lists are of one issuer and one key. Such lists cannot share a layer.
     fn is_like(&self, other: &List) -> bool {
         self.content.issuer() == other.content.issuer() && self.signer == other.signer
     }
@@ -108,7 +108,7 @@ impl List {
     }
 }
 
-/// Whether the signature of a list is of this key.
+/// True if this key has signed the list.
 fn has_signed(
     key: &SubjectPublicKeyInfoDer<'_>,
     list: &CertificateRevocationListDer<'_>,

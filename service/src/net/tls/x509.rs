@@ -106,7 +106,7 @@ fn basic_constraints(mut rest: Der<'_>) -> Option<(bool, Option<usize>)> {
     None
 }
 
-/// What an issuer has signed, and how.
+/// The signed part of a list of revoked certificates, and its signature.
 pub(super) struct Signed<'a> {
     pub(super) message: &'a [u8],
     /// The content of the algorithm's identifier.

@@ -1,4 +1,4 @@
-//! Who makes a call, for layers that refuse calls before a handler has judged them.
+//! Identifies the callers of calls that a layer refuses before a handler has judged them.
 
 use std::sync::Arc;
 
