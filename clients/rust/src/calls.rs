@@ -287,13 +287,7 @@ impl Call {
     fn request(&self) -> Request<Body> {
         let mut parts = self.parts.clone();
         let left = self.until.saturating_duration_since(Instant::now());
-        // At most eight digits.
-        let left = match left.as_millis() {
-            ms @ ..100_000_000 => format!("{ms}m"),
-            _ => format!("{}S", left.as_secs()),
-        };
-        let left = HeaderValue::try_from(left).expect("digits and a letter");
-        parts.headers.insert(TIMEOUT, left);
+        parts.headers.insert(TIMEOUT, time_limit(left));
         Request::from_parts(parts, Body::new(Full::new(self.body.clone())))
     }
 }
@@ -346,6 +340,19 @@ fn status(head: &http::response::Parts, trailers: Option<&HeaderMap>) -> Status 
     })
 }
 
+/// Writes a time limit in the form of gRPC: at most eight digits, since servers refuse more.
+fn time_limit(time: Duration) -> HeaderValue {
+    const END: u128 = 100_000_000;
+    let seconds = time.as_secs();
+    let text = match time.as_millis() {
+        milliseconds @ ..END => format!("{milliseconds}m"),
+        _ if u128::from(seconds) < END => format!("{seconds}S"),
+        // Of `DEADLINE_MAX` seven digits.
+        _ => format!("{}M", seconds / 60),
+    };
+    HeaderValue::try_from(text).expect("digits and a letter")
+}
+
 /// Reads a time limit in the form of gRPC.
 fn duration(value: &HeaderValue) -> Option<Duration> {
     let text = value.to_str().ok()?;
@@ -360,4 +367,25 @@ fn duration(value: &HeaderValue) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::DEADLINE_MAX;
+
+    #[test]
+    fn time_limits_have_at_most_eight_digits() {
+        let cases = [
+            (Duration::ZERO, "0m"),
+            (Duration::from_millis(99_999_999), "99999999m"),
+            (Duration::from_millis(100_000_000), "100000S"),
+            (Duration::from_secs(99_999_999), "99999999S"),
+            (Duration::from_secs(100_000_000), "1666666M"),
+            (DEADLINE_MAX, "5256000M"),
+        ];
+        for (time, text) in cases {
+            assert_eq!(time_limit(time), text);
+        }
+    }
 }
