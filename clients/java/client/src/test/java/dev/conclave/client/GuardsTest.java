@@ -2,6 +2,7 @@ package dev.conclave.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.conclave.client.Relay.Fate;
@@ -248,8 +249,11 @@ class GuardsTest {
   void nothing_is_in_doubt_if_nothing_was_sent() {
     Lock lock = session.mutex("refused").lock();
     relay.close();
-    // Until the client has noticed it, a request may be sent.
-    Eventually.failure(ErrorKind.UNAVAILABLE, () -> client.kv().get("a"));
+    // Until the client has noticed it, a request may be sent, whose time is up.
+    Executable get = () -> client.kv().get("a");
+    Eventually.until(
+        "the client has noticed it",
+        () -> assertThrows(ConclaveException.class, get).kind() == ErrorKind.UNAVAILABLE);
     for (Executable write :
         new Executable[] {
           () -> session.group("refused-members").join("a", "1"),
