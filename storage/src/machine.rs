@@ -540,8 +540,8 @@ impl Machine {
             revision,
             compacted,
         };
-        self.reader
-            .publish(&applied, size, self.compaction.finished);
+        let (changes, finished) = (&self.effects.changes, self.compaction.finished);
+        self.reader.publish(changes, &applied, size, finished);
     }
 }
 

@@ -41,14 +41,14 @@ use crate::mvcc::range::KeyRange;
 use crate::mvcc::view::{EngineView, View};
 use crate::mvcc::{HashKv, History, hash, history, query, txn};
 
+mod counts;
 mod leases;
-mod page_counts;
 pub mod pages;
 mod publish;
 pub mod rows;
 pub mod stream;
 
-use page_counts::PageCounts;
+use counts::Counts;
 
 /// Error of a read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -124,7 +124,7 @@ struct Shared {
     auth: Mutex<Arc<Auth>>,
     auth_mark: AtomicU64,
     hashes: Mutex<VecDeque<HashKv>>,
-    page_counts: PageCounts,
+    counts: Counts,
 }
 
 impl Reader {
@@ -209,16 +209,21 @@ impl Reader {
     /// Answers a range request at its revision, or at the latest. The header has only the latest
     /// revision. The request must have passed `machine::validate::check_range`.
     pub fn range(&self, request: &api::RangeRequest) -> Result<api::RangeResponse, ReadError> {
-        self.read_range(request, |read, at, now| {
+        let (counting, response) = self.read_range(request, |read, at, now| {
+            let counting = self.shared.counts.begin(request, at);
+            let view = EngineView::new(read);
             let query::Answer { kvs, more, count } =
-                query::answer(&EngineView::new(read), request, at)?;
-            Ok(api::RangeResponse {
+                query::answer(&view, request, at, counting.known())?;
+            let response = api::RangeResponse {
                 header: header(now),
                 kvs,
                 more,
                 count,
-            })
-        })
+            };
+            Ok((counting, response))
+        })?;
+        counting.end(response.count, None);
+        Ok(response)
     }
 
     fn read_range<T>(

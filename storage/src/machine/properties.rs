@@ -90,6 +90,27 @@ impl Pair {
         if let Some(revision) = effects.compacted {
             assert_eq!(revision.0, self.model.compacted);
         }
+        self.check_counts();
+    }
+
+    /// Counts of one range again and again, which the reader need not do each time.
+    fn check_counts(&self) {
+        let now = self.model.revision();
+        for revision in [now - 3, now - 1, now] {
+            if revision < self.model.compacted.max(1) {
+                continue;
+            }
+            let request = api::RangeRequest {
+                key: Bytes::from_static(b"\0"),
+                range_end: Bytes::from_static(b"\0"),
+                revision,
+                count_only: true,
+                ..api::RangeRequest::default()
+            };
+            let expected = self.model.states[revision as usize].len() as i64;
+            let counted = self.stage.reader.range(&request).expect("counts");
+            assert_eq!(counted.count, expected, "at {revision}");
+        }
     }
 
     /// Crashes: loses uncommitted entries and some committed ones, and applies them again.
@@ -501,6 +522,73 @@ fn readers_see_whole_revisions() {
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
+}
+
+/// Counts in other threads, while the machine creates and deletes keys.
+#[test]
+fn counts_are_of_their_revision() {
+    const ROUNDS: i64 = 3000;
+    // Two keys are created, then one is deleted.
+    let count_at = |revision: i64| {
+        let rounds = revision - 1;
+        rounds / 3 + rounds % 3
+    };
+    let mut stage = Stage::new();
+    let reader = stage.reader.clone();
+    let count = |back: i64, limit: i64| {
+        let applied = reader.applied().revision.0;
+        let revision = if back == 0 {
+            0
+        } else {
+            (applied - back).max(1)
+        };
+        let request = api::RangeRequest {
+            key: Bytes::from_static(b"\0"),
+            range_end: Bytes::from_static(b"\0"),
+            revision,
+            limit,
+            count_only: limit == 0,
+            ..api::RangeRequest::default()
+        };
+        let response = reader.range(&request).expect("counts");
+        let header = response.header.expect("a header").revision;
+        let at = if back == 0 { header } else { revision };
+        assert_eq!(response.count, count_at(at), "at {at}");
+    };
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let (count, stop) = (&count, &stop);
+            scope.spawn(move || {
+                for look in 0.. {
+                    count((look % 5 - 1).max(0), (thread + look) % 2);
+                    if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+        }
+        for round in 0..ROUNDS {
+            let key = Bytes::from(format!("{}", round - round % 3));
+            stage.apply(vec![match round % 3 {
+                0 => Body::Put(put(key)),
+                1 => Body::Put(put([&key[..], b"+"].concat().into())),
+                _ => Body::DeleteRange(api::DeleteRangeRequest {
+                    key,
+                    ..api::DeleteRangeRequest::default()
+                }),
+            }]);
+            stage.commit();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+fn put(key: Bytes) -> api::PutRequest {
+    api::PutRequest {
+        key,
+        ..api::PutRequest::default()
+    }
 }
 
 fn look(reader: &crate::reader::Reader, back: i64) {

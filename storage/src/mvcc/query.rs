@@ -28,23 +28,29 @@ pub(crate) struct Answer {
     pub(crate) count: i64,
 }
 
-/// Answers `request` at revision `at`. The caller has resolved the request's own revision.
+/// Answers `request` at revision `at`. The caller has resolved the request's own revision, and may
+/// know the number of keys in the range.
 pub(crate) fn answer(
     view: &dyn View,
     request: &RangeRequest,
     at: Revision,
+    known: Option<i64>,
 ) -> Result<Answer, Fault> {
     let range = KeyRange::of(&request.key, &request.range_end);
     if request.count_only {
+        let count = match known {
+            Some(known) => known,
+            None => view.count(&range, at)? as i64,
+        };
         return Ok(Answer {
-            count: view.count(&range, at)? as i64,
+            count,
             ..Answer::default()
         });
     }
     let plan = Plan::of(request);
     let mut kvs: Vec<KeyValue> = Vec::new();
     let mut arena = Arena::default();
-    let count = select(view, &plan, (&range, None), at, |key, head, value| {
+    let count = select(view, &plan, (&range, known), at, |key, head, value| {
         let value = if plan.value_at_once {
             arena.copy(value)
         } else {

@@ -159,7 +159,7 @@ pub(crate) fn range_at(
     } else {
         now
     };
-    let query::Answer { kvs, more, count } = query::answer(view, request, at)?;
+    let query::Answer { kvs, more, count } = query::answer(view, request, at, None)?;
     Ok(api::RangeResponse {
         header: header(now),
         kvs,

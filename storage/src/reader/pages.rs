@@ -81,10 +81,11 @@ impl PagedRange<'_> {
         // The first key after the kept rows, once they have reached their bound.
         let mut resume = None;
         let request = self.plan.request;
-        let known = self.reader.shared.page_counts.of(request, self.at);
-        let tally = self.reader.under_meter(self.frozen, |read| {
+        let reader = self.reader;
+        let counting = reader.shared.counts.begin(request, self.at);
+        let tally = reader.under_meter(self.frozen, |read| {
             let view = EngineView::new(read);
-            let range = (&self.rest, known);
+            let range = (&self.rest, counting.known());
             tally(&view, &self.plan, range, self.at, |row, key, tally| {
                 if resume.is_none() && tally.size_bytes > kept_bytes_max {
                     resume = Some(Bytes::copy_from_slice(key));
@@ -96,10 +97,7 @@ impl PagedRange<'_> {
             })
         })?;
         let measured = tally.measured(&self.plan, self.now);
-        if let Some(page) = &tally.page {
-            let count = measured.count;
-            self.reader.remember_page(request, self.at, page, count);
-        }
+        counting.end(measured.count, tally.page.as_ref());
         self.pages = pages;
         self.left = match resume {
             Some(key) => {

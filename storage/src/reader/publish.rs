@@ -7,12 +7,13 @@ use parking_lot::{Mutex, RwLock};
 
 use conclave_proto::etcdserverpb as api;
 
-use super::page_counts::PageCounts;
+use super::counts::Counts;
 use super::{Applied, Reader, Shared};
 use crate::auth::Auth;
 use crate::engine::Engine;
 use crate::ids::{ClusterId, Revision};
 use crate::membership::Membership;
+use crate::mvcc::Changes;
 
 impl Reader {
     pub(crate) fn new(engine: Arc<dyn Engine>, cluster_id: ClusterId) -> Reader {
@@ -30,7 +31,7 @@ impl Reader {
             auth: Mutex::default(),
             auth_mark: AtomicU64::new(Auth::default().mark().0),
             hashes: Mutex::default(),
-            page_counts: PageCounts::default(),
+            counts: Counts::default(),
         };
         Reader {
             shared: Arc::new(shared),
@@ -38,9 +39,17 @@ impl Reader {
         }
     }
 
-    /// Publishes a commit. The index is stored last, so a thread that loads it also sees the rest.
-    pub(crate) fn publish(&self, applied: &Applied, logical_size: i64, finished: Revision) {
+    /// Publishes a commit of `changes`. The index is stored last, so a thread that loads it also sees
+    /// the rest.
+    pub(crate) fn publish(
+        &self,
+        changes: &[Arc<Changes>],
+        applied: &Applied,
+        logical_size: i64,
+        finished: Revision,
+    ) {
         let shared = &self.shared;
+        shared.counts.note(changes, applied.revision);
         shared.revision.store(applied.revision.0, Ordering::Release);
         shared
             .compacted
@@ -60,7 +69,7 @@ impl Reader {
         shared.compacted.store(compacted.0, Ordering::Release);
         *shared.engine.write() = engine;
         shared.hashes.lock().clear();
-        shared.page_counts.clear();
+        shared.counts.clear();
     }
 
     pub(crate) fn set_cluster_id(&self, cluster_id: ClusterId) {

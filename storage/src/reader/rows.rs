@@ -19,7 +19,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use conclave_proto::etcdserverpb as api;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
-use super::page_counts::PageEnd;
+use super::counts::PageEnd;
 use super::{ReadError, Reader};
 use crate::engine::Read;
 use crate::fault::Fault;
@@ -65,8 +65,6 @@ pub struct EncodedRange {
     /// Everything but the rows.
     pub measured: Measured,
     buffers: Buffers,
-    at: Revision,
-    page: Option<PageEnd>,
 }
 
 /// True if a range can be encoded as it is read, which requires key order.
@@ -77,26 +75,13 @@ pub fn is_encodable(request: &api::RangeRequest) -> bool {
 impl Reader {
     /// Like [`Reader::range`], encoded. The request must be [`is_encodable`], too.
     pub fn encode_range(&self, request: &api::RangeRequest) -> Result<EncodedRange, ReadError> {
-        let range = self.read_range(request, |read, at, now| {
-            let known = self.shared.page_counts.of(request, at);
-            encode(read, (request, known), at, now)
+        let (counting, range, page) = self.read_range(request, |read, at, now| {
+            let counting = self.shared.counts.begin(request, at);
+            let (range, page) = encode(read, (request, counting.known()), at, now)?;
+            Ok((counting, range, page))
         })?;
-        if let Some(page) = &range.page {
-            self.remember_page(request, range.at, page, range.measured.count);
-        }
+        counting.end(range.measured.count, page.as_ref());
         Ok(range)
-    }
-
-    /// Remembers the number of keys after a page, if `count` keys were in the range of the page.
-    pub(super) fn remember_page(
-        &self,
-        request: &api::RangeRequest,
-        at: Revision,
-        page: &PageEnd,
-        count: i64,
-    ) {
-        let counts = &self.shared.page_counts;
-        counts.remember(request, at, page, count - request.limit);
     }
 }
 
@@ -105,7 +90,7 @@ fn encode(
     (request, known): (&api::RangeRequest, Option<i64>),
     at: Revision,
     now: Revision,
-) -> Result<EncodedRange, Fault> {
+) -> Result<(EncodedRange, Option<PageEnd>), Fault> {
     let plan = Plan::of(request);
     let range = KeyRange::of(&request.key, &request.range_end);
     let rows = match range {
@@ -124,12 +109,11 @@ fn encode(
         row.encode(buffers.get_or_insert_with(|| Buffers::with_room(first_bytes(&row))));
     })?;
     let no_rows = || Buffers::with_room(ROOM_AFTER_BYTES);
-    Ok(EncodedRange {
+    let range = EncodedRange {
         measured: tally.measured(&plan, now),
         buffers: buffers.unwrap_or_else(no_rows),
-        at,
-        page: tally.page,
-    })
+    };
+    Ok((range, tally.page))
 }
 
 /// Calls `row` with each row that is returned, its key, and the numbers with it. Keys beyond the
@@ -423,8 +407,7 @@ mod tests {
                 kvs.push(kv);
             }
             let measured = tally.measured(&plan, Revision(1));
-            let (at, page) = (Revision(1), None);
-            let range = EncodedRange { measured, buffers, at, page };
+            let range = EncodedRange { measured, buffers };
             let header = api::ResponseHeader {
                 cluster_id: u64::MAX,
                 member_id: u64::MAX,

@@ -76,7 +76,7 @@ impl Reader {
             if keys > keys_max {
                 return Ok(None);
             }
-            let query::Answer { kvs, more, count } = query::answer(&view, request, at)?;
+            let query::Answer { kvs, more, count } = query::answer(&view, request, at, None)?;
             Ok(Some(api::RangeResponse {
                 header: header(now),
                 kvs,

@@ -28,11 +28,11 @@ pub(super) struct PageCounts {
 
 /// Where a page ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct PageEnd {
+pub(in crate::reader) struct PageEnd {
     /// The page's last key.
-    pub(super) last: Bytes,
+    pub(in crate::reader) last: Bytes,
     /// The first key beyond the limit.
-    pub(super) beyond: Bytes,
+    pub(in crate::reader) beyond: Bytes,
 }
 
 /// The ranges at a revision that begin between two pages, and the number of keys in each.
