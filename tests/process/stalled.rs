@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use conclave_client::{Client, Keys};
 use conclave_proto::etcdserverpb::kv_client::KvClient;
-use conclave_proto::etcdserverpb::range_request::SortOrder;
+use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::watch_client::WatchClient;
 use conclave_proto::etcdserverpb::watch_request::RequestUnion;
 use conclave_proto::etcdserverpb::{RangeRequest, WatchRequest, WatchResponse};
 use harness::api::{all, get, op, put, range, watch_range};
 use harness::node::connect;
-use harness::{Process, raw};
+use harness::{Process, http1, raw};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
@@ -119,6 +119,60 @@ fn unread_replies_share_a_memory_limit() {
         let found = harness::within("a reply", client.get("k")).await.unwrap();
         assert_eq!(found.map(|kv| kv.value.len()), Some(REPLY_BYTES));
     });
+}
+
+const STREAM: &str = "/etcdserverpb.KV/RangeStream";
+/// Streams whose pieces have one value each.
+const VALUE_STREAMS: usize = 300;
+/// Pieces of 1 MiB and their frames in 128 MiB.
+const PIECES_MAX: f64 = 127.0;
+
+#[test]
+fn unread_streams_share_a_memory_limit() {
+    harness::run(async {
+        let mut process = Process::start(&[]);
+        let endpoint = process.endpoint().to_owned();
+        let client = Client::connect([&endpoint]).await.unwrap();
+        client.put("k", vec![7; REPLY_BYTES]).await.unwrap();
+        client.put("small", vec![7; 100 << 10]).await.unwrap();
+        let before = process.child().memory_kib();
+        let mut unread = Vec::new();
+        for _ in 0..VALUE_STREAMS / REPLIES_PER_CONNECTION {
+            let channel = connection_with_small_windows(&endpoint);
+            for _ in 0..REPLIES_PER_CONNECTION {
+                // Some are sorted, and come in one piece.
+                let targets = [SortTarget::Key, SortTarget::Mod];
+                let request = RangeRequest {
+                    sort_target: targets[usize::from(unread.len() < 40)].into(),
+                    ..range("k", "l")
+                };
+                let stream = raw::call_unread(channel.clone(), STREAM, request);
+                unread.push(harness::within("a stream", stream).await.unwrap());
+            }
+        }
+        let made = harness::eventually("all pieces for which there is room", async || {
+            let made = [pieces_made(&endpoint).await, pieces_made(&endpoint).await];
+            (made[0] >= PIECES_MAX && made[0] == made[1]).then_some(made[0])
+        })
+        .await;
+        assert_eq!(made, PIECES_MAX);
+        let growth = process.child().memory_kib().saturating_sub(before);
+        assert!(growth < 400 << 10, "grew by {growth} KiB");
+        // Who waits for room gets it from who goes.
+        let waits = raw::call_unread(connect(&endpoint), STREAM, range("small", "smalm"));
+        let mut waits = harness::within("a stream", waits).await.unwrap();
+        drop(unread);
+        let piece = harness::within("a piece", waits.message()).await.unwrap();
+        assert!(piece.unwrap().len() > 100 << 10);
+    });
+}
+
+async fn pieces_made(endpoint: &str) -> f64 {
+    let address = endpoint.trim_start_matches("http://");
+    let metrics = http1::get(address, "/metrics").await;
+    let labels = r#"grpc_method="RangeStream",grpc_service="etcdserverpb.KV""#;
+    let series = format!(r#"grpc_server_msg_sent_total{{{labels},grpc_type="server_stream"}}"#);
+    metrics.metric(&series).unwrap()
 }
 
 /// Connects with small flow-control windows, so that the member keeps the replies.

@@ -31,6 +31,7 @@
 //! | brief reads | [`BRIEF_BYTES`] each, one for each serving thread |
 //! | quick reads | [`QUICK_BYTES`] each, [`LongReads::quick`] at a time |
 //! | their replies, until they are sent | [`WAITING_BYTES_MAX`] together ([`LongReads::room`]) |
+//! | pieces of streams, likewise | [`STREAMED_BYTES_MAX`] together |
 //! | replies in pieces | [`KEPT_BYTES_MAX`] and 3 pieces each, [`PIECED_MAX`] of them: 200 MiB |
 //! | whole replies, encoded | [`WHOLE_BYTES_MAX`] together, or one that is larger |
 //! | a whole reply being built | one at a time, twice its size |
@@ -90,7 +91,10 @@ const QUICK_PER_CORE: usize = 2;
 
 /// Bytes of all replies of brief and quick reads that wait for their clients.
 const WAITING_BYTES_MAX: usize = 128 << 20;
-/// Replies up to this size do not count towards [`WAITING_BYTES_MAX`].
+/// Bytes of all pieces of streams that wait for their clients.
+const STREAMED_BYTES_MAX: usize = 128 << 20;
+/// Replies and pieces up to this size do not count towards [`WAITING_BYTES_MAX`] and
+/// [`STREAMED_BYTES_MAX`].
 pub const UNCOUNTED_BYTES: usize = 16 << 10;
 
 /// Concurrent replies in pieces. They mostly wait for their clients; each has a thread.
@@ -142,6 +146,7 @@ struct Shared {
     stopping: CancellationToken,
     quick: Arc<Semaphore>,
     waiting: Memory,
+    streamed: Memory,
     pieced: Arc<Semaphore>,
     long: Arc<Semaphore>,
     steps: Arc<Semaphore>,
@@ -173,6 +178,7 @@ impl LongReads {
                 stopping,
                 quick: places(cores * QUICK_PER_CORE),
                 waiting: Memory::new(WAITING_BYTES_MAX, UNCOUNTED_BYTES),
+                streamed: Memory::new(STREAMED_BYTES_MAX, UNCOUNTED_BYTES),
                 pieced: places(PIECED_MAX),
                 long: places(LONG_MAX),
                 steps: places(STEPS_MAX),
@@ -258,6 +264,17 @@ impl LongReads {
     /// whole one.
     pub fn room(&self, size_bytes: usize) -> Option<Room> {
         self.shared.waiting.room(size_bytes)
+    }
+
+    /// Reserves room for a piece of a stream, until it is sent. Returns `None` if other pieces have
+    /// all the room: a shorter one may need none.
+    pub fn room_in_stream(&self, size_bytes: usize) -> Option<Room> {
+        self.shared.streamed.room(size_bytes)
+    }
+
+    /// Waits for room for a piece of a stream: until other clients have taken theirs.
+    pub async fn wait_for_room_in_stream(&self, size_bytes: usize) -> Room {
+        self.shared.streamed.wait_for_room(size_bytes).await
     }
 
     /// Runs `work`, which sends a short reply whole, or a long one in pieces, each after the client

@@ -14,16 +14,16 @@ use conclave_proto::ApiError;
 use conclave_proto::etcdserverpb::kv_server::Kv;
 use conclave_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, TxnRequest, TxnResponse,
+    PutResponse, RangeRequest, RangeResponse, RangeStreamResponse, TxnRequest, TxnResponse,
 };
 use conclave_storage::Revision;
 use conclave_storage::machine::validate as rules;
 use conclave_storage::reader::rows::{self, EncodedRange};
 use conclave_storage::reader::{ReadError, Reader};
+use tokio_stream::Empty;
 use tonic::{Request, Response, Status};
 
 use super::large::{self, Reply};
-use super::stream::Ended;
 use super::validate::ReadOnly;
 use super::{Access, Context, Length, extent, range_stream, reply, status, validate};
 use crate::method::Method;
@@ -266,7 +266,8 @@ impl Kv for Service {
         large::reply(range(&access, request.into_inner()).await)
     }
 
-    type RangeStreamStream = Ended<range_stream::Pieces>;
+    /// The pieces are in the body that replaces tonic's.
+    type RangeStreamStream = Empty<Result<RangeStreamResponse, Status>>;
 
     async fn range_stream(
         &self,
@@ -275,7 +276,8 @@ impl Kv for Service {
         let access = self.context.admit(Method::RangeStream, &request).await?;
         let (metadata, _, request) = request.into_parts();
         let pieces = range_stream::start(&access, request).await?;
-        Ok(access.stream(Method::RangeStream, &metadata, pieces))
+        let pieces = access.stream(Method::RangeStream, &metadata, pieces);
+        Ok(large::stream(pieces))
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {

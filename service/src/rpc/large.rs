@@ -9,8 +9,12 @@
 //! clients do not read. They are sent whole as long as there is room for all of them together, and
 //! like large replies otherwise.
 //!
-//! In all these cases tonic gets an empty message, and a layer replaces tonic's body by the body
-//! made here ([`Replacement`]). Every other reply pays for one look at the response's extensions.
+//! The pieces of a `RangeStream` are messages of their own, but they too hold room for as long as
+//! their clients take, so they are encoded here as well.
+//!
+//! In all these cases tonic gets an empty message or stream, and a layer replaces tonic's body by
+//! the body made here ([`Replacement`]). Every other reply pays for one look at the response's
+//! extensions.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -30,6 +34,7 @@ use conclave_storage::reader::{ReadError, Reader};
 use http::{HeaderMap, HeaderValue};
 use hyper::body::Frame;
 use prost::Message;
+use tokio_stream::{Empty, Stream};
 use tonic::body::Body;
 use tonic::{Response, Status};
 
@@ -267,7 +272,7 @@ fn framed_around_rows(
 }
 
 /// Makes a gRPC frame of a message.
-fn frame_of(message: &impl Message) -> Result<Bytes, Unread> {
+pub(super) fn frame_of(message: &impl Message) -> Result<Bytes, Unread> {
     let start = pieces::frame_header(message.encoded_len() as u64)?;
     let mut frame = Vec::with_capacity(start.len() + message.encoded_len());
     frame.extend_from_slice(&start);
@@ -291,6 +296,20 @@ pub(crate) fn reply<T: Default>(result: Result<Reply<T>, Status>) -> Result<Resp
     let mut response = Response::new(T::default());
     response.extensions_mut().insert(Replacement::new(body));
     Ok(response)
+}
+
+/// Makes the response of a streaming call from the frames of its messages.
+pub(crate) fn stream<S, T>(frames: Response<S>) -> Response<Empty<T>>
+where
+    S: Stream<Item = Result<Bytes, Status>> + Send + Unpin + 'static,
+{
+    let mut response = Response::new(tokio_stream::empty());
+    let body = Body::new(StreamBody {
+        frames: frames.into_inner(),
+        done: false,
+    });
+    response.extensions_mut().insert(Replacement::new(body));
+    response
 }
 
 /// Body to send in place of tonic's. Extensions must be cloneable, so the body is shared; only the
@@ -382,6 +401,35 @@ impl hyper::body::Body for LargeBody {
             Some(Err(BrokenOff::Stalled)) => Err(h2::Reason::ENHANCE_YOUR_CALM.into()),
             Some(Err(BrokenOff::Failed)) => Err(h2::Reason::INTERNAL_ERROR.into()),
         }))
+    }
+}
+
+/// The messages of a stream, and gRPC's trailers.
+struct StreamBody<S> {
+    frames: S,
+    done: bool,
+}
+
+impl<S: Stream<Item = Result<Bytes, Status>> + Unpin> hyper::body::Body for StreamBody<S> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        if this.done {
+            return Poll::Ready(None);
+        }
+        let mut trailers = trailers();
+        match ready!(Pin::new(&mut this.frames).poll_next(cx)) {
+            Some(Ok(frame)) => return Poll::Ready(Some(Ok(Frame::data(frame)))),
+            Some(Err(status)) => status.add_header(&mut trailers)?,
+            None => {}
+        }
+        this.done = true;
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Numbers of keys in ranges that need not be counted, because they are known.
 //!
-//! To count keys is to look at each of them, at a fifth of a microsecond. But clients mostly ask for
-//! numbers that follow from earlier ones: the rest of a range that they read in pages ([`of_pages`]), and
-//! the same range at a later revision ([`of_ranges`]).
+//! To count keys is to look at each of them, at a fifth of a microsecond. But clients mostly ask
+//! for numbers that follow from earlier ones: the rest of a range that they read in pages
+//! ([`of_pages`]), and the same range at a later revision ([`of_ranges`]).
 
 use std::sync::Arc;
 

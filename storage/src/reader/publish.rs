@@ -39,8 +39,8 @@ impl Reader {
         }
     }
 
-    /// Publishes a commit of `changes`. The index is stored last, so a thread that loads it also sees
-    /// the rest.
+    /// Publishes a commit of `changes`. The index is stored last, so a thread that loads it also
+    /// sees the rest.
     pub(crate) fn publish(
         &self,
         changes: &[Arc<Changes>],

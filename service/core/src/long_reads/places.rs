@@ -44,14 +44,17 @@ impl Place {
 /// Memory that replies may hold together until they are sent.
 pub(super) struct Memory {
     units: Arc<Semaphore>,
+    units_max: u32,
     uncounted_bytes: usize,
 }
 
 impl Memory {
     /// Memory of so many bytes. A reply up to `uncounted_bytes` is not counted.
     pub(super) fn new(bytes_max: usize, uncounted_bytes: usize) -> Memory {
+        let units_max = u32::try_from(bytes_max / ROOM_UNIT_BYTES).unwrap_or(u32::MAX);
         Memory {
-            units: Arc::new(Semaphore::new(bytes_max / ROOM_UNIT_BYTES)),
+            units: Arc::new(Semaphore::new(units_max as usize)),
+            units_max,
             uncounted_bytes,
         }
     }
@@ -66,6 +69,16 @@ impl Memory {
         Some(Room {
             permit: Some(Arc::new(permit)),
         })
+    }
+
+    /// Waits for room for a reply. One that is larger than all the memory takes all of it.
+    pub(super) async fn wait_for_room(&self, size_bytes: usize) -> Room {
+        let units = size_bytes.div_ceil(ROOM_UNIT_BYTES);
+        let units = u32::try_from(units).map_or(self.units_max, |units| units.min(self.units_max));
+        let permit = Arc::clone(&self.units).acquire_many_owned(units).await;
+        Room {
+            permit: Some(Arc::new(permit.expect("the semaphore is not closed"))),
+        }
     }
 }
 
@@ -103,6 +116,8 @@ impl AsRef<[u8]> for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -119,6 +134,23 @@ mod tests {
         drop(half);
         assert!(memory.room(100 << 10).is_some());
         assert!(memory.room(101 << 10).is_none(), "more than there is");
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_room_when_it_is_given_back() {
+        let memory = Memory::new(100 << 10, 16 << 10);
+        let taken = memory.room(60 << 10);
+        let waiting = memory.wait_for_room(60 << 10);
+        tokio::pin!(waiting);
+        let waited = tokio::time::timeout(Duration::ZERO, &mut waiting).await;
+        assert!(waited.is_err());
+        drop(taken);
+        let all = waiting.await;
+        assert!(memory.room(60 << 10).is_none());
+        drop(all);
+        let all = memory.wait_for_room(1 << 20).await;
+        assert!(memory.room(17 << 10).is_none());
+        drop(all);
     }
 
     #[test]

@@ -264,6 +264,17 @@ impl Access {
         self.handle.reads().room(size_bytes)
     }
 
+    /// Like [`Access::room`] for a piece of a stream.
+    pub(in crate::rpc) fn room_in_stream(&self, size_bytes: usize) -> Option<Room> {
+        self.handle.reads().room_in_stream(size_bytes)
+    }
+
+    /// Waits for room for a piece of a stream.
+    pub(in crate::rpc) async fn wait_for_room_in_stream(&self, size_bytes: usize) -> Room {
+        let reads = self.handle.reads();
+        reads.wait_for_room_in_stream(size_bytes).await
+    }
+
     /// Sends a reply as it is read, in pieces unless it is short. `work` must call
     /// [`Access::confirm`] after the state is frozen and before it sends anything.
     pub(in crate::rpc) async fn pieces<W>(&self, work: W) -> Result<Sent, Unread>

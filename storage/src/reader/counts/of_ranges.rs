@@ -1,7 +1,8 @@
 //! Counts of ranges that follow the changes.
 //!
-//! Only a key that is created or deleted changes a count. So the counts of the last few large ranges are
-//! kept, and the machine notes what each commit creates and deletes before it publishes the commit.
+//! Only a key that is created or deleted changes a count. So the counts of the last few large
+//! ranges are kept, and the machine notes what each commit creates and deletes before it publishes
+//! the commit.
 //!
 //! Commits go on while a range is being counted. So its changes are noted from before the count
 //! begins, and the result, which is of an earlier revision, is brought up to date with them:
@@ -81,8 +82,8 @@ impl RangeCounts {
         Some(count)
     }
 
-    /// Notes what changes a range from now on. `None` if it is not kept, or if many ranges are being
-    /// counted.
+    /// Notes what changes a range from now on. `None` if it is not kept, or if many ranges are
+    /// being counted.
     pub(super) fn follow(&self, range: KeyRange) -> Option<Following<'_>> {
         let bounds_bytes = match &range {
             KeyRange::One(_) => return None,
@@ -108,8 +109,8 @@ impl RangeCounts {
         })
     }
 
-    /// Notes the changes that led to `revision`, which is published after it. If revisions were left
-    /// out, as by a snapshot, nothing is known any more.
+    /// Notes the changes that led to `revision`, which is published after it. If revisions were
+    /// left out, as by a snapshot, nothing is known any more.
     pub(super) fn note(&self, changes: &[Arc<Changes>], revision: Revision) {
         let state = &mut *self.state.lock();
         for changes in changes {
