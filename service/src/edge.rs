@@ -2,8 +2,8 @@
 //!
 //! [`crate::net`] accepts connections and gives each a task. The edge is its endpoint for clients:
 //! one more task for each HTTP/2 stream, and the limits that tonic's server does not have: the
-//! number of connections ([`places`]), the time until a request begins, the bytes held for a client
-//! that reads slowly.
+//! number of connections ([`places`]), the time until a request begins, the bytes held for clients
+//! that do not read ([`unread`]).
 //!
 //! gRPC over HTTP/2 shares the port with health checks and metrics over HTTP/1.1 and HTTP/2. The
 //! headers of a request select what answers it ([`front`]). The
@@ -37,11 +37,13 @@ mod front;
 mod gather;
 pub mod monitoring;
 pub mod places;
+mod unread;
 
 use authority::WithoutAuthority;
 use front::Front;
 use gather::{Gathering, Traffic, gather};
 use places::{ClientPlace, ClientPlaces, PROBE_TIMEOUT};
+use unread::{Unread, UnreadReplies};
 
 /// Limit of concurrent calls on one connection, whatever the configuration says (etcd's default is
 /// no limit). A client that needs more opens another connection, which also spreads its work over
@@ -118,6 +120,7 @@ pub(crate) async fn serve(
         front,
         traffic,
         places,
+        unread: Arc::default(),
     });
     match listener {
         Listener::Tcp(listener) => net::serve(listener, clients, shutdown).await,
@@ -133,6 +136,7 @@ struct Clients {
     front: Front,
     traffic: Traffic,
     places: Arc<ClientPlaces>,
+    unread: Arc<UnreadReplies>,
 }
 
 impl Endpoint for Clients {
@@ -192,8 +196,15 @@ impl Endpoint for Clients {
         match place {
             ClientPlace::Client { newcomer, .. } => {
                 self.places.opened(newcomer);
+                let remote = connection.info.remote;
+                let unread = self.unread.of_connection();
+                let spoken = tokio::select! {
+                    biased;
+                    () = unread.closing() => return self.places.closed_unread(remote),
+                    spoken = self.speak(connection, &unread, ending) => spoken,
+                };
                 // The client gets the error, too, and its calls are counted.
-                if let Err(error) = self.speak(connection, ending).await {
+                if let Err(error) = spoken {
                     tracing::debug!(%error, "a client connection ended with an error");
                 }
             }
@@ -216,6 +227,7 @@ impl Clients {
     async fn speak<S: Stream>(
         &self,
         connection: Connection<S>,
+        unread: &Arc<Unread>,
         ending: &CancellationToken,
     ) -> hyper::Result<()> {
         let Connection {
@@ -225,7 +237,8 @@ impl Clients {
         } = connection;
         let tls = self.opening.tls.as_ref();
         let user = tls.filter(|tls| tls.certificates_name_users());
-        let front = self.front.on(&info, user.and_then(|_| info.common_name()));
+        let user = user.and_then(|_| info.common_name());
+        let front = self.front.on(&info, user, Arc::clone(unread));
         match protocol {
             Protocol::Http1 => {
                 let io = TokioIo::new(stream);

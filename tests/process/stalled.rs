@@ -7,6 +7,7 @@ use conclave_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use conclave_proto::etcdserverpb::watch_client::WatchClient;
 use conclave_proto::etcdserverpb::watch_request::RequestUnion;
 use conclave_proto::etcdserverpb::{RangeRequest, WatchRequest, WatchResponse};
+use conclave_proto::v3electionpb::LeaderRequest;
 use harness::api::{all, get, op, put, range, watch_range};
 use harness::node::connect;
 use harness::{Process, http1, raw};
@@ -164,6 +165,48 @@ fn unread_streams_share_a_memory_limit() {
         drop(unread);
         let piece = harness::within("a piece", waits.message()).await.unwrap();
         assert!(piece.unwrap().len() > 100 << 10);
+    });
+}
+
+/// Calls whose replies together exceed what a member keeps for all connections.
+const LEADERS: usize = 1_000;
+
+/// A message with one value can neither wait nor be sent in pieces.
+#[test]
+fn the_connection_that_holds_the_most_is_closed() {
+    harness::run(async {
+        let mut process = Process::start(&[]);
+        let endpoint = process.endpoint().to_owned();
+        let client = Client::connect([&endpoint]).await.unwrap();
+        client.put("e/leader", vec![7; REPLY_BYTES]).await.unwrap();
+        client.put("small", "1").await.unwrap();
+        let before = process.child().memory_kib();
+        let modest = connection_with_small_windows(&endpoint);
+        let mut watch = stalled_watch(&endpoint).await;
+        let mut kept = Vec::new();
+        let greedy = connection_with_small_windows(&endpoint);
+        for channel in std::iter::repeat_n(&modest, 10).chain(std::iter::repeat_n(&greedy, LEADERS))
+        {
+            let name = LeaderRequest { name: "e".into() };
+            let leader = raw::call_unread(channel.clone(), "/v3electionpb.Election/Leader", name);
+            // The last ones may find the connection closed.
+            if let Ok(reply) = harness::within("the beginning of a reply", leader).await {
+                kept.push(reply);
+            }
+        }
+        let growth = process.child().memory_kib().saturating_sub(before);
+        assert!(growth < 1_000 << 10, "grew by {growth} KiB");
+        let child = process.child();
+        harness::eventually("a line in the log", async || {
+            child.line("closing the connection that holds the most")
+        })
+        .await;
+        // Other connections are as they were.
+        client.put("k", "1").await.unwrap();
+        let event = harness::within("an event", watch.message()).await.unwrap();
+        assert_eq!(event.unwrap().events.len(), 1);
+        let reply = harness::within("a reply", kept[0].message()).await.unwrap();
+        assert!(reply.unwrap().len() > REPLY_BYTES);
     });
 }
 

@@ -17,6 +17,7 @@ use pin_project_lite::pin_project;
 use tonic::body::Body;
 use tower::Service as _;
 
+use super::unread::{Unread, UnreadBody};
 use crate::grpc::service_of;
 use crate::net::ConnectionInfo;
 use crate::rpc::stack::{Parts, Stack, StackBody, StackFuture, stack};
@@ -28,6 +29,8 @@ pub(super) struct Front {
     sites: Arc<Sites>,
     /// The other end of the connection.
     peer: Arc<rpc::Peer>,
+    /// `None` for a probe.
+    unread: Option<Arc<Unread>>,
 }
 
 /// Destinations of requests.
@@ -45,23 +48,30 @@ impl Front {
         Ok(Front {
             sites: Arc::new(Sites { calls, plain }),
             peer: Arc::default(),
+            unread: None,
         })
     }
 
     /// Returns the front for a connection. `user` is the one that its certificate stands for.
-    pub(super) fn on(&self, info: &ConnectionInfo, user: Option<String>) -> Front {
+    pub(super) fn on(
+        &self,
+        info: &ConnectionInfo,
+        user: Option<String>,
+        unread: Arc<Unread>,
+    ) -> Front {
         Front {
             sites: Arc::clone(&self.sites),
             peer: Arc::new(rpc::Peer {
                 remote: info.remote,
                 common_name: user.map(Arc::from),
             }),
+            unread: Some(unread),
         }
     }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Front {
-    type Response = Response<Either<StackBody, Body>>;
+    type Response = Response<Either<UnreadBody<StackBody>, Body>>;
     type Error = Infallible;
     type Future = Answer;
 
@@ -74,6 +84,7 @@ impl hyper::service::Service<Request<Incoming>> for Front {
         request.extensions_mut().insert(Arc::clone(&self.peer));
         Answer::Call {
             response: (&mut &self.sites.calls).call(request),
+            unread: self.unread.clone(),
         }
     }
 }
@@ -88,6 +99,7 @@ pin_project! {
         Call {
             #[pin]
             response: StackFuture,
+            unread: Option<Arc<Unread>>,
         },
         Plain {
             response: Responding,
@@ -96,13 +108,13 @@ pin_project! {
 }
 
 impl Future for Answer {
-    type Output = Result<Response<Either<StackBody, Body>>, Infallible>;
+    type Output = Result<Response<Either<UnreadBody<StackBody>, Body>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(match self.project() {
-            AnswerProjection::Call { response } => {
+            AnswerProjection::Call { response, unread } => {
                 let Ok(response) = ready!(response.poll(cx));
-                response.map(Either::Left)
+                response.map(|body| Either::Left(UnreadBody::new(body, unread.take())))
             }
             AnswerProjection::Plain { response } => {
                 let Ok(response) = ready!(response.as_mut().poll(cx));

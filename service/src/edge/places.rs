@@ -10,7 +10,7 @@
 //! place as well. Such connections may have half of the places: beyond that the next one evicts an
 //! earlier one. So strangers that connect and send nothing never take all places.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +100,19 @@ impl ClientPlaces {
     /// Counts a connection that is closed for lack of a place.
     pub(super) fn refuse(&self) {
         self.refused.inc();
+    }
+
+    /// Records that a connection was closed whose client did not read.
+    pub(super) fn closed_unread(&self, remote: Option<SocketAddr>) {
+        let address = remote.map(|remote| remote.ip());
+        if self.is_new(&format!("{address:?} does not read")) {
+            let remote = remote.map(tracing::field::display);
+            tracing::warn!(
+                remote,
+                "clients do not read their replies; closing the connection that holds the most"
+            );
+        }
+        self.refuse();
     }
 
     /// Returns true if this failure of the listeners should be logged.
