@@ -15,7 +15,7 @@ use prost::Message;
 
 use super::range::KeyRange;
 use super::record::{self, Version};
-use super::view::{EngineView, View, Visitor, count_visited};
+use super::view::{EngineView, Needs, View, Visitor, count_visited};
 use crate::engine::{Batch, Direction, Read};
 use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
@@ -222,13 +222,15 @@ impl View for PendingView<'_> {
         &self,
         range: &KeyRange,
         at: Revision,
+        needs: &Needs<'_>,
         visitor: &mut Visitor<'_>,
     ) -> Result<(), Fault> {
         if let KeyRange::One(key) = range {
-            if let Some(version) = self.find(key, at)? {
-                // A point has one key, so the visitor's answer does not matter.
-                let _ = visitor(key, &version.head, &version.value);
-            }
+            let Some(version) = self.pending(key, at) else {
+                return self.committed.visit(range, at, needs, visitor);
+            };
+            // A point has one key, so the visitor's answer does not matter.
+            let _ = show(key, version, visitor);
             return Ok(());
         }
         if range.is_empty() {
@@ -236,10 +238,11 @@ impl View for PendingView<'_> {
         }
         let mut pending = self.pending_in(range, at).peekable();
         if pending.peek().is_none() {
-            return self.committed.visit(range, at, visitor);
+            return self.committed.visit(range, at, needs, visitor);
         }
         let mut stopped = false;
-        self.committed.visit(range, at, &mut |key, head, value| {
+        let committed = &self.committed;
+        committed.visit(range, at, needs, &mut |key, head, value| {
             while let Some((ours, version)) = pending.next_if(|(ours, _)| &ours[..] < key) {
                 if show(ours, version, visitor).is_break() {
                     stopped = true;

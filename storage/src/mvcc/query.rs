@@ -2,9 +2,9 @@
 //!
 //! The keys in the range are counted, filtered by revision, sorted and cut at the limit, in this
 //! order. So `count` disregards filters and limit, and `more` means that the limit cut off keys.
-//! Values that are not returned are not copied: beyond the limit keys are only counted, and a
-//! sorted query with a limit (for example, for the owner of a lock) reads its few values at the
-//! end.
+//! Values that are not returned are not copied, and large ones not read: beyond the limit keys are
+//! only counted, and a sorted query with a limit (for example, for the owner of a lock) reads its
+//! few values at the end.
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -93,7 +93,8 @@ pub(crate) fn select(
     let mut count = 0;
     let mut passed = 0;
     let mut rest = None;
-    view.visit(range, at, &mut |key, head, value| {
+    let needs = |head: &Head| plan.needs_value(head);
+    view.visit(range, at, &needs, &mut |key, head, value| {
         count += 1;
         if !plan.passes(head) {
             return ControlFlow::Continue(());
@@ -160,6 +161,11 @@ impl<'a> Plan<'a> {
         let mods = [request.min_mod_revision, request.max_mod_revision];
         let creates = [request.min_create_revision, request.max_create_revision];
         mods == [0, 0] && creates == [0, 0]
+    }
+
+    /// True if the value of a version is looked at while the range is scanned.
+    pub(crate) fn needs_value(&self, head: &Head) -> bool {
+        self.value_at_once && self.passes(head)
     }
 
     /// True if a version passes the request's filters.

@@ -188,7 +188,8 @@ fn holds(view: &dyn View, at: Revision, compare: &api::Compare) -> Result<bool, 
     let range = KeyRange::of(&compare.key, &compare.range_end);
     let mut any = false;
     let mut all = true;
-    view.visit(&range, at, &mut |_, head, value| {
+    let needs = |_: &Head| compare.target() == CompareTarget::Value;
+    view.visit(&range, at, &needs, &mut |_, head, value| {
         any = true;
         all = accepts(compare, order(compare, head, value));
         if all {

@@ -21,14 +21,28 @@ const STEPS_BEFORE_SEEK: usize = 8;
 /// Called with key, head and value of each version found, in key order, until it returns `Break`.
 pub(crate) type Visitor<'a> = dyn FnMut(&[u8], &Head, &[u8]) -> ControlFlow<()> + 'a;
 
+/// Decides by the head of a version whether a visitor looks at its value. If not, the value need
+/// not be read, and the visitor may get an empty one.
+pub(crate) type Needs<'a> = dyn Fn(&Head) -> bool + 'a;
+
+/// The needs of a visitor that looks at all values.
+pub(crate) const ALL_VALUES: &Needs<'static> = &|_| true;
+/// The needs of a visitor that looks at none.
+pub(crate) const NO_VALUES: &Needs<'static> = &|_| false;
+
 /// The key space, readable at any revision from the compact revision on.
 pub(crate) trait View {
     /// Returns the version of `key` at `at`; `None` if there is none or it is a tombstone.
     fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault>;
 
     /// Visits the version at `at` of every key in `range`, without tombstones.
-    fn visit(&self, range: &KeyRange, at: Revision, visitor: &mut Visitor<'_>)
-    -> Result<(), Fault>;
+    fn visit(
+        &self,
+        range: &KeyRange,
+        at: Revision,
+        needs: &Needs<'_>,
+        visitor: &mut Visitor<'_>,
+    ) -> Result<(), Fault>;
 
     /// Counts the keys in `range` that exist at `at`.
     fn count(&self, range: &KeyRange, at: Revision) -> Result<usize, Fault>;
@@ -62,11 +76,56 @@ impl<'a> EngineView<'a> {
         Ok(newest <= at)
     }
 
-    fn visit_heads(&self, range: &KeyRange, visitor: &mut Visitor<'_>) -> Result<(), Fault> {
+    /// Finds a version. This needs no frozen state, provided that `at` was published before it. The
+    /// head is read first: if the head is absent or newer than `at`, the version that it superseded
+    /// is in `OLD` by then. The large value of a head may be gone, if the version was superseded
+    /// and compacted meanwhile; then the head is no longer the same.
+    fn look_up(
+        &self,
+        key: &Bytes,
+        at: Revision,
+        needs: &Needs<'_>,
+    ) -> Result<Option<Version>, Fault> {
+        let mut gone = None;
+        loop {
+            let Some(row) = self.read.get(layout::HEAD, key)? else {
+                if self.is_latest(at)? {
+                    return Ok(None);
+                }
+                break;
+            };
+            let version = Version::decode_head(&row)?;
+            let head = version.head;
+            if head.modified > at {
+                break;
+            }
+            if !head.is_apart || !needs(&head) {
+                return Ok(Some(version));
+            }
+            if let Some(Version { value, .. }) = old_at(self.read, key, head.modified)? {
+                return Ok(Some(Version { head, value }));
+            }
+            if gone == Some(head.modified) {
+                return Err(no_value(&head));
+            }
+            gone = Some(head.modified);
+        }
+        Ok(find_old(self.read, key, at)?.filter(|version| version.head.is_put()))
+    }
+
+    fn visit_heads(
+        &self,
+        range: &KeyRange,
+        needs: &Needs<'_>,
+        visitor: &mut Visitor<'_>,
+    ) -> Result<(), Fault> {
         let mut heads = self.scan(layout::HEAD, range)?;
         while let Some((key, row)) = heads.next()? {
             let (head, value) = record::decode_head(row)?;
-            if self.show_head(key, &head, value, visitor)?.is_break() {
+            if self
+                .show_head(key, (&head, value), needs, visitor)?
+                .is_break()
+            {
                 break;
             }
         }
@@ -77,11 +136,11 @@ impl<'a> EngineView<'a> {
     fn show_head(
         &self,
         key: &[u8],
-        head: &Head,
-        value: &[u8],
+        (head, value): (&Head, &[u8]),
+        needs: &Needs<'_>,
         visitor: &mut Visitor<'_>,
     ) -> Result<ControlFlow<()>, Fault> {
-        if !head.is_apart {
+        if !head.is_apart || !needs(head) {
             return Ok(visitor(key, head, value));
         }
         let version = old_at(self.read, key, head.modified)?;
@@ -95,6 +154,7 @@ impl<'a> EngineView<'a> {
         &self,
         range: &KeyRange,
         at: Revision,
+        needs: &Needs<'_>,
         visitor: &mut Visitor<'_>,
     ) -> Result<(), Fault> {
         let (from, to) = range.old_bounds();
@@ -113,7 +173,7 @@ impl<'a> EngineView<'a> {
             }
             let (head, value) = record::decode_head(row)?;
             let flow = if head.modified <= at {
-                self.show_head(key, &head, value, visitor)?
+                self.show_head(key, (&head, value), needs, visitor)?
             } else if is_old && old.key[..] == *key {
                 old.show(visitor)
             } else {
@@ -143,46 +203,19 @@ impl<'a> EngineView<'a> {
 }
 
 impl View for EngineView<'_> {
-    /// The lookup needs no frozen state, provided that `at` was published before it. The head is
-    /// read first: if the head is absent or newer than `at`, the version that it superseded is in
-    /// `OLD` by then. The large value of a head may be gone, if the version was superseded and
-    /// compacted meanwhile; then the head is no longer the same.
     fn find(&self, key: &Bytes, at: Revision) -> Result<Option<Version>, Fault> {
-        let mut gone = None;
-        loop {
-            let Some(row) = self.read.get(layout::HEAD, key)? else {
-                if self.is_latest(at)? {
-                    return Ok(None);
-                }
-                break;
-            };
-            let version = Version::decode_head(&row)?;
-            let head = version.head;
-            if head.modified > at {
-                break;
-            }
-            if !head.is_apart {
-                return Ok(Some(version));
-            }
-            if let Some(Version { value, .. }) = old_at(self.read, key, head.modified)? {
-                return Ok(Some(Version { head, value }));
-            }
-            if gone == Some(head.modified) {
-                return Err(no_value(&head));
-            }
-            gone = Some(head.modified);
-        }
-        Ok(find_old(self.read, key, at)?.filter(|version| version.head.is_put()))
+        self.look_up(key, at, ALL_VALUES)
     }
 
     fn visit(
         &self,
         range: &KeyRange,
         at: Revision,
+        needs: &Needs<'_>,
         visitor: &mut Visitor<'_>,
     ) -> Result<(), Fault> {
         if let KeyRange::One(key) = range {
-            if let Some(version) = self.find(key, at)? {
+            if let Some(version) = self.look_up(key, at, needs)? {
                 // A point has one key, so the visitor's answer does not matter.
                 let _ = visitor(key, &version.head, &version.value);
             }
@@ -192,9 +225,9 @@ impl View for EngineView<'_> {
             return Ok(());
         }
         if self.is_latest(at)? {
-            self.visit_heads(range, visitor)
+            self.visit_heads(range, needs, visitor)
         } else {
-            self.visit_past(range, at, visitor)
+            self.visit_past(range, at, needs, visitor)
         }
     }
 
@@ -214,7 +247,7 @@ pub(crate) fn count_visited(
     at: Revision,
 ) -> Result<usize, Fault> {
     let mut count = 0;
-    view.visit(range, at, &mut |_, _, _| {
+    view.visit(range, at, NO_VALUES, &mut |_, _, _| {
         count += 1;
         ControlFlow::Continue(())
     })?;
@@ -431,9 +464,19 @@ mod tests {
         assert!(matches!(found, Err(Fault::Damaged { .. })), "{found:?}");
         for at in [2, 3] {
             let view = EngineView::of_revision(&engine, Revision(3));
-            let visited = view.count(&KeyRange::From("a".into()), Revision(at));
-            let counted = count_visited(&view, &KeyRange::From("a".into()), Revision(at));
-            assert!(matches!(counted, Err(Fault::Damaged { .. })), "{visited:?}");
+            for range in [KeyRange::From("a".into()), KeyRange::One("k".into())] {
+                let seen = |needs: &Needs<'_>| {
+                    let mut sizes = Vec::new();
+                    let visited = view.visit(&range, Revision(at), needs, &mut |_, _, value| {
+                        sizes.push(value.len());
+                        ControlFlow::Continue(())
+                    });
+                    visited.map(|()| sizes)
+                };
+                let visited = seen(ALL_VALUES);
+                assert!(matches!(visited, Err(Fault::Damaged { .. })), "{visited:?}");
+                assert_eq!(seen(NO_VALUES), Ok(vec![0]), "it is not looked for");
+            }
         }
     }
 

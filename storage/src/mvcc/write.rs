@@ -12,7 +12,7 @@ use super::change::Change;
 use super::pending::{Pending, PendingView};
 use super::range::KeyRange;
 use super::record::{self, Head, Kind, Version};
-use super::view::View;
+use super::view::{ALL_VALUES, View};
 use crate::engine::Read;
 use crate::fault::Fault;
 use crate::ids::{LeaseId, Revision};
@@ -95,8 +95,11 @@ impl<'a> Writer<'a> {
     /// Deletes every key in `range` and returns the deleted versions.
     pub(crate) fn delete_range(&mut self, range: &KeyRange) -> Result<Vec<KeyValue>, Fault> {
         let mut found = Vec::new();
-        self.view()
-            .visit(range, self.begin.next(), &mut |key, head, value| {
+        self.view().visit(
+            range,
+            self.begin.next(),
+            ALL_VALUES,
+            &mut |key, head, value| {
                 let key = Bytes::copy_from_slice(key);
                 found.push((
                     key,
@@ -106,7 +109,8 @@ impl<'a> Writer<'a> {
                     },
                 ));
                 std::ops::ControlFlow::Continue(())
-            })?;
+            },
+        )?;
         let mut deleted = Vec::with_capacity(found.len());
         for (key, version) in found {
             deleted.extend(self.delete(key, version));

@@ -154,7 +154,8 @@ impl PagedRange<'_> {
     ) -> Result<(), ReadError> {
         let mut visitor = |key: &[u8], head: &Head, value: &[u8]| row(&self.plan, key, head, value);
         self.reader.under_meter(self.frozen, |read| {
-            EngineView::new(read).visit(&self.rest, self.at, &mut visitor)
+            let needs = |head: &Head| self.plan.needs_value(head);
+            EngineView::new(read).visit(&self.rest, self.at, &needs, &mut visitor)
         })
     }
 }

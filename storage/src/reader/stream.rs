@@ -15,7 +15,8 @@ use crate::fault::Fault;
 use crate::ids::Revision;
 use crate::mvcc::query::{self, Arena, header};
 use crate::mvcc::range::{KeyRange, successor};
-use crate::mvcc::view::{EngineView, View};
+use crate::mvcc::record::Head;
+use crate::mvcc::view::{EngineView, NO_VALUES, View};
 
 /// Position of a stream.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ impl Reader {
         self.read_frozen(request.revision, |read, at, now| {
             let view = EngineView::new(read);
             let mut keys = 0;
-            view.visit(&range, at, &mut |_, _, _| {
+            view.visit(&range, at, NO_VALUES, &mut |_, _, _| {
                 keys += 1;
                 if keys > keys_max {
                     ControlFlow::Break(())
@@ -169,7 +170,8 @@ fn piece(
     let mut bytes = 0;
     let mut through = true;
     let mut arena = Arena::default();
-    view.visit(&cursor.rest, at, &mut |key, head, value| {
+    let needs = |_: &Head| !cursor.request.keys_only;
+    view.visit(&cursor.rest, at, &needs, &mut |key, head, value| {
         if kvs.len() as i64 == limit || (bytes >= max_bytes && !kvs.is_empty()) {
             through = false;
             return ControlFlow::Break(());
