@@ -43,7 +43,7 @@ use authority::WithoutAuthority;
 use front::Front;
 use gather::{Gathering, Traffic, gather};
 use places::{ClientPlace, ClientPlaces, PROBE_TIMEOUT};
-use unread::{Unread, UnreadReplies};
+use unread::Unread;
 
 /// Limit of concurrent calls on one connection, whatever the configuration says (etcd's default is
 /// no limit). A client that needs more opens another connection, which also spreads its work over
@@ -120,7 +120,6 @@ pub(crate) async fn serve(
         front,
         traffic,
         places,
-        unread: Arc::default(),
     });
     match listener {
         Listener::Tcp(listener) => net::serve(listener, clients, shutdown).await,
@@ -136,7 +135,6 @@ struct Clients {
     front: Front,
     traffic: Traffic,
     places: Arc<ClientPlaces>,
-    unread: Arc<UnreadReplies>,
 }
 
 impl Endpoint for Clients {
@@ -197,7 +195,7 @@ impl Endpoint for Clients {
             ClientPlace::Client { newcomer, .. } => {
                 self.places.opened(newcomer);
                 let remote = connection.info.remote;
-                let unread = self.unread.of_connection();
+                let unread = self.places.unread().of_connection();
                 let spoken = tokio::select! {
                     biased;
                     () = unread.closing() => return self.places.closed_unread(remote),

@@ -325,7 +325,8 @@ impl Applier {
         let begun = Stopwatch::start();
         let was_enabled = self.reader.auth_mark().is_enabled();
         let effects = self.machine.commit_with(|effects| {
-            // Who sees a new password finds no login with the old one.
+            // Before the commit is published: a reader that sees a new password finds no login with
+            // the old one.
             self.logins.applied(&effects.logins);
         })?;
         let commit_took = begun.elapsed();

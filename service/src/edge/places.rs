@@ -17,6 +17,7 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::unread::UnreadReplies;
 use crate::descriptors::PROBES_MAX;
 use crate::net::newcomers::{Newcomer, Newcomers};
 use conclave_core::clock::{Clock as _, SystemClock};
@@ -33,6 +34,7 @@ pub struct ClientPlaces {
     /// Connections with a place that are still opening.
     opening: Arc<Newcomers>,
     probes: Arc<Newcomers>,
+    unread: Arc<UnreadReplies>,
     refused: IntCounter,
     log_once: LogOnce,
     clock: SystemClock,
@@ -58,6 +60,7 @@ impl ClientPlaces {
             clients: Arc::new(Semaphore::new(max)),
             opening: Newcomers::new((max / 2).max(1)),
             probes: Newcomers::new(PROBES_MAX),
+            unread: Arc::default(),
             refused,
             log_once: LogOnce::default(),
             clock: SystemClock::new(),
@@ -102,7 +105,12 @@ impl ClientPlaces {
         self.refused.inc();
     }
 
-    /// Records that a connection was closed whose client did not read.
+    /// Returns the counters of the replies that the connections hold.
+    pub(super) fn unread(&self) -> &Arc<UnreadReplies> {
+        &self.unread
+    }
+
+    /// Logs and counts a connection that was closed because its client does not read.
     pub(super) fn closed_unread(&self, remote: Option<SocketAddr>) {
         let address = remote.map(|remote| remote.ip());
         if self.is_new(&format!("{address:?} does not read")) {

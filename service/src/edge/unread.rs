@@ -1,10 +1,10 @@
-//! Replies that clients do not read: one limit for the memory of all connections together.
+//! Limit on the memory of replies that clients do not read, for all connections.
 //!
 //! A reply is kept until its client takes it. Reads have limits of their own, and wait or are sent
 //! in pieces (`conclave_core::long_reads`). But a value is in other messages as well: in the events
-//! of watches, in the leader of an election, in the previous version that a write returns. Somebody
-//! chose its size, each of thousands of streams may have one, and when it is there it is too late
-//! to refuse it. So the bytes that all connections hold are counted, and beyond the limit the
+//! of watches, in the leader of an election, in the previous version that a write returns. Its size
+//! is the writer's choice, thousands of streams may each hold one, and a reply to an executed write
+//! cannot be refused. So the bytes that all connections hold are counted, and beyond the limit the
 //! connection that holds the most is closed. Its client connects again, and its watches go on where
 //! they were.
 
@@ -14,17 +14,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use conclave_core::long_reads::UNCOUNTED_BYTES;
 use hyper::body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio_util::sync::CancellationToken;
 
-/// Bytes that all connections may hold together. More than what the limits of reads add up to.
+/// Bytes that all connections may hold together: more than the sum of the limits of reads.
 const HELD_BYTES_MAX: usize = 768 << 20;
-/// Frames up to this size are not counted: the stream itself takes as much.
-const UNCOUNTED_BYTES: usize = 16 << 10;
 
-/// What the connections of a member hold.
+/// Reply bytes that the client connections of a member hold.
 #[derive(Debug, Default)]
 pub(super) struct UnreadReplies {
     state: Mutex<State>,
@@ -44,7 +43,7 @@ struct Held {
     closing: CancellationToken,
 }
 
-/// The unread replies of one connection, until it is dropped.
+/// Counter of the unread reply bytes of one connection. Dropping it ends the count.
 #[derive(Debug)]
 pub(super) struct Unread {
     all: Arc<UnreadReplies>,
@@ -53,7 +52,7 @@ pub(super) struct Unread {
 }
 
 impl UnreadReplies {
-    /// Begins to count for a connection.
+    /// Adds a counter for a new connection.
     pub(super) fn of_connection(self: &Arc<Self>) -> Arc<Unread> {
         let closing = CancellationToken::new();
         let held = Held {
@@ -95,7 +94,7 @@ impl State {
         }
     }
 
-    /// Ends to count for a connection, whose memory is about to be freed.
+    /// Stops counting a connection whose memory is about to be freed.
     fn remove(&mut self, number: u64) -> Option<Held> {
         let held = self.connections.remove(&number)?;
         self.bytes -= held.bytes;
@@ -109,7 +108,8 @@ impl Unread {
         self.closing.cancelled().await;
     }
 
-    /// Counts a part of a reply until it is sent.
+    /// Counts a part of a reply until it is sent. Short parts are not counted, as in the limits of
+    /// reads.
     fn keep(self: &Arc<Self>, part: Bytes) -> Bytes {
         if part.len() <= UNCOUNTED_BYTES {
             return part;
@@ -147,7 +147,7 @@ impl Drop for Kept {
 }
 
 pin_project! {
-    /// The body of a reply, whose parts count until they are sent.
+    /// Body of a reply, whose parts are counted until they are sent.
     pub(super) struct UnreadBody<B> {
         #[pin]
         body: B,

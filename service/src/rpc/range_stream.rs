@@ -7,8 +7,8 @@
 //! The pieces of all streams share [`LongReads::room_in_stream`](conclave_core::long_reads), since
 //! a piece has at least one value, of any size, and there may be thousands of clients that do not
 //! read. A stream that finds no room goes on with short pieces, which need none. If even one key is
-//! too much for that, the stream waits until other clients have taken theirs, and gives up in the
-//! end: clients that never read cannot be told from slow ones.
+//! too much for that, the stream waits until other clients have taken theirs, and fails after
+//! [`ROOM_WAIT_MAX`], since a client that never reads looks like a slow one.
 //!
 //! # Sorting
 //!

@@ -21,8 +21,8 @@ const STEPS_BEFORE_SEEK: usize = 8;
 /// Called with key, head and value of each version found, in key order, until it returns `Break`.
 pub(crate) type Visitor<'a> = dyn FnMut(&[u8], &Head, &[u8]) -> ControlFlow<()> + 'a;
 
-/// Decides by the head of a version whether a visitor looks at its value. If not, the value need
-/// not be read, and the visitor may get an empty one.
+/// Predicate on the head of a version: true if the visitor looks at the value. Otherwise the view
+/// may skip the read of a large value and pass an empty one.
 pub(crate) type Needs<'a> = dyn Fn(&Head) -> bool + 'a;
 
 /// The needs of a visitor that looks at all values.

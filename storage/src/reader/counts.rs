@@ -1,4 +1,4 @@
-//! Numbers of keys in ranges that need not be counted, because they are known.
+//! Cache of the numbers of keys in ranges.
 //!
 //! To count keys is to look at each of them, at a fifth of a microsecond. But clients mostly ask
 //! for numbers that follow from earlier ones: the rest of a range that they read in pages
@@ -19,7 +19,7 @@ use of_pages::PageCounts;
 pub(super) use of_pages::PageEnd;
 use of_ranges::{Following, RangeCounts};
 
-/// What is known of the numbers of keys in ranges.
+/// Cache of the numbers of keys in ranges, shared by all reads.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     of_pages: PageCounts,
@@ -57,15 +57,15 @@ impl Counts {
         self.of_ranges.note(changes, revision);
     }
 
-    /// Forgets what was counted in an engine that has been replaced.
+    /// Clears the cache, because the engine has been replaced.
     pub(super) fn clear(&self) {
         self.of_pages.clear();
         self.of_ranges.clear();
     }
 }
 
-/// The number of keys in the range of a request: known, or found out by the read under way. A read
-/// that does not come to its end drops this.
+/// Number of keys in the range of one request: either in the cache, or reported by the read with
+/// [`Counting::end`]. A read that fails or is stopped drops it.
 pub(super) struct Counting<'a> {
     counts: &'a Counts,
     request: &'a api::RangeRequest,

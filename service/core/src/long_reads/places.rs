@@ -71,7 +71,7 @@ impl Memory {
         })
     }
 
-    /// Waits for room for a reply. One that is larger than all the memory takes all of it.
+    /// Waits for room for a reply. A reply that is larger than the memory waits for all of it.
     pub(super) async fn wait_for_room(&self, size_bytes: usize) -> Room {
         let units = size_bytes.div_ceil(ROOM_UNIT_BYTES);
         let units = u32::try_from(units).map_or(self.units_max, |units| units.min(self.units_max));

@@ -1,4 +1,4 @@
-//! Counts of ranges that follow the changes.
+//! Counts of ranges, updated by each commit.
 //!
 //! Only a key that is created or deleted changes a count. So the counts of the last few large
 //! ranges are kept, and the machine notes what each commit creates and deletes before it publishes
@@ -28,12 +28,12 @@ use crate::mvcc::{Change, ChangeKind, Changes};
 const RANGES_MAX: usize = 32;
 /// Size of the longest bounds of a range that is kept, in bytes.
 const BOUNDS_BYTES_MAX: usize = 4 << 10;
-/// A range with fewer keys is as well counted again.
+/// A range with fewer keys is counted each time.
 const KEYS_MIN: i64 = if cfg!(test) { 3 } else { 1000 };
 /// Steps of a range: enough for those that a quick cluster makes while a million keys are counted.
 const STEPS_MAX: usize = if cfg!(test) { 4 } else { 8 << 10 };
 
-/// The ranges that are followed.
+/// Ranges whose counts are updated by each commit.
 #[derive(Debug, Default)]
 pub(super) struct RangeCounts {
     state: Mutex<State>,
@@ -50,20 +50,21 @@ struct State {
     counted: VecDeque<Followed>,
 }
 
-/// A range, and by how much its count has changed.
+/// A range with its count and the latest changes of the count.
 #[derive(Debug)]
 struct Followed {
     range: KeyRange,
     /// The earliest revision of which the count is known, and all later changes.
     since: Revision,
-    /// The count at the newest revision. As long as the range is being counted, it is unknown
-    /// and this only has the changes.
+    /// The count at the newest revision; while the range is being counted, only the sum of `steps`
+    /// so far.
     count: i64,
     /// Revisions after `since` that have changed the count, in order, and by how much.
     steps: VecDeque<(Revision, i64)>,
 }
 
-/// A range that is being counted. Dropping it says that the read has come to nothing.
+/// Registration of a range that is being counted. Dropping it without [`Following::end`] discards
+/// the range.
 #[derive(Debug)]
 pub(super) struct Following<'a> {
     counts: &'a RangeCounts,
@@ -82,8 +83,8 @@ impl RangeCounts {
         Some(count)
     }
 
-    /// Notes what changes a range from now on. `None` if it is not kept, or if many ranges are
-    /// being counted.
+    /// Registers a range that is about to be counted, so that its changes are noted. Returns `None`
+    /// if its bounds are too long, or if too many ranges are being counted.
     pub(super) fn follow(&self, range: KeyRange) -> Option<Following<'_>> {
         let bounds_bytes = match &range {
             KeyRange::One(_) => return None,
